@@ -1,0 +1,97 @@
+# The declaration of a cluster's nodes: every key, with its default where it has one.
+#
+# For the pillar of the master's runner only. In the pillar's top.sls:
+#
+#   base:
+#     '<master id>_master':
+#       - metalk8s_expand
+#
+# The bootstrap node is there already and is not declared. `salt-run metalk8s_expand.plan` shows what this would do.
+metalk8s_expand:
+
+  # What holds for every node that does not say otherwise.
+  defaults:
+    # The MetalK8s version (label metalk8s.scality.com/version, saltenv metalk8s-<version>); quoted, it is a text.
+    version: '2.0.0-dev'
+    # A profile for nodes that have neither a profile nor roles. No default.
+    profile: worker
+    ssh:
+      port: 22
+      user: root
+      # A private key inside of key_directory. Default: <key_directory>/salt-bootstrap
+      key_path: /etc/metalk8s/pki/salt-bootstrap
+      # Whether commands need sudo: true, false, yes, no.
+      sudo: false
+
+  # Where the SSH keys are; a key path outside of it is refused.
+  key_directory: /etc/metalk8s/pki
+
+  # Built in: control-plane, infra, worker, worker-infra, control-plane-infra, control-plane-worker,
+  # control-plane-worker-infra. Own ones beside them:
+  profiles:
+    monitoring:
+      # Of master, etcd, infra, node.
+      roles: [infra]
+      # A role's name (its NoSchedule taint), or a taint spelled out. A Pod must tolerate every taint of its node.
+      taints:
+        - infra
+        - key: example.com/monitoring
+          effect: NoSchedule
+          value: 'only'
+      labels:
+        example.com/monitoring: 'true'
+
+  nodes:
+    # Two more control-plane nodes with etcd: three members with the bootstrap node.
+    cp-1:
+      profile: control-plane
+      # The control-plane IP of the host, required.
+      address: 10.200.0.11
+    cp-2:
+      profile: control-plane
+      address: 10.200.0.12
+    # A worker dedicated to infra services.
+    infra-1:
+      profile: infra
+      address: 10.200.0.13
+      labels:
+        topology.kubernetes.io/zone: rack-2
+    # A simple worker, with everything spelled out.
+    worker-1:
+      # Instead of a profile.
+      roles: [node]
+      taints: []
+      address: 10.200.0.14
+      version: '2.0.0-dev'
+      labels: {}
+      ssh:
+        # Default: the address.
+        host: 10.200.0.14
+        port: 22
+        user: root
+        key_path: /etc/metalk8s/pki/salt-bootstrap
+        sudo: 'false'
+        # The expected host key, a line of /etc/ssh/ssh_host_ed25519_key.pub. No default.
+        host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPJ0dRLQyBC2Jp2OJ6gSZOOwRZqdW9UzoTzjfjJUk0hH
+      preflight:
+        # Checks that are not made on this node, besides the global ones.
+        skip: []
+
+  # How many workers are deployed at a time.
+  max_parallel: 10
+  # Seconds for the deployment of one node.
+  deploy_timeout: 1800
+  # Seconds for one SSH connection.
+  ssh_timeout: 10
+
+  # Addresses of nodes inside of these networks are refused. No defaults.
+  networks:
+    pod_cidr: 10.233.0.0/16
+    service_cidr: 10.96.0.0/12
+
+  # Checks that are not made on any node.
+  preflight:
+    skip: []
+
+  # The image of the probe's Pods (probe=True). No default.
+  probe_image: registry.k8s.io/pause:3.10

@@ -1,0 +1,148 @@
+"""The Node object that a declaration stands for, and the least change that makes an existing one agree.
+
+Ours are the SSH annotations, the version label, the labels and NoSchedule taints of the known roles, and what is
+declared by name; ours are removed as well as added. Everything else on a Node is someone else's and never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.domain import annotations as ssh_annotations
+from metalk8s_expand.domain import roles
+from metalk8s_expand.domain.nodes import Node
+
+VERSION_LABEL = "metalk8s.scality.com/version"
+OWNED = "metalk8s-expand.scality.com/owned"
+CORDONED = "metalk8s-expand.scality.com/cordoned"
+EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference; None means absent."""
+
+    path: str
+    found: str | None
+    wanted: str | None
+
+    def as_dict(self) -> dict[str, str | None]:
+        return {"path": self.path, "found": self.found, "wanted": self.wanted}
+
+
+def manifest(node: Node) -> dict[str, Any]:
+    """The Node of the page's template, ready for kubectl once dumped."""
+    metadata = {
+        "name": node.name,
+        "annotations": ssh_annotations.to_annotations(node.ssh, node.name),
+        "labels": wanted_labels(node),
+    }
+    spec = {"spec": {"taints": [taint.as_dict() for taint in node.taints]}} if node.taints else {}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, **spec}
+
+
+def registration(node: Node) -> dict[str, Any]:
+    """The manifest plus what makes it safe before its kubelet lives: cordoned, marked as ours, no disruption count."""
+    body = manifest(node)
+    body["metadata"]["annotations"] |= {OWNED: "true", CORDONED: "true"}
+    body["metadata"]["labels"] |= {EXCLUDE_DISRUPTION: ""}
+    body["spec"] = {"unschedulable": True, **body.get("spec", {})}
+    return body
+
+
+def wanted_labels(node: Node) -> dict[str, str]:
+    return {VERSION_LABEL: node.version, **dict.fromkeys(roles.label_keys(node.roles), ""), **node.labels}
+
+
+def drift(node: Node, observed: Object) -> tuple[Change, ...]:
+    """What differs in what we own, by path; nothing when the Node agrees with its declaration."""
+    metadata = _mapping(observed, "metadata")
+    found_annotations, found_labels = _mapping(metadata, "annotations"), _mapping(metadata, "labels")
+    annotation_changes = _differences("metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations))
+    label_changes = _differences("metadata.labels", found_labels, _labels_to_set(node, found_labels))
+    return (*annotation_changes, *label_changes, *_taint_changes(node, observed))
+
+
+def merge_patch(node: Node, observed: Object) -> dict[str, Any] | None:
+    """The JSON merge patch of the metadata (None removes a key), or None when there is nothing to do."""
+    metadata = _mapping(observed, "metadata")
+    sections = {
+        "annotations": _annotations_to_set(node, _mapping(metadata, "annotations")),
+        "labels": _labels_to_set(node, _mapping(metadata, "labels")),
+    }
+    changed = {section: keys for section, keys in sections.items() if keys}
+    return {"metadata": changed} if changed else None
+
+
+def taints_patch(node: Node, observed: Object) -> list[dict[str, Any]] | None:
+    """The JSON Patch of the taints, or None when there is nothing to do.
+
+    Taints are one atomic list that the controllers write too, hence the test: a null there means that none exist.
+    """
+    if not _taint_changes(node, observed):
+        return None
+    found = _mapping(observed, "spec").get("taints")
+    kept = [taint for taint in found or () if not _is_ours(node, taint)]
+    wanted = kept + [taint.as_dict() for taint in node.taints]
+    test = {"op": "test", "path": "/spec/taints", "value": found}
+    change = {"op": "add", "path": "/spec/taints", "value": wanted} if wanted else {"op": "remove", "path": "/spec/taints"}
+    return [test, change]
+
+
+def is_cordoned_by_us(observed: Object) -> bool:
+    """Whether the Node is unschedulable because our registration made it so; an operator's cordon is not ours."""
+    cordoned = _mapping(observed, "spec").get("unschedulable") is True
+    return cordoned and _mapping(_mapping(observed, "metadata"), "annotations").get(CORDONED) == "true"
+
+
+def is_owned(observed: Object) -> bool:
+    """Whether our registration created this Node."""
+    return _mapping(_mapping(observed, "metadata"), "annotations").get(OWNED) == "true"
+
+
+def _annotations_to_set(node: Node, found: Object) -> dict[str, str | None]:
+    wanted = ssh_annotations.to_annotations(node.ssh, node.name)
+    return _to_set(found, wanted, ssh_annotations.KEYS)
+
+
+def _labels_to_set(node: Node, found: Object) -> dict[str, str | None]:
+    wanted = wanted_labels(node)
+    return _to_set(found, wanted, (*wanted, *roles.label_keys(roles.KNOWN)))
+
+
+def _to_set(found: Object, wanted: Mapping[str, str], ours: tuple[str, ...]) -> dict[str, str | None]:
+    return {key: wanted.get(key) for key in dict.fromkeys(ours) if found.get(key) != wanted.get(key)}
+
+
+def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> list[Change]:
+    return [Change(f"{path}[{key}]", found.get(key), wanted) for key, wanted in to_set.items()]
+
+
+def _taint_changes(node: Node, observed: Object) -> list[Change]:
+    taints = _mapping(observed, "spec").get("taints") or ()
+    found = {_identity(taint): taint.get("value") or "" for taint in taints if _is_ours(node, taint)}
+    wanted = {(taint.key, taint.effect): taint.value for taint in node.taints}
+    return [
+        Change(f"spec.taints[{key}:{effect}]", found.get((key, effect)), wanted.get((key, effect)))
+        for key, effect in dict.fromkeys((*found, *wanted))
+        if found.get((key, effect)) != wanted.get((key, effect))
+    ]
+
+
+def _is_ours(node: Node, taint: Object) -> bool:
+    declared = {(own.key, own.effect) for own in node.taints}
+    by_role = taint.get("effect") == roles.NO_SCHEDULE and roles.is_role_key(taint.get("key"))
+    return by_role or _identity(taint) in declared
+
+
+def _identity(taint: Object) -> tuple[str, str]:
+    return str(taint.get("key")), str(taint.get("effect"))
+
+
+def _mapping(parent: Object, key: str) -> Object:
+    """A section of an API object, {} when absent or null."""
+    return parent.get(key) or {}

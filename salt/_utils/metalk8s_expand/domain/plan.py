@@ -1,0 +1,207 @@
+"""What an expansion would do and why: the very value that ``plan`` prints and ``expand`` runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.domain import health, manifest, roles
+from metalk8s_expand.domain.manifest import Change, Object
+from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.domain.reader import suggestion
+from metalk8s_expand.errors import Problem, SettingsError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a node's expansion and what it is for."""
+
+    name: str
+    purpose: str
+
+
+CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
+DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
+# The one order of steps. The first two run on all nodes before the first change to any.
+STEPS = (
+    Step(CHECK_SSH, "the host answers over SSH with the declared key"),
+    Step(PREFLIGHT, "the host meets the requirements"),
+    Step(REGISTER, "the Node object says what is declared"),
+    Step(DEPLOY, "metalk8s.orchestrate.deploy_node runs on it"),
+    Step(VERIFY, "what was declared is what is there"),
+    Step(UNCORDON, "the node takes Pods"),
+)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    name: str
+    reason: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"name": self.name, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """The steps of one node in their order and the differences they remove; a refused node has no steps."""
+
+    node: Node
+    steps: tuple[PlannedStep, ...] = ()
+    changes: tuple[Change, ...] = ()
+    refused: str | None = None
+
+    def has(self, step: str) -> bool:
+        return any(planned.name == step for planned in self.steps)
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.steps) or self.refused is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "node": self.node.name,
+            "address": self.node.address,
+            "profile": self.node.profile,
+            "roles": list(self.node.roles),
+            "steps": [step.as_dict() for step in self.steps],
+            "changes": [change.as_dict() for change in self.changes],
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Control-plane nodes one after another in this order, the workers in parallel beside them."""
+
+    control_plane: tuple[NodePlan, ...] = ()
+    workers: tuple[NodePlan, ...] = ()
+    unchanged: tuple[str, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[NodePlan, ...]:
+        return self.control_plane + self.workers
+
+    @property
+    def refused(self) -> tuple[NodePlan, ...]:
+        return tuple(plan for plan in self.nodes if plan.refused is not None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.nodes
+
+    @property
+    def digest(self) -> str:
+        """The identity of this plan, the state of the cluster that it answers included."""
+        canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self._content(), "digest": self.digest}
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "control_plane": [plan.as_dict() for plan in self.control_plane],
+            "workers": [plan.as_dict() for plan in self.workers],
+            "unchanged": list(self.unchanged),
+        }
+
+
+def build(
+    settings_nodes: Mapping[str, Node],
+    observed: Mapping[str, Object],
+    names: Iterable[str] | None = None,
+    done: Collection[str] = frozenset(),
+) -> Plan:
+    """The plan for these nodes (all declared when names is None), given the Nodes that exist.
+
+    ``done`` are the nodes that were found deployed and healthy. SettingsError when a name is not declared.
+    """
+    chosen = _chosen(settings_nodes, names)
+    plans = [node_plan(node, observed.get(node.name), node.name in done) for node in chosen]
+    needed = [plan for plan in plans if plan.needed]
+    return Plan(
+        control_plane=tuple(plan for plan in needed if plan.node.is_control_plane),
+        workers=tuple(plan for plan in needed if not plan.node.is_control_plane),
+        unchanged=tuple(plan.node.name for plan in plans if not plan.needed),
+    )
+
+
+def node_plan(node: Node, found: Object | None, done: bool) -> NodePlan:
+    """The plan of one node; found is its Node object, if any."""
+    changes = manifest.drift(node, found or {})
+    refused = None if found is None else _refusal(node, found, done)
+    if refused is not None:
+        return NodePlan(node, (), changes, refused)
+    reasons = _reasons(found, len(changes), done)
+    steps = tuple(PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons)
+    return NodePlan(node, steps, changes)
+
+
+def is_deployed(observed: Object) -> bool:
+    """Whether a kubelet has ever reported on this Node."""
+    info = (observed.get("status") or {}).get("nodeInfo") or {}
+    return bool(info.get("kubeletVersion"))
+
+
+def _chosen(declared: Mapping[str, Node], names: Iterable[str] | None) -> list[Node]:
+    wanted = set(declared if names is None else names)
+    unknown = sorted(wanted - set(declared))
+    if unknown:
+        problems = [Problem("nodes", name, "is not declared", suggestion(name, declared)) for name in unknown]
+        raise SettingsError("the pillar does not declare these nodes", node=", ".join(unknown), problems=problems)
+    return [node for name, node in declared.items() if name in wanted]
+
+
+def _refusal(node: Node, found: Object, done: bool) -> str | None:
+    """Why nothing may be done to this Node: its roles would change under what runs there."""
+    found_roles = roles.observed_roles((found.get("metadata") or {}).get("labels") or {})
+    if roles.BOOTSTRAP in found_roles:
+        return f"{node.name} is the bootstrap node: take it out of the declaration"
+    if set(found_roles) == set(node.roles) or not (done or is_deployed(found)):
+        return None
+    return (
+        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, declared are {', '.join(node.roles)}: "
+        "roles of a deployed node cannot be changed; remove the node and add it again, or declare what it is"
+    )
+
+
+def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
+    """The steps that are needed, with the reason of each."""
+    deploy = _deploy_reason(found, done)
+    register = _register_reason(found, changes)
+    uncordon = _uncordon_reason(found)
+    reasons: dict[str, str | None] = {
+        CHECK_SSH: deploy and "the host is going to be changed",
+        PREFLIGHT: deploy and "the host is going to be changed",
+        REGISTER: register,
+        DEPLOY: deploy,
+        VERIFY: "the end is verified after every change" if deploy or register or uncordon else None,
+        UNCORDON: uncordon,
+    }
+    return {step: reason for step, reason in reasons.items() if reason is not None}
+
+
+def _register_reason(found: Object | None, changes: int) -> str | None:
+    if found is None:
+        return "there is no Node of this name"
+    return f"the Node differs in {changes} place{'s' if changes > 1 else ''}" if changes else None
+
+
+def _deploy_reason(found: Object | None, done: bool) -> str | None:
+    if found is None or not (done or is_deployed(found)):
+        return "it was never deployed"
+    problems = health.ready_problems(found)
+    if problems:
+        return problems[0]
+    return None if done else "it is deployed, but not found healthy"
+
+
+def _uncordon_reason(found: Object | None) -> str | None:
+    if found is None:
+        return "it is registered cordoned"
+    return "its registration left it cordoned" if manifest.is_cordoned_by_us(found) else None

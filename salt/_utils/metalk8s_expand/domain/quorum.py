@@ -1,0 +1,183 @@
+"""The guard around etcd's membership: whether a change keeps the quorum, judged on what the members themselves say.
+
+The rule is Cluster API's: healthy voters ≥ ⌊projected voters / 2⌋ + 1, the newcomer being a voter and not yet healthy.
+One voter becoming two is the only exception, since no cluster could ever grow otherwise. Unknown is not healthy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# etcd promotes at 90 % of the leader's index; on a long log that is far behind, so the distance is bounded as well.
+MAX_LAG = 1000
+
+
+@dataclass(frozen=True)
+class Member:
+    """An etcd member as the voters list it and as its own Status answers; None is unknown.
+
+    A member without a name was added and has never started.
+    """
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...] = ()
+    learner: bool = False
+    healthy: bool | None = None
+    cluster_id: int | None = None
+    raft_index: int | None = None
+    applied_index: int | None = None
+    error: str | None = None
+
+    @property
+    def title(self) -> str:
+        """How a message names this member."""
+        return f"{self.name or 'unnamed'} ({self.id:x}, {', '.join(self.peer_urls) or 'no peer URL'})"
+
+
+def voters(members: Iterable[Member]) -> tuple[Member, ...]:
+    return tuple(member for member in members if not member.learner)
+
+
+def healthy_voters(members: Iterable[Member]) -> tuple[Member, ...]:
+    return tuple(member for member in voters(members) if member.healthy is True)
+
+
+def quorum(count: int) -> int:
+    """How many of this many voters must agree."""
+    return count // 2 + 1
+
+
+def lag(members: Iterable[Member], member: Member) -> int | None:
+    """How many log entries a member is behind the furthest healthy voter; None when either is unknown."""
+    indexes = [voter.raft_index for voter in healthy_voters(members) if voter.raft_index is not None]
+    if not indexes or member.applied_index is None:
+        return None
+    return max(0, max(indexes) - member.applied_index)
+
+
+def add_problems(members: Sequence[Member], newcomer_name: str, newcomer_peer_url: str) -> list[str]:
+    """Why no member may be added for this newcomer; empty when it may.
+
+    A learner with the newcomer's own peer URL is one that an interrupted run added: it is no obstacle.
+    """
+    return [
+        *cluster_problems(members),
+        *_foreign_problems(members, newcomer_peer_url),
+        *_taken_problems(members, newcomer_name, newcomer_peer_url),
+        *_growth_problems(members, newcomer_name),
+    ]
+
+
+def promote_problems(members: Sequence[Member], learner_id: int, max_lag: int = MAX_LAG) -> list[str]:
+    """Why this learner may not become a voter; empty when it may, or when it is a voter already.
+
+    Already a voter is no problem: the reply to an earlier promote may have been lost.
+    """
+    learner = _by_id(members, learner_id)
+    if learner is None:
+        return [f"etcd has no member {learner_id:x}: nothing to promote; add it again"]
+    if not learner.learner:
+        return []
+    others = [member for member in members if member.id != learner_id]
+    return [
+        *cluster_problems(members),
+        *(_foreign(member) for member in others if member.learner or not member.name),
+        *readiness_problems(members, learner, max_lag),
+        *_growth_problems(members, learner.title),
+    ]
+
+
+def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
+    """Why this member may not be removed; empty when it may."""
+    leaving = _by_id(members, member_id)
+    if leaving is None:
+        return [f"etcd has no member {member_id:x}: nothing to remove"]
+    staying = [member for member in members if member.id != member_id]
+    return [*cluster_problems(members), *_majority_problems(members), *_shrink_problems(staying, leaving)]
+
+
+def cluster_problems(members: Sequence[Member]) -> list[str]:
+    """What makes the list itself unfit to decide on: nobody there, or members of different clusters."""
+    if not voters(members):
+        return ["no voting etcd member is known: ask the existing members for their list first"]
+    ids = sorted({member.cluster_id for member in members if member.cluster_id is not None})
+    if len(ids) < 2:
+        return []
+    found = ", ".join(f"{m.name or m.id}: {m.cluster_id:x}" for m in members if m.cluster_id is not None)
+    return [f"etcd members answer with different cluster IDs ({found}): they are not one cluster"]
+
+
+def readiness_problems(members: Sequence[Member], member: Member, max_lag: int = MAX_LAG) -> list[str]:
+    """Why this member is not started, healthy and up to date, whether it votes or not."""
+    if not member.name:
+        return [f"etcd member {member.title} has never started"]
+    if member.healthy is not True:
+        return [_unhealthy(member)]
+    behind = lag(members, member)
+    if behind is None:
+        return [f"how far etcd member {member.title} lags behind is unknown"]
+    return [f"etcd member {member.title} lags {behind} entries behind, at most {max_lag}"] if behind > max_lag else []
+
+
+def _growth_problems(members: Sequence[Member], newcomer: str) -> list[str]:
+    count, healthy = len(voters(members)), len(healthy_voters(members))
+    if healthy >= quorum(count + 1) or count == healthy == 1:
+        return []
+    return [
+        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of today's {count} healthy: "
+        f"{healthy} are ({_blame(members)}); bring the others back first"
+    ]
+
+
+def _majority_problems(members: Sequence[Member]) -> list[str]:
+    count, healthy = len(voters(members)), len(healthy_voters(members))
+    if healthy >= quorum(count):
+        return []
+    return [f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); bring one back first"]
+
+
+def _shrink_problems(staying: Sequence[Member], leaving: Member) -> list[str]:
+    count, healthy = len(voters(staying)), len(healthy_voters(staying))
+    if leaving.learner or (count and healthy >= quorum(count)):
+        return []
+    return [
+        f"without {leaving.title} etcd would have {count} voters and need {quorum(count)} healthy: "
+        f"{healthy} are ({_blame(staying)})"
+    ]
+
+
+def _foreign_problems(members: Sequence[Member], newcomer_peer_url: str) -> list[str]:
+    others = (member for member in members if newcomer_peer_url not in member.peer_urls)
+    return [_foreign(member) for member in others if member.learner or not member.name]
+
+
+def _taken_problems(members: Sequence[Member], name: str, peer_url: str) -> list[str]:
+    problems = []
+    for member in members:
+        own_url = peer_url in member.peer_urls
+        if own_url and not member.learner:
+            problems.append(f"etcd member {member.title} votes already at {peer_url}: if its data is lost, remove it first")
+        elif member.name == name and not own_url:
+            problems.append(f"etcd member {member.title} has the name {name} at another peer URL: remove it first")
+    return problems
+
+
+def _foreign(member: Member) -> str:
+    kind = "learner" if member.learner else "member that never started"
+    return f"etcd has a {kind} that is not of this run, {member.title}: finish or remove it first"
+
+
+def _unhealthy(member: Member) -> str:
+    state = "unhealthy" if member.healthy is False else "of unknown health"
+    return f"etcd member {member.title} is {state}: {member.error or 'no reason given'}"
+
+
+def _blame(members: Iterable[Member]) -> str:
+    ill = [f"{m.name or m.id}: {m.error or 'not healthy'}" for m in voters(members) if m.healthy is not True]
+    return ", ".join(ill) or "all healthy"
+
+
+def _by_id(members: Iterable[Member], member_id: int) -> Member | None:
+    return next((member for member in members if member.id == member_id), None)

@@ -1,0 +1,149 @@
+"""What an expansion did, as values for programs and as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = Mapping[str, Any]
+Row = Sequence[str]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step that ran; started is an epoch time, elapsed in seconds."""
+
+    name: str
+    started: float
+    elapsed: float
+    ok: bool
+    detail: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "started": self.started,
+            "elapsed": round(self.elapsed, 3),
+            "ok": self.ok,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """What happened to one node; error is an ``ExpandError.as_dict()``, skipped the reason why nothing was done."""
+
+    name: str
+    steps: tuple[StepResult, ...] = ()
+    ok: bool = True
+    error: Mapping[str, Any] | None = None
+    skipped: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "skipped": self.skipped,
+            "steps": [step.as_dict() for step in self.steps],
+            "error": None if self.error is None else dict(self.error),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole run; ``retcode`` is salt-run's exit code."""
+
+    id: str
+    nodes: tuple[NodeReport, ...]
+    started: float
+    elapsed: float
+    ok: bool
+    retcode: int = 0
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "ok": self.ok,
+            "retcode": self.retcode,
+            "started": self.started,
+            "elapsed": round(self.elapsed, 3),
+            "nodes": [node.as_dict() for node in self.nodes],
+            "notes": list(self.notes),
+        }
+
+
+def text(report: Object) -> str:
+    """The report as a table of nodes and steps, the failures with their remedies below."""
+    verdict = "succeeded" if report["ok"] else "FAILED"
+    rows = [row for node in report["nodes"] for row in _node_rows(node)]
+    failures = [_failure(node) for node in report["nodes"] if node["error"]]
+    blocks = [
+        f"run {report['id']} {verdict} after {report['elapsed']:.1f} s",
+        table(("node", "step", "result", "seconds"), rows) if rows else "",
+        "\n".join(["Failures:", *failures]) if failures else "",
+        "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])]) if report["notes"] else "",
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def plan_text(plan: Object) -> str:
+    """A plan for people: the steps of each node with their reasons, its differences, what is refused."""
+    serial, beside = plan["control_plane"], plan["workers"]
+    blocks = [f"plan {plan['digest']}"]
+    if not serial and not beside:
+        blocks.append("Nothing to do: every declared node is as declared.")
+    if serial:
+        blocks.append("\n".join(["Control plane, one after another:", *map(_plan_block, serial)]))
+    if beside:
+        blocks.append("\n".join(["Workers, in parallel beside it:", *map(_plan_block, beside)]))
+    if plan["unchanged"]:
+        blocks.append(f"Unchanged: {', '.join(plan['unchanged'])}")
+    return "\n\n".join(blocks)
+
+
+def table(header: Row, rows: Iterable[Row]) -> str:
+    """Columns as wide as their widest cell, the last one flush right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def _line(cells: Row, widths: Sequence[int]) -> str:
+    *left, (last, width) = zip(cells, widths, strict=True)
+    return "  ".join([*(cell.ljust(size) for cell, size in left), last.rjust(width)]).rstrip()
+
+
+def _node_rows(node: Object) -> list[Row]:
+    rows = [(node["name"], step["name"], "ok" if step["ok"] else "FAILED", f"{step['elapsed']:.1f}") for step in node["steps"]]
+    if node["skipped"]:
+        rows.append((node["name"], "-", f"skipped: {node['skipped']}", ""))
+    elif not rows:
+        rows.append((node["name"], "-", "ok" if node["ok"] else "FAILED", ""))
+    return [rows[0], *(("", *row[1:]) for row in rows[1:])]
+
+
+def _failure(node: Object) -> str:
+    error = node["error"]
+    described = str(error.get("text") or error.get("message"))
+    named = described if error.get("node") else f"node {node['name']}: {described}"
+    return "\n".join(f"  {line}" for line in named.splitlines())
+
+
+def _plan_block(node: Object) -> str:
+    place = ", ".join(filter(None, (node["address"], node["profile"], f"roles {' '.join(node['roles'])}")))
+    lines = [f"  {node['node']} ({place})"]
+    if node["refused"]:
+        lines.append(f"    REFUSED: {node['refused']}")
+    width = max((len(step["name"]) for step in node["steps"]), default=0)
+    lines += [f"    {step['name'].ljust(width)}  {step['reason']}" for step in node["steps"]]
+    return "\n".join([*lines, *(f"      {_change(change)}" for change in node["changes"])])
+
+
+def _change(change: Object) -> str:
+    if change["found"] is None:
+        return f"+ {change['path']} = {change['wanted']!r}"
+    if change["wanted"] is None:
+        return f"- {change['path']} = {change['found']!r}"
+    return f"~ {change['path']}: {change['found']!r} -> {change['wanted']!r}"

@@ -1,0 +1,168 @@
+"""Scalars of the declaration, one strict parser each, shared by the pillar, the arguments and the annotations."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from collections.abc import Callable
+
+Parser = Callable[[object], str]
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_PATH = re.compile(r"/[A-Za-z0-9._@+-][A-Za-z0-9._/@+-]*")
+_HOST_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{16,}={0,3}")
+_TRUE, _FALSE = ("true", "yes"), ("false", "no")
+# The kubelet puts its name into the label kubernetes.io/hostname, and a label's value ends there.
+MAX_NAME = 63
+
+
+class Invalid(ValueError):
+    """A value that its parser refuses; ``remedy`` says what to write instead."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Invalid("is not a text", "write a non-empty string, quoted if it looks like a number")
+    return value
+
+
+def boolean(value: object) -> bool:
+    """True, false and their words; a string 'false' is false, unlike Python's."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in _TRUE + _FALSE:
+        return value in _TRUE
+    raise Invalid("is not a boolean", "write true or false (yes, no)")
+
+
+def integer(low: int, high: int) -> Callable[[object], int]:
+    """A parser of whole numbers in a range, both ends included."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Invalid("is not a whole number", f"write a number from {low} to {high}, without quotes")
+        if not low <= value <= high:
+            raise Invalid("is out of range", f"write a number from {low} to {high}")
+        return value
+
+    return parse
+
+
+port = integer(1, 65535)
+
+
+def port_text(value: object) -> int:
+    """A port written as a string, as annotations must."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,5}", value):
+        raise Invalid("is not a port", "write a number from 1 to 65535")
+    return port(int(value))
+
+
+def node_name(value: object) -> str:
+    """A name as the kubelet registers it: RFC 1123, lower case, and short enough for its hostname label."""
+    if not isinstance(value, str) or len(value) > MAX_NAME or not _SUBDOMAIN.fullmatch(value):
+        raise Invalid(
+            "is not a node name", f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME} characters"
+        )
+    return value
+
+
+def host(value: object) -> str:
+    """An IP address or a DNS name that SSH connects to."""
+    name = text(value)
+    if _is_address(name) or (len(name) <= 253 and _SUBDOMAIN.fullmatch(name.lower()) and not _looks_numeric(name)):
+        return name
+    raise Invalid("is not a host", "write an IP address or a DNS name, without user, port or scheme")
+
+
+def address(value: object) -> str:
+    """The control-plane IP of a host, in its canonical form."""
+    if not isinstance(value, str) or not _is_address(value):
+        raise Invalid("is not an IP address", "write the node's control-plane IPv4 or IPv6 address, without a mask")
+    parsed = ipaddress.ip_address(value)
+    if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
+        raise Invalid("is not an address that other nodes can reach", "write the node's control-plane address")
+    return str(parsed)
+
+
+def cidr(value: object) -> str:
+    try:
+        return str(ipaddress.ip_network(text(value)))
+    except ValueError as error:
+        if isinstance(error, Invalid):
+            raise
+        raise Invalid("is not a network", "write it as 10.233.0.0/16, host bits zero") from None
+
+
+def user(value: object) -> str:
+    if not isinstance(value, str) or not _USER.fullmatch(value):
+        raise Invalid("is not a user name", "write a Linux account name, such as root")
+    return value
+
+
+def version(value: object) -> str:
+    """A version that is a label's value too."""
+    if not isinstance(value, str) or not _QUALIFIED.fullmatch(value):
+        raise Invalid("is not a version", "write it quoted, as '2.0.0-dev'")
+    return value
+
+
+def host_key(value: object) -> str:
+    """An SSH public key; a comment after it is dropped."""
+    words = " ".join(value.split()[:2]) if isinstance(value, str) else ""
+    if not _HOST_KEY.fullmatch(words):
+        raise Invalid("is not an SSH public key", "write the line of /etc/ssh/ssh_host_ed25519_key.pub")
+    return words
+
+
+def key_path(directory: str) -> Callable[[object], str]:
+    """A parser of private key paths that stay inside a directory: a kubelet can rewrite its Node's annotations."""
+
+    def parse(value: object) -> str:
+        path = absolute_path(value)
+        if not path.startswith(directory.rstrip("/") + "/"):
+            raise Invalid("is outside of the key directory", f"use a key inside {directory} (metalk8s_expand:key_directory)")
+        return path
+
+    return parse
+
+
+def absolute_path(value: object) -> str:
+    """A path with neither '..' nor doubled slashes, so that its prefix means what it says."""
+    plain = isinstance(value, str) and _PATH.fullmatch(value) is not None
+    if not plain or not isinstance(value, str) or posixpath.normpath(value) != value:
+        raise Invalid("is not a plain absolute path", "write it from /, without '..', '//' or a final slash")
+    return value
+
+
+def label_key(value: object) -> str:
+    prefix, slash, name = value.rpartition("/") if isinstance(value, str) else ("", "", "")
+    if not _QUALIFIED.fullmatch(name) or (slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))):
+        raise Invalid("is not a label key", "write name or prefix/name, as Kubernetes has it")
+    return f"{prefix}{slash}{name}"
+
+
+def label_value(value: object) -> str:
+    if not isinstance(value, str) or (value and not _QUALIFIED.fullmatch(value)):
+        raise Invalid("is not a label value", "write a string of at most 63 letters, digits, '-', '_', '.', in quotes")
+    return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        return not getattr(ipaddress.ip_address(value), "scope_id", None)
+    except ValueError:
+        return False
+
+
+def _looks_numeric(name: str) -> bool:
+    return re.fullmatch(r"[0-9.]+", name) is not None

@@ -1,0 +1,133 @@
+"""One tree of errors, so that every failure has an exit code, a node and a remedy before it leaves the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a declaration: where it stands, what was found there, what is wrong, what to write instead."""
+
+    path: str
+    value: object
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.path}: {self.message} (found {self.value!r}){remedy}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "value": _plain(self.value)}
+
+
+class ExpandError(Exception):
+    """What was being done and what was found; ``retcode`` is the exit code, ``retry`` whether later may differ.
+
+    ``retry`` says that the very same call may succeed later with nothing changed by the operator.
+    """
+
+    retcode: ClassVar[int] = 1
+    retry: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        node: str | None = None,
+        hint: str | None = None,
+        log: str | None = None,
+        problems: Sequence[Problem | str] = (),
+        job: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.node = node
+        self.hint = hint
+        self.log = log
+        self.problems = tuple(problems)
+        self.job = job
+
+    def __str__(self) -> str:
+        node = f"node {self.node}: " if self.node else ""
+        trailer = (("do next", self.hint), ("job", self.job), ("log", self.log))
+        lines = [f"{node}{self.message}", *(f"  - {problem}" for problem in self.problems)]
+        return "\n".join([*lines, *(f"  {title}: {value}" for title, value in trailer if value)])
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, every key always there; ``text`` is the full message for people."""
+        return {
+            "type": type(self).__name__,
+            "retcode": self.retcode,
+            "retry": self.retry,
+            "message": self.message,
+            "node": self.node,
+            "hint": self.hint,
+            "log": self.log,
+            "job": self.job,
+            "problems": [p.as_dict() if isinstance(p, Problem) else str(p) for p in self.problems],
+            "text": str(self),
+        }
+
+
+class SettingsError(ExpandError):
+    """The declaration or an argument is wrong; nothing was changed."""
+
+    retcode = 2
+
+
+class PreflightError(ExpandError):
+    """A host does not meet the requirements; nothing was changed on it."""
+
+    retcode = 3
+
+
+class UnreachableError(ExpandError):
+    """A host, etcd or the API server did not answer, or refused the credentials."""
+
+    retcode = 4
+    retry = True
+
+
+class ConflictError(ExpandError):
+    """Someone else changed the object, or what is there contradicts what is declared."""
+
+    retcode = 5
+    retry = True
+
+
+class QuorumError(ExpandError):
+    """The change would put etcd's quorum at risk."""
+
+    retcode = 6
+    retry = True
+
+
+class DeadlineError(ExpandError):
+    """A bounded wait ran out; the message carries the last reason."""
+
+    retcode = 7
+    retry = True
+
+
+class DeployError(ExpandError):
+    """The deployment of a node, or its verification, failed."""
+
+    retcode = 8
+
+
+class LockedError(ExpandError):
+    """Another run holds the lock."""
+
+    retcode = 9
+    retry = True
+
+
+def _plain(value: object) -> Any:
+    """The value if JSON knows it, else its representation: a bad pillar may hold anything."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return repr(value)

@@ -1,0 +1,1 @@
+"""What each step of an expansion does: observe, compare, change."""

@@ -1,0 +1,116 @@
+"""What Salt makes of a runner's outcome: every row of the table in docs/architecture, and that the boundary mends it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUNNER = """
+from metalk8s_expand.boundary import runner_boundary
+from metalk8s_expand.errors import QuorumError
+
+boundary = runner_boundary(lambda: __context__)
+
+def raw_ok(): return {"x": 1}
+def raw_raises(): raise ValueError("v")
+def raw_type_error(): raise TypeError("t")
+def raw_returned(): return {"retcode": 3}
+def raw_context():
+    __context__["retcode"] = 3
+    return {}
+def raw_both():
+    __context__["retcode"] = 3
+    return {"retcode": 3}
+
+@boundary
+def ok(): return {"x": 1}
+@boundary
+def raises(): raise ValueError("v")
+@boundary
+def type_error(): raise TypeError("t")
+@boundary
+def returned(): return {"retcode": 3}
+@boundary
+def expand_error(): raise QuorumError("q", node="n")
+@boundary
+def missing_argument(name): return {}
+"""
+
+# salt-run's exit code (a set where Salt's versions differ), the state's result in an orchestration
+ROWS: dict[str, tuple[set[int], bool]] = {
+    "raw_ok": ({0}, True),
+    "raw_raises": ({0, 1}, False),
+    "raw_type_error": ({0}, True),
+    "raw_returned": ({3}, True),
+    "raw_context": ({0}, False),
+    "raw_both": ({3}, False),
+    "ok": ({0}, True),
+    "raises": ({1}, False),
+    "type_error": ({1}, False),
+    "returned": ({3}, False),
+    "expand_error": ({6}, False),
+    "missing_argument": ({1}, False),
+}
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """salt-run with a configuration of its own and the runner ``outcomes``."""
+    base = tmp_path_factory.mktemp("master")
+    root = Path(__file__).resolve().parents[2]
+    (base / "ext" / "runners").mkdir(parents=True)
+    (base / "ext" / "utils").mkdir()
+    (base / "ext" / "utils" / "metalk8s_expand").symlink_to(root / "salt" / "_utils" / "metalk8s_expand")
+    (base / "ext" / "runners" / "outcomes.py").write_text(RUNNER)
+    (base / "states").mkdir()
+    # A master makes it when it starts; there is none here.
+    (base / "var" / "cache" / "salt" / "master" / "proc").mkdir(parents=True)
+    states = {f"row_{name}": {"salt.runner": [{"name": f"outcomes.{name}"}]} for name in ROWS}
+    (base / "states" / "rows.sls").write_text(json.dumps(states))
+    config = {"root_dir": str(base), "extension_modules": str(base / "ext"), "file_roots": {"base": [str(base / "states")]},
+              "log_level": "quiet", "log_level_logfile": "quiet"}  # fmt: skip
+    (base / "master").write_text(json.dumps(config))
+    program = str(Path(sys.executable).with_name("salt-run"))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [program, "-c", str(base), "--out=json", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(salt_run: Run) -> dict[str, subprocess.CompletedProcess[str]]:
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(ROWS, pool.map(lambda name: salt_run(f"outcomes.{name}"), ROWS), strict=True))
+
+
+@pytest.fixture(scope="module")
+def orchestrated(salt_run: Run) -> dict[str, Any]:
+    found = salt_run("state.orchestrate", "rows")
+    states = next(iter(json.loads(found.stdout)["data"].values()))
+    return {state["__id__"].removeprefix("row_"): state["result"] for state in states.values()}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_exit_code(runs: dict[str, subprocess.CompletedProcess[str]], name: str) -> None:
+    assert runs[name].returncode in ROWS[name][0], runs[name].stdout + runs[name].stderr
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_verdict_in_an_orchestration(orchestrated: dict[str, Any], name: str) -> None:
+    assert orchestrated[name] is ROWS[name][1]
+
+
+def test_the_error_is_one_json_document(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    found = json.loads(runs["expand_error"].stdout)
+    assert found["error"]["node"] == "n"
+    assert found["error"]["type"] == "QuorumError"

@@ -1,0 +1,53 @@
+"""The wheel, installed: Salt finds the plugins by the entry point, with nothing of the tree in reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, sys, tempfile
+import salt.config, salt.loader, salt.version
+import metalk8s_expand
+opts = salt.config.master_config(None)
+base = tempfile.mkdtemp()
+opts.update({"extension_modules": base + "/ext", "cachedir": base + "/cache"})
+utils = salt.loader.utils(opts)
+print(json.dumps({
+    "library": metalk8s_expand.__file__,
+    "salt": salt.version.__file__,
+    "rosters": [name for name in salt.loader.roster(opts, runner={}, utils=utils) if name.endswith(".targets")],
+    "runners": [name for name in salt.loader.runner(opts, utils=utils) if name.startswith("metalk8s_expand")],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base, root = tmp_path_factory.mktemp("wheel"), Path(__file__).resolve().parents[2]
+    shutil.copytree(root / "salt", base / "source" / "salt", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(root / name, base / "source" / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(base), str(base / "source")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    [wheel] = base.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(base / "site")
+    return base / "site"
+
+
+def test_plugins_load_by_the_entry_point(installed: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", PROGRAM]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env=environment, cwd=installed)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["library"].startswith(str(installed))
+    assert not found["salt"].startswith(str(installed))
+    assert {"metalk8s_expand.targets", "kubernetes.targets"} <= set(found["rosters"])

@@ -1,0 +1,82 @@
+"""Whatever a runner function does, its result and the context agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from salt.exceptions import CommandExecutionError, SaltClientError
+from salt.utils.args import get_function_argspec
+
+from metalk8s_expand.boundary import roster_boundary, runner_boundary
+from metalk8s_expand.errors import QuorumError, SettingsError
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    return {"retcode": 77}
+
+
+@pytest.mark.parametrize(
+    ("body", "retcode"),
+    [
+        (lambda: _raise(QuorumError("m")), 6),
+        (lambda: _raise(TypeError("t")), 1),
+        (lambda: len(5), 1),  # type: ignore[arg-type]
+        (lambda: _raise(KeyError("k")), 1),
+        (lambda: _raise(CommandExecutionError("c")), 1),
+    ],
+)
+def test_failures_reach_result_and_context(context: dict[str, Any], body: Any, retcode: int) -> None:
+    result = runner_boundary(lambda: context)(body)()
+    assert result["retcode"] == context["retcode"] == retcode
+    assert result["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("result", "retcode"),
+    [({"a": 1}, 0), ("text", 0), (None, 0), ({"retcode": 0}, 0), ({"retcode": 3}, 3), ({"retcode": "x"}, 0)],
+)
+def test_results_pass_and_set_the_context(context: dict[str, Any], result: Any, retcode: int) -> None:
+    assert runner_boundary(lambda: context)(lambda: result)() is result
+    assert context["retcode"] == retcode
+
+
+def test_wrong_arguments_are_told_from_a_defect(context: dict[str, Any]) -> None:
+    @runner_boundary(lambda: context)
+    def add_node(name: str) -> None: ...
+
+    found = add_node(nome="x")  # type: ignore[call-arg]
+    assert found is not None
+    assert found["retcode"] == context["retcode"] == 1
+    assert found["error"]["message"].startswith("add_node: invalid arguments")
+
+
+def test_a_defect_leaves_its_traceback_in_the_log(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    runner_boundary(lambda: context)(lambda: {}["absent"])()
+    assert "Traceback" in caplog.text
+
+
+def test_ends_of_the_process_pass(context: dict[str, Any]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        runner_boundary(lambda: context)(lambda: _raise(KeyboardInterrupt()))()
+
+
+def test_salt_still_sees_the_signature(context: dict[str, Any]) -> None:
+    @runner_boundary(lambda: context)
+    def expand(names: Any = None, skip_failed: bool = False, **kwargs: Any) -> None:
+        """Doc."""
+
+    spec = get_function_argspec(expand)
+    assert (spec.args, spec.defaults, spec.keywords) == (["names", "skip_failed"], (None, False), "kwargs")
+    assert (expand.__name__, expand.__doc__) == ("expand", "Doc.")
+
+
+@pytest.mark.parametrize("error", [SettingsError("m"), OSError("m")])
+def test_a_roster_fails_with_a_message(error: Exception) -> None:
+    with pytest.raises(SaltClientError, match="m"):
+        roster_boundary(lambda: _raise(error))()

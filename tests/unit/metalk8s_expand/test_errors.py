@@ -1,0 +1,63 @@
+"""Every failure has an exit code, and its text says what, where, what was found and what to do."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from metalk8s_expand import errors
+
+
+@pytest.mark.parametrize(
+    ("name", "retcode", "retry"),
+    [
+        ("ExpandError", 1, False),
+        ("SettingsError", 2, False),
+        ("PreflightError", 3, False),
+        ("UnreachableError", 4, True),
+        ("ConflictError", 5, True),
+        ("QuorumError", 6, True),
+        ("DeadlineError", 7, True),
+        ("DeployError", 8, False),
+        ("LockedError", 9, True),
+    ],
+)
+def test_codes(name: str, retcode: int, retry: bool) -> None:
+    error = getattr(errors, name)("m")
+    assert (error.retcode, error.retry) == (retcode, retry)
+    assert isinstance(error, errors.ExpandError)
+    assert error.as_dict()["type"] == name
+
+
+def test_text_carries_everything() -> None:
+    problem = errors.Problem("a:b", 0, "is not a port", "write one")
+    error = errors.DeployError(
+        "state x failed", node="w-1", hint="mend it", log="/var/log/x", job="42", problems=[problem, "p2"]
+    )
+    assert str(error).splitlines() == [
+        "node w-1: state x failed",
+        "  - a:b: is not a port (found 0); write one",
+        "  - p2",
+        "  do next: mend it",
+        "  job: 42",
+        "  log: /var/log/x",
+    ]
+
+
+def test_text_of_a_bare_message() -> None:
+    assert str(errors.ExpandError("m")) == "m"
+
+
+def test_as_dict_is_json_even_with_odd_values() -> None:
+    error = errors.SettingsError("m", problems=[errors.Problem("a", {1, 2}, "is odd"), "text"])
+    found = json.loads(json.dumps(error.as_dict()))
+    assert found["problems"][0]["value"] == "{1, 2}"
+    assert found["problems"][1] == "text"
+    assert found["text"] == str(error)
+
+
+def test_errors_cross_process_borders() -> None:
+    error = pickle.loads(pickle.dumps(errors.QuorumError("m", node="n", problems=["p"])))
+    assert (error.message, error.node, error.problems) == ("m", "n", ("p",))

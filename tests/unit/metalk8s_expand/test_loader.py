@@ -1,0 +1,30 @@
+"""The entry point finds what is installed; plugins of another installation are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import metalk8s_expand
+from metalk8s_expand import loader
+
+LIBRARY = Path(metalk8s_expand.__file__).resolve().parent
+
+
+def test_directories_are_those_of_the_sub_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "runners").mkdir()
+    (tmp_path / "runners" / "__init__.py").touch()
+    monkeypatch.setattr(metalk8s_expand, "__path__", [str(LIBRARY), str(tmp_path)])
+    assert loader.plugin_directories() == {"runners": [str(tmp_path / "runners")]}
+
+
+@pytest.mark.parametrize("plugin", [LIBRARY / "runners" / "x.py", LIBRARY.parent.parent / "_runners" / "x.py"])
+def test_one_installation_is_fine(plugin: Path) -> None:
+    assert loader.mixed_installation(str(plugin)) is None
+
+
+def test_two_installations_are_refused() -> None:
+    reason = loader.mixed_installation("/var/cache/salt/master/extmods/runners/x.py")
+    assert reason is not None
+    assert str(LIBRARY) in reason

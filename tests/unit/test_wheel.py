@@ -1,0 +1,60 @@
+"""The wheel has exactly the files of a golden list: nothing of Salt's own package, nothing forgotten.
+
+``UPDATE_GOLDEN=1`` writes the list anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "golden" / "wheel.txt"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Built from a copy, so that the tree keeps no build directory and stale files of one never get in."""
+    source = tmp_path_factory.mktemp("source")
+    shutil.copytree(ROOT / "salt", source / "salt", ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert built.returncode == 0, built.stdout + built.stderr
+    [wheel] = (source / "dist").glob("*.whl")
+    return sorted(zipfile.ZipFile(wheel).namelist())
+
+
+def test_golden(files: list[str]) -> None:
+    found = "".join(f"{name}\n" for name in files if ".dist-info/" not in name)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(found, encoding="utf-8")
+    assert found == GOLDEN.read_text(encoding="utf-8"), "UPDATE_GOLDEN=1 writes the list anew"
+
+
+def test_nothing_outside_of_our_package(files: list[str]) -> None:
+    assert {name.partition("/")[0].partition("-")[0] for name in files} == {"metalk8s_expand"}
+
+
+def test_everything_of_the_tree_is_in(files: list[str]) -> None:
+    served = {
+        "_utils/metalk8s_expand/": "",
+        "orchestrate/": "srv/salt/metalk8s/orchestrate/",
+        "roles/": "srv/salt/metalk8s/roles/",
+    }
+    plugins = {f"_{kind}/": f"{kind}/" for kind in ("modules", "pillar", "roster", "runners", "states")}
+    missing = []
+    for source, target in {**served, **plugins}.items():
+        for path in (ROOT / "salt" / source).rglob("*"):
+            wanted = f"metalk8s_expand/{target}{path.relative_to(ROOT / 'salt' / source)}"
+            if path.is_file() and "cache" not in str(path) and wanted not in files:
+                missing.append(wanted)
+    assert missing == []
