@@ -1,0 +1,3 @@
+module metalk8s-expand/lab/pause
+
+go 1.24

@@ -1,0 +1,21 @@
+# The architecture of the page "Cluster expansion": three control-plane members with the bootstrap node, a worker
+# dedicated to infra, a simple worker. worker-2 stays undeclared, for the page's own commands by hand.
+metalk8s_expand:
+  defaults:
+    version: 2.0.0-dev
+  networks:
+    pod_cidr: 10.233.0.0/16
+    service_cidr: 10.96.0.0/12
+  nodes:
+    cp-1:
+      profile: control-plane
+      address: 10.200.0.11
+    cp-2:
+      profile: control-plane
+      address: 10.200.0.12
+    infra-1:
+      profile: infra
+      address: 10.200.0.13
+    worker-1:
+      profile: worker
+      address: 10.200.0.14

@@ -1,0 +1,165 @@
+"""Make the first host a MetalK8s bootstrap node: Salt's master, and the cluster's first node by the same role states."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import LabError
+from .progress import working
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FILES = REPOSITORY / "lab" / "files"
+NAME = "bootstrap"
+SALTENV = "metalk8s-2.0.0-dev"
+TREE = "/srv/metalk8s/salt"
+# Which of the repository's directories is served under which name (architecture: one table for wheel and sync).
+SERVED = {"orchestrate": "metalk8s/orchestrate", "roles": "metalk8s/roles"}
+# Another Salt environment would be a first node with other certificates; nothing here may take longer.
+LIMIT = 600
+
+
+def provision(lab: Lab) -> None:
+    """Bring the bootstrap host to the state of a fresh MetalK8s installation; again changes nothing."""
+    with working("bootstrap: Salt's master and trees"):
+        install_salt(lab)
+        install_trees(lab)
+        configure(lab)
+    with working("bootstrap: control plane, by its role states"):
+        apply_roles(lab)
+    with working("bootstrap: Salt's master and minion run"):
+        run_salt(lab)
+
+
+def install_salt(lab: Lab) -> None:
+    """Unpack the master's Salt, once for each build of it."""
+    want = json.loads((lab.artifacts / "artifacts.json").read_text())["salt-master.tar"]["sha256"]
+    script = (
+        'test "$(cat /opt/salt/.sha256 2>/dev/null)" = "$1" && exit 0; '
+        'rm -rf /opt/salt && tar -C / -xf /srv/artifacts/salt-master.tar && echo "$1" > /opt/salt/.sha256'
+    )
+    lab.exec(NAME, ["sh", "-c", script, "install", want], timeout=LIMIT)
+
+
+def install_trees(lab: Lab) -> None:
+    """Serve the repository's Salt tree as MetalK8s would, in sync mode."""
+    salt = REPOSITORY / "salt"
+    for source in sorted(path for path in salt.iterdir() if path.is_dir() and path.name != "__pycache__"):
+        lab.copy_tree(NAME, source, f"{TREE}/{SERVED.get(source.name, source.name)}")
+
+
+def configure(lab: Lab) -> None:
+    """Write configuration, pillar, SSH key and known hosts."""
+    for name, path in (
+        ("master", "/etc/salt/master"),
+        ("minion", "/etc/salt/minion"),
+        ("local-minion", "/etc/salt/local/minion"),
+        ("salt-master.service", "/etc/systemd/system/salt-master.service"),
+        ("top.sls", "/srv/metalk8s/pillar/top.sls"),
+    ):
+        lab.write_file(NAME, path, (FILES / name).read_text())
+    _once(lab, "/srv/metalk8s/pillar/metalk8s_expand.sls", (FILES / "metalk8s_expand.sls").read_text())
+    lab.write_file(NAME, "/srv/metalk8s/pillar/cluster.sls", "#!json\n" + json.dumps(cluster(lab), indent=1, sort_keys=True))
+    # salt-ssh falls back to this roster and must find it empty (facts: a missing one is a traceback).
+    lab.write_file(NAME, "/etc/salt/roster", "{}\n")
+    lab.write_file(NAME, "/etc/metalk8s/pki/salt-bootstrap", lab.ssh_key.read_text(), 0o600)
+    lab.write_file(NAME, "/etc/metalk8s/pki/known_hosts", known_hosts(lab))
+
+
+def cluster(lab: Lab) -> dict[str, Any]:
+    """The pillar that describes the cluster to every minion."""
+    artifacts = json.loads((lab.artifacts / "artifacts.json").read_text())
+    images = {Path(name).stem: item["image"] for name, item in artifacts.items() if "image" in item}
+    description = {
+        "version": SALTENV.removeprefix("metalk8s-"),
+        "bootstrap": {
+            "name": NAME,
+            "address": str(lab.bootstrap.address),
+            "roles": ["bootstrap", "master", "etcd", "infra"],
+            "taints": ["bootstrap", "infra"],
+        },
+        "networks": {"pod": "10.233.0.0/16", "service": "10.96.0.0/12", "dns": "10.96.0.10", "domain": "cluster.local"},
+        "artifacts": {
+            "url": f"http://{lab.bootstrap.address}:8080",
+            "directory": "/srv/artifacts",
+            "sha256": {name: item["sha256"] for name, item in artifacts.items()},
+        },
+        "images": images,
+        # What only containers on one kernel need: real machines keep the defaults.
+        "cgroup_driver": "cgroupfs",
+        "restrict_oom_score_adj": True,
+        "kubelet": {"failCgroupV1": False, "failSwapOn": False},
+    }
+    return {"metalk8s": {"cluster": description}}
+
+
+def known_hosts(lab: Lab) -> str:
+    """The host keys as whoever installed the hosts would have noted them."""
+    lines = []
+    for one in lab.hosts:
+        key = (lab.settings.state / "identity" / one.name / "ssh_host_ed25519_key.pub").read_text().split()
+        lines.append(f"{one.address},{one.name} {key[0]} {key[1]}")
+    return "\n".join(lines) + "\n"
+
+
+def apply_roles(lab: Lab) -> None:
+    """Run the role states of the bootstrap node, and fail with the states that failed."""
+    local = ["salt-call", "--local", "--config-dir=/etc/salt/local", "--retcode-passthrough"]
+    lab.exec(NAME, [*local, "saltutil.sync_all", f"saltenv={SALTENV}"], timeout=LIMIT)
+    pillar = json.dumps({"metalk8s": {"new_etcd_cluster": True}})
+    done = lab.exec(
+        NAME,
+        [*local, "--out=json", "state.apply", "metalk8s.roles.bootstrap", f"saltenv={SALTENV}", f"pillar={pillar}"],
+        timeout=LIMIT,
+        check=False,
+    )
+    failed = _failed(done.stdout)
+    if done.returncode or failed:
+        raise LabError("the bootstrap node's roles failed:\n" + ("\n".join(failed) or done.stdout + done.stderr))
+
+
+def run_salt(lab: Lab) -> None:
+    """Start master and minion; the minion's key is compared with the file on this same host before it is accepted."""
+    script = """
+set -e
+systemctl daemon-reload
+systemctl enable --quiet salt-master
+systemctl restart salt-master
+salt-run saltutil.sync_all >/dev/null
+install -D -m 0644 /etc/salt/pki/master/master.pub /etc/salt/pki/minion/minion_master.pub
+install -m 0644 /srv/metalk8s/salt/metalk8s/roles/node/files/salt-minion.service /etc/systemd/system/salt-minion.service
+systemctl daemon-reload
+systemctl enable --quiet salt-minion
+systemctl restart salt-minion
+for i in $(seq 60); do
+    # Again and again: a master that handles the minion's next request at that moment makes it pending once more.
+    if test "$(cat /etc/salt/pki/minion/minion.pub)" = "$(cat /etc/salt/pki/master/minions_pre/bootstrap 2>/dev/null)"; then
+        salt-key --yes --accept=bootstrap >/dev/null
+    fi
+    salt --timeout=2 bootstrap test.ping >/dev/null 2>&1 && exit 0
+done
+echo 'the bootstrap minion does not answer' >&2
+exit 1
+"""
+    lab.exec(NAME, ["sh", "-c", script], timeout=LIMIT)
+    lab.exec(NAME, ["salt", "bootstrap", "saltutil.sync_all", f"saltenv={SALTENV}"], timeout=LIMIT)
+
+
+def _once(lab: Lab, path: str, content: str) -> None:
+    """Write a file that the operator may have edited since."""
+    if lab.exec(NAME, ["test", "-e", path], check=False).returncode:
+        lab.write_file(NAME, path, content)
+
+
+def _failed(text: str) -> list[str]:
+    try:
+        states = json.loads(text)["local"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    if not isinstance(states, dict):
+        return [str(states)]
+    return [f"{key}: {item['comment']}" for key, item in states.items() if not item.get("result", False)]

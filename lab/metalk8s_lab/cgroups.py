@@ -1,0 +1,112 @@
+"""Each host in a control group of its own, in every hierarchy: kubelets that share one /kubepods kill each other's Pods.
+
+The groups are children of the caller's own, so that limits set on the caller still hold; they are found again by their
+name wherever they are, because the caller that cleans up need not be the one that started the host.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from .errors import LabError
+from .settings import LAB_NAME
+from .topology import is_host_name
+
+_ROOT = Path("/sys/fs/cgroup")
+_PREFIX = f"{LAB_NAME}-"
+
+
+def is_unified() -> bool:
+    """Whether the machine has cgroup v2 only."""
+    return (_ROOT / "cgroup.controllers").exists()
+
+
+def _own_groups() -> list[Path]:
+    """This process's directory in every hierarchy (the empty v2 one of a hybrid machine included)."""
+    groups = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        mount = _hierarchy(controllers)
+        if mount is not None and (mount / path.lstrip("/")).is_dir():
+            groups.append(mount / _above_hosts(path))
+    return groups
+
+
+def _hierarchy(controllers: str) -> Path | None:
+    if not controllers:
+        return _ROOT if is_unified() else None
+    name = controllers.removeprefix("name=")
+    return _ROOT / name if (_ROOT / name).is_dir() else None
+
+
+def _above_hosts(path: str) -> str:
+    """The part of a group's path above any host of a lab, without a leading slash."""
+    parts: list[str] = []
+    for part in path.strip("/").split("/"):
+        if part.startswith(_PREFIX):
+            break
+        parts.append(part)
+    return "/".join(parts)
+
+
+def find(host: str) -> list[Path]:
+    """The host's group in every hierarchy, whoever made it."""
+    found = []
+    for directory, names, _ in os.walk(_ROOT):
+        if _PREFIX + host in names:
+            found.append(Path(directory) / (_PREFIX + host))
+        names[:] = [name for name in names if not name.startswith(_PREFIX) and name not in ("kubepods", "system.slice")]
+    return found
+
+
+def left_hosts() -> set[str]:
+    """The names of all hosts that have a group, running or not."""
+    hosts: set[str] = set()
+    for _, names, _ in os.walk(_ROOT):
+        hosts.update(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
+        names[:] = [name for name in names if not name.startswith(_PREFIX)]
+    return {host for host in hosts if is_host_name(host)}
+
+
+def create(host: str) -> list[Path]:
+    """Make the host's groups and return their ``cgroup.procs`` files: a process written to all of them is inside."""
+    files = []
+    for parent in _own_groups():
+        group = parent / (_PREFIX + host)
+        group.mkdir(exist_ok=True)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if (group / name).exists() and (parent / name).exists():
+                (group / name).write_text((parent / name).read_text())
+        files.append(group / "cgroup.procs")
+    return files
+
+
+def members(host: str) -> set[int]:
+    """The processes of the host, in all its groups and below."""
+    pids: set[int] = set()
+    for group in find(host):
+        for directory, _, _ in os.walk(group):
+            try:
+                pids.update(int(pid) for pid in (Path(directory) / "cgroup.procs").read_text().split())
+            except OSError:
+                continue  # gone meanwhile, or threaded
+    return pids - {0}
+
+
+def remove(host: str, timeout: float = 10) -> None:
+    """Remove the host's groups from every hierarchy; its processes must be dead (dying ones are waited for)."""
+    deadline = time.monotonic() + timeout
+    while groups := find(host):
+        for group in groups:
+            for directory, _, _ in os.walk(group, topdown=False):
+                try:
+                    os.rmdir(directory)
+                except OSError:
+                    continue
+        if time.monotonic() > deadline:
+            left = [str(group) for group in groups if group.exists()]
+            if left:
+                raise LabError(f"{host}: control groups not removed within {timeout:.0f} s: {', '.join(left)}")
+        time.sleep(0.05)

@@ -1,0 +1,239 @@
+"""The lab as a whole: what the commands do, and what ``bootstrap.provision`` is given to work with."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from . import artifacts, cgroups, disk, host, identity, network, rootfs
+from .errors import LabError
+from .progress import progress, working
+from .settings import Settings
+from .topology import BOOTSTRAP, DEFAULT_NODES, NAMESPACE, Host, find, hosts
+
+T = TypeVar("T")
+
+# Where the bootstrap host sees the artifacts (read-only, straight from the cache) to serve them to all the others.
+ARTIFACTS_ON_BOOTSTRAP = "/srv/artifacts"
+
+
+class Lab:
+    """All hosts of the lab and what is done with them. Callers that change something hold the lock (``lock.py``)."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Look at what there is; nothing is changed."""
+        self.settings = settings
+        self.progress: Callable[[str], None] = progress
+
+    # What bootstrap.provision uses.
+
+    @property
+    def hosts(self) -> list[Host]:
+        """All hosts, the bootstrap host first."""
+        return hosts(self._nodes())
+
+    @property
+    def bootstrap(self) -> Host:
+        """The host that the cluster begins with."""
+        return find(self.hosts, BOOTSTRAP)
+
+    @property
+    def ssh_key(self) -> Path:
+        """The master's private key, on this machine (``.pub`` beside it); root and ``deploy`` of every host let it in."""
+        return self.settings.ssh_key
+
+    @property
+    def artifacts(self) -> Path:
+        """The directory with all artifacts on this machine; the bootstrap host sees it at ``ARTIFACTS_ON_BOOTSTRAP``."""
+        return artifacts.build(self.settings)
+
+    def exec(
+        self, name: str, argv: Sequence[str], *, input: str | None = None, timeout: float = 60, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a host as root and capture its output; with ``check`` a failure raises ``LabError``."""
+        return host.execute(name, argv, input=input, timeout=timeout, check=check)
+
+    def write_file(self, name: str, path: str, content: str, mode: int = 0o644) -> None:
+        """Write a file into a host, with its directories."""
+        self.exec(name, ["install", "-D", "-m", f"{mode:04o}", "/dev/stdin", path], input=content)
+
+    def copy_tree(self, name: str, source: Path, target: str) -> None:
+        """Make a directory in a host the same as one on this machine (what else lies in it is deleted)."""
+        self.exec(name, ["sh", "-c", 'rm -rf "$1" && mkdir -p "$1"', "sh", target])
+        pack = ["tar", "-C", str(source), "--exclude=__pycache__", "--owner=0", "--group=0", "-cf", "-", "."]
+        with subprocess.Popen(pack, stdout=subprocess.PIPE) as tar:
+            unpack = subprocess.run(
+                host.exec_argv(name, ["tar", "-C", target, "--no-same-owner", "-xf", "-"]),
+                stdin=tar.stdout,
+                stderr=subprocess.PIPE,
+                timeout=300,
+                check=False,
+            )
+        if tar.returncode or unpack.returncode:
+            raise LabError(f"{name}: {source} cannot be copied to {target}: {unpack.stderr.decode(errors='replace')}")
+
+    # The commands.
+
+    def build(self) -> Path:
+        """Fill the cache with everything that the hosts need; return the directory of the artifacts."""
+        rootfs.build(self.settings)
+        return self.artifacts
+
+    def up(self, nodes: int | None = None, *, blank: bool = False) -> None:
+        """Let all hosts run, and the first cluster on the bootstrap host unless ``blank``."""
+        wanted = self._nodes() if nodes is None else nodes
+        hosts(wanted)  # refuses an impossible number before anything is built
+        self.build()
+        identity.make_key(self.ssh_key, "metalk8s-lab master")
+        self._declare(wanted)
+        self._start_all()
+        if not blank and importlib.util.find_spec("metalk8s_lab.bootstrap"):
+            from . import bootstrap
+
+            bootstrap.provision(self)
+
+    def down(self) -> None:
+        """Stop all hosts and remove every trace of running ones: mounts, control groups, network."""
+        self._stop_all()
+        disk.detach(self.settings)
+        network.delete()
+
+    def destroy(self) -> None:
+        """Stop all hosts and forget them, their snapshots and keys; the cache stays."""
+        self._crash_all()
+        self.down()
+        for path in ("disk.img", "disk.img.new", "lab.json"):
+            (self.settings.state / path).unlink(missing_ok=True)
+        for name in ("disk", "mnt", "log", "identity", "keys"):
+            subprocess.run(["rm", "-rf", "--one-file-system", str(self.settings.state / name)], check=True, timeout=300)
+
+    def start(self, name: str) -> None:
+        """Let one host run."""
+        self._launch([find(self.hosts, name)])
+
+    def stop(self, name: str) -> None:
+        """Power one host off."""
+        self._stop([find(self.hosts, name).name])
+
+    def kill(self, name: str) -> None:
+        """Let one host crash."""
+        host.kill(self.settings, find(self.hosts, name).name)
+
+    def reset(self, name: str) -> None:
+        """Make one host blank again and start it."""
+        one = find(self.hosts, name)
+        host.clean_up(self.settings, name)
+        self._prepare()
+        host.make_blank(self.settings, one, rootfs.build(self.settings))
+        self._launch([one])
+
+    def snapshot(self, name: str) -> None:
+        """Keep the disks of all hosts under a name; running hosts are stopped for it and started again."""
+        running = [each for each in self.hosts if host.leader(each.name)]
+        self._prepare()
+        self._stop_all()
+        with working(f"snapshot {name}"):
+            kept = [each.name for each in self.hosts if disk.host_dir(self.settings, each.name).is_dir()]
+            disk.snapshot(self.settings, name, kept, {"nodes": self._nodes(), "time": time.time()})
+        self._launch(running)
+
+    def rollback(self, name: str) -> None:
+        """Put all hosts back to a snapshot and start them."""
+        self._prepare()
+        facts = disk.snapshot_facts(self.settings, name)
+        kept = [str(each) for each in facts["hosts"]]  # type: ignore[attr-defined]
+        self._crash_all()  # what they would still write is thrown away anyhow
+        with working(f"rollback to {name}"):
+            self._declare(int(str(facts["nodes"])))
+            disk.rollback(self.settings, name, kept)
+        self._start_all()
+
+    def status(self) -> dict[str, object]:
+        """What there is and what runs, for people and programs."""
+        return {
+            "namespace": NAMESPACE if network.exists() else None,
+            "hosts": [{"name": each.name, "address": str(each.address), "pid": host.leader(each.name)} for each in self.hosts],
+            "snapshots": disk.snapshots(self.settings),
+            "state": str(self.settings.state),
+            "cache": str(self.settings.cache),
+            "ssh_key": str(self.ssh_key),
+        }
+
+    # Their parts.
+
+    def _nodes(self) -> int:
+        try:
+            return int(json.loads((self.settings.state / "lab.json").read_text())["nodes"])
+        except FileNotFoundError:
+            return DEFAULT_NODES
+
+    def _declare(self, nodes: int) -> None:
+        """Note how many nodes there are; hosts beyond that number are stopped and forgotten."""
+        keep = {each.name for each in hosts(nodes)}
+        disk.attach(self.settings)
+        known = {path.name for path in (self.settings.disk / "hosts").glob("[!.]*")}
+        for name in sorted((known | cgroups.left_hosts()) - keep):
+            progress(f"{name} is no longer part of the lab")
+            host.clean_up(self.settings, name)
+            disk.forget(self.settings, disk.host_dir(self.settings, name))
+        (self.settings.state / "lab.json").write_text(json.dumps({"nodes": nodes}))
+
+    def _prepare(self) -> None:
+        disk.attach(self.settings)
+        network.create()
+
+    def _start_all(self) -> None:
+        with working(f"starting {len(self.hosts)} hosts"):
+            self._launch(self.hosts)
+
+    def _launch(self, some: Iterable[Host]) -> None:
+        chosen = list(some)
+        if not chosen:
+            return
+        self._prepare()
+        system, store = rootfs.build(self.settings), self.artifacts
+
+        def launch(one: Host) -> None:
+            binds = [f"{store}:{ARTIFACTS_ON_BOOTSTRAP}"] if one.is_bootstrap else []
+            host.launch(self.settings, one, system, binds)
+            host.await_ready(self.settings, one)
+
+        _in_parallel(launch, chosen)
+
+    def _stop_all(self) -> None:
+        names = sorted({each.name for each in self.hosts} | cgroups.left_hosts())
+        if any(host.leader(name) for name in names):
+            with working("stopping all hosts"):
+                self._stop(names)
+        else:
+            self._stop(names)
+
+    def _crash_all(self) -> None:
+        names = sorted({each.name for each in self.hosts} | cgroups.left_hosts())
+        _in_parallel(lambda name: host.clean_up(self.settings, name), names)
+
+    def _stop(self, names: Iterable[str]) -> None:
+        def stop(name: str) -> None:
+            if not host.stop(self.settings, name):
+                progress(f"{name} did not power off by itself and was killed")
+
+        _in_parallel(stop, names)
+
+
+def _in_parallel(work: Callable[[T], None], items: Iterable[T]) -> None:
+    """Do the same for all items at once; every one is tried, and all the errors are told together."""
+    with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1)) as pool:
+        errors = [future.exception() for future in [pool.submit(work, item) for item in items]]
+    wrong = [error for error in errors if error]
+    for error in wrong:
+        if not isinstance(error, LabError):
+            raise error
+    if wrong:
+        raise LabError("\n".join(str(error) for error in wrong))

@@ -1,0 +1,59 @@
+"""Salt in a virtual environment at /opt/salt, once for minions and once more for the master, ready to be unpacked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import chroot, rootfs, tarball
+from .cache import cached, digest, file_digest
+from .settings import KUBERNETES_CLIENT_VERSION, Settings
+
+_HOME = "opt/salt"
+_RECIPE = 1  # goes up when the steps below change what they make
+_PIP = ("pip/", "pip-")
+_UNUSED = ("libcloud/",)  # salt-cloud's drivers; Salt does without them
+
+
+def key(settings: Settings) -> str:
+    """What the environments are made from, as a name."""
+    pinned = file_digest(settings.constraints) if settings.constraints.exists() else None
+    return digest(rootfs.key(), settings.salt_version, KUBERNETES_CLIENT_VERSION, pinned, _PIP, _UNUSED, _RECIPE)
+
+
+def build(settings: Settings) -> Path:
+    """The directory with ``salt-minion.tar`` and ``salt-master.tar``."""
+    place = settings.cache / "salt" / f"{settings.salt_version}-{key(settings)}"
+    return cached(place, f"Salt {settings.salt_version} from PyPI", lambda into: _make(settings, into))
+
+
+def _make(settings: Settings, into: Path) -> None:
+    with chroot.build_root(settings, "salt") as system:
+        system.install("gcc", "libc6-dev", "python3-dev", "python3-venv")
+        system.run("python3", "-m", "venv", f"/{_HOME}", timeout=300)
+        pip = [f"/{_HOME}/bin/pip", "install", "--quiet"]
+        if settings.constraints.exists():
+            (system.root / "constraints.txt").write_text(settings.constraints.read_text())
+            pip += ["--constraint", "/constraints.txt"]
+        system.run(*pip, f"salt=={settings.salt_version}", timeout=1800)
+        _pack(system, into / "salt-minion.tar", with_pip=False)
+        system.run(*pip, f"kubernetes=={KUBERNETES_CLIENT_VERSION}", timeout=900)
+        _pack(system, into / "salt-master.tar", with_pip=True)
+        (into / "freeze.txt").write_text(system.run(f"/{_HOME}/bin/pip", "freeze"))
+
+
+def _pack(system: chroot.Chroot, target: Path, *, with_pip: bool) -> None:
+    """Compile everything (files never change, so their times are never asked for: a start reads half as much) and pack it."""
+    python = [f"/{_HOME}/bin/python", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    # Salt carries files for other Pythons that do not compile: they are packed as they are.
+    system.run("sh", "-c", '"$@" || true', "sh", *python, f"/{_HOME}/lib", timeout=600)
+    tarball.write(target, tarball.tree(system.root / _HOME, _HOME, lambda path: _is_needed(path, with_pip)))
+
+
+def _is_needed(path: str, with_pip: bool) -> bool:
+    """Whether a node needs this file: no tests, no wheels that only make other environments, no headers."""
+    below = path.partition("site-packages/")[2]
+    if (below + "/").startswith(_UNUSED if with_pip else (*_UNUSED, *_PIP)):
+        return False
+    parts = path.split("/")
+    is_test = not {"tests", "test"}.isdisjoint(parts[:-1])
+    return not (is_test or path.startswith(("include/", "share/")) or path.endswith((".whl", ".pyi", ".c")))

@@ -1,0 +1,85 @@
+"""The command line: what it takes, and how it fails."""
+
+import json
+
+import pytest
+from metalk8s_lab import cli, golang, host, salt_env
+from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.lock import locked
+
+
+def test_exec_keeps_the_command_as_it_is():
+    arguments = cli.parse(["exec", "cp-1", "--", "ls", "--all", "-n", "--", "x"])
+    assert (arguments.node, arguments.argv) == ("cp-1", ["ls", "--all", "-n", "--", "x"])
+
+
+def test_snapshot_has_a_default_name():
+    assert cli.parse(["snapshot"]).name == "default"
+
+
+def test_unknown_host_fails_with_a_message(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("METALK8S_LAB_STATE", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert cli.main(["exec", "nope", "--", "true"]) == 125
+    assert "there is no host 'nope'" in capsys.readouterr().err
+
+
+def test_status_as_json(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("METALK8S_LAB_STATE", str(tmp_path))
+    monkeypatch.setattr(host, "leader", lambda name: None)
+    (tmp_path / "lab.json").write_text('{"nodes": 1}')
+    assert cli.main(["status", "--json"]) == 0
+    hosts = json.loads(capsys.readouterr().out)["hosts"]
+    assert hosts == [
+        {"name": "bootstrap", "address": "10.200.0.10", "pid": None},
+        {"name": "cp-1", "address": "10.200.0.11", "pid": None},
+    ]
+
+
+def test_lock_is_held_by_one(tmp_path):
+    with locked(tmp_path), pytest.raises(LabError, match="still holds"), locked(tmp_path, wait=0):
+        pass
+    with locked(tmp_path, wait=0):
+        pass
+
+
+def test_half_made_things_are_not_taken_from_the_cache(tmp_path):
+    def fail(directory):
+        (directory / "half").touch()
+        raise LabError("no")
+
+    with pytest.raises(LabError):
+        cached(tmp_path / "thing", "a thing", fail)
+    assert not (tmp_path / "thing").exists()
+    assert list(cached(tmp_path / "thing", "a thing", lambda directory: (directory / "whole").touch()).iterdir()) == [
+        tmp_path / "thing" / "whole"
+    ]
+
+
+def test_digest_depends_on_every_input():
+    assert len({digest("a", "b"), digest("ab"), digest("a", ["b"]), digest("b", "a")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("go version go1.26.8 linux/amd64", (1, 26)), ("go version go1.9 x", (1, 9)), ("?", (0, 0))]
+)
+def test_go_version(text, numbers):
+    assert golang.version_numbers(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("path", "minion", "master"),
+    [
+        ("lib/python3.13/site-packages/salt/minion.py", True, True),
+        ("lib/python3.13/site-packages/salt/modules/test.py", True, True),
+        ("lib/python3.13/site-packages/pip/__init__.py", False, True),
+        ("lib/python3.13/site-packages/pip-25.0.dist-info/METADATA", False, True),
+        ("lib/python3.13/site-packages/libcloud/compute.py", False, False),
+        ("lib/python3.13/site-packages/x/tests/test_x.py", False, False),
+        ("include/site/python3.13/x.h", False, False),
+        ("bin/salt-call", True, True),
+    ],
+)
+def test_what_a_node_needs_of_salt(path, minion, master):
+    assert (salt_env._is_needed(path, with_pip=False), salt_env._is_needed(path, with_pip=True)) == (minion, master)

@@ -1,0 +1,99 @@
+"""The image archives are what a container runtime reads, and the same bytes each time."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+
+import pytest
+from metalk8s_lab import binaries, images, tarball
+from metalk8s_lab.images import Image
+from metalk8s_lab.tarball import Entry
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program"
+    path.write_bytes(b"\x7fELF")
+    return path
+
+
+@pytest.fixture
+def image(program):
+    entries = (Entry("usr/bin/program", 0o755, source=program), Entry("bin", link="usr/bin"), Entry("tmp", 0o1777))
+    return Image("program", "registry.example/program:1.0", ("/usr/bin/program",), entries)
+
+
+def read(path):
+    with tarfile.open(path) as archive:
+        return {member.name: (member, archive.extractfile(member).read() if member.isfile() else None) for member in archive}
+
+
+def test_archive_names_its_config_layer_and_reference(image, tmp_path):
+    images.write(image, tmp_path / "image.tar")
+    found = read(tmp_path / "image.tar")
+    (manifest,) = json.loads(found["manifest.json"][1])
+    assert manifest["RepoTags"] == ["registry.example/program:1.0"]
+    config, layer = found[manifest["Config"]][1], found[manifest["Layers"][0]][1]
+    assert manifest["Config"] == f"{hashlib.sha256(config).hexdigest()}.json"
+    assert json.loads(config)["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
+    assert json.loads(config)["config"]["Entrypoint"] == ["/usr/bin/program"]
+    assert json.loads(config)["config"]["Env"][0].startswith("PATH=/usr/local/sbin:")
+
+
+def test_layer_holds_the_files(image, tmp_path):
+    images.write(image, tmp_path / "image.tar")
+    layer = next(content for name, (_, content) in read(tmp_path / "image.tar").items() if name.endswith("/layer.tar"))
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        members = {member.name: member for member in archive}
+    assert list(members) == ["bin", "tmp", "usr", "usr/bin", "usr/bin/program"]
+    assert members["bin"].linkname == "usr/bin"
+    assert (members["tmp"].mode, members["usr/bin/program"].mode) == (0o1777, 0o755)
+
+
+def test_same_files_make_the_same_bytes(image, program, tmp_path):
+    images.write(image, tmp_path / "a.tar")
+    os.utime(program, (1, 1))
+    images.write(image, tmp_path / "b.tar")
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+def test_archive_is_all_roots_and_without_time(image, tmp_path):
+    images.write(image, tmp_path / "image.tar")
+    assert {(member.uid, member.gid, member.mtime) for member, _ in read(tmp_path / "image.tar").values()} == {(0, 0, 0)}
+
+
+def test_a_name_given_twice_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="etc/passwd is given twice"):
+        tarball.write(tmp_path / "x.tar", [Entry("etc/passwd", content=b""), Entry("etc/passwd", content=b"")])
+
+
+def test_tree_keeps_links_and_leaves_out_what_it_is_told(tmp_path):
+    (tmp_path / "lib/tests").mkdir(parents=True)
+    (tmp_path / "lib/tests/test_x.py").write_text("")
+    (tmp_path / "lib/x.py").write_text("")
+    (tmp_path / "lib64").symlink_to("lib")
+    found = {entry.name: entry.link for entry in tarball.tree(tmp_path, "opt/x", lambda path: "tests" not in path)}
+    assert found == {"opt/x/lib/x.py": None, "opt/x/lib64": "lib"}
+
+
+def test_every_image_that_the_cluster_needs_is_there(tmp_path):
+    names = [name for module in binaries.MODULES for name in module.programs]
+    (tmp_path / "image/usr/sbin").mkdir(parents=True)
+    (tmp_path / "image/usr/sbin/nft").write_text("")
+    (tmp_path / "applets").write_text("sh\nbusybox\nwget\n")
+    found = {each.reference: each for each in images.all_images({name: tmp_path / name for name in names}, tmp_path)}
+    assert sorted(found) == [
+        "docker.io/flannel/flannel:v0.26.7",
+        "docker.io/library/busybox:1.37",
+        "registry.k8s.io/coredns/coredns:v1.12.1",
+        "registry.k8s.io/etcd:3.6.5-0",
+        "registry.k8s.io/kube-apiserver:v1.34.4",
+        "registry.k8s.io/kube-controller-manager:v1.34.4",
+        "registry.k8s.io/kube-proxy:v1.34.4",
+        "registry.k8s.io/kube-scheduler:v1.34.4",
+        "registry.k8s.io/pause:3.10.1",
+    ]
+    proxy = {entry.name for entry in found["registry.k8s.io/kube-proxy:v1.34.4"].entries}
+    assert {"usr/local/bin/kube-proxy", "usr/sbin/nft", "etc/passwd", "etc/nsswitch.conf", "tmp"} <= proxy
