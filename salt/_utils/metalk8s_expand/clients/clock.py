@@ -1,0 +1,67 @@
+"""Time as a value that tests can replace, and the one bounded wait that every step uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from metalk8s_expand.errors import DeadlineError, ExpandError
+
+
+class Clock:
+    """The host's clocks: wall time for people, monotonic time for deadlines."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def wait_until(
+    what: str,
+    problems: Callable[[], Sequence[str]],
+    timeout: float,
+    *,
+    interval: float = 0.5,
+    clock: Clock | None = None,
+    node: str | None = None,
+    hint: str | None = None,
+    log: str | None = None,
+    error: type[ExpandError] = DeadlineError,
+) -> float:
+    """Ask until ``problems`` returns none; the seconds it took.
+
+    An ExpandError of the question is a problem too. Raises ``error`` with the last reason after ``timeout`` seconds.
+    """
+    clock = clock or Clock()
+    started = clock.monotonic()
+    while True:
+        reasons = _asked(problems)
+        elapsed = clock.monotonic() - started
+        if not reasons:
+            return elapsed
+        if elapsed >= timeout:
+            raise error(
+                f"waited {elapsed:.0f} s for {what}: " + "; ".join(reasons),
+                node=node,
+                hint=hint,
+                log=log,
+                problems=reasons,
+            )
+        clock.sleep(min(interval, timeout - elapsed) or interval)
+
+
+def _asked(problems: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+    try:
+        return tuple(problems())
+    except ExpandError as exc:
+        if not exc.retry:
+            raise
+        return (exc.args[0],)

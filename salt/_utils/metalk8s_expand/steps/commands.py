@@ -1,0 +1,306 @@
+"""The runner's functions: put the steps together, and say the outcome as data for programs or as text for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients import salt as master
+from metalk8s_expand.clients.clock import Clock
+from metalk8s_expand.clients.kube import JsonObject
+from metalk8s_expand.domain import health, plan, report, roles, settings
+from metalk8s_expand.domain.manifest import manifest
+from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.domain.plan import Plan
+from metalk8s_expand.domain.report import NodeReport, Report
+from metalk8s_expand.domain.settings import Settings
+from metalk8s_expand.errors import ConflictError, DeployError, ExpandError, QuorumError, SettingsError
+from metalk8s_expand.steps import expansion, pod_probe, reach, register, roster, verify
+from metalk8s_expand.steps.world import World, declaration
+
+Result = dict[str, Any]
+Names = str | Iterable[str] | None
+
+
+class Commands:
+    """One call of a runner function, with the master's configuration."""
+
+    def __init__(self, opts: Mapping[str, Any], clock: Clock | None = None) -> None:
+        self.opts = opts
+        self.clock = clock or Clock()
+        self.started = self.clock.now()
+
+    @cached_property
+    def world(self) -> World:
+        """The API, reached when first needed: a mistake in the pillar is told without it."""
+        return World.from_opts(self.opts)
+
+    @property
+    def for_people(self) -> bool:
+        """Whether somebody reads the outcome in a terminal, and not a program the JSON or the job's return."""
+        return self.opts.get("__cli") == "salt-run" and not self.opts.get("output")
+
+    def plan(self, nodes: Names) -> Result:
+        """See the runner."""
+        declared = self._settings()
+        found = self._plan(declared, _names(nodes))
+        return self._shown(report.plan_text, {**found.as_dict(), "warnings": self._warnings(declared)})
+
+    def manifest(self, name: str) -> str:
+        """See the runner."""
+        import yaml
+
+        return str(yaml.safe_dump(manifest(self._settings().node(name)), sort_keys=False, default_flow_style=False))
+
+    def register(self, name: str) -> Result:
+        """See the runner."""
+        node = self._settings().node(name)
+        return {"node": name, "changes": register.register(self.world.kube, node)}
+
+    def check_ssh(self, nodes: Names) -> Result:
+        """See the runner."""
+        declared = self._settings()
+        chosen = _chosen(declared, _names(nodes))
+        answers = reach.check_ssh(self._targets(chosen, declared), declared.ssh_timeout)
+        reached = reach.Reached(unreachable={k: v for k, v in answers.items() if isinstance(v, ExpandError)})
+        error = reached.error()
+        if error:
+            raise error
+        return {"reached": {name: round(float(took), 3) for name, took in answers.items() if isinstance(took, float)}}
+
+    def preflight(self, nodes: Names) -> Result:
+        """See the runner."""
+        declared = self._settings()
+        chosen = _chosen(declared, _names(nodes))
+        reached = self._look(chosen, declared)
+        error = reached.error()
+        if error:
+            raise error
+        return {"hosts": sorted(reached.facts), "warnings": [item.as_dict() for item in reached.findings]}
+
+    def expand(
+        self,
+        nodes: Names,
+        skip_failed: bool = False,
+        probe: bool = False,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """See the runner."""
+        names = _names(nodes)
+        declared = self._settings()
+        if overrides:
+            declared = settings.with_node(declared, (names or ("",))[0], overrides)
+        self._say("", "cluster", "looking at it")
+        problems = verify.cluster_problems(self.world.access(), [node.address for node in declared.nodes.values()])
+        if problems:
+            raise QuorumError(
+                "the cluster is not healthy, so nothing was started",
+                problems=problems,
+                hint="make the control plane healthy first",
+                log=verify.LOG,
+            )
+        found = self._plan(declared, names)
+        _refuse(found)
+        return self._finish(declared, found, names, skip_failed, probe)
+
+    def status(self) -> Result:
+        """See the runner."""
+        declared = self._settings()
+        observed = self._observed()
+        rows = {name: _status(node, observed.get(name)) for name, node in declared.nodes.items()}
+        runs = [path.stem.removeprefix("report-") for path in master.reports(self.opts)]
+        return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:]})
+
+    def health(self, nodes: Names) -> Result:
+        """See the runner."""
+        declared = self._settings()
+        access = self.world.access()
+        problems = verify.cluster_problems(access) + verify.addon_problems(access)
+        observed = self._observed()
+        for node in _chosen(declared, _names(nodes)):
+            if node.name in observed:
+                problems += verify.node_problems(access, node, observed=observed[node.name])
+                problems += health.cordon_problems(observed[node.name])
+            else:
+                problems.append(f"Node {node.name} is declared and not registered")
+        if problems:
+            hint = "the first problem is often the reason of the others"
+            raise DeployError("the cluster is not as declared", problems=problems, hint=hint, log=verify.LOG)
+        return {"healthy": True, "nodes": len(declared.nodes)}
+
+    def report(self, run: str | None) -> Result:
+        """See the runner."""
+        kept = {path.stem.removeprefix("report-"): path for path in master.reports(self.opts)}
+        name = str(run) if run else next(reversed(kept), "")
+        if name not in kept:
+            raise SettingsError(f"there is no report {name!r}", hint="the runs are in: salt-run metalk8s_expand.status")
+        return self._shown(report.text, json.loads(kept[name].read_text(encoding="utf-8")), judge=False)
+
+    def trees(self) -> Result:
+        """See the runner."""
+        library = Path(sys.modules["metalk8s_expand"].__file__ or "").resolve().parent
+        served = library / "srv" / "salt"
+        if not served.is_dir():
+            served = library.parent.parent
+        return {"file_roots": [str(served)], "library": str(library)}
+
+    def _finish(self, declared: Settings, found: Plan, names: Sequence[str] | None, skip_failed: bool, probe: bool) -> Result:
+        chosen = [item.node for item in found.nodes if item.has(plan.CHECK_SSH)]
+        identity = time.strftime("%Y%m%d%H%M%S", time.gmtime(self.started))
+        notes = [f"{name}: nothing to change" for name in found.unchanged] + self._warnings(declared)
+        if found.empty:
+            return self._reported(Report(identity, (), self.started, self._elapsed(), True, 0, tuple(notes)))
+        reached, looked = self._look(chosen, declared), self.clock.now()
+        error = reached.error()
+        if error and not skip_failed:
+            raise error
+        notes += [str(item) for item in reached.findings if item.severity != "error"]
+        with master.Orchestrations(self.opts) as jobs:
+            run = expansion.Run(
+                self.world.access, jobs, self._say, declared.max_parallel, declared.deploy_timeout, self.clock
+            )
+            for node in chosen:
+                run.record(node.name, "check_ssh, preflight", self.started, node.name not in reached.failed, "", looked - self.started)
+            run.skipped = {name: str(reached.unreachable.get(name, "does not meet the requirements")) for name in reached.failed}
+            expansion.execute(run, _without(found, reached.failed))
+        closing = self._closing(found, run, probe, identity, declared)
+        reports = tuple(run.report(item.node.name) for item in found.nodes)
+        return self._reported(_judged(identity, reports, closing, notes, self.started, self._elapsed()))
+
+    def _closing(
+        self, found: Plan, run: expansion.Run, probe: bool, identity: str, declared: Settings
+    ) -> tuple[str, ...]:
+        """What only the whole can tell: DNS on two nodes, and on request a Pod on each worker."""
+        deadline = self.clock.monotonic() + expansion.VERIFY_TIMEOUT_S
+        access = self.world.access()
+        while (problems := verify.addon_problems(access)) and self.clock.monotonic() < deadline:
+            self.clock.sleep(0.5)
+        done = [item.node for item in found.workers if run.report(item.node.name).ok]
+        if probe and done:
+            self._say("", "probe", "a Pod on each worker, reached through a Service")
+            failed = pod_probe.probe(access.kube, done, identity, declared.probe_image)
+            problems += [f"node {name}: {reason}" for name, reason in failed.items()]
+        return tuple(problems)
+
+    def _reported(self, outcome: Report) -> Result:
+        data = outcome.as_dict()
+        data["unchanged"] = not outcome.nodes
+        data["log"] = str(master.save_report(self.opts, data))
+        return self._shown(report.text, data)
+
+    def _shown(self, text: Any, data: Result, judge: bool = True) -> Result:
+        if not self.for_people:
+            return data
+        retcode = int(data.get("retcode", 0)) if judge else 0
+        return {"retcode": retcode, "text": text(data)} if retcode else {"text": text(data)}
+
+    def _settings(self) -> Settings:
+        return declaration(self.opts)
+
+    def _observed(self) -> dict[str, JsonObject]:
+        return {item["metadata"]["name"]: item for item in self.world.kube.nodes()}
+
+    def _plan(self, declared: Settings, names: Sequence[str] | None) -> Plan:
+        observed = self._observed()
+        access = self.world.access()
+        members = None
+        done = set()
+        for node in _chosen(declared, names):
+            found = observed.get(node.name)
+            if found is None or not plan.is_deployed(found):
+                continue
+            if node.is_etcd and members is None and access.etcd is not None:
+                members = access.etcd.members()
+            if not _problems_of_life(access, node, found, members):
+                done.add(node.name)
+        return plan.build(declared.nodes, observed, names, done)
+
+    def _look(self, chosen: Sequence[Node], declared: Settings) -> reach.Reached:
+        for node in chosen:
+            self._say(node.name, "check_ssh, preflight", f"asking {node.ssh.host}")
+        return reach.look(chosen, self._targets(chosen, declared), declared, self.clock)
+
+    def _targets(self, chosen: Sequence[Node], declared: Settings) -> list[reach.Target]:
+        return reach.targets(chosen, roster.access_from(self.opts, declared.key_directory).known_hosts)
+
+    def _warnings(self, declared: Settings) -> list[str]:
+        members = [
+            item["metadata"]["name"]
+            for item in self.world.kube.nodes(roles.label_key(roles.ETCD))
+            if item["metadata"]["name"] not in declared.nodes
+        ]
+        warning = settings.even_members_warning(len(members), declared)
+        return [warning] if warning else []
+
+    def _elapsed(self) -> float:
+        return self.clock.now() - self.started
+
+    def _say(self, node: str, step: str, what: str) -> None:
+        """Progress, on stderr so that stdout stays one document."""
+        if self.opts.get("__cli") == "salt-run":
+            print(f"[{self._elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}", file=sys.stderr, flush=True)
+
+
+def _names(nodes: Names) -> tuple[str, ...] | None:
+    if nodes is None:
+        return None
+    items = nodes.split(",") if isinstance(nodes, str) else nodes
+    return tuple(str(item).strip() for item in items)
+
+
+def _chosen(declared: Settings, names: Sequence[str] | None) -> list[Node]:
+    return [declared.node(name) for name in names] if names is not None else list(declared.nodes.values())
+
+
+def _problems_of_life(access: verify.Access, node: Node, found: JsonObject, members: Any) -> list[str]:
+    """Only what another deployment could mend: drift of the Node object is the registration's."""
+    differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
+    return [item for item in verify.node_problems(access, node, members, found) if item not in differing]
+
+
+def _refuse(found: Plan) -> None:
+    if found.refused:
+        raise ConflictError(
+            "the plan is refused, so nothing was started",
+            node=", ".join(item.node.name for item in found.refused),
+            problems=[item.refused or "" for item in found.refused],
+            hint="salt-run metalk8s_expand.plan shows it whole",
+        )
+
+
+def _without(found: Plan, names: Sequence[str]) -> Plan:
+    def keep(items: Sequence[plan.NodePlan]) -> tuple[plan.NodePlan, ...]:
+        return tuple(item for item in items if item.node.name not in names)
+
+    return Plan(keep(found.control_plane), keep(found.workers), found.unchanged)
+
+
+def _judged(
+    identity: str, nodes: tuple[NodeReport, ...], closing: tuple[str, ...], notes: list[str], started: float, elapsed: float
+) -> Report:
+    errors = [int(node.error["retcode"]) for node in nodes if node.error]
+    retcode = errors[0] if errors else DeployError.retcode if closing else 0
+    skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
+    return Report(
+        identity, nodes, started, elapsed, not retcode, retcode, tuple([*notes, *skipped, *closing])
+    )
+
+
+def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
+    if found is None:
+        return {"state": "not registered", "roles": list(node.roles), "problems": []}
+    problems = health.node_problems(node, found) + health.cordon_problems(found)
+    state = "registered, not deployed" if not plan.is_deployed(found) else "not ready" if problems else "ready"
+    return {"state": state, "roles": list(node.roles), "problems": problems}
+
+
+def _status_text(data: Mapping[str, Any]) -> str:
+    rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
+    problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
+    runs = f"Runs: {', '.join(data['runs']) or 'none'}"
+    return "\n\n".join(filter(None, [report.table(("node", "roles", "state"), rows), "\n".join(problems), runs]))
