@@ -1,0 +1,32 @@
+"""
+What an orchestration has to know of the cluster before it can be rendered.
+"""
+
+from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.steps import world
+
+__virtualname__ = "metalk8s_expand_cluster"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+def node(name):
+    """
+    What ``metalk8s.orchestrate.deploy_node`` needs to know of one node.
+
+    name
+        Name of a node, declared or registered.
+
+    Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the common ones) and
+    ``proxies`` (minions whose API proxy is told of a new API server).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd metalk8s_expand_cluster.node worker-1
+    """
+    return world.World.from_opts(__opts__).deployment(name)

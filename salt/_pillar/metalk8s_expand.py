@@ -1,0 +1,46 @@
+"""External pillar: each node's roles, addresses and role-restricted secrets, the CA minion's signing policies.
+
+.. code-block:: yaml
+
+    ext_pillar:
+      - metalk8s_expand:
+          master_id: bootstrap_master
+          kubeconfig: /etc/kubernetes/admin.conf
+
+It reads the cluster's description from the pillar key ``metalk8s:cluster`` of every minion, the declared nodes from the
+pillar of ``master_id`` alone, and the registered Nodes from the API.
+"""
+
+import os
+
+from metalk8s_expand.clients import salt as master
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.domain import settings
+from metalk8s_expand.steps import node_pillar
+
+MASTER_KEYS = "/etc/salt/pki/master"
+
+
+def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/admin.conf"):
+    """The pillar data of ``minion_id``; nothing where ``metalk8s:cluster`` is not described.
+
+    master_id
+        ID under which the master's own pillar is compiled, ``<id>_master``.
+
+    kubeconfig
+        Kubeconfig with which Nodes may be read. While the file is missing, the bootstrap node is all there is.
+    """
+    cluster = (pillar.get("metalk8s") or {}).get("cluster")
+    if not cluster or minion_id == master_id:
+        return {}
+    declared = master.declared_pillar(__opts__, master_id) if master_id else None
+    nodes = settings.parse(declared).nodes.values() if declared else ()
+    observed = Kube.from_kubeconfig(kubeconfig).nodes() if os.path.exists(kubeconfig) else []
+    hosts = node_pillar.known_hosts(cluster, nodes, observed)
+    registered = [item["metadata"]["name"] for item in observed]
+    data = node_pillar.node_pillar(minion_id, cluster, hosts, registered)
+    public_key = os.path.join(MASTER_KEYS, "master.pub")
+    if data and os.path.exists(public_key):
+        with open(public_key, encoding="utf-8") as stream:
+            data["metalk8s"]["master_public_key"] = stream.read()
+    return data

@@ -1,0 +1,214 @@
+"""
+Add nodes to a MetalK8s cluster, from one declaration in the pillar.
+
+The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every function can be repeated:
+a second run changes nothing and says so. All take ``--out=json``. Exit codes: 0 all is well, 2 the declaration,
+3 a host does not meet the requirements, 4 a host or the API cannot be reached, 5 a conflict, 6 etcd's quorum, 7 a
+deadline, 8 a deployment, 1 anything else.
+"""
+
+from metalk8s_expand.boundary import runner_boundary
+from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.steps import commands
+
+__virtualname__ = "metalk8s_expand"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+def _commands():
+    return commands.Commands(__opts__)
+
+
+@runner_boundary(lambda: __context__)
+def plan(nodes=None):
+    """
+    Show what ``expand`` would do and why. Nothing is changed.
+
+    nodes
+        Names of declared nodes, a list or comma separated. All that are declared by default.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.plan
+    """
+    return _commands().plan(nodes)
+
+
+@runner_boundary(lambda: __context__)
+def manifest(node):
+    """
+    Return the manifest of a declared node as YAML, ready for ``kubectl apply --filename -``.
+
+    node
+        Name of a declared node.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.manifest worker-1
+    """
+    return _commands().manifest(node)
+
+
+@runner_boundary(lambda: __context__)
+def register(node):
+    """
+    Create the Node object of a declared node, cordoned, or patch what differs. Return the changes.
+
+    node
+        Name of a declared node.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.register worker-1
+    """
+    return _commands().register(node)
+
+
+@runner_boundary(lambda: __context__)
+def check_ssh(nodes=None):
+    """
+    Check that the hosts of declared nodes answer over SSH, all at once.
+
+    nodes
+        Names of declared nodes, a list or comma separated. All that are declared by default.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.check_ssh worker-1
+    """
+    return _commands().check_ssh(nodes)
+
+
+@runner_boundary(lambda: __context__)
+def preflight(nodes=None):
+    """
+    Check that the hosts of declared nodes meet the requirements; all problems of all hosts at once.
+
+    nodes
+        Names of declared nodes, a list or comma separated. All that are declared by default.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.preflight
+    """
+    return _commands().preflight(nodes)
+
+
+@runner_boundary(lambda: __context__)
+def add_node(node, probe=False, **kwargs):
+    """
+    Add one node: ``expand`` of one.
+
+    node
+        Name of the node.
+    probe
+        Also run a Pod on the node and reach it through a Service; it is removed again.
+    kwargs
+        For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.add_node worker-1
+        salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
+    """
+    overrides = {key: value for key, value in kwargs.items() if not key.startswith("__")}
+    return _commands().expand([node], overrides=overrides, probe=probe)
+
+
+@runner_boundary(lambda: __context__)
+def expand(nodes=None, skip_failed=False, probe=False):
+    """
+    Add every declared node that is not there yet, and verify each.
+
+    nodes
+        Names of declared nodes, a list or comma separated. All that are declared by default.
+    skip_failed
+        Go on without the hosts that cannot be reached or do not meet the requirements.
+    probe
+        Also run a Pod on each worker and reach it through a Service; they are removed again.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.expand
+    """
+    return _commands().expand(nodes, skip_failed=skip_failed, probe=probe)
+
+
+@runner_boundary(lambda: __context__)
+def status():
+    """
+    Return each declared node with what the cluster says of it, and the runs so far.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.status
+    """
+    return _commands().status()
+
+
+@runner_boundary(lambda: __context__)
+def health(nodes=None):
+    """
+    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS. Exit code 8 when something is not well.
+
+    nodes
+        Names of declared nodes, a list or comma separated. All that are declared by default.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.health
+    """
+    return _commands().health(nodes)
+
+
+@runner_boundary(lambda: __context__)
+def report(run=None):
+    """
+    Show the report of a run again.
+
+    run
+        ID of the run, as ``expand`` and ``status`` give it. The last one by default.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.report
+    """
+    return _commands().report(run)
+
+
+@runner_boundary(lambda: __context__)
+def trees():
+    """
+    Return the directories that this installation serves to minions, for ``file_roots``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.trees
+    """
+    return _commands().trees()

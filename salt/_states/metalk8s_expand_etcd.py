@@ -1,0 +1,71 @@
+"""
+States of an etcd member, applied on the node that becomes one. The quorum guard is in here, so that the deployment by
+hand is as safe as the runner.
+"""
+
+from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.clients.etcd import Etcd
+from metalk8s_expand.clients.member_files import MemberFiles
+from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.steps import etcd_member
+
+__virtualname__ = "metalk8s_expand_etcd"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+@state_boundary
+def member_added(name, address, endpoints, new_cluster=False, timeout=60):
+    """
+    Be known to the etcd cluster: a new host is added as a learner when the quorum guard allows it.
+
+    name
+        Name of the member, the node's.
+    address
+        IP address at which the member serves peers and clients.
+    endpoints
+        IP addresses of the other etcd nodes.
+    new_cluster
+        Start a new cluster when there are no other etcd nodes. Only the bootstrap procedure sets this.
+    timeout
+        Seconds to wait until the cluster accepts the addition.
+
+    A QuorumError tells why the guard refused; nothing is started then.
+    """
+    files = _files(address)
+    etcd = _etcd(address, endpoints, own=files.has_data())
+    wanted = etcd_member.wanted(name, address, new_cluster=new_cluster, timeout=timeout)
+    if __opts__["test"]:
+        return etcd_member.pending_changes(etcd, files, wanted)
+    return etcd_member.added(etcd, files, wanted)
+
+
+@state_boundary
+def member_promoted(name, address, endpoints, timeout=120):
+    """
+    Be a voting member: waits for the start, promotes under the quorum guard, and seals the configuration.
+
+    name, address, endpoints
+        As for ``member_added``.
+    timeout
+        Seconds to wait until the member has started and follows the leader.
+    """
+    files = _files(address)
+    etcd = _etcd(address, endpoints, own=files.has_data() or not endpoints)
+    wanted = etcd_member.wanted(name, address, start_timeout=timeout)
+    if __opts__["test"]:
+        return etcd_member.pending_changes(etcd, files, wanted)
+    return etcd_member.promoted(etcd, files, wanted)
+
+
+def _etcd(address, endpoints, own):
+    # A member of its own can be asked as well: of the others some may be registered and not deployed yet.
+    addresses = [*([address] if own else []), *endpoints]
+    return Etcd([f"https://{item}:2379" for item in addresses])
+
+
+def _files(address):
+    return MemberFiles("/var/lib/etcd", "/etc/kubernetes/etcd/etcd.yaml", "/etc/kubernetes/manifests/etcd.yaml", address)

@@ -1,0 +1,35 @@
+"""
+State of a minion's key, applied on the master by an orchestration.
+"""
+
+from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.clients.salt import Keys, Minions
+from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.steps import minion_key, roster
+
+__virtualname__ = "metalk8s_expand_key"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+@state_boundary
+def accepted(name, timeout=60):
+    """
+    The minion's key is accepted, being the one that the host shows over SSH, and the minion answers.
+
+    name
+        ID of the minion, the node's name.
+    timeout
+        Seconds to wait for the key to arrive, and for the minion to answer after that.
+
+    A ConflictError when the key on the master is another's.
+    """
+    keys = Keys(__opts__)
+    if __opts__["test"]:
+        return minion_key.pending_change(keys, name)
+    target = Target.from_roster(name, roster.from_cluster(__opts__, name)[name])
+    return minion_key.accept(keys, Minions(__opts__), target, timeout)

@@ -1,0 +1,58 @@
+"""
+States of a Node object, applied on the master by an orchestration.
+"""
+
+from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.steps import register, verify
+from metalk8s_expand.steps import world
+
+__virtualname__ = "metalk8s_expand_node"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+@state_boundary
+def registered(name):
+    """
+    The Node object says what the pillar declares; a new one is created cordoned.
+
+    name
+        Name of a node that the pillar declares.
+    """
+    seen = world.World.from_opts(__opts__)
+    changes = register.register(seen.kube, seen.settings().node(name), test=__opts__["test"])
+    return {change["path"]: {"old": change["found"], "new": change["wanted"]} for change in changes}
+
+
+@state_boundary
+def verified(name, timeout=300):
+    """
+    The node is as declared: Ready, its static Pods running, its etcd member voting, its own API server answering.
+
+    name
+        Name of a node, declared or registered.
+    timeout
+        Seconds to wait for that. A DeployError says what is not so after them.
+    """
+    if __opts__["test"]:
+        return {}
+    seen = world.World.from_opts(__opts__)
+    verify.wait(seen.access(), seen.node(name), timeout)
+    return {}
+
+
+@state_boundary
+def uncordoned(name):
+    """
+    The node takes Pods, if it was us who had cordoned it; the cordon of anybody else stays.
+
+    name
+        Name of the node.
+    """
+    seen = world.World.from_opts(__opts__)
+    undone = register.uncordon(seen.kube, name, test=__opts__["test"])
+    return {"unschedulable": {"old": True, "new": False}} if undone else {}

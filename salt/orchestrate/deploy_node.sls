@@ -1,0 +1,81 @@
+{#- Make one registered Node a working one. The name of this SLS and its pillar are the contract that the runner and the
+    page use: pillar='{"orchestrate": {"node_name": "NODE"}}'. -#}
+{%- set node = pillar.orchestrate.node_name %}
+{%- set known = salt["metalk8s_expand_cluster.node"](node) %}
+
+Install the minion on {{ node }}:
+  salt.state:
+    - tgt: {{ node }}
+    - ssh: True
+    - roster: kubernetes
+    - sls: metalk8s.roles.minion
+    - saltenv: {{ saltenv }}
+
+Accept the minion of {{ node }} by its fingerprint:
+  metalk8s_expand_key.accepted:
+    - name: {{ node }}
+    - require:
+      - salt: Install the minion on {{ node }}
+
+Let the CA know {{ node }}:
+  salt.function:
+    - name: saltutil.refresh_pillar
+    - tgt: {{ known.ca_server }}
+    - kwarg:
+        wait: True
+        timeout: 60
+    - require:
+      - metalk8s_expand_key: Accept the minion of {{ node }} by its fingerprint
+
+Sync modules to {{ node }}:
+  salt.function:
+    - name: saltutil.sync_all
+    - tgt: {{ node }}
+    - kwarg:
+        saltenv: {{ saltenv }}
+        refresh: True
+    - require:
+      - metalk8s_expand_key: Accept the minion of {{ node }} by its fingerprint
+
+Run container runtime and kubelet on {{ node }}:
+  salt.state:
+    - tgt: {{ node }}
+    - sls: metalk8s.roles.node
+    - saltenv: {{ saltenv }}
+    - require:
+      - salt: Let the CA know {{ node }}
+      - salt: Sync modules to {{ node }}
+{% if known.roles %}
+Give {{ node }} its roles {{ known.roles | join(", ") }}:
+  salt.state:
+    - tgt: {{ node }}
+    - sls: {{ known.roles | json }}
+    - saltenv: {{ saltenv }}
+    - require:
+      - salt: Run container runtime and kubelet on {{ node }}
+    - require_in:
+      - metalk8s_expand_node: Verify {{ node }}
+
+Let every API proxy know {{ node }}:
+  salt.state:
+    - tgt: {{ known.proxies | json }}
+    - tgt_type: list
+    - sls: metalk8s.roles.node.apiserver_proxy
+    - saltenv: {{ saltenv }}
+    - concurrent: True
+    - require:
+      - salt: Give {{ node }} its roles {{ known.roles | join(", ") }}
+    - require_in:
+      - metalk8s_expand_node: Verify {{ node }}
+{% endif %}
+Verify {{ node }}:
+  metalk8s_expand_node.verified:
+    - name: {{ node }}
+    - require:
+      - salt: Run container runtime and kubelet on {{ node }}
+
+Uncordon {{ node }}:
+  metalk8s_expand_node.uncordoned:
+    - name: {{ node }}
+    - require:
+      - metalk8s_expand_node: Verify {{ node }}

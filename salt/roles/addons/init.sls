@@ -1,0 +1,31 @@
+{#- What runs in the cluster itself: rights of the API servers, kube-proxy, the Pod network, CoreDNS. -#}
+{%- from "metalk8s/roles/map.jinja" import api, cluster, node with context %}
+{%- set kubectl = "/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf" %}
+Wait for the API:
+  cmd.run:
+    - name: for i in $(seq 240); do {{ kubectl }} get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 0.5; done; {{ kubectl }} get --raw /readyz?verbose; exit 1
+    - unless: {{ kubectl }} get --raw /readyz
+    - require:
+      - cmd: Unpack client.tar
+      - cmd: Run kube-apiserver
+      - file: Write /etc/kubernetes/admin.conf
+{% for name in ("node", "rbac", "kube-proxy", "flannel", "coredns") %}
+Write the add-on {{ name }}:
+  file.managed:
+    - name: /etc/kubernetes/addons/{{ name }}.yaml
+    - source: salt://metalk8s/roles/addons/files/{{ name }}.yaml.j2
+    - template: jinja
+    - makedirs: True
+    - context:
+        cluster: {{ cluster | json }}
+        node: {{ node | json }}
+        api: {{ api }}
+
+Apply the add-on {{ name }}:
+  cmd.run:
+    - name: {{ kubectl }} apply --server-side --force-conflicts --field-manager=metalk8s-addons --filename /etc/kubernetes/addons/{{ name }}.yaml
+    - unless: {{ kubectl }} diff --server-side --force-conflicts --field-manager=metalk8s-addons --filename /etc/kubernetes/addons/{{ name }}.yaml
+    - require:
+      - cmd: Wait for the API
+      - file: Write the add-on {{ name }}
+{% endfor %}
