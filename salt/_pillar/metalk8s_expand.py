@@ -16,9 +16,19 @@ import os
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.domain import settings
+from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.steps import node_pillar
 
+__virtualname__ = "metalk8s_expand"
+
+# Salt sets this key while it works for salt-ssh.
+OVER_SSH = "_ssh_version"
 MASTER_KEYS = "/etc/salt/pki/master"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
 
 
 def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/admin.conf"):
@@ -40,6 +50,9 @@ def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/ad
     registered = [item["metadata"]["name"] for item in observed]
     data = node_pillar.node_pillar(minion_id, cluster, hosts, registered)
     public_key = os.path.join(MASTER_KEYS, "master.pub")
+    if OVER_SSH in __opts__:
+        # salt-ssh packs the whole pillar into a file that stays on the host; what it applies needs no secret.
+        data.get("metalk8s", {}).pop("secrets", None)
     if data and os.path.exists(public_key):
         with open(public_key, encoding="utf-8") as stream:
             data["metalk8s"]["master_public_key"] = stream.read()

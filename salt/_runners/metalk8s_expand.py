@@ -23,7 +23,7 @@ def _commands():
     return commands.Commands(__opts__)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def plan(nodes=None):
     """
     Show what ``expand`` would do and why. Nothing is changed.
@@ -40,24 +40,27 @@ def plan(nodes=None):
     return _commands().plan(nodes)
 
 
-@runner_boundary(lambda: __context__)
-def manifest(node):
+@runner_boundary(lambda: __context__, lambda: __opts__)
+def manifest(node, **kwargs):
     """
-    Return the manifest of a declared node as YAML, ready for ``kubectl apply --filename -``.
+    Return the manifest of a node as YAML, ready for ``kubectl apply --filename``.
 
     node
-        Name of a declared node.
+        Name of the node.
+    kwargs
+        For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-run metalk8s_expand.manifest worker-1
+        salt-run metalk8s_expand.manifest worker-1 > worker-1.yaml
+        salt-run metalk8s_expand.manifest worker-9 profile=worker address=10.200.0.19 > worker-9.yaml
     """
-    return _commands().manifest(node)
+    return _commands().manifest(node, kwargs)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def register(node):
     """
     Create the Node object of a declared node, cordoned, or patch what differs. Return the changes.
@@ -74,7 +77,7 @@ def register(node):
     return _commands().register(node)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def check_ssh(nodes=None):
     """
     Check that the hosts of declared nodes answer over SSH, all at once.
@@ -91,7 +94,7 @@ def check_ssh(nodes=None):
     return _commands().check_ssh(nodes)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def preflight(nodes=None):
     """
     Check that the hosts of declared nodes meet the requirements; all problems of all hosts at once.
@@ -108,7 +111,7 @@ def preflight(nodes=None):
     return _commands().preflight(nodes)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def add_node(node, probe=False, **kwargs):
     """
     Add one node: ``expand`` of one.
@@ -127,11 +130,10 @@ def add_node(node, probe=False, **kwargs):
         salt-run metalk8s_expand.add_node worker-1
         salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
     """
-    overrides = {key: value for key, value in kwargs.items() if not key.startswith("__")}
-    return _commands().expand([node], overrides=overrides, probe=probe)
+    return _commands().expand([node], overrides=kwargs, probe=probe)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def expand(nodes=None, skip_failed=False, probe=False):
     """
     Add every declared node that is not there yet, and verify each.
@@ -152,7 +154,7 @@ def expand(nodes=None, skip_failed=False, probe=False):
     return _commands().expand(nodes, skip_failed=skip_failed, probe=probe)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def status():
     """
     Return each declared node with what the cluster says of it, and the runs so far.
@@ -166,7 +168,7 @@ def status():
     return _commands().status()
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def health(nodes=None):
     """
     Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS. Exit code 8 when something is not well.
@@ -183,7 +185,7 @@ def health(nodes=None):
     return _commands().health(nodes)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def report(run=None):
     """
     Show the report of a run again.
@@ -200,10 +202,10 @@ def report(run=None):
     return _commands().report(run)
 
 
-@runner_boundary(lambda: __context__)
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def trees():
     """
-    Return the directories that this installation serves to minions, for ``file_roots``.
+    Return where the library is, which tree a pip installation brings for ``file_roots``, and which are served already.
 
     CLI Example:
 

@@ -4,8 +4,7 @@ States of a Node object, applied on the master by an orchestration.
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import register, verify
-from metalk8s_expand.steps import world
+from metalk8s_expand.steps import register, verify, world
 
 __virtualname__ = "metalk8s_expand_node"
 

@@ -22,15 +22,17 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 Context = Callable[[], MutableMapping[str, Any]]
+Options = Callable[[], Mapping[str, Any]]
 
 INTERNAL_HINT = "read the traceback in the master's log; this is a defect, please report it"
 
 
-def runner_boundary(context: Context) -> Callable[[Callable[P, R]], Callable[P, R | dict[str, Any]]]:
-    """Make a public runner function, given how to get at the module's ``__context__`` when it is called.
+def runner_boundary(context: Context, options: Options = dict) -> Callable[[Callable[P, R]], Callable[P, R | dict[str, Any]]]:
+    """Make a public runner function, given how to get at the module's ``__context__`` and ``__opts__`` when it is called.
 
-    Use as ``@runner_boundary(lambda: __context__)``: the loader sets the dunder only after the module was executed.
-    The result is the function's own, or ``{"retcode": n, "error": {...}}``.
+    Use as ``@runner_boundary(lambda: __context__, lambda: __opts__)``: the loader sets the dunders only after the module
+    was executed. The result is the function's own, or ``{"retcode": n, "error": {...}}``, in a terminal with the error
+    as text.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | dict[str, Any]]:
@@ -38,13 +40,34 @@ def runner_boundary(context: Context) -> Callable[[Callable[P, R]], Callable[P, 
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | dict[str, Any]:
             # It sticks between the calls of one process.
             context()["retcode"] = 0
-            result = _outcome(function, *args, **kwargs)
+            result = _outcome(function, *args, **_arguments(kwargs))
             context()["retcode"] = _retcode(result)
+            if is_for_people(options()) and isinstance(result, dict) and isinstance(result.get("error"), dict):
+                return {**result, "error": result["error"]["text"]}
             return result
 
+        wrapper.__signature__ = _lenient(inspect.signature(function))  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
+
+
+def is_for_people(opts: Mapping[str, Any]) -> bool:
+    """Whether somebody reads the outcome in a terminal, and not a program the JSON or the job's return."""
+    return opts.get("__cli") == "salt-run" and not opts.get("output")
+
+
+def _lenient(signature: inspect.Signature) -> inspect.Signature:
+    """The same with any further keyword: Salt would refuse an unknown one by printing help and exiting with 0."""
+    parameters = list(signature.parameters.values())
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return signature
+    return signature.replace(parameters=[*parameters, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
+
+
+def _arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Without what Salt adds of the caller, under names of two underscores."""
+    return {key: value for key, value in kwargs.items() if not key.startswith("__")}
 
 
 def roster_boundary(function: Callable[P, R]) -> Callable[P, R]:
@@ -101,7 +124,9 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        return failure(ExpandError(f"{name}: invalid arguments: {error}", hint="its arguments: salt-run sys.doc FUNCTION"))
+        return failure(
+            ExpandError(f"{name}: invalid arguments: {error}", hint=f"its arguments: salt-run -d metalk8s_expand.{name}")
+        )
     try:
         return function(*args, **kwargs)
     except ExpandError as error:

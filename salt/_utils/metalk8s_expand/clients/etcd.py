@@ -83,13 +83,21 @@ class Etcd:
         return _observed(member, status)
 
     def _any(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The first answer of any endpoint; a refusal by one (not a failure to reach it) is final."""
+        """The first answer of any endpoint. A refusal is not final: a learner refuses what the next voter serves.
+
+        Raises ConflictError when every endpoint that answered refused, UnreachableError when none answered.
+        """
+        refusals: list[str] = []
         problems: list[str] = []
         for url in self.urls:
             try:
                 return self._post(url, path, body)
+            except ConflictError as exc:
+                refusals.append(exc.message)
             except UnreachableError as exc:
-                problems.append(exc.args[0])
+                problems.append(exc.message)
+        if refusals:
+            raise ConflictError("; ".join([*refusals, *problems]))
         raise UnreachableError(
             f"no etcd member answers {path}: " + ("; ".join(problems) or "no endpoint is known"),
             hint="check the etcd Pods on the control-plane nodes",

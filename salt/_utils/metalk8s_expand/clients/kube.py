@@ -31,12 +31,12 @@ class Kube:
     def from_kubeconfig(cls, path: str, timeout: float = 10.0) -> Kube:
         """A client for the current context of the kubeconfig at ``path``; ``timeout`` in seconds per request."""
         from kubernetes import client, config
-        from kubernetes.config.config_exception import ConfigException
 
         configuration = client.Configuration()
         try:
             config.load_kube_config(config_file=path, client_configuration=configuration)
-        except (ConfigException, OSError) as exc:
+        # It may hold anything, and the official client fails on that in as many ways.
+        except Exception as exc:
             raise UnreachableError(
                 f"cannot read the kubeconfig {path}: {exc}",
                 hint="set metalk8s_expand:kubeconfig in the master's configuration to a readable kubeconfig",

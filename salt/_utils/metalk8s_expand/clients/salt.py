@@ -76,47 +76,45 @@ class Keys:
 
 
 class Minions:
-    """Functions run on minions, bounded."""
+    """The minions, as far as the master hears of them."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = dict(opts)
 
-    def ping(self, minion: str, timeout: int = 3) -> bool:
-        """Whether the minion answers."""
-        return self.run(minion, "test.ping", timeout=timeout) is True
-
-    def run(self, minion: str, function: str, *args: Any, timeout: int = 30, **kwargs: Any) -> Any:
-        """The function's return on one minion, or None when it does not answer in ``timeout`` seconds."""
+    def ping(self, minion: str, timeout: int = 2) -> bool:
+        """Whether the minion answers within about twice ``timeout`` seconds."""
         import salt.client
 
         # From the file: an orchestration's states are given a minion's options, with which the master knows nobody.
         with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
-            answer = client.cmd(minion, function, args, kwarg=kwargs, timeout=timeout, tgt_type="list")
-        return answer.get(minion)
+            # By default Salt asks ten seconds more whether the job still runs, of a minion that is not there yet.
+            answer = client.cmd(minion, "test.ping", timeout=timeout, tgt_type="list", gather_job_timeout=1)
+        return answer.get(minion) is True
+
+
+def prepare_ssh(opts: Mapping[str, Any], node: str) -> None:
+    """Let salt-ssh make what it sends to every host (thin, modules, key), before several processes would at once.
+
+    They write the same files, and one that finds another's half written sends it: the host answers with nothing.
+    """
+    import salt.client.ssh
+
+    own = copy.deepcopy(dict(opts))
+    own.update({"tgt": node, "selected_target_option": "glob", "argv": ["test.ping"], "arg": [], "roster": PILLAR_KEY})
+    salt.client.ssh.SSH(own)
 
 
 class Orchestrations:
     """``state.orchestrate`` jobs, each in a process of its own that outlives whoever started it.
 
-    Used as a context manager by one thread: Salt forks to start a job, which threads do not survive well.
+    To be used by one thread: Salt forks to start a job, which threads do not survive well.
     """
 
-    def __init__(self, opts: Mapping[str, Any], ask_every: float = 5.0) -> None:
+    def __init__(self, opts: Mapping[str, Any], ask_every: float = 1.0) -> None:
         self._opts = dict(opts)
         self._ask_every = ask_every
         self._asked: dict[str, float] = {}
         self._returned: dict[str, Any] = {}
-        self._bus: Any = None
-
-    def __enter__(self) -> Orchestrations:
-        import salt.utils.event
-
-        self._bus = salt.utils.event.get_event("master", opts=self._opts, listen=True)
-        self._bus.subscribe("salt/run/")
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._bus.destroy()
 
     def start(self, sls: str, saltenv: str, pillar: Mapping[str, Any]) -> str:
         """Start one and return its job ID; it runs on when this process ends."""
@@ -127,28 +125,18 @@ class Orchestrations:
         jid = str(salt.utils.jid.gen_jid(self._opts))
         low = {"arg": [sls], "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid}}
         pub = {"jid": jid, "tag": f"salt/run/{jid}"}
-        client.asynchronous("state.orchestrate", low, user="metalk8s_expand", pub=pub)
+        client.asynchronous("state.orchestrate", low, user=PILLAR_KEY, pub=pub)
         self._asked[jid] = time.monotonic()
         return jid
 
     def result(self, jid: str) -> Any:
-        """The job's return, or None while it runs. The event is quick but can be missed; the job cache keeps."""
-        self._drain()
+        """The job's return, or None while it runs. Read from the job cache: an event can be missed."""
         if jid not in self._returned and time.monotonic() - self._asked.get(jid, 0.0) > self._ask_every:
             self._asked[jid] = time.monotonic()
             cached = self._cached(jid)
             if cached is not None:
                 self._returned[jid] = cached
         return self._returned.get(jid)
-
-    def _drain(self) -> None:
-        while True:
-            event = self._bus.get_event(tag="salt/run/", wait=0, full=True, no_block=True, auto_reconnect=True)
-            if not event:
-                return
-            parts = str(event.get("tag", "")).split("/")
-            if len(parts) == 4 and parts[3] == "ret":
-                self._returned[parts[2]] = (event.get("data") or {}).get("return")
 
     def _cached(self, jid: str) -> Any:
         import salt.loader

@@ -92,9 +92,8 @@ def _reason(state: State) -> str:
 
 def _seconds(duration: object) -> float:
     """Salt gives milliseconds, as a number or as '12.3 ms'."""
-    text = str(duration if duration is not None else 0).split()[0]
     try:
-        return float(text) / 1000
+        return float(next(iter(str(duration).split()), "")) / 1000
     except ValueError:
         return 0.0
 

@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
-from metalk8s_expand.domain import health, plan, report, roles, settings
+from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.domain import health, plan, preflight, report, roles, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import Plan
@@ -25,6 +27,8 @@ from metalk8s_expand.steps.world import World, declaration
 
 Result = dict[str, Any]
 Names = str | Iterable[str] | None
+
+DEPLOYMENT = "metalk8s/orchestrate/deploy_node.sls"
 
 
 class Commands:
@@ -42,20 +46,22 @@ class Commands:
 
     @property
     def for_people(self) -> bool:
-        """Whether somebody reads the outcome in a terminal, and not a program the JSON or the job's return."""
-        return self.opts.get("__cli") == "salt-run" and not self.opts.get("output")
+        """Whether somebody reads the outcome in a terminal."""
+        return is_for_people(self.opts)
 
     def plan(self, nodes: Names) -> Result:
         """See the runner."""
         declared = self._settings()
         found = self._plan(declared, _names(nodes))
-        return self._shown(report.plan_text, {**found.as_dict(), "warnings": self._warnings(declared)})
+        return self._shown(_plan_text, {**found.as_dict(), "warnings": self._warnings(declared)})
 
-    def manifest(self, name: str) -> str:
+    def manifest(self, name: str, overrides: Mapping[str, Any] | None = None) -> str:
         """See the runner."""
         import yaml
 
-        return str(yaml.safe_dump(manifest(self._settings().node(name)), sort_keys=False, default_flow_style=False))
+        declared = self._settings()
+        node = settings.node_from(declared, name, overrides) if overrides else declared.node(name)
+        return str(yaml.safe_dump(manifest(node), sort_keys=False, default_flow_style=False))
 
     def register(self, name: str) -> Result:
         """See the runner."""
@@ -144,48 +150,67 @@ class Commands:
     def trees(self) -> Result:
         """See the runner."""
         library = Path(sys.modules["metalk8s_expand"].__file__ or "").resolve().parent
-        served = library / "srv" / "salt"
-        if not served.is_dir():
-            served = library.parent.parent
-        return {"file_roots": [str(served)], "library": str(library)}
+        packaged = library / "srv" / "salt"
+        served = {
+            saltenv: [str(root) for root in roots if (Path(root) / DEPLOYMENT).is_file()]
+            for saltenv, roots in (self.opts.get("file_roots") or {}).items()
+        }
+        return {
+            "library": str(library),
+            "packaged": str(packaged) if packaged.is_dir() else None,
+            "served": {saltenv: roots for saltenv, roots in served.items() if roots},
+        }
 
     def _finish(self, declared: Settings, found: Plan, names: Sequence[str] | None, skip_failed: bool, probe: bool) -> Result:
-        chosen = [item.node for item in found.nodes if item.has(plan.CHECK_SSH)]
         identity = time.strftime("%Y%m%d%H%M%S", time.gmtime(self.started))
         notes = [f"{name}: nothing to change" for name in found.unchanged] + self._warnings(declared)
-        if found.empty:
-            return self._reported(Report(identity, (), self.started, self._elapsed(), True, 0, tuple(notes)))
-        reached, looked = self._look(chosen, declared), self.clock.now()
+        reports = () if found.empty else self._executed(declared, found, skip_failed, notes)
+        ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
+        workers = [node for node in _chosen(declared, names) if node.name in ready and not node.is_control_plane]
+        closing = self._closing(not found.empty, workers if probe else [], identity, declared.probe_image)
+        return self._reported(_judged(identity, reports, closing, notes, self.started, self._elapsed()))
+
+    def _executed(self, declared: Settings, found: Plan, skip_failed: bool, notes: list[str]) -> tuple[NodeReport, ...]:
+        """Reach all hosts, then do what the plan says on those that may be touched."""
+        chosen = [item.node for item in found.nodes if item.has(plan.CHECK_SSH)]
+        reached = self._look(chosen, declared)
+        took = self._elapsed()
         error = reached.error()
         if error and not skip_failed:
             raise error
-        notes += [str(item) for item in reached.findings if item.severity != "error"]
-        with master.Orchestrations(self.opts) as jobs:
-            run = expansion.Run(
-                self.world.access, jobs, self._say, declared.max_parallel, declared.deploy_timeout, self.clock
-            )
-            for node in chosen:
-                run.record(node.name, "check_ssh, preflight", self.started, node.name not in reached.failed, "", looked - self.started)
-            run.skipped = {name: str(reached.unreachable.get(name, "does not meet the requirements")) for name in reached.failed}
-            expansion.execute(run, _without(found, reached.failed))
-        closing = self._closing(found, run, probe, identity, declared)
-        reports = tuple(run.report(item.node.name) for item in found.nodes)
-        return self._reported(_judged(identity, reports, closing, notes, self.started, self._elapsed()))
+        notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
+        touched = _without(found, reached.failed)
+        if touched.nodes:
+            master.prepare_ssh(self.opts, touched.nodes[0].node.name)
+        jobs = master.Orchestrations(self.opts)
+        run = expansion.Run(self.world.access, jobs, self._say, declared.max_parallel, declared.deploy_timeout, self.clock)
+        for node in chosen:
+            run.record(node.name, "check_ssh, preflight", self.started, node.name not in reached.failed, "", took)
+        run.skipped = dict(reached.reasons)
+        expansion.execute(run, touched)
+        return tuple(run.report(item.node.name) for item in found.nodes)
 
-    def _closing(
-        self, found: Plan, run: expansion.Run, probe: bool, identity: str, declared: Settings
-    ) -> tuple[str, ...]:
-        """What only the whole can tell: DNS on two nodes, and on request a Pod on each worker."""
+    def _closing(self, changed: bool, workers: Sequence[Node], identity: str, image: str | None) -> tuple[str, ...]:
+        """What is wrong with the whole. Whatever happens here, the report of what was done is not lost."""
+        try:
+            return (self._addons() if changed else ()) + self._probed(workers, identity, image)
+        except ExpandError as error:
+            return (str(error),)
+
+    def _addons(self) -> tuple[str, ...]:
+        """What only the whole can tell: DNS runs on two nodes."""
         deadline = self.clock.monotonic() + expansion.VERIFY_TIMEOUT_S
         access = self.world.access()
         while (problems := verify.addon_problems(access)) and self.clock.monotonic() < deadline:
             self.clock.sleep(0.5)
-        done = [item.node for item in found.workers if run.report(item.node.name).ok]
-        if probe and done:
-            self._say("", "probe", "a Pod on each worker, reached through a Service")
-            failed = pod_probe.probe(access.kube, done, identity, declared.probe_image)
-            problems += [f"node {name}: {reason}" for name, reason in failed.items()]
         return tuple(problems)
+
+    def _probed(self, workers: Sequence[Node], identity: str, image: str | None) -> tuple[str, ...]:
+        if not workers:
+            return ()
+        self._say("", "probe", f"a Pod on each of {', '.join(node.name for node in workers)}, reached through a Service")
+        failed = pod_probe.probe(self.world.kube, workers, identity, image)
+        return tuple(f"node {name}: {reason}" for name, reason in failed.items())
 
     def _reported(self, outcome: Report) -> Result:
         data = outcome.as_dict()
@@ -225,7 +250,7 @@ class Commands:
             self._say(node.name, "check_ssh, preflight", f"asking {node.ssh.host}")
         return reach.look(chosen, self._targets(chosen, declared), declared, self.clock)
 
-    def _targets(self, chosen: Sequence[Node], declared: Settings) -> list[reach.Target]:
+    def _targets(self, chosen: Sequence[Node], declared: Settings) -> list[Target]:
         return reach.targets(chosen, roster.access_from(self.opts, declared.key_directory).known_hosts)
 
     def _warnings(self, declared: Settings) -> list[str]:
@@ -249,7 +274,8 @@ class Commands:
 def _names(nodes: Names) -> tuple[str, ...] | None:
     if nodes is None:
         return None
-    items = nodes.split(",") if isinstance(nodes, str) else nodes
+    # Salt makes a number of a name of digits only.
+    items = nodes if isinstance(nodes, (list, tuple, set)) else str(nodes).split(",")
     return tuple(str(item).strip() for item in items)
 
 
@@ -286,9 +312,7 @@ def _judged(
     errors = [int(node.error["retcode"]) for node in nodes if node.error]
     retcode = errors[0] if errors else DeployError.retcode if closing else 0
     skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
-    return Report(
-        identity, nodes, started, elapsed, not retcode, retcode, tuple([*notes, *skipped, *closing])
-    )
+    return Report(identity, nodes, started, elapsed, not retcode, retcode, (*notes, *skipped, *closing))
 
 
 def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
@@ -297,6 +321,10 @@ def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
     problems = health.node_problems(node, found) + health.cordon_problems(found)
     state = "registered, not deployed" if not plan.is_deployed(found) else "not ready" if problems else "ready"
     return {"state": state, "roles": list(node.roles), "problems": problems}
+
+
+def _plan_text(data: Mapping[str, Any]) -> str:
+    return "\n\n".join([report.plan_text(data), *(f"Warning: {warning}" for warning in data["warnings"])])
 
 
 def _status_text(data: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ file, and since the reply to an add or a promote may have been lost although etc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from metalk8s_expand.clients.etcd import PKI, Etcd
 from metalk8s_expand.clients.member_files import MemberFiles
 from metalk8s_expand.domain import quorum
 from metalk8s_expand.domain.quorum import Member
-from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError
+from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
 
 LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
 
@@ -95,10 +96,18 @@ def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None
 
     A learner that never starts is removed again, so that it does not block every later addition.
     """
+    obstacles: list[str] = []
+    before = files.read_config()
+
+    def problems() -> list[str]:
+        found = _promotion_problems(etcd, files, wanted)
+        obstacles.extend(found)
+        return found
+
     try:
         took = wait_until(
             f"the etcd member {wanted.name} to be promoted",
-            lambda: _promotion_problems(etcd, wanted),
+            problems,
             wanted.start_timeout,
             interval=0.3,
             clock=clock,
@@ -110,8 +119,11 @@ def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None
     except QuorumError:
         _withdraw_unstarted(etcd, wanted)
         raise
-    changes = {"promoted": f"{wanted.name} votes after {took:.1f} s"} if took > 0.3 else {}
-    return {**changes, **_seal(files, wanted)}
+    changes = {"promoted": f"{wanted.name} votes after {took:.1f} s"} if obstacles else {}
+    _seal(files, wanted)
+    if files.read_config() == before:
+        return changes
+    return {**changes, "sealed": "an empty data directory can no longer be started as this member"}
 
 
 def voting(etcd: Etcd, wanted: Wanted) -> bool:
@@ -207,7 +219,7 @@ def _addition_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
     return []
 
 
-def _promotion_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
+def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
     members = etcd.members()
     member = _own(members, wanted)
     if member is None:
@@ -217,17 +229,21 @@ def _promotion_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
     problems = quorum.promote_problems(members, member.id, max_lag=wanted.max_lag)
     if problems:
         return list(problems)
+    # Before it votes: a run killed in between must not leave a voter whose wiped disk could be started.
+    _seal(files, wanted)
     try:
         etcd.promote(member.id)
-    except ConflictError as exc:
+    except (ConflictError, UnreachableError) as exc:
         return [exc.args[0]]
     return ["promotion was asked for and is not seen yet"]
 
 
 def _withdraw_unstarted(etcd: Etcd, wanted: Wanted) -> None:
-    member = _own(etcd.members(), wanted)
-    if member is not None and member.learner and not member.name:
-        etcd.remove(member.id)
+    """As well as can be: that it cannot be done must not hide why it had to be."""
+    with suppress(ConflictError, UnreachableError):
+        member = _own(etcd.members(), wanted)
+        if member is not None and member.learner and not member.name:
+            etcd.remove(member.id)
 
 
 def _configure(members: Sequence[Member], files: MemberFiles, wanted: Wanted) -> None:
@@ -237,17 +253,15 @@ def _configure(members: Sequence[Member], files: MemberFiles, wanted: Wanted) ->
     _write(files, wanted, {**cluster, wanted.name: wanted.peer_url}, "existing")
 
 
-def _seal(files: MemberFiles, wanted: Wanted) -> dict[str, Any]:
+def _seal(files: MemberFiles, wanted: Wanted) -> None:
     """Name the member alone, as ``existing``: etcd ignores this while its data is there, and refuses to start without.
 
     Otherwise a kubelet would start the member on a disk that was wiped, under its old ID, and acknowledged writes
     that it has forgotten could be lost.
     """
     sealed = _settings(wanted, {wanted.name: wanted.peer_url}, "existing")
-    if files.read_config() == sealed:
-        return {}
-    files.write_config(sealed)
-    return {"sealed": "an empty data directory can no longer be started as this member"}
+    if files.read_config() != sealed:
+        files.write_config(sealed)
 
 
 def _write(files: MemberFiles, wanted: Wanted, cluster: Mapping[str, str], state: str) -> None:

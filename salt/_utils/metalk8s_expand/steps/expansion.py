@@ -6,6 +6,7 @@ threads do not survive, and one order of events is easier to trust than many.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from metalk8s_expand.domain.plan import NodePlan, Plan
 from metalk8s_expand.domain.report import NodeReport, StepResult
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError
 from metalk8s_expand.steps import register, verify
+
+log = logging.getLogger(__name__)
 
 ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
 TICK_S = 0.2
@@ -79,11 +82,11 @@ def execute(run: Run, plan: Plan) -> None:
     """Do everything that the plan says: control-plane nodes one after another, workers beside them."""
     run.joining = tuple(item.node.address for item in plan.control_plane)
     waiting = [_worker(run, item) for item in reversed(plan.workers)]
-    active = [_control_plane(run, plan)]
-    while active or waiting:
-        while waiting and len(active) <= run.max_parallel:
-            active.append(waiting.pop())
-        active = [task for task in active if _alive(task)]
+    serial, beside = [_control_plane(run, plan)], list[Waiting]()
+    while serial or beside or waiting:
+        while waiting and len(beside) < run.max_parallel:
+            beside.append(waiting.pop())
+        serial, beside = [[task for task in tasks if _alive(task)] for tasks in (serial, beside)]
         run.clock.sleep(TICK_S)
 
 
@@ -118,6 +121,14 @@ def _guarded(run: Run, name: str, task: Waiting) -> Waiting:
         error.node = error.node or name
         error.log = error.log or LOGS
         run.errors[name] = error
+    except Exception as error:
+        log.exception("node %s: unexpected %s", name, type(error).__name__)
+        run.errors[name] = ExpandError(
+            f"unexpected {type(error).__name__}: {error}",
+            node=name,
+            hint="read the traceback in the master's log; this is a defect, please report it",
+            log=LOGS,
+        )
 
 
 def _health_then_node(run: Run, item: NodePlan) -> Waiting:
@@ -152,7 +163,7 @@ def _step(run: Run, name: str, step: str) -> Iterator[None]:
     run.progress(name, step, "started")
     try:
         yield
-    except ExpandError:
+    except Exception:
         run.record(name, step, started, False)
         run.progress(name, step, f"FAILED after {run.clock.now() - started:.1f} s")
         raise
@@ -176,7 +187,7 @@ def _deploy(run: Run, node: Node) -> Waiting:
             raise DeadlineError(
                 f"{ORCHESTRATION} has not returned after {run.deploy_timeout:.0f} s",
                 node=node.name,
-                hint=f"it may still run: salt-run jobs.active, salt-run jobs.lookup_jid {job}",
+                hint=f"it may still run: salt-run jobs.master, salt-run jobs.lookup_jid {job}",
                 job=job,
             )
         yield
@@ -204,9 +215,7 @@ def _uncordon(run: Run, node: Node) -> Waiting:
     yield
 
 
-def _until(
-    run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]
-) -> Waiting:
+def _until(run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]) -> Waiting:
     """Like clock.wait_until, but lets the other nodes go on in between."""
     started = run.clock.monotonic()
     while reasons := _asked(problems):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from metalk8s_expand.clients import ssh
 from metalk8s_expand.clients.clock import Clock, wait_until
@@ -43,9 +44,7 @@ def pending_change(keys: Keys, minion: str) -> str | None:
     return "the key will be accepted when its fingerprint is the one that the host shows over SSH"
 
 
-def accept(
-    keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, clock: Clock | None = None
-) -> dict[str, str]:
+def accept(keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, clock: Clock | None = None) -> dict[str, str]:
     """Wait for the minion's key, compare it with the host's, accept it, and wait until the minion answers.
 
     The changes made. Raises ConflictError when the key on the master is another's: an impostor, or one of the host's
@@ -53,7 +52,7 @@ def accept(
     request may write the key back as pending (seen with Salt 3008.3).
     """
     hint = "check that salt-minion runs on the node and reaches the master on ports 4505 and 4506"
-    waiting = {"timeout": timeout, "clock": clock, "node": target.name, "hint": hint, "log": LOG}
+    waiting: dict[str, Any] = {"timeout": timeout, "clock": clock, "node": target.name, "hint": hint, "log": LOG}
     wait_until(
         "the minion to present its key to the master",
         lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],

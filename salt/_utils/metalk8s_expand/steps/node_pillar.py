@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.domain import annotations as ssh_annotations
-from metalk8s_expand.domain import pki, roles
+from metalk8s_expand.domain import pki, roles, values
 from metalk8s_expand.domain.nodes import Node
 
 # Same on every API server, or tokens and stored Secrets of one cannot be read by another.
 SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
 AUTHORITIES = {"kubernetes": "pki/ca.crt", "etcd": "pki/etcd/ca.crt", "front_proxy": "pki/front-proxy-ca.crt"}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,12 @@ def from_cluster(bootstrap: Mapping[str, Any]) -> Host:
     return Host(str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints)
 
 
-def known_hosts(
-    cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]
-) -> dict[str, Host]:
+def known_hosts(cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]) -> dict[str, Host]:
     """Every known host by name; the declaration wins over the API, the bootstrap's own description over both."""
     bootstrap = from_cluster(cluster["bootstrap"])
     trusted = {**{node.name: from_declared(node) for node in declared}, bootstrap.name: bootstrap}
     others = [host for host in map(from_observed, observed) if host.name not in trusted]
-    taken = Counter(host.address for host in [*trusted.values(), *others])
+    taken = Counter(_ip(host.address) for host in [*trusted.values(), *others])
     return {**{host.name: _confined(host, cluster, taken) for host in others}, **trusted}
 
 
@@ -100,15 +100,24 @@ def node_pillar(
     return pillar
 
 
-def _confined(host: Host, cluster: Mapping[str, Any], taken: Mapping[str, int]) -> Host:
+def _confined(host: Host, cluster: Mapping[str, Any], taken: Mapping[Address | None, int]) -> Host:
     """Without its address when that is somebody else's: a kubelet writes it itself, and certificates carry it."""
-    try:
-        address = ipaddress.ip_address(host.address)
-    except ValueError:
+    address = _ip(host.address)
+    if address is None:
         return replace(host, address="")
     networks = [ipaddress.ip_network(cluster["networks"][key]) for key in ("pod", "service")]
-    stolen = taken[host.address] > 1 or any(address in network for network in networks)
-    return replace(host, address="") if stolen or address.is_loopback else host
+    stolen = taken[address] > 1 or any(address in network for network in networks)
+    return replace(host, address="" if stolen else str(address))
+
+
+def _ip(text: str) -> Address | None:
+    """An address that other nodes can reach: who verifies a certificate takes ::ffff:10.0.0.1 for 10.0.0.1."""
+    try:
+        address = ipaddress.ip_address(values.address(text))
+    except values.Invalid:
+        return None
+    plain = getattr(address, "ipv4_mapped", None)
+    return _ip(str(plain)) if plain else address
 
 
 def _address(item: Mapping[str, Any], fallback: object) -> str:

@@ -30,9 +30,7 @@ def probe(
         kube.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
 
-def _failures(
-    kube: Kube, namespace: str, workers: Sequence[Node], timeout: float, clock: Clock | None
-) -> dict[str, str]:
+def _failures(kube: Kube, namespace: str, workers: Sequence[Node], timeout: float, clock: Clock | None) -> dict[str, str]:
     clock = clock or Clock()
     deadline = clock.monotonic() + timeout
     found: dict[str, str] = {}
@@ -75,7 +73,8 @@ def _create(kube: Kube, namespace: str, node: Node, client: str, image: str) -> 
     pods = f"/api/v1/namespaces/{namespace}/pods"
     tolerations = [{"key": taint.key, "operator": "Exists", "effect": taint.effect} for taint in node.taints]
     serve = f"mkdir /tmp/www && echo {ANSWER} > /tmp/www/index.html && exec httpd -f -p {PORT} -h /tmp/www"
-    ask = f"for i in $(seq 100); do wget -q -T 3 -O - http://{_service(node.name)}.{namespace}:{PORT}/ && exit 0; sleep 1; done; exit 1"
+    url = f"http://{_service(node.name)}.{namespace}:{PORT}/"
+    ask = f"for i in $(seq 100); do wget -q -T 3 -O - {url} && exit 0; sleep 1; done; exit 1"
     server = _pod(f"server-{node.name}", image, serve, {"nodeSelector": {"kubernetes.io/hostname": node.name}})
     server["metadata"]["labels"] = {"node": node.name}
     server["spec"]["tolerations"] = tolerations

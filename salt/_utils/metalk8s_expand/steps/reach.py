@@ -35,6 +35,14 @@ class Reached:
         """The nodes that nothing must be done to."""
         return tuple(dict.fromkeys([*self.unreachable, *(item.node for item in preflight.errors(self.findings))]))
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why nothing must be done, by node."""
+        found = {name: error.message for name, error in self.unreachable.items()}
+        for item in preflight.errors(self.findings):
+            found.setdefault(item.node, f"{item.check}: found {item.found}, wanted {item.wanted}")
+        return found
+
     def error(self) -> ExpandError | None:
         """All problems in one error; unreachable hosts decide its class."""
         broken = preflight.errors(self.findings)
@@ -104,14 +112,13 @@ def look(
 
 def _facts(target: Target, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as exc:
+        return dict(json.loads(text))
+    except (TypeError, ValueError) as exc:
         raise UnreachableError(
             f"the host's answer is not what the probe prints: {text[:200]!r}",
             node=target.name,
             hint="make its shell print nothing on login (profile, bashrc)",
         ) from exc
-    return dict(value)
 
 
 def _failed(target: Target, answer: ssh.Answer) -> UnreachableError:

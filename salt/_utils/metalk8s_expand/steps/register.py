@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from metalk8s_expand.clients.kube import JsonObject, Kube
 from metalk8s_expand.domain import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.errors import ConflictError
+
+Result = TypeVar("Result")
 
 ATTEMPTS = 5
 
@@ -36,7 +38,7 @@ def uncordon(kube: Kube, name: str, test: bool = False) -> bool:
         if found is None or not manifest.is_cordoned_by_us(found):
             return False
         if not test:
-            kube.merge_patch_node(name, _uncordoned(found))
+            _still_there(kube.merge_patch_node(name, _uncordoned(found)), name)
         return True
 
     return _repeated(attempt, name)
@@ -51,10 +53,16 @@ def _create(kube: Kube, node: Node, test: bool) -> list[dict[str, Any]]:
 def _patch(kube: Kube, node: Node, found: JsonObject) -> None:
     taints = manifest.taints_patch(node, found)
     if taints:
-        kube.json_patch_node(node.name, taints)
+        _still_there(kube.json_patch_node(node.name, taints), node.name)
     metadata = manifest.merge_patch(node, found)
     if metadata:
-        kube.merge_patch_node(node.name, metadata)
+        _still_there(kube.merge_patch_node(node.name, metadata), node.name)
+
+
+def _still_there(answer: JsonObject | None, name: str) -> None:
+    """A Node that was deleted meanwhile is a conflict: read again, it is created, or there is nothing to undo."""
+    if answer is None:
+        raise ConflictError("the Node was deleted meanwhile", node=name, hint="run the same command again")
 
 
 def _uncordoned(found: JsonObject) -> dict[str, Any]:
@@ -68,7 +76,7 @@ def _uncordoned(found: JsonObject) -> dict[str, Any]:
     }
 
 
-def _repeated(attempt: Callable[[], Any], name: str) -> Any:
+def _repeated(attempt: Callable[[], Result], name: str) -> Result:
     """Others write Nodes as well: read again and repeat, a bounded number of times."""
     for _ in range(ATTEMPTS - 1):
         try:

@@ -1,0 +1,251 @@
+"""The Kubernetes API as it answers over HTTP: a real local server, and the official client's own pool."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from metalk8s_expand.clients import kube as kube_client
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.errors import ConflictError, UnreachableError
+from tests.unit.metalk8s_expand.conftest import free_port
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Api:
+    """What was asked, and what is answered: (status, body) or (status, body, headers) by a function of the request."""
+
+    answer: Callable[[Request], tuple[Any, ...]] = lambda request: (200, {})
+    asked: list[Request] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    found = Api()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+            request = Request(self.command, parts.path, query, json.loads(text) if text else None, dict(self.headers))
+            found.asked.append(request)
+            status, body, *headers = found.answer(request)
+            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            for key, value in {**(headers[0] if headers else {}), "Content-Length": str(len(data))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_POST = do_PATCH = do_DELETE = do_GET
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def kubeconfig(path: Path, url: str, token: str = "t") -> str:
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }  # fmt: skip
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+@pytest.fixture
+def kube(api: Api, tmp_path: Path) -> Kube:
+    return Kube.from_kubeconfig(kubeconfig(tmp_path / "kubeconfig", api.url), timeout=2.0)
+
+
+def test_a_node(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (200, {"metadata": {"name": "w-1"}, "unknown": {"kept": True}})
+    assert kube.node("w-1") == {"metadata": {"name": "w-1"}, "unknown": {"kept": True}}
+    [asked] = api.asked
+    assert (asked.method, asked.path, asked.query, asked.body) == ("GET", "/api/v1/nodes/w-1", {}, None)
+    assert asked.headers["authorization"] == "Bearer t"
+
+
+def test_a_collection_comes_page_by_page(api: Api, kube: Kube) -> None:
+    pages = {"": ([1, 2], "p2"), "p2": ([3], "p3 &="), "p3 &=": ([4], "")}
+
+    def answer(request: Request) -> tuple[Any, ...]:
+        items, token = pages[request.query.get("continue", "")]
+        return 200, {"items": [{"n": item} for item in items], "metadata": {"continue": token}}
+
+    api.answer = answer
+    assert [item["n"] for item in kube.nodes("a=b,c")] == [1, 2, 3, 4]
+    assert [request.query["limit"] for request in api.asked] == [str(kube_client.PAGE)] * 3
+    assert {request.query["labelSelector"] for request in api.asked} == {"a=b,c"}
+
+
+@pytest.mark.parametrize("page", [{}, {"items": None}, {"items": [], "metadata": None}])
+def test_an_empty_collection(api: Api, kube: Kube, page: dict[str, Any]) -> None:
+    api.answer = lambda request: (200, page)
+    assert kube.nodes() == []
+    assert len(api.asked) == 1
+
+
+def test_what_is_not_there_is_none(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (404, {"kind": "Status", "message": "not found"})
+    assert kube.node("w-1") is None
+    assert kube.deployment("kube-system", "coredns") is None
+    assert kube.nodes() == []
+
+
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_conflict(api: Api, kube: Kube, status: int) -> None:
+    api.answer = lambda request: (status, {"kind": "Status", "message": "the object has been modified"})
+    with pytest.raises(ConflictError, match="the object has been modified"):
+        kube.merge_patch_node("w-1", {})
+    assert len(api.asked) == 1, "a write is never repeated"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, {"message": "Unauthorized"}, "401: Unauthorized"),
+        (403, {"message": "nodes is forbidden"}, "403: nodes is forbidden"),
+        (500, "a panic", "500: a panic"),
+        (503, [], "503"),
+        (504, "", "504"),
+    ],
+)
+def test_refusals_tell_status_and_reason(api: Api, kube: Kube, status: int, body: Any, words: str) -> None:
+    api.answer = lambda request: (status, body)
+    with pytest.raises(UnreachableError, match=words) as error:
+        kube.node("w-1")
+    assert error.value.hint
+
+
+def test_too_many_requests_end_within_bounds(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (429, {"message": "slow down"}, {"Retry-After": "1"})
+    with pytest.raises(UnreachableError):
+        kube.node("w-1")
+    assert len(api.asked) <= 1 + kube_client.RETRIES
+
+
+def test_writes(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (200, request.body if isinstance(request.body, dict) else {})
+    assert kube.create_node({"a": 1}) == {"a": 1}
+    kube.create_node({"a": 1}, dry_run=True)
+    kube.merge_patch_node("w-1", {"metadata": {"labels": {"x": None}}})
+    kube.json_patch_node("w-1", [{"op": "test", "path": "/spec/taints", "value": None}])
+    seen = [(asked.method, asked.path, asked.query, asked.headers["Content-Type"]) for asked in api.asked]
+    assert seen == [
+        ("POST", "/api/v1/nodes", {}, "application/json"),
+        ("POST", "/api/v1/nodes", {"dryRun": "All"}, "application/json"),
+        ("PATCH", "/api/v1/nodes/w-1", {}, "application/merge-patch+json"),
+        ("PATCH", "/api/v1/nodes/w-1", {}, "application/json-patch+json"),
+    ]
+    assert api.asked[2].body == {"metadata": {"labels": {"x": None}}}
+    assert api.asked[3].body == [{"op": "test", "path": "/spec/taints", "value": None}]
+
+
+def test_reads_of_other_kinds(api: Api, kube: Kube) -> None:
+    kube.pods_of("w-1")
+    kube.kubernetes_endpoints()
+    assert [(asked.path, asked.query) for asked in api.asked] == [
+        ("/api/v1/namespaces/kube-system/pods", {"fieldSelector": "spec.nodeName=w-1", "limit": "500"}),
+        (
+            "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+            {"labelSelector": "kubernetes.io/service-name=kubernetes", "limit": "500"},
+        ),
+    ]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_health_is_status_and_text(api: Api, kube: Kube, status: int) -> None:
+    api.answer = lambda request: (status, "[-]etcd failed")
+    assert kube.text("/readyz") == (status, "[-]etcd failed")
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}"), timeout=2.0)
+    with pytest.raises(UnreachableError, match="does not answer GET /api/v1/nodes/w-1") as error:
+        kube.node("w-1")
+    assert error.value.hint
+    assert error.value.log
+
+
+def test_a_read_that_is_cut_off_once_is_repeated(tmp_path: Path) -> None:
+    """An API server that restarts closes connections without an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            server.accept()[0].close()
+            connection = server.accept()[0]
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert Kube.from_kubeconfig(kubeconfig(tmp_path / "k", url), timeout=2.0).node("w-1") == {}
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_a_write_that_is_cut_off_is_not_repeated(tmp_path: Path, method: str) -> None:
+    """Nobody knows whether the API did it."""
+    seen = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                connection = server.accept()[0]
+                seen.append(connection.recv(65536))
+                connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{server.getsockname()[1]}"), timeout=2.0)
+        with pytest.raises(UnreachableError, match=f"does not answer {method}"):
+            kube.request(method, "/api/v1/nodes", {"a": 1})
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("method", "at_most"), [("GET", 1 + kube_client.RETRIES), ("POST", 1)])
+def test_a_silent_api_within_its_deadline(tmp_path: Path, silent_port: int, method: str, at_most: int) -> None:
+    kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{silent_port}"), timeout=0.3)
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"does not answer"):
+        kube.request(method, "/api/v1/nodes/w-1")
+    assert time.monotonic() - started < 0.3 * at_most + 3
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
+def test_a_kubeconfig_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UnreachableError, match="cannot read the kubeconfig") as error:
+        Kube.from_kubeconfig(str(path))
+    assert "metalk8s_expand:kubeconfig" in str(error.value.hint)

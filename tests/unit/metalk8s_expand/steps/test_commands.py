@@ -1,0 +1,335 @@
+"""The runner's functions as far as no daemon is needed: real options and pillar of Salt, a cluster at the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import yaml
+
+from metalk8s_expand.clients import salt as master
+from metalk8s_expand.domain import manifest, plan, settings
+from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.domain.plan import NodePlan, Plan
+from metalk8s_expand.domain.report import NodeReport
+from metalk8s_expand.errors import ConflictError, DeployError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.steps import commands, verify
+from metalk8s_expand.steps.commands import Commands
+from metalk8s_expand.steps.world import World
+from tests.unit.metalk8s_expand.conftest import free_port
+from tests.unit.metalk8s_expand.steps.conftest import FakeClock
+from tests.unit.metalk8s_expand.steps.test_verify import READY, FakeEtcd, FakeKube, infra, member
+
+PILLAR: dict[str, Any] = {
+    "defaults": {"version": "2.0"},
+    "nodes": {
+        "w-1": {"profile": "worker", "address": "10.0.0.3"},
+        "w-2": {"profile": "worker", "address": "10.0.0.4"},
+        "i-1": {"profile": "infra", "address": "10.0.0.5"},
+    },
+}
+
+
+class Kube(FakeKube):
+    """As for verification, and Nodes can be created."""
+
+    def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.stored[body["metadata"]["name"]] = body
+        return body
+
+
+class Cluster(World):
+    """The cluster with an etcd that answers at once."""
+
+    def access(self) -> verify.Access:
+        return verify.Access(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+
+
+Make = Callable[..., Commands]
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Make:
+    """A call with this pillar, these Nodes and these further options."""
+
+    def made(*nodes: dict[str, Any], pillar: Any = PILLAR, **more: Any) -> Commands:
+        (tmp_path / "pillar").mkdir(exist_ok=True)
+        top = {"base": {"lab_master": ["declared"]}}
+        (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
+        declared = {} if pillar is None else {"metalk8s_expand": pillar}
+        (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
+        opts = salt.config.master_config(None)
+        values = {"id": "lab_master", "cachedir": str(tmp_path / "cache"), "extension_modules": str(tmp_path / "ext"),
+                  "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
+        opts.update(values)
+        call = Commands(opts, clock)
+        kube = Kube(*nodes)
+        kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
+        call.world = Cluster(opts, kube)  # type: ignore[arg-type]
+        return call
+
+    return made
+
+
+def node(name: str, deployed: bool = True) -> dict[str, Any]:
+    """A Node of the declaration, as the API has it."""
+    body = manifest.manifest(settings.parse(PILLAR).node(name))
+    return {**body, "status": {**READY, "nodeInfo": {"kubeletVersion": "v1"}} if deployed else {}}
+
+
+def everyone() -> list[dict[str, Any]]:
+    return [node("w-1"), node("w-2"), node("i-1")]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (None, None),
+        ("w-1", ("w-1",)),
+        ("w-1,w-2", ("w-1", "w-2")),
+        (" w-1 , w-2 ", ("w-1", "w-2")),
+        (["w-1", "w-2"], ("w-1", "w-2")),
+        (("w-1",), ("w-1",)),
+        ([12], ("12",)),
+        ([], ()),
+    ],
+)
+def test_names(given: Any, wanted: Any) -> None:
+    assert commands._names(given) == wanted
+
+
+class TestPlan:
+    def test_everything_is_new(self, make: Make) -> None:
+        found = make().plan(None)
+        assert [item["node"] for item in found["workers"]] == ["w-1", "w-2", "i-1"]
+        assert (found["control_plane"], found["unchanged"], found["warnings"]) == ([], [], [])
+        json.dumps(found)
+
+    def test_what_is_healthy_is_done(self, make: Make) -> None:
+        found = make(*everyone()).plan(None)
+        assert (found["workers"], found["unchanged"]) == ([], ["w-1", "w-2", "i-1"])
+
+    def test_what_is_not_ready_is_deployed_again(self, make: Make) -> None:
+        ill = node("w-1")
+        ill["status"]["conditions"] = [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
+        [found] = make(ill, node("w-2"), node("i-1")).plan(None)["workers"]
+        assert "deploy" in [step["name"] for step in found["steps"]]
+
+    def test_drift_of_the_object_alone_deploys_nothing(self, make: Make) -> None:
+        drifted = node("w-1")
+        drifted["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
+        [found] = make(drifted, node("w-2"), node("i-1")).plan(None)["workers"]
+        assert [step["name"] for step in found["steps"]] == ["register", "verify"]
+
+    def test_some(self, make: Make) -> None:
+        assert [item["node"] for item in make().plan("w-2")["workers"]] == ["w-2"]
+
+    @pytest.mark.parametrize("names", ["w-9", "w-1,w-9", "w-1,", "", ["W-1"]])
+    def test_unknown_names(self, make: Make, names: Any) -> None:
+        with pytest.raises(SettingsError):
+            make().plan(names)
+
+    def test_text_for_people_and_data_for_programs(self, make: Make) -> None:
+        call = make(__cli="salt-run")
+        assert set(call.plan(None)) == {"text"}
+        assert "w-1" in call.plan(None)["text"]
+        assert "workers" in make(__cli="salt-run", output="json").plan(None)
+        assert "workers" in make().plan(None)
+
+    def test_nothing_is_declared(self, make: Make) -> None:
+        with pytest.raises(SettingsError, match="no key metalk8s_expand"):
+            make(pillar=None).plan(None)
+
+    def test_a_mistake_is_told_without_the_api(self, make: Make) -> None:
+        call = make(pillar={"nodes": {"w-1": {"profile": "wroker"}}}, metalk8s_expand={"kubeconfig": "/nowhere"})
+        del call.world
+        with pytest.raises(SettingsError, match="did you mean worker"):
+            call.plan(None)
+
+    def test_the_api_is_reached_by_the_configuration(self, make: Make, tmp_path: Path) -> None:
+        call = make(metalk8s_expand={"kubeconfig": str(tmp_path / "nowhere")})
+        del call.world
+        with pytest.raises(UnreachableError, match="nowhere"):
+            call.plan(None)
+
+
+class TestManifest:
+    def test_a_declared_node(self, make: Make) -> None:
+        found = yaml.safe_load(make().manifest("i-1"))
+        assert found["metadata"]["name"] == "i-1"
+        assert found["spec"]["taints"] == [{"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}]
+
+    def test_an_undeclared_node(self, make: Make) -> None:
+        found = yaml.safe_load(make().manifest("w-9", {"profile": "worker", "address": "10.0.0.9"}))
+        assert found["metadata"]["annotations"]["metalk8s.scality.com/ssh-host"] == "10.0.0.9"
+
+    def test_an_unknown_node(self, make: Make) -> None:
+        with pytest.raises(SettingsError):
+            make().manifest("w-9")
+
+
+def test_register(make: Make) -> None:
+    call = make()
+    assert call.register("w-1")["changes"]
+    found = call.world.kube.node("w-1")
+    assert found is not None
+    assert found["spec"]["unschedulable"] is True
+    assert call.register("w-1") == {"node": "w-1", "changes": []}
+
+
+class TestStatus:
+    def test_every_state(self, make: Make) -> None:
+        ill = node("i-1")
+        ill["status"]["conditions"] = []
+        found = make(node("w-1"), node("w-2", deployed=False), ill, pillar=with_one_more()).status()["nodes"]
+        states = {name: item["state"] for name, item in found.items()}
+        assert states == {
+            "w-1": "ready", "w-2": "registered, not deployed", "i-1": "not ready", "w-3": "not registered",
+        }  # fmt: skip
+        assert found["i-1"]["problems"]
+        assert found["w-1"]["problems"] == []
+
+    def test_a_cordoned_node_is_not_ready(self, make: Make) -> None:
+        cordoned = node("w-1")
+        cordoned["spec"] = {"unschedulable": True}
+        assert "cordoned" in make(cordoned).status()["nodes"]["w-1"]["problems"][0]
+
+    def test_text(self, make: Make) -> None:
+        text = make(node("w-1"), __cli="salt-run").status()["text"]
+        assert "not registered" in text
+        assert "Runs: none" in text
+
+
+def with_one_more() -> dict[str, Any]:
+    return {**PILLAR, "nodes": {**PILLAR["nodes"], "w-3": {"profile": "worker", "address": "10.0.0.6"}}}
+
+
+class TestHealth:
+    def test_well(self, make: Make) -> None:
+        assert make(*everyone()).health(None) == {"healthy": True, "nodes": 3}
+
+    def test_all_problems_at_once(self, make: Make) -> None:
+        cordoned = node("w-2")
+        cordoned["spec"] = {"unschedulable": True}
+        call = make(cordoned, node("i-1"), infra("other"))
+        call.world.kube.coredns["status"] = {}  # type: ignore[attr-defined]
+        with pytest.raises(DeployError) as error:
+            call.health(None)
+        text = str(error.value)
+        assert "CoreDNS: 0 of 2" in text
+        assert "Node w-2 is cordoned" in text
+        assert "Node w-1 is declared and not registered" in text
+
+    def test_of_some(self, make: Make) -> None:
+        assert make(node("w-1"), infra("other")).health("w-1")["healthy"] is True
+
+
+class TestReport:
+    def test_the_last_and_a_named_one(self, make: Make) -> None:
+        call = make()
+        for number in (1, 2):
+            data = {"id": f"2025010{number}000000", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []}
+            master.save_report(call.opts, data)
+        assert call.report(None)["id"] == "20250102000000"
+        assert call.report("20250101000000")["id"] == "20250101000000"
+        assert call.report(20250101000000)["id"] == "20250101000000"  # type: ignore[arg-type]
+        assert call.status()["runs"] == ["20250101000000", "20250102000000"]
+
+    def test_it_is_text_for_people_and_no_failure_of_this_call(self, make: Make) -> None:
+        call = make(__cli="salt-run")
+        master.save_report(call.opts, {"id": "1", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []})
+        found = call.report(None)
+        assert set(found) == {"text"}
+        assert "run 1 FAILED" in found["text"]
+
+    @pytest.mark.parametrize("run", [None, "1", "../../etc/passwd"])
+    def test_none(self, make: Make, run: str | None) -> None:
+        with pytest.raises(SettingsError, match="there is no report"):
+            make().report(run)
+
+    def test_it_is_readable_by_its_user_only(self, make: Make) -> None:
+        path = master.save_report(make().opts, {"id": "1"})
+        assert path.parent.stat().st_mode & 0o077 == 0
+
+
+class TestExpand:
+    def test_nothing_to_do_is_a_success_and_says_so(self, make: Make) -> None:
+        call = make(*everyone())
+        found = call.expand(None)
+        assert (found["ok"], found["retcode"], found["unchanged"], found["nodes"]) == (True, 0, True, [])
+        assert [note for note in found["notes"] if "nothing to change" in note] == [
+            "w-1: nothing to change", "w-2: nothing to change", "i-1: nothing to change",
+        ]  # fmt: skip
+        assert Path(found["log"]).is_file()
+        assert call.report(None)["id"] == found["id"]
+
+    def test_an_ill_cluster_is_left_alone(self, make: Make) -> None:
+        call = make()
+        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        with pytest.raises(QuorumError, match="nothing was started"):
+            call.expand(None)
+        assert call.world.kube.nodes() == []
+
+    def test_a_refused_plan_is_not_started(self, make: Make) -> None:
+        wrong = node("w-1")
+        wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
+        with pytest.raises(ConflictError, match="the plan is refused") as error:
+            make(wrong).expand("w-1")
+        assert "w-1" in str(error.value.node)
+
+    def test_an_unreachable_host_stops_everything_before_the_first_change(self, make: Make) -> None:
+        port = free_port()
+        nodes = {name: {**entry, "ssh": {"host": "127.0.0.1", "port": port}} for name, entry in PILLAR["nodes"].items()}
+        call = make(pillar={**PILLAR, "nodes": {"w-1": nodes["w-1"]}})
+        with pytest.raises(UnreachableError, match="w-1"):
+            call.expand(None)
+        assert call.world.kube.nodes() == []
+
+    def test_progress_goes_to_standard_error(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        make(*everyone(), __cli="salt-run", output="json").expand(None)
+        seen = capsys.readouterr()
+        assert seen.out == ""
+        assert "looking at it" in seen.err
+
+    def test_a_job_says_nothing(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        make(*everyone(), __cli="salt-master").expand(None)
+        assert capsys.readouterr() == ("", "")
+
+
+def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeReport:
+    error = {"retcode": retcode, "message": "m"} if retcode else None
+    return NodeReport(name, (), error is None and skipped is None, error, skipped)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "closing", "retcode"),
+    [
+        ((), (), 0),
+        ((reported("a"), reported("b")), (), 0),
+        ((reported("a"), reported("b", 7), reported("c", 6)), (), 7),
+        ((reported("a"),), ("CoreDNS: 0 of 2",), 8),
+        ((reported("a", 4),), ("CoreDNS: 0 of 2",), 4),
+        ((reported("a", skipped="unreachable"),), (), 0),
+    ],
+)
+def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int) -> None:
+    found = commands._judged("1", nodes, closing, ["a note"], 0.0, 1.0)
+    assert (found.retcode, found.ok) == (retcode, retcode == 0)
+    assert found.notes[0] == "a note"
+    assert set(closing) <= set(found.notes)
+    assert any("unreachable" in note for note in found.notes) is any(item.skipped for item in nodes)
+
+
+def test_nodes_that_failed_their_checks_are_left_out() -> None:
+    items = {name: NodePlan(Node(name, "1", (), ())) for name in ("cp", "a", "b")}
+    found = commands._without(Plan((items["cp"],), (items["a"], items["b"]), ("u",)), ["a", "cp"])
+    assert (found.control_plane, found.workers, found.unchanged) == ((), (items["b"],), ("u",))
+
+
+def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
+    known = {plan.CHECK_SSH, plan.PREFLIGHT, plan.REGISTER, plan.DEPLOY, plan.VERIFY, plan.UNCORDON}
+    assert {step.name for step in plan.STEPS} == known
