@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,16 @@ SALTENV = "metalk8s-2.0.0-dev"
 TREE = "/srv/metalk8s/salt"
 # Which of the repository's directories is served under which name (architecture: one table for wheel and sync).
 SERVED = {"orchestrate": "metalk8s/orchestrate", "roles": "metalk8s/roles"}
-# Another Salt environment would be a first node with other certificates; nothing here may take longer.
-LIMIT = 600
+# Written last, so that a provisioning that was cut off is repeated.
+MARKER = "/var/lib/metalk8s-provisioned"
+LIMIT = 600  # seconds that any one command may take
 
 
 def provision(lab: Lab) -> None:
     """Bring the bootstrap host to the state of a fresh MetalK8s installation; again changes nothing."""
+    wanted = fingerprint(lab)
+    if lab.exec(NAME, ["sh", "-c", f'test "$(cat {MARKER})" = "$1"', "same", wanted], check=False).returncode == 0:
+        return
     with working("bootstrap: Salt's master and trees"):
         install_salt(lab)
         install_trees(lab)
@@ -33,6 +38,17 @@ def provision(lab: Lab) -> None:
         apply_roles(lab)
     with working("bootstrap: Salt's master and minion run"):
         run_salt(lab)
+    lab.write_file(NAME, MARKER, wanted)
+
+
+def fingerprint(lab: Lab) -> str:
+    """What the bootstrap host is made of: another value means that it has to be provisioned again."""
+    digest = hashlib.sha256((lab.artifacts / "artifacts.json").read_bytes())
+    digest.update(known_hosts(lab).encode())
+    for top in (REPOSITORY / "salt", FILES, Path(__file__).parent):
+        for path in sorted(path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def install_salt(lab: Lab) -> None:
@@ -130,6 +146,8 @@ systemctl daemon-reload
 systemctl enable --quiet salt-master
 systemctl restart salt-master
 salt-run saltutil.sync_all >/dev/null
+# A running master keeps an older library, or that it found none.
+systemctl restart salt-master
 install -D -m 0644 /etc/salt/pki/master/master.pub /etc/salt/pki/minion/minion_master.pub
 install -m 0644 /srv/metalk8s/salt/metalk8s/roles/node/files/salt-minion.service /etc/systemd/system/salt-minion.service
 systemctl daemon-reload

@@ -61,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return _NO_SUCH_HOST if arguments.command == "exec" else 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("lab: interrupted; ./lab/lab down cleans up, ./lab/lab up goes on", file=sys.stderr)
         return 130

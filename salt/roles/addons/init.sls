@@ -29,3 +29,12 @@ Apply the add-on {{ name }}:
       - cmd: Wait for the API
       - file: Write the add-on {{ name }}
 {% endfor %}
+
+{%- for taint in node.taints %}
+Taint this node {{ taint.key }}:
+  cmd.run:
+    - name: {{ kubectl }} taint node {{ node.name }} {{ taint.key }}:{{ taint.effect }} --overwrite
+    - unless: {{ kubectl }} get node {{ node.name }} --output jsonpath='{.spec.taints[*].key}' | grep -qw {{ taint.key }}
+    - require:
+      - cmd: Apply the add-on node
+{% endfor %}

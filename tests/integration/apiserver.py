@@ -1,0 +1,105 @@
+"""A kube-apiserver on loopback, with the flags of the static Pod that the role writes."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from metalk8s_expand.clients.kube import Kube
+
+from .daemons import Daemon, eventually
+from .etcd_host import Host
+from .pki import Authority, write_rsa_key
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "salt" / "roles" / "master" / "files" / "kube-apiserver.yaml.j2"
+# Announced to the cluster and never used; the API refuses loopback addresses there.
+ADVERTISED = "192.0.2.10"
+
+
+class ApiServer:
+    """The server, its certificates below ``root`` and the kubeconfigs that open it."""
+
+    def __init__(self, host: Host, root: Path) -> None:
+        self.root = root
+        self.programs = host.site.programs
+        self.url = f"https://{host.address}:6443"
+        self._certificates(host)
+        log = root / "kube-apiserver.log"
+        self._daemon = Daemon([self.programs["kube-apiserver"], *self._flags(host.address)], log)
+        self.admin = self.kubeconfig(
+            "admin", {"client-certificate": str(root / "pki/admin.crt"), "client-key": str(root / "pki/admin.key")}
+        )
+
+    def kubeconfig(self, name: str, user: Mapping[str, str]) -> Path:
+        """Write a kubeconfig with these credentials."""
+        path = self.root / f"{name}.conf"
+        cluster = {"server": self.url, "certificate-authority": str(self.root / "pki/ca.crt")}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": name, "user": dict(user)}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
+        }
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    def kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """kubectl as an administrator."""
+        argv = [str(self.programs["kubectl"]), f"--kubeconfig={self.admin}", f"--cache-dir={self.root / 'cache'}", *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+
+    def wait(self) -> ApiServer:
+        """Until it is ready."""
+        kube = Kube.from_kubeconfig(str(self.admin))
+
+        def ready() -> bool:
+            assert self._daemon.exit_code() is None, self._daemon.tail()
+            try:
+                return kube.text("/readyz")[0] == 200
+            except Exception:  # not up yet, in whatever way
+                return False
+
+        eventually("kube-apiserver is ready", ready, 60)
+        return self
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()
+
+    def _certificates(self, host: Host) -> None:
+        pki = self.root / "pki"
+        authority = Authority(pki / "ca.crt", "kubernetes-ca")
+        authority.sign(pki / "apiserver", "kube-apiserver", sans=[host.address])
+        authority.sign(pki / "apiserver-kubelet-client", "apiserver-kubelet-client", organization="system:masters")
+        authority.sign(pki / "admin", "admin", organization="system:masters")
+        Authority(pki / "front-proxy-ca.crt", "front-proxy-ca").sign(pki / "front-proxy-client", "front-proxy-client")
+        write_rsa_key(pki / "sa.key")
+        (pki / "etcd").mkdir()
+        shutil.copy(host.site.pki / "ca.crt", pki / "etcd" / "ca.crt")
+        for end in ("crt", "key"):
+            shutil.copy(host.site.pki / f"client.{end}", pki / f"apiserver-etcd-client.{end}")
+        secret = base64.b64encode(b"0" * 32).decode()
+        provider = {"secretbox": {"keys": [{"name": "key", "secret": secret}]}}
+        resources = [{"resources": ["secrets"], "providers": [provider, {"identity": {}}]}]
+        kind = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": resources}
+        (self.root / "encryption.conf").write_text(yaml.safe_dump(kind))
+
+    def _flags(self, address: str) -> list[str]:
+        context: dict[str, Any] = {"image": "none", "address": ADVERTISED, "networks": {"service": "10.96.0.0/12"}}
+        text = jinja2.Template(TEMPLATE.read_text()).render(context)
+        command = yaml.safe_load(text)["spec"]["containers"][0]["command"]
+        assert command[0] == "kube-apiserver"
+        here = {"/etc/kubernetes": str(self.root), "https://127.0.0.1:2379": f"https://{address}:2379"}
+        flags = [*command[1:], f"--bind-address={address}"]
+        for old, new in here.items():
+            flags = [flag.replace(old, new) for flag in flags]
+        return flags

@@ -1,0 +1,110 @@
+"""The programs that the lab builds, and the hosts of an etcd cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .daemons import eventually, loopback_network
+from .etcd_host import PORTS, Host, Site, is_up
+from .pki import Authority
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTS = 4
+
+
+@pytest.fixture(scope="session")
+def programs() -> dict[str, Path]:
+    """etcd, etcdctl, kube-apiserver, kubectl …: from the lab's cache, built first (for minutes) on a machine without."""
+    sys.path.insert(0, str(ROOT / "lab"))
+    from metalk8s_lab import binaries, lock, settings
+
+    where = settings.from_environment()
+    found: dict[str, Path] = binaries.prebuilt(where.prebuilt)
+    builder = binaries.Builder(where)
+    for module in binaries.MODULES:
+        if module.name not in ("etcd", "kubernetes") or set(module.programs) <= set(found):
+            continue
+        if (where.cache / "binaries" / f"{module.name}-{builder.key(module)}").exists():
+            found = {**builder.build(module), **found}
+        else:
+            with lock.locked(where.state):
+                found = {**builder.build(module), **found}
+    return found
+
+
+@pytest.fixture(scope="session")
+def site(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Loopback addresses of our own and certificates for them."""
+    network = loopback_network((*PORTS, 6443), HOSTS)
+    pki = tmp_path_factory.mktemp("etcd-pki")
+    authority = Authority(pki / "ca.crt", "etcd-ca")
+    # etcd holds a peer's certificate against the address that it comes from, which is 127.0.0.1 on loopback.
+    addresses = [f"{network}.{number}" for number in range(1, HOSTS + 1)]
+    authority.sign(pki / "server", "etcd", sans=["127.0.0.1", *addresses])
+    authority.sign(pki / "client", "healthcheck-client")
+    return Site(programs, pki, network)
+
+
+Hosts = Callable[[int], list[Host]]
+
+
+@pytest.fixture
+def hosts(site: Site, tmp_path: Path) -> Iterator[Hosts]:
+    """Makes so many hosts, which are switched on and have nothing on them."""
+    made: list[Host] = []
+
+    def make(count: int) -> list[Host]:
+        made.extend(Host(site, tmp_path / f"host-{number}", number).power_on() for number in range(1, count + 1))
+        return made
+
+    yield make
+    for host in made:
+        host.power_off()
+
+
+@pytest.fixture
+def single(hosts: Hosts) -> list[Host]:
+    """Three hosts, the first of which is a cluster of one member."""
+    made = hosts(3)
+    made[0].deploy([], new_cluster=True)
+    return made
+
+
+class Growth:
+    """How a cluster of three was made: the changes of each host, and a copy of all files."""
+
+    def __init__(self, changes: list[dict[str, object]], copy: Path) -> None:
+        self.changes = changes
+        self.copy = copy
+
+
+@pytest.fixture(scope="session")
+def growth(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Growth:
+    """Three hosts deployed one after the other by the steps alone."""
+    root = tmp_path_factory.mktemp("growth")
+    made = [Host(site, root / f"host-{number}", number).power_on() for number in (1, 2, 3)]
+    try:
+        changes = [made[0].deploy([], new_cluster=True)]
+        changes += [host.deploy(made) for host in made[1:]]
+        eventually("three healthy voters", is_up(made[0], made))
+    finally:
+        for host in made:
+            host.power_off()
+    return Growth(changes, root)
+
+
+@pytest.fixture
+def trio(growth: Growth, hosts: Hosts, tmp_path: Path) -> list[Host]:
+    """A healthy cluster of three (and a fourth, empty host), which a test may ruin."""
+    for source in sorted(growth.copy.iterdir()):
+        subprocess.run(["cp", "-a", "--sparse=always", source, tmp_path], check=True, timeout=60)
+    for config in tmp_path.glob("*/etcd.yaml"):
+        config.write_text(config.read_text().replace(str(growth.copy), str(tmp_path)))
+    made = hosts(4)
+    eventually("three healthy voters", is_up(made[0], made[:3]))
+    return made

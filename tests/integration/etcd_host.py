@@ -1,0 +1,205 @@
+"""A host with an etcd member: its files, the kubelet's part (starting and restarting the static Pod), and its power switch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.etcd import Credentials, Etcd
+from metalk8s_expand.clients.member_files import MemberFiles
+from metalk8s_expand.domain.quorum import Member
+from metalk8s_expand.steps import etcd_member
+from metalk8s_expand.steps.etcd_member import Wanted
+
+from .daemons import Daemon, eventually
+
+PORTS = (2379, 2380, 2381)
+_BACK_OFF = 0.2
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all hosts share."""
+
+    programs: dict[str, Path]
+    pki: Path
+    network: str
+
+    def credentials(self) -> Credentials:
+        """A client certificate that etcd accepts."""
+        return Credentials(str(self.pki / "ca.crt"), str(self.pki / "client.crt"), str(self.pki / "client.key"))
+
+
+class Host:
+    """One host; ``number`` is the last of its address and makes its name."""
+
+    def __init__(self, site: Site, root: Path, number: int) -> None:
+        self.site = site
+        self.root = root
+        self.name = f"host-{number}"
+        self.address = f"{site.network}.{number}"
+        self.manifest = root / "manifests" / "etcd.yaml"
+        self.manifest.parent.mkdir(parents=True, exist_ok=True)
+        self.files = MemberFiles(str(root / "data"), str(root / "etcd.yaml"), str(self.manifest), self.address)
+        self.exits: list[int] = []
+        self._kubelet: threading.Thread | None = None
+        self._off = threading.Event()
+
+    # What the role's states do.
+
+    def wanted(self, **limits: Any) -> Wanted:
+        """As ``etcd_member.wanted``, with this host's paths."""
+        peer, client = f"https://{self.address}:2380", f"https://{self.address}:2379"
+        certificates = {f"{key}-file": str(self.site.pki / f"server.{end}") for key, end in (("cert", "crt"), ("key", "key"))}
+        security = {**certificates, "trusted-ca-file": str(self.site.pki / "ca.crt"), "client-cert-auth": True}
+        base = {
+            "data-dir": str(self.files.data),
+            "listen-peer-urls": peer,
+            "listen-client-urls": client,
+            "listen-metrics-urls": f"http://{self.address}:2381",
+            "advertise-client-urls": client,
+            "initial-advertise-peer-urls": peer,
+            "client-transport-security": security,
+            "peer-transport-security": security,
+            "snapshot-count": 10000,
+            # Half the defaults, for quicker tests.
+            "heartbeat-interval": 50,
+            "election-timeout": 500,
+        }
+        return Wanted(self.name, peer, base, **{"timeout": 20.0, "start_timeout": 20.0, **limits})
+
+    def etcd(self, others: Sequence[Host], own: bool, kind: type[Etcd] = Etcd) -> Etcd:
+        """The client as the state module makes it: the own member first, if it can be asked."""
+        hosts = [*([self] if own else []), *(host for host in others if host is not self)]
+        return kind([f"https://{host.address}:2379" for host in hosts], self.site.credentials(), timeout=3.0)
+
+    def add(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
+        """The state ``member_added``."""
+        client = self.etcd(others, self.files.has_data(), kind)
+        return etcd_member.added(client, self.files, self.wanted(**limits))
+
+    def promote(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
+        """The state ``member_promoted``."""
+        client = self.etcd(others, self.files.has_data() or not others, kind)
+        return etcd_member.promoted(client, self.files, self.wanted(**limits))
+
+    def pending(self, others: Sequence[Host]) -> list[str]:
+        """The state ``member_added`` under test=True."""
+        return etcd_member.pending_changes(self.etcd(others, self.files.has_data()), self.files, self.wanted())
+
+    def deploy(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
+        """The three states in their order: add, run the static Pod, promote; all changes."""
+        changes = self.add(others, kind, **limits)
+        self.write_manifest()
+        return {**changes, **self.promote(others, kind, **limits)}
+
+    def write_manifest(self) -> None:
+        """Hand the static Pod to the kubelet."""
+        self.manifest.write_text("the static Pod\n")
+
+    # What the machine does.
+
+    def power_on(self) -> Host:
+        """Let the kubelet run."""
+        self._off = threading.Event()
+        self._kubelet = threading.Thread(target=self._keep_pod, args=(self._off,), name=self.name, daemon=True)
+        self._kubelet.start()
+        return self
+
+    def power_off(self) -> None:
+        """Kill everything at once."""
+        self._off.set()
+        if self._kubelet is not None:
+            self._kubelet.join(20)
+            assert not self._kubelet.is_alive()
+
+    def wipe(self) -> None:
+        """Lose the disk that holds etcd's data."""
+        shutil.rmtree(self.files.data)
+
+    def log(self) -> str:
+        """What etcd said, from its first start on."""
+        path = self.root / "etcd.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def _keep_pod(self, off: threading.Event) -> None:
+        daemon: Daemon | None = None
+        while not off.wait(0.02):
+            if daemon is not None and daemon.exit_code() is not None:
+                self.exits.append(daemon.exit_code() or 0)
+                daemon = None
+                off.wait(_BACK_OFF)
+            if daemon is None and self.manifest.exists() and not off.is_set():
+                argv = [str(self.site.programs["etcd"]), f"--config-file={self.files.config}"]
+                daemon = Daemon(argv, self.root / "etcd.log")
+            elif daemon is not None and not self.manifest.exists():
+                daemon.stop()
+                daemon = None
+        if daemon is not None:
+            daemon.crash()
+
+    # What an observer sees.
+
+    def members(self) -> list[Member]:
+        """All members as this host's member lists them."""
+        return self.etcd([], own=True).members()
+
+    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """etcdctl, asking this host's member alone."""
+        paths = self.site.credentials()
+        tls = [f"--cacert={paths.ca}", f"--cert={paths.cert}", f"--key={paths.key}"]
+        argv = [str(self.site.programs["etcdctl"]), f"--endpoints=https://{self.address}:2379", *tls, "--command-timeout=3s"]
+        return subprocess.run([*argv, *arguments], capture_output=True, text=True, timeout=20, check=False)
+
+    def put(self, key: str, value: str) -> None:
+        """An acknowledged write."""
+        done = self.ctl("put", key, value)
+        assert done.returncode == 0, done.stderr
+
+    def get(self, key: str) -> str:
+        """A linearizable read, repeated while there is no leader."""
+        answers: list[subprocess.CompletedProcess[str]] = []
+
+        def ask() -> bool:
+            answers.append(self.ctl("get", key, "--print-value-only"))
+            return answers[-1].returncode == 0
+
+        eventually(f"{self.name} answers a read", ask, 15)
+        return answers[-1].stdout.strip()
+
+    def revision(self) -> int:
+        """The store's revision, which every write moves."""
+        return int(self._status()["header"]["revision"])
+
+    def leads(self) -> bool:
+        """Whether its member is the leader."""
+        status = self._status()
+        return bool(status["leader"] == status["header"]["member_id"])
+
+    def _status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.ctl("endpoint", "status", "-w", "json").stdout)[0]["Status"]
+        return status
+
+
+def voters(host: Host) -> list[str]:
+    """The names of the healthy voters, sorted."""
+    return sorted(member.name for member in host.members() if member.healthy and not member.learner)
+
+
+def is_up(host: Host, expected: Sequence[Host]) -> Callable[[], bool]:
+    """A probe: whether the host's member sees exactly these healthy voters."""
+    names = sorted(item.name for item in expected)
+
+    def probe() -> bool:
+        try:
+            return voters(host) == names
+        except Exception:  # not up yet, in whatever way
+            return False
+
+    return probe

@@ -1,0 +1,362 @@
+"""Nodes with a real API server: what is created, what is patched, and what is left alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from metalk8s_expand.clients.kube import PAGE, Kube
+from metalk8s_expand.domain import manifest, roles
+from metalk8s_expand.domain.nodes import Node, Ssh, Taint
+from metalk8s_expand.errors import ConflictError, UnreachableError
+from metalk8s_expand.steps import register
+
+from .apiserver import ApiServer
+from .etcd_host import Host, Site
+
+MANY = 1200
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+FOREIGN = {"key": "example.com/gpu", "value": "a100", "effect": "NoExecute"}
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver with an etcd of its own."""
+    root = tmp_path_factory.mktemp("apiserver")
+    host = Host(site, root / "host", 1).power_on()
+    try:
+        host.deploy([], new_cluster=True)
+        running = ApiServer(host, root)
+        try:
+            yield running.wait()
+        finally:
+            running.stop()
+    finally:
+        host.power_off()
+
+
+@pytest.fixture(scope="module")
+def kube(server: ApiServer) -> Kube:
+    """An administrator's client."""
+    return Kube.from_kubeconfig(str(server.admin))
+
+
+@pytest.fixture
+def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[Node]:
+    """A declared control-plane node, named like its test, which leaves no Node behind."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:60].rstrip("-")
+    profile = roles.PROFILES["control-plane"]
+    yield Node(name, "132.0.1", profile.roles, profile.taints, ssh=Ssh("192.0.2.1"), address="192.0.2.1")
+    kube.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+def found(kube: Kube, node: Node) -> dict[str, Any]:
+    """The Node as it is stored; there must be one."""
+    stored = kube.node(node.name)
+    assert stored is not None
+    return stored
+
+
+def version(kube: Kube, node: Node) -> str:
+    return str(found(kube, node)["metadata"]["resourceVersion"])
+
+
+class Meddling(Kube):
+    """Lets somebody else act between the first read of a Node and the write that follows it."""
+
+    def __init__(self, kube: Kube, act: Callable[[], object]) -> None:
+        self.__dict__.update(kube.__dict__)
+        self._act: Callable[[], object] | None = act
+        self.reads = 0
+
+    def node(self, name: str) -> dict[str, Any] | None:
+        """The Node as it was before the other one acted."""
+        stored = super().node(name)
+        self.reads += 1
+        if self._act is not None:
+            act, self._act = self._act, None
+            act()
+        return stored
+
+
+# The client
+
+
+def test_a_client_certificate_opens_the_api(kube: Kube) -> None:
+    assert kube.text("/readyz") == (200, "ok")
+    assert kube.node("absent") is None
+
+
+def test_a_bearer_token_opens_the_api(server: ApiServer, kube: Kube) -> None:
+    account = {"metadata": {"name": "salt-master"}}
+    kube.request("POST", "/api/v1/namespaces/kube-system/serviceaccounts", account)
+    subject = {"kind": "ServiceAccount", "name": "salt-master", "namespace": "kube-system"}
+    binding = {
+        "metadata": {"name": "salt-master"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view-nodes"},
+        "subjects": [subject],
+    }
+    rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list"]}]
+    kube.request(
+        "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", {"metadata": {"name": "view-nodes"}, "rules": rules}
+    )
+    kube.request("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+    asked = {"spec": {"expirationSeconds": 600}}
+    answer = kube.request("POST", "/api/v1/namespaces/kube-system/serviceaccounts/salt-master/token", asked) or {}
+    client = Kube.from_kubeconfig(str(server.kubeconfig("token", {"token": answer["status"]["token"]})))
+    assert client.node("absent") is None
+    with pytest.raises(UnreachableError, match=r"answered 403: .*salt-master"):
+        client.pods("kube-system")
+
+
+def test_a_wrong_token_and_no_credentials_are_told(server: ApiServer) -> None:
+    with pytest.raises(UnreachableError, match="answered 401: Unauthorized"):
+        Kube.from_kubeconfig(str(server.kubeconfig("wrong", {"token": "wrong"}))).nodes()
+    with pytest.raises(UnreachableError, match=r"answered 403: .*system:anonymous"):
+        Kube.from_kubeconfig(str(server.kubeconfig("nobody", {}))).nodes()
+
+
+def test_an_unknown_authority_is_told(server: ApiServer, site: Site) -> None:
+    path = server.kubeconfig("other-ca", {})
+    path.write_text(path.read_text().replace(str(server.root / "pki/ca.crt"), str(site.pki / "ca.crt")))
+    with pytest.raises(UnreachableError, match="certificate verify failed"):
+        Kube.from_kubeconfig(str(path)).nodes()
+
+
+def test_the_endpoints_of_the_api_are_read(kube: Kube) -> None:
+    (found,) = kube.kubernetes_endpoints()
+    assert found["endpoints"][0]["addresses"] == ["192.0.2.10"]
+
+
+def test_every_page_is_read(kube: Kube) -> None:
+    selector = "tests/many=yes"
+    names = [f"many-{number:04}" for number in range(MANY)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: kube.create_node({"metadata": {"name": name, "labels": {"tests/many": "yes"}}}), names))
+    assert MANY > 2 * PAGE
+    assert sorted(item["metadata"]["name"] for item in kube.nodes(selector)) == names
+    assert {item["metadata"]["name"] for item in kube.nodes()} >= set(names)
+
+
+# Registration
+
+
+def test_a_node_is_created_cordoned(kube: Kube, node: Node) -> None:
+    assert register.register(kube, node, test=True) == register.register(kube, node)
+    stored = found(kube, node)
+    assert stored["spec"]["unschedulable"] is True
+    assert manifest.is_owned(stored)
+    assert manifest.is_cordoned_by_us(stored)
+    assert stored["metadata"]["labels"].keys() >= {manifest.EXCLUDE_DISRUPTION, *roles.label_keys(node.roles)}
+    assert [taint for taint in stored["spec"]["taints"] if roles.is_role_key(taint["key"])] == [
+        t.as_dict() for t in node.taints
+    ]
+    assert manifest.drift(node, stored) == ()
+
+
+def test_a_second_run_writes_nothing(kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    before = version(kube, node)
+    assert register.register(kube, node) == []
+    assert version(kube, node) == before
+
+
+def test_a_test_run_writes_nothing(kube: Kube, node: Node) -> None:
+    register.register(kube, node, test=True)
+    assert kube.node(node.name) is None
+    kube.create_node({"metadata": {"name": node.name}})
+    before = version(kube, node)
+    planned = register.register(kube, node, test=True)
+    assert version(kube, node) == before
+    assert planned == register.register(kube, node) != []
+
+
+def test_what_others_own_is_not_touched(kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    others = {
+        "metadata": {
+            "labels": {"example.com/rack": "7", "kubernetes.io/hostname": node.name, "node-role.kubernetes.io/gpu": ""},
+            "annotations": {
+                "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+                "flannel.alpha.coreos.com/x": "y",
+            },
+        },
+        "spec": {"taints": [FOREIGN, *found(kube, node)["spec"]["taints"]], "podCIDR": "10.1.2.0/24"},
+    }
+    kube.merge_patch_node(node.name, others)
+    before = found(kube, node)
+    changed = dataclasses.replace(
+        node, version="132.0.2", roles=(roles.INFRA,), taints=roles.taints((roles.INFRA,)), ssh=Ssh("192.0.2.2")
+    )
+    changes = {change["path"]: change["wanted"] for change in register.register(kube, changed)}
+    assert changes == {
+        "metadata.annotations[metalk8s.scality.com/ssh-host]": "192.0.2.2",
+        "metadata.labels[metalk8s.scality.com/version]": "132.0.2",
+        "metadata.labels[node-role.kubernetes.io/master]": None,
+        "metadata.labels[node-role.kubernetes.io/etcd]": None,
+        "metadata.labels[node-role.kubernetes.io/infra]": "",
+        "spec.taints[node-role.kubernetes.io/master:NoSchedule]": None,
+        "spec.taints[node-role.kubernetes.io/etcd:NoSchedule]": None,
+        "spec.taints[node-role.kubernetes.io/infra:NoSchedule]": "",
+    }
+    after = found(kube, node)
+    assert foreign(after) == foreign(before)
+    assert FOREIGN in after["spec"]["taints"]
+    assert NOT_READY in after["spec"]["taints"]
+    assert register.register(kube, changed) == []
+
+
+def foreign(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything on a Node but what a change of role, version and address may write."""
+    metadata, spec = stored["metadata"], stored["spec"]
+    return {
+        "labels": {
+            key: value
+            for key, value in metadata["labels"].items()
+            if key != manifest.VERSION_LABEL and not roles.is_role_key(key)
+        },
+        "annotations": {key: value for key, value in metadata["annotations"].items() if "ssh-host" not in key},
+        "taints": [taint for taint in spec["taints"] if not roles.is_role_key(taint["key"])],
+        "spec": {key: value for key, value in spec.items() if key != "taints"},
+        "status": stored["status"],
+    }
+
+
+def test_a_node_without_taints_gets_and_loses_ours(kube: Kube, node: Node) -> None:
+    bare = dataclasses.replace(node, taints=())
+    kube.create_node({"metadata": {"name": node.name}})
+    kube.json_patch_node(node.name, [{"op": "remove", "path": "/spec/taints"}])
+    register.register(kube, node)
+    assert [taint["key"] for taint in found(kube, node)["spec"]["taints"]] == [taint.key for taint in node.taints]
+    register.register(kube, bare)
+    assert "taints" not in found(kube, node)["spec"]
+
+
+def test_a_declared_taint_with_a_value_is_changed_in_place(kube: Kube, node: Node) -> None:
+    register.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "slow"),)))
+    register.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "fast"),)))
+    disks = [taint for taint in found(kube, node)["spec"]["taints"] if taint["key"] == "example.com/disk"]
+    assert disks == [{"key": "example.com/disk", "value": "fast", "effect": "NoSchedule"}]
+
+
+def test_a_stale_taint_patch_is_repeated(kube: Kube, node: Node) -> None:
+    kube.create_node({"metadata": {"name": node.name}})
+    taint = [{"op": "add", "path": "/spec/taints/-", "value": FOREIGN}]
+    meddling = Meddling(kube, lambda: kube.json_patch_node(node.name, taint))
+    register.register(meddling, node)
+    assert meddling.reads == 2
+    taints = found(kube, node)["spec"]["taints"]
+    assert FOREIGN in taints
+    assert NOT_READY in taints
+    assert manifest.drift(node, found(kube, node)) == ()
+
+
+def test_a_taint_patch_that_is_always_stale_gives_up(kube: Kube, node: Node) -> None:
+    kube.create_node({"metadata": {"name": node.name}})
+    writes = iter(range(100))
+
+    class Restless(Kube):
+        def __init__(self) -> None:
+            self.__dict__.update(kube.__dict__)
+
+        def node(self, name: str) -> dict[str, Any] | None:
+            stored = super().node(name)
+            taint = {**FOREIGN, "key": f"example.com/{next(writes)}"}
+            kube.json_patch_node(name, [{"op": "add", "path": "/spec/taints/-", "value": taint}])
+            return stored
+
+    with pytest.raises(ConflictError, match=f"could not be changed in {register.ATTEMPTS} attempts"):
+        register.register(Restless(), node)
+    assert next(writes) == register.ATTEMPTS
+
+
+def test_a_node_that_somebody_else_creates_at_once_is_patched(kube: Kube, node: Node) -> None:
+    meddling = Meddling(
+        kube, lambda: kube.create_node({"metadata": {"name": node.name, "labels": {"example.com/by": "kubelet"}}})
+    )
+    register.register(meddling, node)
+    stored = found(kube, node)
+    assert stored["metadata"]["labels"]["example.com/by"] == "kubelet"
+    assert manifest.drift(node, stored) == ()
+    assert not manifest.is_owned(stored)
+
+
+def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node) -> None:
+    kube.create_node({"metadata": {"name": node.name}})
+    register.register(Meddling(kube, lambda: kube.request("DELETE", f"/api/v1/nodes/{node.name}")), node)
+    assert manifest.drift(node, found(kube, node)) == ()
+
+
+# Cordons
+
+
+def test_our_cordon_is_taken_back(kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    assert register.uncordon(kube, node.name, test=True)
+    assert manifest.is_cordoned_by_us(found(kube, node))
+    assert register.uncordon(kube, node.name)
+    stored = found(kube, node)
+    assert "unschedulable" not in stored["spec"]
+    assert manifest.EXCLUDE_DISRUPTION not in stored["metadata"]["labels"]
+    assert manifest.CORDONED not in stored["metadata"]["annotations"]
+    assert manifest.is_owned(stored)
+    assert not register.uncordon(kube, node.name)
+    assert register.register(kube, node) == []
+
+
+def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    register.uncordon(kube, node.name)
+    done = server.kubectl("cordon", node.name)
+    assert done.returncode == 0, done.stderr
+    before = version(kube, node)
+    assert not register.uncordon(kube, node.name)
+    assert register.register(kube, node) == []
+    assert version(kube, node) == before
+
+
+def test_a_node_that_takes_the_name_meanwhile_is_not_uncordoned(kube: Kube, node: Node) -> None:
+    def replace() -> None:
+        kube.request("DELETE", f"/api/v1/nodes/{node.name}")
+        kube.create_node({"metadata": {"name": node.name}, "spec": {"unschedulable": True}})
+
+    register.register(kube, node)
+    assert not register.uncordon(Meddling(kube, replace), node.name)
+    assert found(kube, node)["spec"]["unschedulable"] is True
+
+
+def test_nothing_is_uncordoned_where_no_node_is(kube: Kube) -> None:
+    assert not register.uncordon(kube, "absent")
+
+
+# Manifests
+
+
+def declared(profile: roles.Profile) -> Node:
+    ssh = Ssh("192.0.2.9", port=2222, user="centos", sudo=True, host_key="ssh-ed25519 AAAA")
+    return Node(f"profile-{profile.name}", "132.0.1", profile.roles, profile.taints, profile.labels, ssh, "192.0.2.9")
+
+
+@pytest.mark.parametrize("profile", roles.PROFILES.values(), ids=lambda profile: profile.name)
+def test_the_api_accepts_every_profile(kube: Kube, profile: roles.Profile) -> None:
+    node = declared(profile)
+    for body in (manifest.manifest(node), manifest.registration(node)):
+        stored = kube.create_node(body, dry_run=True)
+        assert manifest.drift(node, stored) == ()
+    assert kube.node(node.name) is None
+
+
+def test_kubectl_accepts_every_profile(server: ApiServer, kube: Kube, tmp_path: Path) -> None:
+    nodes = [declared(profile) for profile in roles.PROFILES.values()]
+    for node in nodes:
+        (tmp_path / f"{node.name}.yaml").write_text(yaml.safe_dump(manifest.manifest(node), sort_keys=False))
+    done = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(f"node/{node.name} created (server dry run)" for node in nodes)
+    assert all(kube.node(node.name) is None for node in nodes)
