@@ -1,0 +1,55 @@
+# make demo   from nothing to the architecture of the page "Cluster expansion" on real nodes of this machine
+# make test   lint, unit, functional and integration tests, and one end-to-end on real nodes
+# make docs   the documentation as HTML
+
+SHELL := /bin/sh
+CACHE := $(or $(METALK8S_LAB_CACHE),/var/cache/metalk8s-expand-lab)
+# The virtual environment is named after what it is made of, so a change makes a new one.
+VENV := $(CACHE)/venv-$(shell cat tests/requirements.txt tests/setup 2>/dev/null | sha256sum | cut -c1-12)
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-full lint unit integration lab docs clean
+
+demo:
+	@command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; }
+	./lab/lab up
+	./lab/lab exec bootstrap -- salt-run metalk8s_expand.plan
+	./lab/lab exec bootstrap -- salt-run metalk8s_expand.expand probe=True
+	./lab/lab exec bootstrap -- kubectl get nodes --output=wide
+	./lab/lab exec bootstrap -- salt-run metalk8s_expand.health
+
+# One run of pytest over everything, so that its closing line counts every test.
+test: lint
+	./lab/lab build >/dev/null
+	$(PYTEST) tests
+
+test-full: lint
+	./lab/lab build >/dev/null
+	PILLARS=5000 $(PYTEST) tests
+
+lint: $(VENV)/.done
+	$(BIN)/ruff check salt lab tests
+	$(BIN)/ruff format --check --diff salt lab tests
+	$(BIN)/mypy
+	cd lab && $(BIN)/mypy --strict metalk8s_lab
+	PYTHONPATH=salt/_utils $(BIN)/lint-imports
+
+unit: $(VENV)/.done
+	$(PYTEST) tests/unit
+
+integration: $(VENV)/.done
+	./lab/lab build >/dev/null
+	$(PYTEST) tests/functional tests/integration
+
+lab: $(VENV)/.done
+	$(PYTEST) tests/lab
+
+docs: $(VENV)/.done
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+clean:
+	rm -rf build dist docs/_build salt/_utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.done: tests/requirements.txt tests/setup
+	./tests/setup $(VENV)

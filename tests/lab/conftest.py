@@ -1,0 +1,26 @@
+"""The tests' own lab: made anew, and removed at the end.
+
+KEEP_LAB=1 leaves it to look at what failed, LAB_AS_IT_IS=1 takes the one that was left, to run some of the tests on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.hosts import lab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster() -> Iterator[None]:
+    """A bootstrap node as after its installation, and five blank hosts."""
+    if os.environ.get("LAB_AS_IT_IS"):
+        yield
+        return
+    lab("destroy")
+    lab("up", "--nodes", "5", timeout=3600)
+    yield
+    if not os.environ.get("KEEP_LAB"):
+        lab("destroy")

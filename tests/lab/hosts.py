@@ -1,0 +1,65 @@
+"""The lab as the tests see it: its command line, nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LAB = str(REPOSITORY / "lab" / "lab")
+# A lab of the tests' own, so that one that somebody works with stays as it is.
+ENVIRONMENT = {**os.environ, "METALK8S_LAB_NAME": "metalk8s-test"}
+
+Done = subprocess.CompletedProcess[str]
+
+
+def lab(*words: str, timeout: float = 900, check: bool = True) -> Done:
+    """Run ``./lab/lab``; its progress goes to the terminal."""
+    return subprocess.run([LAB, *words], env=ENVIRONMENT, text=True, timeout=timeout, check=check)
+
+
+def on(host: str, *command: str, stdin: str | None = None, timeout: float = 120, check: bool = True) -> Done:
+    """Run a command in a host and capture what it prints."""
+    done = subprocess.run(
+        [LAB, "exec", host, "--", *command],
+        env=ENVIRONMENT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{host}: {' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def kubectl(*words: str, stdin: str | None = None) -> str:
+    """What kubectl prints on the bootstrap host."""
+    return on("bootstrap", "kubectl", *words, stdin=stdin).stdout
+
+
+def get(*words: str) -> Any:
+    """What kubectl gets, as data."""
+    return json.loads(kubectl("get", *words, "--output=json"))
+
+
+def runner(function: str, *arguments: str, timeout: float = 900) -> tuple[int, Any, Done]:
+    """Call a runner function as a program would: exit code, its one JSON document, and everything else."""
+    done = on("bootstrap", "salt-run", "--out=json", f"metalk8s_expand.{function}", *arguments, timeout=timeout, check=False)
+    return done.returncode, json.loads(done.stdout), done
+
+
+def names(items: Sequence[Any] | dict[str, Any]) -> list[str]:
+    """The names of Kubernetes objects."""
+    found = items["items"] if isinstance(items, dict) else items
+    return sorted(item["metadata"]["name"] for item in found)
+
+
+def is_true(item: dict[str, Any], condition: str) -> bool:
+    """Whether a condition of a Node or Pod holds."""
+    return any(one["type"] == condition and one["status"] == "True" for one in item["status"].get("conditions", ()))

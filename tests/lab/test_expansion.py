@@ -1,0 +1,374 @@
+"""The whole story in its order: each test goes on where the one before it ended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+from cryptography import x509
+
+from tests.lab import writer
+from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
+
+DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
+MEMBERS = ["bootstrap", "cp-1", "cp-2"]
+PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+ETCDCTL = (
+    "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
+    "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
+)
+ROLES = {
+    "cp-1": {"master", "etcd"},
+    "cp-2": {"master", "etcd"},
+    "infra-1": {"infra"},
+    "worker-1": {"node"},
+}
+TAINTS = {"cp-1": {"master", "etcd"}, "cp-2": {"master", "etcd"}, "infra-1": {"infra"}, "worker-1": set()}
+PREFIX = "node-role.kubernetes.io/"
+
+
+@pytest.fixture
+def pillar() -> Iterator[str]:
+    """The declaration as it is; put back after the test has spoiled it."""
+    before = on("bootstrap", "cat", PILLAR).stdout
+    yield before
+    declare(before)
+
+
+def declare(text: str) -> None:
+    """Write the declaration as an operator would."""
+    on("bootstrap", "tee", PILLAR, stdin=text)
+
+
+def nothing_was_done() -> None:
+    """No Node beside the bootstrap's, and no key but its minion's."""
+    assert names(get("nodes")) == ["bootstrap"]
+    keys = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
+    assert keys["minions"] == ["bootstrap"]
+    assert keys["minions_pre"] == []
+
+
+def test_hosts_are_blank() -> None:
+    """Nothing of Kubernetes, containerd or Salt is on a host before the expansion."""
+    found = on(
+        "worker-1",
+        "sh",
+        "-c",
+        "command -v kubelet containerd ctr runc salt-minion kubectl; ls /opt /etc/kubernetes /etc/salt",
+        check=False,
+    )
+    assert found.stdout.split() in ([], ["/opt:"])
+
+
+def test_plan_changes_nothing() -> None:
+    """The plan names every step of every node, and the cluster is as before."""
+    before = get("nodes")["metadata"]["resourceVersion"], names(get("nodes"))
+    code, plan, _ = runner("plan")
+    assert code == 0
+    assert [item["node"] for item in plan["control_plane"]] == ["cp-1", "cp-2"]
+    assert [item["node"] for item in plan["workers"]] == ["infra-1", "worker-1"]
+    steps = [step["name"] for step in plan["workers"][0]["steps"]]
+    assert steps == ["check_ssh", "preflight", "register", "deploy", "verify", "uncordon"]
+    assert names(get("nodes")) == before[1]
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_manifest_is_accepted_by_the_api(name: str) -> None:
+    """What ``manifest`` prints is what kubectl takes, byte for byte."""
+    text = on("bootstrap", "salt-run", "metalk8s_expand.manifest", name).stdout
+    assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "--filename=-", stdin=text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ("profile: worker\n", "profile: wroker\n", 2, ["worker-1", "profile", "wroker", "worker"]),
+        ("10.200.0.14", "10.200.0.99", 4, ["worker-1", "10.200.0.99"]),
+        ("version: 2.0.0-dev", "version: 2.0.0-dev\n    ssh:\n      user: nobody", 4, ["worker-1", "nobody"]),
+        ("    cp-1:", "    cp_1:", 2, ["cp_1"]),
+        ("      address: 10.200.0.11", "      adress: 10.200.0.11", 2, ["cp-1", "adress", "address"]),
+    ],
+    ids=["unknown profile", "dead host", "refused key", "bad name", "unknown key"],
+)
+def test_bad_input_changes_nothing(pillar: str, old: str, new: str, code: int, words: list[str]) -> None:
+    """A clear error that names the node, the key and the remedy; nothing is registered."""
+    assert old in pillar
+    declare(pillar.replace(old, new))
+    found, result, _ = runner("expand")
+    assert found == code
+    assert all(word in result["error"]["text"] for word in words), result["error"]["text"]
+    assert result["error"]["hint"] or all(problem.get("remedy") for problem in result["error"]["problems"])
+    nothing_was_done()
+
+
+def test_unknown_node_changes_nothing() -> None:
+    """A name that the pillar does not declare."""
+    code, result, _ = runner("add_node", "worker-11")
+    assert code == 2
+    assert "worker-11" in result["error"]["text"]
+    assert "worker-1" in result["error"]["text"], "the nearest declared name is proposed"
+    nothing_was_done()
+
+
+def test_expand() -> None:
+    """One command makes the page's architecture, while writes to the API go on."""
+    with writer.writing() as written:
+        code, report, done = runner("expand", "probe=True", timeout=1800)
+    assert code == 0, json.dumps(report, indent=1)[-6000:] + done.stderr[-3000:]
+    assert report["ok"]
+    assert [node["name"] for node in report["nodes"]] == DECLARED
+    assert all(step["ok"] for node in report["nodes"] for step in node["steps"])
+    assert "cp-2" in done.stderr, "progress is told on stderr"
+    print(f"\nexpand took {report['elapsed']:.1f} s; longest pause between acknowledged writes {written.longest_pause:.2f} s")
+    for node in report["nodes"]:
+        print(f"  {node['name']}: " + ", ".join(f"{step['name']} {step['elapsed']:.1f}" for step in node["steps"]))
+    assert written.count > 50
+    assert written.longest_pause < 30
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_node_is_as_declared(name: str) -> None:
+    """Ready, with the declared roles and taints, and taking Pods."""
+    node = get("node", name)
+    assert is_true(node, "Ready")
+    assert {key.removeprefix(PREFIX) for key in node["metadata"]["labels"] if key.startswith(PREFIX)} == ROLES[name]
+    taints = node["spec"].get("taints", [])
+    assert {taint["key"].removeprefix(PREFIX) for taint in taints} == TAINTS[name]
+    assert not node["spec"].get("unschedulable")
+    assert "node.kubernetes.io/exclude-disruption" not in node["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_control_plane_pods_run(name: str) -> None:
+    """The static Pods of a control-plane node are Ready on it."""
+    for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        assert is_true(get("--namespace=kube-system", "pod", f"{component}-{name}"), "Ready")
+
+
+def test_etcd_has_three_voters_of_one_cluster() -> None:
+    """Started, voting, healthy, asked of each."""
+    listed = json.loads(
+        kubectl(
+            "--namespace=kube-system", "exec", "etcd-bootstrap", "--", *ETCDCTL.split(), "member", "list", "--write-out=json"
+        )
+    )
+    assert sorted(member["name"] for member in listed["members"]) == MEMBERS
+    assert not any(member.get("isLearner") for member in listed["members"])
+    statuses = json.loads(
+        kubectl(
+            "--namespace=kube-system",
+            "exec",
+            "etcd-bootstrap",
+            "--",
+            *ETCDCTL.split(),
+            "endpoint",
+            "status",
+            "--cluster",
+            "--write-out=json",
+        )
+    )
+    assert len({status["Status"]["header"]["cluster_id"] for status in statuses}) == 1
+    assert len({status["Status"]["leader"] for status in statuses}) == 1
+
+
+def test_every_api_server_is_an_endpoint() -> None:
+    """All three serve the ``kubernetes`` Service."""
+    slices = get("endpointslices", "--selector=kubernetes.io/service-name=kubernetes")["items"]
+    found = sorted(address for item in slices for endpoint in item["endpoints"] for address in endpoint["addresses"])
+    assert found == ["10.200.0.10", "10.200.0.11", "10.200.0.12"]
+
+
+def test_dns_runs_on_two_nodes() -> None:
+    """CoreDNS survives the loss of either infra node."""
+    pods = get("--namespace=kube-system", "pods", "--selector=k8s-app=kube-dns")["items"]
+    assert sorted(pod["spec"]["nodeName"] for pod in pods if is_true(pod, "Ready")) == ["bootstrap", "infra-1"]
+
+
+def test_infra_takes_no_ordinary_pod() -> None:
+    """Nobody but DaemonSets and CoreDNS is on the dedicated infra node."""
+    kubectl("create", "deployment", "ordinary", "--image=docker.io/library/busybox:1.37", "--replicas=6", "--", "sleep", "600")
+    try:
+        kubectl("wait", "deployment/ordinary", "--for=condition=Available", "--timeout=120s")
+        pods = get("pods", "--selector=app=ordinary")["items"]
+        assert {pod["spec"]["nodeName"] for pod in pods} == {"worker-1"}
+    finally:
+        kubectl("delete", "deployment", "ordinary", "--wait=false")
+
+
+def test_probe_leaves_nothing() -> None:
+    """The namespace of the probe goes away."""
+    deadline = time.monotonic() + 90
+    while left := [name for name in names(get("namespaces")) if "probe" in name]:
+        assert time.monotonic() < deadline, left
+        time.sleep(1)
+
+
+def test_again_changes_nothing() -> None:
+    """The second run says so, within ten seconds, and no Node is written."""
+    versions = [
+        (item["metadata"]["name"], item["metadata"].get("managedFields", [{}])[0])
+        for item in get("nodes", "--show-managed-fields=true")["items"]
+    ]
+    started = time.monotonic()
+    code, report, _ = runner("expand")
+    elapsed = time.monotonic() - started
+    print(f"\nthe second expand took {elapsed:.1f} s")
+    assert (code, report["unchanged"], report["nodes"]) == (0, True, [])
+    assert [note for note in report["notes"] if "nothing to change" in note] == [
+        f"{name}: nothing to change" for name in DECLARED
+    ]
+    assert elapsed < 10
+    after = [
+        (item["metadata"]["name"], item["metadata"].get("managedFields", [{}])[0])
+        for item in get("nodes", "--show-managed-fields=true")["items"]
+    ]
+    assert after == versions
+
+
+def test_health_and_status() -> None:
+    """Both agree that all is well."""
+    code, found, _ = runner("health")
+    assert (code, found["healthy"]) == (0, True)
+    code, found, _ = runner("status")
+    assert {name: item["state"] for name, item in found["nodes"].items()} == dict.fromkeys(DECLARED, "ready")
+    code, found, _ = runner("report")
+    assert found["unchanged"]
+
+
+def sign(minion: str, policy: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask the CA's minion for a certificate, from a minion's own command line."""
+    return on(
+        minion,
+        "salt-call",
+        "--out=json",
+        "x509.create_certificate",
+        "ca_server=bootstrap",
+        f"signing_policy={policy}",
+        "private_key=/etc/kubernetes/pki/kubelet-client.key",
+        *arguments,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "policy", ["infra-1/kubelet-client", "cp-1/apiserver-kubelet-client", "bootstrap/admin", "cp-1/etcd-peer"]
+)
+def test_a_worker_gets_no_certificate_of_another(policy: str) -> None:
+    """The CA's side decides who gets what."""
+    done = sign("worker-1", policy)
+    assert "minion not permitted to use specified signing policy" in done.stdout + done.stderr
+    assert "BEGIN CERTIFICATE" not in done.stdout
+
+
+def test_a_worker_cannot_choose_its_subject() -> None:
+    """Asking for system:masters, other names or a CA's rights gives the ordinary certificate of the node."""
+    hostile = ["O=system:masters", "CN=kubernetes-admin", "subject='O=system:masters,CN=kubernetes-admin'"]
+    more = ["subjectAltName='IP:10.200.0.10'", "basicConstraints='critical, CA:TRUE'", "copypath=/root"]
+    done = sign("worker-1", "worker-1/kubelet-client", *hostile, *more)
+    certificate = x509.load_pem_x509_certificate(json.loads(done.stdout)["local"].encode())
+    assert certificate.subject.rfc4514_string() in (
+        "O=system:nodes,CN=system:node:worker-1",
+        "CN=system:node:worker-1,O=system:nodes",
+    )
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    with pytest.raises(x509.ExtensionNotFound):
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert on("bootstrap", "sh", "-c", "ls /root/*.crt 2>/dev/null", check=False).stdout == ""
+
+
+def test_secrets_stay_where_they_belong() -> None:
+    """The CA's keys are on one node, what API servers share on theirs, and a worker's pillar holds neither nor the node list."""
+    for name in ("cp-1", "cp-2", "infra-1", "worker-1"):
+        found = on(name, "find", "/etc/kubernetes", "-name", "*ca.key").stdout
+        assert found == ""
+    shared = {on(name, "sha256sum", "/etc/kubernetes/pki/sa.key").stdout.split()[0] for name in MEMBERS}
+    assert len(shared) == 1
+    for name in ("infra-1", "worker-1"):
+        assert on(name, "test", "-e", "/etc/kubernetes/pki/sa.key", check=False).returncode == 1
+        nodes = on(name, "salt-call", "--out=json", "pillar.ls").stdout
+        assert "metalk8s_expand" not in json.loads(nodes)["local"]
+        inner = json.loads(on(name, "salt-call", "--out=json", "pillar.keys", "metalk8s").stdout)["local"]
+        assert "secrets" not in inner
+    for name in ("cp-1", "cp-2"):
+        sent = on(name, "sh", "-c", "for f in /var/tmp/.root_*/salt_state.tgz; do tar -xzOf $f pillar.json; done").stdout
+        assert "metalk8s" in sent, "what salt-ssh left on the host was found"
+        assert "PRIVATE KEY" not in sent
+        assert "secretbox" not in sent
+    for name in MEMBERS:
+        modes = on(
+            name, "find", "/etc/kubernetes/pki", "/etc/kubernetes/encryption.conf", "-name", "*.key", "-perm", "/077"
+        ).stdout
+        assert modes == ""
+
+
+def test_the_pages_own_commands_by_hand() -> None:
+    """A fifth blank node, by the page's commands and nothing else."""
+    text = on("bootstrap", "salt-run", "metalk8s_expand.manifest", "worker-2", "profile=worker", "address=10.200.0.15").stdout
+    on("bootstrap", "tee", "/root/worker-2.yaml", stdin=text)
+    assert kubectl("apply", "-f", "/root/worker-2.yaml") == "node/worker-2 created\n"
+    row = next(line.split() for line in kubectl("get", "nodes").splitlines() if line.startswith("worker-2"))
+    assert row[1] != "Ready"
+    assert row[2] == "node"
+    assert "True" in on("bootstrap", "salt-ssh", "--roster", "kubernetes", "worker-2", "test.ping").stdout
+    done = on(
+        "bootstrap",
+        "salt-run",
+        "state.orchestrate",
+        "metalk8s.orchestrate.deploy_node",
+        "saltenv=metalk8s-2.0.0-dev",
+        'pillar={"orchestrate": {"node_name": "worker-2"}}',
+        timeout=900,
+    )
+    summary = done.stdout[done.stdout.rindex("Summary for") :].split()
+    assert summary[summary.index("Failed:") + 1] == "0"
+    assert is_true(get("node", "worker-2"), "Ready")
+    health = on(
+        "bootstrap",
+        "kubectl",
+        "-n",
+        "kube-system",
+        "exec",
+        "etcd-bootstrap",
+        "--",
+        *ETCDCTL.split(),
+        "endpoint",
+        "health",
+        "--cluster",
+    )
+    assert (health.stdout + health.stderr).count("is healthy") == 3
+
+
+def test_a_bad_host_stops_all_or_is_skipped(pillar: str) -> None:
+    """One dead host stops the run before the first change; with skip_failed the report names it and the rest is done."""
+    declare(pillar + "    worker-3:\n      profile: worker\n      address: 10.200.0.77\n")
+    code, result, _ = runner("expand")
+    assert code == 4
+    assert "worker-3" in result["error"]["text"]
+    assert "worker-3" not in names(get("nodes"))
+    code, report, _ = runner("expand", "skip_failed=True")
+    assert code == 0
+    assert any("worker-3 was skipped" in note for note in report["notes"])
+    assert "worker-3" not in names(get("nodes"))
+
+
+def test_the_cluster_lives_without_the_bootstrap_node() -> None:
+    """No kubelet, kube-proxy or controller needs it: Nodes stay Ready, a new Pod runs and finds a Service by name."""
+    admin = writer.credentials()
+    others = ["cp-1", "cp-2", "infra-1", "worker-1", "worker-2"]
+    lab("stop", "bootstrap")
+    try:
+        admin.until_not_ready("bootstrap", others, timeout=180)
+        admin.run_pod(
+            "lookup",
+            "for i in $(seq 60); do wget -q -T 3 -O /dev/null http://lives.default.svc.cluster.local:8080/ && exit 0; sleep 1; done; exit 1",
+        )
+    finally:
+        lab("start", "bootstrap")
+    deadline = time.monotonic() + 180
+    while runner("health")[0]:
+        assert time.monotonic() < deadline, runner("health")[1]
+        time.sleep(3)
+    assert names(get("nodes")) == sorted([*others, "bootstrap"])
