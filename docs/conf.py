@@ -1,0 +1,23 @@
+"""Sphinx configuration; nothing but Sphinx itself is needed."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "salt" / "_utils" / "metalk8s_expand" / "__init__.py"
+
+project = "metalk8s-expand"
+author = "the metalk8s-expand authors"
+project_copyright = author
+release = re.search(r'__version__ = "([^"]+)"', LIBRARY.read_text(encoding="utf-8"))[1]
+version = release
+
+exclude_patterns = ["_build"]
+nitpicky = True
+highlight_language = "none"
+smartquotes = False
+
+html_theme = "alabaster"
+html_theme_options = {"description": "From a declaration in the pillar to verified nodes", "page_width": "1080px"}
+html_show_copyright = False
+html_show_sourcelink = False
