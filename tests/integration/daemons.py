@@ -56,7 +56,7 @@ def loopback_network(ports: Sequence[int], hosts: int) -> str:
     raise RuntimeError(f"no loopback network has the ports {ports} free")
 
 
-def eventually(what: str, probe: Callable[[], object], timeout: float = 20.0) -> None:
+def eventually(what: str, probe: Callable[[], object], timeout: float = 60.0) -> None:
     """Ask until the answer is true; fails after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not probe():
