@@ -15,12 +15,12 @@ from tests.lab.hosts import lab
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> Iterator[None]:
-    """A bootstrap node as after its installation, and five blank hosts."""
+    """A bootstrap node as after its installation, and six blank hosts."""
     if os.environ.get("LAB_AS_IT_IS"):
         yield
         return
     lab("destroy")
-    lab("up", "--nodes", "5", timeout=3600)
+    lab("up", "--nodes", "6", timeout=3600)
     yield
     if not os.environ.get("KEEP_LAB"):
         lab("destroy")

@@ -341,23 +341,53 @@ def test_the_pages_own_commands_by_hand() -> None:
     assert (health.stdout + health.stderr).count("is healthy") == 3
 
 
+def test_a_node_by_arguments() -> None:
+    """``add_node`` of a node that the pillar does not declare takes the same keys, and gives the same errors."""
+    code, result, _ = runner("add_node", "worker-3", "profile=wroker", "address=10.200.0.16")
+    assert code == 2
+    assert "wroker" in result["error"]["text"]
+    code, report, done = runner("add_node", "worker-3", "profile=worker", "address=10.200.0.16")
+    assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
+    assert is_true(get("node", "worker-3"), "Ready")
+    assert not get("node", "worker-3")["spec"].get("unschedulable")
+
+
+def test_deployment_again_changes_nothing() -> None:
+    """The page's command on a deployed control-plane node: no state of its roles changes anything, no container restarts."""
+    components = ("etcd-cp-1", "kube-apiserver-cp-1")
+    before = [
+        get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"] for name in components
+    ]
+    pillar = 'pillar={"orchestrate": {"node_name": "cp-1"}}'
+    words = ["state.orchestrate", "metalk8s.orchestrate.deploy_node", "saltenv=metalk8s-2.0.0-dev", pillar]
+    done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900)
+    states = next(iter(json.loads(done.stdout)["data"].values()))
+    assert all(state["result"] for state in states.values())
+    changed = [name for name, state in states.items() if state["changes"] and not name.endswith("-function")]
+    assert not changed, json.dumps({name: states[name]["changes"] for name in changed}, indent=1)[:3000]
+    after = [
+        get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"] for name in components
+    ]
+    assert after == before
+
+
 def test_a_bad_host_stops_all_or_is_skipped(pillar: str) -> None:
     """One dead host stops the run before the first change; with skip_failed the report names it and the rest is done."""
-    declare(pillar + "    worker-3:\n      profile: worker\n      address: 10.200.0.77\n")
+    declare(pillar + "    worker-9:\n      profile: worker\n      address: 10.200.0.77\n")
     code, result, _ = runner("expand")
     assert code == 4
-    assert "worker-3" in result["error"]["text"]
-    assert "worker-3" not in names(get("nodes"))
+    assert "worker-9" in result["error"]["text"]
+    assert "worker-9" not in names(get("nodes"))
     code, report, _ = runner("expand", "skip_failed=True")
     assert code == 0
-    assert any("worker-3 was skipped" in note for note in report["notes"])
-    assert "worker-3" not in names(get("nodes"))
+    assert any("worker-9 was skipped" in note for note in report["notes"])
+    assert "worker-9" not in names(get("nodes"))
 
 
 def test_the_cluster_lives_without_the_bootstrap_node() -> None:
     """No kubelet, kube-proxy or controller needs it: Nodes stay Ready, a new Pod runs and finds a Service by name."""
     admin = writer.credentials()
-    others = ["cp-1", "cp-2", "infra-1", "worker-1", "worker-2"]
+    others = ["cp-1", "cp-2", "infra-1", "worker-1", "worker-2", "worker-3"]
     lab("stop", "bootstrap")
     try:
         admin.until_not_ready("bootstrap", others, timeout=180)

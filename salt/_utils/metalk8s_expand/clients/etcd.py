@@ -15,6 +15,9 @@ from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
 
 PKI = "/etc/kubernetes/pki/etcd"
+LIST = "/v3/cluster/member/list"
+# Learners refuse a linearizable list, and so does a voter that has lost its leader.
+SERIALIZABLE = {"linearizable": False}
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,13 @@ class Etcd:
         self._context: ssl.SSLContext | None = None
 
     def members(self) -> list[Member]:
-        """Every member with its health: ``healthy`` is None when the member could not be asked."""
-        listed, cluster_id = self._listed()
+        """Every member with its health: ``healthy`` is None when the member could not be asked.
+
+        Each voter is asked for the list as well: one that lists other members than the first is not healthy.
+        """
+        listed = self._listed()
         with ThreadPoolExecutor(max_workers=8) as pool:
-            return list(pool.map(lambda item: self._with_status(item, cluster_id), listed))
+            return list(pool.map(lambda item: self._with_status(item, listed), listed))
 
     def add_learner(self, peer_url: str) -> int:
         """Add a learner and return its ID. Raises ConflictError when etcd refuses."""
@@ -57,11 +63,10 @@ class Etcd:
         """Remove a member."""
         self._any("/v3/cluster/member/remove", {"ID": str(member_id)})
 
-    def _listed(self) -> tuple[list[dict[str, Any]], int]:
-        answer = self._any("/v3/cluster/member/list", {"linearizable": False})
-        return list(answer.get("members") or []), int(answer["header"]["cluster_id"])
+    def _listed(self) -> list[dict[str, Any]]:
+        return list(self._any(LIST, SERIALIZABLE).get("members") or [])
 
-    def _with_status(self, item: Mapping[str, Any], cluster_id: int) -> Member:
+    def _with_status(self, item: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Member:
         member = Member(
             id=int(item["ID"]),
             name=str(item.get("name", "")),
@@ -78,9 +83,13 @@ class Etcd:
             return replace(member, error="it has not started: it has no client URL")
         try:
             status = self._post(urls[0], "/v3/maintenance/status", {})
+            own = listed if member.learner else self._post(urls[0], LIST, SERIALIZABLE).get("members") or []
         except ExpandError as exc:
-            return replace(member, error=exc.args[0])
-        return _observed(member, status)
+            return replace(member, error=exc.message)
+        found = _observed(member, status)
+        if _identities(own) == _identities(listed):
+            return found
+        return replace(found, healthy=False, error="it lists other members than the first voter that was asked")
 
     def _any(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The first answer of any endpoint. A refusal is not final: a learner refuses what the next voter serves.
@@ -126,6 +135,10 @@ class Etcd:
             context.load_cert_chain(self._paths.cert, self._paths.key)
             self._context = context
         return self._context
+
+
+def _identities(listed: Sequence[Mapping[str, Any]]) -> set[tuple[str, bool]]:
+    return {(str(item["ID"]), bool(item.get("isLearner", False))) for item in listed}
 
 
 # gRPC's codes: a member that is up but cannot serve (no leader, a learner, stopping, too slow) is as good as not reached.

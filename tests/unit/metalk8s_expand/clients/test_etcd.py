@@ -154,6 +154,17 @@ def test_the_members_and_what_each_says_of_itself(member: Any, client: Any) -> N
     assert one.asked[0] == ("/v3/cluster/member/list", {"linearizable": False})
 
 
+def test_a_voter_that_lists_other_members_is_ill(member: Any, client: Any) -> None:
+    one, two = member("m1"), member("m2")
+    everyone = [listed(1, one.url), listed(2, two.url)]
+    serve(one, everyone)
+    serve(two, [*everyone, listed(3, None)])
+    first, second = client(one.url).members()
+    assert first.healthy is True
+    assert second.healthy is False
+    assert "lists other members" in str(second.error)
+
+
 def test_a_member_without_a_leader_is_ill(member: Any, client: Any) -> None:
     one = member("m1")
     serve(one, [listed(1, one.url)], leader="0")
