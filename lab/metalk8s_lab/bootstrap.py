@@ -124,6 +124,12 @@ def known_hosts(lab: Lab) -> str:
 
 def apply_roles(lab: Lab) -> None:
     """Run the role states of the bootstrap node, and fail with the states that failed."""
+    # The pillar asks the API as soon as there is one: after a start of the hosts it takes a moment to come back.
+    wait = (
+        "test -e /etc/kubernetes/manifests/kube-apiserver.yaml || exit 0; "
+        "for i in $(seq 120); do kubectl get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
+    )
+    lab.exec(NAME, ["env", "KUBECONFIG=/etc/kubernetes/admin.conf", "sh", "-c", wait], timeout=LIMIT)
     local = ["salt-call", "--local", "--config-dir=/etc/salt/local", "--retcode-passthrough"]
     lab.exec(NAME, [*local, "saltutil.sync_all", f"saltenv={SALTENV}"], timeout=LIMIT)
     pillar = json.dumps({"metalk8s": {"new_etcd_cluster": True}})

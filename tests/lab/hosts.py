@@ -12,7 +12,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAB = str(REPOSITORY / "lab" / "lab")
 # A lab of the tests' own, so that one that somebody works with stays as it is.
-ENVIRONMENT = {**os.environ, "METALK8S_LAB_NAME": "metalk8s-test"}
+ENVIRONMENT = {**os.environ, "METALK8S_LAB_NAME": os.environ.get("TEST_LAB_NAME", "metalk8s-test")}
 
 Done = subprocess.CompletedProcess[str]
 

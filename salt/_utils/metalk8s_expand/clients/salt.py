@@ -30,7 +30,8 @@ def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict
 
     name = master_id or pillar_id(opts)
     own = copy.deepcopy(dict(opts))
-    own.update({"ext_pillar": [], "id": name, "pillarenv": None})
+    # A pillar that the options hold already would lend its errors to this one.
+    own.update({"ext_pillar": [], "id": name, "pillar": {}, "pillarenv": None})
     pillar = salt.pillar.Pillar(own, {"id": name}, name, None).compile_pillar()
     if pillar.get("_errors"):
         raise SettingsError(
@@ -92,16 +93,29 @@ class Minions:
         return answer.get(minion) is True
 
 
-def prepare_ssh(opts: Mapping[str, Any], node: str) -> None:
-    """Let salt-ssh make what it sends to every host (thin, modules, key), before several processes would at once.
+def prepare_ssh(opts: Mapping[str, Any]) -> None:
+    """Let salt-ssh make what it sends to every host (thin, modules) and its key, before several processes would at once.
 
     They write the same files, and one that finds another's half written sends it: the host answers with nothing.
     """
     import salt.client.ssh
+    import salt.client.ssh.shell
+    import salt.fileclient
+    import salt.utils.thin
 
     own = copy.deepcopy(dict(opts))
-    own.update({"tgt": node, "selected_target_option": "glob", "argv": ["test.ping"], "arg": [], "roster": PILLAR_KEY})
-    salt.client.ssh.SSH(own)
+    # The master's maintenance keeps file servers current for its own processes only.
+    own.pop("__fs_update", None)
+    key = Path(own.get("ssh_priv") or Path(own["pki_dir"]) / "ssh" / "salt-ssh.rsa")
+    if not key.is_file():
+        salt.client.ssh.shell.gen_key(str(key))
+    salt.utils.thin.gen_thin(
+        own["cachedir"],
+        extra_mods=own.get("thin_extra_mods"),
+        overwrite=own.get("regen_thin", False),
+        extended_cfg=own.get("ssh_ext_alternatives"),
+    )
+    salt.client.ssh.mod_data(salt.fileclient.FSClient(own))
 
 
 class Orchestrations:

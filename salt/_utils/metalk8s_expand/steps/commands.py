@@ -181,7 +181,7 @@ class Commands:
         notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
         touched = _without(found, reached.failed)
         if touched.nodes:
-            master.prepare_ssh(self.opts, touched.nodes[0].node.name)
+            master.prepare_ssh(self.opts)
         jobs = master.Orchestrations(self.opts)
         run = expansion.Run(self.world.access, jobs, self._say, declared.max_parallel, declared.deploy_timeout, self.clock)
         for node in chosen:
