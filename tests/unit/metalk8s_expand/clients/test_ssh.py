@@ -96,7 +96,7 @@ def test_a_host_that_logs_in_and_then_stays_silent(sshd: Sshd) -> None:
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="no answer within 2 s"):
         ssh.run(sshd.target(), ["sleep", "60"], timeout=2.0)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_a_server_that_is_no_ssh() -> None:
@@ -127,7 +127,7 @@ def test_many_hosts_at_a_time_each_with_its_own_outcome(sshd: Sshd, silent_port:
     assert [found[target.name] for target in good] == [0] * 5
     assert isinstance(found["gone"], UnreachableError)
     assert isinstance(found["silent"], UnreachableError)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_no_hosts() -> None:
