@@ -43,7 +43,7 @@ def wait_until(
     clock = clock or Clock()
     started = clock.monotonic()
     while True:
-        reasons = _asked(problems)
+        reasons = asked(problems)
         elapsed = clock.monotonic() - started
         if not reasons:
             return elapsed
@@ -58,7 +58,8 @@ def wait_until(
         clock.sleep(min(interval, timeout - elapsed) or interval)
 
 
-def _asked(problems: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+def asked(problems: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+    """The problems that hold now: what may be otherwise later (an API server that restarts) is one, and no failure."""
     try:
         return tuple(problems())
     except ExpandError as exc:

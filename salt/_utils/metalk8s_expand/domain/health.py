@@ -37,6 +37,12 @@ def ready_problems(observed: Object) -> list[str]:
     return _condition_problems(f"Node {_name(observed)}", observed)
 
 
+def internal_ip(observed: Object) -> str:
+    """The address that the Node's kubelet reports for traffic inside of the cluster; empty while it has reported none."""
+    addresses = (observed.get("status") or {}).get("addresses") or ()
+    return next((str(entry.get("address", "")) for entry in addresses if entry.get("type") == "InternalIP"), "")
+
+
 def cordon_problems(observed: Object) -> list[str]:
     """Whether the Node takes Pods."""
     cordoned = (observed.get("spec") or {}).get("unschedulable") is True

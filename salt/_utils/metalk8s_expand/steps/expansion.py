@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from metalk8s_expand.clients.clock import Clock
+from metalk8s_expand.clients.clock import Clock, asked
 from metalk8s_expand.domain import plan as plans
 from metalk8s_expand.domain import verdict
 from metalk8s_expand.domain.nodes import Node
@@ -218,7 +218,7 @@ def _uncordon(run: Run, node: Node) -> Waiting:
 def _until(run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]) -> Waiting:
     """Like clock.wait_until, but lets the other nodes go on in between."""
     started = run.clock.monotonic()
-    while reasons := _asked(problems):
+    while reasons := asked(problems):
         elapsed = run.clock.monotonic() - started
         if elapsed > timeout:
             raise error(
@@ -228,13 +228,3 @@ def _until(run: Run, what: str, problems: Callable[[], list[str]], timeout: floa
                 log=verify.LOG,
             )
         yield
-
-
-def _asked(problems: Callable[[], list[str]]) -> list[str]:
-    """An API server that restarts is a reason to wait, not to fail."""
-    try:
-        return problems()
-    except ExpandError as exc:
-        if not exc.retry:
-            raise
-        return [exc.message]

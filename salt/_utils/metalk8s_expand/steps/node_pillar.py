@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.domain import annotations as ssh_annotations
-from metalk8s_expand.domain import pki, roles, values
+from metalk8s_expand.domain import health, pki, roles, values
 from metalk8s_expand.domain.nodes import Node
 
 # Same on every API server, or tokens and stored Secrets of one cannot be read by another.
@@ -54,7 +54,8 @@ def from_observed(item: Mapping[str, Any]) -> Host:
     found = roles.observed_roles(metadata.get("labels") or {})
     taints = [taint for taint in (item.get("spec") or {}).get("taints") or () if roles.is_role_key(taint.get("key"))]
     name = str(metadata.get("name", ""))
-    return Host(name, _address(item, (metadata.get("annotations") or {}).get(ssh_annotations.HOST)), found, tuple(taints))
+    declared = (metadata.get("annotations") or {}).get(ssh_annotations.HOST)
+    return Host(name, health.internal_ip(item) or str(declared or ""), found, tuple(taints))
 
 
 def from_cluster(bootstrap: Mapping[str, Any]) -> Host:
@@ -118,13 +119,6 @@ def _ip(text: str) -> Address | None:
         return None
     plain = getattr(address, "ipv4_mapped", None)
     return _ip(str(plain)) if plain else address
-
-
-def _address(item: Mapping[str, Any], fallback: object) -> str:
-    for entry in (item.get("status") or {}).get("addresses") or ():
-        if entry.get("type") == "InternalIP":
-            return str(entry.get("address", ""))
-    return str(fallback or "")
 
 
 def _addresses(hosts: Iterable[Host], role: str) -> list[dict[str, str]]:

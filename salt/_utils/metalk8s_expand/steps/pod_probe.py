@@ -7,6 +7,7 @@ from typing import Any
 
 from metalk8s_expand.clients.clock import Clock, wait_until
 from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.domain import health
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.errors import DeployError, ExpandError
 
@@ -62,9 +63,7 @@ def _problems(kube: Kube, namespace: str, name: str) -> list[str]:
 def _client_node(kube: Kube, name: str) -> str:
     """Another node that is Ready, so that the request crosses the network."""
     for item in kube.nodes():
-        conditions = (item.get("status") or {}).get("conditions") or ()
-        ready = any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
-        if ready and item["metadata"]["name"] != name:
+        if item["metadata"]["name"] != name and not health.ready_problems(item):
             return str(item["metadata"]["name"])
     raise DeployError("there is no second Ready node to reach the Pod from", node=name, hint="kubectl get nodes")
 

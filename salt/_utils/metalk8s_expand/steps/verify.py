@@ -102,8 +102,7 @@ def _etcd_address(item: Mapping[str, Any]) -> str:
     labels = (item.get("metadata") or {}).get("labels") or {}
     if roles.label_key(roles.ETCD) not in labels:
         return ""
-    entries = (item.get("status") or {}).get("addresses") or ()
-    return next((str(entry["address"]) for entry in entries if entry.get("type") == "InternalIP"), "")
+    return health.internal_ip(item)
 
 
 def _member_problems(access: Access, node: Node, members: Sequence[Member] | None) -> list[str]:

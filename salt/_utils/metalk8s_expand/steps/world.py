@@ -91,8 +91,6 @@ def from_observed(found: JsonObject) -> Node:
     metadata = found["metadata"]
     labels = metadata.get("labels") or {}
     ssh = ssh_annotations.from_annotations(metadata["name"], metadata.get("annotations"))
-    addresses = (found.get("status") or {}).get("addresses") or ()
-    internal = next((item["address"] for item in addresses if item.get("type") == "InternalIP"), ssh.host)
     taints = [item for item in (found.get("spec") or {}).get("taints") or () if roles.is_role_key(item.get("key"))]
     return Node(
         name=metadata["name"],
@@ -100,5 +98,5 @@ def from_observed(found: JsonObject) -> Node:
         roles=roles.observed_roles(labels),
         taints=tuple(Taint(item["key"], item.get("effect", ""), item.get("value", "")) for item in taints),
         ssh=ssh,
-        address=internal,
+        address=health.internal_ip(found) or ssh.host,
     )
