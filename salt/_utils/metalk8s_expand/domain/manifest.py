@@ -1,7 +1,11 @@
 """The Node object that a declaration stands for, and the least change that makes an existing one agree.
 
-Ours are the SSH annotations, the version label, the labels and NoSchedule taints of the known roles, and what is
-declared by name; ours are removed as well as added. Everything else on a Node is someone else's and never touched.
+Ours by their keys are the SSH annotations, the version label, and the labels and NoSchedule taints of the known roles.
+Every other label or taint is ours while it is declared, and afterwards if a registration of ours had set it (``Owned``).
+Ours are removed as well as added. Everything else on a Node is someone else's and never touched.
+
+The template is the page's: ssh-key-path, ssh-host and ssh-sudo stand in it and are always written; ssh-port, ssh-user and
+ssh-host-key do not, so they are written only when they are not the default.
 """
 
 from __future__ import annotations
@@ -15,11 +19,32 @@ from metalk8s_expand.domain import roles
 from metalk8s_expand.domain.nodes import Node
 
 VERSION_LABEL = "metalk8s.scality.com/version"
+FIELD_MANAGER = "metalk8s-expand"
 OWNED = "metalk8s-expand.scality.com/owned"
 CORDONED = "metalk8s-expand.scality.com/cordoned"
 EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
 
 Object = Mapping[str, Any]
+Identity = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Owned:
+    """What earlier registrations set on the Node of this UID, of labels and taints that are not ours by their keys.
+
+    A taint is its key and effect. Without a UID it holds for any Node: a registration was cut off before it knew it.
+    """
+
+    labels: frozenset[str] = frozenset()
+    taints: frozenset[Identity] = frozenset()
+    uid: str = ""
+
+    def of(self, observed: Object) -> Owned:
+        """The same for the Node that was observed; nothing when it is another one of the same name."""
+        return self if self.uid in ("", uid(observed)) else NOTHING
+
+
+NOTHING = Owned()
 
 
 @dataclass(frozen=True)
@@ -58,39 +83,44 @@ def wanted_labels(node: Node) -> dict[str, str]:
     return {VERSION_LABEL: node.version, **dict.fromkeys(roles.label_keys(node.roles), ""), **node.labels}
 
 
-def drift(node: Node, observed: Object) -> tuple[Change, ...]:
+def drift(node: Node, observed: Object, owned: Owned = NOTHING) -> tuple[Change, ...]:
     """What differs in what we own, by path; nothing when the Node agrees with its declaration."""
     metadata = _mapping(observed, "metadata")
     found_annotations, found_labels = _mapping(metadata, "annotations"), _mapping(metadata, "labels")
     annotation_changes = _differences("metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations))
-    label_changes = _differences("metadata.labels", found_labels, _labels_to_set(node, found_labels))
-    return (*annotation_changes, *label_changes, *_taint_changes(node, observed))
+    label_changes = _differences("metadata.labels", found_labels, _labels_to_set(node, found_labels, owned.of(observed)))
+    return (*annotation_changes, *label_changes, *_taint_changes(node, observed, owned.of(observed)))
 
 
-def merge_patch(node: Node, observed: Object) -> dict[str, Any] | None:
+def merge_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> dict[str, Any] | None:
     """The JSON merge patch of the metadata (None removes a key), or None when there is nothing to do."""
     metadata = _mapping(observed, "metadata")
     sections = {
         "annotations": _annotations_to_set(node, _mapping(metadata, "annotations")),
-        "labels": _labels_to_set(node, _mapping(metadata, "labels")),
+        "labels": _labels_to_set(node, _mapping(metadata, "labels"), owned.of(observed)),
     }
     changed = {section: keys for section, keys in sections.items() if keys}
     return {"metadata": changed} if changed else None
 
 
-def taints_patch(node: Node, observed: Object) -> list[dict[str, Any]] | None:
+def taints_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> list[dict[str, Any]] | None:
     """The JSON Patch of the taints, or None when there is nothing to do.
 
     Taints are one atomic list that the controllers write too, hence the test: a null there means that none exist.
     """
-    if not _taint_changes(node, observed):
+    if not _taint_changes(node, observed, owned.of(observed)):
         return None
     found = _mapping(observed, "spec").get("taints")
-    kept = [taint for taint in found or () if not _is_ours(node, taint)]
+    kept = [taint for taint in found or () if not _is_ours(node, taint, owned.of(observed))]
     wanted = kept + [taint.as_dict() for taint in node.taints]
     test = {"op": "test", "path": "/spec/taints", "value": found}
     change = {"op": "add", "path": "/spec/taints", "value": wanted} if wanted else {"op": "remove", "path": "/spec/taints"}
     return [test, change]
+
+
+def uid(observed: Object) -> str:
+    """The Node's UID, empty when there is no such Node."""
+    return str(_mapping(observed, "metadata").get("uid") or "")
 
 
 def is_cordoned_by_us(observed: Object) -> bool:
@@ -109,9 +139,9 @@ def _annotations_to_set(node: Node, found: Object) -> dict[str, str | None]:
     return _to_set(found, wanted, ssh_annotations.KEYS)
 
 
-def _labels_to_set(node: Node, found: Object) -> dict[str, str | None]:
+def _labels_to_set(node: Node, found: Object, owned: Owned) -> dict[str, str | None]:
     wanted = wanted_labels(node)
-    return _to_set(found, wanted, (*wanted, *roles.label_keys(roles.KNOWN)))
+    return _to_set(found, wanted, (*wanted, *roles.label_keys(roles.KNOWN), *sorted(owned.labels)))
 
 
 def _to_set(found: Object, wanted: Mapping[str, str], ours: tuple[str, ...]) -> dict[str, str | None]:
@@ -122,9 +152,9 @@ def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> 
     return [Change(f"{path}[{key}]", found.get(key), wanted) for key, wanted in to_set.items()]
 
 
-def _taint_changes(node: Node, observed: Object) -> list[Change]:
+def _taint_changes(node: Node, observed: Object, owned: Owned) -> list[Change]:
     taints = _mapping(observed, "spec").get("taints") or ()
-    found = {_identity(taint): taint.get("value") or "" for taint in taints if _is_ours(node, taint)}
+    found = {_identity(taint): taint.get("value") or "" for taint in taints if _is_ours(node, taint, owned)}
     wanted = {(taint.key, taint.effect): taint.value for taint in node.taints}
     return [
         Change(f"spec.taints[{key}:{effect}]", found.get((key, effect)), wanted.get((key, effect)))
@@ -133,13 +163,13 @@ def _taint_changes(node: Node, observed: Object) -> list[Change]:
     ]
 
 
-def _is_ours(node: Node, taint: Object) -> bool:
+def _is_ours(node: Node, taint: Object, owned: Owned) -> bool:
     declared = {(own.key, own.effect) for own in node.taints}
     by_role = taint.get("effect") == roles.NO_SCHEDULE and roles.is_role_key(taint.get("key"))
-    return by_role or _identity(taint) in declared
+    return by_role or _identity(taint) in declared or _identity(taint) in owned.taints
 
 
-def _identity(taint: Object) -> tuple[str, str]:
+def _identity(taint: Object) -> Identity:
     return str(taint.get("key")), str(taint.get("effect"))
 
 
