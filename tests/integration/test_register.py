@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metalk8s_expand.clients.kube import PAGE, Kube
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.kube_api import PAGE
 from metalk8s_expand.domain import manifest, roles
 from metalk8s_expand.domain.nodes import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, UnreachableError

@@ -15,8 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from metalk8s_expand.clients import kube as kube_client
+from metalk8s_expand.clients import kube_api
 from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.domain.manifest import FIELD_MANAGER
 from metalk8s_expand.errors import ConflictError, UnreachableError
 from tests.unit.metalk8s_expand.conftest import free_port
 
@@ -104,8 +105,59 @@ def test_a_collection_comes_page_by_page(api: Api, kube: Kube) -> None:
 
     api.answer = answer
     assert [item["n"] for item in kube.nodes("a=b,c")] == [1, 2, 3, 4]
-    assert [request.query["limit"] for request in api.asked] == [str(kube_client.PAGE)] * 3
+    assert [request.query["limit"] for request in api.asked] == [str(kube_api.PAGE)] * 3
     assert {request.query["labelSelector"] for request in api.asked} == {"a=b,c"}
+
+
+def test_a_list_that_the_api_forgot_is_begun_again(api: Api, kube: Kube) -> None:
+    def answer(request: Request) -> tuple[Any, ...]:
+        if "continue" not in request.query:
+            return 200, {"items": [{"n": 1}], "metadata": {"continue": "p2"}}
+        if len(api.asked) < 2 * kube_api.LISTINGS:
+            return 410, {"message": "The provided continue parameter is too old"}
+        return 200, {"items": [{"n": 2}]}
+
+    api.answer = answer
+    assert [item["n"] for item in kube.nodes()] == [1, 2]
+    assert len(api.asked) == 2 * kube_api.LISTINGS
+
+
+def test_a_list_is_not_begun_again_for_ever(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (410, {"message": "too old"}) if "continue" in request.query else (200, endless)
+    endless = {"items": [], "metadata": {"continue": "p2"}}
+    with pytest.raises(UnreachableError, match="answered 410: too old"):
+        kube.nodes()
+    assert len(api.asked) == 2 * kube_api.LISTINGS
+
+
+CORDON = {"f:spec": {"f:unschedulable": {}, "f:taints": {}}, "f:metadata": {}}
+MANAGERS = [{"manager": "a", "fieldsV1": {"f:spec": {}}}, {"manager": "b", "fieldsV1": CORDON}, {"manager": "c"}]
+IMAGES = {"images": [{"names": ["i"]}], "nodeInfo": {"kubeletVersion": "v1"}}
+
+
+def test_nodes_are_slim(api: Api, kube: Kube) -> None:
+    """Managers of fields and images are most of a Node; of them all, only who cordoned it is of use."""
+    plain = {"metadata": {"name": "w-1", "managedFields": MANAGERS}, "spec": {}, "status": IMAGES}
+    cordoned = {"metadata": {"managedFields": MANAGERS}, "spec": {"unschedulable": True}}
+    slim = [
+        {"metadata": {"name": "w-1"}, "spec": {}, "status": {"nodeInfo": {"kubeletVersion": "v1"}}},
+        {
+            "metadata": {"managedFields": [{"manager": "b", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]},
+            "spec": {"unschedulable": True},
+        },
+        {"metadata": None, "spec": None, "status": None},
+    ]
+    items = [plain, cordoned, {"metadata": None, "spec": None, "status": None}]
+    api.answer = lambda request: (200, {"items": items})
+    assert kube.nodes() == slim
+    for item, expected in zip(items, slim, strict=True):
+        api.answer = lambda request, item=item: (200, item)
+        assert kube.node("w-1") == expected
+
+
+def test_as_many_connections_as_threads(api: Api, kube: Kube) -> None:
+    """Those beyond the pool's size would be opened anew for every request."""
+    assert kube._pool.connection_pool_kw["maxsize"] == kube_api.CONNECTIONS == 16
 
 
 @pytest.mark.parametrize("page", [{}, {"items": None}, {"items": [], "metadata": None}])
@@ -151,7 +203,7 @@ def test_too_many_requests_end_within_bounds(api: Api, kube: Kube) -> None:
     api.answer = lambda request: (429, {"message": "slow down"}, {"Retry-After": "1"})
     with pytest.raises(UnreachableError):
         kube.node("w-1")
-    assert len(api.asked) <= 1 + kube_client.RETRIES
+    assert len(api.asked) <= 1 + kube_api.RETRIES
 
 
 def test_writes(api: Api, kube: Kube) -> None:
@@ -161,14 +213,28 @@ def test_writes(api: Api, kube: Kube) -> None:
     kube.merge_patch_node("w-1", {"metadata": {"labels": {"x": None}}})
     kube.json_patch_node("w-1", [{"op": "test", "path": "/spec/taints", "value": None}])
     seen = [(asked.method, asked.path, asked.query, asked.headers["Content-Type"]) for asked in api.asked]
+    ours = {"fieldManager": FIELD_MANAGER}
     assert seen == [
-        ("POST", "/api/v1/nodes", {}, "application/json"),
-        ("POST", "/api/v1/nodes", {"dryRun": "All"}, "application/json"),
-        ("PATCH", "/api/v1/nodes/w-1", {}, "application/merge-patch+json"),
-        ("PATCH", "/api/v1/nodes/w-1", {}, "application/json-patch+json"),
+        ("POST", "/api/v1/nodes", ours, "application/json"),
+        ("POST", "/api/v1/nodes", {**ours, "dryRun": "All"}, "application/json"),
+        ("PATCH", "/api/v1/nodes/w-1", ours, "application/merge-patch+json"),
+        ("PATCH", "/api/v1/nodes/w-1", ours, "application/json-patch+json"),
     ]
     assert api.asked[2].body == {"metadata": {"labels": {"x": None}}}
     assert api.asked[3].body == [{"op": "test", "path": "/spec/taints", "value": None}]
+
+
+def test_config_maps(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (404, {}) if request.method == "GET" else (200, {"metadata": {"name": "c"}})
+    assert kube.config_map("kube-system", "c") is None
+    assert kube.create_config_map("kube-system", {"data": {}}) == {"metadata": {"name": "c"}}
+    assert kube.json_patch_config_map("kube-system", "c", [{"op": "remove", "path": "/data/a"}])
+    seen = [(asked.method, asked.path, asked.body) for asked in api.asked]
+    assert seen == [
+        ("GET", "/api/v1/namespaces/kube-system/configmaps/c", None),
+        ("POST", "/api/v1/namespaces/kube-system/configmaps", {"data": {}}),
+        ("PATCH", "/api/v1/namespaces/kube-system/configmaps/c", [{"op": "remove", "path": "/data/a"}]),
+    ]
 
 
 def test_reads_of_other_kinds(api: Api, kube: Kube) -> None:
@@ -232,7 +298,7 @@ def test_a_write_that_is_cut_off_is_not_repeated(tmp_path: Path, method: str) ->
         assert len(seen) == 1
 
 
-@pytest.mark.parametrize(("method", "at_most"), [("GET", 1 + kube_client.RETRIES), ("POST", 1)])
+@pytest.mark.parametrize(("method", "at_most"), [("GET", 1 + kube_api.RETRIES), ("POST", 1)])
 def test_a_silent_api_within_its_deadline(tmp_path: Path, silent_port: int, method: str, at_most: int) -> None:
     kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{silent_port}"), timeout=0.3)
     started = time.monotonic()
