@@ -32,7 +32,7 @@ Identity = tuple[str, str]
 class Owned:
     """What earlier registrations set on the Node of this UID, of labels and taints that are not ours by their keys.
 
-    A taint is its key and effect. Without a UID it holds for any Node: a registration was cut off before it knew it.
+    A taint is its key and effect. There is no UID yet when a registration was cut off while it created the Node.
     """
 
     labels: frozenset[str] = frozenset()
@@ -40,8 +40,9 @@ class Owned:
     uid: str = ""
 
     def of(self, observed: Object) -> Owned:
-        """The same for the Node that was observed; nothing when it is another one of the same name."""
-        return self if self.uid in ("", uid(observed)) else NOTHING
+        """The same if the observed Node is the one meant; nothing when it is another one of the same name."""
+        meant = uid(observed) == self.uid if self.uid else is_owned(observed)
+        return self if meant else NOTHING
 
 
 NOTHING = Owned()
@@ -124,14 +125,29 @@ def uid(observed: Object) -> str:
 
 
 def is_cordoned_by_us(observed: Object) -> bool:
-    """Whether the Node is unschedulable because our registration made it so; an operator's cordon is not ours."""
+    """Whether the Node is unschedulable because our registration made it so; an operator's cordon is not ours.
+
+    Our mark alone does not say so: an operator may have uncordoned the Node, and cordoned it later for a reason of his
+    own. But the API keeps who set a field, so the cordon is ours while nobody else is known to have set the present one.
+    """
     cordoned = _mapping(observed, "spec").get("unschedulable") is True
-    return cordoned and _mapping(_mapping(observed, "metadata"), "annotations").get(CORDONED) == "true"
+    return cordoned and is_marked(observed) and not _cordoned_by(observed) - {FIELD_MANAGER}
+
+
+def is_marked(observed: Object) -> bool:
+    """Whether the Node carries the mark of our cordon, though somebody else may have taken that back."""
+    return _mapping(_mapping(observed, "metadata"), "annotations").get(CORDONED) == "true"
 
 
 def is_owned(observed: Object) -> bool:
     """Whether our registration created this Node."""
     return _mapping(_mapping(observed, "metadata"), "annotations").get(OWNED) == "true"
+
+
+def _cordoned_by(observed: Object) -> set[object]:
+    entries = _mapping(observed, "metadata").get("managedFields") or ()
+    fields = {entry.get("manager"): _mapping(_mapping(entry, "fieldsV1"), "f:spec") for entry in entries}
+    return {manager for manager, spec in fields.items() if "f:unschedulable" in spec}
 
 
 def _annotations_to_set(node: Node, found: Object) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from metalk8s_expand.domain import manifest
-from metalk8s_expand.domain.manifest import Change
+from metalk8s_expand.domain.manifest import Change, Owned
 from metalk8s_expand.domain.nodes import Node, Ssh, Taint
 from metalk8s_expand.domain.roles import PROFILES
 
@@ -26,13 +26,13 @@ def node(profile: str = "infra", **changes: Any) -> Node:
     return Node(name="n-1", **fields)
 
 
-def apply(observed: dict[str, Any], wanted: Node) -> dict[str, Any]:
+def apply(observed: dict[str, Any], wanted: Node, owned: Owned = manifest.NOTHING) -> dict[str, Any]:
     """What an API server makes of both patches."""
     result = copy.deepcopy(observed)
-    for section, keys in ((manifest.merge_patch(wanted, observed) or {}).get("metadata") or {}).items():
+    for section, keys in ((manifest.merge_patch(wanted, observed, owned) or {}).get("metadata") or {}).items():
         merged = {**(result["metadata"].get(section) or {}), **keys}
         result["metadata"][section] = {key: value for key, value in merged.items() if value is not None}
-    for change in manifest.taints_patch(wanted, observed) or ():
+    for change in manifest.taints_patch(wanted, observed, owned) or ():
         if change["op"] == "test":
             assert change["value"] == observed["spec"].get("taints")
         elif change["op"] == "remove":
@@ -149,9 +149,90 @@ def test_emptiness_is_drift_not_a_traceback(observed: dict[str, Any]) -> None:
     assert manifest.merge_patch(node(), observed) is not None
 
 
+GPU = {"key": "example.com/gpu", "effect": "NoExecute", "value": "a100"}
+KEPT = {"key": "example.com/gpu", "effect": "NoSchedule"}
+
+
+def with_free(uid: str = "u-1") -> dict[str, Any]:
+    """A Node with two labels and two taints that are not ours by their keys."""
+    observed = manifest.manifest(node())
+    observed["metadata"]["uid"] = uid
+    observed["metadata"]["labels"] |= {"example.com/a": "1", "example.com/b": "2"}
+    observed["spec"]["taints"] += [GPU, KEPT]
+    return observed
+
+
+OURS = Owned(frozenset({"example.com/a", "example.com/gone"}), frozenset({("example.com/gpu", "NoExecute")}), "u-1")
+
+
+def test_what_a_registration_had_set_is_removed_once_it_is_not_declared() -> None:
+    observed = with_free()
+    assert [(change.path, change.found, change.wanted) for change in manifest.drift(node(), observed, OURS)] == [
+        ("metadata.labels[example.com/a]", "1", None),
+        ("spec.taints[example.com/gpu:NoExecute]", "a100", None),
+    ]
+    changed = apply(observed, node(), OURS)
+    assert changed["metadata"]["labels"] == manifest.manifest(node())["metadata"]["labels"] | {"example.com/b": "2"}
+    assert changed["spec"]["taints"] == [KEPT, {"key": f"{ROLE}infra", "effect": "NoSchedule"}]
+    assert manifest.drift(node(), changed, OURS) == ()
+
+
+def test_what_is_declared_is_kept_whoever_had_set_it() -> None:
+    wanted = node(labels={"example.com/a": "1"}, taints=(*node().taints, Taint("example.com/gpu", "NoExecute", "a100")))
+    assert manifest.drift(wanted, with_free(), OURS) == ()
+
+
+@pytest.mark.parametrize("owned", [manifest.NOTHING, OURS, Owned(OURS.labels, OURS.taints, "")])
+def test_on_another_node_of_the_same_name_nothing_is_removed(owned: Owned) -> None:
+    observed = with_free("u-2")
+    assert manifest.drift(node(), observed, owned) == ()
+    assert manifest.merge_patch(node(), observed, owned) is None
+    assert manifest.taints_patch(node(), observed, owned) is None
+
+
+def test_without_a_uid_the_node_that_we_created_is_meant() -> None:
+    observed = with_free("u-2")
+    observed["metadata"]["annotations"][manifest.OWNED] = "true"
+    assert len(manifest.drift(node(), observed, Owned(OURS.labels, OURS.taints))) == 2
+
+
+MARK = {manifest.CORDONED: "true"}
+
+
+def set_by(*managers: str) -> list[dict[str, Any]]:
+    fields = {"f:spec": {"f:unschedulable": {}}}
+    return [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}, *({"manager": name, "fieldsV1": fields} for name in managers)]
+
+
 @pytest.mark.parametrize(
-    ("unschedulable", "mark", "ours"),
-    [(True, {manifest.CORDONED: "true"}, True), (True, None, False), (None, {manifest.CORDONED: "true"}, False)],
+    ("unschedulable", "mark", "managers", "ours"),
+    [
+        (True, MARK, None, True),
+        (True, MARK, set_by(), True),
+        (True, MARK, set_by(manifest.FIELD_MANAGER), True),
+        (True, MARK, set_by("kubectl-cordon"), False),
+        (True, MARK, set_by("ancient-changes"), False),
+        (True, MARK, set_by(manifest.FIELD_MANAGER, "kubectl-cordon"), False),
+        (True, None, set_by(manifest.FIELD_MANAGER), False),
+        (True, None, None, False),
+        (None, MARK, None, False),
+    ],
 )
-def test_an_operators_cordon_is_not_ours(unschedulable: Any, mark: Any, ours: bool) -> None:
-    assert manifest.is_cordoned_by_us({"metadata": {"annotations": mark}, "spec": {"unschedulable": unschedulable}}) is ours
+def test_an_operators_cordon_is_not_ours(unschedulable: Any, mark: Any, managers: Any, ours: bool) -> None:
+    observed = {"metadata": {"annotations": mark, "managedFields": managers}, "spec": {"unschedulable": unschedulable}}
+    assert manifest.is_cordoned_by_us(observed) is ours
+    assert manifest.is_marked(observed) is bool(mark)
+
+
+@pytest.mark.parametrize(
+    ("ssh", "optional"),
+    [
+        (Ssh("10.0.0.1"), set()),
+        (Ssh("10.0.0.1", port=2222), {"ssh-port"}),
+        (Ssh("10.0.0.1", user="centos", sudo=True), {"ssh-user"}),
+        (Ssh("10.0.0.1", host_key="ssh-ed25519 AAAA"), {"ssh-host-key"}),
+    ],
+)
+def test_what_the_page_does_not_show_is_written_only_when_it_is_not_the_default(ssh: Ssh, optional: set[str]) -> None:
+    written = {key.rpartition("/")[2] for key in manifest.manifest(node(ssh=ssh))["metadata"]["annotations"]}
+    assert written == {"ssh-key-path", "ssh-host", "ssh-sudo"} | optional

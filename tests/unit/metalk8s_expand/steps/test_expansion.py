@@ -15,7 +15,7 @@ from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.errors import DeadlineError, DeployError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.steps import expansion, verify
 from tests.unit.metalk8s_expand.steps.conftest import FakeClock
-from tests.unit.metalk8s_expand.steps.test_register import merge
+from tests.unit.metalk8s_expand.steps.fake_kube import merge
 
 
 def node(name: str, *node_roles: str) -> Node:
@@ -47,6 +47,9 @@ class FakeCluster:
     def node(self, name: str) -> dict[str, Any] | None:
         self.fail(f"read {name}")
         return self.nodes_by_name.get(name)
+
+    def config_map(self, namespace: str, name: str) -> None:
+        """Nothing is on record of any Node."""
 
     def create_node(self, body: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(body)
