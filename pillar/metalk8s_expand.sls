@@ -71,7 +71,7 @@ metalk8s_expand:
         user: root
         key_path: /etc/metalk8s/pki/salt-bootstrap
         sudo: 'false'
-        # The expected host key, a line of /etc/ssh/ssh_host_ed25519_key.pub. No default.
+        # The host's key, the line of its /etc/ssh/ssh_host_ed25519_key.pub; no other is accepted. No default.
         host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPJ0dRLQyBC2Jp2OJ6gSZOOwRZqdW9UzoTzjfjJUk0hH
       preflight:
         # Checks that are not made on this node, besides the global ones.
@@ -83,6 +83,10 @@ metalk8s_expand:
   deploy_timeout: 1800
   # Seconds for one SSH connection.
   ssh_timeout: 10
+  # How many hosts are asked over SSH at a time.
+  ssh_parallel: 32
+  # Hosts without a declared host_key: 'known' must be in known_hosts; 'accept-new' are written there at first contact.
+  host_keys: known
 
   # Addresses of nodes inside of these networks are refused. No defaults.
   networks:

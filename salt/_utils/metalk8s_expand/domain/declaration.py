@@ -112,7 +112,12 @@ def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
     found = reader.take_list("roles", vocabulary.role)
     if required and reader["roles"] in (None, [], ()):
         reader.note(reader.at("roles"), reader["roles"], "is empty", f"write at least one of {', '.join(roles.DECLARABLE)}")
+    if roles.MASTER in found and roles.ETCD not in found:
+        reader.note(reader.at("roles"), reader["roles"], "has master without etcd", _MASTER_ALONE)
     return found
+
+
+_MASTER_ALONE = "an API server is deployed beside an etcd member of its own: write both, or etcd alone"
 
 
 def _taints(reader: Reader) -> tuple[Taint, ...]:

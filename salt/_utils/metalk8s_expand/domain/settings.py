@@ -17,6 +17,9 @@ PILLAR = "metalk8s_expand"
 DEFAULT_MAX_PARALLEL = 10
 DEFAULT_DEPLOY_TIMEOUT = 1800
 DEFAULT_SSH_TIMEOUT = 10
+DEFAULT_SSH_PARALLEL = 32
+# What becomes of a host whose key nobody has declared: it must be in known_hosts, or is written there at first contact.
+KNOWN, ACCEPT_NEW = "known", "accept-new"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Settings:
     max_parallel: int = DEFAULT_MAX_PARALLEL
     deploy_timeout: int = DEFAULT_DEPLOY_TIMEOUT
     ssh_timeout: int = DEFAULT_SSH_TIMEOUT
+    ssh_parallel: int = DEFAULT_SSH_PARALLEL
+    host_keys: str = KNOWN
     pod_cidr: str | None = None
     service_cidr: str | None = None
     probe_image: str | None = None
@@ -44,10 +49,17 @@ class Settings:
 
     def node(self, name: str) -> Node:
         """The declared node, or SettingsError naming those that are."""
-        if name not in self.nodes:
-            problem = Problem(f"{PILLAR}:nodes", name, "is not declared", suggestion(name, self.nodes))
-            raise SettingsError("the pillar does not declare this node", node=name, problems=[problem])
-        return self.nodes[name]
+        return self.chosen([name])[0]
+
+    def chosen(self, names: Iterable[str] | None) -> list[Node]:
+        """The nodes of these names in their declared order, all when names is None. SettingsError names the unknown."""
+        wanted = self.nodes.keys() if names is None else dict.fromkeys(names).keys()
+        unknown = [name for name in wanted if name not in self.nodes]
+        if unknown:
+            problems = [Problem(f"{PILLAR}:nodes", name, "is not declared", suggestion(name, self.nodes)) for name in unknown]
+            what = "this node" if len(unknown) == 1 else "these nodes"
+            raise SettingsError(f"the pillar does not declare {what}", node=", ".join(unknown), problems=problems)
+        return [node for name, node in self.nodes.items() if name in wanted]
 
 
 def parse(pillar: object) -> Settings:
@@ -63,6 +75,8 @@ def parse(pillar: object) -> Settings:
         max_parallel=reader.take("max_parallel", values.integer(1, 100), DEFAULT_MAX_PARALLEL),
         deploy_timeout=reader.take("deploy_timeout", values.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT),
         ssh_timeout=reader.take("ssh_timeout", values.integer(1, 600), DEFAULT_SSH_TIMEOUT),
+        ssh_parallel=reader.take("ssh_parallel", values.integer(1, 256), DEFAULT_SSH_PARALLEL),
+        host_keys=reader.take("host_keys", values.one_of(KNOWN, ACCEPT_NEW), KNOWN),
         pod_cidr=networks["pod_cidr"],
         service_cidr=networks["service_cidr"],
         probe_image=reader.take("probe_image", values.text, None),

@@ -18,6 +18,8 @@ _HOST_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
 # The kubelet puts its name into the label kubernetes.io/hostname, and a label's value ends there.
 MAX_NAME = 63
+# Names that certificates and resolvers have given away: a node's certificate would be good for the API itself.
+RESERVED_NAMES = ("kubernetes", "localhost")
 
 
 class Invalid(ValueError):
@@ -57,6 +59,17 @@ def integer(low: int, high: int) -> Callable[[object], int]:
     return parse
 
 
+def one_of(*words: str) -> Parser:
+    """A parser of these words only."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise Invalid("is an unknown word", f"write one of {', '.join(words)}")
+        return value
+
+    return parse
+
+
 port = integer(1, 65535)
 
 
@@ -73,6 +86,8 @@ def node_name(value: object) -> str:
         raise Invalid(
             "is not a node name", f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME} characters"
         )
+    if value.partition(".")[0] in RESERVED_NAMES:
+        raise Invalid("is a reserved name", f"name the node otherwise than {', '.join(RESERVED_NAMES)}")
     return value
 
 

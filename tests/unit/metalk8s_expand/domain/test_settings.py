@@ -55,7 +55,16 @@ def test_the_example_is_the_pages_architecture() -> None:
 def test_the_example_shows_the_defaults() -> None:
     plain = settings.Settings()
     found = settings.parse(EXAMPLE)
-    for name in ("max_parallel", "deploy_timeout", "ssh_timeout", "key_directory", "skip", "node_skip"):
+    for name in (
+        "max_parallel",
+        "deploy_timeout",
+        "ssh_timeout",
+        "ssh_parallel",
+        "host_keys",
+        "key_directory",
+        "skip",
+        "node_skip",
+    ):
         assert getattr(found, name) == getattr(plain, name), name
 
 
@@ -135,6 +144,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "node unknown key": (pillar({"adress": "x"}), [f"{N}:adress"]),
     "node null": ({"nodes": {"w-1": None}, "defaults": {"version": "1", "profile": "worker"}}, [N, f"{N}:address"]),
     "bad name": (pillar() | {"nodes": {"W_1": {}}}, ["metalk8s_expand:nodes:W_1"]),
+    "a name of the API": (pillar() | {"nodes": {"kubernetes.lan": {}}}, ["metalk8s_expand:nodes:kubernetes.lan"]),
     "no profile": ({"nodes": {"w-1": {"address": "10.0.0.1", "version": "1"}}}, [f"{N}:profile"]),
     "no version": ({"nodes": {"w-1": {"address": "10.0.0.1", "profile": "worker"}}}, [f"{N}:version"]),
     "no address": ({"nodes": {"w-1": {"version": "1", "profile": "worker"}}}, [f"{N}:address"]),
@@ -144,6 +154,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "bootstrap role": ({"nodes": {"w-1": {"roles": ["bootstrap"], "address": "10.0.0.1", "version": "1"}}}, [f"{N}:roles:0"]),
     "unknown role": ({"nodes": {"w-1": {"roles": ["nod"], "address": "10.0.0.1", "version": "1"}}}, [f"{N}:roles:0"]),
     "no roles": ({"nodes": {"w-1": {"roles": [], "address": "10.0.0.1", "version": "1"}}}, [f"{N}:roles"]),
+    "master without etcd": ({"nodes": {"w-1": {"roles": ["master"], "address": "10.0.0.1", "version": "1"}}}, [f"{N}:roles"]),
     "taints alone": ({"nodes": {"w-1": {"taints": ["infra"], "address": "10.0.0.1", "version": "1"}}}, [f"{N}:roles"]),
     "profile and roles": (pillar({"roles": ["node"]}), [f"{N}:profile"]),
     "port": (pillar({"ssh": {"port": 0}}), [f"{N}:ssh:port"]),
@@ -160,6 +171,8 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "service network": (pillar(networks={"service_cidr": "10.0.0.0/24"}), [f"{N}:address"]),
     "bad network": (pillar(networks={"pod_cidr": "10.0.0.1/24"}), ["metalk8s_expand:networks:pod_cidr"]),
     "max_parallel": (pillar(max_parallel=0), ["metalk8s_expand:max_parallel"]),
+    "ssh_parallel": (pillar(ssh_parallel=True), ["metalk8s_expand:ssh_parallel"]),
+    "host_keys": (pillar(host_keys="ask"), ["metalk8s_expand:host_keys"]),
     "timeout": (pillar(deploy_timeout="30"), ["metalk8s_expand:deploy_timeout"]),
     "skip": (pillar(preflight={"skip": "disk"}), ["metalk8s_expand:preflight:skip"]),
     "skip twice": (pillar(preflight={"skip": ["a", "a"]}), ["metalk8s_expand:preflight:skip"]),
@@ -231,6 +244,17 @@ def test_node_by_name() -> None:
     assert found.node("w-1").name == "w-1"
     with pytest.raises(SettingsError, match="did you mean w-1"):
         found.node("w-2")
+
+
+def test_names_choose_in_the_declared_order() -> None:
+    value = pillar()
+    value["nodes"]["w-2"] = {"profile": "worker", "address": "10.0.0.2"}
+    found = settings.parse(value)
+    assert [node.name for node in found.chosen(["w-2", "w-1", "w-2"])] == ["w-1", "w-2"]
+    assert found.chosen(None) == list(found.nodes.values())
+    with pytest.raises(SettingsError) as caught:
+        found.chosen(["w-3", "w-1", "w-4"])
+    assert [problem.value for problem in caught.value.problems] == ["w-3", "w-4"]  # type: ignore[union-attr]
 
 
 def test_an_undeclared_node_from_arguments() -> None:
