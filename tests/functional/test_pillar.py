@@ -1,0 +1,43 @@
+"""The declaration reaches the master's own runner, and no minion: compiled by Salt as the documentation lays it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import salt.pillar
+
+from metalk8s_expand.clients.salt import declared_pillar
+from metalk8s_expand.domain import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def opts(tmp_path: Path) -> Any:
+    """A master's options whose pillar is the documented example behind the documented top file."""
+    (tmp_path / "top.sls").write_text("base:\n  'bootstrap_master':\n    - metalk8s_expand\n")
+    (tmp_path / "metalk8s_expand.sls").symlink_to(ROOT / "pillar" / "metalk8s_expand.sls")
+    found = salt.config.master_config(None)
+    found.update(
+        {
+            "id": "bootstrap",
+            "cachedir": str(tmp_path / "cache"),
+            "extension_modules": str(tmp_path / "ext"),
+            "pillar_roots": {"base": [str(tmp_path)]},
+        }
+    )
+    return found
+
+
+def test_the_runner_reads_it(opts: Any) -> None:
+    assert list(settings.parse(declared_pillar(opts)).nodes) == ["cp-1", "cp-2", "infra-1", "worker-1"]
+
+
+# Declared nodes, the bootstrap node's own minion, one that would like to be the master, one unknown.
+@pytest.mark.parametrize("minion", ["cp-1", "worker-1", "bootstrap", "bootstrap_master2", "master", "x"])
+def test_no_minion_does(opts: Any, minion: str) -> None:
+    found = salt.pillar.Pillar({**opts, "pillar": {}}, {"id": minion}, minion, "base").compile_pillar()
+    assert found == {}
