@@ -24,20 +24,26 @@ def _commands():
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def plan(nodes=None):
+def plan(nodes=None, **kwargs):
     """
     Show what ``expand`` would do and why. Nothing is changed.
 
+    Returned are ``waves`` (which nodes, how many at once), ``control_plane`` and ``workers`` (each node's steps with their
+    reasons, its differences, why it is refused), ``unchanged``, ``warnings``, and the ``digest`` of all that.
+
     nodes
         Names of declared nodes, a list or comma separated. All that are declared by default.
+    kwargs
+        For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.plan
+        salt-run metalk8s_expand.plan worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().plan(nodes)
+    return _commands().plan(nodes, kwargs)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -61,12 +67,14 @@ def manifest(node, **kwargs):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def register(node):
+def register(node, **kwargs):
     """
-    Create the Node object of a declared node, cordoned, or patch what differs. Return the changes.
+    Create the Node object of a node, cordoned, or patch what differs. Return the changes.
 
     node
-        Name of a declared node.
+        Name of the node.
+    kwargs
+        For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
     CLI Example:
 
@@ -74,7 +82,7 @@ def register(node):
 
         salt-run metalk8s_expand.register worker-1
     """
-    return _commands().register(node)
+    return _commands().register(node, kwargs)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -112,7 +120,7 @@ def preflight(nodes=None):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def add_node(node, probe=False, **kwargs):
+def add_node(node, probe=False, plan=None, **kwargs):
     """
     Add one node: ``expand`` of one.
 
@@ -120,6 +128,8 @@ def add_node(node, probe=False, **kwargs):
         Name of the node.
     probe
         Also run a Pod on the node and reach it through a Service; it is removed again.
+    plan
+        Digest of the plan that is to be run, as for ``expand``.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
@@ -130,11 +140,11 @@ def add_node(node, probe=False, **kwargs):
         salt-run metalk8s_expand.add_node worker-1
         salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().expand([node], overrides=kwargs, probe=probe)
+    return _commands().expand([node], overrides=kwargs, probe=probe, digest=plan)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def expand(nodes=None, skip_failed=False, probe=False):
+def expand(nodes=None, skip_failed=False, probe=False, plan=None):
     """
     Add every declared node that is not there yet, and verify each.
 
@@ -144,14 +154,19 @@ def expand(nodes=None, skip_failed=False, probe=False):
         Go on without the hosts that cannot be reached or do not meet the requirements.
     probe
         Also run a Pod on each worker and reach it through a Service; they are removed again.
+    plan
+        Digest (or how it begins) of the plan that is to be run, as ``plan`` gives it; with it ``nodes`` need not be given
+        again. When the world has moved since, nothing is started: exit code 5.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.expand
+        salt-run metalk8s_expand.expand nodes=worker-1,worker-2
+        salt-run metalk8s_expand.expand plan=2c26b46b68ff
     """
-    return _commands().expand(nodes, skip_failed=skip_failed, probe=probe)
+    return _commands().expand(nodes, skip_failed=skip_failed, probe=probe, digest=plan)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metalk8s_expand.domain import health, manifest, roles
-from metalk8s_expand.domain.manifest import Change, Object
+from metalk8s_expand.domain.manifest import Change, Object, Owned
 from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.reader import suggestion
-from metalk8s_expand.errors import Problem, SettingsError
+from metalk8s_expand.domain.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,16 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class NodePlan:
-    """The steps of one node in their order and the differences they remove; a refused node has no steps."""
+    """The steps of one node in their order and the differences they remove; a refused node has no steps.
+
+    ``skip`` are the preflight checks that are not made on it.
+    """
 
     node: Node
     steps: tuple[PlannedStep, ...] = ()
     changes: tuple[Change, ...] = ()
     refused: str | None = None
+    skip: tuple[str, ...] = ()
 
     def has(self, step: str) -> bool:
         return any(planned.name == step for planned in self.steps)
@@ -67,6 +70,9 @@ class NodePlan:
             "address": self.node.address,
             "profile": self.node.profile,
             "roles": list(self.node.roles),
+            "version": self.node.version,
+            "ssh": asdict(self.node.ssh),
+            "skip": list(self.skip),
             "steps": [step.as_dict() for step in self.steps],
             "changes": [change.as_dict() for change in self.changes],
             "refused": self.refused,
@@ -74,16 +80,41 @@ class NodePlan:
 
 
 @dataclass(frozen=True)
+class Wave:
+    """Nodes that are deployed in this order, ``at_once`` of them at a time; each begins when one before it has ended."""
+
+    title: str
+    at_once: int
+    nodes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"title": self.title, "at_once": self.at_once, "nodes": list(self.nodes)}
+
+
+CONTROL_PLANE, WORKERS = "control plane", "workers"
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Control-plane nodes one after another in this order, the workers in parallel beside them."""
+    """Two waves beside each other: control-plane nodes one after another, workers ``max_parallel`` at a time."""
 
     control_plane: tuple[NodePlan, ...] = ()
     workers: tuple[NodePlan, ...] = ()
     unchanged: tuple[str, ...] = ()
+    max_parallel: int = 1
 
     @property
     def nodes(self) -> tuple[NodePlan, ...]:
         return self.control_plane + self.workers
+
+    @property
+    def waves(self) -> tuple[Wave, ...]:
+        """What is deployed when; a node that is refused is in none, nor is a wave without nodes."""
+        waves = (
+            Wave(CONTROL_PLANE, 1, _names(self.control_plane)),
+            Wave(WORKERS, self.max_parallel, _names(self.workers)),
+        )
+        return tuple(wave for wave in waves if wave.nodes)
 
     @property
     def refused(self) -> tuple[NodePlan, ...]:
@@ -96,15 +127,23 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """The identity of this plan, the state of the cluster that it answers included."""
+        """The identity of this plan: what is declared, what was found, what will be done and in which order."""
         canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
         return {**self._content(), "digest": self.digest}
 
+    def without(self, names: Collection[str]) -> Plan:
+        """The same without these nodes."""
+        serial, beside = (
+            tuple(item for item in items if item.node.name not in names) for items in (self.control_plane, self.workers)
+        )
+        return replace(self, control_plane=serial, workers=beside)
+
     def _content(self) -> dict[str, Any]:
         return {
+            "waves": [wave.as_dict() for wave in self.waves],
             "control_plane": [plan.as_dict() for plan in self.control_plane],
             "workers": [plan.as_dict() for plan in self.workers],
             "unchanged": list(self.unchanged),
@@ -112,28 +151,52 @@ class Plan:
 
 
 def build(
-    settings_nodes: Mapping[str, Node],
+    declared: Settings,
     observed: Mapping[str, Object],
     names: Iterable[str] | None = None,
     done: Collection[str] = frozenset(),
+    owned: Mapping[str, Owned] | None = None,
 ) -> Plan:
     """The plan for these nodes (all declared when names is None), given the Nodes that exist.
 
-    ``done`` are the nodes that were found deployed and healthy. SettingsError when a name is not declared.
+    ``done`` are the nodes that were found deployed and healthy, ``owned`` what earlier registrations set on each.
+    SettingsError when a name is not declared.
     """
-    chosen = _chosen(settings_nodes, names)
-    plans = [node_plan(node, observed.get(node.name), node.name in done) for node in chosen]
+    known = owned or {}
+    plans = [
+        replace(
+            node_plan(node, observed.get(node.name), node.name in done, known.get(node.name, manifest.NOTHING)),
+            skip=tuple(sorted(declared.skipped(node.name))),
+        )
+        for node in declared.chosen(names)
+    ]
     needed = [plan for plan in plans if plan.needed]
     return Plan(
         control_plane=tuple(plan for plan in needed if plan.node.is_control_plane),
         workers=tuple(plan for plan in needed if not plan.node.is_control_plane),
         unchanged=tuple(plan.node.name for plan in plans if not plan.needed),
+        max_parallel=declared.max_parallel,
     )
 
 
-def node_plan(node: Node, found: Object | None, done: bool) -> NodePlan:
+def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
+    """What has moved since a plan was made, one sentence each; ``before`` as that plan's ``as_dict`` said it."""
+    old = {item["node"]: item for item in (*before.get("control_plane", ()), *before.get("workers", ()))}
+    new = {item.node.name: item.as_dict() for item in now.nodes}
+    gone = [f"node {name}: there is nothing to do any more" for name in old if name not in new]
+    come = [f"node {name}: was not in the plan, and now has something to do" for name in new if name not in old]
+    moved = [
+        f"node {name}: {', '.join(keys)} changed"
+        for name in new
+        if name in old and (keys := [key for key in new[name] if new[name][key] != old[name].get(key)])
+    ]
+    same_waves = before.get("waves") == [wave.as_dict() for wave in now.waves]
+    return gone + come + moved or ([] if same_waves else ["the waves changed"])
+
+
+def node_plan(node: Node, found: Object | None, done: bool, owned: Owned = manifest.NOTHING) -> NodePlan:
     """The plan of one node; found is its Node object, if any."""
-    changes = manifest.drift(node, found or {})
+    changes = manifest.drift(node, found or {}, owned)
     refused = None if found is None else _refusal(node, found, done)
     if refused is not None:
         return NodePlan(node, (), changes, refused)
@@ -148,13 +211,8 @@ def is_deployed(observed: Object) -> bool:
     return bool(info.get("kubeletVersion"))
 
 
-def _chosen(declared: Mapping[str, Node], names: Iterable[str] | None) -> list[Node]:
-    wanted = set(declared if names is None else names)
-    unknown = sorted(wanted - set(declared))
-    if unknown:
-        problems = [Problem("nodes", name, "is not declared", suggestion(name, declared)) for name in unknown]
-        raise SettingsError("the pillar does not declare these nodes", node=", ".join(unknown), problems=problems)
-    return [node for name, node in declared.items() if name in wanted]
+def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
+    return tuple(plan.node.name for plan in plans if plan.refused is None)
 
 
 def _refusal(node: Node, found: Object, done: bool) -> str | None:

@@ -94,12 +94,16 @@ def plan_text(plan: Object) -> str:
     blocks = [f"plan {plan['digest']}"]
     if not serial and not beside:
         blocks.append("Nothing to do: every declared node is as declared.")
+    if plan["waves"]:
+        blocks.append("\n".join(["Waves, beside each other:", *map(_wave, plan["waves"])]))
     if serial:
-        blocks.append("\n".join(["Control plane, one after another:", *map(_plan_block, serial)]))
+        blocks.append("\n".join(["Control plane:", *map(_plan_block, serial)]))
     if beside:
-        blocks.append("\n".join(["Workers, in parallel beside it:", *map(_plan_block, beside)]))
+        blocks.append("\n".join(["Workers:", *map(_plan_block, beside)]))
     if plan["unchanged"]:
         blocks.append(f"Unchanged: {', '.join(plan['unchanged'])}")
+    if plan["waves"]:
+        blocks.append(f"To run this very plan: salt-run metalk8s_expand.expand plan={plan['digest']}")
     return "\n\n".join(blocks)
 
 
@@ -129,6 +133,11 @@ def _failure(node: Object) -> str:
     described = str(error.get("text") or error.get("message"))
     named = described if error.get("node") else f"node {node['name']}: {described}"
     return "\n".join(f"  {line}" for line in named.splitlines())
+
+
+def _wave(wave: Object) -> str:
+    pace = "one after another" if wave["at_once"] == 1 else f"{wave['at_once']} at a time"
+    return f"  {wave['title']}, {pace}: {', '.join(wave['nodes'])}"
 
 
 def _plan_block(node: Object) -> str:

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.boundary import is_for_people
+from metalk8s_expand.clients import cache
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.ssh import Target
-from metalk8s_expand.domain import health, plan, preflight, report, roles, settings
+from metalk8s_expand.domain import health, plan, preflight, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.report import NodeReport, Report
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import ConflictError, DeployError, ExpandError, QuorumError, SettingsError
-from metalk8s_expand.steps import expansion, pod_probe, reach, register, roster, verify
+from metalk8s_expand.errors import DeployError, ExpandError, QuorumError, SettingsError
+from metalk8s_expand.steps import expansion, planning, pod_probe, reach, register, roster, verify
 from metalk8s_expand.steps.world import World, declaration
 
 Result = dict[str, Any]
@@ -49,29 +50,32 @@ class Commands:
         """Whether somebody reads the outcome in a terminal."""
         return is_for_people(self.opts)
 
-    def plan(self, nodes: Names) -> Result:
+    def plan(self, nodes: Names, overrides: Mapping[str, Any] | None = None) -> Result:
         """See the runner."""
-        declared = self._settings()
-        found = self._plan(declared, _names(nodes))
-        return self._shown(_plan_text, {**found.as_dict(), "warnings": self._warnings(declared)})
+        names = _names(nodes)
+        declared = _with_node(self._settings(), names, overrides)
+        found = planning.current(self.world, declared, names)
+        data = {**found.as_dict(), "asked": names, "warnings": planning.warnings(self.world, declared)}
+        cache.save_plan(self.opts, data)
+        return self._shown(_plan_text, data)
 
     def manifest(self, name: str, overrides: Mapping[str, Any] | None = None) -> str:
         """See the runner."""
         import yaml
 
-        declared = self._settings()
-        node = settings.node_from(declared, name, overrides) if overrides else declared.node(name)
+        node = _with_node(self._settings(), [name], overrides).node(name)
         return str(yaml.safe_dump(manifest(node), sort_keys=False, default_flow_style=False))
 
-    def register(self, name: str) -> Result:
+    def register(self, name: str, overrides: Mapping[str, Any] | None = None) -> Result:
         """See the runner."""
-        node = self._settings().node(name)
-        return {"node": name, "changes": register.register(self.world.kube, node)}
+        declared = _with_node(self._settings(), [name], overrides)
+        planning.refuse(planning.current(self.world, declared, [name]))
+        return {"node": name, "changes": register.register(self.world.kube, declared.node(name))}
 
     def check_ssh(self, nodes: Names) -> Result:
         """See the runner."""
         declared = self._settings()
-        chosen = _chosen(declared, _names(nodes))
+        chosen = declared.chosen(_names(nodes))
         answers = reach.check_ssh(self._targets(chosen, declared), declared.ssh_timeout)
         reached = reach.Reached(unreachable={k: v for k, v in answers.items() if isinstance(v, ExpandError)})
         error = reached.error()
@@ -82,7 +86,7 @@ class Commands:
     def preflight(self, nodes: Names) -> Result:
         """See the runner."""
         declared = self._settings()
-        chosen = _chosen(declared, _names(nodes))
+        chosen = declared.chosen(_names(nodes))
         reached = self._look(chosen, declared)
         error = reached.error()
         if error:
@@ -95,12 +99,12 @@ class Commands:
         skip_failed: bool = False,
         probe: bool = False,
         overrides: Mapping[str, Any] | None = None,
+        digest: str | None = None,
     ) -> Result:
         """See the runner."""
-        names = _names(nodes)
-        declared = self._settings()
-        if overrides:
-            declared = settings.with_node(declared, (names or ("",))[0], overrides)
+        before = None if digest is None else cache.load_plan(self.opts, str(digest))
+        names = _names(before["asked"] if before and nodes is None else nodes)
+        declared = _with_node(self._settings(), names, overrides)
         self._say("", "cluster", "looking at it")
         problems = verify.cluster_problems(self.world.access(), [node.address for node in declared.nodes.values()])
         if problems:
@@ -110,8 +114,10 @@ class Commands:
                 hint="make the control plane healthy first",
                 log=verify.LOG,
             )
-        found = self._plan(declared, names)
-        _refuse(found)
+        found = planning.current(self.world, declared, names)
+        if digest is not None:
+            planning.agreed(before, str(digest), found)
+        planning.refuse(found)
         return self._finish(declared, found, names, skip_failed, probe)
 
     def status(self) -> Result:
@@ -119,7 +125,7 @@ class Commands:
         declared = self._settings()
         observed = self._observed()
         rows = {name: _status(node, observed.get(name)) for name, node in declared.nodes.items()}
-        runs = [path.stem.removeprefix("report-") for path in master.reports(self.opts)]
+        runs = [path.stem.removeprefix("report-") for path in cache.reports(self.opts)]
         return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:]})
 
     def health(self, nodes: Names) -> Result:
@@ -128,7 +134,7 @@ class Commands:
         access = self.world.access()
         problems = verify.cluster_problems(access) + verify.addon_problems(access)
         observed = self._observed()
-        for node in _chosen(declared, _names(nodes)):
+        for node in declared.chosen(_names(nodes)):
             if node.name in observed:
                 problems += verify.node_problems(access, node, observed=observed[node.name])
                 problems += health.cordon_problems(observed[node.name])
@@ -141,7 +147,7 @@ class Commands:
 
     def report(self, run: str | None) -> Result:
         """See the runner."""
-        kept = {path.stem.removeprefix("report-"): path for path in master.reports(self.opts)}
+        kept = {path.stem.removeprefix("report-"): path for path in cache.reports(self.opts)}
         name = str(run) if run else next(reversed(kept), "")
         if name not in kept:
             raise SettingsError(f"there is no report {name!r}", hint="the runs are in: salt-run metalk8s_expand.status")
@@ -163,10 +169,10 @@ class Commands:
 
     def _finish(self, declared: Settings, found: Plan, names: Sequence[str] | None, skip_failed: bool, probe: bool) -> Result:
         identity = time.strftime("%Y%m%d%H%M%S", time.gmtime(self.started))
-        notes = [f"{name}: nothing to change" for name in found.unchanged] + self._warnings(declared)
+        notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, declared)
         reports = () if found.empty else self._executed(declared, found, skip_failed, notes)
         ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
-        workers = [node for node in _chosen(declared, names) if node.name in ready and not node.is_control_plane]
+        workers = [node for node in declared.chosen(names) if node.name in ready and not node.is_control_plane]
         closing = self._closing(not found.empty, workers if probe else [], identity, declared.probe_image)
         return self._reported(_judged(identity, reports, closing, notes, self.started, self._elapsed()))
 
@@ -179,7 +185,7 @@ class Commands:
         if error and not skip_failed:
             raise error
         notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
-        touched = _without(found, reached.failed)
+        touched = found.without(reached.failed)
         if touched.nodes:
             master.prepare_ssh(self.opts)
         jobs = master.Orchestrations(self.opts)
@@ -215,7 +221,7 @@ class Commands:
     def _reported(self, outcome: Report) -> Result:
         data = outcome.as_dict()
         data["unchanged"] = not outcome.nodes
-        data["log"] = str(master.save_report(self.opts, data))
+        data["log"] = str(cache.save_report(self.opts, data))
         return self._shown(report.text, data)
 
     def _shown(self, text: Any, data: Result, judge: bool = True) -> Result:
@@ -230,37 +236,13 @@ class Commands:
     def _observed(self) -> dict[str, JsonObject]:
         return {item["metadata"]["name"]: item for item in self.world.kube.nodes()}
 
-    def _plan(self, declared: Settings, names: Sequence[str] | None) -> Plan:
-        observed = self._observed()
-        access = self.world.access()
-        members = None
-        done = set()
-        for node in _chosen(declared, names):
-            found = observed.get(node.name)
-            if found is None or not plan.is_deployed(found):
-                continue
-            if node.is_etcd and members is None and access.etcd is not None:
-                members = access.etcd.members()
-            if not _problems_of_life(access, node, found, members):
-                done.add(node.name)
-        return plan.build(declared.nodes, observed, names, done)
-
     def _look(self, chosen: Sequence[Node], declared: Settings) -> reach.Reached:
         for node in chosen:
             self._say(node.name, "check_ssh, preflight", f"asking {node.ssh.host}")
         return reach.look(chosen, self._targets(chosen, declared), declared, self.clock)
 
     def _targets(self, chosen: Sequence[Node], declared: Settings) -> list[Target]:
-        return reach.targets(chosen, roster.access_from(self.opts, declared.key_directory).known_hosts)
-
-    def _warnings(self, declared: Settings) -> list[str]:
-        members = [
-            item["metadata"]["name"]
-            for item in self.world.kube.nodes(roles.label_key(roles.ETCD))
-            if item["metadata"]["name"] not in declared.nodes
-        ]
-        warning = settings.even_members_warning(len(members), declared)
-        return [warning] if warning else []
+        return roster.ssh_targets(chosen, roster.access_from(self.opts, declared))
 
     def _elapsed(self) -> float:
         return self.clock.now() - self.started
@@ -279,31 +261,15 @@ def _names(nodes: Names) -> tuple[str, ...] | None:
     return tuple(str(item).strip() for item in items)
 
 
-def _chosen(declared: Settings, names: Sequence[str] | None) -> list[Node]:
-    return [declared.node(name) for name in names] if names is not None else list(declared.nodes.values())
-
-
-def _problems_of_life(access: verify.Access, node: Node, found: JsonObject, members: Any) -> list[str]:
-    """Only what another deployment could mend: drift of the Node object is the registration's."""
-    differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
-    return [item for item in verify.node_problems(access, node, members, found) if item not in differing]
-
-
-def _refuse(found: Plan) -> None:
-    if found.refused:
-        raise ConflictError(
-            "the plan is refused, so nothing was started",
-            node=", ".join(item.node.name for item in found.refused),
-            problems=[item.refused or "" for item in found.refused],
-            hint="salt-run metalk8s_expand.plan shows it whole",
+def _with_node(declared: Settings, names: Sequence[str] | None, overrides: Mapping[str, Any] | None) -> Settings:
+    """With the one node that is given by arguments and not by the pillar, if any."""
+    if not overrides:
+        return declared
+    if names is None or len(names) != 1:
+        raise SettingsError(
+            "these arguments describe one node: " + ", ".join(overrides), hint="name one node, or leave them out"
         )
-
-
-def _without(found: Plan, names: Sequence[str]) -> Plan:
-    def keep(items: Sequence[plan.NodePlan]) -> tuple[plan.NodePlan, ...]:
-        return tuple(item for item in items if item.node.name not in names)
-
-    return Plan(keep(found.control_plane), keep(found.workers), found.unchanged)
+    return settings.with_node(declared, names[0], overrides)
 
 
 def _judged(

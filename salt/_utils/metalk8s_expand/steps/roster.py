@@ -7,21 +7,27 @@ targets salt-ssh would connect to whatever host has that name, with default cred
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.clients import cache
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.clients.salt import declared_pillar
+from metalk8s_expand.clients.ssh import Target
 from metalk8s_expand.domain import annotations as ssh_annotations
 from metalk8s_expand.domain import roles, settings, targeting
 from metalk8s_expand.domain.nodes import DEFAULT_KEY_DIRECTORY, Node, Ssh
+from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
 DEFAULT_KUBECONFIG = "/etc/kubernetes/admin.conf"
 KNOWN_HOSTS = "known_hosts"
+# OpenSSH looks a host's declared key up under this name of its node, which no file of anybody else has.
+ALIAS = "metalk8s-expand.{name}"
+STRICT = {settings.KNOWN: "yes", settings.ACCEPT_NEW: "accept-new"}
 
 Object = Mapping[str, Any]
 Entries = dict[str, dict[str, Any]]
@@ -29,10 +35,12 @@ Entries = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Access:
-    """What holds for every host of the roster."""
+    """What holds for every host of the roster; ``declared_keys`` is the directory for the host keys of declarations."""
 
     key_directory: str = DEFAULT_KEY_DIRECTORY
     known_hosts: str = f"{DEFAULT_KEY_DIRECTORY}/{KNOWN_HOSTS}"
+    host_keys: str = settings.KNOWN
+    declared_keys: str = ""
     nodegroups: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -49,51 +57,85 @@ def targets(
     exact = targeting.exact_names(tgt, tgt_type)
     known = {name: _roles(node) for name, node in {**observed, **declared}.items()}
     chosen = targeting.matching(tgt, tgt_type, known, access.nodegroups)
-    return {name: entry(ssh, access.known_hosts) for name, ssh in _reachable(chosen, exact, observed, declared, access)}
+    return {name: entry(name, ssh, access) for name, ssh in _reachable(chosen, exact, observed, declared, access)}
+
+
+def entries(
+    kube: Callable[[], Kube], declared: Settings, tgt: str | Iterable[str], tgt_type: str = "glob", access: Access | None = None
+) -> Entries:
+    """The same, with the Nodes from the Kubernetes API.
+
+    It is asked for no more than is needed: nothing when all are declared, one Node when one is missing.
+    """
+    exact = targeting.exact_names(tgt, tgt_type)
+    missing = [name for name in exact if name not in declared.nodes]
+    nodes = [] if exact and not missing else _fetch(kube(), missing)
+    return targets(nodes, declared.nodes, tgt, tgt_type, access)
 
 
 def from_cluster(opts: Mapping[str, Any], tgt: str | Iterable[str], tgt_type: str = "glob") -> Entries:
-    """The same, with the declaration read from the master's pillar and the Nodes from the Kubernetes API.
-
-    The API is asked for no more than is needed: nothing when all are declared, one Node when one is missing.
-    """
-    warn_about_host_keys(opts)
+    """The same, with the declaration from the master's pillar and the API that its configuration names."""
+    for warning in host_key_warnings(opts):
+        log.warning("%s", warning)
     pillar = declared_pillar(opts)
     declared = settings.Settings() if pillar is None else settings.parse(pillar)
-    missing = [name for name in targeting.exact_names(tgt, tgt_type) if name not in declared.nodes]
-    nodes = [] if targeting.exact_names(tgt, tgt_type) and not missing else _fetch(opts, missing)
-    return targets(nodes, declared.nodes, tgt, tgt_type, access_from(opts, declared.key_directory))
+    return entries(lambda: _kube(opts), declared, tgt, tgt_type, access_from(opts, declared))
 
 
-def access_from(opts: Mapping[str, Any], key_directory: str) -> Access:
-    """The roster's common terms by the master's configuration."""
-    known_hosts = opts.get("known_hosts_file") or f"{key_directory}/{KNOWN_HOSTS}"
+def access_from(opts: Mapping[str, Any], declared: Settings) -> Access:
+    """The roster's common terms by the master's configuration and the declaration."""
+    known_hosts = opts.get("known_hosts_file") or f"{declared.key_directory}/{KNOWN_HOSTS}"
     groups = {**(opts.get("nodegroups") or {}), **(opts.get("ssh_list_nodegroups") or {})}
-    return Access(key_directory, str(known_hosts), groups)
+    keys = str(cache.path(opts) / "host_keys")
+    return Access(declared.key_directory, str(known_hosts), declared.host_keys, keys, groups)
 
 
-def entry(ssh: Ssh, known_hosts: str) -> dict[str, Any]:
-    """One host in salt-ssh's words; an unknown or changed host key is refused."""
+def ssh_targets(nodes: Iterable[Node], access: Access) -> list[Target]:
+    """How to reach declared nodes, by the roster's own entries."""
+    return [Target.from_roster(node.name, entry(node.name, node.ssh, access)) for node in nodes]
+
+
+def entry(name: str, ssh: Ssh, access: Access) -> dict[str, Any]:
+    """One host in salt-ssh's words; a changed host key is refused, and an unknown one unless the declaration accepts it."""
     return {
         "host": ssh.host,
         "port": ssh.port,
         "user": ssh.user,
         "priv": ssh.key_path,
         "sudo": ssh.sudo,
-        "ssh_options": ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={known_hosts}"],
+        "ssh_options": _host_key_options(name, ssh, access),
     }
 
 
-def warn_about_host_keys(opts: Mapping[str, Any]) -> None:
-    """OpenSSH takes the first value of an option, and Salt writes these before ours."""
-    for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys"):
-        if opts.get(option):
-            log.warning("%s is set in the master's configuration: salt-ssh does not verify host keys; remove it", option)
+def _host_key_options(name: str, ssh: Ssh, access: Access) -> list[str]:
+    """OpenSSH takes the first value of an option, and Salt may have named its own UserKnownHostsFile before."""
+    if not ssh.host_key:
+        return [f"StrictHostKeyChecking={STRICT[access.host_keys]}", f"UserKnownHostsFile={access.known_hosts}"]
+    alias = ALIAS.format(name=name)
+    expected = cache.keep(access.declared_keys, name, f"{alias} {ssh.host_key}\n")
+    return [
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=/dev/null",
+        f"GlobalKnownHostsFile={expected}",
+        f"HostKeyAlias={alias}",
+    ]
 
 
-def _fetch(opts: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
+    """What in the master's configuration keeps salt-ssh from verifying host keys: its value comes before the roster's."""
+    return [
+        f"{option} is set in the master's configuration: salt-ssh does not verify host keys; remove it"
+        for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys")
+        if opts.get(option)
+    ]
+
+
+def _kube(opts: Mapping[str, Any]) -> Kube:
     configured = opts.get("metalk8s_expand") or {}
-    kube = Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG))
+    return Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG))
+
+
+def _fetch(kube: Kube, names: Sequence[str]) -> list[dict[str, Any]]:
     if len(names) != 1:
         return kube.nodes()
     node = kube.node(names[0])

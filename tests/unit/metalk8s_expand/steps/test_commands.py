@@ -11,10 +11,8 @@ import pytest
 import salt.config
 import yaml
 
-from metalk8s_expand.clients import salt as master
+from metalk8s_expand.clients import cache
 from metalk8s_expand.domain import manifest, plan, settings
-from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.plan import NodePlan, Plan
 from metalk8s_expand.domain.report import NodeReport
 from metalk8s_expand.errors import ConflictError, DeployError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.steps import commands, verify
@@ -40,6 +38,9 @@ class Kube(FakeKube):
     def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
         self.stored[body["metadata"]["name"]] = body
         return body
+
+    def config_map(self, namespace: str, name: str) -> None:
+        """Nothing is on record: no node has labels or taints of its own."""
 
 
 class Cluster(World):
@@ -132,6 +133,15 @@ class TestPlan:
     def test_unknown_names(self, make: Make, names: Any) -> None:
         with pytest.raises(SettingsError):
             make().plan(names)
+
+    def test_an_undeclared_one(self, make: Make) -> None:
+        [found] = make().plan("w-9", {"profile": "worker", "address": "10.0.0.9"})["workers"]
+        assert (found["node"], found["address"]) == ("w-9", "10.0.0.9")
+
+    @pytest.mark.parametrize("names", [None, "w-8,w-9"])
+    def test_arguments_describe_one_node(self, make: Make, names: Any) -> None:
+        with pytest.raises(SettingsError, match="one node: profile"):
+            make().plan(names, {"profile": "worker"})
 
     def test_text_for_people_and_data_for_programs(self, make: Make) -> None:
         call = make(__cli="salt-run")
@@ -233,7 +243,7 @@ class TestReport:
         call = make()
         for number in (1, 2):
             data = {"id": f"2025010{number}000000", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []}
-            master.save_report(call.opts, data)
+            cache.save_report(call.opts, data)
         assert call.report(None)["id"] == "20250102000000"
         assert call.report("20250101000000")["id"] == "20250101000000"
         assert call.report(20250101000000)["id"] == "20250101000000"  # type: ignore[arg-type]
@@ -241,7 +251,7 @@ class TestReport:
 
     def test_it_is_text_for_people_and_no_failure_of_this_call(self, make: Make) -> None:
         call = make(__cli="salt-run")
-        master.save_report(call.opts, {"id": "1", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []})
+        cache.save_report(call.opts, {"id": "1", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []})
         found = call.report(None)
         assert set(found) == {"text"}
         assert "run 1 FAILED" in found["text"]
@@ -252,7 +262,7 @@ class TestReport:
             make().report(run)
 
     def test_it_is_readable_by_its_user_only(self, make: Make) -> None:
-        path = master.save_report(make().opts, {"id": "1"})
+        path = cache.save_report(make().opts, {"id": "1"})
         assert path.parent.stat().st_mode & 0o077 == 0
 
 
@@ -273,6 +283,24 @@ class TestExpand:
         with pytest.raises(QuorumError, match="nothing was started"):
             call.expand(None)
         assert call.world.kube.nodes() == []
+
+    def test_an_agreed_plan_is_run_without_naming_its_nodes_again(self, make: Make) -> None:
+        call = make(node("w-1"))
+        digest = call.plan("w-1")["digest"]
+        assert call.expand(None, digest=digest[:12])["ok"] is True
+
+    def test_a_plan_is_not_run_when_the_world_has_moved(self, make: Make) -> None:
+        call = make(node("w-1"))
+        digest = call.plan("w-1")["digest"]
+        call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
+        with pytest.raises(ConflictError, match="the world has moved") as error:
+            call.expand(None, digest=digest)
+        assert error.value.problems == ("node w-1: was not in the plan, and now has something to do",)
+
+    @pytest.mark.parametrize("digest", ["0" * 64, "../../etc/passwd", 12])
+    def test_an_unknown_plan_is_not_run(self, make: Make, digest: Any) -> None:
+        with pytest.raises(ConflictError, match="cannot be told"):
+            make(node("w-1")).expand("w-1", digest=digest)
 
     def test_a_refused_plan_is_not_started(self, make: Make) -> None:
         wrong = node("w-1")
@@ -322,12 +350,6 @@ def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str,
     assert found.notes[0] == "a note"
     assert set(closing) <= set(found.notes)
     assert any("unreachable" in note for note in found.notes) is any(item.skipped for item in nodes)
-
-
-def test_nodes_that_failed_their_checks_are_left_out() -> None:
-    items = {name: NodePlan(Node(name, "1", (), ())) for name in ("cp", "a", "b")}
-    found = commands._without(Plan((items["cp"],), (items["a"], items["b"]), ("u",)), ["a", "cp"])
-    assert (found.control_plane, found.workers, found.unchanged) == ((), (items["b"],), ("u",))
 
 
 def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:

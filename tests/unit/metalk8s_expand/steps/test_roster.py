@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ NODES = [
     bare("none"),
     bare("bad", annotations={"metalk8s.scality.com/ssh-host": "h", "metalk8s.scality.com/ssh-port": "x"}),
 ]
+OPTS = {"cachedir": "/nonexistent"}
 DECLARED = {"w-1": node("w-1", host="10.9.9.9"), "w-2": node("w-2")}
 
 
@@ -83,10 +85,27 @@ def test_the_pillar_wins() -> None:
 
 
 def test_an_entry() -> None:
-    assert roster.entry(Ssh("h", 23, "me", "/k", True), "/kh") == {
+    assert roster.entry("n", Ssh("h", 23, "me", "/k", True), roster.Access(known_hosts="/kh")) == {
         "host": "h", "port": 23, "user": "me", "priv": "/k", "sudo": True,
         "ssh_options": ["StrictHostKeyChecking=yes", "UserKnownHostsFile=/kh"],
     }  # fmt: skip
+
+
+def test_an_unknown_key_is_accepted_only_where_that_is_declared() -> None:
+    found = roster.entry("n", Ssh("h"), roster.Access(known_hosts="/kh", host_keys="accept-new"))
+    assert found["ssh_options"] == ["StrictHostKeyChecking=accept-new", "UserKnownHostsFile=/kh"]
+
+
+def test_a_declared_key_is_the_only_one(tmp_path: Path) -> None:
+    access = roster.Access(known_hosts="/kh", host_keys="accept-new", declared_keys=str(tmp_path / "keys"))
+    options = roster.entry("n", Ssh("h", host_key="ssh-ed25519 AAAA"), access)["ssh_options"]
+    assert options == [
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=/dev/null",
+        f"GlobalKnownHostsFile={tmp_path}/keys/n",
+        "HostKeyAlias=metalk8s-expand.n",
+    ]
+    assert (tmp_path / "keys" / "n").read_text() == "metalk8s-expand.n ssh-ed25519 AAAA\n"
 
 
 class FakeKube:
@@ -128,21 +147,21 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
 def test_the_api_is_asked_no_more_than_needed(
     kube: FakeKube, tgt: str, tgt_type: str, asked: list[str], found: set[str]
 ) -> None:
-    assert set(roster.from_cluster({}, tgt, tgt_type)) == found
+    assert set(roster.from_cluster(OPTS, tgt, tgt_type)) == found
     assert kube.asked == asked
 
 
 def test_an_unknown_name_is_an_error(kube: FakeKube) -> None:
     with pytest.raises(SettingsError, match="no Node of this name"):
-        roster.from_cluster({}, "nobody")
+        roster.from_cluster(OPTS, "nobody")
 
 
 def test_nothing_declared_is_fine(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roster, "declared_pillar", lambda opts: None)
-    assert set(roster.from_cluster({}, "*")) == {"w-1", "w-10", "cp-1"}
+    assert set(roster.from_cluster(OPTS, "*")) == {"w-1", "w-10", "cp-1"}
 
 
 def test_options_of_the_master(kube: FakeKube, caplog: pytest.LogCaptureFixture) -> None:
-    found = roster.from_cluster({"known_hosts_file": "/kh", "no_host_keys": True}, "w-2")
+    found = roster.from_cluster({**OPTS, "known_hosts_file": "/kh", "no_host_keys": True}, "w-2")
     assert found["w-2"]["ssh_options"][1] == "UserKnownHostsFile=/kh"
     assert "no_host_keys" in caplog.text

@@ -1,0 +1,181 @@
+"""A plan beside a real API server: it changes nothing, states show the same, and what it says is what then happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import salt.loader
+
+from metalk8s_expand.domain import manifest
+from metalk8s_expand.domain.quorum import Member
+from metalk8s_expand.errors import ConflictError
+from metalk8s_expand.steps import verify
+from metalk8s_expand.steps.commands import Commands
+from metalk8s_expand.steps.world import World
+
+from .apiserver import ApiServer
+from .etcd_host import Host, Site
+
+ROOT = Path(__file__).resolve().parents[2]
+DECLARED: dict[str, Any] = {
+    "defaults": {"version": "2.0.0"},
+    "profiles": {"gpu": {"roles": ["node"], "taints": [{"key": "example.com/gpu", "value": "a"}], "labels": {"example.com/g": "1"}}},
+    "nodes": {
+        "plan-cp": {"profile": "control-plane", "address": "192.0.2.1"},
+        "plan-gpu": {"profile": "gpu", "address": "192.0.2.2"},
+        "plan-w": {"profile": "worker", "address": "192.0.2.3"},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver with an etcd of its own."""
+    root = tmp_path_factory.mktemp("apiserver")
+    host = Host(site, root / "host", 1).power_on()
+    try:
+        host.deploy([], new_cluster=True)
+        running = ApiServer(host, root)
+        try:
+            yield running.wait()
+        finally:
+            running.stop()
+    finally:
+        host.power_off()
+
+
+class Master:
+    """A master's options with this API and a pillar that can be written anew."""
+
+    def __init__(self, server: ApiServer, base: Path) -> None:
+        self.base = base
+        (base / "pillar").mkdir()
+        (base / "pillar" / "top.sls").write_text("base:\n  'lab_master': [declared]\n")
+        (base / "ext").mkdir()
+        for kind in ("states", "utils", "runners"):
+            (base / "ext" / kind).symlink_to(ROOT / "salt" / f"_{kind}")
+        self.opts = salt.config.master_config(None)
+        self.opts.update(
+            {
+                "id": "lab_master",
+                "cachedir": str(base / "cache"),
+                "extension_modules": str(base / "ext"),
+                "pillar_roots": {"base": [str(base / "pillar")]},
+                "metalk8s_expand": {"kubeconfig": str(server.admin)},
+                "grains": {},
+            }
+        )
+        self.declare(DECLARED)
+
+    def declare(self, pillar: dict[str, Any]) -> None:
+        """Write the pillar."""
+        (self.base / "pillar" / "declared.sls").write_text(json.dumps({"metalk8s_expand": pillar}))
+
+    @property
+    def commands(self) -> Commands:
+        """The runner's functions."""
+        return Commands(self.opts)
+
+    def registered(self, name: str, test: bool) -> dict[str, Any]:
+        """The state metalk8s_expand_node.registered."""
+        self.opts["test"] = test
+        utils = salt.loader.utils(self.opts)
+        modules = salt.loader.minion_mods(self.opts, utils=utils)
+        states = salt.loader.states(self.opts, modules, utils, serializers=None)
+        return dict(states["metalk8s_expand_node.registered"](name))
+
+
+@pytest.fixture
+def master(server: ApiServer, tmp_path: Path) -> Iterator[Master]:
+    """Nothing is registered before or after."""
+    made = Master(server, tmp_path)
+    yield made
+    for name in DECLARED["nodes"]:
+        World.from_opts(made.opts).kube.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+def everything(master: Master) -> dict[str, str]:
+    """The resourceVersion of all that a plan could touch."""
+    kube = World.from_opts(master.opts).kube
+    paths = ("/api/v1/nodes", "/api/v1/namespaces/kube-system/configmaps", "/apis/coordination.k8s.io/v1/leases")
+    found = [(path, item["metadata"]) for path in paths for item in kube.listed(path)]
+    return {
+        f"{path}/{meta['name']}": meta["resourceVersion"]
+        for path, meta in found
+        # The API server's own, renewed all the time.
+        if not meta["name"].startswith("apiserver-")
+    }
+
+
+def changes(plan: dict[str, Any], name: str) -> dict[str, tuple[Any, Any]]:
+    nodes = {item["node"]: item for item in plan["control_plane"] + plan["workers"]}
+    return {change["path"]: (change["found"], change["wanted"]) for change in nodes[name]["changes"]}
+
+
+def test_it_changes_nothing(master: Master) -> None:
+    master.commands.register("plan-gpu")
+    before = everything(master)
+    found = master.commands.plan(None)
+    master.registered("plan-w", test=True)
+    master.registered("plan-gpu", test=True)
+    assert everything(master) == before
+    assert [wave["nodes"] for wave in found["waves"]] == [["plan-cp"], ["plan-gpu", "plan-w"]]
+
+
+def test_states_show_the_same_difference(master: Master) -> None:
+    master.commands.register("plan-gpu")
+    kube = World.from_opts(master.opts).kube
+    kube.merge_patch_node("plan-gpu", {"metadata": {"labels": {manifest.VERSION_LABEL: "1.0", "example.com/g": "2"}}})
+    planned = changes(master.commands.plan(None), "plan-gpu")
+    shown = master.registered("plan-gpu", test=True)
+    assert shown["result"] is None
+    assert {path: (change["old"], change["new"]) for path, change in shown["changes"].items()} == planned
+    assert planned == {
+        f"metadata.labels[{manifest.VERSION_LABEL}]": ("1.0", "2.0.0"),
+        "metadata.labels[example.com/g]": ("2", "1"),
+    }
+    assert master.registered("plan-gpu", test=False)["changes"] == shown["changes"]
+    assert master.registered("plan-gpu", test=False)["changes"] == {}
+
+
+def test_what_the_declaration_drops_is_removed(master: Master) -> None:
+    master.commands.register("plan-gpu")
+    kube = World.from_opts(master.opts).kube
+    kube.merge_patch_node("plan-gpu", {"metadata": {"labels": {"example.com/theirs": "x"}}})
+    master.declare({**DECLARED, "nodes": {**DECLARED["nodes"], "plan-gpu": {"profile": "worker", "address": "192.0.2.2"}}})
+    planned = changes(master.commands.plan("plan-gpu"), "plan-gpu")
+    assert planned == {"metadata.labels[example.com/g]": ("1", None), "spec.taints[example.com/gpu:NoSchedule]": ("a", None)}
+    master.commands.register("plan-gpu")
+    found = kube.node("plan-gpu")
+    assert found is not None
+    assert found["metadata"]["labels"]["example.com/theirs"] == "x"
+    assert "example.com/g" not in found["metadata"]["labels"]
+    assert [taint for taint in found["spec"].get("taints", []) if taint["key"] == "example.com/gpu"] == []
+    assert master.commands.register("plan-gpu")["changes"] == []
+
+
+def test_a_plan_is_run_only_while_the_world_is_as_it_was(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
+    monkeypatch.setattr(verify, "etcd_problems", lambda etcd, joining=(): [])
+    monkeypatch.setattr(World, "access", lambda self: verify.Access(self.kube, _Etcd([voter])))  # type: ignore[arg-type]
+    digest = master.commands.plan("plan-w")["digest"]
+    assert master.commands.plan("plan-w")["digest"] == digest
+    master.commands.register("plan-w")
+    with pytest.raises(ConflictError, match="the world has moved") as error:
+        master.commands.expand(None, digest=digest)
+    assert error.value.problems == ("node plan-w: steps, changes changed",)
+
+
+class _Etcd:
+    """Members that need no daemon: the API server's own etcd belongs to no Node."""
+
+    def __init__(self, members: list[Member]) -> None:
+        self._members = members
+
+    def members(self) -> list[Member]:
+        return self._members
