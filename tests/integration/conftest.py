@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,29 +11,15 @@ import pytest
 from .daemons import eventually, loopback_network
 from .etcd_host import PORTS, Host, Site, is_up
 from .pki import Authority
+from .programs import find
 
-ROOT = Path(__file__).resolve().parents[2]
 HOSTS = 4
 
 
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
-    """etcd, etcdctl, kube-apiserver, kubectl …: from the lab's cache, built first (for minutes) on a machine without."""
-    sys.path.insert(0, str(ROOT / "lab"))
-    from metalk8s_lab import binaries, lock, settings
-
-    where = settings.from_environment()
-    found: dict[str, Path] = binaries.prebuilt(where.prebuilt)
-    builder = binaries.Builder(where)
-    for module in binaries.MODULES:
-        if module.name not in ("etcd", "kubernetes") or set(module.programs) <= set(found):
-            continue
-        if (where.cache / "binaries" / f"{module.name}-{builder.key(module)}").exists():
-            found = {**builder.build(module), **found}
-        else:
-            with lock.locked(where.state):
-                found = {**builder.build(module), **found}
-    return found
+    """etcd, etcdctl, kube-apiserver, kubectl …"""
+    return find()
 
 
 @pytest.fixture(scope="session")

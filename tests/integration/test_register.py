@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +16,13 @@ import yaml
 
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.clients.kube_api import PAGE
-from metalk8s_expand.domain import manifest, roles
+from metalk8s_expand.domain import manifest, ownership, roles
+from metalk8s_expand.domain.manifest import Owned
 from metalk8s_expand.domain.nodes import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, UnreachableError
 from metalk8s_expand.steps import register
 
+from . import metrics
 from .apiserver import ApiServer
 from .etcd_host import Host, Site
 
@@ -294,6 +299,183 @@ def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node)
     assert manifest.drift(node, found(kube, node)) == ()
 
 
+class Writers:
+    """A controller that taints and untaints a Node, and somebody who labels it, all the time; each notes what he misses."""
+
+    def __init__(self, kube: Kube, node: Node) -> None:
+        self.kube, self.node = kube, node
+        self.written: Counter[str] = Counter()
+        self.lost: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._repeat, args=(act,)) for act in (self.taint, self.label)]
+
+    def __enter__(self) -> Writers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _repeat(self, act: Callable[[], None]) -> None:
+        while not self._stop.wait(0.01):
+            with contextlib.suppress(ConflictError):
+                act()
+
+    def taint(self) -> None:
+        taints = found(self.kube, self.node)["spec"].get("taints")
+        there = NOT_READY in (taints or [])
+        if there == bool(self.written["taint"] % 2):
+            self.lost.append(f"taint {self.written['taint']}")
+        wanted = [taint for taint in taints or [] if taint != NOT_READY] + ([] if there else [NOT_READY])
+        test = {"op": "test", "path": "/spec/taints", "value": taints}
+        self.kube.json_patch_node(self.node.name, [test, {"op": "add", "path": "/spec/taints", "value": wanted}])
+        self.written["taint"] += 1
+
+    def label(self) -> None:
+        labels, count = found(self.kube, self.node)["metadata"]["labels"], self.written["label"]
+        if labels.get("example.com/count", "0") != str(count):
+            self.lost.append(f"label {count}")
+        self.kube.merge_patch_node(self.node.name, {"metadata": {"labels": {"example.com/count": str(count + 1)}}})
+        self.written["label"] += 1
+
+
+def test_everything_that_others_write_meanwhile_is_kept(kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    assert NOT_READY in found(kube, node)["spec"]["taints"]
+    with Writers(kube, node) as others:
+        for number in range(30):
+            disk = [Taint("example.com/disk", "NoSchedule", f"v{number}")] * (number % 2)
+            changed = declaring(dataclasses.replace(node, version=f"132.0.{number}"), {TEAM: str(number)}, *disk)
+            assert register.register(kube, changed)
+            assert register.register(kube, changed, test=True) == []
+    assert others.lost == []
+    assert min(others.written["taint"], others.written["label"]) > 10
+
+
+# What only we can know as ours
+
+ZONE, TEAM = "topology.kubernetes.io/zone", "example.com/team"
+
+
+def declaring(node: Node, labels: Mapping[str, str], *taints: Taint) -> Node:
+    return dataclasses.replace(node, labels=labels, taints=(*node.taints, *taints))
+
+
+def line(kube: Kube, node: Node) -> str | None:
+    stored = kube.config_map(ownership.NAMESPACE, ownership.NAME) or {}
+    return (stored.get("data") or {}).get(node.name)
+
+
+def test_what_the_declaration_drops_is_removed(kube: Kube, node: Node) -> None:
+    disk = Taint("example.com/disk", "NoExecute", "slow")
+    register.register(kube, declaring(node, {ZONE: "a", TEAM: "x"}, disk))
+    kube.merge_patch_node(node.name, {"metadata": {"labels": {"example.com/rack": "7"}}})
+    uid = found(kube, node)["metadata"]["uid"]
+    assert line(kube, node) == ownership.text(
+        Owned(frozenset({ZONE, TEAM}), frozenset({("example.com/disk", "NoExecute")}), uid)
+    )
+    dropped = declaring(node, {TEAM: "x"})
+    paths = [f"metadata.labels[{ZONE}]", "spec.taints[example.com/disk:NoExecute]"]
+    assert [change["path"] for change in register.register(kube, dropped, test=True)] == paths
+    assert [change["path"] for change in register.register(kube, dropped)] == paths
+    stored = found(kube, node)
+    assert stored["metadata"]["labels"].keys() >= {TEAM, "example.com/rack"}
+    assert ZONE not in stored["metadata"]["labels"]
+    assert NOT_READY in stored["spec"]["taints"]
+    assert "example.com/disk" not in [taint["key"] for taint in stored["spec"]["taints"]]
+    register.register(kube, node)
+    assert line(kube, node) is None
+
+
+def test_a_record_is_made_filled_emptied_and_filled_again(kube: Kube, node: Node) -> None:
+    kube.request("DELETE", f"/api/v1/namespaces/{ownership.NAMESPACE}/configmaps/{ownership.NAME}")
+    for labels in ({ZONE: "a"}, {}, {ZONE: "b"}):
+        register.register(kube, declaring(node, labels))
+        assert (line(kube, node) is not None) == bool(labels)
+        assert found(kube, node)["metadata"]["labels"].get(ZONE) == labels.get(ZONE)
+
+
+def test_a_label_of_others_with_the_declared_value_stays_theirs(kube: Kube, node: Node) -> None:
+    kube.create_node({"metadata": {"name": node.name, "labels": {ZONE: "a"}}})
+    register.register(kube, declaring(node, {ZONE: "a"}))
+    assert register.register(kube, node) == []
+    assert found(kube, node)["metadata"]["labels"][ZONE] == "a"
+
+
+def test_a_node_that_came_back_is_another_one(kube: Kube, node: Node) -> None:
+    register.register(kube, declaring(node, {ZONE: "a"}))
+    kube.request("DELETE", f"/api/v1/nodes/{node.name}")
+    kube.create_node({"metadata": {"name": node.name, "labels": {ZONE: "a"}}})
+    register.register(kube, node)
+    assert found(kube, node)["metadata"]["labels"][ZONE] == "a"
+    assert line(kube, node) is None
+
+
+def test_runs_side_by_side_lose_no_line(kube: Kube) -> None:
+    nodes = [Node(f"beside-{number}", "1", (roles.NODE,), (), {ZONE: "a"}, Ssh("192.0.2.1")) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda node: register.register(kube, node), nodes))
+    assert all(line(kube, node) for node in nodes)
+    bare = [dataclasses.replace(node, labels={}) for node in nodes]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda node: register.register(kube, node), bare))
+    assert not any(line(kube, node) for node in nodes)
+    assert not any(ZONE in found(kube, node)["metadata"]["labels"] for node in nodes)
+
+
+# Many at once
+
+
+@pytest.fixture
+def fleet(kube: Kube) -> Iterator[list[Node]]:
+    """A hundred declared nodes of three kinds, which leave no Nodes behind."""
+    kinds = [roles.PROFILES[name] for name in ("control-plane", "infra", "worker")]
+    nodes = [
+        Node(f"fleet-{number:03}", "132.0.1", kind.roles, kind.taints, {ZONE: f"z{number % 3}"}, Ssh(f"192.0.2.{number}"))
+        for number, kind in enumerate(kinds * 34)
+    ]
+    yield nodes
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda node: kube.request("DELETE", f"/api/v1/nodes/{node.name}"), nodes))
+
+
+def versions(kube: Kube) -> dict[str, str]:
+    return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in kube.nodes()}
+
+
+def test_many_are_created_and_changed_and_left_alone(kube: Kube, fleet: list[Node]) -> None:
+    before = versions(kube)
+    planned = register.register_all(kube, fleet, test=True)
+    assert versions(kube) == before
+    assert line(kube, fleet[0]) is None
+    assert register.register_all(kube, fleet) == planned
+    assert all(manifest.drift(node, found(kube, node)) == () for node in fleet)
+
+    drifted = [dataclasses.replace(node, version="132.0.2", labels={}) for node in fleet[:10]]
+    before = versions(kube)
+    planned = register.register_all(kube, [*drifted, *fleet[10:]], test=True)
+    assert versions(kube) == before
+    assert [name for name, changes in planned.items() if changes] == [node.name for node in drifted]
+    assert register.register_all(kube, [*drifted, *fleet[10:]]) == planned
+    moved = {name for name, number in versions(kube).items() if before.get(name) != number}
+    assert moved == {node.name for node in drifted}
+
+
+def test_with_nothing_changed_one_list_is_read_and_nothing_written(kube: Kube, fleet: list[Node]) -> None:
+    register.register_all(kube, fleet)
+    pages = -(-len(kube.nodes()) // PAGE)
+    before = metrics.requests(kube, "nodes", "configmaps")
+    assert not any(register.register_all(kube, fleet).values())
+    asked = metrics.requests(kube, "nodes", "configmaps") - before
+    assert metrics.writes(asked) == {}
+    assert asked["GET", "nodes"] == 0
+    assert asked["GET", "configmaps"] == 1
+    assert asked["LIST", "nodes"] == pages
+
+
 # Cordons
 
 
@@ -320,6 +502,39 @@ def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: No
     assert not register.uncordon(kube, node.name)
     assert register.register(kube, node) == []
     assert version(kube, node) == before
+
+
+def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(server: ApiServer, kube: Kube, node: Node) -> None:
+    """He ended a run that broke off, put the Node into service by hand, and later wants it out of service."""
+    register.register(kube, node)
+    for verb in ("uncordon", "cordon"):
+        done = server.kubectl(verb, node.name)
+        assert done.returncode == 0, done.stderr
+    stored = found(kube, node)
+    assert manifest.is_marked(stored)
+    assert not manifest.is_cordoned_by_us(stored)
+    [listed] = [item for item in kube.nodes() if item["metadata"]["name"] == node.name]
+    assert not manifest.is_cordoned_by_us(listed)
+    assert not register.uncordon(kube, node.name)
+    stored = found(kube, node)
+    assert stored["spec"]["unschedulable"] is True
+    assert not manifest.is_marked(stored)
+
+
+def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(server: ApiServer, kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    server.kubectl("uncordon", node.name)
+    assert not register.uncordon(kube, node.name)
+    stored = found(kube, node)
+    assert manifest.EXCLUDE_DISRUPTION not in stored["metadata"]["labels"]
+    assert not manifest.is_marked(stored)
+
+
+def test_other_writers_do_not_make_our_cordon_theirs(server: ApiServer, kube: Kube, node: Node) -> None:
+    register.register(kube, node)
+    assert server.kubectl("label", "node", node.name, "example.com/rack=7").returncode == 0
+    assert server.kubectl("cordon", node.name).returncode == 0
+    assert register.uncordon(kube, node.name)
 
 
 def test_a_node_that_takes_the_name_meanwhile_is_not_uncordoned(kube: Kube, node: Node) -> None:

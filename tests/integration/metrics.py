@@ -1,0 +1,29 @@
+"""What an API server was asked, by its own count."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from metalk8s_expand.clients.kube import Kube
+
+_SAMPLE = re.compile(r"apiserver_request_total{(?P<labels>[^}]*)} (?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_READS = ("GET", "LIST", "WATCH")
+
+Requests = Counter[tuple[str, str]]
+
+
+def requests(kube: Kube, *resources: str) -> Requests:
+    """Requests for these resources since the server's start, by verb and resource; those under dry run are left out."""
+    found: Requests = Counter()
+    for sample in _SAMPLE.finditer(kube.text("/metrics")[1]):
+        labels = dict(_LABEL.findall(sample["labels"]))
+        if labels["resource"] in resources and not labels["dry_run"]:
+            found[labels["verb"], labels["resource"]] += int(float(sample["value"]))
+    return found
+
+
+def writes(found: Requests) -> Requests:
+    """Those of them that change something."""
+    return Counter({key: count for key, count in found.items() if key[0] not in _READS})
