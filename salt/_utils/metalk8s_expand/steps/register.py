@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 Changes = list[dict[str, Any]]
 Errors = dict[str, ExpandError]
 
-ATTEMPTS = 10
+ATTEMPTS = 15
 
 
 @dataclass(frozen=True)

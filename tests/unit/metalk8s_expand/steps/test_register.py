@@ -116,7 +116,7 @@ def test_conflicts_are_bounded(action: Callable[[Any], Any]) -> None:
     kube.stored["metadata"]["uid"] = "u-1"
     kube.stored["metadata"]["labels"]["node-role.kubernetes.io/node"] = ""
     kube.meddle = _always
-    with pytest.raises(ConflictError, match="10 attempts: 409") as error:
+    with pytest.raises(ConflictError, match=f"{register.ATTEMPTS} attempts: 409") as error:
         action(kube)
     assert (kube.reads, error.value.node) == (register.ATTEMPTS, "w-1")
     assert error.value.hint
