@@ -26,6 +26,7 @@ from . import metrics
 from .apiserver import ApiServer
 from .etcd_host import Host, Site
 
+GOLDEN = Path(__file__).resolve().parents[1] / "unit/metalk8s_expand/domain/golden"
 MANY = 1200
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 FOREIGN = {"key": "example.com/gpu", "value": "a100", "effect": "NoExecute"}
@@ -576,3 +577,10 @@ def test_kubectl_accepts_every_profile(server: ApiServer, kube: Kube, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == sorted(f"node/{node.name} created (server dry run)" for node in nodes)
     assert all(kube.node(node.name) is None for node in nodes)
+
+
+def test_kubectl_accepts_the_golden_files(server: ApiServer, kube: Kube) -> None:
+    done = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(GOLDEN))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["node/n-1 created (server dry run)"] * len(roles.PROFILES)
+    assert kube.node("n-1") is None
