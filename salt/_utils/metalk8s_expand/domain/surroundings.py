@@ -34,13 +34,15 @@ class Surroundings:
     """Nodes by name (one may have the name of a new host), and what the new hosts have to do with.
 
     ``etcd_peers`` are the addresses of today's members by node name, ``keys`` the fingerprints of the minion keys that
-    the master knows by minion, ``version`` that of the cluster; a network is None where it is not declared.
+    the master knows by minion, ``master_key`` that of the master itself, ``version`` that of the cluster; a network is
+    None where it is not declared.
     """
 
     nodes: Mapping[str, Neighbour] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
     etcd_peers: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+    master_key: str = ""
     version: str = ""
     pod_cidr: str | None = None
     service_cidr: str | None = None
