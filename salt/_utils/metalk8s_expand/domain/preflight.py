@@ -1,32 +1,53 @@
-"""Named checks of what a host said of itself: all run, each can be skipped by its name, and none of them asks anything.
+"""The preflight of hosts: what each is asked, and what becomes of the answers of all.
 
-To add a check, write one function and put it into CHECKS.
+Named checks, as kubeadm has them: all run before anything fails, each can be skipped by its name, and none of them asks
+anything. A check is one function in ``checks``, with a test and a line in the documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import dataclasses
+import ipaddress
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from metalk8s_expand.domain import roles
+from metalk8s_expand.domain.checks import etcd, identity, kernel, membership, network, registry, resources, software, system
+from metalk8s_expand.domain.checks.census import Census, census
+from metalk8s_expand.domain.checks.host import Facts, Host, Untold
+from metalk8s_expand.domain.checks.registry import ERROR, UNKNOWN, WARNING, Check, Remark
 from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.domain.surroundings import Neighbour, Surroundings
+from metalk8s_expand.domain.thresholds import Thresholds
 
-Facts = Mapping[str, Any]
+__all__ = [
+    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "Facts", "Finding", "Host",
+    "errors", "findings", "request",
+]  # fmt: skip
 
-ERROR, WARNING = "error", "warning"
+# In this order they are made and told of.
+SUBJECTS = [module.__name__ for module in (system, identity, kernel, resources, software, network, etcd, membership)]
+CHECKS: Mapping[str, Check] = dict(sorted(registry.CHECKS.items(), key=lambda item: SUBJECTS.index(item[1].__module__)))
+NAMES = tuple(CHECKS)
 
-# Salt's minion comes with its own Python; this one only has to run salt-ssh's thin.
-MINIMUM_PYTHON = (3, 9)
-ARCHITECTURES = ("x86_64", "aarch64")
-MAXIMUM_SKEW_S = 5.0
-MINIMUM_FREE_MB = 5_000
-MINIMUM_MEMORY_MB = {roles.MASTER: 1_700, roles.NODE: 900, roles.INFRA: 900, roles.ETCD: 900}
-PORTS: Mapping[str, Sequence[int]] = {
-    "": (7443, 10250),
-    roles.MASTER: (6443, 10257, 10259),
-    roles.ETCD: (2379, 2380, 2381),
-}
+# How the probe is run: without the user's or the site's modules, and without writing compiled ones.
+COMMAND = ("python3", "-BIS", "-")
+FSYNC_WRITES, FSYNC_SECONDS = 500, 3
+
+# What every host is asked, whatever its node is.
+QUESTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "modules": kernel.MODULES,
+        "sysctls": kernel.SYSCTLS,
+        "directories": resources.DIRECTORIES,
+        "packages": software.PACKAGES,
+        "services": tuple(software.SERVICES),
+        "leftovers": membership.LEFTOVERS,
+    }
+)
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,154 +69,110 @@ class Finding:
         return dict(self.__dict__)
 
 
-@dataclass(frozen=True)
-class Host:
-    """A declared node, what its host said, and the other hosts' answers by name; ``now`` is the master's clock."""
+def request(
+    node: Node,
+    surroundings: Surroundings,
+    thresholds: Thresholds,
+    joining: Mapping[str, str] = NONE,
+    sources: Mapping[str, Any] = NONE,
+) -> dict[str, Any]:
+    """What the probe is given as its argument, as JSON.
 
-    node: Node
-    facts: Facts
-    others: Mapping[str, Facts]
-    now: float
-
-    @property
-    def is_resumed(self) -> bool:
-        """Whether an earlier run made this very host this very node: what that run left is no leftover."""
-        return self.facts.get("minion_id") == self.node.name
-
-
-Check = Callable[[Host], "Finding | None"]
+    ``joining`` are the addresses of the other new etcd nodes by name: they listen at the same time. ``sources`` puts
+    files in the place of others and shifts the clock, for hosts that share one machine.
+    """
+    places = [(one.host, one.port) for one in surroundings.endpoints if one.host != node.address]
+    asked = {
+        **QUESTIONS,
+        "node": node.name,
+        "seconds": thresholds.probe_timeout_s,
+        "timeout": thresholds.connect_timeout_s,
+        "connect": places,
+        "resolve": sorted({host for host, _ in places if not _is_address(host)}),
+        "route": _first_address(surroundings.service_cidr),
+        "sources": dict(sources),
+    }
+    if node.is_etcd:
+        asked.update(_etcd_request(node, surroundings, thresholds, joining, places))
+    return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
 
 
 def findings(hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = lambda name: ()) -> list[Finding]:
     """Every finding on every host, in the order of hosts and checks. ``skipped`` gives a node's skipped checks."""
-    found = []
+    everyone = _census(hosts)
+    found: list[Finding] = []
     for host in hosts:
-        for name, check in CHECKS.items():
-            if name not in skipped(host.node.name):
-                found.append(check(host))
-    return [finding for finding in found if finding is not None]
+        left_out = skipped(host.name)
+        known = dataclasses.replace(host, census=everyone)
+        made = (_finding(known, name, check) for name, check in CHECKS.items() if name not in left_out)
+        found.extend(finding for finding in made if finding is not None)
+    return found
 
 
-def errors(found: Sequence[Finding]) -> list[Finding]:
+def errors(found: Iterable[Finding]) -> list[Finding]:
     """The findings that stop an expansion."""
     return [finding for finding in found if finding.severity == ERROR]
 
 
-def python(host: Host) -> Finding | None:
-    """The host's Python runs salt-ssh's thin."""
-    version = tuple(host.facts["python"])
-    if version >= MINIMUM_PYTHON:
+def _etcd_request(
+    node: Node,
+    surroundings: Surroundings,
+    thresholds: Thresholds,
+    joining: Mapping[str, str],
+    places: Sequence[tuple[str, int]],
+) -> dict[str, Any]:
+    members = [address for name, address in surroundings.etcd_peers.items() if name != node.name]
+    newcomers = [address for name, address in joining.items() if name != node.name]
+    wanted = [(address, port) for address in members for port in etcd.PORTS]
+    return {
+        "connect": [*places, *(place for place in wanted if place not in places)],
+        "retry": [(address, port) for address in newcomers if address not in members for port in etcd.PORTS],
+        "listen": {"address": node.address, "ports": etcd.PORTS, "peers": [*dict.fromkeys([*members, *newcomers])]},
+        "window": thresholds.etcd_window_s,
+        "fsync": {"path": resources.ETCD, "writes": FSYNC_WRITES, "seconds": FSYNC_SECONDS},
+    }
+
+
+def _finding(host: Host, name: str, check: Check) -> Finding | None:
+    """What a check says; a check that fails itself is an error and spoils no other."""
+    try:
+        remark = check(host)
+    except Untold as untold:
+        remedy = untold.remedy or f"find it out by hand, or leave it out (preflight:skip: {name})"
+        remark = Remark(untold.what, "to know it", remedy, UNKNOWN)
+    except Exception as exc:
+        remark = Remark(f"the check itself failed: {exc!r}", "an answer", f"report it; preflight:skip: {name} goes on without")
+    return None if remark is None else Finding(host.name, name, **remark.__dict__)
+
+
+def _census(hosts: Sequence[Host]) -> Census:
+    facts: dict[str, Facts] = {}
+    nodes: dict[str, Neighbour] = {}
+    for host in hosts:
+        facts.update(host.others)
+    for surroundings in {id(host.surroundings): host.surroundings for host in hosts}.values():
+        nodes.update(surroundings.nodes)
+    facts.update((host.name, host.facts) for host in hosts)
+    return census(facts, nodes.values(), [skew for skew in map(_skew, hosts) if skew is not None])
+
+
+def _skew(host: Host) -> float | None:
+    try:
+        return host.skew
+    except (Untold, TypeError, ValueError):
         return None
-    wanted = ".".join(map(str, MINIMUM_PYTHON))
-    return _finding(host, "python", ".".join(map(str, version)), f"{wanted} or newer", "install a newer python3")
 
 
-def architecture(host: Host) -> Finding | None:
-    """There are binaries for this machine."""
-    found = host.facts["architecture"]
-    if found in ARCHITECTURES:
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _first_address(cidr: str | None) -> str | None:
+    if not cidr:
         return None
-    return _finding(host, "architecture", found, " or ".join(ARCHITECTURES), "use another machine")
-
-
-def privilege(host: Host) -> Finding | None:
-    """The user of the roster is root, by sudo or at once."""
-    if host.facts["uid"] == 0:
-        return None
-    return _finding(host, "privilege", f"uid {host.facts['uid']}", "uid 0", "set ssh:sudo to true, or ssh:user to root")
-
-
-def systemd(host: Host) -> Finding | None:
-    """Services can be run."""
-    if host.facts["systemd"]:
-        return None
-    return _finding(host, "systemd", "another init", "systemd", "use a host that runs systemd")
-
-
-def address(host: Host) -> Finding | None:
-    """The declared address is the host's own."""
-    found = host.facts["addresses"]
-    if not found or host.node.address in found:
-        return None
-    return _finding(
-        host, "address", ", ".join(found), host.node.address, "correct the node's address or ssh:host in the pillar"
-    )
-
-
-def machine_id(host: Host) -> Finding | None:
-    """No other host is a clone of this one."""
-    own = host.facts.get("machine_id")
-    twins = [name for name, facts in host.others.items() if facts.get("machine_id") == own]
-    if own and not twins:
-        return None
-    found = f"{own}, as {', '.join(twins)}" if own else "none"
-    return _finding(host, "machine-id", found, "one of its own", "rm /etc/machine-id; systemd-machine-id-setup; reboot")
-
-
-def clock(host: Host) -> Finding | None:
-    """Certificates made on one host are valid on the other."""
-    skew = host.facts["time"] - host.now
-    if abs(skew) <= MAXIMUM_SKEW_S:
-        return None
-    return _finding(
-        host, "clock", f"{skew:+.0f} s from the master", f"at most {MAXIMUM_SKEW_S:.0f} s", "set up time synchronisation"
-    )
-
-
-def swap(host: Host) -> Finding | None:
-    """Memory limits hold."""
-    if not host.facts["swap"]:
-        return None
-    return _finding(host, "swap", "on", "off", "swapoff --all, and take it out of /etc/fstab", WARNING)
-
-
-def memory(host: Host) -> Finding | None:
-    """There is memory for the node's roles."""
-    wanted = max([MINIMUM_MEMORY_MB.get(role, 0) for role in host.node.roles], default=0)
-    found = host.facts["memory_mb"]
-    if found is None or found >= wanted:
-        return None
-    return _finding(host, "memory", f"{found} MB", f"{wanted} MB", "use a larger host")
-
-
-def disk(host: Host) -> Finding | None:
-    """There is room for images, logs and etcd."""
-    if host.facts["free_mb"] >= MINIMUM_FREE_MB:
-        return None
-    return _finding(host, "disk", f"{host.facts['free_mb']} MB free", f"{MINIMUM_FREE_MB} MB", "make room below /var/lib")
-
-
-def ports(host: Host) -> Finding | None:
-    """Nothing else serves the ports of the node's roles."""
-    wanted = {port for role in ("", *host.node.roles) for port in PORTS.get(role, ())}
-    taken = sorted(wanted.intersection(host.facts["ports"]))
-    if not taken or host.is_resumed:
-        return None
-    return _finding(host, "ports", f"in use: {', '.join(map(str, taken))}", "free", "ss --listening --tcp --processes")
-
-
-def leftovers(host: Host) -> Finding | None:
-    """Nothing of an earlier cluster is on the disk."""
-    if not host.facts["leftovers"] or host.is_resumed:
-        return None
-    return _finding(host, "leftovers", ", ".join(host.facts["leftovers"]), "none", "remove what the earlier cluster left")
-
-
-CHECKS: Mapping[str, Check] = {
-    "python": python,
-    "architecture": architecture,
-    "privilege": privilege,
-    "systemd": systemd,
-    "address": address,
-    "machine-id": machine_id,
-    "clock": clock,
-    "swap": swap,
-    "memory": memory,
-    "disk": disk,
-    "ports": ports,
-    "leftovers": leftovers,
-}
-
-
-def _finding(host: Host, check: str, found: str, wanted: str, remedy: str, severity: str = ERROR) -> Finding:
-    return Finding(host.node.name, check, found, wanted, remedy, severity)
+    network = ipaddress.ip_network(cidr)
+    return str(network[min(1, network.num_addresses - 1)])

@@ -1,0 +1,1 @@
+"""The checks of a host, by subject. Each is one function with the decorator of ``registry``."""
