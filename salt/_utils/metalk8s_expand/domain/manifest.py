@@ -27,6 +27,9 @@ EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
 Object = Mapping[str, Any]
 Identity = tuple[str, str]
 
+_ROLE_LABELS = roles.label_keys(roles.KNOWN)
+_ROLE_TAINTS = frozenset((taint.key, taint.effect) for taint in roles.taints(roles.KNOWN))
+
 
 @dataclass(frozen=True)
 class Owned:
@@ -86,11 +89,13 @@ def wanted_labels(node: Node) -> dict[str, str]:
 
 def drift(node: Node, observed: Object, owned: Owned = NOTHING) -> tuple[Change, ...]:
     """What differs in what we own, by path; nothing when the Node agrees with its declaration."""
-    metadata = _mapping(observed, "metadata")
+    known, metadata = owned.of(observed), _mapping(observed, "metadata")
     found_annotations, found_labels = _mapping(metadata, "annotations"), _mapping(metadata, "labels")
-    annotation_changes = _differences("metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations))
-    label_changes = _differences("metadata.labels", found_labels, _labels_to_set(node, found_labels, owned.of(observed)))
-    return (*annotation_changes, *label_changes, *_taint_changes(node, observed, owned.of(observed)))
+    return (
+        *_differences("metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations)),
+        *_differences("metadata.labels", found_labels, _labels_to_set(node, found_labels, known)),
+        *_taint_changes(node, observed, known),
+    )
 
 
 def merge_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> dict[str, Any] | None:
@@ -109,11 +114,11 @@ def taints_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> list[d
 
     Taints are one atomic list that the controllers write too, hence the test: a null there means that none exist.
     """
-    if not _taint_changes(node, observed, owned.of(observed)):
+    known = owned.of(observed)
+    if not _taint_changes(node, observed, known):
         return None
-    found = _mapping(observed, "spec").get("taints")
-    kept = [taint for taint in found or () if not _is_ours(node, taint, owned.of(observed))]
-    wanted = kept + [taint.as_dict() for taint in node.taints]
+    found, ours = _mapping(observed, "spec").get("taints"), _our_taints(node, known)
+    wanted = [taint for taint in found or () if _identity(taint) not in ours] + [taint.as_dict() for taint in node.taints]
     test = {"op": "test", "path": "/spec/taints", "value": found}
     change = {"op": "add", "path": "/spec/taints", "value": wanted} if wanted else {"op": "remove", "path": "/spec/taints"}
     return [test, change]
@@ -156,12 +161,13 @@ def _annotations_to_set(node: Node, found: Object) -> dict[str, str | None]:
 
 
 def _labels_to_set(node: Node, found: Object, owned: Owned) -> dict[str, str | None]:
-    wanted = wanted_labels(node)
-    return _to_set(found, wanted, (*wanted, *roles.label_keys(roles.KNOWN), *sorted(owned.labels)))
+    return _to_set(found, wanted_labels(node), (*_ROLE_LABELS, *sorted(owned.labels)))
 
 
 def _to_set(found: Object, wanted: Mapping[str, str], ours: tuple[str, ...]) -> dict[str, str | None]:
-    return {key: wanted.get(key) for key in dict.fromkeys(ours) if found.get(key) != wanted.get(key)}
+    """What must become of each key: the wanted ones as wanted, of ours the others away (None)."""
+    keys = (*wanted, *(key for key in ours if key in found and key not in wanted))
+    return {key: wanted.get(key) for key in keys if found.get(key) != wanted.get(key)}
 
 
 def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> list[Change]:
@@ -169,9 +175,11 @@ def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> 
 
 
 def _taint_changes(node: Node, observed: Object, owned: Owned) -> list[Change]:
-    taints = _mapping(observed, "spec").get("taints") or ()
-    found = {_identity(taint): taint.get("value") or "" for taint in taints if _is_ours(node, taint, owned)}
+    ours, taints = _our_taints(node, owned), _mapping(observed, "spec").get("taints") or ()
+    found = {identity: taint.get("value") or "" for taint in taints if (identity := _identity(taint)) in ours}
     wanted = {(taint.key, taint.effect): taint.value for taint in node.taints}
+    if found == wanted:
+        return []
     return [
         Change(f"spec.taints[{key}:{effect}]", found.get((key, effect)), wanted.get((key, effect)))
         for key, effect in dict.fromkeys((*found, *wanted))
@@ -179,10 +187,8 @@ def _taint_changes(node: Node, observed: Object, owned: Owned) -> list[Change]:
     ]
 
 
-def _is_ours(node: Node, taint: Object, owned: Owned) -> bool:
-    declared = {(own.key, own.effect) for own in node.taints}
-    by_role = taint.get("effect") == roles.NO_SCHEDULE and roles.is_role_key(taint.get("key"))
-    return by_role or _identity(taint) in declared or _identity(taint) in owned.taints
+def _our_taints(node: Node, owned: Owned) -> frozenset[Identity]:
+    return _ROLE_TAINTS.union(owned.taints, ((taint.key, taint.effect) for taint in node.taints))
 
 
 def _identity(taint: Object) -> Identity:

@@ -60,7 +60,8 @@ class _Task:
     @property
     def due(self) -> bool:
         """Whether anything has to be written; a refused one is left as it is."""
-        return self.refused is None and bool(self.changes or self.after != self.owned)
+        outdated = self.owned is not NOTHING and self.after != self.owned
+        return self.refused is None and (outdated or bool(self.changes))
 
 
 def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
@@ -132,9 +133,13 @@ def _compared(node: Node, seen: Observation) -> _Task:
     if found is None:
         return _Task(node, None, owned, [{"path": "Node", "found": None, "wanted": "created, cordoned"}])
     changes = [change.as_dict() for change in manifest.drift(node, found, owned)]
-    labels = found["metadata"].get("labels") or {}
-    same_roles = set(roles.observed_roles(labels)) == set(node.roles)
-    return _Task(node, found, owned, changes, None if same_roles else plan.node_plan(node, found, False).refused)
+    return _Task(node, found, owned, changes, _refused(node, found) if changes else None)
+
+
+def _refused(node: Node, found: JsonObject) -> str | None:
+    """Why this Node may not be changed, as the plan says it: what runs there depends on its roles."""
+    found_roles = roles.observed_roles(found["metadata"].get("labels") or {})
+    return None if set(found_roles) == set(node.roles) else plan.node_plan(node, found, False).refused
 
 
 def _refusal(task: _Task) -> ConflictError:
