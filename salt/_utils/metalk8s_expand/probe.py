@@ -25,7 +25,7 @@ import time  # noqa: E402
 MARK = "metalk8s-expand-probe:"
 
 DEFAULTS = {"seconds": 20, "timeout": 3, "window": 10}
-MINION = "/etc/salt/minion"
+MINION, MINION_DIRECTORY, MINION_ID = "/etc/salt/minion", "/etc/salt/minion.d", "/etc/salt/minion_id"
 MINION_KEY = "/etc/salt/pki/minion/minion.pub"
 MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
 UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
@@ -126,9 +126,11 @@ def hostname(host):
 
 
 def minion_id(host):
-    """The name under which an earlier run made this host a minion, or None."""
-    found = re.search(r"^id:\s*[\"']?([^\s\"']+)", host.read(MINION) or "", re.M)
-    return found.group(1) if found else None
+    """The name that this host has as a minion, or None: as configured, the last word counts, else as Salt remembers it."""
+    more = [f"{MINION_DIRECTORY}/{name}" for name in host.names(MINION_DIRECTORY) if name.endswith(".conf")]
+    text = "\n".join(host.read(path) or "" for path in [MINION, *more])
+    found = re.findall(r"^id:\s*[\"']?([^\s\"'#]+)", text, re.M)
+    return found[-1] if found else host.read(MINION_ID) or None
 
 
 def cpus(host):
@@ -265,7 +267,7 @@ def addresses(host):
 
 def listening(host):
     """The TCP ports that something listens on."""
-    ports = set()
+    ports: set[int] = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         # Of what may be thousands of connections, the few sockets in the state LISTEN: "sl: ADDRESS:PORT REMOTE 0A".
         found = re.findall(r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A ", host.read(path) or "", re.M)
@@ -382,13 +384,22 @@ def hear(sockets, peers, until):
     try:
         while any(peers - set(port["heard"]) for port in sockets.values()) and time.monotonic() < until:
             for ready in select.select(list(sockets), [], [], max(0, min(0.5, until - time.monotonic())))[0]:
-                connection, address = ready.accept()
-                connection.close()
-                if address[0] not in sockets[ready]["heard"]:
-                    sockets[ready]["heard"].append(address[0])
+                address = accepted(ready)
+                if address and address not in sockets[ready]["heard"]:
+                    sockets[ready]["heard"].append(address)
     finally:
         for one in sockets:
             one.close()
+
+
+def accepted(listening):
+    """The address of who has connected; None of who has gone already."""
+    try:
+        connection, address = listening.accept()
+    except OSError:
+        return None
+    connection.close()
+    return address[0]
 
 
 def family_of(address):
@@ -417,14 +428,14 @@ def name_servers(host):
     return parallel(works, min(host.started + 3 * timeout, host.deadline - 0.2))
 
 
-def answers(server, timeout):
+def answers(server, timeout, port=53):
     """Whether a name server answers the question for the root's name servers, whatever it says."""
     question = struct.pack(">6H", 0x4D38, 0x0100, 1, 0, 0, 0) + b"\x00" + struct.pack(">2H", 2, 1)
     address = server.partition("%")[0]
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as asking:
         asking.settimeout(timeout)
         try:
-            asking.connect((address, 53))
+            asking.connect((address, port))
             asking.send(question)
             return asking.recv(512)[:2] == question[:2]
         except OSError:
