@@ -1,0 +1,56 @@
+"""One Lease of the Kubernetes API, and what a process tells others of itself when it holds it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from metalk8s_expand.clients.kube_api import JsonObject, KubeApi
+from metalk8s_expand.domain.lease import NAME, NAMESPACE, Claim
+
+
+class Leases:
+    """The Lease of this name; every write is a compare-and-swap and raises ConflictError when somebody was quicker."""
+
+    def __init__(self, kube: KubeApi, name: str = NAME, namespace: str = NAMESPACE) -> None:
+        self._kube = kube
+        self._all = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._one = f"{self._all}/{name}"
+
+    def get(self) -> JsonObject | None:
+        """The Lease as it is now: without a resourceVersion the API asks etcd's quorum."""
+        return self._kube.request("GET", self._one)
+
+    def create(self, body: Mapping[str, Any]) -> JsonObject | None:
+        """Make it, if it is not there."""
+        return self._kube.request("POST", self._all, body)
+
+    def update(self, body: Mapping[str, Any]) -> JsonObject | None:
+        """Replace the version that ``body`` names, and no other; None when it was deleted."""
+        return self._kube.request("PUT", self._one, body)
+
+
+def claim(run: str, doing: str) -> Claim:
+    """What this process tells of itself; its identity is never used again, not even by a process of the same number."""
+    host = platform.node()
+    return Claim(f"{host}_{os.getpid()}_{secrets.token_hex(4)}", host, _user(), run, doing)
+
+
+def stamp(now: float) -> str:
+    """Seconds since the epoch as the API's MicroTime."""
+    return datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _user() -> str:
+    """For people only: whoever runs this, and who became that by sudo."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    before = os.environ.get("SUDO_USER")
+    return f"{name} (sudo by {before})" if before else name
