@@ -1,0 +1,74 @@
+"""The file on a host that says which run has worked on it last."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metalk8s_expand.errors import ConflictError, DeployError
+
+# Others need it for the writing of one file.
+LOCK_ATTEMPTS, LOCK_INTERVAL_S = 100, 0.05
+
+
+class EpochFile:
+    """One number, readable by root only, which is written whole or not at all."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else reads and writes it meanwhile. Raises DeployError when the file system does not let us."""
+        try:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _lock(directory)
+                yield
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as exc:
+            raise DeployError(
+                f"the epoch of this host cannot be kept in {self.path}: {exc}", hint="mend the file system"
+            ) from exc
+
+    def read(self) -> int | None:
+        """The epoch, or None when no run has been here. Raises ConflictError when it is no number."""
+        try:
+            text = self.path.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        if not (text.isascii() and text.isdigit()):
+            raise ConflictError(
+                f"{self.path} holds {text[:40]!r}, which is no epoch",
+                hint=f"make sure that no run works on this host (salt-run jobs.active), then remove {self.path}",
+            )
+        return int(text)
+
+    def write(self, epoch: int) -> None:
+        """Replace it."""
+        temporary = self.path.with_name(f".{self.path.name}.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            os.fchmod(descriptor, 0o600)
+            stream.write(f"{epoch}\n")
+            stream.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, self.path)
+
+
+def _lock(directory: int) -> None:
+    for _ in range(LOCK_ATTEMPTS - 1):
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_INTERVAL_S)
+        else:
+            return
+    fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

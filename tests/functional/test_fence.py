@@ -1,0 +1,75 @@
+"""The fence as Salt runs it: what requires it does not run in a job of an older run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# As the roles of a node take it from the orchestration's pillar.
+SLS = """
+Refuse a job of an older run:
+  metalk8s_expand_fence.admitted:
+    - epoch: {{ pillar.get("orchestrate", {}).get("epoch") | json }}
+    - path: PATH
+
+Change the host:
+  test.succeed_with_changes:
+    - require:
+      - metalk8s_expand_fence: Refuse a job of an older run
+"""
+
+Apply = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def apply(tmp_path: Path) -> Apply:
+    """``salt-call --local state.apply`` with a pillar: the states by their ID."""
+    (tmp_path / "ext").mkdir()
+    for kind in ("states", "utils"):
+        (tmp_path / "ext" / kind).symlink_to(ROOT / "salt" / f"_{kind}")
+    (tmp_path / "states").mkdir()
+    (tmp_path / "states" / "change.sls").write_text(SLS.replace("PATH", str(tmp_path / "expand-epoch")))
+    config = {"root_dir": str(tmp_path), "extension_modules": str(tmp_path / "ext"), "file_client": "local", "id": "m",
+              "file_roots": {"base": [str(tmp_path / "states")]}, "log_level": "quiet", "log_level_logfile": "quiet"}  # fmt: skip
+    (tmp_path / "minion").write_text(json.dumps(config))
+
+    def run(pillar: dict[str, Any], test: bool = False) -> dict[str, Any]:
+        program = str(Path(sys.executable).with_name("salt-call"))
+        words = ["state.apply", "change", f"pillar={json.dumps(pillar)}", f"test={test}"]
+        command = [program, "-c", str(tmp_path), "--local", "--out=json", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        found = json.loads(done.stdout)["local"]
+        assert isinstance(found, dict), found
+        return {state["__id__"]: state for state in found.values()}
+
+    return run
+
+
+def results(found: dict[str, Any]) -> list[bool | None]:
+    return [found["Refuse a job of an older run"]["result"], found["Change the host"]["result"]]
+
+
+def test_an_older_job_changes_nothing_and_one_by_hand_passes(apply: Apply, tmp_path: Path) -> None:
+    newer, older = {"orchestrate": {"epoch": 7}}, {"orchestrate": {"node_name": "cp-1", "epoch": 6}}
+    assert results(apply(newer, test=True)) == [None, None]
+    assert not (tmp_path / "expand-epoch").exists()
+
+    first = apply(newer)
+    assert results(first) == [True, True]
+    assert first["Refuse a job of an older run"]["changes"] == {"epoch": {"old": None, "new": 7}}
+
+    refused = apply(older)
+    assert results(refused) == [False, False]
+    assert "this job is of the epoch 6" in refused["Refuse a job of an older run"]["comment"]
+    assert refused["Change the host"]["__state_ran__"] is False
+
+    assert results(apply({})) == [True, True]
+    assert (tmp_path / "expand-epoch").read_text() == "7\n"
