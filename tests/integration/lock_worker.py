@@ -1,0 +1,129 @@
+"""Processes that want the lock; ``test_lock.py`` starts them. It takes one JSON object as its argument.
+
+``crowd``: so many processes at the same moment, each of which says at the end how it went. ``run``: one that holds the
+lock and does what it is told on standard input, renewing in between as the expansion's loop does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.lease import Leases, claim
+from metalk8s_expand.errors import ExpandError
+from metalk8s_expand.steps import fence
+from metalk8s_expand.steps.lock import Lock, acquire
+
+Options = dict[str, Any]
+
+
+def append(path: str, line: str) -> None:
+    """One line, whole, behind all others."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
+
+
+def attempt(act: Callable[[], Options]) -> None:
+    """Say what it returned, or its error."""
+    try:
+        answer = act()
+    except ExpandError as error:
+        answer = error.as_dict()
+    # In one write: the lines of many processes come out of one pipe.
+    os.write(sys.stdout.fileno(), json.dumps({"pid": os.getpid(), **answer}).encode() + b"\n")
+
+
+# Many at once
+
+
+def crowd(options: Options) -> int:
+    """Fork them, let them go at the same moment, wait for all."""
+    import kubernetes.config  # noqa: F401 - once for all, before they are forked
+
+    ready, go = os.pipe(), os.pipe()
+    children = [os.fork() for _ in range(options["count"]) if os.getpid() == options["zygote"]]
+    if 0 in children:
+        member(options, ready[1], go)
+        os._exit(0)
+    for _ in children:
+        os.read(ready[0], 1)
+    os.close(go[1])
+    return max(os.waitpid(child, 0)[1] for child in children)
+
+
+def member(options: Options, ready: int, go: tuple[int, int]) -> None:
+    """Connect, wait for the moment, want the lock."""
+    kube = Kube.from_kubeconfig(options["kubeconfig"])
+    kube.text("/readyz")
+    os.close(go[1])
+    os.write(ready, b".")
+    os.read(go[0], 1)
+    attempt(lambda: turn(options, kube))
+
+
+def turn(options: Options, kube: Kube) -> Options:
+    """Enter, stay until the others were told (or for a moment), leave."""
+    path, pid = options["log"], os.getpid()
+    try:
+        held = acquire(Leases(kube), claim("crowd", f"turn of {pid}"), options["wait_s"], options["duration"])
+    except ExpandError:
+        append(path, f"told {pid}")
+        raise
+    with held:
+        held.check()
+        append(path, f"enter {pid} {held.epoch}")
+        deadline = time.monotonic() + 30
+        while Path(path).read_text().count("told") < options["told"] and time.monotonic() < deadline:
+            held.tick()
+            time.sleep(0.02)
+        time.sleep(0.02)
+        append(path, f"leave {pid} {held.epoch}")
+    return {"epoch": held.epoch}
+
+
+# One that does as it is told
+
+
+def run(options: Options) -> int:
+    """Hold the lock, and renew it while nothing else is asked for."""
+    kube = Kube.from_kubeconfig(options["kubeconfig"])
+    held = acquire(Leases(kube), claim("run-1", "a worker"), 0, options["duration"])
+    attempt(lambda: {"epoch": held.epoch})
+    commands: dict[str, Callable[[], Options]] = {
+        "change": lambda: change(held, options),
+        "freeze and change": lambda: change(held, options, freeze=True),
+        "release": lambda: held.release() or {},
+    }
+    while True:
+        held.tick()
+        if not select.select([sys.stdin], [], [], 0.1)[0]:
+            continue
+        command = sys.stdin.readline().strip()
+        if not command:
+            return 0
+        attempt(commands[command])
+
+
+def change(held: Lock, options: Options, freeze: bool = False) -> Options:
+    """A change of a host as a job makes it; with ``freeze`` this process stops at the worst moment."""
+    held.check()
+    if freeze:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    fence.admit(options["epoch_file"], held.epoch)
+    append(options["log"], f"changed {os.getpid()} {held.epoch}")
+    return {"changed": True}
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    given["zygote"] = os.getpid()
+    sys.exit({"crowd": crowd, "run": run}[given["mode"]](given))

@@ -1,0 +1,293 @@
+"""The lock against a real API server: many at once, holders that freeze or are killed, an API that stops answering."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.lease import Leases, claim
+from metalk8s_expand.domain.lease import NAME, NAMESPACE
+from metalk8s_expand.errors import LockedError
+from metalk8s_expand.steps import fence, lock
+from metalk8s_expand.steps.lock import Lock, acquire
+
+from .apiserver import ApiServer
+from .daemons import eventually
+from .etcd_host import Host, Site
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = Path(__file__).with_name("lock_worker.py")
+CROWD = 20
+SHORT = 2
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver with an etcd of its own."""
+    root = tmp_path_factory.mktemp("apiserver")
+    host = Host(site, root / "host", 1).power_on()
+    try:
+        host.deploy([], new_cluster=True)
+        running = ApiServer(host, root)
+        try:
+            yield running.wait()
+        finally:
+            running.stop()
+    finally:
+        host.power_off()
+
+
+@pytest.fixture
+def kube(server: ApiServer) -> Iterator[Kube]:
+    """An administrator's client; there is no Lease before the test."""
+    found = Kube.from_kubeconfig(str(server.admin))
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{NAME}"
+    eventually("the namespace is there", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"), 30)
+    found.request("DELETE", path)
+    yield found
+    found.request("DELETE", path)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where the processes write what they do."""
+    path = tmp_path / "log"
+    path.write_text("")
+    return path
+
+
+def start(server: ApiServer, log: Path, mode: str, duration: int = SHORT, **options: Any) -> subprocess.Popen[bytes]:
+    given = {"kubeconfig": str(server.admin), "mode": mode, "log": str(log), "duration": duration, **options}
+    given["epoch_file"] = str(log.parent / "etc" / "expand-epoch")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "salt" / "_utils")}
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), json.dumps(given)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+class Worker:
+    """A process that holds the lock and does what it is told."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.epoch = int(self.answer()["epoch"])
+
+    def tell(self, command: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{command}\n".encode())
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        assert select.select([self.process.stdout], [], [], 30)[0], "the worker says nothing"
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def is_stopped(self) -> bool:
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.fixture
+def worker(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
+    """One that holds it."""
+    process = start(server, log, "run")
+    try:
+        yield Worker(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def take(kube: Kube, wait_s: float = 0.0, duration: int = SHORT) -> Lock:
+    """Hold it as another run."""
+    return acquire(Leases(kube), claim("run-2", "the test"), wait_s, duration)
+
+
+def gather(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
+    """How each of the crowd fared."""
+    try:
+        output, _ = process.communicate(timeout=50)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    return [json.loads(line) for line in output.decode().splitlines()]
+
+
+def test_of_twenty_at_the_same_moment_one_holds_and_the_others_are_told(server: ApiServer, kube: Kube, log: Path) -> None:
+    answers = gather(start(server, log, "crowd", 20, count=CROWD, wait_s=0, told=CROWD - 1))
+    told = [answer for answer in answers if "retcode" in answer]
+    [holder] = [answer for answer in answers if "epoch" in answer]
+    assert [answer["retcode"] for answer in told] == [LockedError.retcode] * (CROWD - 1)
+    assert all(f"turn of {holder['pid']} (run crowd of " in answer["message"] for answer in told)
+    assert all(f" on {os.uname().nodename}, " in answer["message"] for answer in told)
+
+
+def test_twenty_that_wait_hold_it_in_turn_and_never_two(server: ApiServer, kube: Kube, log: Path) -> None:
+    answers = gather(start(server, log, "crowd", 20, count=CROWD, wait_s=40, told=0))
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert [line[0] for line in lines] == ["enter", "leave"] * CROWD
+    assert [line[1:] for line in lines[::2]] == [line[1:] for line in lines[1::2]], "who entered left, before the next came"
+    epochs = [int(line[2]) for line in lines[::2]]
+    assert epochs == list(range(epochs[0], epochs[0] + CROWD))
+    assert sorted(answer["epoch"] for answer in answers) == epochs
+
+
+def test_a_holder_that_lives_is_not_taken_over(worker: Worker, kube: Kube) -> None:
+    with pytest.raises(LockedError, match=rf"after 4 s of waiting: a worker \(run run-1 of .*_{worker.process.pid}_"):
+        take(kube, wait_s=2 * SHORT)
+    worker.tell("change")
+    assert worker.answer()["changed"]
+    worker.tell("release")
+    worker.answer()
+    assert take(kube).epoch == worker.epoch + 1
+
+
+def test_a_holder_that_was_killed_is_taken_over_after_its_time_and_not_before(worker: Worker, kube: Kube) -> None:
+    worker.signal(signal.SIGKILL)
+    worker.process.wait(10)
+    killed = time.monotonic()
+    with pytest.raises(LockedError):
+        take(kube)
+    with take(kube, wait_s=30) as held:
+        assert SHORT < time.monotonic() - killed < SHORT + 10
+        assert held.epoch == worker.epoch + 1
+        held.check()
+
+
+def test_a_frozen_holder_finds_out_before_its_next_change(worker: Worker, kube: Kube, log: Path) -> None:
+    worker.tell("change")
+    assert worker.answer()["changed"]
+    worker.signal(signal.SIGSTOP)
+    with take(kube, wait_s=30) as held:
+        assert held.epoch == worker.epoch + 1
+        before = log.read_text()
+        worker.signal(signal.SIGCONT)
+        worker.tell("change")
+        answer = worker.answer()
+        assert (answer["type"], answer["retcode"]) == ("LockedError", 9)
+        assert "this run has lost the lock, so it stops before its next change" in answer["message"]
+        assert log.read_text() == before
+        held.check()
+
+
+def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(worker: Worker, kube: Kube, log: Path) -> None:
+    """The Lease alone would let it through."""
+    worker.tell("freeze and change")
+    eventually("the worker is stopped", worker.is_stopped, 20)
+    with take(kube, wait_s=30) as held:
+        path = log.parent / "etc" / "expand-epoch"
+        fence.admit(str(path), held.epoch)
+        worker.signal(signal.SIGCONT)
+        answer = worker.answer()
+        assert (answer["type"], answer["retcode"]) == ("LockedError", 9)
+        assert f"of the epoch {worker.epoch}, and one of the epoch {held.epoch} has been here" in answer["message"]
+        assert log.read_text() == ""
+        assert path.read_text() == f"{held.epoch}\n"
+
+
+def test_an_api_that_freezes_is_borne_for_the_time_of_the_lease_and_no_longer(server: ApiServer, kube: Kube) -> None:
+    duration = 3
+    impatient = Kube.from_kubeconfig(str(server.admin), timeout=0.3)
+    with acquire(Leases(impatient), claim("run-2", "the test"), 0, duration) as held:
+        end = time.monotonic() + 1.2
+        with Frozen(server):
+            while time.monotonic() < end:
+                held.tick()
+                held.check()
+                time.sleep(0.1)
+        eventually("it is renewed again", lambda: held.tick() or age(kube) < 1, 2)
+        held.check()
+        with Frozen(server):
+            time.sleep(duration)
+            started = time.monotonic()
+            with pytest.raises(LockedError, match="it was not renewed for"):
+                held.check()
+            assert time.monotonic() - started < 0.1, "its own clock tells, the API need not"
+
+
+class Frozen:
+    """The API server neither answers nor closes its connections."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._pid = server._daemon._process.pid
+
+    def __enter__(self) -> None:
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._pid, signal.SIGCONT)
+
+
+def age(kube: Kube) -> float:
+    """Seconds since the last renewal that the API knows."""
+    from datetime import datetime, timezone
+
+    stored = Leases(kube).get() or {}
+    renewed = datetime.strptime(stored["spec"]["renewTime"], "%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.time() - renewed.replace(tzinfo=timezone.utc).timestamp()
+
+
+def test_what_kubectl_shows_and_what_it_may_do(server: ApiServer, kube: Kube) -> None:
+    lease = ["--namespace", NAMESPACE, "lease", NAME]
+    with take(kube, duration=60) as held:
+        shown = server.kubectl("get", *lease, "--output=json")
+        found = json.loads(shown.stdout)
+        notes = {key.partition("/")[2]: value for key, value in found["metadata"]["annotations"].items()}
+        assert (notes["run"], notes["doing"], notes["host"]) == ("run-2", "the test", os.uname().nodename)
+        assert found["spec"]["holderIdentity"] in server.kubectl("get", *lease).stdout
+        assert held.epoch == found["spec"]["leaseTransitions"]
+        noted = server.kubectl("annotate", *lease, "example.com/note=kept")
+        assert noted.returncode == 0, noted.stderr
+        time.sleep(lock.FRESH_S)
+        held.check()
+    after = json.loads(server.kubectl("get", *lease, "--output=json").stdout)
+    assert "holderIdentity" not in after["spec"]
+    assert after["metadata"]["annotations"] == {"example.com/note": "kept"}
+
+
+def test_a_lease_that_is_deleted_is_lost_and_comes_back_with_a_higher_epoch(server: ApiServer, kube: Kube) -> None:
+    with take(kube, duration=60) as held:
+        time.sleep(lock.FRESH_S)
+        deleted = server.kubectl("delete", "--namespace", NAMESPACE, "lease", NAME)
+        assert deleted.returncode == 0, deleted.stderr
+        with pytest.raises(LockedError, match="somebody deleted the Lease"):
+            held.check()
+        assert Leases(kube).get() is None, "it is not made again behind the operator's back"
+        with take(kube) as second:
+            assert second.epoch > held.epoch
+            held.release()
+            second.check()
+
+
+def test_these_rights_are_enough(server: ApiServer, kube: Kube) -> None:
+    """The role of the documentation, and nothing else."""
+    kube.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "lock"}})
+    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+    group = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    rules = [{**group, "verbs": ["create"]}, {**group, "resourceNames": [NAME], "verbs": ["get", "update"]}]
+    kube.create(f"{roles}/roles", {"metadata": {"name": "lock"}, "rules": rules})
+    binding = {
+        "metadata": {"name": "lock"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lock"},
+        "subjects": [{"kind": "ServiceAccount", "name": "lock", "namespace": NAMESPACE}],
+    }
+    kube.create(f"{roles}/rolebindings", binding)
+    token = kube.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lock/token", {"spec": {"expirationSeconds": 600}})
+    narrow = Kube.from_kubeconfig(str(server.kubeconfig("lock", {"token": token["status"]["token"]})))
+    with take(narrow, duration=60) as held:
+        time.sleep(lock.FRESH_S)
+        held.check()
+    take(narrow).release()
