@@ -32,6 +32,7 @@ class ExpandError(Exception):
 
     retcode: ClassVar[int] = 1
     retry: ClassVar[bool] = False
+    cause: str | None = None
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class ExpandError(Exception):
             "type": type(self).__name__,
             "retcode": self.retcode,
             "retry": self.retry,
+            "cause": self.cause,
             "message": self.message,
             "node": self.node,
             "hint": self.hint,
@@ -86,10 +88,14 @@ class PreflightError(ExpandError):
 
 
 class UnreachableError(ExpandError):
-    """A host, etcd or the API server did not answer, or refused the credentials."""
+    """A host, etcd or the API server did not answer, or refused the credentials; ``cause`` names the reason for programs."""
 
     retcode = 4
     retry = True
+
+    def __init__(self, message: str, *, cause: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.cause = cause
 
 
 class ConflictError(ExpandError):

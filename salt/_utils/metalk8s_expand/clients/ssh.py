@@ -1,57 +1,30 @@
 """One command over OpenSSH, on one host or on many at a time, each with its own deadline.
 
 The options are those that salt-ssh gives OpenSSH for the same roster entry, so that what is checked here is what it meets.
+A host that is well costs one ``ssh`` process and nothing else. Why another fails is found out afterwards.
 """
 
 from __future__ import annotations
 
 import shlex
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from metalk8s_expand.errors import UnreachableError
+from metalk8s_expand.clients import places
+from metalk8s_expand.clients.child import Ended
+from metalk8s_expand.clients.places import Allowance, on_all
+from metalk8s_expand.clients.ssh_failure import FAILED, Failure, error
+from metalk8s_expand.clients.ssh_target import Target
+from metalk8s_expand.domain.reachability import Trouble
 
-Result = TypeVar("Result")
+__all__ = ["Answer", "Target", "on_all", "run"]
 
-OPTIONS = (
-    "BatchMode=yes",
-    "GSSAPIAuthentication=no",
-    "IdentitiesOnly=yes",
-    "KbdInteractiveAuthentication=no",
-    "PasswordAuthentication=no",
-    "LogLevel=ERROR",
-)
-
-
-@dataclass(frozen=True)
-class Target:
-    """A host as the roster describes it; ``options`` are further OpenSSH options, ``Name=value``."""
-
-    name: str
-    host: str
-    port: int = 22
-    user: str = "root"
-    key_path: str = ""
-    sudo: bool = False
-    options: tuple[str, ...] = field(default_factory=tuple)
-
-    @classmethod
-    def from_roster(cls, name: str, entry: Mapping[str, Any]) -> Target:
-        """A roster entry of Salt."""
-        return cls(
-            name,
-            str(entry["host"]),
-            int(entry.get("port") or 22),
-            str(entry.get("user") or "root"),
-            str(entry.get("priv") or ""),
-            entry.get("sudo") is True,
-            tuple(entry.get("ssh_options") or ()),
-        )
+# A host that shows no banner in this time gives its place to others and is watched without a process.
+PATIENCE_S = 2.0
+# A host may take its time for everything else, but sshd shows its banner at once, whatever is wrong there.
+BANNER_S = 10.0
+# For finding out what is wrong when the deadline has passed already.
+DIAGNOSIS_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,101 +38,52 @@ class Answer:
 
 
 def run(target: Target, command: Sequence[str], stdin: str = "", timeout: float = 10.0) -> Answer:
-    """Run a command on a host. Raises UnreachableError with the cause when the host cannot be reached or logged in to."""
-    _reach(target, timeout)
-    started = time.monotonic()
-    arguments = _arguments(target, command, timeout)
+    """Run a command on a host, one that may be run twice: a host whose banner comes late is asked again.
+
+    Takes ``timeout`` seconds at most, and a few more (DIAGNOSIS_S) when it fails. Raises UnreachableError with the cause
+    when the host cannot be reached or logged in to, or gives no answer in time.
+    """
     try:
-        done = subprocess.run(
-            arguments, input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise UnreachableError(
-            f"SSH to {_place(target)} gave no answer within {timeout:.0f} s",
-            node=target.name,
-            hint="look at sshd on the host: it accepts connections and stays silent",
-            log="journalctl --unit ssh on the host",
-        ) from exc
-    if done.returncode == 255:
-        raise _refused(target, done.stderr.strip())
-    return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+        return _run(target, shlex.join([*(("sudo", "-n", "--") if target.sudo else ()), *command]), stdin, timeout)
+    except FileNotFoundError as exc:
+        raise error(target, Trouble("openssh-missing", f"{exc.filename} is not there on the master")) from exc
 
 
-def on_all(
-    targets: Iterable[Target], work: Callable[[Target], Result], max_parallel: int = 32
-) -> dict[str, Result | UnreachableError]:
-    """Do the same on many hosts at a time; the result or the reason why a host could not be reached, by name."""
-
-    def attempt(target: Target) -> Result | UnreachableError:
-        try:
-            return work(target)
-        except UnreachableError as exc:
-            return exc
-
-    chosen = list(targets)
-    with ThreadPoolExecutor(max_workers=max(1, min(max_parallel, len(chosen)))) as pool:
-        return dict(zip((target.name for target in chosen), pool.map(attempt, chosen), strict=True))
-
-
-def _place(target: Target) -> str:
-    return f"{target.user}@{target.host} port {target.port}"
+def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
+    allowance = Allowance(timeout)
+    patience = min(PATIENCE_S, timeout)
+    ended = _attempt(target, command, stdin, allowance, patience)
+    if ended.returncode not in _UNANSWERED:
+        return _answer(ended)
+    allowance.at_least(DIAGNOSIS_S)
+    failure = Failure(target, allowance)
+    trouble = None if ended.flooded else failure.network(BANNER_S - ended.elapsed)
+    if trouble is None and ended.returncode == FAILED and ended.elapsed >= patience and not ended.stdout:
+        ended = _attempt(target, command, stdin, allowance, allowance.left)
+        if ended.returncode not in _UNANSWERED:
+            return _answer(ended)
+        allowance.at_least(DIAGNOSIS_S)
+    raise error(target, trouble or _hanging(ended, timeout) or failure.login(), said=ended.stderr)
 
 
-def _arguments(target: Target, command: Sequence[str], timeout: float) -> list[str]:
-    options = [*OPTIONS, f"ConnectTimeout={max(1, int(timeout))}", *target.options]
-    remote = [*(("sudo", "-n", "--") if target.sudo else ()), *command]
-    return [
-        "ssh",
-        "-T",
-        *(part for option in options for part in ("-o", option)),
-        "-p",
-        str(target.port),
-        "-l",
-        target.user,
-        *(("-i", target.key_path) if target.key_path else ()),
-        target.host,
-        shlex.join(remote),
-    ]
+_UNANSWERED = {FAILED, None}
 
 
-def _reach(target: Target, timeout: float) -> None:
-    """Find out by the operating system's own answers, not by OpenSSH's words, why a host does not answer at all."""
-    try:
-        socket.create_connection((target.host, target.port), timeout=timeout).close()
-    except OSError as exc:
-        what, hint = _cause(exc)
-        raise UnreachableError(
-            f"SSH to {_place(target)}: {what}", node=target.name, hint=hint, log="/var/log/salt/master"
-        ) from exc
+def _attempt(target: Target, command: str, stdin: str, allowance: Allowance, connect_timeout: float) -> Ended:
+    arguments = [*target.openssh(connect_timeout=connect_timeout), "--", target.host, command]
+    return places.run(arguments, allowance, stdin)
 
 
-def _cause(exc: OSError) -> tuple[str, str]:
-    if isinstance(exc, socket.gaierror):
-        return "the name does not resolve", "correct ssh:host in the pillar, or the name service of the master"
-    if isinstance(exc, ConnectionRefusedError):
-        return "connection refused", "start sshd on the host, or correct ssh:port in the pillar"
-    if isinstance(exc, TimeoutError):
-        return "no answer in time", "check that the host runs, its address in the pillar, and firewalls between"
-    return f"not reachable ({exc.strerror or exc})", "check the address in the pillar and the route to the host"
+def _answer(ended: Ended) -> Answer:
+    return Answer(int(ended.returncode or 0), ended.stdout, ended.stderr, ended.elapsed)
 
 
-# OpenSSH tells these apart in words only; what it says is shown in full whatever becomes of the remedy.
-_REMEDIES = (
-    (
-        "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "the host's key has CHANGED: find out why before you trust it, then correct known_hosts",
-    ),
-    ("Host key verification failed", "add the host's key, read from its console, to known_hosts"),
-    ("UNPROTECTED PRIVATE KEY FILE", "chmod 600 the key file that ssh:key_path names"),
-    ("Permission denied", "put the master's public key in the authorized_keys of the user, or correct ssh:user, ssh:key_path"),
-)
-
-
-def _refused(target: Target, said: str) -> UnreachableError:
-    hint = next((remedy for words, remedy in _REMEDIES if words in said), "run the same ssh by hand with -v")
-    return UnreachableError(
-        f"SSH to {_place(target)} with the key {target.key_path} was refused: {said or 'no reason given'}",
-        node=target.name,
-        hint=hint,
-        log="journalctl --unit ssh on the host",
-    )
+def _hanging(ended: Ended, timeout: float) -> Trouble | None:
+    if ended.flooded:
+        return Trouble("output-flood", f"it prints without end: {ended.stdout[:80] or ended.stderr[:80]!r} …")
+    if ended.returncode is not None:
+        return None
+    if ended.stdout:
+        found = f"it was logged in to, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
+        return Trouble("command-time-out", found)
+    return Trouble("login-time-out", f"it speaks SSH, but gave no answer within {timeout:.0f} s")

@@ -1,0 +1,57 @@
+"""Every reason why a host cannot be used over SSH, by name, with what to do about it.
+
+The names are for programs and for the documentation, so a new one is a line here and a line there. The remedies are
+filled with ``host``, ``port``, ``user`` and ``key``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REMEDIES = {
+    "openssh-missing": "install OpenSSH's client on the master: openssh-client, or openssh-clients",
+    "options-refused": "correct the ssh_options of the roster's entry, or the master's ssh_config",
+    "name-does-not-resolve": "correct ssh:host in the pillar, or the name service of the master: getent hosts {host}",
+    "no-route": "check the address in the pillar, and the route to it: ip route get {host}",
+    "connection-refused": "start sshd on the host, or correct ssh:port in the pillar",
+    "time-out": "check that the host runs, its address in the pillar, and firewalls between",
+    "banner-time-out": "look at sshd on the host: it accepts connections and stays silent (load, memory, a stuck process)",
+    "not-ssh": "correct ssh:port in the pillar: what listens there is not sshd",
+    "connection-closed": "look at sshd's log: MaxStartups, PerSourcePenalties, hosts.deny or a firewall cut the connection",
+    "host-key-unknown": "compare it with ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the host's console, then declare"
+    " it as ssh:host_key or add it to known_hosts",
+    "host-key-changed": "find out why before you trust it: a host that was installed anew has a new key, and so has an"
+    " impostor; then correct ssh:host_key, or remove the old key with ssh-keygen -R",
+    "host-key-revoked": "make the host a new key: somebody marked this one as stolen in known_hosts",
+    "key-file-missing": "put the private key to {key}, or correct ssh:key_path in the pillar",
+    "key-file-unreadable": "let the user that runs the Salt master read {key}",
+    "key-file-mode": "chmod 600 {key}",
+    "key-file-passphrase": "Salt types no passphrase: remove it with ssh-keygen -p -f {key}, or load the key into an agent",
+    "key-file-invalid": "put a private key to {key}: it holds something else",
+    "key-refused-or-user-unknown": "put the public key of {key} into authorized_keys of {user} on the host, or correct ssh:user"
+    " and ssh:key_path; sshd's log on the host says which it was",
+    "connection-lost": "run it again; if it stays so, look at sshd's log on the host",
+    "login-time-out": "log in by hand and see what hangs: the home directory, the profile, PAM or the name service",
+    "command-time-out": "log in by hand and see what hangs: python3 or sudo",
+    "ssh-failed": "run the same ssh by hand with -v",
+    "shell-runs-no-command": "give {user} a login shell that runs commands, and no forced command: getent passwd {user}",
+    "shell-noise": "make the login shell of {user} silent (.bashrc, profile, /etc/bash.bashrc): it breaks scp and salt-ssh",
+    "output-flood": "make the login shell of {user} silent: it prints without end",
+    "no-python": "install Python as python3 on the host",
+    "python-too-old": "install a newer Python as python3 on the host",
+    "no-sudo": "install sudo on the host, or set ssh:sudo to false and log in as root",
+    "sudo-needs-password": "permit {user} to use sudo without a password: {user} ALL=(ALL) NOPASSWD: ALL in /etc/sudoers.d",
+    "sudo-refused": "permit {user} to run everything with sudo: {user} ALL=(ALL) NOPASSWD: ALL in /etc/sudoers.d",
+}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One of the causes, and what was found."""
+
+    cause: str
+    found: str
+
+    def remedy(self, host: str, port: int, user: str, key: str) -> str:
+        """What to do, for this host."""
+        return REMEDIES[self.cause].format(host=host, port=port, user=user, key=key or "the default key")
