@@ -27,6 +27,6 @@ def admitted(name, epoch=None, path=fence.PATH):
     path
         File on the host that keeps the newest epoch.
 
-    A LockedError when a newer run has been here: the lock was lost to it.
+    A LockLostError when a newer run has been here: the lock was lost to it.
     """
     return fence.admit(path, epoch, test=__opts__["test"])

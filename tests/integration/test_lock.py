@@ -177,7 +177,7 @@ def test_a_frozen_holder_finds_out_before_its_next_change(worker: Worker, kube: 
         worker.signal(signal.SIGCONT)
         worker.tell("change")
         answer = worker.answer()
-        assert (answer["type"], answer["retcode"]) == ("LockedError", 9)
+        assert (answer["type"], answer["retcode"]) == ("LockLostError", 9)
         assert "this run has lost the lock, so it stops before its next change" in answer["message"]
         assert log.read_text() == before
         held.check()
@@ -192,7 +192,7 @@ def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(work
         fence.admit(str(path), held.epoch)
         worker.signal(signal.SIGCONT)
         answer = worker.answer()
-        assert (answer["type"], answer["retcode"]) == ("LockedError", 9)
+        assert (answer["type"], answer["retcode"]) == ("LockLostError", 9)
         assert f"of the epoch {worker.epoch}, and one of the epoch {held.epoch} has been here" in answer["message"]
         assert log.read_text() == ""
         assert path.read_text() == f"{held.epoch}\n"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from metalk8s_expand.errors import LockedError
 
 NAMESPACE = "kube-system"
 NAME = "metalk8s-expand"
@@ -24,6 +26,12 @@ PREFIX = "metalk8s-expand.scality.com/"
 EPOCHS_BEGIN = 1577836800
 
 Object = Mapping[str, Any]
+
+
+class LockLostError(LockedError):
+    """The lock was this run's and is no more: unlike one that waits for it, the run has nothing to wait for."""
+
+    retry: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from metalk8s_expand.clients.epoch_file import EpochFile
-from metalk8s_expand.domain.lease import NAME, NAMESPACE
-from metalk8s_expand.errors import LockedError, SettingsError
+from metalk8s_expand.domain.lease import NAME, NAMESPACE, LockLostError
+from metalk8s_expand.errors import SettingsError
 
 PATH = "/etc/metalk8s/expand-epoch"
 
@@ -19,7 +19,7 @@ PATH = "/etc/metalk8s/expand-epoch"
 def admit(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
     """Let a job of this epoch pass and remember it on the host; the changes made (with ``test``, to be made).
 
-    Raises LockedError when a newer run has been here already.
+    Raises LockLostError when a newer run has been here already.
     """
     wanted = _epoch(epoch)
     if wanted is None:
@@ -36,7 +36,7 @@ def admit(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
 
 def _changes(path: str, found: int | None, wanted: int) -> dict[str, Any]:
     if found is not None and found > wanted:
-        raise LockedError(
+        raise LockLostError(
             f"this job is of the epoch {wanted}, and one of the epoch {found} has been here already: "
             "its run has lost the lock to a newer one, so nothing was changed",
             hint="look at the newer run: salt-run metalk8s_expand.status. If the host comes from another cluster, or etcd was "

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.lease import stamp
 from metalk8s_expand.domain import lease as rules
-from metalk8s_expand.domain.lease import DURATION_S, NAME, NAMESPACE, Claim, Lease, Watch
+from metalk8s_expand.domain.lease import DURATION_S, NAME, NAMESPACE, Claim, Lease, LockLostError, Watch
 from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, UnreachableError
 
 log = logging.getLogger(__name__)
@@ -155,10 +155,10 @@ class Lock:
         self._keep(self._lease.duration / rules.RENEWALS)
 
     def check(self) -> None:
-        """Pass when the next change may be made. Raises LockedError when the Lease is lost or its time is over."""
+        """Pass when the next change may be made. Raises LockLostError when the Lease is lost or its time is over."""
         self._keep(FRESH_S)
         if self._lost:
-            raise LockedError(
+            raise LockLostError(
                 f"this run has lost the lock, so it stops before its next change: {self._lost}",
                 hint=f"look who holds it: {LOOK}; then run the same command again, it finds what was done",
                 log="/var/log/salt/master",
@@ -190,7 +190,7 @@ class Lock:
         with self._mutex:
             try:
                 self._write(rules.released)
-            except LockedError as exc:
+            except LockLostError as exc:
                 log.info("nothing to release: %s", exc.message)
             except ExpandError as exc:
                 log.warning("the lock was not released, it expires by itself: %s", exc.message)
@@ -222,7 +222,7 @@ class Lock:
         sent = self._clock.monotonic()
         try:
             self._write(rules.renewed)
-        except LockedError as exc:
+        except LockLostError as exc:
             self._lost = exc.message
         except ExpandError as exc:
             log.warning("the lock was not renewed: %s", exc.message)
@@ -231,7 +231,7 @@ class Lock:
             self._confirmed, self._failure = sent, None
 
     def _write(self, change: Callable[[Lease, str], dict[str, Any]]) -> None:
-        """Change the Lease. Raises LockedError when it is not ours any more."""
+        """Change the Lease. Raises LockLostError when it is not ours any more."""
         for _ in range(ATTEMPTS):
             try:
                 written = self._leases.update(change(self._lease, stamp(self._clock.now())))
@@ -247,10 +247,11 @@ class Lock:
     def _still_ours(self) -> Lease:
         stored = self._leases.get()
         if stored is None:
-            raise LockedError("somebody deleted the Lease", hint=LOOK)
+            raise LockLostError("somebody deleted the Lease", hint=LOOK)
         found = Lease.from_stored(stored)
         if found.holder != self._claim.identity:
-            raise LockedError(f"it is held by {found.title}" if found.holder else "somebody cleared its holder", hint=LOOK)
+            reason = f"it is held by {found.title}" if found.holder else "somebody cleared its holder"
+            raise LockLostError(reason, hint=LOOK)
         return found
 
 

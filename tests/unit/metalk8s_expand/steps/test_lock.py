@@ -124,7 +124,7 @@ def test_the_first_holds_and_the_second_is_told(leases: FakeLeases, clock: FakeC
     held = hold(leases, clock)
     with pytest.raises(LockedError) as error:
         hold(leases, clock, "b")
-    assert error.value.retcode == 9
+    assert (error.value.retcode, error.value.retry) == (9, True)
     assert str(error.value).startswith("another run holds the lock: expand (run run-of-a of root on host-of-a, a), since ")
     assert "wait_s" in str(error.value.hint)
     assert error.value.log == "/var/log/salt/master on host-of-a"
@@ -289,7 +289,7 @@ def test_a_loop_that_hangs_loses_it_before_others_may_begin(leases: FakeLeases, 
     with pytest.raises(LockedError, match=r"it was not renewed for 54 s: the run did not get to it") as error:
         held.check()
     assert leases.writes == writes, "it is not tried any more"
-    assert error.value.retcode == 9
+    assert (error.value.retcode, error.value.retry) == (9, False), "a wait ends with it"
     held.tick()
     with pytest.raises(LockedError):
         held.check()
