@@ -93,9 +93,25 @@ metalk8s_expand:
     pod_cidr: 10.233.0.0/16
     service_cidr: 10.96.0.0/12
 
-  # Checks that are not made on any node.
   preflight:
+    # Checks that are not made on any node, by their names.
     skip: []
+    # What a host must have. By role, a node needs the largest of its roles.
+    thresholds:
+      # Seconds between the host's clock and the master's, and the median of all hosts.
+      clock_skew_s: 5
+      cpus: {master: 2, etcd: 2, infra: 1, node: 1}
+      memory_mb: {master: 1700, etcd: 900, infra: 900, node: 900}
+      # Free, where images, Pods and etcd's data will be.
+      disk_mb: {master: 5000, etcd: 5000, infra: 5000, node: 5000}
+      disk_inodes: 50000
+      # Of 100 small writes to etcd's disk 99 must be faster: a warning, an error.
+      fsync_warning_ms: 10
+      fsync_error_ms: 100
+      # Seconds for one connection, for new etcd members to hear the others, and for the whole probe of a host.
+      connect_timeout_s: 3
+      etcd_window_s: 10
+      probe_timeout_s: 20
 
   # The image of the probe's Pods (probe=True). No default.
   probe_image: registry.k8s.io/pause:3.10
