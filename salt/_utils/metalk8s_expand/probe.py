@@ -24,6 +24,7 @@ import time  # noqa: E402
 # What a login shell prints beside it does not begin like this.
 MARK = "metalk8s-expand-probe:"
 
+LONGEST_WINDOW = 60
 DEFAULTS = {"seconds": 20, "timeout": 3, "window": 10}
 MINION, MINION_DIRECTORY, MINION_ID = "/etc/salt/minion", "/etc/salt/minion.d", "/etc/salt/minion_id"
 MINION_KEY = "/etc/salt/pki/minion/minion.pub"
@@ -339,8 +340,9 @@ def connections(host):
 
 def connect_all(targets, window):
     """Try every (address, port) at once, again and again for ``window`` seconds: why it failed, else nothing."""
-    until = time.monotonic() + window
-    works = {place(one): lambda one=one: knock_until(one[0], one[1], until) for one in targets}
+    until = time.monotonic() + max(0, min(float(window), LONGEST_WINDOW))
+    places = {(str(address), int(port)) for address, port in targets}
+    works = {place(one): lambda one=one: knock_until(one[0], one[1], until) for one in places}
     found = parallel(works, until + 1)
     return {key: "no answer" if problem is None else problem for key, problem in found.items()}
 

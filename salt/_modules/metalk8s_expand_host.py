@@ -1,0 +1,57 @@
+"""
+What a host that has a minion tells of itself, by the probe that the preflight sends over SSH to hosts that have none.
+
+It needs the library on the minion (synced, or installed by pip), so it is not there over salt-ssh.
+"""
+
+from metalk8s_expand import probe as host_probe
+from metalk8s_expand.domain import preflight
+from metalk8s_expand.loader import mixed_installation
+
+__virtualname__ = "metalk8s_expand_host"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+def probe(request=None):
+    """
+    Look at the host. Nothing is changed.
+
+    request
+        What to look at, as ``metalk8s_expand.domain.preflight.request`` makes it. By default what every host is asked,
+        which is all but connections, names, routes, the disk's speed and listening for etcd members.
+
+    Returns the facts by name; what the host cannot tell is null. The Python is that of the minion. It takes 20 seconds
+    at most, unless ``request`` gives other ``seconds``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'worker-*' metalk8s_expand_host.probe
+    """
+    return host_probe.facts({**preflight.QUESTIONS, **(request or {})})
+
+
+def connect(targets, window=10):
+    """
+    Try TCP connections, all at once, each again and again until it works or the window ends.
+
+    targets
+        List of ``[address, port]``.
+
+    window
+        Seconds, 60 at most.
+
+    Returns why it failed by ``address:port``, nothing where it worked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt bootstrap metalk8s_expand_host.connect '[["10.200.0.11", 2379], ["10.200.0.11", 2380]]' window=5
+    """
+    return host_probe.connect_all(targets, window)
