@@ -27,7 +27,8 @@ EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
 Object = Mapping[str, Any]
 Identity = tuple[str, str]
 
-_ROLE_LABELS = roles.label_keys(roles.KNOWN)
+_SSH_ANNOTATIONS = frozenset(ssh_annotations.KEYS)
+_ROLE_LABELS = frozenset(roles.label_keys(roles.KNOWN))
 _ROLE_TAINTS = frozenset((taint.key, taint.effect) for taint in roles.taints(roles.KNOWN))
 
 
@@ -117,8 +118,9 @@ def taints_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> list[d
     known = owned.of(observed)
     if not _taint_changes(node, observed, known):
         return None
-    found, ours = _mapping(observed, "spec").get("taints"), _our_taints(node, known)
-    wanted = [taint for taint in found or () if _identity(taint) not in ours] + [taint.as_dict() for taint in node.taints]
+    found = _mapping(observed, "spec").get("taints")
+    kept = [taint for taint in found or () if not _is_ours(_identity(taint), _declared_taints(node), known)]
+    wanted = kept + [taint.as_dict() for taint in node.taints]
     test = {"op": "test", "path": "/spec/taints", "value": found}
     change = {"op": "add", "path": "/spec/taints", "value": wanted} if wanted else {"op": "remove", "path": "/spec/taints"}
     return [test, change]
@@ -156,18 +158,18 @@ def _cordoned_by(observed: Object) -> set[object]:
 
 
 def _annotations_to_set(node: Node, found: Object) -> dict[str, str | None]:
-    wanted = ssh_annotations.to_annotations(node.ssh, node.name)
-    return _to_set(found, wanted, ssh_annotations.KEYS)
+    return _to_set(found, ssh_annotations.to_annotations(node.ssh, node.name), _SSH_ANNOTATIONS)
 
 
 def _labels_to_set(node: Node, found: Object, owned: Owned) -> dict[str, str | None]:
-    return _to_set(found, wanted_labels(node), (*_ROLE_LABELS, *sorted(owned.labels)))
+    return _to_set(found, wanted_labels(node), _ROLE_LABELS | owned.labels)
 
 
-def _to_set(found: Object, wanted: Mapping[str, str], ours: tuple[str, ...]) -> dict[str, str | None]:
-    """What must become of each key: the wanted ones as wanted, of ours the others away (None)."""
-    keys = (*wanted, *(key for key in ours if key in found and key not in wanted))
-    return {key: wanted.get(key) for key in keys if found.get(key) != wanted.get(key)}
+def _to_set(found: Object, wanted: Mapping[str, str], ours: frozenset[str]) -> dict[str, str | None]:
+    """What must become of each key that is not as it should be: the wanted ones as wanted, ours away (None) if not wanted."""
+    dropped = (ours & found.keys()) - wanted.keys()
+    changed: dict[str, str | None] = {key: value for key, value in wanted.items() if found.get(key) != value}
+    return changed | dict.fromkeys(sorted(dropped))
 
 
 def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> list[Change]:
@@ -175,9 +177,9 @@ def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> 
 
 
 def _taint_changes(node: Node, observed: Object, owned: Owned) -> list[Change]:
-    ours, taints = _our_taints(node, owned), _mapping(observed, "spec").get("taints") or ()
-    found = {identity: taint.get("value") or "" for taint in taints if (identity := _identity(taint)) in ours}
-    wanted = {(taint.key, taint.effect): taint.value for taint in node.taints}
+    wanted, taints = _declared_taints(node), _mapping(observed, "spec").get("taints") or ()
+    identified = ((_identity(taint), taint.get("value") or "") for taint in taints)
+    found = {identity: value for identity, value in identified if _is_ours(identity, wanted, owned)}
     if found == wanted:
         return []
     return [
@@ -187,8 +189,12 @@ def _taint_changes(node: Node, observed: Object, owned: Owned) -> list[Change]:
     ]
 
 
-def _our_taints(node: Node, owned: Owned) -> frozenset[Identity]:
-    return _ROLE_TAINTS.union(owned.taints, ((taint.key, taint.effect) for taint in node.taints))
+def _declared_taints(node: Node) -> dict[Identity, str]:
+    return {(taint.key, taint.effect): taint.value for taint in node.taints}
+
+
+def _is_ours(identity: Identity, declared: Mapping[Identity, str], owned: Owned) -> bool:
+    return identity in _ROLE_TAINTS or identity in declared or identity in owned.taints
 
 
 def _identity(taint: Object) -> Identity:

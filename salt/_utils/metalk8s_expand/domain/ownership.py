@@ -42,6 +42,12 @@ def before(node: Node, observed: Object, recorded: Owned) -> Owned:
     return _owned(known.labels | then.labels, known.taints | then.taints, manifest.uid(observed))
 
 
+def is_outdated(node: Node, observed: Object, recorded: Owned) -> bool:
+    """Whether the record of a Node that agrees with its declaration has to be written anew."""
+    declared = recorded.labels <= node.labels.keys() and recorded.taints <= {(taint.key, taint.effect) for taint in node.taints}
+    return recorded != NOTHING and not (declared and recorded.uid == manifest.uid(observed))
+
+
 def bound(owned: Owned, observed: Object) -> Owned:
     """The same with the UID of the Node that was created."""
     return _owned(owned.labels, owned.taints, manifest.uid(observed))

@@ -60,8 +60,7 @@ class _Task:
     @property
     def due(self) -> bool:
         """Whether anything has to be written; a refused one is left as it is."""
-        outdated = self.owned is not NOTHING and self.after != self.owned
-        return self.refused is None and (outdated or bool(self.changes))
+        return self.refused is None and bool(self.changes or record.is_outdated(self.node, self.found or {}, self.owned))
 
 
 def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
