@@ -1,0 +1,118 @@
+"""What a preflight found, as a table for people: what stops an expansion first, what nobody could tell as notes below."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Object = Mapping[str, Any]
+Row = Sequence[str]
+
+# Salt indents what it prints by four.
+WIDTH = 116
+GAP = "  "
+HEADER = ("host", "severity", "check", "found", "wanted", "remedy")
+TABLED = ("error", "warning")
+
+
+def text(data: Object) -> str:
+    """The page for ``Reached.as_dict()``: a summary, the table, the unreachable hosts, the notes."""
+    rows = [row for severity in TABLED for row in _rows(data["findings"], severity)]
+    notes = _notes(item for item in data["findings"] if item["severity"] not in TABLED)
+    blocks = [
+        _summary(data),
+        wrapped_table(HEADER, rows) if rows else "",
+        unreachable(data["unreachable"]),
+        "\n".join(["Not known, so neither passed nor failed:", *notes]) if notes else "",
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def unreachable(errors: Mapping[str, Object]) -> str:
+    """Hosts that could not be asked, with cause and remedy; nothing when there are none."""
+    return "\n".join(["Unreachable:", *(_unreachable(name, error) for name, error in errors.items())]) if errors else ""
+
+
+def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
+    """Columns as wide as their widest cell while all fit; else the widest give way and wrap their cells."""
+    lines = [header, *rows]
+    natural = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = _fitted(natural, width - len(GAP) * (len(header) - 1))
+    return "\n".join(printed for line in lines for printed in _wrapped(line, widths))
+
+
+def _fitted(widths: Sequence[int], available: int) -> list[int]:
+    fitted = list(widths)
+    while sum(fitted) > available and max(fitted) > 1:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _wrapped(row: Row, widths: Sequence[int]) -> list[str]:
+    cells = [_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
+    height = max(len(cell) for cell in cells)
+    padded = [[*cell, *[""] * (height - len(cell))] for cell in cells]
+    return [
+        GAP.join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
+        for parts in zip(*padded, strict=True)
+    ]
+
+
+def _lines(cell: str, width: int) -> list[str]:
+    """At spaces, so that commands, paths and names stay whole while they fit."""
+    return textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+
+
+def _summary(data: Object) -> str:
+    found = [item["severity"] for item in data["findings"]]
+    counts = [
+        _counted(found.count("error"), "error", "errors"),
+        _counted(found.count("warning"), "warning", "warnings"),
+        _counted(len(data["unreachable"]), "host unreachable", "hosts unreachable"),
+        _counted(len(found) - sum(found.count(severity) for severity in TABLED), "unknown", "unknown"),
+    ]
+    said = ", ".join(filter(None, counts)) or "all hosts meet the requirements"
+    return f"preflight of {_counted(len(data['hosts']), 'host', 'hosts') or 'no host'}: {said}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}" if count else ""
+
+
+def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
+    """The findings of one severity; a host is named once."""
+    rows: list[Row] = []
+    before = None
+    for item in findings:
+        if item["severity"] == severity:
+            host = "" if item["node"] == before else str(item["node"])
+            rows.append((host, severity, *(_plain(item[key]) for key in ("check", "found", "wanted", "remedy"))))
+            before = item["node"]
+    return rows
+
+
+def _plain(value: object) -> str:
+    """One line: a host may have said anything."""
+    return " ".join(str(value).split())
+
+
+def _notes(findings: Iterable[Object]) -> list[str]:
+    """One line for what holds of several hosts."""
+    hosts: dict[tuple[str, str, str], list[str]] = {}
+    for item in findings:
+        hosts.setdefault((item["check"], _plain(item["found"]), _plain(item["remedy"])), []).append(item["node"])
+    return [
+        _paragraph(f"{check}: {'; '.join(filter(None, (found, remedy)))} ({', '.join(names)})", "- ", "  ")
+        for (check, found, remedy), names in hosts.items()
+    ]
+
+
+def _unreachable(name: str, error: Object) -> str:
+    said = (("", error["message"]), ("do next: ", error["hint"]), ("log: ", error["log"]))
+    first, *others = [f"{title}{_plain(value)}" for title, value in said if value]
+    return "\n".join([_paragraph(f"{name}: {first}", "  ", "    "), *(_paragraph(line, "    ", "      ") for line in others)])
+
+
+def _paragraph(words: str, first: str, others: str) -> str:
+    return textwrap.fill(words, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
