@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.errors import SettingsError
+from metalk8s_expand.errors import SettingsError, UnreachableError
 
 PILLAR_KEY = "metalk8s_expand"
 MASTER_SUFFIX = "_master"
+# The directories of the keys, the one that counts most first.
+KEY_DIRECTORIES = ("minions", "minions_pre", "minions_rejected", "minions_denied")
+# Salt asks those that have not answered by then whether the job still runs, and waits on for those that say so.
+ANSWER_S = 5
 
 
 def declared_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> Any:
@@ -41,6 +44,14 @@ def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict
     return dict(pillar)
 
 
+def master_key(opts: Mapping[str, Any]) -> str:
+    """The PEM of the master's public key; nothing when this user may not read it."""
+    try:
+        return (Path(str(opts["pki_dir"])) / "master.pub").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 def pillar_id(opts: Mapping[str, Any]) -> str:
     """The ID under which the master's own pillar is compiled: salt-ssh and masters configure it without the suffix."""
     name = str(opts["id"])
@@ -59,6 +70,16 @@ class Keys:
             if minion in keys:
                 return str(directory), str(keys[minion])
         return None
+
+    def public_keys(self, minions: Iterable[str]) -> dict[str, str]:
+        """The PEM of every one of these exact names that has a key, wherever it is; an accepted one before others."""
+        wanted = set(minions)
+        keys = self._keys()
+        known = {name for names in keys.list_keys().values() for name in names if name in wanted}
+        found = keys.key_str(sorted(known)) if known else {}
+        return {
+            str(name): _first(key) for directory in reversed(KEY_DIRECTORIES) for name, key in found.get(directory, {}).items()
+        }
 
     def accept(self, minion: str) -> bool:
         """Accept the pending key of this exact name; whether it is accepted now, read anew."""
@@ -91,6 +112,50 @@ class Minions:
             # By default Salt asks ten seconds more whether the job still runs, of a minion that is not there yet.
             answer = client.cmd(minion, "test.ping", timeout=timeout, tgt_type="list", gather_job_timeout=1)
         return answer.get(minion) is True
+
+    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> dict[str, Any]:
+        """One job on all of these that are accepted; the answers of those that gave one, which may be Salt's own words.
+
+        A minion that has answered nothing after some seconds and does not know the job is not waited for: so it takes
+        as long as the function does, and some seconds. UnreachableError when there is no master to send it.
+        """
+        import salt.client
+        import salt.exceptions
+
+        accepted = set(Keys(self._opts).accepted())
+        chosen = [minion for minion in minions if minion in accepted]
+        if not chosen:
+            # Salt would print that on stdout.
+            return {}
+        try:
+            with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
+                return dict(
+                    client.cmd(chosen, function, arg=list(arguments), timeout=ANSWER_S, tgt_type="list", gather_job_timeout=2)
+                )
+        except salt.exceptions.SaltException as exc:
+            raise UnreachableError(
+                f"Salt's master cannot ask {', '.join(chosen)}: {exc}",
+                hint="check that salt-master runs, and that this command runs as its user",
+                log="/var/log/salt/master",
+            ) from exc
+
+    def grains(self, minions: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What each minion last said of itself, as far as the master remembers it. They say what they like."""
+        import salt.cache
+
+        if not self._opts.get("minion_data_cache", False):
+            return
+        cache = salt.cache.factory(dict(self._opts))
+        for minion in minions:
+            # One bank since 3008, one for each minion before.
+            found = cache.fetch("grains", minion) or (cache.fetch(f"minions/{minion}", "data") or {}).get("grains")
+            if isinstance(found, dict) and found:
+                yield minion, found
+
+
+def _first(key: Any) -> str:
+    """Salt 3008 keeps all keys that were denied to one name."""
+    return str(key[0] if isinstance(key, (list, tuple)) and key else key)
 
 
 def prepare_ssh(opts: Mapping[str, Any]) -> None:
@@ -161,22 +226,3 @@ class Orchestrations:
             answer = value.get("return", value) if isinstance(value, dict) else value
             return answer.get("return", answer) if isinstance(answer, dict) else answer
         return None
-
-
-def cache_directory(opts: Mapping[str, Any]) -> Path:
-    """Where the master keeps what we remember (reports), readable by its user only."""
-    path = Path(str(opts["cachedir"])) / PILLAR_KEY
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
-
-
-def save_report(opts: Mapping[str, Any], report: Mapping[str, Any]) -> Path:
-    """Keep a report as JSON; its path."""
-    path = cache_directory(opts) / f"report-{report['id']}.json"
-    path.write_text(json.dumps(report, indent=1, sort_keys=True, default=str), encoding="utf-8")
-    return path
-
-
-def reports(opts: Mapping[str, Any]) -> list[Path]:
-    """The kept reports, oldest first."""
-    return sorted(cache_directory(opts).glob("report-*.json"))
