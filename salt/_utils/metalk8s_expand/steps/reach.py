@@ -2,130 +2,176 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metalk8s_expand import probe
+from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients import ssh
 from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.clients.ssh import Answer, Target
+from metalk8s_expand.clients.ssh_failure import error
 from metalk8s_expand.domain import preflight
 from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.preflight import Finding
+from metalk8s_expand.domain.reachability import Trouble
+from metalk8s_expand.domain.reached import Reached
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import ExpandError, PreflightError, UnreachableError
+from metalk8s_expand.domain.surroundings import Surroundings
+from metalk8s_expand.domain.thresholds import Thresholds
+from metalk8s_expand.errors import UnreachableError
+from metalk8s_expand.steps import check_ssh, endpoints, inbound, roster, surroundings
+from metalk8s_expand.steps.inbound import Peers
+from metalk8s_expand.steps.world import World
 
-# A host that accepts the connection, authenticates and then stays silent must not hold up the others for longer.
-PROBE_FACTOR = 3
+__all__ = ["Reached", "ask", "look"]
 
-
-@dataclass(frozen=True)
-class Reached:
-    """What the hosts said by node name, why the others could not be asked, and what is wrong with those that could."""
-
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    unreachable: dict[str, ExpandError] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """The nodes that nothing must be done to."""
-        return tuple(dict.fromkeys([*self.unreachable, *(item.node for item in preflight.errors(self.findings))]))
-
-    @property
-    def reasons(self) -> dict[str, str]:
-        """Why nothing must be done, by node."""
-        found = {name: error.message for name, error in self.unreachable.items()}
-        for item in preflight.errors(self.findings):
-            found.setdefault(item.node, f"{item.check}: found {item.found}, wanted {item.wanted}")
-        return found
-
-    def error(self) -> ExpandError | None:
-        """All problems in one error; unreachable hosts decide its class."""
-        broken = preflight.errors(self.findings)
-        if self.unreachable:
-            problems = [str(error) for error in self.unreachable.values()] + [str(item) for item in broken]
-            names = ", ".join(self.unreachable)
-            return UnreachableError(f"not every host can be reached: {names}", hint=_HINT, problems=problems)
-        if broken:
-            names = ", ".join(dict.fromkeys(item.node for item in broken))
-            return PreflightError(
-                f"not every host meets the requirements: {names}", hint=_HINT, problems=[str(item) for item in broken]
-            )
-        return None
+Facts = dict[str, Any]
+# What a host said, and when.
+Told = tuple[Facts, float]
+Sources = Mapping[str, Mapping[str, Any]]
 
 
-_HINT = "mend these hosts, or go on without them with skip_failed=True; nothing was changed"
+def look(world: World, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None) -> Reached:
+    """Ask the hosts of these nodes, and judge all their answers together, beside the cluster as it is.
+
+    ``metalk8s_expand:probe_sources`` of the master's configuration puts files of a host in the place of others, by node
+    name: for labs whose hosts share one machine.
+    """
+    configured = world.opts.get("metalk8s_expand") or {}
+    return ask(
+        nodes,
+        roster.ssh_targets(nodes, roster.access_from(world.opts, settings)),
+        settings,
+        surroundings.gather(world, settings),
+        master.Minions(world.opts),
+        clock,
+        settings.ssh_parallel,
+        configured.get("probe_sources") or {},
+    )
 
 
-def targets(nodes: Sequence[Node], known_hosts: str) -> list[Target]:
-    """The SSH targets of declared nodes, by the roster's own entries."""
-    from metalk8s_expand.steps import roster
-
-    return [Target.from_roster(node.name, roster.entry(node.ssh, known_hosts)) for node in nodes]
-
-
-def check_ssh(hosts: Sequence[Target], timeout: float, max_parallel: int = 32) -> dict[str, ExpandError | float]:
-    """Seconds that a trivial command took on each host, or why it cannot be run there."""
-
-    def attempt(target: Target) -> float:
-        answer = ssh.run(target, ["true"], timeout=timeout)
-        if answer.returncode:
-            raise _failed(target, answer)
-        return answer.elapsed
-
-    return dict(ssh.on_all(hosts, attempt, max_parallel))
-
-
-def look(
-    nodes: Sequence[Node], hosts: Sequence[Target], settings: Settings, clock: Clock | None = None, max_parallel: int = 32
+def ask(
+    nodes: Sequence[Node],
+    targets: Sequence[Target],
+    settings: Settings,
+    around: Surroundings,
+    peers: Peers | None = None,
+    clock: Clock | None = None,
+    max_parallel: int = 32,
+    sources: Sources | None = None,
 ) -> Reached:
-    """Ask every host once, with one self-contained probe over one SSH call, and judge all answers together."""
+    """Ask every host once, with one self-contained probe over one SSH call, while ``peers`` try to reach the new members."""
     clock = clock or Clock()
+    thresholds = settings.thresholds
+    around = _without(around, nodes)
+    joining = {node.name: node.address for node in nodes if node.is_etcd}
+    arguments = {node.name: _argument(node, around, thresholds, joining, sources or {}) for node in nodes}
     source = Path(probe.__file__).read_text(encoding="utf-8")
 
-    def attempt(target: Target) -> tuple[dict[str, Any], float]:
-        answer = ssh.run(target, ["python3", "-"], stdin=source, timeout=PROBE_FACTOR * settings.ssh_timeout)
-        if answer.returncode:
-            raise _failed(target, answer)
-        return _facts(target, answer.stdout), clock.now()
+    def attempt(target: Target) -> Told:
+        command = [*preflight.COMMAND, arguments[target.name]]
+        answer = ssh.run(target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s)
+        return _facts(target, answer, settings.ssh_timeout), clock.now()
 
-    answers = ssh.on_all(hosts, attempt, max_parallel)
-    unreachable: dict[str, ExpandError] = {}
-    facts: dict[str, dict[str, Any]] = {}
-    moments: dict[str, float] = {}
-    for name, answer in answers.items():
-        if isinstance(answer, ExpandError):
-            unreachable[name] = answer
-        else:
-            facts[name], moments[name] = answer
-    judged = [
-        preflight.Host(node, facts[node.name], {k: v for k, v in facts.items() if k != node.name}, moments[node.name])
+    # New members listen for a while, and must do so at the same time, which is what the peers' time has to cover.
+    first = sorted(targets, key=lambda target: target.name not in joining)
+    window = settings.ssh_timeout + thresholds.etcd_window_s
+    peers_said = inbound.asked(peers, list(around.etcd_peers), list(joining.values()), window, clock)
+    answers = ssh.on_all(first, attempt, max(max_parallel, len(joining)))
+    return _judged(nodes, {target.name: answers[target.name] for target in targets}, around, peers_said(), settings)
+
+
+def _judged(
+    nodes: Sequence[Node],
+    answers: Mapping[str, Told | UnreachableError],
+    around: Surroundings,
+    said: inbound.Said,
+    settings: Settings,
+) -> Reached:
+    """All answers of all hosts beside each other."""
+    told = {name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)}
+    facts = {name: found for name, (found, _) in told.items()}
+    hosts = [
+        preflight.Host(
+            node,
+            facts[node.name],
+            _Others(facts, node.name),
+            now=told[node.name][1],
+            surroundings=around,
+            inbound=_inbound(said, node, told[node.name], settings.thresholds),
+            thresholds=settings.thresholds,
+        )
         for node in nodes
         if node.name in facts
     ]
-    return Reached(facts, unreachable, tuple(preflight.findings(judged, settings.skipped)))
+    unreachable = {name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)}
+    return Reached(facts, unreachable, tuple(preflight.findings(hosts, settings.skipped)))
 
 
-def _facts(target: Target, text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except (TypeError, ValueError) as exc:
-        raise UnreachableError(
-            f"the host's answer is not what the probe prints: {text[:200]!r}",
-            node=target.name,
-            hint="make its shell print nothing on login (profile, bashrc)",
-        ) from exc
+def _inbound(said: inbound.Said, node: Node, told: Told, thresholds: Thresholds) -> dict[str, dict[int, str]]:
+    facts, now = told
+    since = now - (facts.get("elapsed") or 0.0)
+    return said.of(node.address, since, since + thresholds.etcd_window_s)
 
 
-def _failed(target: Target, answer: ssh.Answer) -> UnreachableError:
+class _Others(Mapping[str, Facts]):
+    """Everybody's answers but one's own; no copy, as there is one for each of many hosts."""
+
+    def __init__(self, everybody: Mapping[str, Facts], name: str) -> None:
+        self._everybody = everybody
+        self._name = name
+
+    def __getitem__(self, name: str) -> Facts:
+        if name == self._name:
+            raise KeyError(name)
+        return self._everybody[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._everybody if name != self._name)
+
+    def __len__(self) -> int:
+        return len(self._everybody) - (self._name in self._everybody)
+
+
+def _without(around: Surroundings, nodes: Sequence[Node]) -> Surroundings:
+    """What is there but for these nodes: what an interrupted run left of them serves nobody yet."""
+    names, addresses = {node.name for node in nodes}, {node.address for node in nodes}
+    return dataclasses.replace(
+        around,
+        endpoints=tuple(one for one in around.endpoints if not (one.check == endpoints.API and one.host in addresses)),
+        etcd_peers={name: address for name, address in around.etcd_peers.items() if name not in names},
+    )
+
+
+def _argument(node: Node, around: Surroundings, thresholds: Thresholds, joining: Mapping[str, str], sources: Sources) -> str:
+    others = {name: address for name, address in joining.items() if name != node.name}
+    return json.dumps(preflight.request(node, around, thresholds, others, sources.get(node.name) or {}))
+
+
+def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
+    """What the probe says. Raises UnreachableError with the cause when it says nothing, or somebody else speaks too."""
+    found: Facts | None = probe.answer(answer.stdout)  # type: ignore[no-untyped-call]
+    if found is None:
+        raise _silence(target, answer, timeout)
+    noise = [line for line in answer.stdout.splitlines() if line.strip() and not line.startswith(probe.MARK)]
+    if noise:
+        said = "\n".join(noise)
+        raise error(target, Trouble("shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"))
+    return found
+
+
+def _silence(target: Target, answer: Answer, timeout: float) -> UnreachableError:
+    """Why the probe did not run: found out by another call, so that hosts that are well need none."""
+    found = check_ssh.check_ssh([target], timeout)[target.name]
+    if isinstance(found, UnreachableError):
+        return found
     said = answer.stderr.strip() or answer.stdout.strip() or "no output"
     return UnreachableError(
-        f"a command over SSH ended with {answer.returncode}: {said[:300]}",
+        f"the probe ended with {answer.returncode}: {said[:300]}",
         node=target.name,
-        hint="check that the user has python3, and sudo without a password where ssh:sudo is true",
-        log="/var/log/auth.log on the host",
+        hint="log in by hand and run python3; look at what it says",
+        log="journalctl --unit ssh --unit sshd on the host",
     )
