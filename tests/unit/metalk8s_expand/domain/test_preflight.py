@@ -324,6 +324,10 @@ def fleet(*skews: float) -> list[Host]:
     [
         ((0.0, 1.0, 2.0), []),
         ((0.0, 0.0, 30.0), ["host-22"]),
+        ((0.0, 30.0), ["host-21"]),
+        ((0.0, 30.0, 30.0), ["host-21", "host-22"]),
+        # Neither is far from the master, but they are from each other.
+        ((4.0, -4.0), ["host-20"]),
         # Within the limit of the master, but not of the others.
         ((4.0, 4.0, -4.0), ["host-22"]),
         # It is the master that differs.

@@ -29,7 +29,10 @@ class Census:
 
     @property
     def median_skew(self) -> float | None:
-        return sorted(self.skews)[len(self.skews) // 2] if self.skews else None
+        """Of two in the middle the one that is nearer to the master's clock."""
+        ordered = sorted(self.skews)
+        middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+        return min(middle, key=abs, default=None)
 
 
 def census(hosts: Mapping[str, Mapping[str, Any]], nodes: Iterable[Neighbour], skews: Iterable[float]) -> Census:

@@ -66,11 +66,12 @@ def systemd(host: Host) -> Remark | None:
 @check
 def clock(host: Host) -> Remark | None:
     """Certificates made on one host are valid on the other, and so are leases."""
-    limit = host.thresholds.clock_skew_s
-    median = host.census.median_skew
-    among = host.skew - (host.skew if median is None else median)
-    if abs(host.skew) <= limit and abs(among) <= limit:
+    limit, skew, median = host.thresholds.clock_skew_s, host.skew, host.census.median_skew
+    among = 0.0 if median is None else skew - median
+    # Where most hosts differ from the master, those that do not are right.
+    is_outlier = median is not None and abs(median) <= limit < abs(among)
+    if abs(skew) <= limit and not is_outlier:
         return None
-    found = f"{host.skew:+.1f} s from the master, {among:+.1f} s from the median of the hosts"
+    found = f"{skew:+.1f} s from the master, {among:+.1f} s from the median of the hosts"
     remedy = "set up time synchronisation: on this host, or on the master if it is the one that differs"
     return Remark(found, f"at most {limit} s", remedy)
