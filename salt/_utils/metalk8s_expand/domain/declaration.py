@@ -61,18 +61,17 @@ def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
         reader.note(reader.at("version"), None, "is missing", "set it here or in metalk8s_expand:defaults:version")
     labels = {**profile.labels, **_labels(reader.section("labels"))}
     ssh = _node_ssh(reader.section("ssh"), address, terms)
-    skip = read_skip(reader)
+    preflight = reader.section("preflight")
+    skip = read_skip(preflight)
+    preflight.finish()
     reader.finish()
     node = Node(name, version or "", profile.roles, profile.taints, labels, ssh, address, profile.name or None)
     return Declared(node, skip)
 
 
-def read_skip(reader: Reader) -> tuple[str, ...]:
-    """The names of the preflight checks below ``preflight: skip``."""
-    preflight = reader.section("preflight")
-    skip = preflight.take_list("skip", values.text)
-    preflight.finish()
-    return skip
+def read_skip(preflight: Reader) -> tuple[str, ...]:
+    """The names of checks below the key ``skip``."""
+    return preflight.take_list("skip", vocabulary.check)
 
 
 def _required(reader: Reader, key: str, parse: values.Parser) -> str:

@@ -7,10 +7,11 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from metalk8s_expand.domain import values
+from metalk8s_expand.domain import thresholds, values
 from metalk8s_expand.domain.declaration import Declared, Terms, read_defaults, read_node, read_profiles, read_skip
 from metalk8s_expand.domain.nodes import DEFAULT_KEY_DIRECTORY, Node
 from metalk8s_expand.domain.reader import Problems, Reader, suggestion
+from metalk8s_expand.domain.thresholds import Thresholds
 from metalk8s_expand.errors import Problem, SettingsError
 
 PILLAR = "metalk8s_expand"
@@ -37,6 +38,7 @@ class Settings:
     service_cidr: str | None = None
     probe_image: str | None = None
     skip: tuple[str, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
     node_skip: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -69,6 +71,7 @@ def parse(pillar: object) -> Settings:
     terms = _terms(reader)
     networks = _networks(reader.section("networks"))
     declared = _nodes(reader.section("nodes"), terms)
+    skip, limits = _preflight(reader.section("preflight"))
     settings = Settings(
         nodes={name: entry.node for name, entry in declared.items()},
         terms=terms,
@@ -80,7 +83,8 @@ def parse(pillar: object) -> Settings:
         pod_cidr=networks["pod_cidr"],
         service_cidr=networks["service_cidr"],
         probe_image=reader.take("probe_image", values.text, None),
-        skip=read_skip(reader),
+        skip=skip,
+        thresholds=limits,
         node_skip={name: entry.skip for name, entry in declared.items() if entry.skip},
     )
     reader.finish()
@@ -136,6 +140,12 @@ def _networks(reader: Reader) -> dict[str, str | None]:
     networks = {key: reader.take(key, values.cidr, None) for key in ("pod_cidr", "service_cidr")}
     reader.finish()
     return networks
+
+
+def _preflight(reader: Reader) -> tuple[tuple[str, ...], Thresholds]:
+    skip, limits = read_skip(reader), thresholds.read(reader.section("thresholds"))
+    reader.finish()
+    return skip, limits
 
 
 def _nodes(reader: Reader, terms: Terms) -> dict[str, Declared]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from metalk8s_expand.domain import roles, values
+from metalk8s_expand.domain import preflight, roles, values
 from metalk8s_expand.domain.manifest import EXCLUDE_DISRUPTION, VERSION_LABEL
 from metalk8s_expand.domain.reader import suggestion
 from metalk8s_expand.domain.roles import PROFILES, Taint
@@ -27,6 +27,13 @@ def role(value: object) -> str:
         raise values.Invalid("is the bootstrap node's role", "the bootstrap node exists already: leave it out")
     if not isinstance(value, str) or value not in roles.DECLARABLE:
         raise values.Invalid("is an unknown role", suggestion(value, roles.DECLARABLE))
+    return value
+
+
+def check(value: object) -> str:
+    """The name of a preflight check."""
+    if not isinstance(value, str) or value not in preflight.NAMES:
+        raise values.Invalid("is an unknown check", suggestion(value, preflight.NAMES))
     return value
 
 
