@@ -4,12 +4,13 @@ Add nodes to a MetalK8s cluster, from one declaration in the pillar.
 The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every function can be repeated:
 a second run changes nothing and says so. All take ``--out=json``. Exit codes: 0 all is well, 2 the declaration,
 3 a host does not meet the requirements, 4 a host or the API cannot be reached, 5 a conflict, 6 etcd's quorum, 7 a
-deadline, 8 a deployment, 1 anything else.
+deadline, 8 a deployment, 9 another run holds the lock, 1 anything else.
 """
 
 from metalk8s_expand.boundary import runner_boundary
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.steps import commands
+from metalk8s_expand.steps.batch import Options
 
 __virtualname__ = "metalk8s_expand"
 
@@ -24,7 +25,7 @@ def _commands():
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def plan(nodes=None, **kwargs):
+def plan(nodes=None, preflight=False, **kwargs):
     """
     Show what ``expand`` would do and why. Nothing is changed.
 
@@ -33,6 +34,8 @@ def plan(nodes=None, **kwargs):
 
     nodes
         Names of declared nodes, a list or comma separated. All that are declared by default.
+    preflight
+        Also make the preflight checks on the hosts that would be changed; its exit codes are then those of ``preflight``.
     kwargs
         For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
@@ -43,7 +46,7 @@ def plan(nodes=None, **kwargs):
         salt-run metalk8s_expand.plan
         salt-run metalk8s_expand.plan worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().plan(nodes, kwargs)
+    return _commands().plan(nodes, kwargs, preflight)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -88,7 +91,10 @@ def register(node, **kwargs):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def check_ssh(nodes=None):
     """
-    Check that the hosts of declared nodes answer over SSH, all at once.
+    Check that salt-ssh could work on the hosts of declared nodes, all at once. Exit code 4 when it could not on one.
+
+    Returned are ``reached`` (seconds, Python and where it is, by node), ``unreachable`` (the error by node, with its
+    ``cause``), and ``warnings``.
 
     nodes
         Names of declared nodes, a list or comma separated. All that are declared by default.
@@ -107,6 +113,10 @@ def preflight(nodes=None):
     """
     Check that the hosts of declared nodes meet the requirements; all problems of all hosts at once.
 
+    Returned are ``hosts`` (passed, failed or unreachable, by node), ``findings`` (node, check, found, wanted, remedy, and
+    the severity: error, warning, unknown) and ``unreachable``. Exit code 3 when a check failed, 4 when a host could not be
+    asked; warnings and what is unknown do not fail.
+
     nodes
         Names of declared nodes, a list or comma separated. All that are declared by default.
 
@@ -120,7 +130,7 @@ def preflight(nodes=None):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def add_node(node, probe=False, plan=None, **kwargs):
+def add_node(node, probe=False, plan=None, wait_s=0, **kwargs):
     """
     Add one node: ``expand`` of one.
 
@@ -130,6 +140,8 @@ def add_node(node, probe=False, plan=None, **kwargs):
         Also run a Pod on the node and reach it through a Service; it is removed again.
     plan
         Digest of the plan that is to be run, as for ``expand``.
+    wait_s
+        Seconds to wait while another run holds the lock.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
@@ -140,11 +152,11 @@ def add_node(node, probe=False, plan=None, **kwargs):
         salt-run metalk8s_expand.add_node worker-1
         salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().expand([node], overrides=kwargs, probe=probe, digest=plan)
+    return _commands().expand([node], Options(probe=probe), kwargs, plan, wait_s)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def expand(nodes=None, skip_failed=False, probe=False, plan=None):
+def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0):
     """
     Add every declared node that is not there yet, and verify each.
 
@@ -157,6 +169,8 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None):
     plan
         Digest (or how it begins) of the plan that is to be run, as ``plan`` gives it; with it ``nodes`` need not be given
         again. When the world has moved since, nothing is started: exit code 5.
+    wait_s
+        Seconds to wait while another run holds the lock; without it, the run is refused with exit code 9.
 
     CLI Example:
 
@@ -166,7 +180,7 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None):
         salt-run metalk8s_expand.expand nodes=worker-1,worker-2
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
     """
-    return _commands().expand(nodes, skip_failed=skip_failed, probe=probe, digest=plan)
+    return _commands().expand(nodes, Options(skip_failed, probe), digest=plan, wait_s=wait_s)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

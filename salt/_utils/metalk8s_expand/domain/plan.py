@@ -121,6 +121,11 @@ class Plan:
         return tuple(plan for plan in self.nodes if plan.refused is not None)
 
     @property
+    def touched(self) -> list[Node]:
+        """The nodes whose hosts are going to be changed."""
+        return [plan.node for plan in self.nodes if plan.has(CHECK_SSH)]
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return not self.nodes

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from metalk8s_expand.clients import ssh, thin
 from metalk8s_expand.clients.ssh import Answer, Target
@@ -37,6 +38,14 @@ class Checked:
     elapsed: float
     python: tuple[int, ...]
     interpreter: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "seconds": round(self.elapsed, 3),
+            "python": ".".join(map(str, self.python)),
+            "interpreter": self.interpreter,
+        }
 
 
 def check_ssh(hosts: Sequence[Target], timeout: float, max_parallel: int = 32) -> dict[str, Checked | ExpandError]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any
 
 from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients import cache
-from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
-from metalk8s_expand.clients.ssh import Target
-from metalk8s_expand.domain import health, plan, preflight, report, settings
+from metalk8s_expand.clients.lease import claim
+from metalk8s_expand.domain import health, plan, preflight_report, reach_report, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.plan import Plan
-from metalk8s_expand.domain.report import NodeReport, Report
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import DeployError, ExpandError, QuorumError, SettingsError
-from metalk8s_expand.steps import expansion, planning, pod_probe, reach, register, roster, verify
+from metalk8s_expand.errors import DeployError, ExpandError, SettingsError, UnreachableError
+from metalk8s_expand.steps import cluster_check, planning, register, roster, verify
+from metalk8s_expand.steps.batch import Batch, Options
+from metalk8s_expand.steps.check_ssh import Checked, check_ssh
+from metalk8s_expand.steps.lock import Lock, acquire
+from metalk8s_expand.steps.progress import Progress
 from metalk8s_expand.steps.world import World, declaration
 
 Result = dict[str, Any]
@@ -38,7 +38,7 @@ class Commands:
     def __init__(self, opts: Mapping[str, Any], clock: Clock | None = None) -> None:
         self.opts = opts
         self.clock = clock or Clock()
-        self.started = self.clock.now()
+        self.progress = Progress(opts, self.clock)
 
     @cached_property
     def world(self) -> World:
@@ -50,13 +50,16 @@ class Commands:
         """Whether somebody reads the outcome in a terminal."""
         return is_for_people(self.opts)
 
-    def plan(self, nodes: Names, overrides: Mapping[str, Any] | None = None) -> Result:
+    def plan(self, nodes: Names, overrides: Mapping[str, Any] | None = None, preflight: bool = False) -> Result:
         """See the runner."""
         names = _names(nodes)
         declared = _with_node(self._settings(), names, overrides)
         found = planning.current(self.world, declared, names)
         data = {**found.as_dict(), "asked": names, "warnings": planning.warnings(self.world, declared)}
         cache.save_plan(self.opts, data)
+        if preflight:
+            data["preflight"] = self._batch(declared).look(found.touched).as_dict()
+            data["retcode"] = data["preflight"]["retcode"]
         return self._shown(_plan_text, data)
 
     def manifest(self, name: str, overrides: Mapping[str, Any] | None = None) -> str:
@@ -75,50 +78,50 @@ class Commands:
     def check_ssh(self, nodes: Names) -> Result:
         """See the runner."""
         declared = self._settings()
-        chosen = declared.chosen(_names(nodes))
-        answers = reach.check_ssh(self._targets(chosen, declared), declared.ssh_timeout)
-        reached = reach.Reached(unreachable={k: v for k, v in answers.items() if isinstance(v, ExpandError)})
-        error = reached.error()
-        if error:
-            raise error
-        return {"reached": {name: round(float(took), 3) for name, took in answers.items() if isinstance(took, float)}}
+        hosts = roster.ssh_targets(declared.chosen(_names(nodes)), roster.access_from(self.opts, declared))
+        answers = check_ssh(hosts, declared.ssh_timeout, declared.ssh_parallel)
+        unreachable = {name: found for name, found in answers.items() if isinstance(found, ExpandError)}
+        reached = {name: found.as_dict() for name, found in answers.items() if isinstance(found, Checked)}
+        data = {
+            "reached": reached,
+            "unreachable": {name: error.as_dict() for name, error in unreachable.items()},
+            "warnings": roster.host_key_warnings(self.opts),
+            "retcode": UnreachableError.retcode if unreachable else 0,
+        }
+        return self._shown(reach_report.text, data)
 
     def preflight(self, nodes: Names) -> Result:
         """See the runner."""
         declared = self._settings()
-        chosen = declared.chosen(_names(nodes))
-        reached = self._look(chosen, declared)
-        error = reached.error()
-        if error:
-            raise error
-        return {"hosts": sorted(reached.facts), "warnings": [item.as_dict() for item in reached.findings]}
+        reached = self._batch(declared).look(declared.chosen(_names(nodes)))
+        return self._shown(preflight_report.text, reached.as_dict())
 
     def expand(
         self,
         nodes: Names,
-        skip_failed: bool = False,
-        probe: bool = False,
+        options: Options | None = None,
         overrides: Mapping[str, Any] | None = None,
         digest: str | None = None,
+        wait_s: float = 0,
     ) -> Result:
         """See the runner."""
         before = None if digest is None else cache.load_plan(self.opts, str(digest))
         names = _names(before["asked"] if before and nodes is None else nodes)
         declared = _with_node(self._settings(), names, overrides)
-        self._say("", "cluster", "looking at it")
-        problems = verify.cluster_problems(self.world.access(), [node.address for node in declared.nodes.values()])
-        if problems:
-            raise QuorumError(
-                "the cluster is not healthy, so nothing was started",
-                problems=problems,
-                hint="make the control plane healthy first",
-                log=verify.LOG,
-            )
-        found = planning.current(self.world, declared, names)
-        if digest is not None:
-            planning.agreed(before, str(digest), found)
-        planning.refuse(found)
-        return self._finish(declared, found, names, skip_failed, probe)
+        declared.chosen(names)
+        with self._locked(f"expand {', '.join(names) if names else 'all that is declared'}", wait_s) as held:
+            self.progress("", "cluster", "looking at it")
+            refusal = cluster_check.refusal(self.world, declared, declared.chosen(names))
+            if refusal:
+                raise refusal
+            found = planning.current(self.world, declared, names)
+            if digest is not None:
+                planning.agreed(before, str(digest), found)
+            planning.refuse(found)
+            outcome = self._batch(declared).run(found, names, options or Options(), held)
+        data = {**outcome.as_dict(), "unchanged": found.empty}
+        data["log"] = str(cache.save_report(self.opts, data))
+        return self._shown(report.text, data)
 
     def status(self) -> Result:
         """See the runner."""
@@ -167,62 +170,20 @@ class Commands:
             "served": {saltenv: roots for saltenv, roots in served.items() if roots},
         }
 
-    def _finish(self, declared: Settings, found: Plan, names: Sequence[str] | None, skip_failed: bool, probe: bool) -> Result:
-        identity = time.strftime("%Y%m%d%H%M%S", time.gmtime(self.started))
-        notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, declared)
-        reports = () if found.empty else self._executed(declared, found, skip_failed, notes)
-        ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
-        workers = [node for node in declared.chosen(names) if node.name in ready and not node.is_control_plane]
-        closing = self._closing(not found.empty, workers if probe else [], identity, declared.probe_image)
-        return self._reported(_judged(identity, reports, closing, notes, self.started, self._elapsed()))
+    def _batch(self, declared: Settings) -> Batch:
+        return Batch(self.world, declared, self.clock, self.progress)
 
-    def _executed(self, declared: Settings, found: Plan, skip_failed: bool, notes: list[str]) -> tuple[NodeReport, ...]:
-        """Reach all hosts, then do what the plan says on those that may be touched."""
-        chosen = [item.node for item in found.nodes if item.has(plan.CHECK_SSH)]
-        reached = self._look(chosen, declared)
-        took = self._elapsed()
-        error = reached.error()
-        if error and not skip_failed:
-            raise error
-        notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
-        touched = found.without(reached.failed)
-        if touched.nodes:
-            master.prepare_ssh(self.opts)
-        jobs = master.Orchestrations(self.opts)
-        run = expansion.Run(self.world.access, jobs, self._say, declared.max_parallel, declared.deploy_timeout, self.clock)
-        for node in chosen:
-            run.record(node.name, "check_ssh, preflight", self.started, node.name not in reached.failed, "", took)
-        run.skipped = dict(reached.reasons)
-        expansion.execute(run, touched)
-        return tuple(run.report(item.node.name) for item in found.nodes)
-
-    def _closing(self, changed: bool, workers: Sequence[Node], identity: str, image: str | None) -> tuple[str, ...]:
-        """What is wrong with the whole. Whatever happens here, the report of what was done is not lost."""
-        try:
-            return (self._addons() if changed else ()) + self._probed(workers, identity, image)
-        except ExpandError as error:
-            return (str(error),)
-
-    def _addons(self) -> tuple[str, ...]:
-        """What only the whole can tell: DNS runs on two nodes."""
-        deadline = self.clock.monotonic() + expansion.VERIFY_TIMEOUT_S
-        access = self.world.access()
-        while (problems := verify.addon_problems(access)) and self.clock.monotonic() < deadline:
-            self.clock.sleep(0.5)
-        return tuple(problems)
-
-    def _probed(self, workers: Sequence[Node], identity: str, image: str | None) -> tuple[str, ...]:
-        if not workers:
-            return ()
-        self._say("", "probe", f"a Pod on each of {', '.join(node.name for node in workers)}, reached through a Service")
-        failed = pod_probe.probe(self.world.kube, workers, identity, image)
-        return tuple(f"node {name}: {reason}" for name, reason in failed.items())
-
-    def _reported(self, outcome: Report) -> Result:
-        data = outcome.as_dict()
-        data["unchanged"] = not outcome.nodes
-        data["log"] = str(cache.save_report(self.opts, data))
-        return self._shown(report.text, data)
+    def _locked(self, doing: str, wait_s: float) -> Lock:
+        """The only one that changes anything, from here on."""
+        if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)) or wait_s < 0:
+            raise SettingsError(f"wait_s is {wait_s!r}", hint="write a number of seconds, 0 or more")
+        return acquire(
+            self.world.leases(),
+            claim(self.progress.run, doing),
+            wait_s,
+            clock=self.clock,
+            waiting=lambda holder: self.progress("", "lock", f"waiting for {holder}"),
+        )
 
     def _shown(self, text: Any, data: Result, judge: bool = True) -> Result:
         if not self.for_people:
@@ -235,22 +196,6 @@ class Commands:
 
     def _observed(self) -> dict[str, JsonObject]:
         return {item["metadata"]["name"]: item for item in self.world.kube.nodes()}
-
-    def _look(self, chosen: Sequence[Node], declared: Settings) -> reach.Reached:
-        for node in chosen:
-            self._say(node.name, "check_ssh, preflight", f"asking {node.ssh.host}")
-        return reach.look(chosen, self._targets(chosen, declared), declared, self.clock)
-
-    def _targets(self, chosen: Sequence[Node], declared: Settings) -> list[Target]:
-        return roster.ssh_targets(chosen, roster.access_from(self.opts, declared))
-
-    def _elapsed(self) -> float:
-        return self.clock.now() - self.started
-
-    def _say(self, node: str, step: str, what: str) -> None:
-        """Progress, on stderr so that stdout stays one document."""
-        if self.opts.get("__cli") == "salt-run":
-            print(f"[{self._elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}", file=sys.stderr, flush=True)
 
 
 def _names(nodes: Names) -> tuple[str, ...] | None:
@@ -272,15 +217,6 @@ def _with_node(declared: Settings, names: Sequence[str] | None, overrides: Mappi
     return settings.with_node(declared, names[0], overrides)
 
 
-def _judged(
-    identity: str, nodes: tuple[NodeReport, ...], closing: tuple[str, ...], notes: list[str], started: float, elapsed: float
-) -> Report:
-    errors = [int(node.error["retcode"]) for node in nodes if node.error]
-    retcode = errors[0] if errors else DeployError.retcode if closing else 0
-    skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
-    return Report(identity, nodes, started, elapsed, not retcode, retcode, (*notes, *skipped, *closing))
-
-
 def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
     if found is None:
         return {"state": "not registered", "roles": list(node.roles), "problems": []}
@@ -290,7 +226,8 @@ def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
 
 
 def _plan_text(data: Mapping[str, Any]) -> str:
-    return "\n\n".join([report.plan_text(data), *(f"Warning: {warning}" for warning in data["warnings"])])
+    looked = [preflight_report.text(data["preflight"])] if "preflight" in data else []
+    return "\n\n".join([report.plan_text(data), *looked, *(f"Warning: {warning}" for warning in data["warnings"])])
 
 
 def _status_text(data: Mapping[str, Any]) -> str:

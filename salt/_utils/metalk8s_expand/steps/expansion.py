@@ -43,6 +43,18 @@ class Jobs(Protocol):
         """Its return, or None while it runs."""
 
 
+class Lock(Protocol):
+    """What lets one run at a time change anything; see the step ``lock``."""
+
+    epoch: int
+
+    def tick(self) -> None:
+        """Keep it; to be called often."""
+
+    def check(self) -> None:
+        """Pass when the next change may be made. Raises LockLostError when it is lost."""
+
+
 Progress = Callable[[str, str, str], None]
 
 
@@ -52,6 +64,7 @@ class Run:
 
     access: Callable[[], verify.Access]
     jobs: Jobs
+    lock: Lock
     progress: Progress
     max_parallel: int
     deploy_timeout: float
@@ -86,11 +99,13 @@ def execute(run: Run, plan: Plan) -> None:
     while serial or beside or waiting:
         while waiting and len(beside) < run.max_parallel:
             beside.append(waiting.pop())
-        serial, beside = [[task for task in tasks if _alive(task)] for tasks in (serial, beside)]
+        serial, beside = [[task for task in tasks if _alive(run, task)] for tasks in (serial, beside)]
         run.clock.sleep(TICK_S)
 
 
-def _alive(task: Waiting) -> bool:
+def _alive(run: Run, task: Waiting) -> bool:
+    """One turn of a node. Any of them may take long, so the lock is kept before each."""
+    run.lock.tick()
     return next(task, _ENDED) is not _ENDED
 
 
@@ -154,6 +169,7 @@ def _node(run: Run, item: NodePlan) -> Waiting:
     for step in item.steps:
         if step.name in actions:
             with _step(run, item.node.name, step.name):
+                run.lock.check()
                 yield from actions[step.name](run, item.node)
 
 
@@ -179,7 +195,8 @@ def _register(run: Run, node: Node) -> Waiting:
 def _deploy(run: Run, node: Node) -> Waiting:
     """Chain into the deployment by its name, and take the verdict from the job's return."""
     started = run.clock.now()
-    job = run.jobs.start(ORCHESTRATION, f"metalk8s-{node.version}", {"orchestrate": {"node_name": node.name}})
+    pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
+    job = run.jobs.start(ORCHESTRATION, f"metalk8s-{node.version}", pillar)
     run.progress(node.name, plans.DEPLOY, f"job {job}")
     deadline = run.clock.monotonic() + run.deploy_timeout
     while (answer := run.jobs.result(job)) is None:

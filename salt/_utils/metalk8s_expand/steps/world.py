@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.kube import JsonObject, Kube
+from metalk8s_expand.clients.lease import Leases
 from metalk8s_expand.clients.salt import declared_pillar, pillar_id
 from metalk8s_expand.domain import annotations as ssh_annotations
 from metalk8s_expand.domain import health, roles, settings
@@ -76,6 +77,10 @@ class World:
             "roles": [f"metalk8s.roles.{role}" for role in (roles.ETCD, roles.MASTER) if role in node.roles],
             "proxies": ready if node.is_master else [],
         }
+
+    def leases(self) -> Leases:
+        """The Lease that one run at a time holds."""
+        return Leases(self.kube)
 
     def access(self) -> verify.Access:
         """What verification asks with."""

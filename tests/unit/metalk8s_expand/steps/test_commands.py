@@ -12,14 +12,18 @@ import salt.config
 import yaml
 
 from metalk8s_expand.clients import cache
+from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.domain import manifest, plan, settings
 from metalk8s_expand.domain.report import NodeReport
-from metalk8s_expand.errors import ConflictError, DeployError, QuorumError, SettingsError, UnreachableError
-from metalk8s_expand.steps import commands, verify
+from metalk8s_expand.errors import ConflictError, DeployError, LockedError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.steps import batch, commands, verify
 from metalk8s_expand.steps.commands import Commands
+from metalk8s_expand.steps.lock import acquire
+from metalk8s_expand.steps.progress import Progress
 from metalk8s_expand.steps.world import World
 from tests.unit.metalk8s_expand.conftest import free_port
 from tests.unit.metalk8s_expand.steps.conftest import FakeClock
+from tests.unit.metalk8s_expand.steps.test_lock import FakeLeases
 from tests.unit.metalk8s_expand.steps.test_verify import READY, FakeEtcd, FakeKube, infra, member
 
 PILLAR: dict[str, Any] = {
@@ -35,6 +39,10 @@ PILLAR: dict[str, Any] = {
 class Kube(FakeKube):
     """As for verification, and Nodes can be created."""
 
+    def __init__(self, *nodes: dict[str, Any]) -> None:
+        super().__init__(*nodes)
+        self.leases = FakeLeases()
+
     def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
         self.stored[body["metadata"]["name"]] = body
         return body
@@ -42,12 +50,20 @@ class Kube(FakeKube):
     def config_map(self, namespace: str, name: str) -> None:
         """Nothing is on record: no node has labels or taints of its own."""
 
+    def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        """There are no Services."""
+        return []
+
 
 class Cluster(World):
     """The cluster with an etcd that answers at once."""
 
     def access(self) -> verify.Access:
         return verify.Access(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+
+    def leases(self) -> Any:
+        """Of all who share this cluster."""
+        return self.kube.leases  # type: ignore[attr-defined]
 
 
 Make = Callable[..., Commands]
@@ -302,6 +318,19 @@ class TestExpand:
         with pytest.raises(ConflictError, match="cannot be told"):
             make(node("w-1")).expand("w-1", digest=digest)
 
+    def test_another_run_holds_the_lock(self, make: Make) -> None:
+        call = make(*everyone())
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+            with pytest.raises(LockedError, match="20260101000000") as error:
+                call.expand(None)
+            assert error.value.retcode == 9
+        assert call.expand(None)["ok"] is True
+
+    @pytest.mark.parametrize("wait_s", ["soon", -1, None, True])
+    def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
+        with pytest.raises(SettingsError, match="wait_s"):
+            make(*everyone()).expand(None, wait_s=wait_s)
+
     def test_a_refused_plan_is_not_started(self, make: Make) -> None:
         wrong = node("w-1")
         wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
@@ -345,7 +374,7 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
     ],
 )
 def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int) -> None:
-    found = commands._judged("1", nodes, closing, ["a note"], 0.0, 1.0)
+    found = batch.judged(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
     assert (found.retcode, found.ok) == (retcode, retcode == 0)
     assert found.notes[0] == "a note"
     assert set(closing) <= set(found.notes)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.domain import manifest, plan, roles
+from metalk8s_expand.domain.lease import LockLostError
 from metalk8s_expand.domain.nodes import Node, Ssh
 from metalk8s_expand.domain.quorum import Member
+from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeadlineError, DeployError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.steps import expansion, verify
 from tests.unit.metalk8s_expand.steps.conftest import FakeClock
@@ -105,8 +107,10 @@ class FakeJobs:
     running: dict[str, tuple[str, float]] = field(default_factory=dict)
     most: int = 0
     calls: list[tuple[str, str]] = field(default_factory=list)
+    epochs: set[int] = field(default_factory=set)
 
     def start(self, sls: str, saltenv: str, pillar: dict[str, Any]) -> str:
+        self.epochs.add(pillar["orchestrate"]["epoch"])
         name = pillar["orchestrate"]["node_name"]
         if isinstance(self.returns.get(name), Exception):
             raise self.returns[name]
@@ -131,6 +135,27 @@ class FakeJobs:
         return [name for _, name in self.started]
 
 
+@dataclass
+class FakeLock:
+    """Held until ``lost_at`` seconds."""
+
+    clock: FakeClock
+    epoch: int = 41
+    lost_at: float = float("inf")
+    ticks: list[float] = field(default_factory=list)
+
+    def tick(self) -> None:
+        self.ticks.append(self.clock.time)
+
+    def check(self) -> None:
+        if self.clock.time >= self.lost_at:
+            raise LockLostError("this run has lost the lock")
+
+
+def planned(*nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None) -> plan.Plan:
+    return plan.build(Settings({item.name: item for item in nodes}), observed or {}, done=done or set())
+
+
 class Setting:
     def __init__(self, clock: FakeClock, *nodes: Node, max_parallel: int = 10, deploy_timeout: float = 600.0) -> None:
         self.clock = clock
@@ -138,12 +163,19 @@ class Setting:
         self.jobs = FakeJobs(self.cluster, clock)
         self.said: list[tuple[str, str, str]] = []
         self.nodes = nodes
+        self.lock = FakeLock(clock)
         self.run = expansion.Run(
-            lambda: self.cluster.access, self.jobs, lambda *words: self.said.append(words), max_parallel, deploy_timeout, clock
+            lambda: self.cluster.access,
+            self.jobs,
+            self.lock,
+            lambda *words: self.said.append(words),
+            max_parallel,
+            deploy_timeout,
+            clock,
         )
 
     def execute(self) -> None:
-        expansion.execute(self.run, plan.build({item.name: item for item in self.nodes}, self.cluster.nodes_by_name))
+        expansion.execute(self.run, planned(*self.nodes, observed=self.cluster.nodes_by_name))
 
     def steps(self, name: str) -> list[tuple[str, bool]]:
         return [(step.name, step.ok) for step in self.run.report(name).steps]
@@ -171,6 +203,25 @@ def test_one_worker(setting: Any) -> None:
     assert {name for name, _, _ in made.said} == {"w-1"}
 
 
+def test_the_lock_is_kept_and_its_epoch_goes_with_every_job(setting: Any) -> None:
+    made = setting(member("cp-1"), node("w-1"))
+    made.execute()
+    assert made.jobs.epochs == {41}
+    pauses = [after - before for before, after in zip(made.lock.ticks, made.lock.ticks[1:], strict=False)]
+    assert max(pauses) <= 1.0
+
+
+def test_whoever_has_lost_the_lock_changes_nothing_more(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"), max_parallel=1)
+    made.lock.lost_at = made.clock.time + 5.0
+    made.execute()
+    # What runs already is waited for; its next step is not taken, and no other node is begun.
+    assert made.jobs.names == ["w-1"]
+    assert set(made.cluster.nodes_by_name) == {"w-1"}
+    assert [made.run.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
+    assert made.steps("w-1")[-2:] == [("deploy", True), ("verify", False)]
+
+
 def test_nothing_planned(setting: Any) -> None:
     made = setting()
     made.execute()
@@ -181,7 +232,7 @@ def test_only_the_planned_steps_run(setting: Any) -> None:
     made = setting(node("w-1"))
     made.cluster.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
-    expansion.execute(made.run, plan.build({"w-1": made.nodes[0]}, made.cluster.nodes_by_name, done={"w-1"}))
+    expansion.execute(made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"}))
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
     assert made.jobs.started == []
 

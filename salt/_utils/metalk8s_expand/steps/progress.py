@@ -1,0 +1,33 @@
+"""What happens, told while it happens: on stderr, so that stdout stays one document."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from metalk8s_expand.clients.clock import Clock
+
+
+class Progress:
+    """Tells somebody in a terminal, and nobody when a job or a program asked."""
+
+    def __init__(self, opts: Mapping[str, Any], clock: Clock) -> None:
+        self._heard = opts.get("__cli") == "salt-run"
+        self._clock = clock
+        self.started = clock.now()
+
+    def __call__(self, node: str, step: str, what: str) -> None:
+        """One line: seconds since the start, node (or the whole cluster), step, what becomes of it."""
+        if self._heard:
+            print(f"[{self.elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}", file=sys.stderr, flush=True)
+
+    @property
+    def run(self) -> str:
+        """The ID of the run: the second it began in, UTC."""
+        return time.strftime("%Y%m%d%H%M%S", time.gmtime(self.started))
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock.now() - self.started
