@@ -1,4 +1,4 @@
-"""The preflight of hosts: what each is asked, and what becomes of the answers of all.
+"""The preflight of hosts: what becomes of the answers of all.
 
 Named checks, as kubeadm has them: all run before anything fails, each can be skipped by its name, and none of them asks
 anything. A check is one function in ``checks``, with a test and a line in the documentation.
@@ -7,20 +7,15 @@ anything. A check is one function in ``checks``, with a test and a line in the d
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
 from metalk8s_expand.domain.checks import etcd, identity, kernel, membership, network, registry, resources, software, system
 from metalk8s_expand.domain.checks.census import Census, census
 from metalk8s_expand.domain.checks.host import Facts, Host, Untold
 from metalk8s_expand.domain.checks.registry import ERROR, UNKNOWN, WARNING, Check, Remark
-from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.surroundings import Neighbour, Surroundings
-from metalk8s_expand.domain.thresholds import Thresholds
+from metalk8s_expand.domain.questions import COMMAND, QUESTIONS, request
+from metalk8s_expand.domain.surroundings import Neighbour
 
 __all__ = [
     "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "Facts", "Finding", "Host",
@@ -31,23 +26,6 @@ __all__ = [
 SUBJECTS = [module.__name__ for module in (system, identity, kernel, resources, software, network, etcd, membership)]
 CHECKS: Mapping[str, Check] = dict(sorted(registry.CHECKS.items(), key=lambda item: SUBJECTS.index(item[1].__module__)))
 NAMES = tuple(CHECKS)
-
-# How the probe is run: without the user's or the site's modules, and without writing compiled ones.
-COMMAND = ("python3", "-BIS", "-")
-FSYNC_WRITES, FSYNC_SECONDS = 500, 3
-
-# What every host is asked, whatever its node is.
-QUESTIONS: Mapping[str, Any] = MappingProxyType(
-    {
-        "modules": kernel.MODULES,
-        "sysctls": kernel.SYSCTLS,
-        "directories": resources.DIRECTORIES,
-        "packages": software.PACKAGES,
-        "services": tuple(software.SERVICES),
-        "leftovers": membership.LEFTOVERS,
-    }
-)
-NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,34 +47,6 @@ class Finding:
         return dict(self.__dict__)
 
 
-def request(
-    node: Node,
-    surroundings: Surroundings,
-    thresholds: Thresholds,
-    joining: Mapping[str, str] = NONE,
-    sources: Mapping[str, Any] = NONE,
-) -> dict[str, Any]:
-    """What the probe is given as its argument, as JSON.
-
-    ``joining`` are the addresses of the other new etcd nodes by name: they listen at the same time. ``sources`` puts
-    files in the place of others and shifts the clock, for hosts that share one machine.
-    """
-    places = [(one.host, one.port) for one in surroundings.endpoints if one.host != node.address]
-    asked = {
-        **QUESTIONS,
-        "node": node.name,
-        "seconds": thresholds.probe_timeout_s,
-        "timeout": thresholds.connect_timeout_s,
-        "connect": places,
-        "resolve": sorted({host for host, _ in places if not _is_address(host)}),
-        "route": _first_address(surroundings.service_cidr),
-        "sources": dict(sources),
-    }
-    if node.is_etcd:
-        asked.update(_etcd_request(node, surroundings, thresholds, joining, places))
-    return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
-
-
 def findings(hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = lambda name: ()) -> list[Finding]:
     """Every finding on every host, in the order of hosts and checks. ``skipped`` gives a node's skipped checks."""
     everyone = _census(hosts)
@@ -112,25 +62,6 @@ def findings(hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = 
 def errors(found: Iterable[Finding]) -> list[Finding]:
     """The findings that stop an expansion."""
     return [finding for finding in found if finding.severity == ERROR]
-
-
-def _etcd_request(
-    node: Node,
-    surroundings: Surroundings,
-    thresholds: Thresholds,
-    joining: Mapping[str, str],
-    places: Sequence[tuple[str, int]],
-) -> dict[str, Any]:
-    members = [address for name, address in surroundings.etcd_peers.items() if name != node.name]
-    newcomers = [address for name, address in joining.items() if name != node.name]
-    wanted = [(address, port) for address in members for port in etcd.PORTS]
-    return {
-        "connect": [*places, *(place for place in wanted if place not in places)],
-        "retry": [(address, port) for address in newcomers if address not in members for port in etcd.PORTS],
-        "listen": {"address": node.address, "ports": etcd.PORTS, "peers": [*dict.fromkeys([*members, *newcomers])]},
-        "window": thresholds.etcd_window_s,
-        "fsync": {"path": resources.ETCD, "writes": FSYNC_WRITES, "seconds": FSYNC_SECONDS},
-    }
 
 
 def _finding(host: Host, name: str, check: Check) -> Finding | None:
@@ -161,18 +92,3 @@ def _skew(host: Host) -> float | None:
         return host.skew
     except (Untold, TypeError, ValueError):
         return None
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _first_address(cidr: str | None) -> str | None:
-    if not cidr:
-        return None
-    network = ipaddress.ip_network(cidr)
-    return str(network[min(1, network.num_addresses - 1)])

@@ -55,6 +55,7 @@ FAULTS: list[tuple[str, str, str, Host]] = [
     ("hostname", W, "localhost", host({"hostname": "localhost"})),
     ("hostname", E, "bootstrap, which is another node", host({"hostname": "bootstrap"})),
     ("hostname", E, "cp-2, which is another node", host({"hostname": "cp-2"}, others={"cp-2": other(12)})),
+    ("hostname", E, "cp-2.example.com, which is another", host({"hostname": "cp-2.example.com"}, others={"cp-2": other(12)})),
     ("machine-id", E, "none", host({"machine_id": ""})),
     ("machine-id", E, "as cp-2", host(others={"cp-2": other(12, {"machine_id": "a" * 32})})),
     ("machine-id", E, "as bootstrap", host({"machine_id": "B" * 32})),

@@ -14,10 +14,11 @@ def hostname(host: Host) -> Remark | None:
     The kubelet is told the node's name, so a difference confuses people only, unless it is the name of another node.
     """
     found = str(host.fact("hostname")).lower()
-    names = (host.name, host.name.partition(".")[0])
-    if found in names or found.partition(".")[0] == host.name:
+    short = found.partition(".")[0]
+    if host.name in (found, short) or host.name.partition(".")[0] == found:
         return None
-    if found in host.others or found in host.surroundings.nodes:
+    others = {found, short}.intersection({*host.others, *host.surroundings.nodes} - {host.name})
+    if others:
         return Remark(f"{found}, which is another node", host.name, "correct the node's address or ssh:host in the pillar")
     return Remark(found, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
 
