@@ -31,8 +31,8 @@ from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 from tests.unit.metalk8s_expand.domain import hosts
 
 # This very machine is asked, whatever it is: what it lacks is not the subject here.
-NO_CHECKS = Settings(ssh_timeout=5, skip=preflight.NAMES)
-STRICT = Settings(ssh_timeout=5)
+NO_CHECKS = Settings(ssh_timeout=20, skip=preflight.NAMES)
+STRICT = Settings(ssh_timeout=20)
 LIMITS = Thresholds(etcd_window_s=3, connect_timeout_s=1)
 # Loopback addresses of nobody else's tests.
 MEMBER, FIRST, SECOND = "127.77.0.1", "127.77.0.11", "127.77.0.12"
