@@ -1,5 +1,6 @@
 # make demo   from nothing to the architecture of the page "Cluster expansion" on real nodes of this machine
 # make test   lint, unit, functional and integration tests, and one end-to-end on real nodes
+# make bench  measurements beside peers, with limits; one part: make bench PARTS=api
 # make docs   the documentation as HTML
 
 SHELL := /bin/sh
@@ -9,7 +10,7 @@ VENV := $(CACHE)/venv-$(shell cat tests/requirements.txt tests/setup 2>/dev/null
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-full lint unit integration lab docs clean
+.PHONY: demo test test-full lint unit integration lab bench docs clean
 
 demo:
 	@command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; }
@@ -44,6 +45,10 @@ integration: $(VENV)/.done
 
 lab: $(VENV)/.done
 	$(PYTEST) tests/lab
+
+bench: $(VENV)/.done
+	./lab/lab build >/dev/null
+	PYTHONPATH=salt/_utils $(BIN)/python -m bench $(PARTS)
 
 docs: $(VENV)/.done
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

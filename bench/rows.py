@@ -28,25 +28,52 @@ class Row:
     def ok(self) -> bool:
         return self.ratio >= self.limit if self.faster else self.ratio <= self.limit
 
+    def __str__(self) -> str:
+        relation = ">=" if self.faster else "<="
+        verdict = "ok" if self.ok else "MISSED"
+        return (
+            f"{self.what:<62} {self.ours:>8.3f} {self.unit:<2} {self.peer:>8.3f} {self.unit:<2} {self.ratio:>7.2f} "
+            f"{relation} {self.limit:<5g} {verdict:<6}  peer: {self.peer_title}"
+        )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measurement that nothing is held against."""
+
+    what: str
+    value: float
+    unit: str = "s"
+    ok: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.what:<62} {self.value:>8.3f} {self.unit}"
+
+
+Line = Row | Figure
+
+
+def timed(work: Callable[[], object]) -> float:
+    """The seconds that the work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def in_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """The median seconds of each; they take turns, every other round backwards, so that all see the same machine."""
+    taken: list[list[float]] = [[] for _ in works]
+    for turn in range(rounds):
+        for number in list(range(len(works)))[:: -1 if turn % 2 else 1]:
+            taken[number].append(timed(works[number]))
+    return [statistics.median(found) for found in taken]
+
 
 def median(work: Callable[[], object], times: int) -> float:
     """The median of the seconds that the work takes."""
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+    return in_turns(times, work)[0]
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows as text, each with its ratio and whether it keeps its limit."""
-    lines = [f"{'what':<58} {'ours':>10} {'peer':>10} {'ratio':>7} {'limit':>9}"]
-    for row in rows:
-        relation = ">=" if row.faster else "<="
-        verdict = "ok" if row.ok else "MISSED"
-        lines.append(
-            f"{row.what:<58} {row.ours:>8.3f} {row.unit:<1} {row.peer:>8.3f} {row.unit:<1} {row.ratio:>7.2f} "
-            f"{relation} {row.limit:<6g} {verdict}   peer: {row.peer_title}"
-        )
-    return "\n".join(lines)
+def table(lines: Iterable[Line]) -> str:
+    """All lines as text, each row with its ratio and whether it keeps its limit."""
+    return "\n".join([f"{'what':<62} {'ours':>11} {'peer':>11} {'ratio':>7} {'limit':>8}", *map(str, lines)])

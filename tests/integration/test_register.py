@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -33,19 +35,24 @@ FOREIGN = {"key": "example.com/gpu", "value": "a100", "effect": "NoExecute"}
 
 
 @pytest.fixture(scope="module")
-def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A kube-apiserver with an etcd of its own."""
-    root = tmp_path_factory.mktemp("apiserver")
-    host = Host(site, root / "host", 1).power_on()
+def member(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """An etcd of one member."""
+    host = Host(site, tmp_path_factory.mktemp("etcd") / "host", 1).power_on()
     try:
         host.deploy([], new_cluster=True)
-        running = ApiServer(host, root)
-        try:
-            yield running.wait()
-        finally:
-            running.stop()
+        yield host
     finally:
         host.power_off()
+
+
+@pytest.fixture(scope="module")
+def server(member: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver with that etcd."""
+    running = ApiServer(member, tmp_path_factory.mktemp("apiserver"))
+    try:
+        yield running.wait()
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +148,44 @@ def test_the_endpoints_of_the_api_are_read(kube: Kube) -> None:
     assert found["endpoints"][0]["addresses"] == ["192.0.2.10"]
 
 
-def test_every_page_is_read(kube: Kube) -> None:
-    selector = "tests/many=yes"
+@pytest.fixture(scope="module")
+def many(kube: Kube) -> list[str]:
+    """The names of more Nodes than two pages hold, which are labelled tests/many=yes."""
     names = [f"many-{number:04}" for number in range(MANY)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: kube.create_node({"metadata": {"name": name, "labels": {"tests/many": "yes"}}}), names))
     assert MANY > 2 * PAGE
-    assert sorted(item["metadata"]["name"] for item in kube.nodes(selector)) == names
-    assert {item["metadata"]["name"] for item in kube.nodes()} >= set(names)
+    return names
+
+
+def test_every_page_is_read(kube: Kube, many: list[str]) -> None:
+    assert sorted(item["metadata"]["name"] for item in kube.nodes("tests/many=yes")) == many
+    assert {item["metadata"]["name"] for item in kube.nodes()} >= set(many)
+
+
+def test_a_list_that_etcd_has_compacted_away_is_begun_again(kube: Kube, member: Host, many: list[str]) -> None:
+    """As when a page comes so late that etcd does not know the list's revision any more."""
+    asked: list[str] = []
+
+    class Late(Kube):
+        def __init__(self) -> None:
+            self.__dict__.update(kube.__dict__)
+
+        def request(self, method: str, path: str, *arguments: Any, **options: Any) -> dict[str, Any] | None:
+            query = options["query"]
+            asked.append(query["continue"])
+            if len(asked) == 2:
+                options["query"] = {**query, "continue": token}
+            return super().request(method, path, *arguments, **options)
+
+    old = {"v": "meta.k8s.io/v1", "rv": 1, "start": "many-0500\u0000"}
+    token = base64.urlsafe_b64encode(json.dumps(old).encode()).decode().rstrip("=")
+    compacted = member.ctl("compact", str(member.revision()))
+    assert compacted.returncode == 0, compacted.stderr
+    with pytest.raises(UnreachableError, match="answered 410"):
+        kube.request("GET", "/api/v1/nodes", query={"limit": "500", "continue": token})
+    assert [item["metadata"]["name"] for item in Late().nodes("tests/many=yes")] == many
+    assert asked[0] == asked[2] == ""
 
 
 # Registration

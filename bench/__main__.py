@@ -1,0 +1,36 @@
+"""``python -m bench [PART …]``: measure, print the table, exit with 1 when a limit is missed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+
+from .rows import Line, table
+
+# Each is a module with a function ``rows``.
+PARTS = ("api", "ssh")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("part", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}; all when none is given")
+    chosen = parser.parse_args(arguments).part
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        parser.error(f"unknown: {', '.join(unknown)}")
+    lines = list(_measured(chosen))
+    print(f"\n{table(lines)}")
+    return 0 if lines and all(line.ok for line in lines) else 1
+
+
+def _measured(parts: Sequence[str]) -> Iterator[Line]:
+    for part in parts:
+        for line in importlib.import_module(f"bench.{part}").rows():
+            print(line, flush=True)
+            yield line
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

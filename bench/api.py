@@ -1,0 +1,177 @@
+"""The work on Node objects beside what one would use without it, against a real API server and etcd on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metalk8s_expand.domain import manifest, ownership, settings
+from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.steps import register, roster
+from tests.integration import metrics
+
+from .bare import Bare
+from .cluster import Cluster, running
+from .master import Master
+from .nodes import NODES, joined, pillar, registration, reported
+from .rows import Figure, Line, Row, in_turns, timed
+
+NEW, DECLARED, THERE = 1000, 5000, 4990
+FEW = 5
+ROUNDS = 5
+# kubectl takes so long that its own noise is small.
+SLOW_ROUNDS = 3
+REPEATS = 15
+MAX_MB = 300
+MAX_START_S = 1.5
+RECORD = f"/api/v1/namespaces/{ownership.NAMESPACE}/configmaps/{ownership.NAME}"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def rows() -> Iterator[Line]:
+    """All of them, on one API server, from few Nodes to many."""
+    with running() as cluster:
+        bare, master = Bare(cluster.server), Master(cluster.root / "salt", cluster.server.admin)
+        yield from _start(master)
+        yield from _registration(cluster, bare, "new Nodes", _nodes(NEW))
+        yield from _registration(
+            cluster, bare, "new Nodes with a label of the operator's", _nodes(NEW, labels={"example.com/rack": "7"})
+        )
+        yield from _large(cluster, bare)
+        yield _compiled(master)
+
+
+def _nodes(count: int, **node: Any) -> list[Node]:
+    return list(settings.parse(pillar(count, **node)).nodes.values())
+
+
+def _start(master: Master) -> Iterator[Line]:
+    """A command's own start: what it takes beyond a runner function that does nothing."""
+    master.declare(pillar(FEW))
+    assert len(master.run("metalk8s_expand.plan")["waves"]) == 2
+    ours, bare = in_turns(SLOW_ROUNDS + 2, lambda: master.run("metalk8s_expand.plan"), lambda: master.run("test.arg"))
+    yield Row(f"salt-run metalk8s_expand.plan on {FEW} nodes, beyond test.arg", ours - bare, "allowed", MAX_START_S, 1)
+    yield Figure("salt-run test.arg", bare)
+
+
+def _registration(cluster: Cluster, bare: Bare, what: str, nodes: Sequence[Node]) -> Iterator[Line]:
+    """Nothing, then the same Nodes, by each in turn."""
+    requests = [registration(node) for node in nodes]
+    manifests = cluster.root / "manifests.yaml"
+    manifests.write_text(yaml.safe_dump_all([manifest.registration(node) for node in nodes]))
+    ours, posts, kubectl, again, listed = [], [], [], [], []
+    for turn in range(ROUNDS):
+        ours.append(_from_nothing(cluster, lambda: _registered(cluster, nodes)))
+        pair = in_turns(REPEATS, lambda: _unchanged(cluster, nodes), lambda: bare.get(NODES))
+        again.append(pair[0])
+        listed.append(pair[1])
+        posts.append(_from_nothing(cluster, lambda: bare.send(requests)))
+        if turn < SLOW_ROUNDS:
+            kubectl.append(_from_nothing(cluster, lambda: _kubectl(cluster, "apply", "-f", str(manifests))))
+    written = _written(cluster, nodes)
+    _from_nothing(cluster, lambda: None)
+    best = statistics.median
+    yield Row(f"register {len(nodes)} {what}", best(ours), "kubectl apply -f", best(kubectl), 4, faster=True)
+    yield Row(f"register {len(nodes)} {what}", best(ours), "bare POSTs on 16 connections", best(posts), 2.5)
+    yield Row("the same with nothing changed", best(again), "one bare list, not even decoded", best(listed), 3)
+    yield Row("the same with nothing changed: writes", written, "none allowed", 1, 0, unit="")
+
+
+def _from_nothing(cluster: Cluster, work: Callable[[], object]) -> float:
+    """The seconds that it takes on an API server without Nodes."""
+    cluster.kube.request("DELETE", NODES)
+    cluster.kube.request("DELETE", RECORD)
+    assert cluster.kube.nodes() == []
+    return timed(work)
+
+
+def _registered(cluster: Cluster, nodes: Sequence[Node]) -> None:
+    outcome = register.register_all(cluster.kube, nodes)
+    assert all(isinstance(changes, list) and changes for changes in outcome.values()), outcome
+
+
+def _unchanged(cluster: Cluster, nodes: Sequence[Node]) -> None:
+    assert not any(register.register_all(cluster.kube, nodes).values())
+
+
+def _written(cluster: Cluster, nodes: Sequence[Node]) -> int:
+    """The API server's count of writes while Nodes are registered that are there already."""
+    _from_nothing(cluster, lambda: _registered(cluster, nodes))
+    before = metrics.requests(cluster.kube, "nodes", "configmaps")
+    _unchanged(cluster, nodes)
+    return metrics.writes(metrics.requests(cluster.kube, "nodes", "configmaps") - before).total()
+
+
+def _kubectl(cluster: Cluster, *arguments: str) -> None:
+    program = [str(cluster.server.programs["kubectl"]), f"--kubeconfig={cluster.server.admin}", *arguments]
+    subprocess.run(program, stdout=subprocess.DEVNULL, check=True, timeout=600)
+
+
+def _large(cluster: Cluster, bare: Bare) -> Iterator[Line]:
+    """A cluster of many Nodes in service: most of those that are declared, and a few that nobody declares."""
+    declaration = pillar(DECLARED, ("worker", "infra", "worker-infra"))
+    declared = settings.parse(declaration)
+    nodes = list(declared.nodes.values())
+    strangers = [Node(f"stranger-{number}", *_like(nodes[0])) for number in range(DECLARED - THERE)]
+    there = [*nodes[:THERE], *strangers]
+    bare.send([joined(node) for node in there])
+    bare.send([reported(node) for node in there])
+    yield Figure(f"size of {len(there)} Nodes", len(bare.get(NODES)) / 1e6, "MB")
+    yield from _plan(cluster, declaration)
+    yield _roster(cluster, bare, declared, strangers[0].name)
+
+
+def _like(node: Node) -> tuple[Any, ...]:
+    return node.version, node.roles, node.taints, node.labels, node.ssh, "10.127.0.1"
+
+
+def _plan(cluster: Cluster, declaration: dict[str, Any]) -> Iterator[Line]:
+    path = cluster.root / "pillar.json"
+    path.write_text(json.dumps(declaration))
+    command = [sys.executable, "-m", "bench.planning", str(cluster.server.admin), str(path)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'salt' / '_utils'}"}
+    answers: list[dict[str, Any]] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        kubectl = []
+        for _ in range(SLOW_ROUNDS):
+            kubectl.append(timed(lambda: _kubectl(cluster, "get", "nodes", "-o", "json")))
+            print(file=child.stdin, flush=True)
+            answers.append(json.loads(child.stdout.readline()))
+        child.stdin.close()
+    assert {(answer["due"], answer["unchanged"]) for answer in answers} == {(DECLARED - THERE, THERE)}, answers
+    what = f"plan for {DECLARED} declared Nodes, {THERE} there"
+    ours = statistics.median(answer["seconds"] for answer in answers)
+    yield Row(what, ours, "kubectl get nodes -o json", statistics.median(kubectl), 3)
+    yield Row(f"{what}: memory", max(answer["peak"] for answer in answers), "allowed", MAX_MB, 1, unit="MB")
+
+
+def _roster(cluster: Cluster, bare: Bare, declared: settings.Settings, name: str) -> Line:
+    access = roster.Access(declared.key_directory, str(cluster.root / "known_hosts"))
+
+    def ours() -> None:
+        assert list(roster.entries(lambda: cluster.kube, declared, name, "glob", access)) == [name]
+
+    taken, peer = in_turns(20 * REPEATS, ours, lambda: bare.get(f"{NODES}/{name}"))
+    what = f"roster for one undeclared Node among {DECLARED}"
+    return Row(what, taken * 1000, "the bare request", peer * 1000, 2, unit="ms")
+
+
+def _compiled(master: Master) -> Line:
+    """The part of a large plan that is Salt's: nothing is held against it."""
+    import salt.config
+
+    from metalk8s_expand.clients.salt import declared_pillar
+
+    master.declare(pillar(DECLARED))
+    opts = salt.config.master_config(str(master.base / "master"))
+    return Figure(f"compiling and parsing the pillar of {DECLARED} nodes", timed(lambda: settings.parse(declared_pillar(opts))))

@@ -1,0 +1,38 @@
+"""``python -m bench.planning KUBECONFIG PILLAR``: a warm process of its own, so that its peak of memory is that of plans.
+
+For every line on its standard input it makes one plan and prints a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.domain import settings
+from metalk8s_expand.steps import planning
+from metalk8s_expand.steps.world import World
+
+
+def main(kubeconfig: str, pillar: str) -> None:
+    """Until its standard input ends."""
+    world = World({}, Kube.from_kubeconfig(kubeconfig))
+    # The API's client is imported by the first request.
+    world.kube.text("/readyz")
+    text = Path(pillar).read_bytes()
+    for _ in sys.stdin:
+        declared = json.loads(text)
+        started = time.perf_counter()
+        found = planning.current(world, settings.parse(declared))
+        shown = found.as_dict()
+        taken = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answer = {"seconds": taken, "peak": peak, "due": len(found.nodes), "unchanged": len(shown["unchanged"])}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
