@@ -64,7 +64,7 @@ def add_problems(members: Sequence[Member], newcomer_name: str, newcomer_peer_ur
     """
     return [
         *cluster_problems(members),
-        *_foreign_problems(members, newcomer_peer_url),
+        *_foreign_problems(member for member in members if newcomer_peer_url not in member.peer_urls),
         *_taken_problems(members, newcomer_name, newcomer_peer_url),
         *_growth_problems(members, newcomer_name),
     ]
@@ -80,22 +80,29 @@ def promote_problems(members: Sequence[Member], learner_id: int, max_lag: int = 
         return [f"etcd has no member {learner_id:x}: nothing to promote; add it again"]
     if not learner.learner:
         return []
-    others = [member for member in members if member.id != learner_id]
     return [
         *cluster_problems(members),
-        *(_foreign(member) for member in others if member.learner or not member.name),
+        *_foreign_problems(member for member in members if member.id != learner_id),
         *readiness_problems(members, learner, max_lag),
         *_growth_problems(members, learner.title),
     ]
 
 
 def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
-    """Why this member may not be removed; empty when it may."""
+    """Why this member may not be removed; empty when it may.
+
+    While the addition of another is not finished, only what is not finished itself may leave: that is how to clear it away.
+    """
     leaving = _by_id(members, member_id)
     if leaving is None:
         return [f"etcd has no member {member_id:x}: nothing to remove"]
     staying = [member for member in members if member.id != member_id]
-    return [*cluster_problems(members), *_majority_problems(members), *_shrink_problems(staying, leaving)]
+    return [
+        *cluster_problems(members),
+        *_majority_problems(members),
+        *_shrink_problems(staying, leaving),
+        *([] if _unfinished(leaving) else _foreign_problems(staying)),
+    ]
 
 
 def cluster_problems(members: Sequence[Member]) -> list[str]:
@@ -148,9 +155,13 @@ def _shrink_problems(staying: Sequence[Member], leaving: Member) -> list[str]:
     ]
 
 
-def _foreign_problems(members: Sequence[Member], newcomer_peer_url: str) -> list[str]:
-    others = (member for member in members if newcomer_peer_url not in member.peer_urls)
-    return [_foreign(member) for member in others if member.learner or not member.name]
+def _foreign_problems(others: Iterable[Member]) -> list[str]:
+    return [_foreign(member) for member in others if _unfinished(member)]
+
+
+def _unfinished(member: Member) -> bool:
+    """Whether it was added and does not vote yet, or has never started."""
+    return member.learner or not member.name
 
 
 def _taken_problems(members: Sequence[Member], name: str, peer_url: str) -> list[str]:

@@ -124,6 +124,19 @@ def test_a_learner_leaves_whenever_there_is_a_quorum() -> None:
     assert quorum.remove_problems(voters(3), 99)
 
 
+@pytest.mark.parametrize("other", [member(8, learner=True), member(8, name="", healthy=None)], ids=["learner", "unstarted"])
+def test_nobody_leaves_while_an_addition_is_not_finished(other: Member) -> None:
+    members = [*voters(4), other]
+    [problem] = quorum.remove_problems(members, 1)
+    assert "not of this run" in problem
+    assert quorum.remove_problems(members, other.id) == []
+
+
+def test_of_two_unfinished_additions_each_can_be_cleared_away() -> None:
+    members = [*voters(4), member(7, name="", healthy=None), member(8, learner=True)]
+    assert (quorum.remove_problems(members, 7), quorum.remove_problems(members, 8)) == ([], [])
+
+
 def test_messages_name_the_ill() -> None:
     [problem] = quorum.add_problems([member(1), member(2, False, error="connection refused")], *NEW)
     assert "m2: connection refused" in problem
