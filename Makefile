@@ -48,7 +48,7 @@ lab: $(VENV)/.done
 
 bench: $(VENV)/.done
 	./lab/lab build >/dev/null
-	PYTHONPATH=salt/_utils $(BIN)/python -m bench $(PARTS)
+	$(BIN)/python -m bench $(PARTS)
 
 docs: $(VENV)/.done
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -137,9 +136,8 @@ def _plan(cluster: Cluster, declaration: dict[str, Any]) -> Iterator[Line]:
     path = cluster.root / "pillar.json"
     path.write_text(json.dumps(declaration))
     command = [sys.executable, "-m", "bench.planning", str(cluster.server.admin), str(path)]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'salt' / '_utils'}"}
     answers: list[dict[str, Any]] = []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         kubectl = []
