@@ -55,8 +55,7 @@ def targets(
     access = access or Access()
     observed = {_name(node): node for node in nodes}
     exact = targeting.exact_names(tgt, tgt_type)
-    known = {name: _roles(node) for name, node in {**observed, **declared}.items()}
-    chosen = targeting.matching(tgt, tgt_type, known, access.nodegroups)
+    chosen = exact or targeting.matching(tgt, tgt_type, _known(observed, declared), access.nodegroups)
     return {name: entry(name, ssh, access) for name, ssh in _reachable(chosen, exact, observed, declared, access)}
 
 
@@ -164,6 +163,10 @@ def _ssh(name: str, observed: Mapping[str, Object], declared: Mapping[str, Node]
             hint="check the name with: kubectl get nodes",
         )
     return ssh_annotations.from_annotations(name, _metadata(observed[name]).get("annotations"), key_directory)
+
+
+def _known(observed: Mapping[str, Object], declared: Mapping[str, Node]) -> dict[str, tuple[str, ...]]:
+    return {name: _roles(node) for name, node in {**observed, **declared}.items()}
 
 
 def _roles(node: Any) -> tuple[str, ...]:
