@@ -12,6 +12,8 @@ Row = Sequence[str]
 # Salt indents what it prints by four.
 WIDTH = 116
 GAP = "  "
+# A path or an identity of this length stays whole, if anything can.
+LONG_WORD = 40
 HEADER = ("host", "severity", "check", "found", "wanted", "remedy")
 TABLED = ("error", "warning")
 
@@ -37,15 +39,19 @@ def unreachable(errors: Mapping[str, Object]) -> str:
 def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
     """Columns as wide as their widest cell while all fit; else the widest give way and wrap their cells."""
     lines = [header, *rows]
-    natural = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    widths = _fitted(natural, width - len(GAP) * (len(header) - 1))
+    columns = list(zip(*lines, strict=True))
+    natural = [max(map(len, column)) for column in columns]
+    words = [max((len(word) for cell in column for word in cell.split()), default=1) for column in columns]
+    widths = _fitted(natural, [min(word, LONG_WORD) for word in words], width - len(GAP) * (len(header) - 1))
     return "\n".join(printed for line in lines for printed in _wrapped(line, widths))
 
 
-def _fitted(widths: Sequence[int], available: int) -> list[int]:
-    fitted = list(widths)
-    while sum(fitted) > available and max(fitted) > 1:
-        fitted[fitted.index(max(fitted))] -= 1
+def _fitted(natural: Sequence[int], words: Sequence[int], available: int) -> list[int]:
+    """The widest give way first; a column becomes narrower than its longest word only when nothing else is left."""
+    fitted = list(natural)
+    for least in (words, [1] * len(fitted)):
+        while sum(fitted) > available and (wide := [i for i, size in enumerate(fitted) if size > least[i]]):
+            fitted[max(wide, key=fitted.__getitem__)] -= 1
     return fitted
 
 

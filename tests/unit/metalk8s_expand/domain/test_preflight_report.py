@@ -90,3 +90,10 @@ def test_short_columns_stay_whole_when_long_ones_wrap() -> None:
     shown = preflight_report.text(data(finding("cp-1", "etcd-peers", remedy="open the port " * 20)))
     assert "cp-1  error     etcd-peers  in use: 10250  free" in shown
     assert all("open the port" in line for line in shown.splitlines()[3:6])
+
+
+def test_paths_and_identities_stay_whole_while_others_can_give_way() -> None:
+    texts = {"found": f"{'a' * 32}, as bootstrap", "remedy": "reset the host, or remove what is left of it; " * 3}
+    shown = preflight_report.text(data(finding("worker-1", "machine-id", wanted="one of its own", **texts)))
+    assert f"{'a' * 32}," in shown
+    assert max(map(len, shown.splitlines())) <= COLUMNS - SALTS_INDENT
