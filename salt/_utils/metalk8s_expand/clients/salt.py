@@ -14,8 +14,8 @@ PILLAR_KEY = "metalk8s_expand"
 MASTER_SUFFIX = "_master"
 # The directories of the keys, the one that counts most first.
 KEY_DIRECTORIES = ("minions", "minions_pre", "minions_rejected", "minions_denied")
-# Salt asks those that have not answered by then whether the job still runs, and waits on for those that say so.
-ANSWER_S = 5
+# Salt asks those that have not answered by then whether the job still runs, and waits on for those that say so in time.
+ANSWER_S, RUNNING_S = 5, 5
 
 
 def declared_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> Any:
@@ -130,7 +130,9 @@ class Minions:
         try:
             with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
                 return dict(
-                    client.cmd(chosen, function, arg=list(arguments), timeout=ANSWER_S, tgt_type="list", gather_job_timeout=2)
+                    client.cmd(
+                        chosen, function, arg=list(arguments), timeout=ANSWER_S, tgt_type="list", gather_job_timeout=RUNNING_S
+                    )
                 )
         except salt.exceptions.SaltException as exc:
             raise UnreachableError(
