@@ -11,6 +11,7 @@ import salt.pillar
 
 from metalk8s_expand.clients.salt import declared_pillar
 from metalk8s_expand.domain import settings
+from metalk8s_expand.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,3 +42,20 @@ def test_the_runner_reads_it(opts: Any) -> None:
 def test_no_minion_does(opts: Any, minion: str) -> None:
     found = salt.pillar.Pillar({**opts, "pillar": {}}, {"id": minion}, minion, "base").compile_pillar()
     assert found == {}
+
+
+def test_a_name_that_is_there_twice_is_refused(opts: Any, tmp_path: Path) -> None:
+    node = "    w-1: {profile: worker, address: 10.0.0.%d, version: '1'}\n"
+    (tmp_path / "metalk8s_expand.sls").unlink()
+    (tmp_path / "metalk8s_expand.sls").write_text("metalk8s_expand:\n  nodes:\n" + node % 1 + node % 2)
+    with pytest.raises(SettingsError, match="conflicting ID 'w-1'.*line 4") as error:
+        declared_pillar(opts)
+    assert error.value.retcode == 2
+
+
+def test_a_file_that_does_not_render_is_told_without_its_text(opts: Any, tmp_path: Path) -> None:
+    (tmp_path / "metalk8s_expand.sls").unlink()
+    (tmp_path / "metalk8s_expand.sls").write_text("password: hunter2\nother: {{ nope.nope }}\n")
+    with pytest.raises(SettingsError, match="'nope' is undefined") as error:
+        declared_pillar(opts)
+    assert "hunter2" not in str(error.value)

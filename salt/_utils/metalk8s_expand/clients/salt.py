@@ -14,6 +14,7 @@ PILLAR_KEY = "metalk8s_expand"
 MASTER_SUFFIX = "_master"
 # The directories of the keys, the one that counts most first.
 KEY_DIRECTORIES = ("minions", "minions_pre", "minions_rejected", "minions_denied")
+FEW = 50
 # Salt asks those that have not answered by then whether the job still runs, and waits on for those that say so in time.
 ANSWER_S, RUNNING_S = 5, 5
 
@@ -34,11 +35,11 @@ def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict
     name = master_id or pillar_id(opts)
     own = copy.deepcopy(dict(opts))
     # A pillar that the options hold already would lend its errors to this one.
-    own.update({"ext_pillar": [], "id": name, "pillar": {}, "pillarenv": None})
+    own.update({"ext_pillar": [], "id": name, "pillar": {}, "pillarenv": None, "pillar_safe_render_error": False})
     pillar = salt.pillar.Pillar(own, {"id": name}, name, None).compile_pillar()
     if pillar.get("_errors"):
         raise SettingsError(
-            f"the pillar of {name} cannot be compiled: " + "; ".join(str(error) for error in pillar["_errors"]),
+            f"the pillar of {name} cannot be compiled: " + "; ".join(map(_reason, pillar["_errors"])),
             hint="mend the pillar file that the message names",
         )
     return dict(pillar)
@@ -50,6 +51,11 @@ def master_key(opts: Mapping[str, Any]) -> str:
         return (Path(str(opts["pki_dir"])) / "master.pub").read_text(encoding="utf-8")
     except OSError:
         return ""
+
+
+def _reason(error: object) -> str:
+    """Why a pillar file does not render, without the lines of it that Salt shows below: they may hold secrets."""
+    return " ".join(str(error).partition("\n---")[0].split())
 
 
 def pillar_id(opts: Mapping[str, Any]) -> str:
@@ -76,10 +82,10 @@ class Keys:
         wanted = set(minions)
         keys = self._keys()
         known = {name for names in keys.list_keys().values() for name in names if name in wanted}
-        found = keys.key_str(sorted(known)) if known else {}
-        return {
-            str(name): _first(key) for directory in reversed(KEY_DIRECTORIES) for name, key in found.get(directory, {}).items()
-        }
+        # Salt compares every key with every name.
+        found = keys.key_str(sorted(known) if len(known) <= FEW else "*") if known else {}
+        ordered = [found.get(directory, {}) for directory in reversed(KEY_DIRECTORIES)]
+        return {str(name): _first(key) for those in ordered for name, key in those.items() if name in known}
 
     def accept(self, minion: str) -> bool:
         """Accept the pending key of this exact name; whether it is accepted now, read anew."""
