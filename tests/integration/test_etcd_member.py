@@ -10,8 +10,9 @@ import pytest
 
 from metalk8s_expand.clients.etcd import Etcd
 from metalk8s_expand.clients.member_files import MemberFiles
+from metalk8s_expand.domain.lease import LockLostError
 from metalk8s_expand.errors import QuorumError, UnreachableError
-from metalk8s_expand.steps import etcd_member
+from metalk8s_expand.steps import etcd_member, fence
 
 from .conftest import Growth, Hosts
 from .daemons import eventually
@@ -266,6 +267,55 @@ def test_two_of_three_members_down_refuses_the_removal_of_a_lost_one(trio: list[
     with pytest.raises(QuorumError, match="lost its data and cannot be removed"):
         b.deploy(trio[:3], timeout=1.0)
     assert (identities(a), snapshot(b)) == before
+
+
+def add_foreign_learner(seen_by: Host) -> None:
+    """As somebody else would, who has not started it yet."""
+    words = ("member", "add", "foreign", "--learner", f"--peer-urls={ABSENT_PEER}")
+    eventually("etcd accepts a learner", lambda: seen_by.ctl(*words).returncode == 0, 15)
+
+
+def test_a_foreign_learner_refuses_the_removal_of_a_lost_one(trio: list[Host]) -> None:
+    a, b, _ = trio[:3]
+    add_foreign_learner(a)
+    b.power_off()
+    b.wipe()
+    before = identities(a), snapshot(b)
+    with pytest.raises(QuorumError, match=r"lost its data and cannot be removed.*learner that is not of this run"):
+        b.deploy(trio[:3], timeout=1.0)
+    assert (identities(a), snapshot(b)) == before
+
+
+def test_a_refusal_leaves_a_removed_members_data_where_it_is(trio: list[Host]) -> None:
+    a, b, _ = trio[:3]
+    b.power_off()
+    eventually("etcd allows it", lambda: a.ctl("member", "remove", f"{member_id(b, seen_by=a):x}").returncode == 0, 15)
+    add_foreign_learner(a)
+    before = identities(a), snapshot(b)
+    with pytest.raises(QuorumError, match="learner that is not of this run"):
+        b.deploy(trio[:3], timeout=1.0)
+    assert (identities(a), snapshot(b)) == before
+    assert b.files.has_data()
+
+
+def test_a_run_that_is_overtaken_does_not_promote(single: list[Host]) -> None:
+    a, b, _ = single
+    path = str(b.root / "expand-epoch")
+
+    def older() -> object:
+        return fence.admit(path, 6)
+
+    def newer() -> object:
+        return fence.admit(path, 7)
+
+    assert list(b.add(single, admit=older)) == ["added"]
+    b.write_manifest()
+    newer()
+    with pytest.raises(LockLostError, match="of the epoch 6, and one of the epoch 7"):
+        b.promote(single, admit=older)
+    assert [(member.name, member.learner) for member in a.members() if member.learner] == [(b.name, True)]
+    assert list(b.deploy(single, admit=newer)) == ["promoted", "sealed"]
+    assert voters(a) == [a.name, b.name]
 
 
 def test_a_single_member_that_is_down_is_no_reason_for_a_second_cluster(single: list[Host]) -> None:

@@ -1,12 +1,13 @@
 """Make a host a voting etcd member: added as a learner under the quorum guard, promoted under it again.
 
 Every question is asked anew before each change, since a run may have been killed between any two lines of this
-file, and since the reply to an add or a promote may have been lost although etcd did it.
+file, and since the reply to an add or a promote may have been lost although etcd did it. So is whether this run may
+still change anything: it may have been frozen between any two lines as well, and lost the lock to a newer one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,10 @@ LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
 
 @dataclass(frozen=True)
 class Wanted:
-    """The member that a host shall be; ``base`` is etcd's configuration but for the initial cluster."""
+    """The member that a host shall be; ``base`` is etcd's configuration but for the initial cluster.
+
+    ``admit`` is asked right before every change and raises when this run may make none any more; see the step ``fence``.
+    """
 
     name: str
     peer_url: str
@@ -32,6 +36,7 @@ class Wanted:
     timeout: float = 60.0
     start_timeout: float = 120.0
     max_lag: int = 1000
+    admit: Callable[[], object] = lambda: None
 
 
 def wanted(name: str, address: str, **limits: Any) -> Wanted:
@@ -94,7 +99,8 @@ def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = 
 def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None) -> dict[str, Any]:
     """Wait until the member has started and is in sync, make it a voter under the guard, and seal its configuration.
 
-    A learner that never starts is removed again, so that it does not block every later addition.
+    A learner that never starts is removed again, so that it does not block every later addition; not when a newer run is
+    at work, which may be about to start it.
     """
     obstacles: list[str] = []
     before = files.read_config()
@@ -170,11 +176,13 @@ def _remove_lost(
             problems=problems,
         )
     _stop_local(files, wanted, clock)
+    wanted.admit()
     etcd.remove(member.id)
-    files.set_aside()
+    _set_aside(files, wanted)
 
 
 def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock | None) -> None:
+    wanted.admit()
     if not files.withdraw_manifest() and not files.is_listening():
         return
     wait_until(
@@ -187,31 +195,47 @@ def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock | None) -> None
     )
 
 
+def _set_aside(files: MemberFiles, wanted: Wanted) -> str | None:
+    wanted.admit()
+    return files.set_aside()
+
+
 def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None) -> dict[str, Any]:
+    took = _until_accepted(wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock)
+    # Not before the guard agrees: a refusal leaves the host as it is. Not after the addition: old data must not be started.
     _stop_local(files, wanted, clock)
-    stale = files.set_aside()
-    wait_until(
+    stale = _set_aside(files, wanted)
+    _until_accepted(wanted, wanted.timeout - took, lambda: _addition_problems(etcd, wanted), clock)
+    _configure(etcd.members(), files, wanted)
+    changes = {"added": f"{wanted.name} as a learner at {wanted.peer_url}"}
+    return {**changes, "set aside": stale} if stale else changes
+
+
+def _until_accepted(wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock | None) -> float:
+    return wait_until(
         f"the etcd cluster to accept {wanted.name} as a learner",
-        lambda: _addition_problems(etcd, wanted),
-        wanted.timeout,
+        problems,
+        timeout,
         clock=clock,
         node=wanted.name,
         hint="make every etcd member healthy, then run the same command again",
         log=LOG,
         error=QuorumError,
     )
-    _configure(etcd.members(), files, wanted)
-    changes = {"added": f"{wanted.name} as a learner at {wanted.peer_url}"}
-    return {**changes, "set aside": stale} if stale else changes
+
+
+def _guard_problems(members: Sequence[Member], wanted: Wanted) -> list[str]:
+    return quorum.add_problems(members, wanted.name, wanted.peer_url)
 
 
 def _addition_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
     members = etcd.members()
     if _own(members, wanted) is not None:
         return []
-    problems = quorum.add_problems(members, wanted.name, wanted.peer_url)
+    problems = _guard_problems(members, wanted)
     if problems:
-        return list(problems)
+        return problems
+    wanted.admit()
     try:
         etcd.add_learner(wanted.peer_url)
     except ConflictError as exc:
@@ -228,9 +252,10 @@ def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[
         return []
     problems = quorum.promote_problems(members, member.id, max_lag=wanted.max_lag)
     if problems:
-        return list(problems)
+        return problems
     # Before it votes: a run killed in between must not leave a voter whose wiped disk could be started.
     _seal(files, wanted)
+    wanted.admit()
     try:
         etcd.promote(member.id)
     except (ConflictError, UnreachableError) as exc:
@@ -243,6 +268,7 @@ def _withdraw_unstarted(etcd: Etcd, wanted: Wanted) -> None:
     with suppress(ConflictError, UnreachableError):
         member = _own(etcd.members(), wanted)
         if member is not None and member.learner and not member.name:
+            wanted.admit()
             etcd.remove(member.id)
 
 
@@ -259,12 +285,13 @@ def _seal(files: MemberFiles, wanted: Wanted) -> None:
     Otherwise a kubelet would start the member on a disk that was wiped, under its old ID, and acknowledged writes
     that it has forgotten could be lost.
     """
-    sealed = _settings(wanted, {wanted.name: wanted.peer_url}, "existing")
-    if files.read_config() != sealed:
-        files.write_config(sealed)
+    alone = {wanted.name: wanted.peer_url}
+    if files.read_config() != _settings(wanted, alone, "existing"):
+        _write(files, wanted, alone, "existing")
 
 
 def _write(files: MemberFiles, wanted: Wanted, cluster: Mapping[str, str], state: str) -> None:
+    wanted.admit()
     files.write_config(_settings(wanted, cluster, state))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.member_files import MemberFiles
+from metalk8s_expand.domain.lease import LockLostError
 from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
-from metalk8s_expand.steps import etcd_member
+from metalk8s_expand.steps import etcd_member, fence
 
 NAME, ADDRESS, URL = "cp-1", "10.0.0.9", "https://10.0.0.9:2380"
 HEALTH_INTERVAL_S = 5.0
@@ -125,6 +127,12 @@ class Setting:
     def write_data(self) -> None:
         (self.files.data / "member" / "wal").mkdir(parents=True, exist_ok=True)
         (self.files.data / "member" / "wal" / "0.wal").touch()
+
+    @property
+    def world(self) -> tuple[Any, ...]:
+        """Everything that a run can change."""
+        data = sorted(str(path) for path in self.files.data.rglob("*"))
+        return dict(self.etcd.listed), self.files.read_config(), self.files.manifest.exists(), data
 
     @property
     def cluster(self) -> tuple[str, str]:
@@ -286,6 +294,16 @@ def test_a_lost_member_is_not_removed_when_that_costs_the_quorum(three: Setting)
     assert three.etcd.changed == []
 
 
+def test_a_lost_member_stays_while_the_addition_of_another_is_not_finished(three: Setting) -> None:
+    """Its replacement would be refused, and a member would be missing until somebody mends that."""
+    three.etcd.listed |= {50: voter(50, name=NAME, peer_urls=(URL,)), 60: voter(60, learner=True)}
+    three.files.manifest.write_text("a Pod")
+    before = three.world
+    with pytest.raises(QuorumError, match=r"cannot be removed.*learner that is not of this run"):
+        three.added()
+    assert three.world == before
+
+
 def test_data_of_a_removed_member_is_set_aside(one: Setting) -> None:
     one.write_data()
     changes = one.added()
@@ -312,6 +330,50 @@ def test_the_guard_refuses(three: Setting, obstacle: Callable[[FakeEtcd], None])
     assert error.value.node == NAME
     assert three.etcd.changed == []
     assert not three.files.has_config(), "there must be nothing that could be started"
+    assert three.clock.monotonic() - 1000.0 == pytest.approx(60.0, abs=1.0)
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
+def test_a_refusal_leaves_the_host_as_it_is(three: Setting, obstacle: Callable[[FakeEtcd], None]) -> None:
+    obstacle(three.etcd)
+    three.write_data()
+    three.files.write_config({"name": NAME})
+    three.files.manifest.write_text("a Pod")
+    before = three.world
+    with pytest.raises(QuorumError):
+        three.added()
+    assert three.world == before
+
+
+def test_old_data_is_out_of_the_way_before_the_addition(one: Setting) -> None:
+    """A run that is killed in between must not leave a learner that starts on it."""
+    one.write_data()
+    add, there = one.etcd.add_learner, []
+
+    def watched(peer_url: str) -> int:
+        there.append(one.files.has_data())
+        number: int = add(peer_url)
+        return number
+
+    one.etcd.add_learner = watched
+    one.added()
+    assert there == [False]
+
+
+def test_the_whole_addition_keeps_to_its_time(three: Setting) -> None:
+    three.etcd.listed[3] = voter(3, False)
+    three.etcd.refuse_until = float("inf")
+    ask = three.etcd.members
+
+    def members() -> list[Member]:
+        if three.clock.monotonic() > 1040.0:
+            three.etcd.listed[3] = voter(3)
+        found: list[Member] = ask()
+        return found
+
+    three.etcd.members = members
+    with pytest.raises(QuorumError, match="unhealthy cluster"):
+        three.added()
     assert three.clock.monotonic() - 1000.0 == pytest.approx(60.0, abs=1.0)
 
 
@@ -398,6 +460,134 @@ class TestNewCluster:
     def test_never_beside_an_existing_one(self, one: Setting) -> None:
         assert "added" in one.added(new_cluster=True)
         assert one.cluster[1] == "existing"
+
+
+def fresh(setting: Setting) -> None:
+    """Nothing was here before."""
+
+
+def lost(setting: Setting) -> None:
+    setting.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,))
+    setting.files.write_config({"initial-cluster-state": "existing"})
+    setting.files.manifest.write_text("a Pod")
+    (setting.files.data / "member" / "snap").mkdir(parents=True)
+
+
+def removed(setting: Setting) -> None:
+    setting.write_data()
+    setting.files.manifest.write_text("a Pod")
+
+
+def interrupted(setting: Setting) -> None:
+    setting.etcd.add_learner(URL)
+
+
+def unsealed(setting: Setting) -> None:
+    setting.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,))
+    setting.write_data()
+    setting.files.write_config({"initial-cluster-state": "existing"})
+
+
+def unstarted(setting: Setting) -> None:
+    setting.started = lambda: None  # type: ignore[method-assign]
+
+
+def first(setting: Setting) -> None:
+    setting.etcd.urls = ()
+    setting.wanted = replace(setting.wanted, new_cluster=True)
+
+
+# What a run finds, and what it does about it.
+FOUND: dict[Callable[[Setting], None], list[str]] = {
+    fresh: ["add_learner", "write_config", "write_config", "promote"],
+    lost: ["withdraw_manifest", "remove", "set_aside", "add_learner", "write_config", "write_config", "promote"],
+    removed: ["withdraw_manifest", "set_aside", "add_learner", "write_config", "write_config", "promote"],
+    interrupted: ["write_config", "write_config", "promote"],
+    unsealed: ["write_config"],
+    unstarted: ["add_learner", "write_config", "remove"],
+    first: ["write_config"],
+}
+
+
+class Fenced:
+    """A run of epoch 6 on a host where one of epoch 7 works from the question of this number on, or never."""
+
+    def __init__(self, base: Path, clock: Clock, prepare: Callable[[Setting], None], overtaken_at: int = 0) -> None:
+        base.mkdir()
+        self.epoch = str(base / "expand-epoch")
+        self.setting = Setting(base, clock, voters=3)
+        self.overtaken_at = overtaken_at
+        self.asked = 0
+        self.at_the_question: tuple[Any, ...] = ()
+        self.events: list[str] = []
+        prepare(self.setting)
+        for thing, name in (
+            *((self.setting.files, name) for name in ("withdraw_manifest", "set_aside", "write_config")),
+            *((self.setting.etcd, name) for name in ("remove", "add_learner", "promote")),
+        ):
+            setattr(thing, name, self._noted(name, getattr(thing, name)))
+        self.setting.wanted = replace(self.setting.wanted, admit=self._admit)
+
+    def deploy(self) -> None:
+        """The states in their order."""
+        self.setting.added()
+        if not self.setting.etcd.urls:
+            return
+        if not self.setting.files.has_data():
+            self.setting.started()
+        self.setting.promoted()
+
+    def go_on_as_the_newer(self) -> None:
+        self.setting.wanted = replace(self.setting.wanted, admit=lambda: fence.admit(self.epoch, 7))
+        self.deploy()
+
+    def _admit(self) -> None:
+        self.asked += 1
+        self.events.append("asked")
+        if self.asked == self.overtaken_at:
+            fence.admit(self.epoch, 7)
+            self.at_the_question = self.setting.world
+        fence.admit(self.epoch, 6)
+
+    def _noted(self, name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any) -> Any:
+            before = self.setting.world
+            try:
+                return change(*arguments)
+            finally:
+                if self.setting.world != before:
+                    self.events.append(name)
+
+        return noted
+
+
+@pytest.mark.parametrize("found", FOUND, ids=lambda found: str(found.__name__))
+class TestFence:
+    def test_it_is_asked_right_before_every_change(
+        self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]
+    ) -> None:
+        run = Fenced(tmp_path / "run", clock, found)
+        with suppress(QuorumError):
+            run.deploy()
+        assert [event for event in run.events if event != "asked"] == FOUND[found]
+        before = ["", *run.events]
+        assert all(before[number] == "asked" for number, event in enumerate(run.events) if event != "asked"), run.events
+
+    def test_a_run_that_was_overtaken_changes_nothing_more(
+        self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]
+    ) -> None:
+        undisturbed = Fenced(tmp_path / "undisturbed", clock, found)
+        with suppress(QuorumError):
+            undisturbed.deploy()
+        for number in range(1, undisturbed.asked + 1):
+            run = Fenced(tmp_path / f"run-{number}", clock, found, overtaken_at=number)
+            with pytest.raises(LockLostError, match="of the epoch 6, and one of the epoch 7"):
+                run.deploy()
+            assert run.asked == number, "it must end at once"
+            assert run.setting.world == run.at_the_question
+            if found not in (unstarted, first):
+                run.go_on_as_the_newer()
+                assert etcd_member.voting(run.setting.etcd, run.setting.wanted)
 
 
 def test_the_configuration_is_served_at_the_declared_address() -> None:
