@@ -1,13 +1,13 @@
 """
 States of an etcd member, applied on the node that becomes one. The quorum guard is in here, so that the deployment by
-hand is as safe as the runner.
+hand is as safe as the runner. So is the fence: minutes may pass between the start of a job and a change.
 """
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.etcd import Etcd
 from metalk8s_expand.clients.member_files import MemberFiles
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import etcd_member
+from metalk8s_expand.steps import etcd_member, fence
 
 __virtualname__ = "metalk8s_expand_etcd"
 
@@ -18,7 +18,7 @@ def __virtual__():
 
 
 @state_boundary
-def member_added(name, address, endpoints, new_cluster=False, timeout=60):
+def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=None):
     """
     Be known to the etcd cluster: a new host is added as a learner when the quorum guard allows it.
 
@@ -32,33 +32,46 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60):
         Start a new cluster when there are no other etcd nodes. Only the bootstrap procedure sets this.
     timeout
         Seconds to wait until the cluster accepts the addition.
+    epoch
+        Epoch of the run that started the job, as for ``metalk8s_expand_fence.admitted``. None: it was started by hand.
 
-    A QuorumError tells why the guard refused; nothing is started then.
+    A QuorumError tells why the guard refused; nothing is started then. A LockLostError when a newer run has been here.
     """
+    admitted = _admitted(epoch)
     files = _files(address)
     etcd = _etcd(address, endpoints, own=files.has_data())
-    wanted = etcd_member.wanted(name, address, new_cluster=new_cluster, timeout=timeout)
+    wanted = etcd_member.wanted(name, address, new_cluster=new_cluster, timeout=timeout, admit=lambda: _admitted(epoch))
     if __opts__["test"]:
-        return etcd_member.pending_changes(etcd, files, wanted)
-    return etcd_member.added(etcd, files, wanted)
+        return {**admitted, **_pending(etcd, files, wanted)}
+    return {**admitted, **etcd_member.added(etcd, files, wanted)}
 
 
 @state_boundary
-def member_promoted(name, address, endpoints, timeout=120):
+def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     """
     Be a voting member: waits for the start, promotes under the quorum guard, and seals the configuration.
 
-    name, address, endpoints
+    name, address, endpoints, epoch
         As for ``member_added``.
     timeout
         Seconds to wait until the member has started and follows the leader.
     """
+    admitted = _admitted(epoch)
     files = _files(address)
     etcd = _etcd(address, endpoints, own=files.has_data() or not endpoints)
-    wanted = etcd_member.wanted(name, address, start_timeout=timeout)
+    wanted = etcd_member.wanted(name, address, start_timeout=timeout, admit=lambda: _admitted(epoch))
     if __opts__["test"]:
-        return etcd_member.pending_changes(etcd, files, wanted)
-    return etcd_member.promoted(etcd, files, wanted)
+        return {**admitted, **_pending(etcd, files, wanted)}
+    return {**admitted, **etcd_member.promoted(etcd, files, wanted)}
+
+
+def _admitted(epoch):
+    return fence.admit(fence.PATH, epoch, test=__opts__["test"])
+
+
+def _pending(etcd, files, wanted):
+    found = etcd_member.pending_changes(etcd, files, wanted)
+    return {"changes": found} if found else {}
 
 
 def _etcd(address, endpoints, own):
