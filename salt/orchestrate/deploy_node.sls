@@ -1,6 +1,9 @@
 {#- Make one registered Node a working one. The name of this SLS and its pillar are the contract that the runner and the
-    page use: pillar='{"orchestrate": {"node_name": "NODE"}}'. -#}
+    page use: pillar='{"orchestrate": {"node_name": "NODE"}}'. The runner adds its epoch, which hosts compare: only jobs of
+    the newest run may change them. -#}
 {%- set node = pillar.orchestrate.node_name %}
+{%- set epoch = pillar.orchestrate.get("epoch") %}
+{%- set run = {"orchestrate": {"epoch": epoch}} if epoch is not none else {} %}
 {%- set known = salt["metalk8s_expand_cluster.node"](node) %}
 
 Install the minion on {{ node }}:
@@ -42,6 +45,7 @@ Run container runtime and kubelet on {{ node }}:
     - tgt: {{ node }}
     - sls: metalk8s.roles.node
     - saltenv: {{ saltenv }}
+    - pillar: {{ run | json }}
     - require:
       - salt: Let the CA know {{ node }}
       - salt: Sync modules to {{ node }}
@@ -51,6 +55,7 @@ Give {{ node }} its roles {{ known.roles | join(", ") }}:
     - tgt: {{ node }}
     - sls: {{ known.roles | json }}
     - saltenv: {{ saltenv }}
+    - pillar: {{ run | json }}
     - require:
       - salt: Run container runtime and kubelet on {{ node }}
     - require_in:

@@ -1,5 +1,5 @@
 {#- A member of etcd: certificates, then a learner under the guard, its Pod, and a voter under the guard again. -#}
-{%- from "metalk8s/roles/map.jinja" import certificate, image, static_pod, cluster, node, pki with context %}
+{%- from "metalk8s/roles/map.jinja" import certificate, image, static_pod, cluster, epoch, node, pki with context %}
 {%- set others = pillar.metalk8s.etcd_members | rejectattr("name", "equalto", node.name) | list %}
 include:
   - metalk8s.roles.node
@@ -35,6 +35,7 @@ Add the etcd member as a learner:
     - address: {{ node.address }}
     - endpoints: {{ others | map(attribute="address") | list | json }}
     - new_cluster: {{ pillar.metalk8s.get("new_etcd_cluster", False) }}
+    - epoch: {{ epoch | json }}
     - require:
       - file: Keep etcd's data private
       - x509: Have the certificate etcd-server signed
@@ -51,5 +52,6 @@ Promote the etcd member:
     - name: {{ node.name }}
     - address: {{ node.address }}
     - endpoints: {{ others | map(attribute="address") | list | json }}
+    - epoch: {{ epoch | json }}
     - require:
       - cmd: Run etcd

@@ -1,4 +1,6 @@
-{%- from "metalk8s/roles/map.jinja" import artifact, image, cluster with context %}
+{%- from "metalk8s/roles/map.jinja" import artifact, fence, image, cluster with context %}
+{{ fence("change this host") }}
+
 {{ artifact("node.tar") }}
 
 Load kernel modules at boot:

@@ -1,0 +1,321 @@
+"""The SLS as Salt renders them for the documented declaration: every requisite is there, and so is the fence, in its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.steps import fence
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "pause",
+    "flannel",
+    "busybox",
+    "coredns",
+]
+ARCHIVES = ("salt-minion.tar", "node.tar", "client.tar")
+CLUSTER = {
+    "version": "2.0.0-dev",
+    "bootstrap": {"name": "bootstrap", "address": "10.200.0.10", "roles": ["bootstrap", "master", "etcd", "infra"], "taints": ["infra"]},
+    "networks": {"pod": "10.233.0.0/16", "service": "10.96.0.0/12", "dns": "10.96.0.10", "domain": "cluster.local"},
+    "artifacts": {
+        "url": "http://10.200.0.10:8080",
+        "directory": "/srv/artifacts",
+        "sha256": {**{f"images/{name}.tar": "0" * 64 for name in IMAGES}, **dict.fromkeys(ARCHIVES, "0" * 64)},
+    },
+    "images": {name: f"registry.example/{name}:1" for name in IMAGES},
+}  # fmt: skip
+
+# Instead of the module that asks the API. What it returns is tested where it is made.
+KNOWN = """
+def node(name):
+    roles = ["metalk8s.roles.etcd", "metalk8s.roles.master"] if name.startswith("cp-") else []
+    return {"ca_server": "bootstrap", "roles": roles, "proxies": ["bootstrap", name] if roles else []}
+"""
+
+# As a role: states before and after the fence, and one that asks again.
+HOST = """
+{%- from "metalk8s/roles/map.jinja" import fence with context %}
+Come first in the file:
+  test.succeed_with_changes
+
+{{ fence("change this host") }}
+
+Come last in the file:
+  test.succeed_with_changes
+
+{{ fence("start etcd", [{"test": "Come last in the file"}]) }}
+
+Start etcd:
+  test.succeed_with_changes:
+    - require:
+      - metalk8s_expand_fence: Let no older run start etcd
+"""
+
+MEMBER = """
+{%- for name in ("member_added", "member_promoted") %}
+Have {{ name }}:
+  metalk8s_expand_etcd.{{ name }}:
+    - name: cp-1
+    - address: 127.0.0.1
+    - endpoints: []
+    - epoch: {{ pillar.orchestrate.epoch }}
+{%- endfor %}
+"""
+
+PILLAR = """
+Show the pillar:
+  test.nop:
+    - pillar: {{ pillar | json }}
+"""
+
+PROGRAM = """
+import json, sys
+import salt.client, salt.config
+opts = salt.config.minion_config(sys.argv[1])
+opts["id"] = sys.argv[2]
+caller = salt.client.Caller(mopts=opts)
+print(json.dumps([caller.cmd(name, *arguments, **named) for name, arguments, named in json.loads(sys.argv[3])], default=str))
+"""
+
+Chunk = dict[str, Any]
+Low = Callable[[str, str, dict[str, Any]], list[Chunk]]
+HAND: dict[str, Any] = {}
+RUN = {"orchestrate": {"epoch": 6}}
+NEWER = {"orchestrate": {"epoch": 7}}
+
+# What is applied on which minion.
+ROLES = {
+    "a worker": ("worker-1", "metalk8s.roles.node"),
+    "an infra node": ("infra-1", "metalk8s.roles.node"),
+    "a control-plane node": ("cp-1", "metalk8s.roles.etcd,metalk8s.roles.master"),
+    "the bootstrap node": ("bootstrap", "metalk8s.roles.bootstrap"),
+}
+# Where the library is not, or not of this version: a minion that is to be, the API proxy of any node.
+UNFENCED = {
+    "a host over salt-ssh": ("cp-1", "metalk8s.roles.minion"),
+    "another node's API proxy": ("worker-1", "metalk8s.roles.node.apiserver_proxy"),
+}
+DEPLOY_NODE = "metalk8s.orchestrate.deploy_node"
+BY_HAND: dict[str, Any] = {"orchestrate": {"node_name": "cp-1"}}
+DEPLOYMENTS: list[dict[str, Any]] = [
+    BY_HAND,
+    *({"orchestrate": {"node_name": name, "epoch": epoch}} for name in ("cp-1", "worker-1") for epoch in (None, 6)),
+]
+
+
+class Site:
+    """Salt without a master: our plugins as they are synced, our trees as they are served, the documented pillar."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.epoch = base / "expand-epoch"
+        for kind in ("pillar", "states", "utils"):
+            shutil.copytree(
+                ROOT / "salt" / f"_{kind}", base / "ext" / kind, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        # Not this very machine's.
+        library = base / "ext" / "utils" / "metalk8s_expand" / "steps" / "fence.py"
+        library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
+        (base / "ext" / "modules").mkdir()
+        (base / "ext" / "modules" / "metalk8s_expand_cluster.py").write_text(KNOWN)
+        (base / "srv" / "metalk8s").mkdir(parents=True)
+        for name in ("roles", "orchestrate"):
+            (base / "srv" / "metalk8s" / name).symlink_to(ROOT / "salt" / name)
+        for name, text in (("host", HOST), ("pillar", PILLAR), ("member", MEMBER)):
+            (base / "srv" / f"{name}.sls").write_text(text)
+        self._write_pillar(base / "pillar")
+        self._write_config()
+
+    def call(self, minion: str, *requests: tuple[str, list[Any], dict[str, Any]]) -> list[Any]:
+        """Execution functions with their arguments; what they return, in one process."""
+        command = [sys.executable, "-c", PROGRAM, str(self.base / "minion"), minion, json.dumps(requests)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, cwd=self.base)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert isinstance(found, list)
+        return found
+
+    def _write_pillar(self, directory: Path) -> None:
+        directory.mkdir()
+        (directory / "top.sls").write_text("base:\n  '*':\n    - cluster\n  'bootstrap_master':\n    - metalk8s_expand\n")
+        (directory / "cluster.sls").write_text("#!json\n" + json.dumps({"metalk8s": {"cluster": CLUSTER}}))
+        (directory / "metalk8s_expand.sls").symlink_to(ROOT / "pillar" / "metalk8s_expand.sls")
+
+    def _write_config(self) -> None:
+        config = {
+            "root_dir": str(self.base), "cachedir": str(self.base / "cache"), "extension_modules": str(self.base / "ext"),
+            "file_client": "local", "id": "set by the program", "log_level": "quiet", "log_level_logfile": "quiet",
+            "file_roots": {"base": [str(self.base / "srv")]}, "pillar_roots": {"base": [str(self.base / "pillar")]},
+            "ext_pillar": [{"metalk8s_expand": {"master_id": "bootstrap_master", "kubeconfig": str(self.base / "absent")}}],
+        }  # fmt: skip
+        (self.base / "minion").write_text(json.dumps(config))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def low(site: Site) -> Low:
+    """The states of an SLS for a minion with this pillar, in the order in which Salt runs them."""
+    wanted = [(minion, sls, pillar) for minion, sls in {**ROLES, **UNFENCED}.values() for pillar in (HAND, RUN)]
+    wanted += [("bootstrap", DEPLOY_NODE, pillar) for pillar in DEPLOYMENTS]
+    wanted += [("cp-1", "pillar", pillar) for pillar in (HAND, RUN)]
+    rendered: dict[str, Any] = {}
+    for minion in {item[0] for item in wanted}:
+        mine = [item for item in wanted if item[0] == minion]
+        found = site.call(minion, *(("state.show_low_sls", [sls], {"pillar": pillar}) for _, sls, pillar in mine))
+        rendered.update(zip(map(json.dumps, mine), found, strict=True))
+
+    def render(minion: str, sls: str, pillar: dict[str, Any]) -> list[Chunk]:
+        found = rendered[json.dumps((minion, sls, pillar))]
+        assert isinstance(found, list), found
+        assert all(isinstance(chunk, dict) for chunk in found), found
+        return found
+
+    return render
+
+
+def requisites(chunk: Chunk) -> Iterator[tuple[str, str]]:
+    for kind in ("require", "watch", "onchanges", "require_in", "watch_in"):
+        for item in chunk.get(kind, ()):
+            yield from item.items()
+
+
+def fences(chunks: list[Chunk]) -> list[Chunk]:
+    return [chunk for chunk in chunks if chunk["state"] == "metalk8s_expand_fence"]
+
+
+def named(chunks: list[Chunk], identity: str) -> Chunk:
+    [found] = [chunk for chunk in chunks if chunk["__id__"] == identity]
+    return found
+
+
+@pytest.mark.parametrize("pillar", [HAND, RUN], ids=["by hand", "by a run"])
+@pytest.mark.parametrize("where", [*ROLES, *UNFENCED])
+def test_every_requisite_is_there(low: Low, where: str, pillar: dict[str, Any]) -> None:
+    chunks = low(*{**ROLES, **UNFENCED}[where], pillar)
+    there = {(chunk["state"], name) for chunk in chunks for name in (chunk["__id__"], chunk["name"])}
+    assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
+
+
+@pytest.mark.parametrize("where", ROLES)
+def test_the_fence_is_the_first_of_all_and_ends_the_job(low: Low, where: str) -> None:
+    first = low(*ROLES[where], RUN)[0]
+    assert (first["state"], first["fun"], first["__id__"]) == (
+        "metalk8s_expand_fence",
+        "admitted",
+        "Let no older run change this host",
+    )
+    assert first["failhard"] is True
+    assert not list(requisites(first))
+
+
+@pytest.mark.parametrize("where", ROLES)
+@pytest.mark.parametrize(("pillar", "epoch"), [(HAND, None), (RUN, 6)], ids=["by hand", "by a run"])
+def test_whatever_asks_is_given_the_epoch(low: Low, where: str, pillar: dict[str, Any], epoch: int | None) -> None:
+    chunks = low(*ROLES[where], pillar)
+    asking = [chunk for chunk in chunks if chunk["state"] in ("metalk8s_expand_fence", "metalk8s_expand_etcd")]
+    assert {chunk.get("epoch") for chunk in asking} == {epoch}
+    assert all("epoch" in chunk for chunk in asking)
+
+
+@pytest.mark.parametrize("where", ["a control-plane node", "the bootstrap node"])
+def test_the_fence_is_asked_again_right_before_each_static_pod(low: Low, where: str) -> None:
+    chunks = low(*ROLES[where], RUN)
+    pods = [chunk for chunk in chunks if chunk["state"] == "cmd" and "/etc/kubernetes/manifests" in chunk["name"]]
+    assert [pod["__id__"] for pod in pods] == [
+        f"Run {name}" for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    ]
+    for pod in pods:
+        asked = named(chunks, pod["__id__"].replace("Run", "Let no older run start"))
+        assert list(requisites(pod)) == [("metalk8s_expand_fence", asked["__id__"])]
+        assert "failhard" not in asked, "what failed before it must not end the job"
+    assert list(requisites(named(chunks, "Let no older run start etcd"))) == [
+        ("file", "Write the static Pod etcd"), ("metalk8s_expand_etcd", "Add the etcd member as a learner"),
+    ]  # fmt: skip
+    needed = list(requisites(named(chunks, "Let no older run start kube-apiserver")))
+    assert {("file", "Write the static Pod kube-apiserver"), ("metalk8s_expand_etcd", "Promote the etcd member")} <= set(needed)
+    assert ("cmd", "Import the image kube-apiserver") in needed
+
+
+@pytest.mark.parametrize("where", UNFENCED)
+def test_no_fence_where_it_may_not_be_installed(low: Low, where: str) -> None:
+    assert fences(low(*UNFENCED[where], RUN)) == []
+
+
+def test_the_epoch_is_merged_into_the_minions_own_pillar(low: Low) -> None:
+    own, given = (low("cp-1", "pillar", pillar)[0]["pillar"] for pillar in (HAND, RUN))
+    assert own["metalk8s"]["node"]["address"] == "10.200.0.11"
+    assert given == {**own, **RUN}
+
+
+class TestDeployNode:
+    @pytest.mark.parametrize("pillar", DEPLOYMENTS, ids=json.dumps)
+    def test_every_requisite_is_there(self, low: Low, pillar: dict[str, Any]) -> None:
+        chunks = low("bootstrap", DEPLOY_NODE, pillar)
+        there = {(chunk["state"], chunk["__id__"]) for chunk in chunks}
+        assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
+
+    def test_the_nodes_own_jobs_get_the_epoch_and_nothing_else(self, low: Low) -> None:
+        chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": "cp-1", "epoch": 6}})
+        given = {chunk["__id__"]: chunk["pillar"] for chunk in chunks if chunk.get("pillar")}
+        assert given == {
+            "Run container runtime and kubelet on cp-1": RUN,
+            "Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master": RUN,
+        }
+
+    def test_jobs_by_hand_are_as_they_were(self, low: Low) -> None:
+        """Salt passes no empty pillar on."""
+        assert [chunk["pillar"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND) if "pillar" in chunk] == [{}, {}]
+
+
+@pytest.fixture(scope="module")
+def applied(site: Site) -> dict[str, list[Chunk]]:
+    """The results on a host where the epoch 7 has been, in the order in which the states ran."""
+    site.epoch.write_text("7\n")
+    jobs: dict[str, tuple[str, list[str], dict[str, Any]]] = {
+        "older": ("state.apply", ["host"], {"pillar": RUN}),
+        "same": ("state.apply", ["host"], {"pillar": NEWER}),
+        "by hand": ("state.apply", ["host"], {"pillar": HAND}),
+        # A mistake here would change this very machine.
+        "member": ("state.apply", ["member"], {"pillar": RUN, "test": True}),
+    }
+    found = site.call("cp-1", *jobs.values())
+    assert all(isinstance(states, dict) for states in found), found
+    by_number = [sorted(states.values(), key=lambda state: int(state["__run_num__"])) for states in found]
+    assert site.epoch.read_text() == "7\n"
+    return dict(zip(jobs, by_number, strict=True))
+
+
+class TestApplied:
+    """The macros as they are, around states that are harmless here."""
+
+    def test_nothing_runs_beside_the_fence_that_refuses(self, applied: dict[str, list[Chunk]]) -> None:
+        [refused] = applied["older"]
+        assert refused["result"] is False
+        assert "this job is of the epoch 6, and one of the epoch 7 has been here already" in refused["comment"]
+
+    @pytest.mark.parametrize("job", ["same", "by hand"])
+    def test_the_fence_that_admits_changes_nothing(self, applied: dict[str, list[Chunk]], job: str) -> None:
+        assert [state["result"] for state in applied[job]] == [True] * 5
+        assert [state["changes"] for state in applied[job] if "Let no older run" in state["__id__"]] == [{}, {}]
+
+    def test_an_etcd_member_is_left_alone(self, applied: dict[str, list[Chunk]]) -> None:
+        assert [(state["result"], state["changes"]) for state in applied["member"]] == [(False, {}), (False, {})]
+        assert all("of the epoch 6, and one of the epoch 7" in state["comment"] for state in applied["member"])
