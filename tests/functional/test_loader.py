@@ -39,7 +39,8 @@ asked = {
     "pillar": ["metalk8s_expand"],
     "roster": ["metalk8s_expand.targets", "kubernetes.targets"],
     "runners": ["metalk8s_expand.plan"],
-    "states": ["metalk8s_expand_etcd.member_added", "metalk8s_expand_key.accepted", "metalk8s_expand_node.verified"],
+    "states": ["metalk8s_expand_etcd.member_added", "metalk8s_expand_fence.admitted", "metalk8s_expand_key.accepted",
+               "metalk8s_expand_node.verified"],
 }
 loaded = {f"{kind}/{name}": name in loaders[kind] for kind, names in asked.items() for name in names}
 # Pillars are wrapped.
