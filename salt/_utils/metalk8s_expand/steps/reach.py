@@ -45,7 +45,7 @@ def look(world: World, nodes: Sequence[Node], settings: Settings, clock: Clock |
         nodes,
         roster.ssh_targets(nodes, roster.access_from(world.opts, settings)),
         settings,
-        surroundings.gather(world, settings),
+        surroundings.gather(world, settings, [node.name for node in nodes]),
         master.Minions(world.opts),
         clock,
         settings.ssh_parallel,

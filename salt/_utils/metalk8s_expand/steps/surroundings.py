@@ -26,8 +26,11 @@ log = logging.getLogger(__name__)
 ADDRESSES = ("InternalIP", "ExternalIP")
 
 
-def gather(world: World, settings: Settings) -> Surroundings:
-    """All of it, from one list of the Nodes. What cannot be found out is left empty, and its checks say so."""
+def gather(world: World, settings: Settings, names: Iterable[str] | None = None) -> Surroundings:
+    """All of it, from one list of the Nodes. What cannot be found out is left empty, and its checks say so.
+
+    Minion keys are looked up for these names, by default for all that are declared.
+    """
     items = world.kube.nodes()
     described = _described(world, items)
     networks = described.get("networks") or {}
@@ -36,7 +39,10 @@ def gather(world: World, settings: Settings) -> Surroundings:
         nodes=_neighbours(world, items),
         endpoints=endpoints.of(world, described, items),
         etcd_peers={_name(item): address for item in with_role(items, roles.ETCD) if (address := health.internal_ip(item))},
-        keys={name: fingerprint(key) for name, key in master.Keys(world.opts).public_keys(settings.nodes).items()},
+        keys={
+            name: fingerprint(key)
+            for name, key in master.Keys(world.opts).public_keys(settings.nodes if names is None else names).items()
+        },
         master_key=fingerprint(key) if key else "",
         version=version(items),
         pod_cidr=settings.pod_cidr or networks.get("pod"),

@@ -46,6 +46,13 @@ class TestKeys:
         put(opts, "minions", "a")
         assert "minions\n" in Keys(opts).public_keys(["a"])["a"]
 
+    @pytest.mark.parametrize("count", [1, master.FEW, master.FEW + 1])
+    def test_of_few_or_many(self, opts: Options, count: int) -> None:
+        names = [f"a{number}" for number in range(count)]
+        put(opts, "minions", *names, "another")
+        put(opts, "minions_pre", "a-new-one")
+        assert sorted(Keys(opts).public_keys(names)) == sorted(names)
+
     def test_several_keys_that_were_denied(self) -> None:
         assert master._first(["one", "two"]) == "one"
         assert master._first("one") == "one"

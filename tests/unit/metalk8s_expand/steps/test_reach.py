@@ -286,7 +286,7 @@ def test_by_the_masters_configuration(sshd: Sshd, tmp_path: Path, monkeypatch: p
     opts.update(id="boot", cachedir=str(tmp_path), known_hosts_file=str(sshd.known_hosts))
     opts["metalk8s_expand"] = {"probe_sources": {"w-1": {"clock": 3600}}}
     ssh = Ssh("127.0.0.1", sshd.port, getpass.getuser(), str(sshd.key))
-    monkeypatch.setattr(reach.surroundings, "gather", lambda world, settings: hosts.SURROUNDINGS)
+    monkeypatch.setattr(reach.surroundings, "gather", lambda world, settings, names: hosts.SURROUNDINGS)
     settings = replace(NO_CHECKS, skip=_all_but("clock"))
     found = reach.look(World(opts, None), [replace(node(), ssh=ssh)], settings)  # type: ignore[arg-type]
     assert [item.check for item in found.findings] == ["clock"]
