@@ -161,7 +161,7 @@ def test_what_the_declaration_drops_is_removed(master: Master) -> None:
 
 def test_a_plan_is_run_only_while_the_world_is_as_it_was(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
-    monkeypatch.setattr(verify, "etcd_problems", lambda etcd, joining=(): [])
+    monkeypatch.setattr(verify, "etcd_problems", lambda etcd: [])
     monkeypatch.setattr(World, "access", lambda self: verify.Access(self.kube, _Etcd([voter])))  # type: ignore[arg-type]
     digest = master.commands.plan("plan-w")["digest"]
     assert master.commands.plan("plan-w")["digest"] == digest

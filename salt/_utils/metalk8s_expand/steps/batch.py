@@ -13,7 +13,7 @@ from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.report import NodeReport, Report
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError
-from metalk8s_expand.steps import expansion, planning, pod_probe, reach, verify
+from metalk8s_expand.steps import cluster_check, expansion, planning, pod_probe, reach, verify
 from metalk8s_expand.steps.lock import Lock
 from metalk8s_expand.steps.progress import Progress
 from metalk8s_expand.steps.world import World
@@ -73,12 +73,17 @@ class Batch:
             master.prepare_ssh(self.world.opts)
         jobs = master.Orchestrations(self.world.opts)
         timeout = self.declared.deploy_timeout
-        run = expansion.Run(self.world.access, jobs, lock, self.progress, found.max_parallel, timeout, self.clock)
+        run = expansion.Run(
+            self.world.access, self._health, jobs, lock, self.progress, found.max_parallel, timeout, self.clock
+        )
         for node in chosen:
             run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
         run.skipped = dict(reached.reasons)
         expansion.execute(run, touched)
         return tuple(run.report(item.node.name) for item in found.nodes)
+
+    def _health(self, node: Node) -> list[str]:
+        return cluster_check.health(self.world, self.declared, [node])
 
     def _closing(self, changed: bool, workers: Sequence[Node], lock: Lock) -> tuple[str, ...]:
         """What is wrong with the whole. Whatever happens here, the report of what was done is not lost."""

@@ -60,16 +60,19 @@ Progress = Callable[[str, str, str], None]
 
 @dataclass
 class Run:
-    """What one expansion works with, and what it has done so far."""
+    """What one expansion works with, and what it has done so far.
+
+    ``health`` says what is wrong with the API, or keeps etcd from growing by this node.
+    """
 
     access: Callable[[], verify.Access]
+    health: Callable[[Node], list[str]]
     jobs: Jobs
     lock: Lock
     progress: Progress
     max_parallel: int
     deploy_timeout: float
     clock: Clock = field(default_factory=Clock)
-    joining: tuple[str, ...] = ()
     steps: dict[str, list[StepResult]] = field(default_factory=dict)
     errors: dict[str, ExpandError] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -93,7 +96,6 @@ class Run:
 
 def execute(run: Run, plan: Plan) -> None:
     """Do everything that the plan says: control-plane nodes one after another, workers beside them."""
-    run.joining = tuple(item.node.address for item in plan.control_plane)
     waiting = [_worker(run, item) for item in reversed(plan.workers)]
     serial, beside = [_control_plane(run, plan)], list[Waiting]()
     while serial or beside or waiting:
@@ -151,7 +153,7 @@ def _health_then_node(run: Run, item: NodePlan) -> Waiting:
         yield from _until(
             run,
             "the control plane to be healthy",
-            lambda: verify.cluster_problems(run.access(), run.joining),
+            lambda: run.health(item.node),
             HEALTH_TIMEOUT_S,
             QuorumError,
         )

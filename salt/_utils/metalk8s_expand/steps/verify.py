@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,21 +73,19 @@ def wait(access: Access, node: Node, timeout: float, clock: Clock | None = None)
     )
 
 
-def cluster_problems(access: Access, joining: Collection[str] = ()) -> list[str]:
-    """Why nothing may start now: the API or etcd is not healthy. A learner at an address of ``joining`` is ours."""
+def cluster_problems(access: Access) -> list[str]:
+    """What is wrong with API and etcd."""
     status, text = access.kube.text("/readyz")
     problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
-    return problems + (etcd_problems(access.etcd, joining) if access.etcd else ["no Node carries the etcd role"])
+    return problems + (etcd_problems(access.etcd) if access.etcd else ["no Node carries the etcd role"])
 
 
-def etcd_problems(etcd: Etcd, joining: Collection[str] = ()) -> list[str]:
+def etcd_problems(etcd: Etcd) -> list[str]:
     """What is wrong with etcd as a whole: a foreign learner, an unhealthy voter, two cluster IDs."""
     try:
-        listed = etcd.members()
+        members = etcd.members()
     except ExpandError as exc:
         return [exc.message]
-    own = {f"https://{address}:2380" for address in joining}
-    members = [member for member in listed if not (member.learner and own.intersection(member.peer_urls))]
     problems = [f"etcd member {member.title} is still a learner" for member in members if member.learner]
     problems += [
         f"etcd member {member.title} is not healthy: {member.error or 'no answer'}"

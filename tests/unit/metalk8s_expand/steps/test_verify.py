@@ -169,14 +169,6 @@ class TestCluster:
         assert len(problems) == len(words)
         assert all(word in problem for word, problem in zip(words, problems, strict=True))
 
-    def test_our_own_learner_does_not_stop_us(self) -> None:
-        found = access(FakeKube(), member(1, "a"), member(2, "", learner=True, healthy=None))
-        assert verify.cluster_problems(found, ["10.0.0.2"]) == []
-        assert verify.cluster_problems(found, ["10.0.0.3"]) != []
-
-    def test_our_own_voter_that_is_ill_does(self) -> None:
-        assert verify.cluster_problems(access(FakeKube(), member(1, "a"), member(2, "b", healthy=False)), ["10.0.0.2"])
-
 
 def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
     labels = {"node-role.kubernetes.io/infra": ""}
