@@ -48,7 +48,7 @@ def test_a_name_that_is_there_twice_is_refused(opts: Any, tmp_path: Path) -> Non
     node = "    w-1: {profile: worker, address: 10.0.0.%d, version: '1'}\n"
     (tmp_path / "metalk8s_expand.sls").unlink()
     (tmp_path / "metalk8s_expand.sls").write_text("metalk8s_expand:\n  nodes:\n" + node % 1 + node % 2)
-    with pytest.raises(SettingsError, match="conflicting ID 'w-1'.*line 4") as error:
+    with pytest.raises(SettingsError, match=r"conflicting ID 'w-1'.*line 4") as error:
         declared_pillar(opts)
     assert error.value.retcode == 2
 
