@@ -60,7 +60,8 @@ Give {{ node }} its roles {{ known.roles | join(", ") }}:
       - salt: Run container runtime and kubelet on {{ node }}
     - require_in:
       - metalk8s_expand_node: Verify {{ node }}
-
+{% endif %}
+{%- if known.proxies %}
 Let every API proxy know {{ node }}:
   salt.state:
     - tgt: {{ known.proxies | json }}

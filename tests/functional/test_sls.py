@@ -42,8 +42,8 @@ CLUSTER = {
 # Instead of the module that asks the API. What it returns is tested where it is made.
 KNOWN = """
 def node(name):
-    roles = ["metalk8s.roles.etcd", "metalk8s.roles.master"] if name.startswith("cp-") else []
-    return {"ca_server": "bootstrap", "roles": roles, "proxies": ["bootstrap", name] if roles else []}
+    roles = {"cp-1": ["metalk8s.roles.etcd", "metalk8s.roles.master"], "etcd-1": ["metalk8s.roles.etcd"]}.get(name, [])
+    return {"ca_server": "bootstrap", "roles": roles, "proxies": ["bootstrap", name] if len(roles) > 1 else []}
 """
 
 # As a role: states before and after the fence, and one that asks again.
@@ -113,7 +113,7 @@ DEPLOY_NODE = "metalk8s.orchestrate.deploy_node"
 BY_HAND: dict[str, Any] = {"orchestrate": {"node_name": "cp-1"}}
 DEPLOYMENTS: list[dict[str, Any]] = [
     BY_HAND,
-    *({"orchestrate": {"node_name": name, "epoch": epoch}} for name in ("cp-1", "worker-1") for epoch in (None, 6)),
+    *({"orchestrate": {"node_name": name, "epoch": epoch}} for name in ("cp-1", "etcd-1", "worker-1") for epoch in (None, 6)),
 ]
 
 
@@ -271,6 +271,19 @@ class TestDeployNode:
         chunks = low("bootstrap", DEPLOY_NODE, pillar)
         there = {(chunk["state"], chunk["__id__"]) for chunk in chunks}
         assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
+
+    @pytest.mark.parametrize(
+        ("name", "wanted"),
+        [
+            ("cp-1", ["Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master", "Let every API proxy know cp-1"]),
+            ("etcd-1", ["Give etcd-1 its roles metalk8s.roles.etcd"]),
+            ("worker-1", []),
+        ],
+    )
+    def test_roles_bring_their_states(self, low: Low, name: str, wanted: list[str]) -> None:
+        chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": name, "epoch": 6}})
+        found = [chunk["__id__"] for chunk in chunks if chunk["__id__"].startswith(("Give ", "Let every"))]
+        assert found == wanted
 
     def test_the_nodes_own_jobs_get_the_epoch_and_nothing_else(self, low: Low) -> None:
         chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": "cp-1", "epoch": 6}})
