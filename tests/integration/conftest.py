@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .apiserver import ApiServer
 from .daemons import eventually, loopback_network
 from .etcd_host import PORTS, Host, Site, is_up
 from .pki import Authority
@@ -58,6 +59,22 @@ def single(hosts: Hosts) -> list[Host]:
     made = hosts(3)
     made[0].deploy([], new_cluster=True)
     return made
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver with an etcd of its own."""
+    root = tmp_path_factory.mktemp("apiserver")
+    host = Host(site, root / "host", 1).power_on()
+    try:
+        host.deploy([], new_cluster=True)
+        running = ApiServer(host, root)
+        try:
+            yield running.wait()
+        finally:
+            running.stop()
+    finally:
+        host.power_off()
 
 
 class Growth:

@@ -24,28 +24,11 @@ from metalk8s_expand.steps.lock import Lock, acquire
 
 from .apiserver import ApiServer
 from .daemons import eventually
-from .etcd_host import Host, Site
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("lock_worker.py")
 CROWD = 20
 SHORT = 2
-
-
-@pytest.fixture(scope="module")
-def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A kube-apiserver with an etcd of its own."""
-    root = tmp_path_factory.mktemp("apiserver")
-    host = Host(site, root / "host", 1).power_on()
-    try:
-        host.deploy([], new_cluster=True)
-        running = ApiServer(host, root)
-        try:
-            yield running.wait()
-        finally:
-            running.stop()
-    finally:
-        host.power_off()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from metalk8s_expand.steps.commands import Commands
 from metalk8s_expand.steps.world import World
 
 from .apiserver import ApiServer
-from .etcd_host import Host, Site
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED: dict[str, Any] = {
@@ -31,22 +30,6 @@ DECLARED: dict[str, Any] = {
         "plan-w": {"profile": "worker", "address": "192.0.2.3"},
     },
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A kube-apiserver with an etcd of its own."""
-    root = tmp_path_factory.mktemp("apiserver")
-    host = Host(site, root / "host", 1).power_on()
-    try:
-        host.deploy([], new_cluster=True)
-        running = ApiServer(host, root)
-        try:
-            yield running.wait()
-        finally:
-            running.stop()
-    finally:
-        host.power_off()
 
 
 class Master:
