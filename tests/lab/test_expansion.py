@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
@@ -104,6 +105,25 @@ def test_bad_input_changes_nothing(pillar: str, old: str, new: str, code: int, w
     nothing_was_done()
 
 
+def test_a_declared_host_key_is_the_only_one(pillar: str) -> None:
+    """With the host's own key it is reached though known_hosts is empty, with another one it is not."""
+    right, wrong = (on(name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout.strip() for name in ("worker-1", "infra-1"))
+    known_hosts = on("bootstrap", "cat", "/etc/metalk8s/pki/known_hosts").stdout
+    try:
+        on("bootstrap", "tee", "/etc/metalk8s/pki/known_hosts", stdin="")
+        for key, code in ((right, 0), (wrong, 4)):
+            declare(pillar.rstrip() + f"\n      ssh: {{host_key: '{key}'}}\n")
+            found, result, _ = runner("check_ssh", "worker-1")
+            assert found == code, result
+        assert result["unreachable"]["worker-1"]["cause"] == "host-key-changed"
+        ping = on("bootstrap", "salt-ssh", "--roster", "metalk8s_expand", "worker-1", "test.ping", check=False)
+        assert ping.returncode != 0
+        declare(pillar)
+        assert runner("check_ssh", "worker-1")[1]["unreachable"]["worker-1"]["cause"] == "host-key-unknown"
+    finally:
+        on("bootstrap", "tee", "/etc/metalk8s/pki/known_hosts", stdin=known_hosts)
+
+
 def test_unknown_node_changes_nothing() -> None:
     """A name that the pillar does not declare."""
     code, result, _ = runner("add_node", "worker-11")
@@ -113,10 +133,31 @@ def test_unknown_node_changes_nothing() -> None:
     nothing_was_done()
 
 
+def test_a_plan_of_another_world_is_not_run(pillar: str) -> None:
+    """``expand plan=`` of a plan that the declaration has moved away from."""
+    digest = runner("plan")[1]["digest"]
+    declare(pillar.replace("profile: worker\n", "profile: worker-infra\n"))
+    code, result, _ = runner("expand", f"plan={digest}")
+    assert code == 5
+    assert "node worker-1:" in result["error"]["text"]
+    nothing_was_done()
+
+
 def test_expand() -> None:
-    """One command makes the page's architecture, while writes to the API go on."""
-    with writer.writing() as written:
-        code, report, done = runner("expand", "probe=True", timeout=1800)
+    """One command makes the page's architecture, while writes to the API go on and somebody else tries the same."""
+    digest = runner("plan")[1]["digest"]
+    with writer.writing() as written, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(runner, "expand", f"plan={digest[:16]}", "probe=True", timeout=1800)
+        deadline = time.monotonic() + 60
+        while "holderIdentity" not in kubectl(
+            "-n", "kube-system", "get", "lease", "metalk8s-expand", "-o", "yaml", "--ignore-not-found"
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        second, refusal, _ = runner("expand")
+        assert second == 9, refusal
+        assert "bootstrap" in refusal["error"]["text"], "it says on which host the first one runs"
+        code, report, done = first.result()
     assert code == 0, json.dumps(report, indent=1)[-6000:] + done.stderr[-3000:]
     assert report["ok"]
     assert [node["name"] for node in report["nodes"]] == DECLARED
@@ -342,14 +383,23 @@ def test_the_pages_own_commands_by_hand() -> None:
 
 
 def test_a_node_by_arguments() -> None:
-    """``add_node`` of a node that the pillar does not declare takes the same keys, and gives the same errors."""
+    """``add_node`` of a node that the pillar does not declare takes the same keys, and gives the same errors.
+
+    It is one of etcd alone, without a control plane.
+    """
     code, result, _ = runner("add_node", "worker-3", "profile=wroker", "address=10.200.0.16")
     assert code == 2
     assert "wroker" in result["error"]["text"]
-    code, report, done = runner("add_node", "worker-3", "profile=worker", "address=10.200.0.16")
+    code, report, done = runner("add_node", "worker-3", "roles=[etcd]", "taints=[etcd]", "address=10.200.0.16")
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     assert is_true(get("node", "worker-3"), "Ready")
     assert not get("node", "worker-3")["spec"].get("unschedulable")
+    pods = get("--namespace=kube-system", "pods", "--field-selector=spec.nodeName=worker-3")
+    static = [name for name in names(pods) if name.endswith("-worker-3")]
+    assert static == ["etcd-worker-3"]
+    listed = kubectl("--namespace=kube-system", "exec", "etcd-worker-3", "--", *ETCDCTL.split(), "member", "list")
+    assert [line.split(", ")[1] for line in listed.splitlines() if ", worker-3, " in line] == ["started"]
+    assert ", true" not in listed, "it votes"
 
 
 def test_deployment_again_changes_nothing() -> None:
