@@ -69,18 +69,20 @@ def _registration(cluster: Cluster, bare: Bare, what: str, nodes: Sequence[Node]
     ours, posts, kubectl, again, listed = [], [], [], [], []
     for turn in range(ROUNDS):
         ours.append(_from_nothing(cluster, lambda: _registered(cluster, nodes)))
-        pair = in_turns(REPEATS, lambda: _unchanged(cluster, nodes), lambda: bare.get(NODES))
+        bare.connect()
+        pair = in_turns(REPEATS, lambda: _unchanged(cluster, nodes), lambda: json.loads(bare.get(NODES)))
         again.append(pair[0])
         listed.append(pair[1])
+        bare.connect()
         posts.append(_from_nothing(cluster, lambda: bare.send(requests)))
         if turn < SLOW_ROUNDS:
             kubectl.append(_from_nothing(cluster, lambda: _kubectl(cluster, "apply", "-f", str(manifests))))
     written = _written(cluster, nodes)
     _from_nothing(cluster, lambda: None)
-    best = statistics.median
-    yield Row(f"register {len(nodes)} {what}", best(ours), "kubectl apply -f", best(kubectl), 4, faster=True)
-    yield Row(f"register {len(nodes)} {what}", best(ours), "bare POSTs on 16 connections", best(posts), 2.5)
-    yield Row("the same with nothing changed", best(again), "one bare list, not even decoded", best(listed), 3)
+    median = statistics.median
+    yield Row(f"register {len(nodes)} {what}", median(ours), "kubectl apply -f", median(kubectl), 4, faster=True)
+    yield Row(f"register {len(nodes)} {what}", median(ours), "bare POSTs on 16 connections", median(posts), 2.5)
+    yield Row("the same with nothing changed", median(again), "one bare list, decoded", median(listed), 3)
     yield Row("the same with nothing changed: writes", written, "none allowed", 1, 0, unit="")
 
 
@@ -121,6 +123,7 @@ def _large(cluster: Cluster, bare: Bare) -> Iterator[Line]:
     nodes = list(declared.nodes.values())
     strangers = [Node(f"stranger-{number}", *_like(nodes[0])) for number in range(DECLARED - THERE)]
     there = [*nodes[:THERE], *strangers]
+    bare.connect()
     bare.send([joined(node) for node in there])
     bare.send([reported(node) for node in there])
     yield Figure(f"size of {len(there)} Nodes", len(bare.get(NODES)) / 1e6, "MB")
@@ -159,6 +162,7 @@ def _roster(cluster: Cluster, bare: Bare, declared: settings.Settings, name: str
     def ours() -> None:
         assert list(roster.entries(lambda: cluster.kube, declared, name, "glob", access)) == [name]
 
+    bare.connect()
     taken, peer = in_turns(20 * REPEATS, ours, lambda: bare.get(f"{NODES}/{name}"))
     what = f"roster for one undeclared Node among {DECLARED}"
     return Row(what, taken * 1000, "the bare request", peer * 1000, 2, unit="ms")

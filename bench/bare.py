@@ -36,6 +36,12 @@ class Bare:
             for _ in range(CONNECTIONS)
         ]
 
+    def connect(self) -> None:
+        """Open them all anew, since the API server closes what was idle for long; for outside of the clock."""
+        for connection in self._all:
+            connection.close()
+            connection.connect()
+
     def get(self, path: str) -> bytes:
         """The body of the answer, on one connection."""
         return _asked(self._all[0], Request("GET", path))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from metalk8s_expand.domain.manifest import FIELD_MANAGER
 from metalk8s_expand.errors import ConflictError, UnreachableError
@@ -32,10 +32,17 @@ class KubeApi:
     """One API server (or the local proxy in front of them), reached with one kubeconfig."""
 
     def __init__(self, url: str, pool: Any, headers: Mapping[str, str], timeout: float) -> None:
+        import urllib3
+
         self.url = url.rstrip("/")
+        self._prefix = urlsplit(self.url).path
+        # Of this host alone: a manager of pools parses the URL of every request, which costs more than to send it.
         self._pool = pool
-        self._headers = dict(headers)
+        self._headers = {"Accept": "application/json", **headers}
         self._timeout = timeout
+        # Only reads are repeated: a lost answer to a write says nothing about the write.
+        self._reads = urllib3.Retry(total=RETRIES, backoff_factor=0.2, status=0)
+        self._writes = urllib3.Retry(total=0, status=0)
 
     @classmethod
     def from_kubeconfig(cls: type[_Api], path: str, timeout: float = 10.0) -> _Api:
@@ -58,7 +65,8 @@ class KubeApi:
             for item in configuration.auth_settings().values()
             if item.get("in") == "header" and item.get("value")
         }
-        return cls(configuration.host, api.rest_client.pool_manager, headers, timeout)
+        pool = api.rest_client.pool_manager.connection_from_url(configuration.host)
+        return cls(configuration.host, pool, headers, timeout)
 
     def request(
         self,
@@ -132,16 +140,14 @@ class KubeApi:
     def _send(self, method: str, path: str, body: Any, query: Mapping[str, str] | None, content_type: str) -> Any:
         import urllib3
 
-        # Only reads are repeated: a lost answer to a write says nothing about the write.
-        retries = urllib3.Retry(total=RETRIES if method == "GET" else 0, backoff_factor=0.2, status=0)
         try:
-            return self._pool.request(
+            return self._pool.urlopen(
                 method,
-                self.url + path + _query(method, query),
+                self._prefix + path + _query(method, query),
                 body=None if body is None else json.dumps(body),
-                headers={**self._headers, "Accept": "application/json", "Content-Type": content_type},
+                headers={**self._headers, "Content-Type": content_type},
                 timeout=self._timeout,
-                retries=retries,
+                retries=self._reads if method == "GET" else self._writes,
             )
         except urllib3.exceptions.HTTPError as exc:
             raise UnreachableError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -157,7 +158,12 @@ def test_nodes_are_slim(api: Api, kube: Kube) -> None:
 
 def test_as_many_connections_as_threads(api: Api, kube: Kube) -> None:
     """Those beyond the pool's size would be opened anew for every request."""
-    assert kube._pool.connection_pool_kw["maxsize"] == kube_api.CONNECTIONS == 16
+    assert kube._pool.pool.maxsize == kube_api.CONNECTIONS == 16
+
+
+def test_an_api_below_a_path(api: Api, tmp_path: Path) -> None:
+    Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"{api.url}/clusters/one/"), timeout=2.0).node("w-1")
+    assert [asked.path for asked in api.asked] == ["/clusters/one/api/v1/nodes/w-1"]
 
 
 @pytest.mark.parametrize("page", [{}, {"items": None}, {"items": [], "metadata": None}])
@@ -286,10 +292,12 @@ def test_a_write_that_is_cut_off_is_not_repeated(tmp_path: Path, method: str) ->
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            while True:
-                connection = server.accept()[0]
-                seen.append(connection.recv(65536))
-                connection.close()
+            # Until the test has closed the server.
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = server.accept()[0]
+                    seen.append(connection.recv(65536))
+                    connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
         kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{server.getsockname()[1]}"), timeout=2.0)
