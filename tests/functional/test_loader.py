@@ -35,7 +35,7 @@ loaders = {
     "states": salt.loader.states(opts, modules, utils, serializers=None),
 }
 asked = {
-    "modules": ["metalk8s_expand_cluster.node"],
+    "modules": ["metalk8s_expand_cluster.node", "metalk8s_expand_host.probe"],
     "pillar": ["metalk8s_expand"],
     "roster": ["metalk8s_expand.targets", "kubernetes.targets"],
     "runners": ["metalk8s_expand.plan"],

@@ -62,7 +62,7 @@ def test_the_probe_stands_alone(probe: Path) -> None:
     assert foreign == set()
 
 
-@pytest.mark.parametrize("path", sorted((LIBRARY / "domain").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((LIBRARY / "domain").rglob("*.py")), ids=lambda path: path.name)
 def test_the_domain_imports_the_standard_library_and_itself(path: Path) -> None:
     ours = ("metalk8s_expand.domain", "metalk8s_expand.errors")
     foreign = {name for name in imports(path) if name.partition(".")[0] not in sys.stdlib_module_names}

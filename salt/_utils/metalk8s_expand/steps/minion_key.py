@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from metalk8s_expand.clients import ssh
 from metalk8s_expand.clients.clock import Clock, wait_until
 from metalk8s_expand.clients.salt import Keys, Minions
 from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.domain.fingerprints import fingerprint
 from metalk8s_expand.errors import ConflictError, UnreachableError
 
 PUBLIC_KEY = "/etc/salt/pki/minion/minion.pub"
 ACCEPTED, PENDING = "minions", "minions_pre"
 LOG = "/var/log/salt/minion and journalctl --unit salt-minion on the node; /var/log/salt/master"
-
-
-def fingerprint(public_key: str) -> str:
-    """SHA-256 over the key's body, colon separated: white space and line ends do not count."""
-    body = "".join(line.strip() for line in public_key.strip().splitlines() if not line.startswith("-----"))
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    return ":".join(digest[index : index + 2] for index in range(0, len(digest), 2))
 
 
 def on_host(target: Target, timeout: float = 10.0) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.domain.fingerprints import fingerprint
 from metalk8s_expand.errors import ConflictError, DeadlineError, UnreachableError
 from metalk8s_expand.steps import minion_key
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
@@ -69,7 +70,7 @@ def accept(keys: Any, minions: Any, sshd: Sshd, timeout: float = 60.0) -> dict[s
 def test_the_key_of_the_host_is_accepted(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock, arrives=10)
     assert minion_key.pending_change(keys, "w-1") is not None  # type: ignore[arg-type]
-    assert accept(keys, FakeMinions(keys, answers=20), host) == {"accepted": minion_key.fingerprint(PEM)}
+    assert accept(keys, FakeMinions(keys, answers=20), host) == {"accepted": fingerprint(PEM)}
     assert keys.accepted == ["w-1"]
 
 
@@ -92,8 +93,8 @@ def test_another_key_is_never_accepted(host: Sshd, clock: FakeClock, directory: 
     with pytest.raises(ConflictError) as error:
         accept(keys, FakeMinions(keys), host)
     assert keys.accepted == []
-    assert minion_key.fingerprint(PEM) in error.value.message
-    assert minion_key.fingerprint(OTHER) in error.value.message
+    assert fingerprint(PEM) in error.value.message
+    assert fingerprint(OTHER) in error.value.message
     assert "salt-key --delete w-1" in str(error.value.hint)
     assert error.value.node == "w-1"
 
@@ -154,9 +155,9 @@ def test_a_host_that_cannot_be_asked(sshd: Sshd, clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("text", [PEM, PEM.strip(), PEM.replace("\n", "\r\n"), f"\n  {PEM}\n", PEM.replace("q\nh", "qh")])
 def test_fingerprints_ignore_white_space(text: str) -> None:
-    assert minion_key.fingerprint(text) == minion_key.fingerprint(PEM)
-    assert len(minion_key.fingerprint(text)) == 95
+    assert fingerprint(text) == fingerprint(PEM)
+    assert len(fingerprint(text)) == 95
 
 
 def test_fingerprints_differ() -> None:
-    assert minion_key.fingerprint(PEM) != minion_key.fingerprint(OTHER)
+    assert fingerprint(PEM) != fingerprint(OTHER)
