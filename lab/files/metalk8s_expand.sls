@@ -6,6 +6,11 @@ metalk8s_expand:
   networks:
     pod_cidr: 10.233.0.0/16
     service_cidr: 10.96.0.0/12
+  # All hosts write to one disk, under whatever load the machine has.
+  preflight:
+    thresholds:
+      fsync_warning_ms: 1000
+      fsync_error_ms: 10000
   nodes:
     cp-1:
       profile: control-plane
