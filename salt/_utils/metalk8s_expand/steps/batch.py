@@ -73,9 +73,7 @@ class Batch:
             master.prepare_ssh(self.world.opts)
         jobs = master.Orchestrations(self.world.opts)
         timeout = self.declared.deploy_timeout
-        run = expansion.Run(
-            self.world.access, self._health, jobs, lock, self.progress, found.max_parallel, timeout, self.clock
-        )
+        run = expansion.Run(self.world.access, self._health, jobs, lock, self.progress, found.max_parallel, timeout, self.clock)
         for node in chosen:
             run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
         run.skipped = dict(reached.reasons)
