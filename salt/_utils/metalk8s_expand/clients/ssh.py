@@ -21,8 +21,11 @@ __all__ = ["Answer", "Target", "on_all", "run"]
 
 # A host that shows no banner in this time gives its place to others and is watched without a process.
 PATIENCE_S = 2.0
-# A host may take its time for everything else, but sshd shows its banner at once, whatever is wrong there.
+# A host may take its time for everything else, but sshd shows its banner at once or never: half of the time is enough, and
+# no more than this. So the last of many hosts, when it is silent, ends soon after those that are well.
 BANNER_S = 10.0
+# What a port is watched for at least.
+WATCH_S = 1.0
 # For finding out what is wrong when the deadline has passed already.
 DIAGNOSIS_S = 2.0
 
@@ -57,7 +60,8 @@ def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
         return _answer(ended)
     allowance.at_least(DIAGNOSIS_S)
     failure = Failure(target, allowance)
-    trouble = None if ended.flooded else failure.network(BANNER_S - ended.elapsed)
+    watched = max(WATCH_S, min(timeout / 2, BANNER_S) - ended.elapsed)
+    trouble = None if ended.flooded else failure.network(watched)
     if trouble is None and ended.returncode == FAILED and ended.elapsed >= patience and not ended.stdout:
         ended = _attempt(target, command, stdin, allowance, allowance.left)
         if ended.returncode not in _UNANSWERED:

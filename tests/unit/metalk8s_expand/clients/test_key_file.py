@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,33 @@ def test_below_a_file_there_is_no_key(tmp_path: Path) -> None:
 
 def test_a_fingerprint_that_cannot_be_had(tmp_path: Path) -> None:
     assert key_file.fingerprint(str(tmp_path / "none"), Allowance(60)) == "unreadable"
+
+
+def as_nobody(path: Path) -> str:
+    """The cause that a process without privileges is told."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            if os.getuid() == 0:
+                os.setuid(65534)
+            trouble = key_file.trouble(str(path), Allowance(60))
+            os.write(writing, trouble.cause.encode() if trouble else b"none")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("directory_mode", [0o755, 0o000])
+def test_a_key_that_the_master_may_not_read(directory_mode: int) -> None:
+    # Not pytest's directory, which is closed to others as a whole.
+    with tempfile.TemporaryDirectory() as base:
+        path = Path(base) / "key"
+        path.write_text("x")
+        path.chmod(0)
+        Path(base).chmod(directory_mode)
+        assert as_nobody(path) == "key-file-unreadable"
+        Path(base).chmod(0o700)
