@@ -52,7 +52,8 @@ class Failure:
 
     def login(self) -> Trouble:
         """Why the login failed although sshd is there."""
-        if not self._proxied and (trouble := host_keys.trouble(self.config, self.allowance)):
+        # Without a configuration ``ssh -G`` was cut off by the deadline.
+        if self.config and not self._proxied and (trouble := host_keys.trouble(self.config, self.allowance)):
             return trouble
         path = self.target.key_path
         return (key_file.trouble(path, self.allowance) if path else None) or self._again()
