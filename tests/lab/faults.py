@@ -1,0 +1,239 @@
+"""How hosts are spoiled, and put right again whatever happens in between.
+
+Most is done for real in the host. What hosts of one machine share (clock, kernel, processors, firmware) is put in its
+place by ``metalk8s_expand:probe_sources`` of the master's configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lab.hosts import kubectl, on
+
+PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+CONFIGURATION = "/etc/salt/master.d/fault.conf"
+MASTER_KEYS = "/etc/salt/pki/master"
+# In memory: nothing of it is on the disk that is compared.
+PLACE = "/run/fault"
+
+Make = Callable[[], AbstractContextManager[None]]
+
+LISTENER = """
+import socket, subprocess, time
+serving = [socket.create_server(("", port)) for port in {ports}]
+subprocess.run(["systemd-notify", "--ready"], check=True)
+time.sleep(600)
+"""
+# Answers every question with itself, which is an answer.
+NAME_SERVER = """
+import socket, subprocess
+serving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+serving.bind(("127.0.0.1", 53))
+subprocess.run(["systemd-notify", "--ready"], check=True)
+while True:
+    serving.sendto(*serving.recvfrom(512))
+"""
+# For hosts that have no older one.
+OLD_PYTHON = """#!/bin/sh
+for last; do :; done
+exec /usr/bin/python3 -BIS -c 'import sys; sys.version_info = (3, 8, 20); exec(compile(sys.stdin.read(), "probe", "exec"))' "$last"
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong and who must say so. ``words`` are found in what was found; ``on`` is where, of the ``nodes`` asked."""
+
+    check: str
+    words: str
+    make: Make
+    severity: str = "error"
+    nodes: tuple[str, ...] = ("worker-1",)
+    on: tuple[str, ...] = ()
+    # One of the handful that every run makes.
+    always: bool = False
+
+    @property
+    def told_of(self) -> tuple[str, ...]:
+        return self.on or self.nodes
+
+
+def shell(host: str, do: str, undo: str) -> Make:
+    """Two scripts; the second must work whatever became of the first."""
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        try:
+            on(host, "sh", "-ec", do)
+            yield
+        finally:
+            on(host, "sh", "-c", undo)
+
+    return made
+
+
+def all_of(*makes: Make) -> Make:
+    """Several at once."""
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        with ExitStack() as stack:
+            for make in makes:
+                stack.enter_context(make())
+            yield
+
+    return made
+
+
+# Files and mounts.
+
+
+def new_file(host: str, path: str, text: str, mode: str = "644") -> Make:
+    """A file that was not there, with its directories, which go with it."""
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        script = 'p=$1; test ! -e "$p"; while d=$(dirname "$p"); [ ! -e "$d" ]; do p=$d; done; echo "$p"'
+        highest = on(host, "sh", "-ec", script, "sh", path).stdout.strip()
+        try:
+            on(host, "install", "-D", "-m", mode, "/dev/stdin", path, stdin=text)
+            yield
+        finally:
+            on(host, "rm", "-rf", highest)
+
+    return made
+
+
+def changed_file(host: str, path: str, change: Callable[[str], str]) -> Make:
+    """A file with another text."""
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        before = on(host, "cat", path).stdout
+        try:
+            on(host, "tee", path, stdin=change(before))
+            yield
+        finally:
+            on(host, "tee", path, stdin=before)
+
+    return made
+
+
+def mounted(host: str, target: str, options: str) -> Make:
+    """A file system in memory over a directory."""
+    return shell(host, f"mount -t tmpfs -o {options} fault {target}", f"umount {target}")
+
+
+# Processes, network and firewall.
+
+
+def service(host: str, source: str) -> Make:
+    """A Python program that runs, and has said that it is ready."""
+    start = "systemd-run --quiet --collect --unit=fault --service-type=notify --property=NotifyAccess=all python3 -c"
+    return shell(host, f"{start} '{source}'", "systemctl stop fault")
+
+
+def listening(host: str, *ports: int) -> Make:
+    return service(host, LISTENER.format(ports=list(ports)))
+
+
+def unit(host: str, name: str, directory: str, start: str, stop: str) -> Make:
+    """A service of this name that does nothing."""
+    text = "[Service]\nExecStart=/usr/bin/sleep 600\n[Install]\nWantedBy=multi-user.target\n"
+    started = shell(host, f"systemctl daemon-reload; systemctl --quiet {start} {name}", f"systemctl --quiet {stop} {name}")
+    reloaded = shell(host, ":", "systemctl daemon-reload")
+    return all_of(reloaded, new_file(host, f"{directory}/{name}.service", text), started)
+
+
+def firewall(host: str, hook: str, rule: str) -> Make:
+    """A rule of nftables in the host."""
+    table = f"table inet fault {{ chain fault {{ type filter hook {hook} priority 0; {rule}; }}; }}"
+    return shell(host, f"nft '{table}'", "nft delete table inet fault")
+
+
+def address(host: str, cidr: str) -> Make:
+    return shell(host, f"ip address add {cidr} dev host0", f"ip address delete {cidr} dev host0")
+
+
+# The master and the cluster.
+
+
+def configured(more: Mapping[str, Any]) -> Make:
+    """The master's own configuration, which every command reads anew."""
+    return new_file("bootstrap", CONFIGURATION, json.dumps({"metalk8s_expand": dict(more)}))
+
+
+def source(sources: Mapping[str, Any], *hosts: str) -> Make:
+    """What the probe looks at in place of the real thing: a text for a file, a mapping for a directory, None for nothing."""
+    chosen = hosts or ("worker-1",)
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        with ExitStack() as stack:
+            places = {name: {path: _placed(stack, name, path, value) for path, value in sources.items()} for name in chosen}
+            stack.enter_context(configured({"probe_sources": places})())
+            yield
+
+    return made
+
+
+def _placed(stack: ExitStack, host: str, path: str, value: Any) -> Any:
+    """Where the file or directory lies; a value for what is no path is itself."""
+    if not path.startswith("/"):
+        return value
+    place = PLACE + path
+    files = {} if value is None else value if isinstance(value, Mapping) else {"": value}
+    for name, text in files.items():
+        stack.enter_context(new_file(host, f"{place}/{name}" if name else place, text)())
+    return place
+
+
+def declared(change: Mapping[str, Any]) -> Make:
+    """The pillar with something else in it."""
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        import yaml
+
+        before = on("bootstrap", "cat", PILLAR).stdout
+        try:
+            text = json.dumps({"metalk8s_expand": merged(yaml.safe_load(before)["metalk8s_expand"], change)})
+            on("bootstrap", "tee", PILLAR, stdin=text)
+            yield
+        finally:
+            on("bootstrap", "tee", PILLAR, stdin=before)
+
+    return made
+
+
+def merged(old: Any, new: Any) -> Any:
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return new
+    return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
+
+
+def minion_key(directory: str, minion: str) -> Make:
+    """Another minion's key under this name at the master."""
+    place = f"{MASTER_KEYS}/{directory}/{minion}"
+    return shell("bootstrap", f"cp {MASTER_KEYS}/minions/bootstrap {place}", f"rm {place}")
+
+
+def node(name: str, status: Mapping[str, Any]) -> Make:
+    """A Node that says so of itself."""
+
+    @contextmanager
+    def made() -> Iterator[None]:
+        try:
+            kubectl(
+                "create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+            )
+            kubectl("patch", "node", name, "--subresource=status", "--patch", json.dumps({"status": dict(status)}))
+            yield
+        finally:
+            kubectl("delete", "node", name, "--ignore-not-found")
+
+    return made
