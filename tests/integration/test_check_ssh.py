@@ -133,9 +133,7 @@ def test_key_files(server: Server, tmp_path: Path) -> None:
     assert cause(open_to_all) == "key-file-mode"
     assert cause(keygen(tmp_path / "locked", passphrase="secret")) == "key-file-passphrase"
     pem = tmp_path / "pem"
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "secret", "-f", pem], check=True, timeout=60
-    )
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "secret", "-f", pem], check=True, timeout=60)
     assert cause(pem) == "key-file-passphrase"
     public = tmp_path / "public"
     public.write_bytes(Path(f"{server.key}.pub").read_bytes())
