@@ -31,8 +31,8 @@ test-full: lint
 	PILLARS=5000 $(PYTEST) tests
 
 lint: $(VENV)/.done
-	$(BIN)/ruff check salt lab tests
-	$(BIN)/ruff format --check --diff salt lab tests
+	$(BIN)/ruff check salt lab tests bench
+	$(BIN)/ruff format --check --diff salt lab tests bench
 	$(BIN)/mypy
 	cd lab && $(BIN)/mypy --strict metalk8s_lab
 	PYTHONPATH=salt/_utils $(BIN)/lint-imports

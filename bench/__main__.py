@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from .rows import Line, table
 
 # Each is a module with a function ``rows``.
-PARTS = ("api", "ssh")
+PARTS = ("api", "ssh", "preflight")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,0 +1,45 @@
+"""The preflight beside check_ssh of the same hosts: what looking at everything costs more than looking at Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.domain.nodes import Node, Ssh
+from metalk8s_expand.domain.roles import PROFILES
+from metalk8s_expand.domain.settings import Settings
+from metalk8s_expand.domain.surroundings import Endpoint, Surroundings
+from metalk8s_expand.steps import reach
+from metalk8s_expand.steps.check_ssh import Checked, check_ssh
+
+from .rows import Row, in_turns
+from .sshd import Hosts, running
+
+COUNT, AT_A_TIME, ROUNDS = 100, 32, 3
+DEADLINE_S = 60.0
+
+
+def rows() -> Iterator[Row]:
+    """Workers: etcd's disk is not measured, which takes its time by intention."""
+    with running() as hosts:
+        targets = hosts.targets(COUNT)
+        ours, peer = in_turns(ROUNDS, lambda: _preflight(hosts, targets), lambda: _check_ssh(targets))
+        yield Row(f"preflight of {COUNT} hosts", ours, "check_ssh of the same hosts", peer, 2)
+
+
+def _preflight(hosts: Hosts, targets: Sequence[Target]) -> None:
+    worker = PROFILES["worker"]
+    nodes = [Node(target.name, "1", worker.roles, ssh=Ssh(target.host), address=target.host, taints=()) for target in targets]
+    # An API server, a store and a master to connect to, as there are in every cluster.
+    endpoints = tuple(Endpoint(check, check, "127.0.0.1", hosts.port) for check in ("api", "artifacts", "salt-master"))
+    settings = Settings({node.name: node for node in nodes}, ssh_timeout=int(DEADLINE_S))
+    found = reach.ask(nodes, targets, settings, Surroundings(endpoints=endpoints), max_parallel=AT_A_TIME)
+    if len(found.facts) != COUNT:
+        raise RuntimeError(f"{len(found.unreachable)} hosts are unreachable: {next(iter(found.unreachable.values()))}")
+
+
+def _check_ssh(targets: Sequence[Target]) -> None:
+    found = check_ssh(targets, DEADLINE_S, AT_A_TIME)
+    bad = [answer for answer in found.values() if not isinstance(answer, Checked)]
+    if bad:
+        raise RuntimeError(f"{len(bad)} hosts are not well: {bad[0]}")
