@@ -20,7 +20,8 @@ _Api = TypeVar("_Api", bound="KubeApi")
 # As many connections are kept open as threads may ask at the same time.
 CONNECTIONS = 16
 PAGE = 500
-RETRIES = 2
+# With the pauses between them about six seconds: a proxy in front of the API servers has then found one that lives.
+RETRIES = 4
 # How often a collection is begun, when its pages take so long that the API forgets where we were.
 LISTINGS = 3
 
@@ -41,7 +42,7 @@ class KubeApi:
         self._headers = {"Accept": "application/json", **headers}
         self._timeout = timeout
         # Only reads are repeated: a lost answer to a write says nothing about the write.
-        self._reads = urllib3.Retry(total=RETRIES, backoff_factor=0.2, status=0)
+        self._reads = urllib3.Retry(total=RETRIES, backoff_factor=0.4, status=0)
         self._writes = urllib3.Retry(total=0, status=0)
 
     @classmethod
