@@ -104,7 +104,7 @@ def register_all(
     outcome: dict[str, Changes | ExpandError] = {task.name: _refusal(task) if task.refused else task.changes for task in tasks}
     errors = {} if test else _changed(kube, tasks, parallel)
     again = [task.node for task in tasks if isinstance(errors.get(task.name), ConflictError)]
-    with ThreadPoolExecutor(parallel) as pool:
+    with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
         repeated = dict(zip([node.name for node in again], pool.map(lambda node: _tried(kube, node), again), strict=True))
     return {**outcome, **errors, **repeated}
 
@@ -156,9 +156,9 @@ def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
     with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
         answers = list(zip(ready, pool.map(lambda task: _written(kube, task), ready), strict=True))
     errors |= {task.name: answer for task, answer in answers if isinstance(answer, ExpandError)}
-    # Where the record is stale by now, another run has taken the Node over, and its record with it.
-    _, unwritten = _recorded(kube, {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)})
-    return errors | unwritten
+    # A conflict here undoes nothing: another run has taken over, or the next one finds more on record than is there.
+    _, late = _recorded(kube, {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)})
+    return errors | {name: error for name, error in late.items() if not isinstance(error, ConflictError)}
 
 
 def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:

@@ -376,6 +376,21 @@ class TestOwnership:
             register.register(kube, free({ZONE: "a"}))
         assert kube.writes == []
 
+    def test_what_was_done_is_told_though_the_record_lags_behind(self) -> None:
+        kube = FakeKube()
+
+        def late(self: FakeKube) -> None:
+            if "create" in self.writes and self.writes[-1] != "record":
+                raise ConflictError("409")
+
+        kube.meddle = late
+        assert [change["path"] for change in register.register(kube, free({ZONE: "a"}))] == ["Node"]
+        kube.meddle = lambda kube: None
+        assert register.register(kube, free({ZONE: "a"})) == []
+        register.register(kube, free())
+        assert ZONE not in kube.stored["metadata"]["labels"]
+        assert kube.lines == {}
+
     def test_a_damaged_line_is_told_and_nothing_changed(self) -> None:
         kube = FakeKube(stored())
         kube.lines = {"w-1": "labels: zone"}
