@@ -383,14 +383,23 @@ def test_the_pages_own_commands_by_hand() -> None:
 
 
 def test_a_node_by_arguments() -> None:
-    """``add_node`` of a node that the pillar does not declare takes the same keys, and gives the same errors."""
+    """``add_node`` of a node that the pillar does not declare takes the same keys, and gives the same errors.
+
+    It is one of etcd alone, without a control plane.
+    """
     code, result, _ = runner("add_node", "worker-3", "profile=wroker", "address=10.200.0.16")
     assert code == 2
     assert "wroker" in result["error"]["text"]
-    code, report, done = runner("add_node", "worker-3", "profile=worker", "address=10.200.0.16")
+    code, report, done = runner("add_node", "worker-3", "roles=[etcd]", "taints=[etcd]", "address=10.200.0.16")
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     assert is_true(get("node", "worker-3"), "Ready")
     assert not get("node", "worker-3")["spec"].get("unschedulable")
+    pods = get("--namespace=kube-system", "pods", "--field-selector=spec.nodeName=worker-3")
+    static = [name for name in names(pods) if name.endswith("-worker-3")]
+    assert static == ["etcd-worker-3"]
+    listed = kubectl("--namespace=kube-system", "exec", "etcd-worker-3", "--", *ETCDCTL.split(), "member", "list")
+    assert [line.split(", ")[1] for line in listed.splitlines() if ", worker-3, " in line] == ["started"]
+    assert ", true" not in listed, "it votes"
 
 
 def test_deployment_again_changes_nothing() -> None:
