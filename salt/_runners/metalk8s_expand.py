@@ -4,7 +4,7 @@ Add nodes to a MetalK8s cluster, from one declaration in the pillar.
 The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every function can be repeated:
 a second run changes nothing and says so. All take ``--out=json``. Exit codes: 0 all is well, 2 the declaration,
 3 a host does not meet the requirements, 4 a host or the API cannot be reached, 5 a conflict, 6 etcd's quorum, 7 a
-deadline, 8 a deployment, 9 another run holds the lock, 1 anything else.
+deadline, 8 a deployment, 9 another run holds the lock, 10 stopped on request, 1 anything else.
 """
 
 from metalk8s_expand.boundary import runner_boundary
@@ -184,17 +184,41 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def status():
+def status(follow=False):
     """
-    Return each declared node with what the cluster says of it, and the runs so far.
+    Return each declared node with what the cluster says of it, the run that goes on or was cut off (``now``), and the
+    runs so far.
+
+    follow
+        First tell what the run that goes on tells, until it has ended.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.status
+        salt-run metalk8s_expand.status follow=True
     """
-    return _commands().status()
+    return _commands().status(follow)
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
+def stop(wait_s=0):
+    """
+    Ask the run that goes on to stop after its current steps; ``expand`` goes on from there another time.
+
+    Returned are ``run``, ``holder`` and whether it has ``ended``; all is well too when no run is going on.
+
+    wait_s
+        Seconds to wait for its end; exit code 7 when it does not come in time.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.stop wait_s=600
+    """
+    return _commands().stop(wait_s)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

@@ -132,6 +132,12 @@ class LockedError(ExpandError):
     retry = True
 
 
+class StoppedError(ExpandError):
+    """The run was asked to stop and did, between two steps; the same command goes on."""
+
+    retcode = 10
+
+
 def _plain(value: object) -> Any:
     """The value if JSON knows it, else its representation: a bad pillar may hold anything."""
     if value is None or isinstance(value, (bool, int, float, str)):

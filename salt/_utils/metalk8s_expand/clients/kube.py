@@ -38,6 +38,11 @@ class Kube(KubeApi):
         """The Node after a JSON Patch; a failed ``test`` raises ConflictError."""
         return self.json_patch(f"{NODES}/{name}", patch)
 
+    def delete_node(self, name: str, uid: str, version: str) -> bool:
+        """Delete the very Node that was read; whether it was there. ConflictError when it was changed since."""
+        body = {"preconditions": {"uid": uid, "resourceVersion": version}}
+        return self.request("DELETE", f"{NODES}/{name}", body) is not None
+
     def pods(self, namespace: str, query: Mapping[str, str] | None = None) -> list[JsonObject]:
         """The Pods of one namespace."""
         return self.listed(f"/api/v1/namespaces/{namespace}/pods", query)
@@ -57,6 +62,10 @@ class Kube(KubeApi):
     def json_patch_config_map(self, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> JsonObject | None:
         """The ConfigMap after a JSON Patch; a failed ``test`` raises ConflictError."""
         return self.json_patch(f"{_config_maps(namespace)}/{name}", patch)
+
+    def replace_config_map(self, namespace: str, name: str, manifest: Mapping[str, Any]) -> JsonObject | None:
+        """The ConfigMap after it was replaced; ConflictError when it is not the version that ``manifest`` names."""
+        return self.request("PUT", f"{_config_maps(namespace)}/{name}", manifest)
 
     def deployment(self, namespace: str, name: str) -> JsonObject | None:
         """One Deployment."""

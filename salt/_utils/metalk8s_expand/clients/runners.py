@@ -23,6 +23,10 @@ class Runner:
     pid: int
     job: str = ""
 
+    def does(self, job: str) -> bool:
+        """Whether it is this job: a process that was forked for one has it in its title."""
+        return self.job == job or any(f"jid={job})" in word for word in self.words)
+
 
 def running(opts: Mapping[str, Any], proc: str = "/proc") -> list[Runner]:
     """Every runner of other processes than this one and those that it was started by, each process once."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metalk8s_expand.clients import runners
 from metalk8s_expand.errors import SettingsError, UnreachableError
 
 PILLAR_KEY = "metalk8s_expand"
@@ -161,6 +162,10 @@ class Minions:
                 yield minion, found
 
 
+# How often the running jobs are listed, and after how long one that is not among them is gone.
+LOOK_S, GONE_S = 3.0, 15.0
+
+
 def _first(key: Any) -> str:
     """Salt 3008 keeps all keys that were denied to one name."""
     return str(key[0] if isinstance(key, (list, tuple)) and key else key)
@@ -202,19 +207,24 @@ class Orchestrations:
         self._ask_every = ask_every
         self._asked: dict[str, float] = {}
         self._returned: dict[str, Any] = {}
+        self._seen: dict[str, float] = {}
+        self._looked = 0.0
 
-    def start(self, sls: str, saltenv: str, pillar: Mapping[str, Any]) -> str:
-        """Start one and return its job ID; it runs on when this process ends."""
-        import salt.runner
+    def new(self) -> str:
+        """The ID of the next job."""
         import salt.utils.jid
 
+        return str(salt.utils.jid.gen_jid(self._opts))
+
+    def start(self, jid: str, sls: str, saltenv: str, pillar: Mapping[str, Any]) -> None:
+        """Start one; it runs on when this process ends."""
+        import salt.runner
+
         client = salt.runner.RunnerClient(copy.deepcopy(self._opts))
-        jid = str(salt.utils.jid.gen_jid(self._opts))
         low = {"arg": [sls], "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid}}
         pub = {"jid": jid, "tag": f"salt/run/{jid}"}
         client.asynchronous("state.orchestrate", low, user=PILLAR_KEY, pub=pub)
         self._asked[jid] = time.monotonic()
-        return jid
 
     def result(self, jid: str) -> Any:
         """The job's return, or None while it runs. Read from the job cache: an event can be missed."""
@@ -224,6 +234,17 @@ class Orchestrations:
             if cached is not None:
                 self._returned[jid] = cached
         return self._returned.get(jid)
+
+    def is_dead(self, jid: str) -> bool:
+        """Whether its process was seen, is gone for some seconds, and has returned nothing."""
+        moment = time.monotonic()
+        if moment - self._looked > LOOK_S:
+            self._looked = moment
+            running = runners.running(self._opts)
+            alive = [job for job in self._asked if any(runner.does(job) for runner in running)]
+            self._seen.update(dict.fromkeys(alive, moment))
+        gone = moment - self._seen.get(jid, moment) > GONE_S
+        return gone and self._cached(jid) is None
 
     def _cached(self, jid: str) -> Any:
         import salt.loader

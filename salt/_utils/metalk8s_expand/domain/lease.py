@@ -50,6 +50,7 @@ class Claim:
 
 
 _SHOWN = ("host", "user", "run", "doing")
+STOP = f"{PREFIX}stop"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,16 @@ class Lease:
         known = _metadata(self.stored).get("annotations") or {}
         doing, run, user, host = (known.get(PREFIX + key) or "?" for key in ("doing", "run", "user", "host"))
         return f"{doing} (run {run} of {user} on {host}, {self.holder}), since {self.acquired}, last renewed {self.renewed}"
+
+    @property
+    def stop(self) -> str:
+        """Who asked the holder to stop, and when; nothing when nobody did."""
+        return str((_metadata(self.stored).get("annotations") or {}).get(STOP) or "")
+
+    @property
+    def run(self) -> str:
+        """The ID of the holder's run, as far as it is known."""
+        return str((_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}run") or "")
 
     @property
     def host(self) -> str:
@@ -124,7 +135,7 @@ def taken(found: Lease | None, claim: Claim, stamp: str, now: float, duration: i
         # The reply to our own request was lost.
         return renewed(found, stamp)
     spec["leaseTransitions"] = found.epoch + 1
-    return _changed(found, spec, claim.annotations())
+    return _changed(found, spec, {**claim.annotations(), STOP: None})
 
 
 def renewed(lease: Lease, stamp: str) -> dict[str, Any]:
@@ -137,7 +148,12 @@ def released(lease: Lease, stamp: str) -> dict[str, Any]:
     return _changed(lease, {"holderIdentity": None, "renewTime": stamp}, dict.fromkeys(_OURS))
 
 
-_OURS = tuple(PREFIX + key for key in _SHOWN)
+def stopping(lease: Lease, who: str) -> dict[str, Any]:
+    """The Lease with the request that its holder stop; the holder reads it with its next renewal, before its next step."""
+    return _changed(lease, {}, {STOP: who})
+
+
+_OURS = (*(PREFIX + key for key in _SHOWN), STOP)
 
 
 def _changed(lease: Lease, spec: Object, annotations: Object | None = None) -> dict[str, Any]:

@@ -32,13 +32,18 @@ class StepResult:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What happened to one node; error is an ``ExpandError.as_dict()``, skipped the reason why nothing was done."""
+    """What happened to one node; error is an ``ExpandError.as_dict()``, skipped the reason why nothing was done.
+
+    Of a node that failed, ``undone`` says what was taken back, and ``state`` in which state it is left.
+    """
 
     name: str
     steps: tuple[StepResult, ...] = ()
     ok: bool = True
     error: Mapping[str, Any] | None = None
     skipped: str | None = None
+    undone: tuple[str, ...] = ()
+    state: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -47,6 +52,8 @@ class NodeReport:
             "skipped": self.skipped,
             "steps": [step.as_dict() for step in self.steps],
             "error": None if self.error is None else dict(self.error),
+            "undone": list(self.undone),
+            "state": self.state,
         }
 
 
@@ -83,6 +90,7 @@ def text(report: Object) -> str:
         f"run {report['id']} {verdict} after {report['elapsed']:.1f} s",
         table(("node", "step", "result", "seconds"), rows) if rows else "",
         "\n".join(["Failures:", *failures]) if failures else "",
+        f"Go on with: {report['command']}" if report.get("command") and not report["ok"] else "",
         "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])]) if report["notes"] else "",
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -132,7 +140,9 @@ def _failure(node: Object) -> str:
     error = node["error"]
     described = str(error.get("text") or error.get("message"))
     named = described if error.get("node") else f"node {node['name']}: {described}"
-    return "\n".join(f"  {line}" for line in named.splitlines())
+    undone = [f"  taken back: {what}" for what in node.get("undone") or ()]
+    state = [f"  left as: {node['state']}"] if node.get("state") else []
+    return "\n".join(f"  {line}" for line in [*named.splitlines(), *undone, *state])
 
 
 def _wave(wave: Object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from metalk8s_expand.clients import salt as master
@@ -12,8 +12,9 @@ from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.report import NodeReport, Report
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import DeployError, ExpandError
+from metalk8s_expand.errors import DeployError, ExpandError, StoppedError
 from metalk8s_expand.steps import cluster_check, expansion, planning, pod_probe, reach, verify
+from metalk8s_expand.steps.journal import Writer
 from metalk8s_expand.steps.lock import Lock
 from metalk8s_expand.steps.progress import Progress
 from metalk8s_expand.steps.world import World
@@ -33,6 +34,21 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What a run has while it is the only one: the lock, its journal, and who asks it to stop, if anybody does."""
+
+    lock: Lock
+    journal: Writer
+    stop: Callable[[], str]
+
+    def go_on(self) -> None:
+        """Keep the lock while nothing else is done. Raises StoppedError when an end was asked for."""
+        self.lock.tick()
+        if self.stop():
+            raise StoppedError(f"the run was stopped before it changed anything ({self.stop()})", hint="run it again")
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one expansion works with."""
 
@@ -41,15 +57,17 @@ class Batch:
     clock: Clock
     progress: Progress
 
-    def run(self, found: Plan, names: Sequence[str] | None, options: Options, lock: Lock) -> Report:
+    def run(self, found: Plan, names: Sequence[str] | None, options: Options, held: Held) -> Report:
         """Do what the plan says. An error before the first change is raised; one after it is in the report."""
+        lock = held.lock
         notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, self.declared)
-        reports = () if found.empty else self._executed(found, options.skip_failed, lock, notes)
+        reports = () if found.empty else self._executed(found, options.skip_failed, held, notes)
         ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
         workers = [node for node in self.declared.chosen(names) if node.name in ready and not node.is_control_plane]
+        stopped = bool(held.stop())
         with lock.renewing(CLOSING_S):
-            closing = self._closing(not found.empty, workers if options.probe else [], lock)
-        return judged(reports, closing, notes, self.progress)
+            closing = () if stopped else self._closing(not found.empty, workers if options.probe else [], lock)
+        return judged(reports, closing, notes, self.progress, stopped)
 
     def look(self, chosen: Sequence[Node]) -> reach.Reached:
         """Ask the hosts of these nodes, all at once."""
@@ -57,12 +75,14 @@ class Batch:
             self.progress(node.name, LOOK, f"asking {node.ssh.host}")
         return reach.look(self.world, chosen, self.declared, self.clock)
 
-    def _executed(self, found: Plan, skip_failed: bool, lock: Lock, notes: list[str]) -> tuple[NodeReport, ...]:
+    def _executed(self, found: Plan, skip_failed: bool, held: Held, notes: list[str]) -> tuple[NodeReport, ...]:
         """Reach all hosts, then do what the plan says on those that may be touched."""
-        chosen = found.touched
+        chosen, lock = found.touched, held.lock
         with lock.renewing(LOOK_S):
             reached = self.look(chosen)
         took = self.progress.elapsed()
+        held.go_on()
+        held.journal.try_to_keep()
         error = reached.error()
         if error and not skip_failed:
             raise error
@@ -73,7 +93,19 @@ class Batch:
             master.prepare_ssh(self.world.opts)
         jobs = master.Orchestrations(self.world.opts)
         timeout = self.declared.deploy_timeout
-        run = expansion.Run(self.world.access, self._health, jobs, lock, self.progress, found.max_parallel, timeout, self.clock)
+        run = expansion.Run(
+            access=self.world.access,
+            health=self._health,
+            jobs=jobs,
+            lock=lock,
+            journal=held.journal,
+            stop=held.stop,
+            progress=self.progress,
+            max_parallel=found.max_parallel,
+            deploy_timeout=timeout,
+            clock=self.clock,
+            created=set(held.journal.now.created),
+        )
         for node in chosen:
             run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
         run.skipped = dict(reached.reasons)
@@ -107,10 +139,14 @@ class Batch:
         return tuple(f"node {name}: {reason}" for name, reason in failed.items())
 
 
-def judged(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], notes: list[str], progress: Progress) -> Report:
+def judged(
+    nodes: tuple[NodeReport, ...], closing: tuple[str, ...], notes: list[str], progress: Progress, stopped: bool = False
+) -> Report:
     """The report of a run whose nodes and whole came out like this."""
     errors = [int(node.error["retcode"]) for node in nodes if node.error]
-    retcode = errors[0] if errors else DeployError.retcode if closing else 0
+    failed = [code for code in errors if code != StoppedError.retcode]
+    cut = stopped and any(node.skipped or node.error for node in nodes)
+    retcode = failed[0] if failed else StoppedError.retcode if cut else DeployError.retcode if closing else 0
     skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
     found = (*notes, *skipped, *closing)
     return Report(progress.run, nodes, progress.started, progress.elapsed(), not retcode, retcode, found)

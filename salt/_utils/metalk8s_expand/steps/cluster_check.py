@@ -6,7 +6,7 @@ where the guard says so, as that run may be the one that repairs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from metalk8s_expand.clients import runners
 from metalk8s_expand.clients.etcd import Etcd
@@ -24,6 +24,7 @@ OPERATIONS = "metalk8s.orchestrate."
 ORCHESTRATE = ("state.orchestrate", "state.orch", "state.sls")
 # How Salt calls the process of an orchestration that a run of ours has started.
 STARTED = "fun=state.orchestrate"
+EARLIER = "an orchestration of an earlier metalk8s_expand run"
 # The preflight check that leaves a version alone when it is skipped.
 VERSION = "version"
 
@@ -63,6 +64,11 @@ def operations(world: World) -> list[str]:
         for runner in runners.running(world.opts)
         if (title := _operation(runner))
     ]
+
+
+def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
+    """Whether it is an orchestration that a run of ours has started; ``jobs`` are those on its journal."""
+    return _operation(runner) == EARLIER or any(runner.does(job) for job in jobs)
 
 
 def version_problems(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
@@ -122,5 +128,5 @@ def _operation(runner: Runner) -> str:
     if sls and any(word in ORCHESTRATE for word in words):
         return sls
     if STARTED in words and any(word.startswith("metalk8s_expand.") for word in words):
-        return "an orchestration of an earlier metalk8s_expand run"
+        return EARLIER
     return ""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import platform
+import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.boundary import is_for_people
-from metalk8s_expand.clients import cache
+from metalk8s_expand.clients import cache, signals
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.lease import claim
@@ -19,9 +22,10 @@ from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.steps import cluster_check, planning, register, roster, verify
-from metalk8s_expand.steps.batch import Batch, Options
+from metalk8s_expand.steps import cluster_check, following, outlived, planning, register, roster, stopping, verify
+from metalk8s_expand.steps.batch import Batch, Held, Options
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
+from metalk8s_expand.steps.journal import Writer
 from metalk8s_expand.steps.lock import Lock, acquire
 from metalk8s_expand.steps.progress import Progress
 from metalk8s_expand.steps.world import World, declaration
@@ -109,7 +113,8 @@ class Commands:
         names = _names(before["asked"] if before and nodes is None else nodes)
         declared = _with_node(self._settings(), names, overrides)
         declared.chosen(names)
-        with self._locked(f"expand {', '.join(names) if names else 'all that is declared'}", wait_s) as held:
+        doing = f"expand {', '.join(names) if names else 'all that is declared'}"
+        with self._held(doing, wait_s, declared.deploy_timeout) as held:
             self.progress("", "cluster", "looking at it")
             refusal = cluster_check.refusal(self.world, declared, declared.chosen(names))
             if refusal:
@@ -119,17 +124,27 @@ class Commands:
                 planning.agreed(before, str(digest), found)
             planning.refuse(found)
             outcome = self._batch(declared).run(found, names, options or Options(), held)
-        data = {**outcome.as_dict(), "unchanged": found.empty}
-        data["log"] = str(cache.save_report(self.opts, data))
+            data = {**outcome.as_dict(), "unchanged": found.empty, "command": _command(names, overrides)}
+            data["log"] = str(cache.save_report(self.opts, data))
         return self._shown(report.text, data)
 
-    def status(self) -> Result:
+    def stop(self, wait_s: float = 0) -> Result:
         """See the runner."""
+        who = claim(self.progress.run, "stop")
+        leases, named = self.world.leases(), f"asked by {who.user} on {who.host}"
+        asked = stopping.stop(leases, named, _seconds("wait_s", wait_s), self.clock)
+        return {"text": stopping.text(asked)} if self.for_people else asked.as_dict()
+
+    def status(self, follow: bool = False) -> Result:
+        """See the runner."""
+        if follow:
+            following.follow(self.world.kube, self.world.leases(), self.progress.line, self.clock)
         declared = self._settings()
         observed = self._observed()
         rows = {name: _status(node, observed.get(name)) for name, node in declared.nodes.items()}
         runs = [path.stem.removeprefix("report-") for path in cache.reports(self.opts)]
-        return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:]})
+        now = following.current(self.world.kube, self.world.leases(), self.clock.now())
+        return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:], "now": now})
 
     def health(self, nodes: Names) -> Result:
         """See the runner."""
@@ -173,14 +188,35 @@ class Commands:
     def _batch(self, declared: Settings) -> Batch:
         return Batch(self.world, declared, self.clock, self.progress)
 
+    @contextmanager
+    def _held(self, doing: str, wait_s: float, patience: float) -> Iterator[Held]:
+        """The only one that changes anything, from here on: what an earlier one has started has ended."""
+        with self._locked(doing, wait_s) as lock, signals.heeded() as heard:
+            writer = Writer(self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock)
+            self.progress.listener = writer.said
+            held, outcome = Held(lock, writer, lambda: heard.name or lock.stop), "failed"
+            try:
+                writer.keep()
+                outlived.wait(self.world, writer.now, patience, self.clock, held.go_on, self._resuming)
+                lock.check()
+                writer.fresh()
+                yield held
+                outcome = "ended"
+            except KeyboardInterrupt:
+                outcome = "been interrupted"
+                raise
+            finally:
+                writer.close(outcome)
+
+    def _resuming(self, text: str) -> None:
+        self.progress("", "resume", text)
+
     def _locked(self, doing: str, wait_s: float) -> Lock:
-        """The only one that changes anything, from here on."""
-        if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)) or wait_s < 0:
-            raise SettingsError(f"wait_s is {wait_s!r}", hint="write a number of seconds, 0 or more")
+        """The only one that holds the Lease."""
         return acquire(
             self.world.leases(),
             claim(self.progress.run, doing),
-            wait_s,
+            _seconds("wait_s", wait_s),
             clock=self.clock,
             waiting=lambda holder: self.progress("", "lock", f"waiting for {holder}"),
         )
@@ -196,6 +232,20 @@ class Commands:
 
     def _observed(self) -> dict[str, JsonObject]:
         return {item["metadata"]["name"]: item for item in self.world.kube.nodes()}
+
+
+def _command(names: Sequence[str] | None, overrides: Mapping[str, Any] | None) -> str:
+    """What goes on after a failure, as it is typed."""
+    words = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (overrides or {}).items()]
+    if names and (overrides or len(names) == 1):
+        return shlex.join(["salt-run", "metalk8s_expand.add_node", *names, *words])
+    return shlex.join(["salt-run", "metalk8s_expand.expand", *([f"nodes={','.join(names)}"] if names else [])])
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise SettingsError(f"{name} is {value!r}", hint="write a number of seconds, 0 or more")
+    return value
 
 
 def _names(nodes: Names) -> tuple[str, ...] | None:
@@ -234,4 +284,5 @@ def _status_text(data: Mapping[str, Any]) -> str:
     rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
     problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
     runs = f"Runs: {', '.join(data['runs']) or 'none'}"
-    return "\n\n".join(filter(None, [report.table(("node", "roles", "state"), rows), "\n".join(problems), runs]))
+    now = following.text(data["now"])
+    return "\n\n".join(filter(None, [report.table(("node", "roles", "state"), rows), "\n".join(problems), now, runs]))

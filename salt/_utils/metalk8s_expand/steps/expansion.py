@@ -15,11 +15,13 @@ from typing import Any, Protocol
 from metalk8s_expand.clients.clock import Clock, asked
 from metalk8s_expand.domain import plan as plans
 from metalk8s_expand.domain import verdict
+from metalk8s_expand.domain.lease import LockLostError
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import NodePlan, Plan
 from metalk8s_expand.domain.report import NodeReport, StepResult
-from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError
-from metalk8s_expand.steps import register, verify
+from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError, StoppedError
+from metalk8s_expand.steps import register, undo, verify
+from metalk8s_expand.steps.undo import Undo
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,17 @@ Waiting = Iterator[None]
 class Jobs(Protocol):
     """Orchestrations, each in a process of its own."""
 
-    def start(self, sls: str, saltenv: str, pillar: dict[str, Any]) -> str:
-        """Start one and return its job ID."""
+    def new(self) -> str:
+        """The ID of the next job, to be written down before it is started."""
+
+    def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
+        """Start it."""
 
     def result(self, jid: str) -> Any:
-        """Its return, or None while it runs."""
+        """Its return, or None as long as there is none."""
+
+    def is_dead(self, jid: str) -> bool:
+        """Whether nothing will ever return: its process is gone."""
 
 
 class Lock(Protocol):
@@ -55,6 +63,25 @@ class Lock(Protocol):
         """Pass when the next change may be made. Raises LockLostError when it is lost."""
 
 
+class Journal(Protocol):
+    """Where it is written down how far the run got; see the step ``journal``."""
+
+    def began(self, node: str, step: str) -> None:
+        """Before a step; raises when it must not begin."""
+
+    def at(self, node: str, job: str) -> None:
+        """Before a Salt job is started for it."""
+
+    def made(self, node: str) -> None:
+        """Before a Node is created."""
+
+    def taken(self, node: str) -> None:
+        """The Node is a kubelet's now."""
+
+    def left(self, node: str, failure: str = "") -> None:
+        """After the last step of a node."""
+
+
 Progress = Callable[[str, str, str], None]
 
 
@@ -62,13 +89,16 @@ Progress = Callable[[str, str, str], None]
 class Run:
     """What one expansion works with, and what it has done so far.
 
-    ``health`` says what is wrong with the API, or keeps etcd from growing by this node.
+    ``health`` says what is wrong with the API, or keeps etcd from growing by this node; ``stop`` who asked for an end, if
+    anybody did. ``created`` are Nodes that no kubelet has taken yet, of this run or one that it goes on from.
     """
 
     access: Callable[[], verify.Access]
     health: Callable[[Node], list[str]]
     jobs: Jobs
     lock: Lock
+    journal: Journal
+    stop: Callable[[], str]
     progress: Progress
     max_parallel: int
     deploy_timeout: float
@@ -76,6 +106,9 @@ class Run:
     steps: dict[str, list[StepResult]] = field(default_factory=dict)
     errors: dict[str, ExpandError] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
+    undone: dict[str, list[str]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
 
     def report(self, name: str) -> NodeReport:
         """What was done on one node."""
@@ -86,6 +119,8 @@ class Run:
             error is None and name not in self.skipped,
             None if error is None else error.as_dict(),
             self.skipped.get(name),
+            tuple(self.undone.get(name, ())),
+            self.states.get(name),
         )
 
     def record(self, name: str, step: str, started: float, ok: bool, detail: str = "", elapsed: float | None = None) -> None:
@@ -122,18 +157,32 @@ def _control_plane(run: Run, plan: Plan) -> Waiting:
         if failed:
             run.skipped[name] = f"{failed} failed before it; run again when that is mended"
             continue
-        yield from _guarded(run, name, _health_then_node(run, item))
+        if _stopped(run, name):
+            continue
+        yield from _guarded(run, item.node, _health_then_node(run, item))
         failed = name if name in run.errors else ""
 
 
 def _worker(run: Run, item: NodePlan) -> Waiting:
-    yield from _guarded(run, item.node.name, _node(run, item))
+    if not _stopped(run, item.node.name):
+        yield from _guarded(run, item.node, _node(run, item))
 
 
-def _guarded(run: Run, name: str, task: Waiting) -> Waiting:
+def _stopped(run: Run, name: str) -> bool:
+    """A node that has not begun when the run is asked to stop is left as it is."""
+    asked = run.stop()
+    if asked:
+        run.skipped[name] = f"the run was stopped before it began ({asked})"
+    return bool(asked)
+
+
+def _guarded(run: Run, node: Node, task: Waiting) -> Waiting:
     """An error ends the node's own steps, and nobody else's."""
+    name = node.name
     try:
         yield from task
+        run.journal.left(name)
+        return
     except ExpandError as error:
         error.node = error.node or name
         error.log = error.log or LOGS
@@ -146,6 +195,24 @@ def _guarded(run: Run, name: str, task: Waiting) -> Waiting:
             hint="read the traceback in the master's log; this is a defect, please report it",
             log=LOGS,
         )
+    yield from _clear(run, node)
+
+
+# After these, somebody else may be at work on the node, or shall go on with it soon: nothing is taken back.
+_AS_IT_IS = (LockLostError, StoppedError, DeadlineError)
+
+
+def _clear(run: Run, node: Node) -> Waiting:
+    """What is left of a node that failed."""
+    tools = Undo(run.access, run.lock.check, run.clock)
+    done = run.undone.setdefault(node.name, [])
+    if not isinstance(run.errors[node.name], _AS_IT_IS):
+        yield from undo.take_back(tools, node, node.name in run.created, done)
+        run.journal.taken(node.name)
+    run.states[node.name] = undo.state(tools, node)
+    # A job that may still run is looked for by the next run.
+    if not isinstance(run.errors[node.name], DeadlineError):
+        run.journal.left(node.name, run.errors[node.name].message)
 
 
 def _health_then_node(run: Run, item: NodePlan) -> Waiting:
@@ -170,9 +237,16 @@ def _node(run: Run, item: NodePlan) -> Waiting:
     }
     for step in item.steps:
         if step.name in actions:
+            _may_begin(run, step.name)
             with _step(run, item.node.name, step.name):
-                run.lock.check()
                 yield from actions[step.name](run, item.node)
+
+
+def _may_begin(run: Run, step: str) -> None:
+    run.lock.check()
+    asked = run.stop()
+    if asked:
+        raise StoppedError(f"the run was stopped before the step {step} ({asked})", hint="the same command goes on from here")
 
 
 @contextmanager
@@ -180,6 +254,7 @@ def _step(run: Run, name: str, step: str) -> Iterator[None]:
     started = run.clock.now()
     run.progress(name, step, "started")
     try:
+        run.journal.began(name, step)
         yield
     except Exception:
         run.record(name, step, started, False)
@@ -190,7 +265,11 @@ def _step(run: Run, name: str, step: str) -> Iterator[None]:
 
 
 def _register(run: Run, node: Node) -> Waiting:
-    register.register(run.access().kube, node)
+    kube = run.access().kube
+    if kube.node(node.name) is None:
+        run.journal.made(node.name)
+        run.created.add(node.name)
+    register.register(kube, node)
     yield
 
 
@@ -198,8 +277,10 @@ def _deploy(run: Run, node: Node) -> Waiting:
     """Chain into the deployment by its name, and take the verdict from the job's return."""
     started = run.clock.now()
     pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
-    job = run.jobs.start(ORCHESTRATION, f"metalk8s-{node.version}", pillar)
+    job = run.jobs.new()
     run.progress(node.name, plans.DEPLOY, f"job {job}")
+    run.journal.at(node.name, job)
+    run.jobs.start(job, ORCHESTRATION, f"metalk8s-{node.version}", pillar)
     deadline = run.clock.monotonic() + run.deploy_timeout
     while (answer := run.jobs.result(job)) is None:
         if run.clock.monotonic() > deadline:
@@ -207,6 +288,13 @@ def _deploy(run: Run, node: Node) -> Waiting:
                 f"{ORCHESTRATION} has not returned after {run.deploy_timeout:.0f} s",
                 node=node.name,
                 hint=f"it may still run: salt-run jobs.master, salt-run jobs.lookup_jid {job}",
+                job=job,
+            )
+        if run.jobs.is_dead(job):
+            raise DeployError(
+                f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is memory short?",
+                node=node.name,
+                hint="run the same command again: it waits for what the node still does, and goes on",
                 job=job,
             )
         yield
@@ -221,6 +309,8 @@ def _deploy(run: Run, node: Node) -> Waiting:
             hint=f"mend the first of these and run the same command again; all of it: salt-run jobs.lookup_jid {job}",
             job=job,
         )
+    run.created.discard(node.name)
+    run.journal.taken(node.name)
 
 
 def _verify(run: Run, node: Node) -> Waiting:

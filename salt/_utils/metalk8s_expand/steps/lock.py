@@ -154,6 +154,11 @@ class Lock:
         """Renew when it is due. To be called often; that the Lease is lost is for ``check`` to say."""
         self._keep(self._lease.duration / rules.RENEWALS)
 
+    @property
+    def stop(self) -> str:
+        """Who asked this run to stop, as of the last renewal; ``check`` makes it recent."""
+        return self._lease.stop
+
     def check(self) -> None:
         """Pass when the next change may be made. Raises LockLostError when the Lease is lost or its time is over."""
         self._keep(FRESH_S)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from metalk8s_expand.clients.clock import Clock
@@ -17,11 +18,20 @@ class Progress:
         self._heard = opts.get("__cli") == "salt-run"
         self._clock = clock
         self.started = clock.now()
+        # Who else is told, without the terminal.
+        self.listener: Callable[[str], None] = lambda line: None
 
     def __call__(self, node: str, step: str, what: str) -> None:
         """One line: seconds since the start, node (or the whole cluster), step, what becomes of it."""
-        if self._heard:
-            print(f"[{self.elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}", file=sys.stderr, flush=True)
+        self.line(f"[{self.elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}")
+
+    def line(self, text: str) -> None:
+        """One line as it is."""
+        self.listener(text)
+        # A terminal may be gone; what is done goes on.
+        with suppress(OSError):
+            if self._heard:
+                print(text, file=sys.stderr, flush=True)
 
     @property
     def run(self) -> str:

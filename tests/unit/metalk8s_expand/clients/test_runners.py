@@ -97,3 +97,10 @@ def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "proc" / "124").mkdir()
     (tmp_path / "proc" / "124" / "cmdline").write_bytes(b"")
     assert runners.running({"cachedir": str(tmp_path)}, str(tmp_path / "proc")) == []
+
+
+def test_which_job_a_process_does() -> None:
+    by_file = Runner(("state.orchestrate", "x"), 1, "42")
+    by_title = Runner(("metalk8s_expand.expand", "ProcessFunc(AsyncClientMixin._proc_function,", "jid=42)"), 2)
+    assert [by_file.does("42"), by_title.does("42")] == [True, True]
+    assert [by_file.does("4"), by_title.does("4"), by_title.does("421")] == [False, False, False]

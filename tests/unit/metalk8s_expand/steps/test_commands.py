@@ -14,8 +14,17 @@ import yaml
 from metalk8s_expand.clients import cache
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.domain import manifest, plan, settings
+from metalk8s_expand.domain.lease import STOP
 from metalk8s_expand.domain.report import NodeReport
-from metalk8s_expand.errors import ConflictError, DeployError, LockedError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ConflictError,
+    DeployError,
+    LockedError,
+    QuorumError,
+    SettingsError,
+    StoppedError,
+    UnreachableError,
+)
 from metalk8s_expand.steps import batch, commands, verify
 from metalk8s_expand.steps.commands import Commands
 from metalk8s_expand.steps.lock import acquire
@@ -42,13 +51,22 @@ class Kube(FakeKube):
     def __init__(self, *nodes: dict[str, Any]) -> None:
         super().__init__(*nodes)
         self.leases = FakeLeases()
+        self.config_maps: dict[str, dict[str, Any]] = {}
 
     def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
         self.stored[body["metadata"]["name"]] = body
         return body
 
-    def config_map(self, namespace: str, name: str) -> None:
-        """Nothing is on record: no node has labels or taints of its own."""
+    def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Nothing is on record of Nodes: none has labels or taints of its own."""
+        return self.config_maps.get(name)
+
+    def create_config_map(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.replace_config_map(namespace, body["metadata"]["name"], body)
+
+    def replace_config_map(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.config_maps[name] = body
+        return body
 
     def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
         """There are no Services."""
@@ -357,6 +375,49 @@ class TestExpand:
         assert capsys.readouterr() == ("", "")
 
 
+class TestStop:
+    def test_nobody_runs(self, make: Make) -> None:
+        assert make(*everyone()).stop() == {"run": None, "holder": None, "ended": True}
+
+    def test_somebody_does(self, make: Make) -> None:
+        call = make(*everyone())
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+            found = call.stop()
+            assert (found["run"], found["ended"]) == ("20260101000000", False)
+            assert call.status()["now"] is None
+
+    @pytest.mark.parametrize("wait_s", ["soon", -1, True])
+    def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
+        with pytest.raises(SettingsError, match="wait_s"):
+            make().stop(wait_s)
+
+    def test_a_run_that_is_asked_to_stop_while_it_looks(self, make: Make) -> None:
+        call = make()
+        leases = call.world.leases()
+        leases.after = lambda: leases.stored["metadata"]["annotations"].update({STOP: "asked by me"})
+        with pytest.raises(StoppedError, match="asked by me") as error:
+            call.expand("w-1")
+        assert error.value.retcode == 10
+        assert call.world.kube.nodes() == []
+
+
+@pytest.mark.parametrize(
+    ("names", "overrides", "words"),
+    [
+        (None, None, "salt-run metalk8s_expand.expand"),
+        (["w-1"], None, "salt-run metalk8s_expand.add_node w-1"),
+        (["w-1", "w-2"], {}, "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
+        (
+            ["w-9"],
+            {"profile": "worker", "roles": ["etcd"]},
+            """salt-run metalk8s_expand.add_node w-9 profile=worker 'roles=["etcd"]'""",
+        ),
+    ],
+)
+def test_the_command_that_goes_on(names: Any, overrides: Any, words: str) -> None:
+    assert commands._command(names, overrides) == words
+
+
 def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeReport:
     error = {"retcode": retcode, "message": "m"} if retcode else None
     return NodeReport(name, (), error is None and skipped is None, error, skipped)
@@ -371,6 +432,7 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
         ((reported("a"),), ("CoreDNS: 0 of 2",), 8),
         ((reported("a", 4),), ("CoreDNS: 0 of 2",), 4),
         ((reported("a", skipped="unreachable"),), (), 0),
+        ((reported("a", 10), reported("b", 8)), (), 8),
     ],
 )
 def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int) -> None:
@@ -379,6 +441,19 @@ def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str,
     assert found.notes[0] == "a note"
     assert set(closing) <= set(found.notes)
     assert any("unreachable" in note for note in found.notes) is any(item.skipped for item in nodes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "retcode"),
+    [
+        ((reported("a"),), 0),
+        ((reported("a"), reported("b", skipped="the run was stopped")), 10),
+        ((reported("a", 10),), 10),
+        ((reported("a", 10), reported("b", 6)), 6),
+    ],
+)
+def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], retcode: int) -> None:
+    assert batch.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode  # type: ignore[arg-type]
 
 
 def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:

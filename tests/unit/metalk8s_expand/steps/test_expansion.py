@@ -55,13 +55,21 @@ class FakeCluster:
 
     def create_node(self, body: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(body)
-        found["metadata"]["uid"] = "u"
+        found["metadata"] |= {"uid": "u", "resourceVersion": "1"}
         self.nodes_by_name[found["metadata"]["name"]] = found
         return found
 
     def merge_patch_node(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         merge(self.nodes_by_name[name], patch)
         return self.nodes_by_name[name]
+
+    def delete_node(self, name: str, uid: str, version: str) -> bool:
+        found = self.nodes_by_name.pop(name)
+        assert (found["metadata"]["uid"], found["metadata"]["resourceVersion"]) == (uid, version)
+        return True
+
+    def remove(self, member_id: int) -> None:
+        self.listed = [item for item in self.listed if item.id != member_id]
 
     def pods_of(self, name: str) -> list[dict[str, Any]]:
         ready = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -79,7 +87,8 @@ class FakeCluster:
 
 def etcd(number: int, name: str, **changes: Any) -> Member:
     fields: dict[str, Any] = {"healthy": True, "cluster_id": 7, "raft_index": 1, "applied_index": 1}
-    return Member(number, name, (f"https://{name}:2380",), **{**fields, **changes})
+    peer_urls = changes.pop("peer_urls", (f"https://{name}:2380",))
+    return Member(number, name, peer_urls, **{**fields, **changes})
 
 
 SUCCESS: Any = {
@@ -92,7 +101,7 @@ FAILURE: Any = {
         "a_|-Next_|-b_|-c": {"result": False, "__id__": "Next", "__run_num__": 2, "__state_ran__": False},
     }}, "retcode": 1,
 }  # fmt: skip
-NEVER = object()
+NEVER, DEAD = "never", "dead"
 
 
 @dataclass
@@ -106,24 +115,32 @@ class FakeJobs:
     started: list[tuple[float, str]] = field(default_factory=list)
     running: dict[str, tuple[str, float]] = field(default_factory=dict)
     most: int = 0
+    made: int = 0
     calls: list[tuple[str, str]] = field(default_factory=list)
     epochs: set[int] = field(default_factory=set)
 
-    def start(self, sls: str, saltenv: str, pillar: dict[str, Any]) -> str:
+    def new(self) -> str:
+        self.made += 1
+        return f"job-{self.made}"
+
+    def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
         self.epochs.add(pillar["orchestrate"]["epoch"])
         name = pillar["orchestrate"]["node_name"]
         if isinstance(self.returns.get(name), Exception):
             raise self.returns[name]
         self.calls.append((sls, saltenv))
         self.started.append((self.clock.time, name))
-        self.running[f"job-{name}"] = (name, self.clock.time + self.took)
+        self.running[jid] = (name, self.clock.time + self.took)
         self.most = max(self.most, len(self.running))
-        return f"job-{name}"
+
+    def is_dead(self, jid: str) -> bool:
+        name, end = self.running[jid]
+        return self.returns.get(name) is DEAD and self.clock.time >= end
 
     def result(self, jid: str) -> Any:
         name, end = self.running[jid]
         answer = self.returns.get(name, SUCCESS)
-        if answer is NEVER or self.clock.time < end:
+        if answer in (NEVER, DEAD) or self.clock.time < end:
             return None
         del self.running[jid]
         if answer is SUCCESS:
@@ -152,6 +169,30 @@ class FakeLock:
             raise LockLostError("this run has lost the lock")
 
 
+@dataclass
+class FakeJournal:
+    """What was written down, in its order; ``fail`` may keep a step from being written."""
+
+    written: list[tuple[str, ...]] = field(default_factory=list)
+    fail: Callable[[str, str], None] = lambda node, step: None
+
+    def began(self, node: str, step: str) -> None:
+        self.fail(node, step)
+        self.written.append(("began", node, step))
+
+    def at(self, node: str, job: str) -> None:
+        self.written.append(("at", node, job))
+
+    def made(self, node: str) -> None:
+        self.written.append(("made", node))
+
+    def taken(self, node: str) -> None:
+        self.written.append(("taken", node))
+
+    def left(self, node: str, failure: str = "") -> None:
+        self.written.append(("left", node, failure))
+
+
 def planned(*nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None) -> plan.Plan:
     return plan.build(Settings({item.name: item for item in nodes}), observed or {}, done=done or set())
 
@@ -164,15 +205,19 @@ class Setting:
         self.said: list[tuple[str, str, str]] = []
         self.nodes = nodes
         self.lock = FakeLock(clock)
+        self.journal = FakeJournal()
+        self.asked = ""
         self.run = expansion.Run(
-            lambda: self.cluster.access,
-            lambda node: verify.cluster_problems(self.cluster.access),
-            self.jobs,
-            self.lock,
-            lambda *words: self.said.append(words),
-            max_parallel,
-            deploy_timeout,
-            clock,
+            access=lambda: self.cluster.access,
+            health=lambda node: verify.cluster_problems(self.cluster.access),
+            jobs=self.jobs,
+            lock=self.lock,
+            journal=self.journal,
+            stop=lambda: self.asked,
+            progress=lambda *words: self.said.append(words),
+            max_parallel=max_parallel,
+            deploy_timeout=deploy_timeout,
+            clock=clock,
         )
 
     def execute(self) -> None:
@@ -220,7 +265,9 @@ def test_whoever_has_lost_the_lock_changes_nothing_more(setting: Any) -> None:
     assert made.jobs.names == ["w-1"]
     assert set(made.cluster.nodes_by_name) == {"w-1"}
     assert [made.run.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
-    assert made.steps("w-1")[-2:] == [("deploy", True), ("verify", False)]
+    assert made.steps("w-1")[-1] == ("deploy", True)
+    # A newer run is at work: what this one made is its business.
+    assert ("taken", "w-2") not in made.journal.written
 
 
 def test_nothing_planned(setting: Any) -> None:
@@ -257,10 +304,9 @@ def test_nodes_are_registered_just_before_their_deployment(setting: Any) -> None
     registered: list[set[str]] = []
     start = made.jobs.start
 
-    def watched(*arguments: Any) -> str:
+    def watched(*arguments: Any) -> None:
         registered.append(set(made.cluster.nodes_by_name))
-        found: str = start(*arguments)
-        return found
+        start(*arguments)
 
     made.jobs.start = watched
     made.execute()
@@ -282,14 +328,18 @@ def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
     made.jobs.returns = {"w-1": FAILURE}
     made.execute()
     report = made.run.report("w-1")
-    assert (report.ok, report.error["type"], report.error["job"]) == (False, "DeployError", "job-w-1")
+    assert (report.ok, report.error["type"], report.error["job"]) == (False, "DeployError", "job-2")
     assert report.error["problems"] == ["state 'Run': it broke (job 42)"]
     assert report.error["hint"]
     assert report.error["log"]
     assert made.steps("w-1") == [("register", True), ("deploy: Install", True), ("deploy: Run", False), ("deploy", False)]
     assert made.run.report("w-2").ok
     assert made.run.report("cp-1").ok
-    assert manifest.is_cordoned_by_us(made.cluster.nodes_by_name["w-1"])
+    # No kubelet ever came, so nobody would ever delete its Node.
+    assert "w-1" not in made.cluster.nodes_by_name
+    assert report.undone == ("its Node was deleted again: no kubelet had ever reported on it",)
+    assert report.state == "there is no Node of this name"
+    assert ("left", "w-1", "metalk8s.orchestrate.deploy_node failed") in made.journal.written
 
 
 def test_a_control_plane_node_that_fails_skips_the_later_ones_by_name(setting: Any) -> None:
@@ -338,8 +388,8 @@ def test_a_deployment_that_never_returns(setting: Any) -> None:
     made.execute()
     error = made.run.errors["w-1"]
     assert isinstance(error, DeadlineError)
-    assert error.job == "job-w-1"
-    assert "jobs.lookup_jid job-w-1" in str(error.hint)
+    assert error.job == "job-1"
+    assert "jobs.lookup_jid job-1" in str(error.hint)
     assert made.clock.time - 1000 < 70
     assert made.run.report("w-2").ok
 
@@ -405,6 +455,8 @@ def test_the_report_of_a_node_that_nothing_was_done_to(setting: Any) -> None:
         "skipped": "unreachable",
         "steps": [],
         "error": None,
+        "undone": [],
+        "state": None,
     }
 
 
@@ -415,3 +467,131 @@ def test_steps_are_reported_in_the_order_they_ran(setting: Any) -> None:
         steps = made.run.report(name).steps
         ends = [step.started + step.elapsed for step in steps if ":" not in step.name]
         assert ends == sorted(ends)
+
+
+def test_every_step_is_written_down_before_and_after(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.execute()
+    assert made.journal.written == [
+        ("began", "w-1", "register"), ("made", "w-1"), ("began", "w-1", "deploy"), ("at", "w-1", "job-1"),
+        ("taken", "w-1"), ("began", "w-1", "verify"), ("began", "w-1", "uncordon"), ("left", "w-1", ""),
+    ]  # fmt: skip
+
+
+def test_a_step_that_cannot_be_written_down_does_not_begin(setting: Any) -> None:
+    made = setting(node("w-1"))
+
+    def fail(name: str, step: str) -> None:
+        if step == "deploy":
+            raise UnreachableError("the API does not answer")
+
+    made.journal.fail = fail
+    made.execute()
+    assert made.jobs.started == []
+    assert made.steps("w-1") == [("register", True), ("deploy", False)]
+
+
+def test_a_job_whose_process_is_gone_is_not_waited_for(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"))
+    made.jobs.returns = {"w-1": DEAD}
+    made.execute()
+    error = made.run.errors["w-1"]
+    assert isinstance(error, DeployError)
+    assert error.job == "job-1"
+    assert "returned nothing" in str(error)
+    assert made.run.report("w-2").ok
+
+
+def test_an_end_on_request_comes_between_two_steps(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"), member("cp-1"), max_parallel=1)
+    sleep = made.clock.sleep
+
+    def asks(seconds: float) -> None:
+        sleep(seconds)
+        if made.jobs.running:
+            made.asked = "asked by root on host"
+
+    made.clock.sleep = asks
+    made.execute()
+    assert made.steps("w-1")[-1] == ("deploy", True), "what had begun has ended"
+    assert made.run.errors["w-1"].retcode == 10
+    assert "verify" in made.run.errors["w-1"].message
+    assert "asked by root on host" in made.run.skipped["w-2"]
+    assert set(made.cluster.nodes_by_name) == {"w-1", "cp-1"}, "nothing is taken back"
+    assert made.run.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
+
+
+class TestWhatIsTakenBack:
+    def test_a_node_that_was_there_before_is_kept(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert "w-1" in made.cluster.nodes_by_name
+        assert made.run.report("w-1").undone == ()
+
+    def test_one_that_an_interrupted_run_made_is_not(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.run.created = {"w-1"}
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert "w-1" not in made.cluster.nodes_by_name
+
+    def test_nor_one_whose_kubelet_has_come(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        start = made.jobs.start
+
+        def started(*arguments: Any) -> None:
+            start(*arguments)
+            made.cluster.deployed("w-1")
+
+        made.jobs.start = started
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert "w-1" in made.cluster.nodes_by_name
+
+    def test_a_learner_that_does_not_answer_is_removed(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        made.cluster.listed.append(learner(made.nodes[0], healthy=False, error="no answer"))
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert [item.name for item in made.cluster.listed] == ["boot"]
+        assert "its etcd learner" in made.run.report("cp-1").undone[0]
+
+    def test_one_that_comes_back_in_time_is_kept(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        made.cluster.listed.append(learner(made.nodes[0]))
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert len(made.cluster.listed) == 2
+        assert "is kept" in made.run.report("cp-1").undone[0]
+
+    def test_not_without_a_quorum(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        made.cluster.listed = [
+            etcd(1, "boot", healthy=False),
+            etcd(2, "b", healthy=False),
+            learner(made.nodes[0], healthy=None),
+        ]
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert len(made.cluster.listed) == 3
+        assert "no quorum" in made.run.report("cp-1").undone[0]
+
+    def test_nothing_while_the_deployment_may_still_run(self, setting: Any) -> None:
+        made = setting(member("cp-1"), deploy_timeout=30.0)
+        made.cluster.listed.append(learner(made.nodes[0], healthy=None))
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": NEVER}
+        made.execute()
+        assert len(made.cluster.listed) == 2
+        assert "cp-1" in made.cluster.nodes_by_name
+        assert not any(entry[0] == "left" for entry in made.journal.written), "the next run looks for the job"
+
+
+def learner(of: Node, **changes: Any) -> Member:
+    return etcd(9, of.name, peer_urls=(f"https://{of.address}:2380",), learner=True, **changes)
