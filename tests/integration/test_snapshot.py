@@ -22,12 +22,12 @@ from metalk8s_expand.domain import snapshot as rules
 from metalk8s_expand.domain.snapshot import SnapshotSettings
 from metalk8s_expand.errors import ConflictError, ExpandError, PreflightError, UnreachableError
 from metalk8s_expand.steps.snapshot import take
+from tests.documented import steps
 
 from .daemons import eventually
 from .etcd_host import Host, is_up, voters
 
 RUN = "20261123020000"
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs/restore.rst"
 
 
 @pytest.fixture
@@ -89,9 +89,8 @@ class Writer:
 
 def restore(host: Host, path: str) -> None:
     """The command of the document, with this host's names in the place of those there."""
-    text = DOCUMENT.read_text(encoding="utf-8").replace("\\\n", " ")
-    start = text.index('etcdutl snapshot restore "')
-    lines = text[start : text.index("\n", start)]
+    commands = (command.text for command in steps("restore.rst")[3])
+    lines = next(text for text in commands if text.startswith("etcdutl snapshot restore"))
     known = {
         "$snapshot": path,
         "$name": host.name,
