@@ -163,7 +163,8 @@ def test_the_newest_are_kept_and_others_files_are_left_alone(single: list[Host],
     foreign = ["etcd.db", "etcd-0000000000000001-20261101000000.db", "notes"]
     for name in foreign:
         (tmp_path / "s" / name).write_text("not ours")
-    (tmp_path / "s" / ".etcd-0000000000000001-1.db.partial").write_text("of a killed run")
+    killed = rules.partial(rules.name(a.members()[0].cluster_id or 0, "1"))
+    (tmp_path / "s" / killed).write_text("of a killed run")
     paths = [Path(take(client(a), settings, f"2026112302000{number}").path) for number in range(4)]
     assert sorted(os.listdir(tmp_path / "s")) == sorted([*foreign, paths[2].name, paths[3].name])
 
@@ -286,7 +287,7 @@ def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) 
     a.put("before", "snapshot")
     taken = take(client(*members), settings, RUN)
     a.put("after", "snapshot")
-    lost = a.revision()
+    lost, old_cluster = a.revision(), a.members()[0].cluster_id
     for host in members:
         host.manifest.unlink()
         host.power_off()
@@ -297,6 +298,7 @@ def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) 
         host.power_on()
     a.write_manifest()
     eventually("the restored member leads alone", is_up(a, [a]))
+    assert a.members()[0].cluster_id != old_cluster, "no old member takes the new cluster for its own"
     assert a.get("before") == "snapshot"
     assert a.get("after") == ""
     assert a.ctl("get", "--prefix", "key-", "--keys-only").stdout.count("key-") == 500

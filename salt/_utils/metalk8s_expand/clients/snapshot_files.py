@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from metalk8s_expand.domain import snapshot
 from metalk8s_expand.errors import PreflightError
 
-PARTIAL = ".partial"
 _PIECE = 1024 * 1024
 T = TypeVar("T")
 
@@ -31,9 +31,11 @@ class SnapshotFiles:
         with self._told("be used"):
             if create:
                 self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mode = self.directory.stat().st_mode
-            if create and mode & 0o022:
-                self._refuse(f"can be written by others than its owner (mode {mode & 0o7777:04o})", "chmod go-w")
+            found = self.directory.stat()
+            if create and found.st_mode & 0o022:
+                self._refuse(f"can be written by others than its owner (mode {found.st_mode & 0o7777:04o})", "chmod go-w")
+            if create and found.st_uid not in (0, os.geteuid()):
+                self._refuse(f"belongs to the user {found.st_uid}", "chown root")
 
     def free(self) -> int:
         """How many bytes may still be written there."""
@@ -60,7 +62,7 @@ class SnapshotFiles:
 
         Whatever is raised, by the check or while the pieces come, nothing of the file is left.
         """
-        partial = self.path(f".{name}{PARTIAL}")
+        partial = self.path(snapshot.partial(name))
         try:
             self._write(partial, pieces)
             with self._told("be read again"):

@@ -13,6 +13,7 @@ from metalk8s_expand.domain.reader import Reader
 # Neither on etcd's own path, which is wiped when a member is, nor in Salt's cache, which may be emptied.
 DIRECTORY = "/var/lib/metalk8s-expand/snapshots"
 ETCD_DATA = "/var/lib/etcd"
+PARTIAL = ".partial"
 MIB = 1024 * 1024
 # What stays free: the file system is often the one that etcd writes to.
 SPARE_BYTES = 512 * MIB
@@ -58,6 +59,16 @@ def surplus(names: Iterable[str], cluster_id: int, keep: int, newest: str) -> li
     pattern = re.compile(rf"etcd-{cluster_id:016x}-[0-9A-Za-z_.-]+\.db")
     older = sorted(item for item in names if pattern.fullmatch(item) and item != newest)
     return older[: max(0, len(older) - (keep - 1))]
+
+
+def leftovers(names: Iterable[str], cluster_id: int) -> list[str]:
+    """What killed runs have left of this cluster's: nobody else writes them, since one run at a time does."""
+    return [item for item in names if item.startswith(f".etcd-{cluster_id:016x}-") and item.endswith(PARTIAL)]
+
+
+def partial(file: str) -> str:
+    """The name of a file that is not whole yet."""
+    return f".{file}{PARTIAL}"
 
 
 def sources(members: Sequence[Member], is_local: Callable[[str], bool]) -> list[Member]:

@@ -14,7 +14,7 @@ from metalk8s_expand.clients import bolt_file, etcd_snapshot
 from metalk8s_expand.clients.bolt_file import Checked
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.etcd import Etcd
-from metalk8s_expand.clients.snapshot_files import PARTIAL, SnapshotFiles, contents
+from metalk8s_expand.clients.snapshot_files import SnapshotFiles, contents
 from metalk8s_expand.domain import plan, quorum, snapshot
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.quorum import Member
@@ -83,6 +83,7 @@ def take(
     cluster, sources = _sources(members)
     files = SnapshotFiles(settings.directory, "directory")
     files.prepare(create=True)
+    files.remove(snapshot.leftovers(files.names(), cluster))
     name = snapshot.name(cluster, run)
     tell = progress or (lambda node, step, what: None)
     checked, member = _kept(files, name), ""
@@ -128,8 +129,6 @@ def _kept(files: SnapshotFiles, name: str) -> Checked | None:
 
 
 def _make_room(files: SnapshotFiles, members: Sequence[Member]) -> None:
-    # Of killed runs; nobody else works here, since one run at a time does.
-    files.remove(item for item in files.names() if item.startswith(".etcd-") and item.endswith(PARTIAL))
     size = snapshot.needed(members)
     if size is None:
         raise UnreachableError("no etcd member tells how large its store is, so room for a snapshot cannot be checked", log=LOG)
@@ -181,6 +180,7 @@ def _copied(
             f"{place.directory} is on the same file system as {files.directory}, so a copy there is worth nothing",
             hint=f"mount it, or name another place in {SWITCH}:copy_to",
         )
+    place.remove(snapshot.leftovers(place.names(), cluster))
     if name not in place.names() or _kept(place, name) != original:
         tell("", STEP, f"copying it to {place.directory}")
         _check_space(place, original.size, 0)

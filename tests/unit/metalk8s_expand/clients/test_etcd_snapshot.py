@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,9 +68,9 @@ def received(pki: Path) -> Iterator[Callable[..., bytes]]:
     credentials = Credentials(str(pki / "ca.crt"), str(pki / "client.crt"), str(pki / "client.key"))
     url = f"https://127.0.0.1:{server.server_address[1]}"
 
-    def receive(answer: Answer, timeout: float = 10.0) -> bytes:
+    def receive(answer: Answer, timeout: float = 10.0, into: Callable[[Iterator[bytes]], Any] = b"".join) -> Any:
         kind.answer = staticmethod(answer)  # type: ignore[attr-defined]
-        return b"".join(etcd_snapshot.pieces(Etcd([url], credentials), url, timeout))
+        return into(etcd_snapshot.pieces(Etcd([url], credentials), url, timeout))
 
     yield receive
     server.shutdown()
@@ -85,6 +86,26 @@ def test_pieces_come_in_order_however_they_are_cut(received: Callable[..., bytes
         handler.chunk(b"")
 
     assert received(answer) == b"firstsecondthird"
+
+
+def test_a_large_store_is_never_in_memory(received: Callable[..., int]) -> None:
+    piece = line(bytes(32 * 1024), 1)
+
+    def answer(handler: Handler) -> None:
+        handler.start()
+        for _ in range(1000):
+            handler.chunk(piece)
+        handler.chunk(line(b"end"))
+        handler.chunk(b"")
+
+    tracemalloc.start()
+    try:
+        count = received(answer, timeout=60.0, into=lambda pieces: sum(map(len, pieces)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 1000 * 32 * 1024 + 3
+    assert peak < 4 * 1024 * 1024
 
 
 def test_an_error_in_the_middle(received: Callable[..., bytes]) -> None:

@@ -41,3 +41,8 @@ def test_the_oldest_of_this_cluster_go() -> None:
     assert snapshot.surplus([*found, *others], CLUSTER, 1, found[4]) == found[:4]
     assert snapshot.surplus([*found, *others], CLUSTER, 5, found[4]) == []
     assert snapshot.surplus(found, CLUSTER, 1, found[0]) == found[1:], "that of this run stays, whatever its name"
+
+
+def test_only_this_clusters_leftovers_go() -> None:
+    own, other = (snapshot.partial(snapshot.name(number, "1")) for number in (CLUSTER, CLUSTER + 1))
+    assert snapshot.leftovers([own, other, snapshot.name(CLUSTER, "1"), ".hidden"], CLUSTER) == [own]
