@@ -24,6 +24,7 @@ from metalk8s_expand.errors import ConflictError, ExpandError, PreflightError, U
 from metalk8s_expand.steps.snapshot import take
 from tests.documented import steps
 
+from .apiserver import ApiServer
 from .daemons import eventually
 from .etcd_host import Host, is_up, voters
 
@@ -313,6 +314,50 @@ def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) 
     assert [host.deploy(members) for host in members] == [{}, {}, {}]
     again = take(client(*members), settings, "20261123030000")
     assert again.revision == a.revision()
+
+
+def test_watches_from_the_lost_time_are_told_to_list_again(
+    single: list[Host], settings: SnapshotSettings, tmp_path: Path
+) -> None:
+    a = single[0]
+    (tmp_path / "api").mkdir()
+    server = ApiServer(a, tmp_path / "api").wait()
+    configmaps = "/api/v1/namespaces/default/configmaps"
+    try:
+        ask(server, "create", "configmap", "before")
+        ask(server, "create", "secret", "generic", "before", "--from-literal=a=b")
+        taken = take(client(a), settings, RUN)
+        for number in range(50):
+            ask(server, "create", "configmap", f"after-{number}")
+        seen = json.loads(ask(server, "get", "--raw", configmaps))["metadata"]["resourceVersion"]
+        server.stop()
+        a.manifest.unlink()
+        a.power_off()
+        a.wipe()
+        a.files.data.mkdir(mode=0o700)
+        restore(a, taken.path)
+        a.power_on()
+        a.write_manifest()
+        eventually("the restored member leads", is_up(a, [a]))
+        server.start()
+        server.wait()
+        listed = json.loads(ask(server, "get", "--raw", configmaps))
+        assert "before" in [item["metadata"]["name"] for item in listed["items"]]
+        assert not [item for item in listed["items"] if item["metadata"]["name"].startswith("after")]
+        assert int(listed["metadata"]["resourceVersion"]) > int(seen)
+        watched = ask(server, "get", "--raw", f"{configmaps}?watch=1&resourceVersion={seen}&timeoutSeconds=5")
+        assert '"code":410' in watched
+        assert ask(server, "get", "secret", "before", "--output=jsonpath={.data.a}") == "Yg=="
+        ask(server, "create", "configmap", "after-0")
+    finally:
+        server.stop()
+
+
+def ask(server: ApiServer, *words: str) -> str:
+    """What kubectl prints."""
+    done = server.kubectl(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def hash_of(host: Host, revision: int) -> int:
