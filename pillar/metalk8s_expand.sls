@@ -113,5 +113,18 @@ metalk8s_expand:
       etcd_window_s: 10
       probe_timeout_s: 20
 
+  # A snapshot of etcd before the first member of a run is added or removed.
+  etcd_snapshot:
+    # Without one nothing is done to a member, unless it is switched off: true, false, yes, no.
+    enabled: true
+    # On the master, outside of etcd's data directory. In a container: on a volume.
+    directory: /var/lib/metalk8s-expand/snapshots
+    # How many of this cluster stay, here and in copy_to.
+    keep: 5
+    # Seconds for taking it.
+    timeout_s: 600
+    # A mounted directory of another host, into which each is copied as well. No default.
+    # copy_to: /mnt/backup/etcd
+
   # The image of the probe's Pods (probe=True). No default.
   probe_image: registry.k8s.io/pause:3.10

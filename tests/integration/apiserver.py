@@ -31,11 +31,15 @@ class ApiServer:
         self.programs = host.site.programs
         self.url = f"https://{host.address}:6443"
         self._certificates(host)
-        log = root / "kube-apiserver.log"
-        self._daemon = Daemon([self.programs["kube-apiserver"], *self._flags(host.address)], log)
+        self._argv = [self.programs["kube-apiserver"], *self._flags(host.address)]
+        self.start()
         self.admin = self.kubeconfig(
             "admin", {"client-certificate": str(root / "pki/admin.crt"), "client-key": str(root / "pki/admin.key")}
         )
+
+    def start(self) -> None:
+        """Run it, for the first time or again."""
+        self._daemon = Daemon(self._argv, self.root / "kube-apiserver.log")
 
     def kubeconfig(self, name: str, user: Mapping[str, str]) -> Path:
         """Write a kubeconfig with these credentials."""

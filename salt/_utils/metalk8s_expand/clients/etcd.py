@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import ssl
@@ -63,6 +64,13 @@ class Etcd:
         """Remove a member."""
         self._any("/v3/cluster/member/remove", {"ID": str(member_id)})
 
+    def catch_up(self, url: str) -> None:
+        """Return when this member has everything that was acknowledged before: it had to ask the leader for that.
+
+        Raises UnreachableError when it cannot, for lack of a majority.
+        """
+        self._post(url, "/v3/kv/range", {"key": base64.b64encode(b"health").decode()})
+
     def _listed(self) -> list[dict[str, Any]]:
         return list(self._any(LIST, SERIALIZABLE).get("members") or [])
 
@@ -81,6 +89,7 @@ class Etcd:
         urls = tuple(item.get("clientURLs") or ())
         if not urls:
             return replace(member, error="it has not started: it has no client URL")
+        member = replace(member, client_url=urls[0])
         try:
             status = self._post(urls[0], "/v3/maintenance/status", {})
             own = listed if member.learner else self._post(urls[0], LIST, SERIALIZABLE).get("members") or []
@@ -117,7 +126,7 @@ class Etcd:
         parts = urlsplit(url)
         try:
             connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port or 2379, timeout=self.timeout, context=self._tls()
+                parts.hostname or "", parts.port or 2379, timeout=self.timeout, context=self.tls()
             )
             try:
                 connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -129,7 +138,8 @@ class Etcd:
             raise UnreachableError(f"etcd at {url} does not answer: {exc}") from exc
         return _answer(url, path, response.status, text)
 
-    def _tls(self) -> ssl.SSLContext:
+    def tls(self) -> ssl.SSLContext:
+        """What its connections are made with."""
         if self._context is None:
             context = ssl.create_default_context(cafile=self._paths.ca)
             context.load_cert_chain(self._paths.cert, self._paths.key)
@@ -168,6 +178,8 @@ def _observed(member: Member, status: Mapping[str, Any]) -> Member:
         healthy=not errors,
         learner=bool(status.get("isLearner", member.learner)),
         cluster_id=int(status["header"]["cluster_id"]),
+        leads=leader == member.id,
+        db_size=int(status["dbSize"]) if "dbSize" in status else None,
         raft_index=int(status.get("raftIndex", 0)),
         applied_index=int(status.get("raftAppliedIndex", 0)),
         error="; ".join(errors) or None,

@@ -17,7 +17,7 @@ MAX_LAG = 1000
 class Member:
     """An etcd member as the voters list it and as its own Status answers; None is unknown.
 
-    A member without a name was added and has never started.
+    A member without a name was added and has never started. ``db_size`` is what its store takes on disk, in bytes.
     """
 
     id: int
@@ -29,6 +29,9 @@ class Member:
     raft_index: int | None = None
     applied_index: int | None = None
     error: str | None = None
+    client_url: str = ""
+    leads: bool = False
+    db_size: int | None = None
 
     @property
     def title(self) -> str:

@@ -59,7 +59,7 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole run; ``retcode`` is salt-run's exit code."""
+    """The whole run; ``retcode`` is salt-run's exit code, ``snapshot`` that of etcd before its first member changed."""
 
     id: str
     nodes: tuple[NodeReport, ...]
@@ -68,6 +68,7 @@ class Report:
     ok: bool
     retcode: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
+    snapshot: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -78,6 +79,7 @@ class Report:
             "elapsed": round(self.elapsed, 3),
             "nodes": [node.as_dict() for node in self.nodes],
             "notes": list(self.notes),
+            "snapshot": None if self.snapshot is None else dict(self.snapshot),
         }
 
 
@@ -89,6 +91,7 @@ def text(report: Object) -> str:
     blocks = [
         f"run {report['id']} {verdict} after {report['elapsed']:.1f} s",
         table(("node", "step", "result", "seconds"), rows) if rows else "",
+        _snapshot(report.get("snapshot") or {}),
         "\n".join(["Failures:", *failures]) if failures else "",
         f"Go on with: {report['command']}" if report.get("command") and not report["ok"] else "",
         "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])]) if report["notes"] else "",
@@ -134,6 +137,18 @@ def _node_rows(node: Object) -> list[Row]:
     elif not rows:
         rows.append((node["name"], "-", "ok" if node["ok"] else "FAILED", ""))
     return [rows[0], *(("", *row[1:]) for row in rows[1:])]
+
+
+def _snapshot(found: Object) -> str:
+    if not found:
+        return ""
+    lines = [f"etcd snapshot: {found['path']} ({found['bytes']} bytes{_of(found.get('member'))})"]
+    copied = found.get("copied_to")
+    return "\n".join([*lines, *([f"copied to {copied}"] if copied else [])])
+
+
+def _of(member: str | None) -> str:
+    return f", of {member}" if member else ""
 
 
 def _failure(node: Object) -> str:

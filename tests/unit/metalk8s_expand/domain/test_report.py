@@ -24,6 +24,7 @@ FULL = Report(
     False,
     8,
     ("etcd has two members",),
+    {"path": "/s/etcd-1-r1.db", "bytes": 4096, "member": "cp-2", "copied_to": "/mnt/etcd-1-r1.db"},
 )
 
 
@@ -37,6 +38,9 @@ def test_text() -> None:
         "worker-1  -         skipped: cp-1 failed",
         "worker-2  -         ok",
         "worker-3  -         FAILED",
+        "",
+        "etcd snapshot: /s/etcd-1-r1.db (4096 bytes, of cp-2)",
+        "copied to /mnt/etcd-1-r1.db",
         "",
         "Failures:",
         "  node cp-1: state etcd failed",
@@ -56,5 +60,5 @@ def test_text_of_success() -> None:
 
 def test_as_dict_has_every_key() -> None:
     found = FULL.as_dict()
-    assert set(found) == {"id", "ok", "retcode", "started", "elapsed", "nodes", "notes"}
+    assert set(found) == {"id", "ok", "retcode", "started", "elapsed", "nodes", "notes", "snapshot"}
     assert found["nodes"][0]["steps"][1] == {"name": "deploy", "started": 1.3, "elapsed": 61.04, "ok": False, "detail": "d"}

@@ -64,6 +64,7 @@ def test_the_example_shows_the_defaults() -> None:
         "key_directory",
         "skip",
         "node_skip",
+        "etcd_snapshot",
     ):
         assert getattr(found, name) == getattr(plain, name), name
 
@@ -180,6 +181,18 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "threshold": (pillar(preflight={"thresholds": {"clock_skew_s": "5"}}), ["metalk8s_expand:preflight:thresholds:clock_skew_s"]),
     "threshold of a node": (pillar({"preflight": {"thresholds": {}}}), [f"{N}:preflight:thresholds"]),
     "probe_image": (pillar(probe_image=""), ["metalk8s_expand:probe_image"]),
+    "snapshot shape": (pillar(etcd_snapshot=True), ["metalk8s_expand:etcd_snapshot"]),
+    "snapshot switch": (pillar(etcd_snapshot={"enabled": 1}), ["metalk8s_expand:etcd_snapshot:enabled"]),
+    "snapshot directory": (pillar(etcd_snapshot={"directory": "snapshots"}), ["metalk8s_expand:etcd_snapshot:directory"]),
+    "snapshot beside etcd": (pillar(etcd_snapshot={"directory": "/var/lib/etcd/s"}), ["metalk8s_expand:etcd_snapshot:directory"]),
+    "snapshots kept": (pillar(etcd_snapshot={"keep": 0}), ["metalk8s_expand:etcd_snapshot:keep"]),
+    "snapshot timeout": (pillar(etcd_snapshot={"timeout_s": "60"}), ["metalk8s_expand:etcd_snapshot:timeout_s"]),
+    "snapshot copy": (pillar(etcd_snapshot={"copy_to": None}), ["metalk8s_expand:etcd_snapshot:copy_to"]),
+    "snapshot copied to itself": (
+        pillar(etcd_snapshot={"copy_to": "/var/lib/metalk8s-expand/snapshots"}),
+        ["metalk8s_expand:etcd_snapshot:copy_to"],
+    ),
+    "snapshot key": (pillar(etcd_snapshot={"keeps": 3}), ["metalk8s_expand:etcd_snapshot:keeps"]),
     "own profile named as built in": (pillar(profiles={"infra": {"roles": ["node"]}}), ["metalk8s_expand:profiles:infra"]),
     "own profile without roles": (pillar(profiles={"x": {}}), ["metalk8s_expand:profiles:x:roles"]),
     "taint of Kubernetes": (
@@ -195,7 +208,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
 }  # fmt: skip
 # What a schema for editors cannot know.
 BEYOND_SCHEMA = {"absent", "numeric key", "unknown profile", "no profile", "no version", "key elsewhere", "pod network", "service network",
-                 "bad network", "taint twice", "node null"}  # fmt: skip
+                 "bad network", "taint twice", "node null", "snapshot beside etcd", "snapshot copied to itself"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -213,6 +226,19 @@ def test_the_schema_refuses_the_same(name: str) -> None:
 def test_the_schema_takes_the_same(change: dict[str, Any]) -> None:
     settings.parse(pillar(change))
     SCHEMA.validate(pillar(change))
+
+
+def test_the_schema_takes_a_snapshots_settings() -> None:
+    value = pillar(etcd_snapshot={"enabled": "no", "directory": "/srv/s", "keep": 1, "timeout_s": 10, "copy_to": "/mnt/backup"})
+    found = settings.parse(value).etcd_snapshot
+    assert (found.enabled, found.directory, found.keep, found.timeout_s, found.copy_to) == (
+        False,
+        "/srv/s",
+        1,
+        10,
+        "/mnt/backup",
+    )
+    SCHEMA.validate(value)
 
 
 def test_all_problems_at_once() -> None:
