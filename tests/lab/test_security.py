@@ -176,10 +176,11 @@ def test_secret_files_are_for_root_alone(hosts: list[str]) -> None:
         rows = [line.split(maxsplit=3) for line in on(host, "sh", "-c", MODES).stdout.splitlines()]
         assert {path for *_, path in rows} >= {"/etc/kubernetes/kubelet.conf", "/etc/kubernetes/pki/kubelet-client.key"}
         assert [(host, row) for row in rows if int(row[0], 8) & 0o177 or row[1:3] != ["0", "0"]] == []
-        found = on(host, "sh", "-c", f"stat --format='%a %u %g %n' {' '.join(DIRECTORIES)} 2>/dev/null; true").stdout
-        assert [
-            (host, line) for line in found.splitlines() if int(line.split()[0], 8) & 0o027 or line.split()[1:3] != ["0", "0"]
-        ] == []
+        # The lab's hosts have the directory of etcd's data before anything is on them.
+        mine = [path for path in DIRECTORIES if host in MEMBERS or path != "/var/lib/etcd"]
+        found = on(host, "sh", "-c", f"stat --format='%a %u %g %n' {' '.join(mine)} 2>/dev/null; true").stdout.splitlines()
+        open_to_others = [(host, line) for line in found if int(line.split()[0], 8) & 0o027 or line.split()[1:3] != ["0", "0"]]
+        assert open_to_others == []
     there = on("bootstrap", "sh", "-c", f"ls -d {' '.join(DIRECTORIES[:6])}").stdout.split()
     assert there == sorted(DIRECTORIES[:6])
 
