@@ -15,12 +15,13 @@ import jinja2
 import pytest
 import yaml
 
+from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.domain import roles
 from metalk8s_expand.errors import DeployError, UnreachableError
-from metalk8s_expand.steps import cluster_check, pod_probe, register, roster, surroundings, verify
-from metalk8s_expand.steps.lock import acquire
+from metalk8s_expand.steps import cluster_check, journal, pod_probe, register, roster, stopping, surroundings, verify
+from metalk8s_expand.steps.lock import FRESH_S, acquire
 from metalk8s_expand.steps.world import World
 
 from .apiserver import ApiServer
@@ -79,9 +80,8 @@ def _rights(rule: dict[str, Any], namespace: str) -> Iterator[Right]:
                 yield from (Right(verb, what, namespace, name) for name in rule.get("resourceNames", [""]))
 
 
-# Removal of nodes, the record of a run that is resumed, and how an operator looks whether the kubeconfig works.
+# Removal of nodes, and how an operator looks whether the kubeconfig works.
 FORESEEN = {
-    Right("delete", "nodes"),
     Right("create", "pods/eviction"),
     *(Right("get", f"{kind}.apps") for kind in ("daemonsets", "replicasets", "statefulsets")),
     Right("get", "jobs.batch"),
@@ -90,8 +90,6 @@ FORESEEN = {
     Right("get", "persistentvolumes"),
     Right("get", "persistentvolumeclaims"),
     Right("list", "volumeattachments.storage.k8s.io"),
-    *(Right(verb, "configmaps", "kube-system", "metalk8s-expand-run") for verb in ("get", "update", "patch")),
-    Right("update", "configmaps", "kube-system", "metalk8s-expand-owned"),
     Right("get", "/healthz"),
     Right("get", "/version"),
 }
@@ -149,10 +147,11 @@ def events(server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.
     for name in ("boot", *DECLARED["nodes"]):
         admin.request("PATCH", f"/api/v1/nodes/{name}/status", READY, content_type="application/merge-patch+json")
     look(master)
-    lock(master)
+    hold(master)
     worker = World.from_opts(master.opts).node("plan-w")
     assert "plan-w" in pod_probe.probe(kube, [worker], "RUN1", timeout=1), "no kubelet runs it"
     assert admin.pods(PROBE) == []
+    take_back(master)
     return seen(server, kube)
 
 
@@ -190,12 +189,27 @@ def look(master: Master) -> None:
     assert world.deployment("plan-w")["ca_server"] == "boot"
 
 
-def lock(master: Master) -> None:
-    """Two runs, one after the other."""
+def hold(master: Master) -> None:
+    """Two runs, one after the other, with their journal; somebody asks one of them to stop."""
+    clock = Clock()
+    world = World.from_opts(master.opts)
     for run in ("1", "2"):
-        with acquire(World.from_opts(master.opts).leases(), claim(run, "test")) as held:
-            held._confirmed -= 2
+        with acquire(world.leases(), claim(run, "test")) as held:
+            written = journal.Writer(world.kube, run, "test", "here", held.epoch, clock)
+            written.began("plan-w", "register")
+            assert stopping.stop(world.leases(), "somebody").run == run
+            clock.sleep(FRESH_S)
             held.check()
+            written.close("ended")
+    assert journal.read(world.kube) is not None
+
+
+def take_back(master: Master) -> None:
+    """A Node that was never a host's."""
+    kube = World.from_opts(master.opts).kube
+    found = kube.node("plan-gpu")
+    assert found is not None
+    assert kube.delete_node("plan-gpu", found["metadata"]["uid"], found["metadata"]["resourceVersion"])
 
 
 def seen(server: ApiServer, kube: Kube) -> list[dict[str, Any]]:
@@ -225,14 +239,6 @@ def test_nothing_is_given_that_is_not_used(events: list[dict[str, Any]]) -> None
 @pytest.mark.parametrize("right", sorted(FORESEEN, key=repr), ids=repr)
 def test_what_comes_next_is_allowed(kube: Kube, right: Right) -> None:
     assert allowed(kube, right)
-
-
-def test_the_record_of_a_run_can_be_kept(kube: Kube) -> None:
-    path = "/api/v1/namespaces/kube-system/configmaps"
-    made = kube.create(path, {"metadata": {"name": "metalk8s-expand-run"}, "data": {"a": "1"}})
-    assert kube.request("PUT", f"{path}/metalk8s-expand-run", {**made, "data": {"a": "2"}})
-    assert kube.merge_patch(f"{path}/metalk8s-expand-run", {"data": {"a": "3"}})
-    assert (kube.config_map("kube-system", "metalk8s-expand-run") or {})["data"] == {"a": "3"}
 
 
 DENIED = [
