@@ -1,7 +1,7 @@
 """What a deployed cluster gives away: to its logs and caches, to an impostor, to a kubelet, to whoever has the master's file.
 
 Assumed: ``test_expansion`` has run, so that all six hosts are nodes and the event bus was recorded all the while.
-``worker-3`` is made blank here and deployed again; the pillar does not declare it.
+``worker-2``, an ordinary worker that the pillar does not declare, is made blank here and deployed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from tests.lab import leaks, recorder
 from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
 
-VICTIM, ADDRESS = "worker-3", "10.200.0.16"
+VICTIM, ADDRESS = "worker-2", "10.200.0.15"
 KEYS = "/etc/salt/pki/master"
 SCOPED = "/etc/kubernetes/metalk8s-expand.conf"
 MEMBERS = ("bootstrap", "cp-1", "cp-2")
@@ -43,7 +43,7 @@ def hosts() -> list[str]:
 
 @pytest.fixture(scope="module")
 def blank() -> None:
-    """``worker-3`` as it was before anybody touched it; its minion must be gone before its key is, or it comes again."""
+    """``worker-2`` as it was before anybody touched it; its minion must be gone before its key is, or it comes again."""
     lab("reset", VICTIM)
     kubectl("delete", "node", VICTIM, "--ignore-not-found")
     on("bootstrap", "salt-key", "--yes", f"--delete={VICTIM}", check=False)
