@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from metalk8s_expand.steps import fence
 
@@ -257,6 +259,33 @@ def test_the_fence_is_asked_again_right_before_each_static_pod(low: Low, where: 
 @pytest.mark.parametrize("where", UNFENCED)
 def test_no_fence_where_it_may_not_be_installed(low: Low, where: str) -> None:
     assert fences(low(*UNFENCED[where], RUN)) == []
+
+
+@pytest.mark.parametrize("where", [*ROLES, *UNFENCED])
+def test_no_state_holds_or_shows_a_secret(low: Low, where: str) -> None:
+    """Salt keeps what it renders, and what states return, in files of its cache."""
+    chunks = low(*{**ROLES, **UNFENCED}[where], RUN)
+    assert "PRIVATE KEY" not in json.dumps(chunks)
+    secret = [chunk for chunk in chunks if str(chunk.get("name")).endswith((".key", "/encryption.conf", ".conf"))]
+    private = [chunk for chunk in secret if chunk["state"] == "x509" or "/etc/kubernetes" in chunk["name"]]
+    assert {chunk["mode"] for chunk in private if chunk["fun"] != "certificate_managed"} <= {"0600"}
+    for chunk in private:
+        if chunk["name"].endswith(("sa.key", "encryption.conf")) and chunk["state"] == "file":
+            assert chunk["show_changes"] is False
+            assert "contents" not in chunk
+
+
+def test_secrets_at_rest_get_a_key_that_only_the_host_knows(low: Low, tmp_path: Path) -> None:
+    command = named(low(*ROLES["the bootstrap node"], RUN), "Draw the key that encrypts Secrets at rest")["name"]
+    path = tmp_path / "encryption.conf"
+    keys = set()
+    for _ in range(2):
+        subprocess.run(["sh", "-c", command.replace("/etc/kubernetes", str(tmp_path))], check=True, timeout=10, umask=0)
+        [resource] = yaml.safe_load(path.read_text())["resources"]
+        keys.add(resource["providers"][0]["secretbox"]["keys"][0]["secret"])
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert [len(base64.b64decode(key)) for key in keys] == [32, 32]
+    assert not any(key in command for key in keys)
 
 
 def test_the_epoch_is_merged_into_the_minions_own_pillar(low: Low) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -26,16 +27,28 @@ ADVERTISED = "192.0.2.10"
 class ApiServer:
     """The server, its certificates below ``root`` and the kubeconfigs that open it."""
 
-    def __init__(self, host: Host, root: Path) -> None:
+    def __init__(self, host: Host, root: Path, audited: str = "") -> None:
+        """``audited`` is a user whose requests are noted in ``audit.log``."""
         self.root = root
+        self._audited = audited
         self.programs = host.site.programs
         self.url = f"https://{host.address}:6443"
         self._certificates(host)
         self._argv = [self.programs["kube-apiserver"], *self._flags(host.address)]
         self.start()
-        self.admin = self.kubeconfig(
-            "admin", {"client-certificate": str(root / "pki/admin.crt"), "client-key": str(root / "pki/admin.key")}
-        )
+        self.admin = self.certified("admin")
+        # The Salt master, without any right until somebody gives it one.
+        self.master = self.certified("metalk8s-expand")
+
+    def certified(self, name: str) -> Path:
+        """A kubeconfig with the certificate of this name."""
+        path = self.root / "pki" / name
+        return self.kubeconfig(name, {"client-certificate": f"{path}.crt", "client-key": f"{path}.key"})
+
+    def audit(self) -> list[dict[str, Any]]:
+        """The requests of the audited user so far, once answered."""
+        lines = (self.root / "audit.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
 
     def start(self) -> None:
         """Run it, for the first time or again."""
@@ -85,6 +98,7 @@ class ApiServer:
         authority.sign(pki / "apiserver", "kube-apiserver", sans=[host.address])
         authority.sign(pki / "apiserver-kubelet-client", "apiserver-kubelet-client", organization="system:masters")
         authority.sign(pki / "admin", "admin", organization="system:masters")
+        authority.sign(pki / "metalk8s-expand", "metalk8s-expand")
         Authority(pki / "front-proxy-ca.crt", "front-proxy-ca").sign(pki / "front-proxy-client", "front-proxy-client")
         write_rsa_key(pki / "sa.key")
         (pki / "etcd").mkdir()
@@ -106,4 +120,11 @@ class ApiServer:
         flags = [*command[1:], f"--bind-address={address}"]
         for old, new in here.items():
             flags = [flag.replace(old, new) for flag in flags]
-        return flags
+        return [*flags, *self._audit_flags()] if self._audited else flags
+
+    def _audit_flags(self) -> list[str]:
+        rules = [{"level": "Metadata", "users": [self._audited]}, {"level": "None"}]
+        kind = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+        policy = self.root / "audit.yaml"
+        policy.write_text(yaml.safe_dump(kind))
+        return [f"--audit-policy-file={policy}", f"--audit-log-path={self.root / 'audit.log'}"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import recorder
 from tests.lab.hosts import lab
 
 HERE = Path(__file__).parent
@@ -34,6 +35,7 @@ def cluster() -> Iterator[None]:
         return
     lab("destroy")
     lab("up", "--nodes", "6", timeout=3600)
+    recorder.start()
     yield
     if not os.environ.get("KEEP_LAB"):
         lab("destroy")

@@ -9,7 +9,7 @@ Wait for the API:
       - cmd: Unpack client.tar
       - cmd: Run kube-apiserver
       - file: Write /etc/kubernetes/admin.conf
-{% for name in ("node", "rbac", "kube-proxy", "flannel", "coredns") %}
+{% for name in ("node", "rbac", "expand-rbac", "kube-proxy", "flannel", "coredns") %}
 Write the add-on {{ name }}:
   file.managed:
     - name: /etc/kubernetes/addons/{{ name }}.yaml

@@ -18,13 +18,15 @@ Make the key of service account tokens:
     - mode: '0600'
     - makedirs: True
 
-Make the encryption of Secrets at rest:
-  file.managed:
-    - name: /etc/kubernetes/encryption.conf
-    - mode: '0600'
-    - replace: False
-    - show_changes: False
-    - contents: |
+{#- Made by the host and not here: Salt keeps what it renders in a file of its cache. #}
+Draw the key that encrypts Secrets at rest:
+  cmd.run:
+    - name: |
+        set -e
+        umask 077
+        key=$(head --bytes=32 /dev/urandom | base64)
+        test "$(printf %s "$key" | wc -c)" = 44
+        cat > /etc/kubernetes/.encryption.conf << END
         apiVersion: apiserver.config.k8s.io/v1
         kind: EncryptionConfiguration
         resources:
@@ -33,9 +35,27 @@ Make the encryption of Secrets at rest:
               - secretbox:
                   keys:
                     - name: key1
-                      secret: {{ salt["hashutil.base64_b64encode"](salt["random.get_str"](32)) }}
+                      secret: $key
               - identity: {}
+        END
+        mv /etc/kubernetes/.encryption.conf /etc/kubernetes/encryption.conf
+    - creates: /etc/kubernetes/encryption.conf
+    - require:
+      - x509: Make the key of service account tokens
+
+Make the encryption of Secrets at rest:
+  file.managed:
+    - name: /etc/kubernetes/encryption.conf
+    - mode: '0600'
+    - replace: False
+    - show_changes: False
+    - require:
+      - cmd: Draw the key that encrypts Secrets at rest
 
 {{ certificate("admin", pki ~ "/admin") }}
 
 {{ kubeconfig("/etc/kubernetes/admin.conf", "kubernetes-admin", "admin") }}
+
+{{ certificate("metalk8s-expand", pki ~ "/metalk8s-expand") }}
+
+{{ kubeconfig("/etc/kubernetes/metalk8s-expand.conf", "metalk8s-expand", "metalk8s-expand") }}

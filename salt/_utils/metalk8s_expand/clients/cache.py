@@ -55,7 +55,9 @@ def keep(folder: str, name: str, text: str) -> str:
     """The path of the file ``name`` in a folder with this text; it is written only when it says otherwise."""
     found = Path(folder) / name
     if not found.is_file() or found.read_text(encoding="utf-8") != text:
-        found.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Each by itself: what is made on the way to it would be open to all.
+        for each in (found.parent.parent, found.parent):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(found, text)
     return str(found)
 

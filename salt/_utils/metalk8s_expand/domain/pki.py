@@ -83,6 +83,8 @@ _MASTER: Mapping[str, Purpose] = {
 }
 _BOOTSTRAP: Mapping[str, Purpose] = {
     "admin": Purpose(KUBERNETES, "O=system:masters,CN=kubernetes-admin", CLIENT),
+    # The master's own, with no group: the role of this name says what it may.
+    "metalk8s-expand": Purpose(KUBERNETES, "CN=metalk8s-expand", CLIENT),
 }
 BY_ROLE: Mapping[str, Mapping[str, Purpose]] = {
     roles.ETCD: _ETCD,

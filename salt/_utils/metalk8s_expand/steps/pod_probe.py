@@ -1,8 +1,12 @@
-"""A real Pod on a worker, reached by name through a Service from another node: scheduling, CNI, kube-proxy and DNS at once."""
+"""A real Pod on a worker, reached by name through a Service from another node: scheduling, CNI, kube-proxy and DNS at once.
+
+The namespace is always the same one, as rights on Pods can be given for a namespace, but not for those that are to be.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.clock import Clock, wait_until
@@ -11,6 +15,11 @@ from metalk8s_expand.domain import health
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.errors import DeployError, ExpandError
 
+NAMESPACE = "metalk8s-expand-probe"
+# As in the manifest of the master's rights, for a master that works as the administrator.
+MANIFEST = {"metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
 DEFAULT_IMAGE = "docker.io/library/busybox:1.37"
 PORT = 8080
 ANSWER = "metalk8s-expand-probe"
@@ -19,45 +28,70 @@ ANSWER = "metalk8s-expand-probe"
 def probe(
     kube: Kube, workers: Sequence[Node], run: str, image: str | None = None, timeout: float = 120.0, clock: Clock | None = None
 ) -> dict[str, str]:
-    """Probe every worker, in a namespace of this run that is always removed. What is wrong, by node name."""
-    namespace = f"metalk8s-expand-probe-{run}".lower()[:63]
-    kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    """Probe every worker, by objects named after this run; they are always removed. What is wrong, by node name."""
+    if kube.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
+        kube.create("/api/v1/namespaces", MANIFEST)
     try:
-        clients = {node.name: _client_node(kube, node.name) for node in workers}
-        for node in workers:
-            _create(kube, namespace, node, clients[node.name], image or DEFAULT_IMAGE)
-        return _failures(kube, namespace, workers, timeout, clock)
+        pairs = [_Pair(node, f"{run.lower()}-{number}") for number, node in enumerate(workers)]
+        clients = {pair: _client_node(kube, pair.node.name) for pair in pairs}
+        for pair in pairs:
+            _create(kube, pair, clients[pair], image or DEFAULT_IMAGE)
+        return _failures(kube, pairs, timeout, clock)
     finally:
-        kube.request("DELETE", f"/api/v1/namespaces/{namespace}")
+        # All that is there: also what a killed run has left.
+        for collection in (PODS, SERVICES):
+            kube.request("DELETE", collection)
 
 
-def _failures(kube: Kube, namespace: str, workers: Sequence[Node], timeout: float, clock: Clock | None) -> dict[str, str]:
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """A server on the node that is probed, and a client on another."""
+
+    node: Node
+    name: str
+
+    @property
+    def server(self) -> str:
+        return f"server-{self.name}"
+
+    @property
+    def client(self) -> str:
+        return f"client-{self.name}"
+
+    @property
+    def service(self) -> str:
+        """An RFC 1035 label: no dots, a letter first."""
+        return f"probe-{self.name}"
+
+
+def _failures(kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock | None) -> dict[str, str]:
     clock = clock or Clock()
     deadline = clock.monotonic() + timeout
     found: dict[str, str] = {}
-    for node in workers:
+    for pair in pairs:
+        name = pair.node.name
         left = max(1.0, deadline - clock.monotonic())
         try:
             wait_until(
-                f"a Pod on {node.name} to be reached through a Service",
-                lambda name=node.name: _problems(kube, namespace, name),  # type: ignore[misc]
+                f"a Pod on {name} to be reached through a Service",
+                lambda pair=pair: _problems(kube, pair),  # type: ignore[misc]
                 left,
                 clock=clock,
-                node=node.name,
+                node=name,
                 error=DeployError,
             )
         except ExpandError as exc:
-            found[node.name] = exc.message
+            found[name] = exc.message
     return found
 
 
-def _problems(kube: Kube, namespace: str, name: str) -> list[str]:
-    pod = kube.request("GET", f"/api/v1/namespaces/{namespace}/pods/client-{name}") or {}
-    phase = (pod.get("status") or {}).get("phase")
-    if phase == "Succeeded":
-        return []
-    server = kube.request("GET", f"/api/v1/namespaces/{namespace}/pods/server-{name}") or {}
-    return [f"the server Pod is {(server.get('status') or {}).get('phase')}, the client Pod {phase}"]
+def _problems(kube: Kube, pair: _Pair) -> list[str]:
+    client = _phase(kube, pair.client)
+    return [] if client == "Succeeded" else [f"the server Pod is {_phase(kube, pair.server)}, the client Pod {client}"]
+
+
+def _phase(kube: Kube, pod: str) -> Any:
+    return ((kube.get(f"{PODS}/{pod}") or {}).get("status") or {}).get("phase")
 
 
 def _client_node(kube: Kube, name: str) -> str:
@@ -68,25 +102,18 @@ def _client_node(kube: Kube, name: str) -> str:
     raise DeployError("there is no second Ready node to reach the Pod from", node=name, hint="kubectl get nodes")
 
 
-def _create(kube: Kube, namespace: str, node: Node, client: str, image: str) -> None:
-    pods = f"/api/v1/namespaces/{namespace}/pods"
-    tolerations = [{"key": taint.key, "operator": "Exists", "effect": taint.effect} for taint in node.taints]
+def _create(kube: Kube, pair: _Pair, client: str, image: str) -> None:
+    tolerations = [{"key": taint.key, "operator": "Exists", "effect": taint.effect} for taint in pair.node.taints]
     serve = f"mkdir /tmp/www && echo {ANSWER} > /tmp/www/index.html && exec httpd -f -p {PORT} -h /tmp/www"
-    url = f"http://{_service(node.name)}.{namespace}:{PORT}/"
+    url = f"http://{pair.service}.{NAMESPACE}:{PORT}/"
     ask = f"for i in $(seq 100); do wget -q -T 3 -O - {url} && exit 0; sleep 1; done; exit 1"
-    server = _pod(f"server-{node.name}", image, serve, {"nodeSelector": {"kubernetes.io/hostname": node.name}})
-    server["metadata"]["labels"] = {"node": node.name}
+    server = _pod(pair.server, image, serve, {"nodeSelector": {"kubernetes.io/hostname": pair.node.name}})
+    server["metadata"]["labels"] = {"probe": pair.name}
     server["spec"]["tolerations"] = tolerations
-    kube.request("POST", pods, server)
-    service = {"selector": {"node": node.name}, "ports": [{"port": PORT, "targetPort": PORT}]}
-    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": _service(node.name)}, "spec": service}
-    kube.request("POST", f"/api/v1/namespaces/{namespace}/services", body)
-    kube.request("POST", pods, _pod(f"client-{node.name}", image, ask, {"nodeName": client}))
-
-
-def _service(node: str) -> str:
-    """A Service's name is an RFC 1035 label: no dots, a letter first."""
-    return f"probe-{node.replace('.', '-')}"[:63].rstrip("-")
+    kube.create(PODS, server)
+    service = {"selector": {"probe": pair.name}, "ports": [{"port": PORT, "targetPort": PORT}]}
+    kube.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": pair.service}, "spec": service})
+    kube.create(PODS, _pod(pair.client, image, ask, {"nodeName": client}))
 
 
 def _pod(name: str, image: str, script: str, where: Mapping[str, Any]) -> dict[str, Any]:

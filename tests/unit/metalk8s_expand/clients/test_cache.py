@@ -35,10 +35,10 @@ def test_the_newest_plans_are_kept(opts: dict[str, Any]) -> None:
 
 
 def test_a_file_is_written_only_when_it_says_otherwise(tmp_path: Path) -> None:
-    path = Path(cache.keep(str(tmp_path / "keys"), "n", "one\n"))
+    path = Path(cache.keep(str(tmp_path / "new" / "keys"), "n", "one\n"))
     os.utime(path, (1, 1))
-    cache.keep(str(tmp_path / "keys"), "n", "one\n")
+    cache.keep(str(tmp_path / "new" / "keys"), "n", "one\n")
     assert path.stat().st_mtime == 1
-    cache.keep(str(tmp_path / "keys"), "n", "two\n")
+    cache.keep(str(tmp_path / "new" / "keys"), "n", "two\n")
     assert (path.read_text(), list(path.parent.iterdir())) == ("two\n", [path])
-    assert (path.stat().st_mode & 0o077, path.parent.stat().st_mode & 0o077) == (0, 0)
+    assert [each.stat().st_mode & 0o077 for each in (path, *path.parents[:2])] == [0, 0, 0]

@@ -248,6 +248,13 @@ def test_only_the_bootstrap_is_an_administrator(subject: pki.Subject) -> None:
     assert "O=system:masters,CN=kubernetes-admin" in {p["subject"] for p in pki.policies(BOOTSTRAP).values()}
 
 
+@pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
+def test_only_the_bootstrap_is_the_salt_master(subject: pki.Subject) -> None:
+    """By a user of its own, in no group: a role names it."""
+    assert [name for name, policy in pki.policies(subject).items() if "metalk8s-expand" in policy["subject"]] == []
+    assert pki.policies(BOOTSTRAP)["bootstrap/metalk8s-expand"]["subject"] == "CN=metalk8s-expand"
+
+
 def test_a_worker_is_nobody_but_itself() -> None:
     found = pki.policies(WORKER).values()
     assert {policy["subject"] for policy in found} == {"O=system:nodes,CN=system:node:w-1"}

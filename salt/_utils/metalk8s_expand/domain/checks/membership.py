@@ -15,6 +15,7 @@ LEFTOVERS = (
     "/etc/kubernetes/static-pods",
     "/etc/kubernetes/pki",
     "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/metalk8s-expand.conf",
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/bootstrap-kubelet.conf",
     "/etc/kubernetes/controller-manager.conf",

@@ -1,0 +1,314 @@
+"""The documented role of the Salt master suffices, holds nothing that nobody asks for, and is far from an administrator's.
+
+What is needed is not guessed: the API server notes every request that the library makes as that user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+
+from metalk8s_expand.clients.clock import Clock
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.lease import claim
+from metalk8s_expand.domain import roles
+from metalk8s_expand.errors import DeployError, UnreachableError
+from metalk8s_expand.steps import cluster_check, journal, pod_probe, register, roster, stopping, surroundings, verify
+from metalk8s_expand.steps.lock import FRESH_S, acquire
+from metalk8s_expand.steps.world import World
+
+from .apiserver import ApiServer
+from .daemons import eventually
+from .etcd_host import Host, Site
+from .test_plan import DECLARED, Master
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "salt" / "roles" / "addons" / "files" / "expand-rbac.yaml.j2"
+USER = "metalk8s-expand"
+PROBE = pod_probe.NAMESPACE
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}]}}
+
+
+@dataclass(frozen=True)
+class Right:
+    """One verb on one thing; an empty namespace is the whole cluster, an empty name is any."""
+
+    verb: str
+    what: str
+    namespace: str = ""
+    name: str = ""
+
+    def covers(self, event: dict[str, Any]) -> bool:
+        """Whether this is the right that a request needs."""
+        asked = event.get("objectRef")
+        if asked is None:
+            return (self.verb, self.what) == (event["verb"], event["requestURI"].split("?")[0])
+        what = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+        group = asked.get("apiGroup")
+        found = (event["verb"], f"{what}.{group}" if group else what)
+        return (
+            found == (self.verb, self.what)
+            and self.namespace in ("", asked.get("namespace"))
+            and self.name in ("", asked.get("name"))
+        )
+
+
+def given() -> list[Right]:
+    """Every single right of the manifest."""
+    documents = list(yaml.safe_load_all(jinja2.Template(TEMPLATE.read_text()).render()))
+    return [
+        right
+        for document in documents
+        for rule in document.get("rules", ())
+        for right in _rights(rule, document["metadata"].get("namespace", ""))
+    ]
+
+
+def _rights(rule: dict[str, Any], namespace: str) -> Iterator[Right]:
+    for verb in rule["verbs"]:
+        yield from (Right(verb, url) for url in rule.get("nonResourceURLs", ()))
+        for resource in rule.get("resources", ()):
+            for group in rule["apiGroups"]:
+                what = f"{resource}.{group}" if group else resource
+                yield from (Right(verb, what, namespace, name) for name in rule.get("resourceNames", [""]))
+
+
+# Removal of nodes, and how an operator looks whether the kubeconfig works.
+FORESEEN = {
+    Right("create", "pods/eviction"),
+    *(Right("get", f"{kind}.apps") for kind in ("daemonsets", "replicasets", "statefulsets")),
+    Right("get", "jobs.batch"),
+    Right("get", "poddisruptionbudgets.policy"),
+    Right("list", "poddisruptionbudgets.policy"),
+    Right("get", "persistentvolumes"),
+    Right("get", "persistentvolumeclaims"),
+    Right("list", "volumeattachments.storage.k8s.io"),
+    Right("get", "/healthz"),
+    Right("get", "/version"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver that notes what the master asks, with the role as its administrator applies it."""
+    root = tmp_path_factory.mktemp("apiserver")
+    host = Host(site, root / "host", 1).power_on()
+    try:
+        host.deploy([], new_cluster=True)
+        running = ApiServer(host, root, audited=USER)
+        try:
+            install(running.wait())
+            yield running
+        finally:
+            running.stop()
+    finally:
+        host.power_off()
+
+
+def install(server: ApiServer) -> None:
+    """The manifest, and what the controllers would do, of which none runs here."""
+    kube = Kube.from_kubeconfig(str(server.admin))
+    for namespace in ("kube-system", "default"):
+        eventually(f"the namespace {namespace} is there", lambda name=namespace: kube.get(f"/api/v1/namespaces/{name}"), 30)
+    manifest = server.root / "rights.yaml"
+    manifest.write_text(jinja2.Template(TEMPLATE.read_text()).render())
+    done = server.kubectl("apply", f"--filename={manifest}")
+    assert done.returncode == 0, done.stderr
+    for namespace in (PROBE, "kube-system", "default"):
+        kube.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+
+
+@pytest.fixture(scope="module")
+def admin(server: ApiServer) -> Kube:
+    return Kube.from_kubeconfig(str(server.admin))
+
+
+@pytest.fixture(scope="module")
+def kube(server: ApiServer) -> Kube:
+    """The master's client."""
+    return Kube.from_kubeconfig(str(server.master))
+
+
+@pytest.fixture(scope="module")
+def events(server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What the library asks while it does everything that it can without hosts."""
+    master = Master(server, tmp_path_factory.mktemp("master"))
+    master.opts["metalk8s_expand"] = {"kubeconfig": str(server.master)}
+    bootstrap = dict.fromkeys(map(roles.label_key, (roles.BOOTSTRAP, roles.MASTER, roles.ETCD)), "")
+    admin.create_node({"metadata": {"name": "boot", "labels": bootstrap}})
+    register_and_plan(master)
+    for name in ("boot", *DECLARED["nodes"]):
+        admin.request("PATCH", f"/api/v1/nodes/{name}/status", READY, content_type="application/merge-patch+json")
+    look(master)
+    hold(master)
+    worker = World.from_opts(master.opts).node("plan-w")
+    assert "plan-w" in pod_probe.probe(kube, [worker], "RUN1", timeout=1), "no kubelet runs it"
+    assert admin.pods(PROBE) == []
+    take_back(master)
+    return seen(server, kube)
+
+
+def register_and_plan(master: Master) -> None:
+    """Nodes are planned, made, patched when declaration or Node has changed, and take Pods again."""
+    master.commands.plan(None)
+    master.registered("plan-w", test=True)
+    for name in DECLARED["nodes"]:
+        assert master.registered(name, test=False)["result"] is True
+    profiles = {"gpu": {**DECLARED["profiles"]["gpu"], "labels": {"example.com/g": "2"}, "taints": []}}
+    master.declare({**DECLARED, "profiles": profiles})
+    assert master.commands.register("plan-gpu")["changes"]
+    assert master.commands.register("plan-gpu")["changes"] == []
+    assert register.uncordon(World.from_opts(master.opts).kube, "plan-w")
+    master.commands.plan(None)
+
+
+def look(master: Master) -> None:
+    """What is asked before, beside and after a run: cluster, surroundings, verification, status, roster, orchestration."""
+    world = World.from_opts(master.opts)
+    declared = world.settings()
+    nodes = list(declared.nodes.values())
+    assert cluster_check.refusal(world, declared, nodes) is not None, "no etcd answers"
+    surroundings.gather(world, declared)
+    access = world.access()
+    for node in nodes:
+        verify.node_problems(access, node)
+    assert verify.addon_problems(access)
+    master.commands.status()
+    with pytest.raises(DeployError):
+        master.commands.health(None)
+    assert set(roster.from_cluster(master.opts, "plan-*")) == set(DECLARED["nodes"])
+    with contextlib.suppress(Exception):
+        roster.from_cluster(master.opts, "boot", "list")
+    assert world.deployment("plan-w")["ca_server"] == "boot"
+
+
+def hold(master: Master) -> None:
+    """Two runs, one after the other, with their journal; somebody asks one of them to stop."""
+    clock = Clock()
+    world = World.from_opts(master.opts)
+    for run in ("1", "2"):
+        with acquire(world.leases(), claim(run, "test")) as held:
+            written = journal.Writer(world.kube, run, "test", "here", held.epoch, clock)
+            written.began("plan-w", "register")
+            assert stopping.stop(world.leases(), "somebody").run == run
+            clock.sleep(FRESH_S)
+            held.check()
+            written.close("ended")
+    assert journal.read(world.kube) is not None
+
+
+def take_back(master: Master) -> None:
+    """A Node that was never a host's."""
+    kube = World.from_opts(master.opts).kube
+    found = kube.node("plan-gpu")
+    assert found is not None
+    assert kube.delete_node("plan-gpu", found["metadata"]["uid"], found["metadata"]["resourceVersion"])
+
+
+def seen(server: ApiServer, kube: Kube) -> list[dict[str, Any]]:
+    """All requests so far: an event is written a moment after its answer."""
+    kube.text("/metrics")
+    eventually("the last event is written", lambda: any(event["requestURI"] == "/metrics" for event in server.audit()), 10)
+    return [event for event in server.audit() if event["requestURI"] != "/metrics"]
+
+
+def test_the_role_suffices(events: list[dict[str, Any]]) -> None:
+    assert len(events) > 50
+    refused = [(event["verb"], event["requestURI"]) for event in events if event["responseStatus"]["code"] in (401, 403)]
+    assert refused == []
+
+
+def test_every_request_is_one_that_the_role_names(events: list[dict[str, Any]]) -> None:
+    """And not one that everybody may make, or that is answered 404 before it is asked who may."""
+    rights = given()
+    assert [event["requestURI"] for event in events if not any(right.covers(event) for right in rights)] == []
+
+
+def test_nothing_is_given_that_is_not_used(events: list[dict[str, Any]]) -> None:
+    unused = {right for right in given() if not any(right.covers(event) for event in events)}
+    assert unused == FORESEEN
+
+
+@pytest.mark.parametrize("right", sorted(FORESEEN, key=repr), ids=repr)
+def test_what_comes_next_is_allowed(kube: Kube, right: Right) -> None:
+    assert allowed(kube, right)
+
+
+DENIED = [
+    *(Right(verb, "secrets", space) for verb in ("get", "list", "create") for space in ("", "kube-system", PROBE)),
+    *(Right(verb, "pods", space) for verb in ("create", "delete", "patch") for space in ("kube-system", "default")),
+    *(Right("create", f"pods/{sub}", space) for sub in ("exec", "portforward", "attach") for space in ("kube-system", PROBE)),
+    Right("get", "pods/log", "kube-system"),
+    Right("get", "nodes/proxy"),
+    Right("create", "nodes/proxy"),
+    Right("patch", "nodes/status"),
+    Right("create", "serviceaccounts/token", "kube-system"),
+    *(Right("create", f"{kind}.rbac.authorization.k8s.io") for kind in ("clusterroles", "clusterrolebindings", "roles")),
+    *(Right(verb, "clusterroles.rbac.authorization.k8s.io", "", USER) for verb in ("update", "patch", "escalate", "bind")),
+    Right("create", "certificatesigningrequests.certificates.k8s.io"),
+    Right("update", "certificatesigningrequests/approval.certificates.k8s.io"),
+    *(Right("impersonate", kind) for kind in ("users", "groups", "serviceaccounts")),
+    *(Right(verb, "configmaps", "kube-system", "coredns") for verb in ("get", "update", "patch", "delete")),
+    Right("create", "configmaps", "default"),
+    Right("update", "leases.coordination.k8s.io", "kube-system", "kube-scheduler"),
+    Right("update", "leases.coordination.k8s.io", "kube-node-lease"),
+    Right("create", "namespaces"),
+    *(Right(verb, "namespaces", PROBE, PROBE) for verb in ("patch", "update", "delete")),
+    *(Right("create", f"{kind}.apps", "kube-system") for kind in ("daemonsets", "deployments")),
+    Right("create", "mutatingwebhookconfigurations.admissionregistration.k8s.io"),
+]
+
+
+@pytest.mark.parametrize("right", DENIED, ids=repr)
+def test_it_is_no_administrator(kube: Kube, right: Right) -> None:
+    assert not allowed(kube, right)
+
+
+def allowed(kube: Kube, right: Right) -> bool:
+    """Asked of the API itself."""
+    what, _, group = right.what.partition(".")
+    resource, _, subresource = what.partition("/")
+    attributes = {"verb": right.verb, "namespace": right.namespace, "name": right.name, "group": group}
+    asked: dict[str, Any] = {"resourceAttributes": {**attributes, "resource": resource, "subresource": subresource}}
+    if right.what.startswith("/"):
+        asked = {"nonResourceAttributes": {"verb": right.verb, "path": right.what}}
+    answer = kube.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": asked})
+    return bool(answer["status"]["allowed"])
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "hostile"}, "spec": {"containers": [{"name": "c", "image": "c"}], **spec}}
+
+
+HOST_PATH = pod(volumes=[{"name": "host", "hostPath": {"path": "/etc/kubernetes/pki"}}])
+PRIVILEGED = pod(containers=[{"name": "c", "image": "c", "securityContext": {"privileged": True}}])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("/api/v1/namespaces/kube-system/secrets", None, "cannot list resource"),
+        ("/api/v1/namespaces/kube-system/pods", pod(), "cannot create resource"),
+        (f"/api/v1/namespaces/{PROBE}/pods", HOST_PATH, "violates PodSecurity"),
+        (f"/api/v1/namespaces/{PROBE}/pods", PRIVILEGED, "violates PodSecurity"),
+        (f"/api/v1/namespaces/{PROBE}/pods", pod(hostNetwork=True), "violates PodSecurity"),
+    ],
+    ids=["Secrets", "a Pod in kube-system", "a host's files", "a privileged Pod", "a host's network"],
+)
+def test_it_takes_no_node_and_reads_no_secret(kube: Kube, path: str, body: dict[str, Any] | None, words: str) -> None:
+    with pytest.raises(UnreachableError, match=rf"answered 403: .*{words}"):
+        kube.request("GET" if body is None else "POST", path, body)
+
+
+def test_a_master_without_the_role_is_told_what_is_missing(server: ApiServer) -> None:
+    nobody = Kube.from_kubeconfig(str(server.kubeconfig("nobody", {})))
+    with pytest.raises(UnreachableError, match=r"answered 403: .*nodes is forbidden") as told:
+        nobody.nodes()
+    assert "rights of the kubeconfig" in str(told.value.hint)
