@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.errors import StoppedError
+
 Object = Mapping[str, Any]
 Row = Sequence[str]
 
@@ -85,7 +87,7 @@ class Report:
 
 def text(report: Object) -> str:
     """The report as a table of nodes and steps, the failures with their remedies below."""
-    verdict = "succeeded" if report["ok"] else "FAILED"
+    verdict = "succeeded" if report["ok"] else "was STOPPED" if report["retcode"] == StoppedError.retcode else "FAILED"
     rows = [row for node in report["nodes"] for row in _node_rows(node)]
     failures = [_failure(node) for node in report["nodes"] if node["error"]]
     blocks = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.clock import Clock
@@ -13,7 +14,7 @@ from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.report import NodeReport, Report
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError, StoppedError
-from metalk8s_expand.steps import cluster_check, expansion, planning, pod_probe, reach, verify
+from metalk8s_expand.steps import cluster_check, expansion, planning, pod_probe, reach, snapshot, verify
 from metalk8s_expand.steps.journal import Writer
 from metalk8s_expand.steps.lock import Lock
 from metalk8s_expand.steps.progress import Progress
@@ -23,6 +24,10 @@ from metalk8s_expand.steps.world import World
 LOOK = f"{plan.CHECK_SSH}, {plan.PREFLIGHT}"
 # How long a look at all hosts, or at the whole in the end, may keep the lock while it blocks.
 LOOK_S, CLOSING_S = 1800.0, 900.0
+# To verify and copy a snapshot, beside the time to take it.
+SAVED_S = 300.0
+
+Saved = dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,13 @@ class Batch:
         """Do what the plan says. An error before the first change is raised; one after it is in the report."""
         lock = held.lock
         notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, self.declared)
-        reports = () if found.empty else self._executed(found, options.skip_failed, held, notes)
+        reports, saved = ((), None) if found.empty else self._executed(found, options.skip_failed, held, notes)
         ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
         workers = [node for node in self.declared.chosen(names) if node.name in ready and not node.is_control_plane]
         stopped = bool(held.stop())
         with lock.renewing(CLOSING_S):
             closing = () if stopped else self._closing(not found.empty, workers if options.probe else [], lock)
-        return judged(reports, closing, notes, self.progress, stopped)
+        return replace(judged(reports, closing, notes, self.progress, stopped), snapshot=saved)
 
     def look(self, chosen: Sequence[Node]) -> reach.Reached:
         """Ask the hosts of these nodes, all at once."""
@@ -75,8 +80,8 @@ class Batch:
             self.progress(node.name, LOOK, f"asking {node.ssh.host}")
         return reach.look(self.world, chosen, self.declared, self.clock)
 
-    def _executed(self, found: Plan, skip_failed: bool, held: Held, notes: list[str]) -> tuple[NodeReport, ...]:
-        """Reach all hosts, then do what the plan says on those that may be touched."""
+    def _executed(self, found: Plan, skip_failed: bool, held: Held, notes: list[str]) -> tuple[tuple[NodeReport, ...], Saved]:
+        """Reach all hosts, save etcd, then do what the plan says on those that may be touched."""
         chosen, lock = found.touched, held.lock
         with lock.renewing(LOOK_S):
             reached = self.look(chosen)
@@ -89,6 +94,7 @@ class Batch:
         notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
         touched = found.without(reached.failed)
         lock.check()
+        saved = self._saved(touched, lock)
         if touched.nodes:
             master.prepare_ssh(self.world.opts)
         jobs = master.Orchestrations(self.world.opts)
@@ -110,7 +116,14 @@ class Batch:
             run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
         run.skipped = dict(reached.reasons)
         expansion.execute(run, touched)
-        return tuple(run.report(item.node.name) for item in found.nodes)
+        return tuple(run.report(item.node.name) for item in found.nodes), saved
+
+    def _saved(self, touched: Plan, lock: Lock) -> Saved:
+        """The snapshot of etcd, when members are going to be changed."""
+        with lock.renewing(self.declared.etcd_snapshot.timeout_s + SAVED_S):
+            taken = snapshot.snapshot_before_members(self.world, self.declared, touched, self.progress.run, self.progress)
+        lock.check()
+        return taken
 
     def _health(self, node: Node) -> list[str]:
         return cluster_check.health(self.world, self.declared, [node])

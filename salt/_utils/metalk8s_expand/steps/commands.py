@@ -141,9 +141,10 @@ class Commands:
             following.follow(self.world.kube, self.world.leases(), self.progress.line, self.clock)
         declared = self._settings()
         observed = self._observed()
-        rows = {name: _status(node, observed.get(name)) for name, node in declared.nodes.items()}
         runs = [path.stem.removeprefix("report-") for path in cache.reports(self.opts)]
         now = following.current(self.world.kube, self.world.leases(), self.clock.now())
+        at_work = (now or {}).get("nodes", {})
+        rows = {name: _status(node, observed.get(name), name in at_work) for name, node in declared.nodes.items()}
         return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:], "now": now})
 
     def health(self, nodes: Names) -> Result:
@@ -267,7 +268,10 @@ def _with_node(declared: Settings, names: Sequence[str] | None, overrides: Mappi
     return settings.with_node(declared, names[0], overrides)
 
 
-def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
+def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict[str, Any]:
+    """What is wrong with a node that is being deployed is no problem yet."""
+    if at_work:
+        return {"state": "in progress", "roles": list(node.roles), "problems": []}
     if found is None:
         return {"state": "not registered", "roles": list(node.roles), "problems": []}
     problems = health.node_problems(node, found) + health.cordon_problems(found)
