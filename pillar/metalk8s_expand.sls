@@ -113,5 +113,10 @@ metalk8s_expand:
       etcd_window_s: 10
       probe_timeout_s: 20
 
+  # Days that certificates must have left: with fewer than error_days health fails, fewer than warning_days are told.
+  certificates:
+    error_days: 7
+    warning_days: 30
+
   # The image of the probe's Pods (probe=True). No default.
   probe_image: registry.k8s.io/pause:3.10

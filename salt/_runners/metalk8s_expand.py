@@ -184,9 +184,13 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def status():
+def status(certificates=True):
     """
-    Return each declared node with what the cluster says of it, and the runs so far.
+    Return each declared node with what the cluster says of it, the certificate that ends first on each node, and the runs
+    so far. Minions that are down are waited for, for some ten seconds, to be told as unknown.
+
+    certificates
+        Whether minions are asked for their certificates.
 
     CLI Example:
 
@@ -194,13 +198,14 @@ def status():
 
         salt-run metalk8s_expand.status
     """
-    return _commands().status()
+    return _commands().status(certificates)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def health(nodes=None):
     """
-    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS. Exit code 8 when something is not well.
+    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates. Exit code 8 when something
+    is not well. ``warnings`` are certificates that end soon.
 
     nodes
         Names of declared nodes, a list or comma separated. All that are declared by default.

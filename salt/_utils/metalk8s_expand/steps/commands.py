@@ -14,12 +14,14 @@ from metalk8s_expand.clients import cache
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.lease import claim
+from metalk8s_expand.clients.salt import Minions
+from metalk8s_expand.domain import certificates as certificate_rules
 from metalk8s_expand.domain import health, plan, preflight_report, reach_report, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.steps import cluster_check, planning, register, roster, verify
+from metalk8s_expand.steps import certificates, cluster_check, planning, register, roster, verify
 from metalk8s_expand.steps.batch import Batch, Options
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 from metalk8s_expand.steps.lock import Lock, acquire
@@ -44,6 +46,11 @@ class Commands:
     def world(self) -> World:
         """The API, reached when first needed: a mistake in the pillar is told without it."""
         return World.from_opts(self.opts)
+
+    @cached_property
+    def minions(self) -> certificates.Minions:
+        """Who tell of certificates."""
+        return Minions(self.opts)
 
     @property
     def for_people(self) -> bool:
@@ -123,13 +130,17 @@ class Commands:
         data["log"] = str(cache.save_report(self.opts, data))
         return self._shown(report.text, data)
 
-    def status(self) -> Result:
+    def status(self, with_certificates: bool = True) -> Result:
         """See the runner."""
         declared = self._settings()
         observed = self._observed()
         rows = {name: _status(node, observed.get(name)) for name, node in declared.nodes.items()}
         runs = [path.stem.removeprefix("report-") for path in cache.reports(self.opts)]
-        return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:]})
+        told = certificates.observed(self.minions, _deployed(observed)) if with_certificates else {}
+        ending = certificates.overview(told)
+        for name, row in rows.items():
+            row["certificates"] = ending.get(name)
+        return self._shown(_status_text, {"nodes": rows, "certificates": ending, "runs": runs[-20:]})
 
     def health(self, nodes: Names) -> Result:
         """See the runner."""
@@ -143,10 +154,13 @@ class Commands:
                 problems += health.cordon_problems(observed[node.name])
             else:
                 problems.append(f"Node {node.name} is declared and not registered")
+        told = certificates.observed(self.minions, _deployed(observed, _names(nodes)))
+        problems += certificate_rules.problems(told, declared.certificates)
         if problems:
             hint = "the first problem is often the reason of the others"
             raise DeployError("the cluster is not as declared", problems=problems, hint=hint, log=verify.LOG)
-        return {"healthy": True, "nodes": len(declared.nodes)}
+        warnings = certificate_rules.warnings(told, declared.certificates)
+        return {"healthy": True, "nodes": len(declared.nodes), "warnings": warnings}
 
     def report(self, run: str | None) -> Result:
         """See the runner."""
@@ -217,6 +231,11 @@ def _with_node(declared: Settings, names: Sequence[str] | None, overrides: Mappi
     return settings.with_node(declared, names[0], overrides)
 
 
+def _deployed(observed: Mapping[str, JsonObject], names: Sequence[str] | None = None) -> list[str]:
+    """The deployed ones, of these names or of all, whoever declared them: the bootstrap node is declared by nobody."""
+    return [name for name, item in observed.items() if plan.is_deployed(item) and (names is None or name in names)]
+
+
 def _status(node: Node, found: JsonObject | None) -> dict[str, Any]:
     if found is None:
         return {"state": "not registered", "roles": list(node.roles), "problems": []}
@@ -234,4 +253,6 @@ def _status_text(data: Mapping[str, Any]) -> str:
     rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
     problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
     runs = f"Runs: {', '.join(data['runs']) or 'none'}"
-    return "\n\n".join(filter(None, [report.table(("node", "roles", "state"), rows), "\n".join(problems), runs]))
+    ending = certificates.text(data["certificates"])
+    table = report.table(("node", "certificate that ends first", "on", "days left"), ending) if ending else ""
+    return "\n\n".join(filter(None, [report.table(("node", "roles", "state"), rows), "\n".join(problems), table, runs]))

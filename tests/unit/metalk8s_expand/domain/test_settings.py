@@ -64,6 +64,7 @@ def test_the_example_shows_the_defaults() -> None:
         "key_directory",
         "skip",
         "node_skip",
+        "certificates",
     ):
         assert getattr(found, name) == getattr(plain, name), name
 
