@@ -57,8 +57,7 @@ def well(name, timeout=180):
     """
     if __opts__["test"]:
         return {}
-    seen = world.World.from_opts(__opts__)
-    verify.wait(seen.access(), seen.registered(name), timeout)
+    verify.wait_running(world.World.from_opts(__opts__).access(), name, timeout)
     return {}
 
 

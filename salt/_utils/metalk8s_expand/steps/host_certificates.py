@@ -18,6 +18,8 @@ from metalk8s_expand.domain.certificates import stale_problems
 from metalk8s_expand.errors import DeployError
 
 LOCAL = "127.0.0.1"
+# Served at the node's address only; without an address it is not asked.
+OF_PEERS = "etcd-peer"
 # Of its processes the kubelet alone keeps what it has read. A kubelet before 1.35 serves a new file to those who come by
 # a name, while API servers come by address.
 RESTARTED: Mapping[str, str] = {"kubelet-server": "kubelet"}
@@ -41,9 +43,10 @@ def observed(
     now = (clock or Clock()).now()
     paths = {**_found(Path(directory)), **expected}
     entries = {purpose: _entry(path, now) for purpose, path in paths.items()}
-    asked = {purpose: port for purpose, port in ports.items() if purpose in entries and "serial" in entries[purpose]}
+    places = {purpose: address if purpose == OF_PEERS else LOCAL for purpose in ports}
+    asked = {name: port for name, port in ports.items() if places[name] and "serial" in entries.get(name, {})}
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        answers = pool.map(lambda item: _served(item[0], item[1], address, Path(directory)), asked.items())
+        answers = pool.map(lambda item: _served(places[item[0]], item[1], Path(directory)), asked.items())
         for purpose, answer in zip(asked, answers, strict=True):
             entries[purpose]["served"] = answer
     return entries
@@ -114,13 +117,10 @@ def _key(path: str, certificate: Certificate) -> str:
         return "cannot be read"
 
 
-def _served(purpose: str, port: int, address: str, directory: Path) -> Entry:
-    """etcd's peer port is open at the node's address only."""
-    place = address or LOCAL if purpose == "etcd-peer" else LOCAL
+def _served(place: str, port: int, directory: Path) -> Entry:
     own = directory / "etcd" / "healthcheck-client"
-    client = (own.with_suffix(".crt"), own.with_suffix(".key")) if purpose.startswith("etcd-") else None
     try:
-        found = certificates.served(place, port, client)
+        found = certificates.served(place, port, (own.with_suffix(".crt"), own.with_suffix(".key")))
     except (OSError, ValueError) as error:
         return {"port": port, "error": str(error)}
     return {"port": port, "serial": found.serial, "not_after": certificates.utc(found.not_after)}

@@ -53,10 +53,6 @@ class World:
         declared = settings.parse(pillar).nodes if pillar is not None else {}
         if name in declared:
             return declared[name]
-        return self.registered(name)
-
-    def registered(self, name: str) -> Node:
-        """The node as its Node object describes itself, declared or not."""
         found = self.kube.node(name)
         if found is None:
             raise SettingsError(
