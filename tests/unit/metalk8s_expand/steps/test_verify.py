@@ -161,7 +161,7 @@ class TestRunning:
 
     def test_not_ready(self) -> None:
         found = stored(WORKER)
-        found["status"]["conditions"] = []
+        found["status"] = {"conditions": []}
         assert "not Ready" in verify.running_problems(alone(FakeKube(found)), "w-1")[0]
 
 
