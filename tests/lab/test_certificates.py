@@ -129,7 +129,18 @@ def everything_works(servers: tuple[str, ...], pod: str) -> None:
     assert {node for _, node, _ in places} == set(names(get("nodes")))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(reach, places))
-    kubectl("run", pod, f"--image={IMAGE}", "--restart=Never", "--image-pull-policy=IfNotPresent", "--", "true")
+    kubectl(
+        "run",
+        pod,
+        f"--image={IMAGE}",
+        "--restart=Never",
+        "--image-pull-policy=IfNotPresent",
+        "--command",
+        "--",
+        "sh",
+        "-c",
+        "exit 0",
+    )
     try:
         kubectl("wait", f"pod/{pod}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
     finally:
