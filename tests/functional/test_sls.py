@@ -393,6 +393,7 @@ def without_api(site: Site) -> dict[str, list[Any]]:
         place.unlink()
 
 
+@pytest.mark.slow
 class TestWithoutTheApi:
     """The administrator's certificate, or the API servers', may be what has ended."""
 
