@@ -5,6 +5,7 @@ Of a private key nothing leaves it but whether it fits.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import socket
 import ssl
@@ -32,6 +33,28 @@ def read(path: str | Path) -> Certificate:
     from cryptography import x509
 
     return _certificate(x509.load_pem_x509_certificate(Path(path).read_bytes()))
+
+
+def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
+    """Where the client certificate of a kubeconfig's current user lies, and what it is; None when it has a token.
+
+    Raises OSError or ValueError. Its private key is not looked at.
+    """
+    import yaml
+    from cryptography import x509
+
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        context = next(item["context"] for item in config["contexts"] if item["name"] == config["current-context"])
+        user = dict(next(item["user"] for item in config["users"] if item["name"] == context["user"]) or {})
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration):
+        raise ValueError("it is no kubeconfig with a current user") from None
+    if data := user.get("client-certificate-data"):
+        return str(path), _certificate(x509.load_pem_x509_certificate(base64.b64decode(data)))
+    if file := user.get("client-certificate"):
+        place = Path(path).parent / file
+        return str(place), read(place)
+    return None
 
 
 def key_fits(path: str | Path, certificate: Certificate) -> bool:

@@ -17,6 +17,8 @@ Entry = Mapping[str, Any]
 Answer = Mapping[str, Entry]
 Told = Mapping[str, "Answer | str"]
 
+# The master's kubeconfig, when its certificate is none of those of the nodes; no node has such a name.
+KUBECONFIG, MASTER = "kubeconfig", "(this master)"
 DAY = 86_400
 MAX_DAYS = 3_650
 RENEW = "salt-run state.orchestrate metalk8s.orchestrate.renew_certificates"
@@ -98,7 +100,7 @@ def _file(purpose: str, entry: Entry) -> Iterator[str]:
     """What keeps a process from using it. The key of an authority is on one node only, any other beside its certificate."""
     if "error" in entry:
         yield f"{entry['path']}: {entry['error']}"
-    elif entry["key"] != "fits" and not (purpose in pki.AUTHORITIES and entry["key"] == "is missing"):
+    elif entry.get("key", "fits") != "fits" and not (purpose in pki.AUTHORITIES and entry["key"] == "is missing"):
         yield f"{entry['path']}: its key {entry['key']}"
 
 
@@ -114,7 +116,8 @@ def _served(purpose: str, entry: Entry) -> Iterator[str]:
 
 def _known(answer: Answer) -> Iterator[tuple[str, Entry]]:
     """Others lie there, too: copies of old ones, or those of somebody else."""
-    return ((purpose, entry) for purpose, entry in answer.items() if purpose in pki.PATHS or purpose in pki.AUTHORITIES)
+    known = {*pki.PATHS, *pki.AUTHORITIES, KUBECONFIG}
+    return ((purpose, entry) for purpose, entry in answer.items() if purpose in known)
 
 
 def _title(node: str, purpose: str) -> str:
@@ -122,7 +125,7 @@ def _title(node: str, purpose: str) -> str:
 
 
 def _remedy(purpose: str) -> str:
-    return "see the page Certificates" if purpose in pki.AUTHORITIES else f"renew it: {RENEW}"
+    return f"renew it: {RENEW}" if purpose in pki.PATHS else "see the page Certificates"
 
 
 def _left(entry: Entry) -> str:

@@ -21,7 +21,7 @@ from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.steps import certificates, cluster_check, planning, register, roster, verify
+from metalk8s_expand.steps import certificates, cluster_check, host_certificates, planning, register, roster, verify
 from metalk8s_expand.steps.batch import Batch, Options
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 from metalk8s_expand.steps.lock import Lock, acquire
@@ -136,7 +136,7 @@ class Commands:
         observed = self._observed()
         rows = {name: _status(node, observed.get(name)) for name, node in declared.nodes.items()}
         runs = [path.stem.removeprefix("report-") for path in cache.reports(self.opts)]
-        told = certificates.observed(self.minions, _deployed(observed)) if with_certificates else {}
+        told = self._told(_deployed(observed)) if with_certificates else {}
         ending = certificates.overview(told)
         for name, row in rows.items():
             row["certificates"] = ending.get(name)
@@ -154,7 +154,7 @@ class Commands:
                 problems += health.cordon_problems(observed[node.name])
             else:
                 problems.append(f"Node {node.name} is declared and not registered")
-        told = certificates.observed(self.minions, _deployed(observed, _names(nodes)))
+        told = self._told(_deployed(observed, _names(nodes)))
         problems += certificate_rules.problems(told, declared.certificates)
         if problems:
             hint = "the first problem is often the reason of the others"
@@ -183,6 +183,11 @@ class Commands:
             "packaged": str(packaged) if packaged.is_dir() else None,
             "served": {saltenv: roots for saltenv, roots in served.items() if roots},
         }
+
+    def _told(self, names: Sequence[str]) -> dict[str, Any]:
+        """Of the certificates of these nodes, and of the one that the master shows to the API."""
+        configured = (self.opts.get("metalk8s_expand") or {}).get("kubeconfig", roster.DEFAULT_KUBECONFIG)
+        return {**certificates.observed(self.minions, names), **host_certificates.of_master(configured)}
 
     def _batch(self, declared: Settings) -> Batch:
         return Batch(self.world, declared, self.clock, self.progress)

@@ -14,7 +14,7 @@ from metalk8s_expand.clients import certificates
 from metalk8s_expand.clients.certificates import Certificate
 from metalk8s_expand.clients.clock import Clock, wait_until
 from metalk8s_expand.domain import pki
-from metalk8s_expand.domain.certificates import stale_problems
+from metalk8s_expand.domain.certificates import KUBECONFIG, MASTER, stale_problems
 from metalk8s_expand.errors import DeployError
 
 LOCAL = "127.0.0.1"
@@ -50,6 +50,20 @@ def observed(
         for purpose, answer in zip(asked, answers, strict=True):
             entries[purpose]["served"] = answer
     return entries
+
+
+def of_master(kubeconfig: str, clock: Clock | None = None) -> dict[str, dict[str, Entry]]:
+    """The certificate of the kubeconfig that this master uses, unless it is one of those that its node tells of."""
+    now = (clock or Clock()).now()
+    try:
+        found = certificates.of_kubeconfig(kubeconfig)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        return {MASTER: {KUBECONFIG: {"path": kubeconfig, "error": f"it cannot be read: {error}"}}}
+    if found is None or found[0].startswith(f"{pki.PKI}/"):
+        return {}
+    return {MASTER: {KUBECONFIG: {"path": found[0], **_described(found[1], now)}}}
 
 
 def serve(

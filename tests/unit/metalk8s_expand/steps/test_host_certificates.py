@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import threading
@@ -132,3 +133,34 @@ def test_who_reads_again_by_himself_is_waited_for_and_not_restarted(clock: FakeC
 
     assert host_certificates.serve(look, pytest.fail, 60, clock=clock) == {}
     assert clock.now() == 1004
+
+
+class TestMaster:
+    """The certificate with which the master comes to the API."""
+
+    def kubeconfig(self, directory: Path, user: dict[str, str]) -> str:
+        context = {"name": "c", "context": {"cluster": "x", "user": "u"}}
+        config = {"current-context": "c", "contexts": [context], "users": [{"name": "u", "user": user}]}
+        (directory / "salt.conf").write_text(json.dumps(config))
+        return str(directory / "salt.conf")
+
+    def test_embedded_or_beside(self, host: Host) -> None:
+        text = base64.b64encode(Path(f"{host.path}.crt").read_bytes()).decode()
+        embedded = host_certificates.of_master(self.kubeconfig(host.directory, {"client-certificate-data": text}))
+        beside = host_certificates.of_master(self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}))
+        for found in (embedded, beside):
+            assert found["(this master)"]["kubeconfig"]["subject"] == "CN=system:node:w-1,O=system:nodes"
+            assert problems(found, Limits(0, 0)) == []
+            assert "see the page" in problems(found, Limits(7, 30))[0]
+
+    def test_what_is_told_elsewhere_or_is_none(self, host: Host) -> None:
+        assert host_certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"})) == {}
+        assert host_certificates.of_master(str(host.directory / "absent")) == {}
+
+    @pytest.mark.parametrize(
+        "text", ["", "[]", "a: {", "current-context: c\ncontexts: []", "{current-context: c, contexts: null}"]
+    )
+    def test_no_kubeconfig(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "salt.conf").write_text(text)
+        found = host_certificates.of_master(str(tmp_path / "salt.conf"))
+        assert "it cannot be read: it is no kubeconfig" in problems(found, Limits())[0]
