@@ -126,5 +126,10 @@ metalk8s_expand:
     # A mounted directory of another host, into which each is copied as well. No default.
     # copy_to: /mnt/backup/etcd
 
+  # Days that certificates must have left: with fewer than error_days health fails, fewer than warning_days are told.
+  certificates:
+    error_days: 7
+    warning_days: 30
+
   # The image of the probe's Pods (probe=True). No default.
   probe_image: registry.k8s.io/pause:3.10

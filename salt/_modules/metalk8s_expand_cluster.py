@@ -30,3 +30,21 @@ def node(name):
         salt-run salt.cmd metalk8s_expand_cluster.node worker-1
     """
     return world.World.from_opts(__opts__).deployment(name)
+
+
+def renewal(name=None):
+    """
+    Whose certificates ``metalk8s.orchestrate.renew_certificates`` renews, in which order.
+
+    name
+        Name of one node. By default all that are deployed.
+
+    Returns ``ca_server`` (minion that signs certificates), ``control_plane`` (the CA's node first) and ``others``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd metalk8s_expand_cluster.renewal
+    """
+    return world.World.from_opts(__opts__).renewal(name)

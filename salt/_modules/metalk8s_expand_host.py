@@ -7,6 +7,7 @@ It needs the library on the minion (synced, or installed by pip), so it is not t
 from metalk8s_expand import probe as host_probe
 from metalk8s_expand.domain import preflight
 from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.steps import host_certificates
 
 __virtualname__ = "metalk8s_expand_host"
 
@@ -55,3 +56,24 @@ def connect(targets, window=10):
         salt bootstrap metalk8s_expand_host.connect '[["10.200.0.11", 2379], ["10.200.0.11", 2380]]' window=5
     """
     return host_probe.connect_all(targets, window)
+
+
+def certificates():
+    """
+    Tell of the certificates below ``/etc/kubernetes/pki`` and of those that the node's ports serve. Nothing is changed.
+
+    What should be there is the pillar's ``metalk8s:certificates``; what is there besides is told as well.
+
+    Returns by purpose (by path where the purpose is not known): ``path``, ``subject``, ``issuer``, ``serial``,
+    ``not_before``, ``not_after``, ``seconds_left`` by this host's clock, ``key`` (``fits``, ``is missing``,
+    ``is another's``, ``cannot be read``), and ``served`` (``port``, ``serial``, ``not_after``) where a port serves it; or
+    ``path`` and ``error``. It takes 3 seconds at most for ports that do not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt cp-1 metalk8s_expand_host.certificates
+    """
+    known = __pillar__.get("metalk8s") or {}
+    return host_certificates.observed(known.get("certificates") or {}, (known.get("node") or {}).get("address", ""))

@@ -11,13 +11,17 @@ It reads the cluster's description from the pillar key ``metalk8s:cluster`` of e
 pillar of ``master_id`` alone, and the registered Nodes from the API.
 """
 
+import logging
 import os
 
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.domain import settings
+from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.steps import node_pillar
+
+log = logging.getLogger(__name__)
 
 __virtualname__ = "metalk8s_expand"
 
@@ -38,17 +42,26 @@ def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/ad
         ID under which the master's own pillar is compiled, ``<id>_master``.
 
     kubeconfig
-        Kubeconfig with which Nodes may be read. While the file is missing, the bootstrap node is all there is.
+        Kubeconfig with which Nodes may be read. While the file is missing, the bootstrap node is all there is. When the API
+        does not answer, the pillar has what renewing certificates needs, its reason as ``metalk8s:api_error``, and nothing
+        that tells of other nodes.
     """
     cluster = (pillar.get("metalk8s") or {}).get("cluster")
     if not cluster or minion_id == master_id:
         return {}
     declared = master.declared_pillar(__opts__, master_id) if master_id else None
     nodes = settings.parse(declared).nodes.values() if declared else ()
-    observed = Kube.from_kubeconfig(kubeconfig).nodes() if os.path.exists(kubeconfig) else []
+    observed, problem = [], ""
+    try:
+        observed = Kube.from_kubeconfig(kubeconfig).nodes() if os.path.exists(kubeconfig) else []
+    except UnreachableError as error:
+        log.error("the pillar of %s is made without the API: %s", minion_id, error)
+        problem = error.message
     hosts = node_pillar.known_hosts(cluster, nodes, observed)
     registered = [item["metadata"]["name"] for item in observed]
     data = node_pillar.node_pillar(minion_id, cluster, hosts, registered)
+    if data and problem:
+        data = node_pillar.without_api(data, problem)
     public_key = os.path.join(MASTER_KEYS, "master.pub")
     if OVER_SSH in __opts__:
         # salt-ssh packs the whole pillar into a file that stays on the host; what it applies needs no secret.

@@ -184,13 +184,16 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def status(follow=False):
+def status(follow=False, certificates=True):
     """
-    Return each declared node with what the cluster says of it, the run that goes on or was cut off (``now``), and the
-    runs so far.
+    Return each declared node with what the cluster says of it, the certificate that ends first on each node, the run that
+    goes on or was cut off (``now``), and the runs so far. Minions that are down are waited for, for some ten seconds, to
+    be told as unknown.
 
     follow
         First tell what the run that goes on tells, until it has ended.
+    certificates
+        Whether minions are asked for their certificates.
 
     CLI Example:
 
@@ -199,7 +202,7 @@ def status(follow=False):
         salt-run metalk8s_expand.status
         salt-run metalk8s_expand.status follow=True
     """
-    return _commands().status(follow)
+    return _commands().status(follow, certificates)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -224,7 +227,8 @@ def stop(wait_s=0):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def health(nodes=None):
     """
-    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS. Exit code 8 when something is not well.
+    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates. Exit code 8 when something
+    is not well. ``warnings`` are certificates that end soon.
 
     nodes
         Names of declared nodes, a list or comma separated. All that are declared by default.

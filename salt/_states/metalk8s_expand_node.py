@@ -45,6 +45,23 @@ def verified(name, timeout=300):
 
 
 @state_boundary
+def well(name, timeout=180):
+    """
+    The node works, whatever is declared of it: Ready, its static Pods running, its etcd member voting, its own API server
+    answering.
+
+    name
+        Name of a registered node.
+    timeout
+        Seconds to wait for that. A DeployError says what is not so after them.
+    """
+    if __opts__["test"]:
+        return {}
+    verify.wait_running(world.World.from_opts(__opts__).access(), name, timeout)
+    return {}
+
+
+@state_boundary
 def uncordoned(name):
     """
     The node takes Pods, if it was us who had cordoned it; the cordon of anybody else stays.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from metalk8s_expand.domain import pki
 from metalk8s_expand.steps import fence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,12 @@ KNOWN = """
 def node(name):
     roles = {"cp-1": ["metalk8s.roles.etcd", "metalk8s.roles.master"], "etcd-1": ["metalk8s.roles.etcd"]}.get(name, [])
     return {"ca_server": "bootstrap", "roles": roles, "proxies": ["bootstrap", name] if len(roles) > 1 else []}
+
+
+def renewal(name=None):
+    if name is not None:
+        return {"ca_server": "bootstrap", "control_plane": [], "others": [name]}
+    return {"ca_server": "bootstrap", "control_plane": ["bootstrap", "cp-1"], "others": ["w-%02d" % n for n in range(30)]}
 """
 
 # As a role: states before and after the fence, and one that asks again.
@@ -106,12 +113,18 @@ ROLES = {
     "a control-plane node": ("cp-1", "metalk8s.roles.etcd,metalk8s.roles.master"),
     "the bootstrap node": ("bootstrap", "metalk8s.roles.bootstrap"),
 }
+# What is renewed on which minion.
+RENEWALS = {
+    f"certificates of {minion}": (minion, "metalk8s.roles.certificates") for minion in ("worker-1", "cp-1", "bootstrap")
+}
 # Where the library is not, or not of this version: a minion that is to be, the API proxy of any node.
 UNFENCED = {
     "a host over salt-ssh": ("cp-1", "metalk8s.roles.minion"),
     "another node's API proxy": ("worker-1", "metalk8s.roles.node.apiserver_proxy"),
 }
 DEPLOY_NODE = "metalk8s.orchestrate.deploy_node"
+RENEW = "metalk8s.orchestrate.renew_certificates"
+ONE: dict[str, Any] = {"orchestrate": {"node_name": "worker-1"}}
 BY_HAND: dict[str, Any] = {"orchestrate": {"node_name": "cp-1"}}
 DEPLOYMENTS: list[dict[str, Any]] = [
     BY_HAND,
@@ -175,7 +188,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def low(site: Site) -> Low:
     """The states of an SLS for a minion with this pillar, in the order in which Salt runs them."""
-    wanted = [(minion, sls, pillar) for minion, sls in {**ROLES, **UNFENCED}.values() for pillar in (HAND, RUN)]
+    wanted = [(minion, sls, pillar) for minion, sls in {**ROLES, **RENEWALS, **UNFENCED}.values() for pillar in (HAND, RUN)]
+    wanted += [("bootstrap", RENEW, pillar) for pillar in (HAND, ONE, RUN)]
     wanted += [("bootstrap", DEPLOY_NODE, pillar) for pillar in DEPLOYMENTS]
     wanted += [("cp-1", "pillar", pillar) for pillar in (HAND, RUN)]
     rendered: dict[str, Any] = {}
@@ -209,20 +223,21 @@ def named(chunks: list[Chunk], identity: str) -> Chunk:
 
 
 @pytest.mark.parametrize("pillar", [HAND, RUN], ids=["by hand", "by a run"])
-@pytest.mark.parametrize("where", [*ROLES, *UNFENCED])
+@pytest.mark.parametrize("where", [*ROLES, *RENEWALS, *UNFENCED])
 def test_every_requisite_is_there(low: Low, where: str, pillar: dict[str, Any]) -> None:
-    chunks = low(*{**ROLES, **UNFENCED}[where], pillar)
+    chunks = low(*{**ROLES, **RENEWALS, **UNFENCED}[where], pillar)
     there = {(chunk["state"], name) for chunk in chunks for name in (chunk["__id__"], chunk["name"])}
     assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
 
 
-@pytest.mark.parametrize("where", ROLES)
+@pytest.mark.parametrize("where", [*ROLES, *RENEWALS])
 def test_the_fence_is_the_first_of_all_and_ends_the_job(low: Low, where: str) -> None:
-    first = low(*ROLES[where], RUN)[0]
+    first = low(*{**ROLES, **RENEWALS}[where], RUN)[0]
+    what = "renew its certificates" if where in RENEWALS else "change this host"
     assert (first["state"], first["fun"], first["__id__"]) == (
         "metalk8s_expand_fence",
         "admitted",
-        "Let no older run change this host",
+        f"Let no older run {what}",
     )
     assert first["failhard"] is True
     assert not list(requisites(first))
@@ -325,6 +340,101 @@ class TestDeployNode:
     def test_jobs_by_hand_are_as_they_were(self, low: Low) -> None:
         """Salt passes no empty pillar on."""
         assert [chunk["pillar"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND) if "pillar" in chunk] == [{}, {}]
+
+
+def places(chunks: list[Chunk]) -> dict[str, str]:
+    """Where the certificates lie that are signed, by purpose."""
+    signed = [chunk for chunk in chunks if chunk["fun"] == "certificate_managed" and "signing_policy" in chunk]
+    for chunk in signed:
+        assert chunk["private_key"] == chunk["name"].replace(".crt", ".key")
+    return {chunk["signing_policy"].partition("/")[2]: chunk["name"].removesuffix(".crt") for chunk in signed}
+
+
+class TestCertificates:
+    @pytest.mark.parametrize(
+        ("minion", "roles"),
+        [
+            ("worker-1", ["node"]),
+            ("infra-1", ["infra"]),
+            ("cp-1", ["master", "etcd"]),
+            ("bootstrap", ["bootstrap", "master", "etcd", "infra"]),
+        ],
+    )
+    def test_one_table_of_paths(self, low: Low, minion: str, roles: list[str]) -> None:
+        """What the roles have signed is what the library knows of, renews and tells."""
+        [sls] = [sls for name, sls in ROLES.values() if name == minion]
+        assert places(low(minion, sls, HAND)) == pki.paths(roles)
+        if minion != "infra-1":
+            assert places(low(minion, "metalk8s.roles.certificates", HAND)) == pki.paths(roles)
+
+    def test_nothing_else_is_changed_but_what_is_served(self, low: Low) -> None:
+        chunks = low("cp-1", "metalk8s.roles.certificates", HAND)
+        assert {(chunk["state"], chunk["fun"]) for chunk in chunks} == {
+            ("metalk8s_expand_fence", "admitted"), ("x509", "private_key_managed"), ("x509", "certificate_managed"),
+            ("metalk8s_expand_certificates", "served"),
+        }  # fmt: skip
+        last = chunks[-1]
+        assert (last["certificates"], last["address"]) == (pki.paths(["master", "etcd"]), "10.200.0.11")
+        assert len(list(requisites(last))) == len(pki.paths(["master", "etcd"]))
+
+    @pytest.mark.parametrize("pillar", [HAND, ONE, RUN], ids=["all", "one", "by a run"])
+    def test_every_requisite_of_the_renewal_is_there(self, low: Low, pillar: dict[str, Any]) -> None:
+        chunks = low("bootstrap", RENEW, pillar)
+        there = {(chunk["state"], chunk["__id__"]) for chunk in chunks}
+        assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
+        assert {json.dumps(chunk["pillar"]) for chunk in chunks if chunk.get("pillar")} == (
+            {json.dumps(RUN)} if pillar == RUN else set()
+        )
+
+    def test_control_plane_nodes_one_after_another_and_the_others_some_at_a_time(self, low: Low) -> None:
+        chunks = low("bootstrap", RENEW, HAND)
+        renewed = [chunk for chunk in chunks if chunk["__id__"].startswith("Renew")]
+        assert [chunk["tgt"] if isinstance(chunk["tgt"], str) else len(chunk["tgt"]) for chunk in renewed] == [
+            "bootstrap",
+            "cp-1",
+            20,
+            10,
+        ]
+        assert ("metalk8s_expand_node", "See that bootstrap is well") in list(requisites(renewed[1]))
+        assert list(requisites(named(chunks, "See that bootstrap is well"))) == [
+            ("salt", "Renew the certificates of bootstrap")
+        ]
+        assert chunks[0]["__id__"] == "Let the CA know what it may sign"
+
+    def test_one_node(self, low: Low) -> None:
+        assert [chunk["tgt"] for chunk in low("bootstrap", RENEW, ONE)] == ["bootstrap", ["worker-1"], ["worker-1"]]
+
+
+@pytest.fixture(scope="module")
+def without_api(site: Site) -> dict[str, list[Any]]:
+    """What the CA's node and another are given while the API does not answer."""
+    kubeconfig = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "x", "user": {}}], "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    }  # fmt: skip
+    wanted = {"bootstrap": ["pillar"], "cp-1": ["pillar", "metalk8s.roles.certificates", "metalk8s.roles.etcd"]}
+    place = site.base / "absent"
+    place.write_text(json.dumps(kubeconfig))
+    try:
+        return {name: site.call(name, *(("state.show_low_sls", [sls], {}) for sls in found)) for name, found in wanted.items()}
+    finally:
+        place.unlink()
+
+
+@pytest.mark.slow
+class TestWithoutTheApi:
+    """The administrator's certificate, or the API servers', may be what has ended."""
+
+    def test_certificates_are_renewed_and_nothing_else_is_rendered(self, without_api: dict[str, list[Any]]) -> None:
+        pillar, renewal, etcd = without_api["cp-1"]
+        assert "127.0.0.1" in pillar[0]["pillar"]["metalk8s"]["api_error"]
+        assert places(renewal) == pki.paths(["master", "etcd"])
+        assert all(isinstance(line, str) for line in etcd), "it needs to know the other members"
+
+    def test_the_authority_still_knows_who_is_declared(self, without_api: dict[str, list[Any]]) -> None:
+        policies = without_api["bootstrap"][0][0]["pillar"]["x509_signing_policies"]
+        assert {"bootstrap/admin", "cp-1/etcd-peer", "worker-1/kubelet-server"} <= set(policies)
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,14 @@ from tests.lab.hosts import lab
 HERE = Path(__file__).parent
 # It looks at blank hosts; those after it make nodes of them.
 FIRST = "test_preflight.py"
+# It needs the nodes, and leaves them with new certificates.
+LAST = "test_certificates.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put one file before the others of this directory; whatever else runs keeps its place."""
+    """Put one file before the others of this directory and one behind them; whatever else runs keeps its place."""
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
-    ordered = sorted((items[place] for place in places), key=lambda item: item.path.name != FIRST)
+    ordered = sorted((items[place] for place in places), key=lambda item: (item.path.name != FIRST, item.path.name == LAST))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 

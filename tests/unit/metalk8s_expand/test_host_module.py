@@ -8,6 +8,7 @@ import socket
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -76,3 +77,13 @@ def test_nobody(module: ModuleType) -> None:
 
 def test_every_function_is_documented(module: ModuleType) -> None:
     assert all("CLI Example" in function.__doc__ for function in (module.probe, module.connect))
+
+
+@pytest.mark.parametrize(
+    "pillar", [{}, {"metalk8s": {}}, {"metalk8s": {"node": {"address": LOCAL}, "certificates": {"x": "/nowhere/x"}}}]
+)
+def test_certificates_by_the_nodes_own_pillar(module: ModuleType, pillar: dict[str, Any]) -> None:
+    module.__pillar__ = pillar  # type: ignore[attr-defined]
+    found = module.certificates()
+    assert ("x" in found) == bool(pillar.get("metalk8s"))
+    json.dumps(found)

@@ -15,6 +15,7 @@ from metalk8s_expand.domain import roles
 
 PKI = "/etc/kubernetes/pki"
 KUBERNETES, ETCD, FRONT_PROXY = "ca", "etcd/ca", "front-proxy-ca"
+AUTHORITIES = (KUBERNETES, ETCD, FRONT_PROXY)
 
 CLIENT = "clientAuth"
 SERVER = "serverAuth"
@@ -92,6 +93,14 @@ BY_ROLE: Mapping[str, Mapping[str, Purpose]] = {
     roles.BOOTSTRAP: _BOOTSTRAP,
 }
 
+# Where each lies, without the suffixes .crt and .key. The role states spell the same paths; a test compares.
+PATHS: Mapping[str, str] = {
+    **{name: f"{PKI}/{name}" for name in (*_EVERY_NODE, *_MASTER, *_BOOTSTRAP)},
+    **{name: f"{PKI}/{name.replace('-', '/', 1)}" for name in _ETCD},
+}
+# Where it is served, by the process that reads its file.
+PORTS: Mapping[str, int] = {"kubelet-server": 10250, "apiserver": 6443, "etcd-server": 2379, "etcd-peer": 2380}
+
 
 def purposes(node_roles: Sequence[str]) -> dict[str, Purpose]:
     """The certificates that a node of these roles needs, and so may get."""
@@ -101,12 +110,17 @@ def purposes(node_roles: Sequence[str]) -> dict[str, Purpose]:
     return wanted
 
 
+def paths(node_roles: Sequence[str]) -> dict[str, str]:
+    """Where the certificates of a node of these roles lie, by purpose, without the suffixes."""
+    return {purpose: PATHS[purpose] for purpose in purposes(node_roles)}
+
+
 def policy_name(node: str, purpose: str) -> str:
     """The signing policy's name. A node name cannot hold a slash, so no two nodes share one."""
     return f"{node}/{purpose}"
 
 
-def policies(subject: Subject, days_valid: int = 365) -> dict[str, dict[str, Any]]:
+def policies(subject: Subject, days_valid: float = 365) -> dict[str, dict[str, Any]]:
     """The signing policies of one node, for the pillar of the CA's minion."""
     return {
         policy_name(subject.name, name): _policy(subject, purpose, days_valid)
@@ -114,7 +128,7 @@ def policies(subject: Subject, days_valid: int = 365) -> dict[str, dict[str, Any
     }
 
 
-def _policy(subject: Subject, purpose: Purpose, days_valid: int) -> dict[str, Any]:
+def _policy(subject: Subject, purpose: Purpose, days_valid: float) -> dict[str, Any]:
     return {
         **dict.fromkeys(FORBIDDEN),
         "minions": subject.name,

@@ -7,7 +7,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from metalk8s_expand.domain import snapshot, thresholds, values
+from metalk8s_expand.domain import certificates, snapshot, thresholds, values
+from metalk8s_expand.domain.certificates import Limits
 from metalk8s_expand.domain.declaration import Declared, Terms, read_defaults, read_node, read_profiles, read_skip
 from metalk8s_expand.domain.nodes import DEFAULT_KEY_DIRECTORY, Node
 from metalk8s_expand.domain.reader import Problems, Reader, suggestion
@@ -42,6 +43,7 @@ class Settings:
     thresholds: Thresholds = field(default_factory=Thresholds)
     node_skip: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     etcd_snapshot: SnapshotSettings = field(default_factory=SnapshotSettings)
+    certificates: Limits = field(default_factory=Limits)
 
     @property
     def key_directory(self) -> str:
@@ -89,6 +91,7 @@ def parse(pillar: object) -> Settings:
         thresholds=limits,
         node_skip={name: entry.skip for name, entry in declared.items() if entry.skip},
         etcd_snapshot=snapshot.read(reader.section("etcd_snapshot")),
+        certificates=certificates.read(reader.section("certificates")),
     )
     reader.finish()
     _check_places(settings, f"{PILLAR}:nodes", settings.nodes, problems)

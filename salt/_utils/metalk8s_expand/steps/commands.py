@@ -17,12 +17,25 @@ from metalk8s_expand.clients import cache, signals
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.lease import claim
+from metalk8s_expand.clients.salt import Minions
+from metalk8s_expand.domain import certificates as certificate_rules
 from metalk8s_expand.domain import health, plan, preflight_report, reach_report, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.steps import cluster_check, following, outlived, planning, register, roster, stopping, verify
+from metalk8s_expand.steps import (
+    certificates,
+    cluster_check,
+    following,
+    host_certificates,
+    outlived,
+    planning,
+    register,
+    roster,
+    stopping,
+    verify,
+)
 from metalk8s_expand.steps.batch import Batch, Held, Options
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 from metalk8s_expand.steps.journal import Writer
@@ -48,6 +61,11 @@ class Commands:
     def world(self) -> World:
         """The API, reached when first needed: a mistake in the pillar is told without it."""
         return World.from_opts(self.opts)
+
+    @cached_property
+    def minions(self) -> certificates.Minions:
+        """Who tell of certificates."""
+        return Minions(self.opts)
 
     @property
     def for_people(self) -> bool:
@@ -135,7 +153,7 @@ class Commands:
         asked = stopping.stop(leases, named, _seconds("wait_s", wait_s), self.clock)
         return {"text": stopping.text(asked)} if self.for_people else asked.as_dict()
 
-    def status(self, follow: bool = False) -> Result:
+    def status(self, follow: bool = False, with_certificates: bool = True) -> Result:
         """See the runner."""
         if follow:
             following.follow(self.world.kube, self.world.leases(), self.progress.line, self.clock)
@@ -144,8 +162,11 @@ class Commands:
         runs = [path.stem.removeprefix("report-") for path in cache.reports(self.opts)]
         now = following.current(self.world.kube, self.world.leases(), self.clock.now())
         at_work = (now or {}).get("nodes", {})
+        ending = certificates.overview(self._told(_deployed(observed)) if with_certificates else {})
         rows = {name: _status(node, observed.get(name), name in at_work) for name, node in declared.nodes.items()}
-        return self._shown(_status_text, {"nodes": rows, "runs": runs[-20:], "now": now})
+        for name, row in rows.items():
+            row["certificates"] = ending.get(name)
+        return self._shown(_status_text, {"nodes": rows, "certificates": ending, "runs": runs[-20:], "now": now})
 
     def health(self, nodes: Names) -> Result:
         """See the runner."""
@@ -159,10 +180,13 @@ class Commands:
                 problems += health.cordon_problems(observed[node.name])
             else:
                 problems.append(f"Node {node.name} is declared and not registered")
+        told = self._told(_deployed(observed, _names(nodes)))
+        problems += certificate_rules.problems(told, declared.certificates)
         if problems:
             hint = "the first problem is often the reason of the others"
             raise DeployError("the cluster is not as declared", problems=problems, hint=hint, log=verify.LOG)
-        return {"healthy": True, "nodes": len(declared.nodes)}
+        warnings = certificate_rules.warnings(told, declared.certificates)
+        return {"healthy": True, "nodes": len(declared.nodes), "warnings": warnings}
 
     def report(self, run: str | None) -> Result:
         """See the runner."""
@@ -185,6 +209,11 @@ class Commands:
             "packaged": str(packaged) if packaged.is_dir() else None,
             "served": {saltenv: roots for saltenv, roots in served.items() if roots},
         }
+
+    def _told(self, names: Sequence[str]) -> dict[str, Any]:
+        """Of the certificates of these nodes, and of the one that the master shows to the API."""
+        configured = (self.opts.get("metalk8s_expand") or {}).get("kubeconfig", roster.DEFAULT_KUBECONFIG)
+        return {**certificates.observed(self.minions, names), **host_certificates.of_master(configured)}
 
     def _batch(self, declared: Settings) -> Batch:
         return Batch(self.world, declared, self.clock, self.progress)
@@ -268,6 +297,11 @@ def _with_node(declared: Settings, names: Sequence[str] | None, overrides: Mappi
     return settings.with_node(declared, names[0], overrides)
 
 
+def _deployed(observed: Mapping[str, JsonObject], names: Sequence[str] | None = None) -> list[str]:
+    """The deployed ones, of these names or of all, whoever declared them: the bootstrap node is declared by nobody."""
+    return [name for name, item in observed.items() if plan.is_deployed(item) and (names is None or name in names)]
+
+
 def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict[str, Any]:
     """What is wrong with a node that is being deployed is no problem yet."""
     if at_work:
@@ -288,5 +322,12 @@ def _status_text(data: Mapping[str, Any]) -> str:
     rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
     problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
     runs = f"Runs: {', '.join(data['runs']) or 'none'}"
-    now = following.text(data["now"])
-    return "\n\n".join(filter(None, [report.table(("node", "roles", "state"), rows), "\n".join(problems), now, runs]))
+    ending = certificates.text(data["certificates"])
+    blocks = [
+        report.table(("node", "roles", "state"), rows),
+        "\n".join(problems),
+        report.table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
+        following.text(data["now"]),
+        runs,
+    ]
+    return "\n\n".join(block for block in blocks if block)

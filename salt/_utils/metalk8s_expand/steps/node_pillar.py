@@ -20,6 +20,8 @@ from metalk8s_expand.domain.nodes import Node
 # Same on every API server, or tokens and stored Secrets of one cannot be read by another.
 SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
 AUTHORITIES = {"kubernetes": "pki/ca.crt", "etcd": "pki/etcd/ca.crt", "front_proxy": "pki/front-proxy-ca.crt"}
+# What cannot be told without the API.
+OF_THE_API = ("api_servers", "etcd_members")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -87,6 +89,7 @@ def node_pillar(
     names = set(registered)
     data: dict[str, Any] = {
         "node": host.as_dict(),
+        "certificates": pki.paths(host.roles),
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _addresses(hosts.values(), roles.MASTER),
         "etcd_members": [item for item in _addresses(hosts.values(), roles.ETCD) if item["name"] in names],
@@ -99,6 +102,13 @@ def node_pillar(
     if is_authority:
         pillar["x509_signing_policies"] = _policies(cluster, hosts.values())
     return pillar
+
+
+def without_api(data: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """What is left of a pillar that was made without the Nodes: enough to renew certificates, as those of the API may be
+    the ones that have ended. States that need to know who else is there do not render with it."""
+    limited = {key: value for key, value in data["metalk8s"].items() if key not in OF_THE_API}
+    return {**data, "metalk8s": {**limited, "api_error": reason}}
 
 
 def _confined(host: Host, cluster: Mapping[str, Any], taken: Mapping[Address | None, int]) -> Host:
@@ -136,7 +146,8 @@ def _policies(cluster: Mapping[str, Any], hosts: Iterable[Host]) -> dict[str, An
     service = str(next(ipaddress.ip_network(networks["service"]).hosts()))
     domain = networks.get("domain", "cluster.local")
     names = tuple(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", f".default.svc.{domain}"))
-    days = int(cluster.get("certificate_days", 365))
+    # Tests have certificates of minutes.
+    days = float(cluster.get("certificate_days", 365))
     found: dict[str, Any] = {}
     for host in hosts:
         if host.address:

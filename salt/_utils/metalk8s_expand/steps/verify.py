@@ -38,7 +38,21 @@ def node_problems(
     access: Access, node: Node, members: Sequence[Member] | None = None, observed: Mapping[str, Any] | None = None
 ) -> list[str]:
     """Everything that is not as declared, one sentence each; what cannot be asked is a problem as well."""
-    problems = health.node_problems(node, observed or access.kube.node(node.name))
+    return health.node_problems(node, observed or access.kube.node(node.name)) + _component_problems(access, node, members)
+
+
+def running_problems(access: Access, name: str) -> list[str]:
+    """What does not run on a registered Node, by its own roles and address, whatever is declared of it."""
+    observed = access.kube.node(name)
+    if observed is None:
+        return [f"Node {name} is not registered"]
+    found = roles.observed_roles((observed.get("metadata") or {}).get("labels") or {})
+    node = Node(name, "", found, (), address=health.internal_ip(observed))
+    return health.ready_problems(observed) + _component_problems(access, node)
+
+
+def _component_problems(access: Access, node: Node, members: Sequence[Member] | None = None) -> list[str]:
+    problems: list[str] = []
     if node.is_control_plane:
         problems += health.static_pod_problems(node, access.kube.pods_of(node.name))
     if node.is_etcd:
@@ -67,6 +81,20 @@ def wait(access: Access, node: Node, timeout: float, clock: Clock | None = None)
         timeout,
         clock=clock,
         node=node.name,
+        hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+        log=LOG,
+        error=DeployError,
+    )
+
+
+def wait_running(access: Access, name: str, timeout: float, clock: Clock | None = None) -> float:
+    """Wait until what a registered Node has runs on it; as ``wait``."""
+    return wait_until(
+        "the node to work",
+        lambda: running_problems(access, name),
+        timeout,
+        clock=clock,
+        node=name,
         hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
         log=LOG,
         error=DeployError,

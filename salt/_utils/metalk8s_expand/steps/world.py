@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from metalk8s_expand.clients.kube import JsonObject, Kube
 from metalk8s_expand.clients.lease import Leases
 from metalk8s_expand.clients.salt import declared_pillar, pillar_id
 from metalk8s_expand.domain import annotations as ssh_annotations
-from metalk8s_expand.domain import health, roles, settings
+from metalk8s_expand.domain import health, plan, roles, settings
 from metalk8s_expand.domain.manifest import VERSION_LABEL
 from metalk8s_expand.domain.nodes import Node, Taint
 from metalk8s_expand.domain.settings import Settings
@@ -65,17 +65,24 @@ class World:
         node = self.node(name)
         nodes = self.kube.nodes()
         ready = [item["metadata"]["name"] for item in nodes if not health.ready_problems(item)]
-        bootstrap = [item["metadata"]["name"] for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)]
-        if not bootstrap:
-            raise SettingsError(
-                "no Node carries the bootstrap role, so nobody can sign certificates",
-                node=name,
-                hint=f"label the node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
-            )
         return {
-            "ca_server": bootstrap[0],
+            "ca_server": _ca_server(nodes),
             "roles": [f"metalk8s.roles.{role}" for role in (roles.ETCD, roles.MASTER) if role in node.roles],
             "proxies": ready if node.is_master else [],
+        }
+
+    def renewal(self, name: str | None = None) -> dict[str, Any]:
+        """Whose certificates are renewed, in which order; see the execution module."""
+        nodes = self.kube.nodes()
+        authority = _ca_server(nodes)
+        deployed = [item for item in nodes if plan.is_deployed(item) and name in (None, _name(item))]
+        if name is not None and not deployed:
+            raise SettingsError("there is no deployed Node of this name", node=name, hint="check the name")
+        members = {_name(item) for item in deployed if _CONTROL_PLANE.intersection(_labels(item))}
+        return {
+            "ca_server": authority,
+            "control_plane": sorted(members, key=lambda member: (member != authority, member)),
+            "others": sorted(_name(item) for item in deployed if _name(item) not in members),
         }
 
     def leases(self) -> Leases:
@@ -87,8 +94,26 @@ class World:
         return verify.access(self.kube, self.kube.nodes(roles.label_key(roles.ETCD)))
 
 
+_CONTROL_PLANE = frozenset(roles.label_keys((roles.MASTER, roles.ETCD, roles.BOOTSTRAP)))
+
+
 def _labels(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return (item.get("metadata") or {}).get("labels") or {}
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """The minion that signs certificates."""
+    found = [_name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)]
+    if not found:
+        raise SettingsError(
+            "no Node carries the bootstrap role, so nobody can sign certificates",
+            hint=f"label the node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
+        )
+    return found[0]
 
 
 def from_observed(found: JsonObject) -> Node:

@@ -263,3 +263,26 @@ def test_a_worker_is_nobody_but_itself() -> None:
 
 def test_days() -> None:
     assert {policy["days_valid"] for policy in pki.policies(WORKER, 30).values()} == {30}
+
+
+def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
+    """Salt takes days in parts."""
+    policy = {**pki.policies(WORKER, 10 / 1440)["w-1/kubelet-client"]}
+    policy.pop("minions")
+    policy |= {key: policy[key].replace(pki.PKI, str(authorities)) for key in ("signing_private_key", "signing_cert")}
+    found = x509_v2._create_certificate_local(**policy, private_key=pem(own_key))[0]
+    lifetime = found.not_valid_after_utc - found.not_valid_before_utc
+    assert abs(lifetime - datetime.timedelta(minutes=10)) <= datetime.timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_every_purpose_has_its_place(subject: pki.Subject) -> None:
+    found = pki.paths(subject.roles)
+    assert set(found) == set(pki.purposes(subject.roles))
+    assert len(set(found.values())) == len(found)
+
+
+def test_places() -> None:
+    assert pki.PATHS["etcd-healthcheck-client"] == "/etc/kubernetes/pki/etcd/healthcheck-client"
+    assert pki.PATHS["apiserver-etcd-client"] == "/etc/kubernetes/pki/apiserver-etcd-client"
+    assert set(pki.PORTS) <= set(pki.PATHS)

@@ -65,6 +65,7 @@ def test_the_example_shows_the_defaults() -> None:
         "skip",
         "node_skip",
         "etcd_snapshot",
+        "certificates",
     ):
         assert getattr(found, name) == getattr(plain, name), name
 

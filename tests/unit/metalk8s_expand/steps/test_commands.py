@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,23 @@ class Cluster(World):
         return self.kube.leases  # type: ignore[attr-defined]
 
 
+class Minions:
+    """Each tells of one certificate, unless it says something else."""
+
+    def __init__(self) -> None:
+        self.days = 300.0
+        self.others: dict[str, Any] = {}
+        self.asked: list[str] = []
+
+    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> dict[str, Any]:
+        self.asked = list(minions)
+        entry = {
+            "path": "/etc/kubernetes/pki/kubelet-client.crt", "serial": "1", "key": "fits",
+            "not_after": "2027-01-01T00:00:00Z", "seconds_left": int(self.days * 86400),
+        }  # fmt: skip
+        return {**{name: {"kubelet-client": entry} for name in self.asked}, **self.others}
+
+
 Make = Callable[..., Commands]
 
 
@@ -105,6 +122,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         kube = Kube(*nodes)
         kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
         call.world = Cluster(opts, kube)  # type: ignore[arg-type]
+        call.minions = Minions()
         return call
 
     return made
@@ -246,6 +264,24 @@ class TestStatus:
         text = make(node("w-1"), __cli="salt-run").status()["text"]
         assert "not registered" in text
         assert "Runs: none" in text
+        assert "w-1 kubelet-client 2027-01-01T00:00:00Z 300.0" in " ".join(text.split())
+
+    def test_certificates_of_all_that_is_deployed(self, make: Make) -> None:
+        call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
+        call.world.kube.stored["boot"]["status"] = node("w-1")["status"]  # type: ignore[attr-defined]
+        call.minions.others = {"i-1": False}  # type: ignore[attr-defined]
+        found = call.status()
+        ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
+        unknown = {"unknown": "its minion does not answer, or its key is not accepted"}
+        assert found["certificates"] == {"w-1": ends, "boot": ends, "i-1": unknown}
+        assert {name: row["certificates"] for name, row in found["nodes"].items()} == {
+            "w-1": ends, "w-2": None, "i-1": unknown,
+        }  # fmt: skip
+
+    def test_nobody_is_asked(self, make: Make) -> None:
+        call = make(node("w-1"))
+        assert call.status(with_certificates=False)["certificates"] == {}
+        assert call.minions.asked == []  # type: ignore[attr-defined]
 
 
 def with_one_more() -> dict[str, Any]:
@@ -254,7 +290,26 @@ def with_one_more() -> dict[str, Any]:
 
 class TestHealth:
     def test_well(self, make: Make) -> None:
-        assert make(*everyone()).health(None) == {"healthy": True, "nodes": 3}
+        assert make(*everyone()).health(None) == {"healthy": True, "nodes": 3, "warnings": []}
+
+    def test_certificates(self, make: Make) -> None:
+        call = make(*everyone())
+        call.minions.days = 20  # type: ignore[attr-defined]
+        assert len(call.health(None)["warnings"]) == 3
+        assert len(call.health("w-1")["warnings"]) == 1
+        call.minions.days = 6  # type: ignore[attr-defined]
+        with pytest.raises(DeployError, match="certificate kubelet-client of w-1 ends on 2027-01-01T00:00:00Z, in 6 days"):
+            call.health("w-1")
+        lax = make(*everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}})
+        lax.minions.days = 6  # type: ignore[attr-defined]
+        assert lax.health(None)["warnings"] == []
+
+    def test_a_silent_minion_is_not_healthy(self, make: Make) -> None:
+        call = make(*everyone())
+        call.minions.others = {"w-2": False}  # type: ignore[attr-defined]
+        with pytest.raises(DeployError, match="the certificates of w-2 are not known"):
+            call.health(None)
+        assert call.health("w-1")["healthy"] is True
 
     def test_all_problems_at_once(self, make: Make) -> None:
         cordoned = node("w-2")

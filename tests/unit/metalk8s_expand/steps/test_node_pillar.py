@@ -137,7 +137,7 @@ class TestPillar:
         found = pillar(minion, directory, NODE)
         assert set(found) == {"metalk8s"}
         data = found["metalk8s"]
-        assert set(data) == {"node", "ca_server", "api_servers", "etcd_members", "authorities"}
+        assert set(data) == {"node", "certificates", "ca_server", "api_servers", "etcd_members", "authorities"}
         assert data["node"]["name"] == minion
         assert data["authorities"] == dict.fromkeys(("kubernetes", "etcd", "front_proxy"), "certificate")
         assert data["api_servers"] == [{"name": "boot", "address": "10.0.0.1"}, {"name": "cp-1", "address": "10.0.0.2"}]
@@ -179,3 +179,24 @@ class TestPillar:
     def test_before_the_authorities_exist(self, tmp_path: Path) -> None:
         data = pillar("cp-1", tmp_path)["metalk8s"]
         assert (data["authorities"], data["secrets"]) == ({}, {})
+
+
+class TestCertificates:
+    def test_the_places_of_its_own(self, directory: Path) -> None:
+        found = pillar("w-1", directory)["metalk8s"]["certificates"]
+        assert found == {name: f"/etc/kubernetes/pki/{name}" for name in ("kubelet-client", "kubelet-server")}
+        assert pillar("cp-1", directory)["metalk8s"]["certificates"]["etcd-peer"] == "/etc/kubernetes/pki/etcd/peer"
+        assert "admin" not in pillar("cp-1", directory)["metalk8s"]["certificates"]
+
+    def test_days_in_parts(self, directory: Path) -> None:
+        cluster = {**CLUSTER, "certificate_days": 0.5}
+        found = node_pillar.node_pillar("boot", cluster, hosts(), ["boot"], str(directory))["x509_signing_policies"]
+        assert {policy["days_valid"] for policy in found.values()} == {0.5}
+
+    def test_without_the_api_there_is_what_renewing_needs_and_nothing_of_others(self, directory: Path) -> None:
+        whole = pillar("boot", directory)
+        found = node_pillar.without_api(whole, "it is down")
+        assert found["x509_signing_policies"] == whole["x509_signing_policies"]
+        assert set(whole["metalk8s"]) - set(found["metalk8s"]) == {"api_servers", "etcd_members"}
+        assert found["metalk8s"]["api_error"] == "it is down"
+        assert "api_error" not in whole["metalk8s"]

@@ -140,6 +140,31 @@ class TestNode:
         assert any("lack 127.0.0.1" in problem for problem in verify.node_problems(found, MASTER))
 
 
+class TestRunning:
+    def test_whatever_is_declared(self) -> None:
+        """Nobody declared the bootstrap node, and nobody reaches it over SSH."""
+        found = stored(ETCD)
+        found["metadata"]["annotations"] = {}
+        found["metadata"]["labels"]["metalk8s.scality.com/version"] = "0.1"
+        kube = FakeKube(found)
+        kube.pods = ["etcd-e-1"]
+        assert verify.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
+        assert "no started member named e-1" in verify.running_problems(access(kube, member(1, "boot")), "e-1")[0]
+
+    def test_a_static_pod_is_missing(self, clock: FakeClock) -> None:
+        found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
+        with pytest.raises(DeployError, match="node to work: Pod kube-system/etcd-e-1 does not exist"):
+            verify.wait_running(found, "e-1", 5, clock)
+
+    def test_nobody(self) -> None:
+        assert verify.running_problems(alone(FakeKube()), "w-1") == ["Node w-1 is not registered"]
+
+    def test_not_ready(self) -> None:
+        found = stored(WORKER)
+        found["status"] = {"conditions": []}
+        assert "not Ready" in verify.running_problems(alone(FakeKube(found)), "w-1")[0]
+
+
 class TestCluster:
     def test_well(self) -> None:
         assert verify.cluster_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []

@@ -1,0 +1,108 @@
+"""Certificates as they lie on this host and as its ports serve them. The only file that knows ``cryptography``.
+
+Of a private key nothing leaves it but whether it fits.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ANSWER_S = 3.0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One certificate; times in seconds since the epoch, the public key as DER."""
+
+    subject: str
+    issuer: str
+    serial: str
+    not_before: float
+    not_after: float
+    public_key: bytes
+
+
+def read(path: str | Path) -> Certificate:
+    """The first certificate of a PEM file. Raises OSError, or ValueError when there is none."""
+    from cryptography import x509
+
+    return _certificate(x509.load_pem_x509_certificate(Path(path).read_bytes()))
+
+
+def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
+    """Where the client certificate of a kubeconfig's current user lies, and what it is; None when it has a token.
+
+    Raises OSError or ValueError. Its private key is not looked at.
+    """
+    import yaml
+    from cryptography import x509
+
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        context = next(item["context"] for item in config["contexts"] if item["name"] == config["current-context"])
+        user = dict(next(item["user"] for item in config["users"] if item["name"] == context["user"]) or {})
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration):
+        raise ValueError("it is no kubeconfig with a current user") from None
+    if data := user.get("client-certificate-data"):
+        return str(path), _certificate(x509.load_pem_x509_certificate(base64.b64decode(data)))
+    if file := user.get("client-certificate"):
+        place = Path(path).parent / file
+        return str(place), read(place)
+    return None
+
+
+def key_fits(path: str | Path, certificate: Certificate) -> bool:
+    """Whether the private key in a PEM file is the certificate's. Raises OSError, ValueError or TypeError."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return _der(load_pem_private_key(Path(path).read_bytes(), password=None).public_key()) == certificate.public_key
+
+
+def served(address: str, port: int, client: tuple[Path, Path] | None = None, timeout: float = ANSWER_S) -> Certificate:
+    """What a TLS port serves to one who comes by its address, as API servers come to kubelets. Raises OSError.
+
+    ``client`` are certificate and key to show there: etcd logs those who have none. Nothing is verified here.
+    """
+    from cryptography import x509
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if client is not None and all(path.is_file() for path in client):
+        context.load_cert_chain(*client)
+    with socket.create_connection((address, port), timeout) as plain, context.wrap_socket(plain) as secured:
+        return _certificate(x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b""))
+
+
+def utc(moment: float) -> str:
+    """A time for people and programs: 2026-11-23T01:24:53Z."""
+    return datetime.datetime.fromtimestamp(moment, tz=datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _certificate(found: Any) -> Certificate:
+    return Certificate(
+        subject=found.subject.rfc4514_string(),
+        issuer=found.issuer.rfc4514_string(),
+        serial=f"{found.serial_number:x}",
+        not_before=_moment(found, "not_valid_before"),
+        not_after=_moment(found, "not_valid_after"),
+        public_key=_der(found.public_key()),
+    )
+
+
+def _moment(found: Any, name: str) -> float:
+    """Releases before 42 have times without their zone only, which is UTC."""
+    moment = getattr(found, f"{name}_utc", None) or getattr(found, name).replace(tzinfo=datetime.timezone.utc)
+    return float(moment.timestamp())
+
+
+def _der(public_key: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return bytes(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))

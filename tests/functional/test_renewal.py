@@ -1,0 +1,84 @@
+"""The renewal as Salt runs it on the CA's own node, with certificates of minutes, in a directory that stands for the real one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients import certificates
+from metalk8s_expand.domain import pki
+from tests.functional.test_sls import CLUSTER, ROOT, Chunk, Site
+
+ROLES = ["bootstrap", "master", "etcd", "infra"]
+MINUTE = 1 / 1440
+RENEW = ("state.apply", ["metalk8s.roles.certificates"], {})
+
+
+class Node:
+    """The bootstrap node's minion; its ports are nobody's."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.pki = site.base / "pki"
+        roles = site.base / "srv" / "metalk8s" / "roles"
+        roles.unlink()
+        shutil.copytree(ROOT / "salt" / "roles", roles)
+        library = site.base / "ext" / "utils" / "metalk8s_expand"
+        for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
+            path.write_text(path.read_text().replace(pki.PKI, str(self.pki)))
+        steps = library / "steps" / "host_certificates.py"
+        steps.write_text(steps.read_text().replace("ports: Mapping[str, int] = pki.PORTS", "ports: Mapping[str, int] = {}"))
+        assert "= pki.PORTS" not in steps.read_text()
+
+    def describe(self, **days: float) -> None:
+        text = json.dumps({"metalk8s": {"cluster": {**CLUSTER, **days}}})
+        (self.site.base / "pillar" / "cluster.sls").write_text("#!json\n" + text)
+
+    def run(self, *jobs: tuple[str, list[Any], dict[str, Any]]) -> list[list[Chunk]]:
+        found = self.site.call("bootstrap", *jobs)
+        assert all(isinstance(states, dict) for states in found), found
+        return [list(states.values()) for states in found]
+
+    def serials(self) -> dict[str, str]:
+        return {purpose: certificates.read(f"{self._path(path)}.crt").serial for purpose, path in pki.paths(ROLES).items()}
+
+    def keys(self) -> dict[str, bytes]:
+        return {purpose: self._path(f"{path}.key").read_bytes() for purpose, path in pki.paths(ROLES).items()}
+
+    def _path(self, path: str) -> Path:
+        return Path(path.replace(pki.PKI, str(self.pki)))
+
+
+def changed(states: list[Chunk]) -> set[str]:
+    assert all(state["result"] for state in states), [state for state in states if not state["result"]]
+    return {state["__id__"] for state in states if state["changes"]}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    return Node(Site(tmp_path_factory.mktemp("renewal")))
+
+
+@pytest.mark.full
+def test_renewal(node: Node) -> None:
+    """Made, left alone while enough is left, renewed by the same keys when it is not."""
+    signed = {f"Have the certificate {purpose} signed" for purpose in pki.paths(ROLES)}
+    node.describe(certificate_days=10 * MINUTE, certificate_renew_days=2 * MINUTE)
+    made, again = node.run(("state.apply", ["metalk8s.roles.ca"], {}), RENEW, RENEW)[1:]
+    assert changed(made) == signed | {f"Make the key of {purpose}" for purpose in pki.paths(ROLES)}
+    assert changed(again) == set()
+    found = certificates.read(node.pki / "admin.crt")
+    assert found.not_after - found.not_before == pytest.approx(600, abs=1)
+    serials, keys = node.serials(), node.keys()
+
+    node.describe(certificate_renew_days=400)
+    [renewed] = node.run(RENEW)
+    assert changed(renewed) == signed
+    assert node.keys() == keys
+    assert not set(node.serials().values()) & set(serials.values())
+    found = certificates.read(node.pki / "admin.crt")
+    assert found.not_after - found.not_before == pytest.approx(365 * 86_400, abs=1)

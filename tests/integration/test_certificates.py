@@ -1,0 +1,79 @@
+"""A renewed file is served by the real etcd and kube-apiserver without a restart, also the second time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from metalk8s_expand.clients import certificates
+from metalk8s_expand.steps import host_certificates
+
+from .apiserver import ApiServer
+from .daemons import eventually
+from .etcd_host import Site
+from .pki import Authority
+
+pytestmark = pytest.mark.slow
+
+
+class Renewal:
+    """Replaces certificate and key as Salt does, by a rename, and puts the first ones back at the end."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.authority = Authority(place / "ca.crt", "another")
+        self.before: dict[Path, bytes] = {}
+
+    def __call__(self, path: Path, address: str) -> str:
+        self.authority.sign(self.place / "new", "new", sans=["127.0.0.1", address])
+        for suffix in (".key", ".crt"):
+            target = path.with_suffix(suffix)
+            self.before.setdefault(target, target.read_bytes())
+            os.replace(self.place / f"new{suffix}", target)
+        return certificates.read(path.with_suffix(".crt")).serial
+
+    def undo(self) -> None:
+        for target, content in self.before.items():
+            target.write_bytes(content)
+
+
+@pytest.fixture
+def renew(tmp_path: Path) -> Iterator[Renewal]:
+    made = Renewal(tmp_path)
+    yield made
+    made.undo()
+
+
+def address_of(server: ApiServer) -> str:
+    return urlsplit(server.url).hostname or ""
+
+
+@pytest.mark.parametrize("port", [2379, 2380])
+def test_etcd_with_the_next_connection(server: ApiServer, site: Site, renew: Renewal, port: int) -> None:
+    client = (site.pki / "client.crt", site.pki / "client.key")
+    for _ in range(2):
+        serial = renew(site.pki / "server", address_of(server))
+        assert certificates.served(address_of(server), port, client).serial == serial
+    assert certificates.served(address_of(server), port).serial == serial, "also to those who show no certificate"
+
+
+def test_the_api_server_when_the_file_changes(server: ApiServer, renew: Renewal) -> None:
+    for _ in range(2):
+        serial = renew(server.root / "pki" / "apiserver", address_of(server))
+        eventually("the new certificate is served", lambda: certificates.served(address_of(server), 6443).serial == serial, 70)  # noqa: B023
+    assert server._daemon.exit_code() is None
+
+
+def test_what_a_node_tells(server: ApiServer, site: Site) -> None:
+    """The same directory and ports as on a node; the peers' port is asked at the node's address."""
+    place = server.root / "pki"
+    found = host_certificates.observed(
+        {"etcd-peer": str(site.pki / "server")}, address_of(server), str(place), ports={"etcd-peer": 2380}
+    )
+    assert found["etcd-peer"]["served"]["serial"] == found["etcd-peer"]["serial"]
+    assert {"ca", "etcd/ca", "front-proxy-ca", "apiserver", "apiserver-etcd-client", "admin"} <= set(found)
+    assert found["apiserver"]["key"] == "fits"

@@ -1,0 +1,238 @@
+"""Certificates of ten minutes: renewed, renewed again in time, and everything works when the first ones have ended.
+
+Each test goes on where the one before it ended, on the nodes that the expansion has made.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.lab.hosts import get, kubectl, names, on, runner
+from tests.lab.test_expansion import ETCDCTL, MEMBERS
+
+pytestmark = pytest.mark.full
+
+CLUSTER = "/srv/metalk8s/pillar/cluster.sls"
+MINUTES = 10
+# Clients that keep a connection open look for a new certificate that often.
+NOTICED_S = 300
+SERVERS = ("10.200.0.10", "10.200.0.11", "10.200.0.12")
+IMAGE = "docker.io/library/busybox:1.37"
+AUTHORITIES = ("ca", "etcd/ca", "front-proxy-ca")
+REFUSED = ("certificate has expired", "Unauthorized")
+
+Told = dict[str, dict[str, dict[str, Any]]]
+
+
+class Story:
+    """What one test leaves to the next."""
+
+    first: Told
+    containers: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    """The description of the cluster is put back at the end, and nothing of ten minutes is left."""
+    before = on("bootstrap", "cat", CLUSTER).stdout
+    made = Story()
+    made.containers = containers()
+    yield made
+    on("bootstrap", "tee", CLUSTER, stdin=before)
+    renew()
+
+
+def describe(**changes: Any) -> None:
+    """Set keys of ``metalk8s:cluster``; None removes one."""
+    text = on("bootstrap", "cat", CLUSTER).stdout
+    first, _, rest = text.partition("\n")
+    data = json.loads(rest)
+    found = {**data["metalk8s"]["cluster"], **changes}
+    data["metalk8s"]["cluster"] = {key: value for key, value in found.items() if value is not None}
+    on("bootstrap", "tee", CLUSTER, stdin=f"{first}\n{json.dumps(data, indent=1)}")
+
+
+def renew() -> list[str]:
+    """The renewal as the page has it; the states that changed something."""
+    words = ["state.orchestrate", "metalk8s.orchestrate.renew_certificates", "saltenv=metalk8s-2.0.0-dev"]
+    started = time.monotonic()
+    done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900, check=False)
+    print(f"\nthe renewal took {time.monotonic() - started:.1f} s")
+    assert done.stdout.strip().startswith("{"), done.stdout[-2000:] + done.stderr[-2000:]
+    states = next(iter(json.loads(done.stdout)["data"].values()))
+    assert isinstance(states, dict), states
+    failed = {name: state for name, state in states.items() if not state["result"]}
+    assert not failed, json.dumps(failed, indent=1)[-6000:]
+    return [state["__id__"] for name, state in states.items() if state["changes"] and not name.endswith("-function")]
+
+
+def told() -> Told:
+    """What every node tells of its certificates, without the authorities."""
+    done = on("bootstrap", "salt", "--out=json", "--static", "*", "metalk8s_expand_host.certificates")
+    found = json.loads(done.stdout)
+    assert sorted(found) == names(get("nodes"))
+    return {
+        node: {purpose: entry for purpose, entry in answer.items() if purpose not in AUTHORITIES}
+        for node, answer in found.items()
+    }
+
+
+def moments(certificates: Told, key: str) -> dict[tuple[str, str], float]:
+    """``not_before`` or ``not_after`` of each, epoch seconds."""
+    return {
+        (node, purpose): datetime.datetime.fromisoformat(entry[key].replace("Z", "+00:00")).timestamp()
+        for node, answer in certificates.items()
+        for purpose, entry in answer.items()
+    }
+
+
+def served_problems(certificates: Told) -> list[str]:
+    """Ports that serve something else than what lies on the disk, and keys that do not fit."""
+    return [
+        f"{node} {purpose}: {entry}"
+        for node, answer in certificates.items()
+        for purpose, entry in answer.items()
+        if entry.get("key") != "fits" or entry.get("served", entry).get("serial") != entry.get("serial")
+    ]
+
+
+def containers() -> dict[str, str]:
+    """The container of every static Pod: another one means that it was restarted."""
+    pods = get("--namespace=kube-system", "pods", "--selector=tier=control-plane")["items"]
+    return {pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["containerID"] for pod in pods}
+
+
+def proxies() -> dict[str, str]:
+    """A Pod on each node, by node."""
+    pods = get("--namespace=kube-system", "pods", "--selector=app=kube-proxy")["items"]
+    return {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in pods}
+
+
+def reach(place: tuple[str, str, str]) -> None:
+    """Logs of a Pod and a command in it: through one API server, to the kubelet of one node."""
+    server, node, pod = place
+    through = (f"--server=https://{server}:6443", "--namespace=kube-system")
+    assert kubectl(*through, "logs", pod, "--tail=1").strip(), f"logs on {node} through {server}"
+    assert "Kubernetes" in kubectl(*through, "exec", pod, "--", "kube-proxy", "--version"), f"exec on {node} through {server}"
+
+
+def everything_works(servers: tuple[str, ...], pod: str) -> None:
+    """Every kubelet through these API servers, a new Pod, three voters of etcd, nobody restarted."""
+    places = [(server, node, name) for server in servers for node, name in proxies().items()]
+    assert {node for _, node, _ in places} == set(names(get("nodes")))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(reach, places))
+    kubectl(
+        "run",
+        pod,
+        f"--image={IMAGE}",
+        "--restart=Never",
+        "--image-pull-policy=IfNotPresent",
+        "--command",
+        "--",
+        "sh",
+        "-c",
+        "exit 0",
+    )
+    try:
+        kubectl("wait", f"pod/{pod}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    finally:
+        kubectl("delete", "pod", pod, "--wait=false")
+    etcd = ["--namespace=kube-system", "exec", "etcd-bootstrap", "--", *ETCDCTL.split()]
+    listed = json.loads(kubectl(*etcd, "member", "list", "--write-out=json"))["members"]
+    assert sorted(member["name"] for member in listed) == MEMBERS
+    assert not any(member.get("isLearner") for member in listed)
+    health = json.loads(kubectl(*etcd, "endpoint", "health", "--cluster", "--write-out=json"))
+    assert [item["health"] for item in health] == [True] * 3
+
+
+def test_nothing_is_due(story: Story) -> None:
+    """With certificates of a year the renewal changes nothing, and status says when they end."""
+    before = told()
+    assert served_problems(before) == []
+    assert renew() == []
+    assert moments(told(), "not_before") == moments(before, "not_before")
+    code, found, _ = runner("status")
+    assert code == 0
+    assert sorted(found["certificates"]) == names(get("nodes"))
+    assert all(row["days_left"] > 30 for row in found["certificates"].values()), found["certificates"]
+    assert found["nodes"]["cp-1"]["certificates"] == found["certificates"]["cp-1"]
+
+
+def test_ten_minutes(story: Story) -> None:
+    """Every certificate is renewed for ten minutes; status tells, health refuses it for that alone, everything works."""
+    before = told()
+    describe(certificate_days=MINUTES / 1440, certificate_renew_days=400)
+    assert len(renew()) > 0
+    story.first = told()
+    ends = moments(story.first, "not_after")
+    assert all(0 < end - time.time() <= MINUTES * 60 for end in ends.values())
+    assert set(ends) == set(moments(before, "not_after"))
+    serials = {(node, purpose): entry["serial"] for node, answer in before.items() for purpose, entry in answer.items()}
+    assert all(story.first[node][purpose]["serial"] != serial for (node, purpose), serial in serials.items())
+    assert served_problems(story.first) == []
+    _, found, _ = runner("status")
+    assert all(row["days_left"] < 0.01 for row in found["certificates"].values()), found["certificates"]
+    code, result, _ = runner("health")
+    assert code == 8
+    assert len(result["error"]["problems"]) == len(ends)
+    assert all(" ends on " in problem for problem in result["error"]["problems"]), result["error"]["text"]
+
+
+def test_renewed_in_time(story: Story) -> None:
+    """Back to a year, by the defaults: what has minutes left is due. Then nothing is due any more."""
+    describe(certificate_days=None, certificate_renew_days=None)
+    assert len(renew()) > 0
+    second = told()
+    assert served_problems(second) == []
+    old, new = moments(story.first, "not_before"), moments(second, "not_before")
+    longest = max(new[key] - old[key] for key in old)
+    print(f"at most {longest:.0f} s between both signatures")
+    assert 0 < longest < MINUTES * 60 - NOTICED_S, "the clients would notice too late"
+    assert min(moments(second, "not_after").values()) > time.time() + 300 * 86400
+    everything_works(SERVERS[:1], "renewed-in-time")
+
+
+def test_all_works_when_the_first_ones_have_ended(story: Story) -> None:
+    """No process is left that uses one of them, and none of the control plane was restarted for that."""
+    end = max(moments(story.first, "not_after").values())
+    while time.time() < end + 10:
+        assert kubectl("get", "--raw", "/readyz") == "ok"
+        time.sleep(min(15, max(1, end + 10 - time.time())))
+    everything_works(SERVERS, "after-the-end")
+    assert served_problems(told()) == []
+    code, result, _ = runner("health")
+    assert (code, result.get("warnings")) == (0, []), result
+    assert containers() == story.containers
+
+
+def test_nobody_was_refused_after_the_end(story: Story) -> None:
+    """Scheduler, controller manager and API server of each node, for as long as the first certificates have ended."""
+    since = int(time.time() - max(moments(story.first, "not_after").values()))
+    for pod in story.containers:
+        lines = kubectl("--namespace=kube-system", "logs", pod, f"--since={max(1, since)}s").splitlines()
+        found = [line for line in lines if any(word in line for word in REFUSED)]
+        assert found == [], f"{pod}: {found[:5]}"
+
+
+def test_again_nothing_is_due(story: Story) -> None:
+    """The renewal changes nothing."""
+    assert renew() == []
+
+
+def test_one_node(story: Story) -> None:
+    """The renewal of one node leaves all others alone."""
+    describe(certificate_renew_days=400)
+    before = moments(told(), "not_before")
+    words = ["state.orchestrate", "metalk8s.orchestrate.renew_certificates", "saltenv=metalk8s-2.0.0-dev"]
+    on("bootstrap", "salt-run", *words, 'pillar={"orchestrate": {"node_name": "worker-1"}}', timeout=300)
+    after = moments(told(), "not_before")
+    describe(certificate_renew_days=None)
+    assert {node for (node, purpose), moment in after.items() if moment != before[node, purpose]} == {"worker-1"}
