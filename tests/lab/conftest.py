@@ -31,12 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> Iterator[None]:
-    """A bootstrap node as after its installation, and six blank hosts."""
+    """A bootstrap node as after its installation, and seven blank hosts."""
     if os.environ.get("LAB_AS_IT_IS"):
         yield
         return
     lab("destroy")
-    lab("up", "--nodes", "6", timeout=3600)
+    lab("up", "--nodes", "7", timeout=3600)
     recorder.start()
     yield
     if not os.environ.get("KEEP_LAB"):

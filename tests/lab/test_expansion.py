@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -434,10 +435,66 @@ def test_a_bad_host_stops_all_or_is_skipped(pillar: str) -> None:
     assert "worker-9" not in names(get("nodes"))
 
 
+def test_a_killed_run_is_gone_on_with() -> None:
+    """The runner and the Salt master are killed -9 in the middle of a deployment; the next call finishes it."""
+    node = ("worker-4", "profile=worker", "address=10.200.0.17")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(on, "bootstrap", "salt-run", "metalk8s_expand.add_node", *node, timeout=600, check=False)
+        until("the deployment to begin", lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")))
+        time.sleep(5)
+        on("bootstrap", "pkill", "-KILL", "-f", "metalk8s_expand.add_node.*MainProcess")
+        on("bootstrap", "systemctl", "kill", "--signal=KILL", "salt-master")
+        assert first.result().returncode != 0
+    until("the master to be back", lambda: on("bootstrap", "salt-run", "test.arg", check=False).returncode == 0)
+    assert (running() or {})["nodes"], "what was cut off is told"
+    code, report, done = runner("add_node", *node, "wait_s=120", timeout=900)
+    assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
+    found = get("node", "worker-4")
+    assert is_true(found, "Ready")
+    assert not found["spec"].get("unschedulable")
+    assert running() is None
+    assert json.loads(on("bootstrap", "salt-key", "--out=json", "--list=pre").stdout)["minions_pre"] == []
+
+
+def test_a_run_that_is_asked_to_stop_ends_between_two_steps() -> None:
+    """``stop`` and ``status follow=True`` from other terminals; the same command goes on."""
+    kubectl("cordon", "worker-4")
+    kubectl("annotate", "node", "worker-4", "metalk8s-expand.scality.com/cordoned=true")
+    on("worker-4", "systemctl", "stop", "kubelet")
+    until("the Node not to be Ready", lambda: not is_true(get("node", "worker-4"), "Ready"), 120)
+    node = ("worker-4", "profile=worker", "address=10.200.0.17")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(runner, "add_node", *node, timeout=900)
+        until("the deployment to begin", lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")))
+        followed = pool.submit(on, "bootstrap", "salt-run", "metalk8s_expand.status", "follow=True", timeout=900)
+        code, asked, _ = runner("stop", "wait_s=600")
+        assert (code, asked["ended"]) == (0, True), asked
+        code, report, _ = first.result()
+        assert code == 10, report
+        assert "worker-4" in followed.result().stderr
+    assert "verify" in report["nodes"][0]["error"]["message"]
+    assert runner("add_node", *node)[0] == 0
+    assert is_true(get("node", "worker-4"), "Ready")
+
+
+def running() -> dict[str, Any] | None:
+    """The run that goes on or was cut off, as ``status`` tells."""
+    found: dict[str, Any] | None = runner("status", "certificates=False")[1]["now"]
+    return found
+
+
+def until(what: str, holds: Callable[[], bool], timeout: float = 120) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(1)
+
+
 def test_the_cluster_lives_without_the_bootstrap_node() -> None:
     """No kubelet, kube-proxy or controller needs it: Nodes stay Ready, a new Pod runs and finds a Service by name."""
     admin = writer.credentials()
-    others = ["cp-1", "cp-2", "infra-1", "worker-1", "worker-2", "worker-3"]
+    others = ["cp-1", "cp-2", "infra-1", "worker-1", "worker-2", "worker-3", "worker-4"]
     lab("stop", "bootstrap")
     try:
         admin.until_not_ready("bootstrap", others, timeout=180)
