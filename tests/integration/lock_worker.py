@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,10 @@ def turn(options: Options, kube: Kube) -> Options:
 def run(options: Options) -> int:
     """Hold the lock, and renew it while nothing else is asked for."""
     kube = Kube.from_kubeconfig(options["kubeconfig"])
-    held = acquire(Leases(kube), claim("run-1", "a worker"), 0, options["duration"])
+    wanted = claim("run-1", "a worker")
+    # A process of another host cannot be seen from here.
+    wanted = replace(wanted, process="") if options.get("elsewhere") else wanted
+    held = acquire(Leases(kube), wanted, 0, options["duration"])
     attempt(lambda: {"epoch": held.epoch})
     commands: dict[str, Callable[[], Options]] = {
         "change": lambda: change(held, options),

@@ -138,7 +138,33 @@ def test_a_holder_that_lives_is_not_taken_over(worker: Worker, kube: Kube) -> No
     assert take(kube).epoch == worker.epoch + 1
 
 
-def test_a_holder_that_was_killed_is_taken_over_after_its_time_and_not_before(worker: Worker, kube: Kube) -> None:
+def test_a_holder_that_was_killed_on_this_host_is_taken_over_at_once(server: ApiServer, kube: Kube, log: Path) -> None:
+    process = start(server, log, "run", 600)
+    found = Worker(process)
+    with pytest.raises(LockedError):
+        take(kube)
+    found.signal(signal.SIGSTOP)
+    with pytest.raises(LockedError):
+        take(kube)
+    found.signal(signal.SIGKILL)
+    process.wait(10)
+    with take(kube) as held:
+        assert held.epoch == found.epoch + 1
+
+
+@pytest.fixture
+def distant(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
+    """One on a host that cannot be seen from here."""
+    process = start(server, log, "run", elsewhere=True)
+    try:
+        yield Worker(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_holder_that_was_killed_elsewhere_is_taken_over_after_its_time_and_not_before(distant: Worker, kube: Kube) -> None:
+    worker = distant
     worker.signal(signal.SIGKILL)
     worker.process.wait(10)
     killed = time.monotonic()

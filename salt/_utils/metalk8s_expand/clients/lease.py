@@ -8,6 +8,7 @@ import pwd
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.clients.kube_api import JsonObject, KubeApi
@@ -38,7 +39,33 @@ class Leases:
 def claim(run: str, doing: str) -> Claim:
     """What this process tells of itself; its identity is never used again, not even by a process of the same number."""
     host = platform.node()
-    return Claim(f"{host}_{os.getpid()}_{secrets.token_hex(4)}", host, _user(), run, doing)
+    return Claim(f"{host}_{os.getpid()}_{secrets.token_hex(4)}", host, _user(), run, doing, _process(os.getpid()))
+
+
+def has_ended(process: str) -> bool:
+    """Whether this process, as its claim names it, was one that we could see and is no more."""
+    *place, pid, _ = process.split("/") if process.count("/") == 3 else ("", "", "", "")
+    return bool(process) and place == _place() and pid.isdigit() and _process(int(pid)) != process
+
+
+def _process(pid: int) -> str:
+    """Boot, namespace, number and start of a process that runs: never the same for two. Nothing when it does not run."""
+    try:
+        # The name in parentheses may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    place = _place()
+    return "/".join([*place, str(pid), fields[19]]) if all(place) and fields[0] not in "ZX" else ""
+
+
+def _place() -> list[str]:
+    """This boot and this namespace of processes; a process elsewhere cannot be seen from here."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return [boot, str(os.stat("/proc/self/ns/pid").st_ino)]
+    except OSError:
+        return ["", ""]
 
 
 def stamp(now: float) -> str:

@@ -1,7 +1,8 @@
 """Who holds the Lease, and whether it may be taken over: the rules that let one of many candidates in.
 
 Clocks of two hosts are never compared. A candidate takes the Lease over when by its own monotonic clock it has seen no
-renewal for as long as the holder asked for, whatever the times in it say. A holder counts from before its last renewal
+renewal for as long as the holder asked for, whatever the times in it say; or at once, when the holder was a process of the
+candidate's own host and that has ended. A holder counts from before its last renewal
 was sent, and stops a tenth of the time before anybody else may begin.
 """
 
@@ -36,21 +37,25 @@ class LockLostError(LockedError):
 
 @dataclass(frozen=True)
 class Claim:
-    """Who wants the Lease; ``identity`` is of this run alone, the rest is for people."""
+    """Who wants the Lease; ``identity`` is of this run alone, the rest is for people.
+
+    But for ``process``, by which others of the same host see that it has ended; nothing where that cannot be seen.
+    """
 
     identity: str
     host: str
     user: str
     run: str
     doing: str
+    process: str = ""
 
-    def annotations(self) -> dict[str, str]:
+    def annotations(self) -> dict[str, str | None]:
         """As they stand on the Lease."""
-        return {f"{PREFIX}{key}": getattr(self, key) for key in _SHOWN}
+        return {**{f"{PREFIX}{key}": getattr(self, key) for key in _SHOWN}, PROCESS: self.process or None}
 
 
 _SHOWN = ("host", "user", "run", "doing")
-STOP = f"{PREFIX}stop"
+STOP, PROCESS = f"{PREFIX}stop", f"{PREFIX}process"
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,11 @@ class Lease:
         return str((_metadata(self.stored).get("annotations") or {}).get(STOP) or "")
 
     @property
+    def process(self) -> str:
+        """The holder's process, for others of its host."""
+        return str((_metadata(self.stored).get("annotations") or {}).get(PROCESS) or "")
+
+    @property
     def run(self) -> str:
         """The ID of the holder's run, as far as it is known."""
         return str((_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}run") or "")
@@ -129,7 +139,8 @@ def taken(found: Lease | None, claim: Claim, stamp: str, now: float, duration: i
     spec = {"holderIdentity": claim.identity, "leaseDurationSeconds": duration, "acquireTime": stamp, "renewTime": stamp}
     if found is None:
         spec["leaseTransitions"] = max(1, int(now) - EPOCHS_BEGIN)
-        metadata = {"name": NAME, "namespace": NAMESPACE, "annotations": claim.annotations()}
+        shown = {key: value for key, value in claim.annotations().items() if value is not None}
+        metadata = {"name": NAME, "namespace": NAMESPACE, "annotations": shown}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
     if found.holder == claim.identity:
         # The reply to our own request was lost.
@@ -153,7 +164,7 @@ def stopping(lease: Lease, who: str) -> dict[str, Any]:
     return _changed(lease, {}, {STOP: who})
 
 
-_OURS = (*(PREFIX + key for key in _SHOWN), STOP)
+_OURS = (*(PREFIX + key for key in _SHOWN), STOP, PROCESS)
 
 
 def _changed(lease: Lease, spec: Object, annotations: Object | None = None) -> dict[str, Any]:

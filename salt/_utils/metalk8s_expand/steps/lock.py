@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.clients.lease import stamp
+from metalk8s_expand.clients.lease import has_ended, stamp
 from metalk8s_expand.domain import lease as rules
 from metalk8s_expand.domain.lease import DURATION_S, NAME, NAMESPACE, Claim, Lease, LockLostError, Watch
 from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, UnreachableError
@@ -121,7 +121,7 @@ class Candidate:
     def _may_take(self, lease: Lease) -> bool:
         moment = self._clock.monotonic()
         self._watch = self._watch.saw(lease, moment)
-        return self._watch.may_take(lease, self._claim.identity, moment)
+        return has_ended(lease.process) or self._watch.may_take(lease, self._claim.identity, moment)
 
     def _write(self) -> dict[str, Any] | None:
         now = self._clock.now()

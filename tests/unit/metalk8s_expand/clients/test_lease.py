@@ -53,3 +53,31 @@ def test_the_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stamp_is_what_the_api_takes_for_a_time() -> None:
     assert lease.stamp(1577836800.25) == "2020-01-01T00:00:00.250000Z"
+
+
+class TestWhetherAProcessHasEnded:
+    def test_this_one_runs(self) -> None:
+        assert not lease.has_ended(lease.claim("r", "d").process)
+
+    def test_one_that_is_gone_and_one_that_nobody_waits_for(self) -> None:
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        found = lease.claim("r", "d").process.split("/")
+        mine = "/".join([*found[:2], str(child), "1"])
+        assert lease.has_ended(mine), "a zombie does nothing any more"
+        os.waitpid(child, 0)
+        assert lease.has_ended(mine)
+
+    def test_the_same_number_once_more_is_another_one(self) -> None:
+        assert lease.has_ended(lease.claim("r", "d").process + "0")
+
+    @pytest.mark.parametrize("place", [("another boot", None), (None, "1")])
+    def test_elsewhere_nothing_can_be_seen(self, place: tuple[str | None, str | None]) -> None:
+        here = lease.claim("r", "d").process.split("/")
+        there = [other or own for own, other in zip(here, place, strict=False)]
+        assert not lease.has_ended("/".join([*there, "999999999", "1"]))
+
+    @pytest.mark.parametrize("text", ["", "nonsense", "a/b/c", "a/b/c/d", "a/b/c/d/e"])
+    def test_nonsense_has_not_ended(self, text: str) -> None:
+        assert not lease.has_ended(text)
