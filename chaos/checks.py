@@ -102,6 +102,20 @@ def attempt_problems(attempts: Sequence[Found], allowed: frozenset[int]) -> list
     return problems
 
 
+def reason(out: str, err: str) -> str:
+    """What an expansion states as the reason of its failure; nothing when it states none."""
+    try:
+        found = json.loads(out)
+    except ValueError:
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    if error := found.get("error"):
+        return str(error.get("text") if isinstance(error, dict) else error)
+    nodes = [node["error"].get("text", "") for node in found.get("nodes") or () if node.get("error")]
+    return "\n".join([*nodes, *([] if found.get("ok") else map(str, found.get("notes") or ()))])
+
+
 class Look:
     """The questions to the cluster; each failure is a problem, and hides no other."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 
 from . import hosts
 from .board import Board
+from .checks import reason
 from .trigger import EVENT, RUNNER, event_line
 
 MARK = "CHAOS_RUN"
@@ -139,20 +139,6 @@ class Runner:
             "took": round(time.monotonic() - self.process.started, 1),
             "reason": reason("\n".join(self._out), "\n".join(self._err)),
         }
-
-
-def reason(out: str, err: str) -> str:
-    """What an expansion states as the reason of its failure; nothing when it states none."""
-    try:
-        found = json.loads(out)
-    except ValueError:
-        return ""
-    if not isinstance(found, dict):
-        return ""
-    if error := found.get("error"):
-        return str(error.get("text") if isinstance(error, dict) else error)
-    nodes = [node["error"].get("text", "") for node in found.get("nodes") or () if node.get("error")]
-    return "\n".join([*nodes, *([] if found.get("ok") else map(str, found.get("notes") or ()))])
 
 
 class Events:
