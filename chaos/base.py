@@ -74,4 +74,5 @@ def ready(base: int) -> None:
     hosts.until("the Salt master", hosts.master_problem, 120)
     for name in BASES[base]:
         hosts.until(f"the API server of {name}", lambda name=name: hosts.api_problem(name, ADDRESSES[name]), 240)  # type: ignore[misc]
+    hosts.until("the minions", lambda: hosts.minions_problem(BASES[base]), 180)
     hosts.until("the Nodes", lambda: hosts.nodes_problem(BASES[base]), 240)

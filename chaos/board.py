@@ -43,26 +43,28 @@ class Board:
 
         The clock's always comes: the moment after the end is one, too.
         """
-        deadline = time.monotonic() + timeout
         if trigger.source == CLOCK:
             _sleep_until(since + trigger.delay, ended)
             return True
-        place = 0
-        with self._changed:
-            while True:
-                for line in self.lines[place:]:
-                    if line.moment >= since and trigger.matches(line.source, line.text):
-                        break
-                else:
-                    place = len(self.lines)
-                    over = ended()
-                    if (over and place == len(self.lines)) or time.monotonic() > deadline:
-                        return False
-                    self._changed.wait(0.2)
-                    continue
-                break
+        line = self._find(trigger, since, time.monotonic() + timeout, ended)
+        if line is None:
+            return False
         _sleep_until(line.moment + trigger.delay, lambda: False)
         return True
+
+    def _find(self, trigger: Trigger, since: float, deadline: float, ended: Callable[[], bool]) -> Line | None:
+        place = 0
+        while True:
+            # Asked before the lines are looked at, and without the lock: the last ones may just be coming.
+            over = ended() or time.monotonic() > deadline
+            with self._changed:
+                for line in self.lines[place:]:
+                    if line.moment >= since and trigger.matches(line.source, line.text):
+                        return line
+                if over:
+                    return None
+                place = len(self.lines)
+                self._changed.wait(0.2)
 
 
 def _sleep_until(moment: float, ended: Callable[[], bool]) -> None:

@@ -10,10 +10,10 @@ from . import history
 from .history import MemberHistory
 
 Found = Mapping[str, Any]
-# The command lines of what carries the mark of an expansion that a run has started.
+# The command lines of what an expansion of a run has forked, by the open file that they inherit; see processes.
 LEFT_OVER = (
-    "for p in /proc/[0-9]*; do grep -qz '^CHAOS_RUN=' $p/environ 2>/dev/null || continue; "
-    "tr '\\0' ' ' <$p/cmdline; echo; done; true"
+    'for p in /proc/[0-9]*; do case "$(readlink $p/fd/9 2>/dev/null)" in /run/chaos/*) '
+    "tr '\\0' ' ' <$p/cmdline; echo;; esac; done; true"
 )
 
 

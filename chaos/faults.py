@@ -7,6 +7,7 @@ before the expansion begins.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -145,7 +146,8 @@ def small_disk(scene: Scene) -> Iterator[None]:
     # All of it may be used, as root too: etcd is root.
     _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
     device = _run("losetup", "--find", "--show", str(image)).strip()
-    number = f"{Path(device).stat().st_rdev >> 8} {Path(device).stat().st_rdev & 0xFF}"
+    kind = Path(device).stat().st_rdev
+    number = f"{os.major(kind)} {os.minor(kind)}"
     script = (
         f"set -e; rm -f /dev/chaos-etcd; mknod -m 600 /dev/chaos-etcd b {number}; mkdir -p {ETCD_DIRECTORY}; "
         f"mount -t ext4 /dev/chaos-etcd {ETCD_DIRECTORY}; rmdir {ETCD_DIRECTORY}/lost+found; chmod 700 {ETCD_DIRECTORY}"
@@ -196,7 +198,9 @@ def reply_lost(scene: Scene) -> Iterator[None]:
     """The newcomer's promotion is done; that it is, does not get to it: held up by ``slow_replies``, thrown away now."""
     rules = partition.table(partition.no_replies(ADDRESSES[scene.case.target]))
     link = partition.interface(scene.case.target)
-    hosts.outside(f"nft -f - && {partition.drop_held(link)}", rules)
+    scene.note(
+        "reply: " + hosts.outside(f"nft -f - && {partition.drop_held(link)} 2>&1 && echo 'what was held up is gone'", rules)
+    )
     try:
         _hold(scene)
         yield

@@ -136,6 +136,15 @@ def master_problem() -> str:
     return "" if state == "active" else f"salt-master is {state}"
 
 
+def minions_problem(names: Sequence[str]) -> str:
+    """Which of these minions do not answer the master."""
+    words = ["salt", "--out=json", "--static", "--timeout=5", "--list", ",".join(names), "test.ping"]
+    done = on(BOOTSTRAP, *words, timeout=90, check=False)
+    found = json.loads(done.stdout or "{}")
+    missing = [name for name in names if found.get(name) is not True]
+    return f"minions do not answer: {', '.join(missing)}" if missing else ""
+
+
 def nodes_problem(names: Sequence[str]) -> str:
     """Which of these Nodes are not Ready."""
     found = {item["metadata"]["name"]: item for item in get("nodes")["items"]}

@@ -19,12 +19,14 @@ from .board import Board
 from .checks import reason
 from .trigger import EVENT, RUNNER, event_line
 
-MARK = "CHAOS_RUN"
 # A session of its own, whose leader is the runner, so that its process group can be killed or stopped. Not the child of
 # nsenter itself, which would stop with it and not wake.
-START = 'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && shift && exec "$@"'
-# What a killed runner has left has its environment; what others do has not.
-MARKED = f'for p in /proc/[0-9]*; do grep -qz "^{MARK}=$1" $p/environ 2>/dev/null && echo "${{p#/proc/}}"; done; true'
+SESSION = ("setsid", "--fork", "--wait")
+# Salt's processes overwrite their environment with their titles, but what is forked keeps an open file.
+START = 'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && exec 9<"/run/chaos/$1" && shift && exec "$@"'
+KILL_ALL = (
+    'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1" && kill -9 "${p#/proc/}"; done; true'
+)
 
 
 class Process:
@@ -100,7 +102,7 @@ class Runner:
         self._board = board
         self._evidence = evidence
         words = ["salt-run", "--out=json", "metalk8s_expand.expand", *arguments]
-        begin = ["setsid", "--fork", "--wait", "sh", "-c", START, "sh", self.mark, "env", f"{MARK}={self.mark}", *words]
+        begin = [*SESSION, "sh", "-c", START, "sh", self.mark, *words]
         self.process = Process(hosts.argv(hosts.BOOTSTRAP, begin), self._out.append, self._told)
 
     def _told(self, line: str) -> None:
@@ -118,8 +120,7 @@ class Runner:
         self.killed = True
         self.signal("KILL")
         if jobs:
-            script = f"for p in $({MARKED}); do kill -9 $p; done"
-            hosts.shell(hosts.BOOTSTRAP, script, self.mark, check=False)
+            hosts.shell(hosts.BOOTSTRAP, KILL_ALL, self.mark, check=False)
 
     def wait(self, timeout: float) -> bool:
         """Whether it ended by itself within the time."""

@@ -142,8 +142,9 @@ def boundaries(node: str) -> dict[str, Trigger]:
         "learner-started": moments.member(node, "started"),
         "promoted": moments.member(node, "voter"),
         "role-etcd-done": by("state.sls", node, "metalk8s.roles.etcd"),
-        "proxies": on("state.sls", node, "metalk8s.roles.node.apiserver_proxy"),
-        "proxies-done": by("state.sls", node, "metalk8s.roles.node.apiserver_proxy"),
+        # Of all nodes that are ready when the orchestration begins.
+        "proxies": on("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
+        "proxies-done": by("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
     }
     end = {
         "deployed": moments.progress(node, "deploy", "done"),
