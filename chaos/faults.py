@@ -198,9 +198,8 @@ def reply_lost(scene: Scene) -> Iterator[None]:
     """The newcomer's promotion is done; that it is, does not get to it: held up by ``slow_replies``, thrown away now."""
     rules = partition.table(partition.no_replies(ADDRESSES[scene.case.target]))
     link = partition.interface(scene.case.target)
-    scene.note(
-        "reply: " + hosts.outside(f"nft -f - && {partition.drop_held(link)} 2>&1 && echo 'what was held up is gone'", rules)
-    )
+    held = hosts.outside(f"nft -f - && {{ {partition.drop_held(link)} 2>&1 && echo dropped; true; }}", rules)
+    scene.note(f"what was held up: {held.strip()}")
     try:
         _hold(scene)
         yield
