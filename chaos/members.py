@@ -127,7 +127,8 @@ def poll(clients: Mapping[str, Client], names: Mapping[str, str]) -> None:
 
 def collect(name: str, client: Client, start: int, target: int) -> dict[str, Any]:
     """The whole history of one member from ``start`` to ``target``, read from the member itself."""
-    floor, end, found = start - 1, 0, []
+    found: list[dict[str, Any]] = []
+    floor, end = start - 1, 0
     deadline, reason = time.monotonic() + COLLECT_S, "nothing was heard"
     while time.monotonic() < deadline:
         try:
