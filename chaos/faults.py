@@ -232,7 +232,7 @@ def slow_replies(scene: Scene) -> Iterator[None]:
 def leader_frozen(scene: Scene) -> Iterator[None]:
     """The leader's process stops, without its connections being closed."""
     leader = etcd_leader(scene.case.voters)
-    script = 'for p in $(pidof etcd); do kill -s "$1" "$p"; done'
+    script = 'for p in $(pgrep -x etcd); do kill -s "$1" "$p"; done'
     hosts.shell(leader, script, "STOP")
     scene.note(f"the leader {leader} is frozen")
     try:
@@ -262,7 +262,7 @@ def etcd_leader(members: tuple[str, ...]) -> str:
 
 def api_killed(scene: Scene) -> Iterator[None]:
     """An API server is killed; its kubelet starts it again. In the end it must be there without our help."""
-    script = 'p=$(pidof kube-apiserver) && kill -9 $p; echo "killed: ${p:-none was running}"'
+    script = 'p=$(pgrep -x kube-apiserver) && kill -9 $p; echo "killed: ${p:-none was running}"'
     scene.note(f"{scene.case.target}: {hosts.shell(scene.case.target, script, check=False).strip()}")
     _hold(scene)
     yield
