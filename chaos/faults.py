@@ -123,10 +123,11 @@ def disk_full(scene: Scene) -> Iterator[None]:
     """Not a block is left on the small file system below etcd's data."""
     target = scene.case.target
     filler = f"{ETCD_DIRECTORY}/chaos-filler"
+    # Nearly all that is free, four times, without writing it; then the rest block by block.
     script = (
-        f"for i in 1 2 3; do free=$(df --output=avail -B1 {ETCD_DIRECTORY} | tail -1); "
-        f'[ "$free" -lt 4096 ] || fallocate -l "$free" {filler}.$i || dd if=/dev/zero of={filler}.$i bs=64k 2>/dev/null; done; '
-        f"df -B1 {ETCD_DIRECTORY} | tail -1"
+        f"for i in 1 2 3 4; do free=$(df --output=avail -B1 {ETCD_DIRECTORY} | tail -1); "
+        f'fallocate -l "$((free - free / 64))" {filler}.$i; done 2>/dev/null; '
+        f"dd if=/dev/zero of={filler}.5 bs=4k 2>/dev/null; df -B1 {ETCD_DIRECTORY} | tail -1"
     )
     scene.note("full: " + hosts.shell(target, script, timeout=120, check=False).strip())
     try:
