@@ -1,6 +1,8 @@
 # make demo   from nothing to the architecture of the page "Cluster expansion" on real nodes of this machine
 # make test   lint, unit, functional and integration tests, and one end-to-end on real nodes
 # make bench  measurements beside peers, with limits; one part: make bench PARTS=api
+# make chaos  faults at every boundary and at random moments of expansions; hours, goes on where it was stopped:
+#             SEED=4711 RUNS=1 a random run, RUN=promoted+master-killed one of the others, MORE="--short" and other options
 # make docs   the documentation as HTML
 
 SHELL := /bin/sh
@@ -10,7 +12,7 @@ VENV := $(CACHE)/venv-$(shell cat tests/requirements.txt tests/setup 2>/dev/null
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-full lint unit integration lab bench docs clean
+.PHONY: demo test test-full lint unit integration lab bench chaos docs clean
 
 demo:
 	@command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; }
@@ -29,10 +31,11 @@ test: lint
 test-full: lint
 	./lab/lab build >/dev/null
 	PILLARS=5000 $(PYTEST) tests
+	$(BIN)/python -m chaos --short
 
 lint: $(VENV)/.done
-	$(BIN)/ruff check salt lab tests bench
-	$(BIN)/ruff format --check --diff salt lab tests bench
+	$(BIN)/ruff check salt lab tests bench chaos
+	$(BIN)/ruff format --check --diff salt lab tests bench chaos
 	$(BIN)/mypy
 	cd lab && $(BIN)/mypy --strict metalk8s_lab
 	PYTHONPATH=salt/_utils $(BIN)/lint-imports
@@ -50,6 +53,10 @@ lab: $(VENV)/.done
 bench: $(VENV)/.done
 	./lab/lab build >/dev/null
 	$(BIN)/python -m bench $(PARTS)
+
+chaos: $(VENV)/.done
+	./lab/lab build >/dev/null
+	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(MORE) $(RUN)
 
 docs: $(VENV)/.done
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

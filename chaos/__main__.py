@@ -1,0 +1,106 @@
+"""``python -m chaos``: make the runs that are not known to be good, print the table of all, exit with 1 when any is not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from . import place as places
+from . import schedule
+from .place import PROVEN, Place
+from .results import GOOD, Results, all_good, remaining, summary
+from .schedule import Case
+
+FIRST_SEED, RANDOM_RUNS, SHORT_RUNS = 1, 30, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        cases = chosen(options)
+    except KeyError as error:
+        print(f"there is no run {error}; those there are: python -m chaos --list", file=sys.stderr)
+        return 2
+    if options.list:
+        print("\n".join(map(str, cases)))
+        return 0
+    place, code = places.from_environment(), places.fingerprint(PROVEN)
+    results = Results(place.results)
+    begun = datetime.now(timezone.utc).isoformat()
+    if not options.summary:
+        make_all(cases if options.again else remaining(cases, results.of(code)), place, code, results, options.stop)
+    known = results.of(code)
+    if options.again:
+        known = {name: item for name, item in known.items() if item["begun"] >= begun}
+    print(f"\ncommit {places.commit()}, code {code}, results {place.results}\n\n{summary(cases, known)}")
+    return 0 if all_good(cases, known) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    top = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    top.add_argument("run", nargs="*", help="names of runs: of a boundary and fault, or seed-NUMBER; by default all")
+    top.add_argument("--short", action="store_true", help=f"{len(schedule.SHORT)} boundaries and {SHORT_RUNS} random runs")
+    top.add_argument("--seed", type=int, help=f"random runs only, from this seed on (by default {FIRST_SEED})")
+    top.add_argument("--runs", type=int, help=f"how many random runs (by default {RANDOM_RUNS}); without --seed no boundaries")
+    top.add_argument("--boundaries", action="store_true", help="no random runs")
+    top.add_argument("--kind", action="append", help="runs of this fault only; can be repeated")
+    top.add_argument("--again", action="store_true", help="also runs that are known to be good")
+    top.add_argument("--stop", action="store_true", help="stop at the first run that is not good")
+    top.add_argument("--list", action="store_true", help="say which runs there are, and make none")
+    top.add_argument("--summary", action="store_true", help="only the table of what is known")
+    return top
+
+
+def chosen(options: argparse.Namespace) -> list[Case]:
+    """The runs that the options ask for. Raises KeyError with a name that there is not."""
+    if options.run:
+        cases = list(schedule.named(options.run))
+    else:
+        only_random = options.seed is not None or options.runs is not None
+        fixed = [] if only_random else schedule.short() if options.short else schedule.enumerated()
+        usual = SHORT_RUNS if options.short else RANDOM_RUNS
+        count = 0 if options.boundaries else usual if options.runs is None else options.runs
+        cases = fixed + schedule.drawn(FIRST_SEED if options.seed is None else options.seed, count)
+    return [case for case in cases if not options.kind or case.kind in options.kind]
+
+
+def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, stop: bool) -> None:
+    """Make them one after another; each is noted down when it has ended."""
+    if not cases:
+        return
+    if os.geteuid() != 0:
+        raise SystemExit("root is needed for namespaces and mounts: run it with sudo")
+    # Before the lab's own modules: they read its name when they are imported.
+    from . import base, run
+
+    commit = places.commit()
+    started = time.monotonic()
+    base.ensure(place, {case.base for case in cases})
+    for number, case in enumerate(cases, 1):
+        print(f"[{number}/{len(cases)}, {(time.monotonic() - started) / 60:.0f} min] {case}", flush=True)
+        begun = datetime.now(timezone.utc).isoformat()
+        result = {"code": code, "commit": commit, "begun": begun, **run.make(case, place)}
+        results.add(result)
+        print(f"    {told(result)}", flush=True)
+        if stop and result["outcome"] != GOOD:
+            return
+
+
+def told(result: dict[str, Any]) -> str:
+    """One run's result in a few lines."""
+    clients = f"pause {result.get('pause', 0):.1f} s, {result.get('writes', 0)} writes"
+    head = f"{result['outcome']} after {result['took']:.0f} s, {clients}"
+    lines = [f"    - {line}" for line in result["problems"][:5]]
+    where = [f"    {result['evidence']}"] if "evidence" in result else []
+    return "\n".join([head, *lines, *where])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""The states that runs begin with: snapshots of a lab with one, two and three members, made once for each state of the code."""
+
+from __future__ import annotations
+
+import json
+
+from . import hosts
+from .hosts import ChaosError
+from .place import MADE_OF, Place, fingerprint
+from .schedule import ADDRESSES, BASES, HOSTS, pillar
+
+BUILD_S = 7200.0
+
+
+def snapshot(base: int) -> str:
+    return f"chaos-{base}"
+
+
+def ensure(place: Place, wanted: set[int]) -> None:
+    """All bases up to the largest that is wanted; those that are there and of this code stay."""
+    code = fingerprint(MADE_OF)
+    known = _known(place, code)
+    if wanted <= known:
+        return
+    if not known:
+        print("making the lab anew", flush=True)
+        hosts.lab("destroy")
+        hosts.lab("up", "--nodes", str(HOSTS), timeout=BUILD_S)
+    else:
+        hosts.lab("rollback", snapshot(max(known)))
+        ready(max(known))
+    for base in range(max(known, default=0) + 1, max(wanted) + 1):
+        _make(base)
+        known.add(base)
+        place.root.mkdir(parents=True, exist_ok=True)
+        place.bases.write_text(json.dumps({"code": code, "lab": hosts.LAB, "bases": sorted(known)}))
+
+
+def _known(place: Place, code: str) -> set[int]:
+    try:
+        found = json.loads(place.bases.read_text())
+    except (FileNotFoundError, ValueError):
+        return set()
+    if found.get("code") != code or found.get("lab") != hosts.LAB:
+        return set()
+    there = {base for base in found["bases"] if (hosts.SETTINGS.disk / "snapshots" / snapshot(base) / "snapshot.json").exists()}
+    # Each was made from the one before it.
+    return there if there == set(range(1, len(there) + 1)) else set()
+
+
+def _make(base: int) -> None:
+    """Add the base's last node to the one before, and keep the disks."""
+    print(f"making the base with {base} members", flush=True)
+    if base > 1:
+        hosts.declare(pillar(BASES[base][1:]))
+        done = hosts.on(hosts.BOOTSTRAP, "salt-run", "--out=json", "metalk8s_expand.expand", timeout=900, check=False)
+        if done.returncode:
+            raise ChaosError(
+                f"the base with {base} members: expand ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
+            )
+    ready(base)
+    hosts.lab("snapshot", snapshot(base))
+    ready(base)
+
+
+def begin(base: int) -> None:
+    """Put the lab back to a base, and wait until it is well."""
+    hosts.lab("rollback", snapshot(base))
+    ready(base)
+
+
+def ready(base: int) -> None:
+    """Wait until the base's control plane works. Raises ChaosError with what is wrong."""
+    hosts.until("the Salt master", hosts.master_problem, 120)
+    for name in BASES[base]:
+        hosts.until(f"the API server of {name}", lambda name=name: hosts.api_problem(name, ADDRESSES[name]), 240)  # type: ignore[misc]
+    hosts.until("the minions", lambda: hosts.minions_problem(BASES[base]), 180)
+    hosts.until("the Nodes", lambda: hosts.nodes_problem(BASES[base]), 240)

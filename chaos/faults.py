@@ -1,0 +1,315 @@
+"""How each fault is made and healed. Whatever happens in between, it is healed, and nothing of it outlives the run.
+
+A fault is a generator: what is before its ``yield`` makes it, what follows heals it. Those of ``PREPARED`` need something
+before the expansion begins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import hosts, https, partition, schedule
+from .board import Board
+from .processes import Runner
+from .schedule import ADDRESSES, Case
+from .trigger import member
+
+DISK_SIZE = "1G"
+ETCD_DIRECTORY = "/var/lib/etcd"
+# Longer than a lease lasts, and than somebody needs who waits for it.
+TAKE_OVER_S = 600.0
+
+
+@dataclass
+class Scene:
+    """What a fault has to do with: the run, what is heard, and the expansions that were started."""
+
+    case: Case
+    board: Board
+    evidence: Path
+    runners: list[Runner] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> Runner:
+        return self.runners[0]
+
+    def expand(self, *arguments: str) -> Runner:
+        """Start one more."""
+        runner = Runner(self.board, self.evidence, len(self.runners) + 1, *arguments)
+        self.runners.append(runner)
+        return runner
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.board.add("harness", text)
+
+
+Fault = Callable[[Scene], Iterator[None]]
+
+
+def made(scene: Scene) -> AbstractContextManager[None]:
+    """The fault of the run's case, as a context."""
+    return contextmanager(FAULTS[scene.case.kind])(scene)
+
+
+def _hold(scene: Scene) -> None:
+    time.sleep(scene.case.hold)
+
+
+def runner_killed(scene: Scene) -> Iterator[None]:
+    """The runner and its process group; the orchestration it has started goes on."""
+    scene.first.kill()
+    yield
+
+
+def run_killed(scene: Scene) -> Iterator[None]:
+    """The runner and all that it has forked; what runs on minions goes on."""
+    scene.first.kill(jobs=True)
+    yield
+
+
+def master_killed(scene: Scene) -> Iterator[None]:
+    """All processes of the Salt master. systemd starts it again."""
+    hosts.on(hosts.BOOTSTRAP, "systemctl", "kill", "--signal=KILL", "salt-master")
+    try:
+        yield
+    finally:
+        hosts.on(hosts.BOOTSTRAP, "systemctl", "start", "salt-master", timeout=90, check=False)
+        hosts.until("the Salt master", hosts.master_problem, 90)
+
+
+def host_crashed(scene: Scene) -> Iterator[None]:
+    """A host loses its power, and is switched on some time later."""
+    target = scene.case.target
+    if target == hosts.BOOTSTRAP:
+        for runner in scene.runners:
+            runner.killed = True
+    hosts.crash(target)
+    try:
+        _hold(scene)
+        yield
+    finally:
+        hosts.start(target)
+
+
+def disk_blanked(scene: Scene) -> Iterator[None]:
+    """A host loses its power, and comes back with nothing of etcd on its disk."""
+    target = scene.case.target
+    hosts.crash(target)
+    try:
+        _hold(scene)
+        directory = hosts.data_directory(target)
+        names = sorted(path.name for path in directory.iterdir())
+        for path in directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        scene.note(f"wiped {directory}: {', '.join(names) or 'nothing was there'}")
+        yield
+    finally:
+        hosts.start(target)
+
+
+def disk_full(scene: Scene) -> Iterator[None]:
+    """Not a block is left on the small file system below etcd's data."""
+    target = scene.case.target
+    filler = f"{ETCD_DIRECTORY}/chaos-filler"
+    # Nearly all that is free, four times, without writing it; then the rest block by block.
+    script = (
+        f"for i in 1 2 3 4; do free=$(df --output=avail -B1 {ETCD_DIRECTORY} | tail -1); "
+        f'fallocate -l "$((free - free / 64))" {filler}.$i; done 2>/dev/null; '
+        f"dd if=/dev/zero of={filler}.5 bs=4k 2>/dev/null; df -B1 {ETCD_DIRECTORY} | tail -1"
+    )
+    scene.note("full: " + hosts.shell(target, script, timeout=120, check=False).strip())
+    try:
+        _hold(scene)
+        yield
+    finally:
+        hosts.shell(target, f"rm -f {filler}.*", check=False)
+
+
+@contextmanager
+def small_disk(scene: Scene) -> Iterator[None]:
+    """A file system of its own for the newcomer's etcd, on a loop device of this machine; it goes with the host's mounts."""
+    target = scene.case.target
+    image = hosts.SETTINGS.state / "chaos-etcd.img"
+    image.unlink(missing_ok=True)
+    _run("truncate", "--size", DISK_SIZE, str(image))
+    # All of it may be used, as root too: etcd is root.
+    _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+    device = _run("losetup", "--find", "--show", str(image)).strip()
+    kind = Path(device).stat().st_rdev
+    number = f"{os.major(kind)} {os.minor(kind)}"
+    script = (
+        f"set -e; rm -f /dev/chaos-etcd; mknod -m 600 /dev/chaos-etcd b {number}; mkdir -p {ETCD_DIRECTORY}; "
+        f"mount -t ext4 /dev/chaos-etcd {ETCD_DIRECTORY}; rmdir {ETCD_DIRECTORY}/lost+found; chmod 700 {ETCD_DIRECTORY}"
+    )
+    try:
+        hosts.shell(target, script)
+        yield
+    finally:
+        # In use until the host's disk is put back: then it goes by itself.
+        subprocess.run(["losetup", "--detach", device], capture_output=True, timeout=30, check=False)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise hosts.ChaosError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def cut(scene: Scene, rules: list[str]) -> Iterator[None]:
+    """Rules on the bridge, for some time."""
+    hosts.outside("nft -f -", partition.table(rules))
+    try:
+        _hold(scene)
+        yield
+    finally:
+        mend()
+
+
+def mend() -> None:
+    """No rule of ours, whoever made it."""
+    hosts.outside("nft -f -", partition.REMOVE, check=False)
+
+
+def one_way(scene: Scene) -> Iterator[None]:
+    """Nothing gets from one host to another; the other way it does."""
+    pair = ADDRESSES[scene.case.target], ADDRESSES[scene.case.options["other"]]
+    yield from cut(scene, partition.one_way(*pair))
+
+
+def peers_only(scene: Scene) -> Iterator[None]:
+    """One host's etcd and the others do not hear each other as peers."""
+    others = [ADDRESSES[name] for name in scene.case.voters if name != scene.case.target]
+    yield from cut(scene, partition.peers_only(ADDRESSES[scene.case.target], others))
+
+
+def reply_lost(scene: Scene) -> Iterator[None]:
+    """The newcomer's promotion is done; that it is, does not get to it: held up by ``slow_replies``, thrown away now."""
+    rules = partition.table(partition.no_replies(ADDRESSES[scene.case.target]))
+    link = partition.interface(scene.case.target)
+    held = hosts.outside(f"nft -f - && {{ {partition.drop_held(link)} 2>&1 && echo dropped; true; }}", rules)
+    scene.note(f"what was held up: {held.strip()}")
+    try:
+        _hold(scene)
+        yield
+    finally:
+        mend()
+
+
+@contextmanager
+def slow_replies(scene: Scene) -> Iterator[None]:
+    """From when the newcomer's member has started, so that nothing before is slow."""
+    link = partition.interface(scene.case.target)
+    before = scene.board
+
+    def when_started() -> None:
+        since = time.monotonic()
+        if before.wait(member(scene.case.target, "learner"), since, 600, over.is_set):
+            hosts.outside(partition.slow_replies(link), check=False)
+
+    over = threading.Event()
+    thread = threading.Thread(target=when_started, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+        hosts.outside(partition.drop_held(link), check=False)
+
+
+def leader_frozen(scene: Scene) -> Iterator[None]:
+    """The leader's process stops, without its connections being closed."""
+    leader = etcd_leader(scene.case.voters)
+    script = 'for p in $(pgrep -x etcd); do kill -s "$1" "$p"; done'
+    hosts.shell(leader, script, "STOP")
+    scene.note(f"the leader {leader} is frozen")
+    try:
+        _hold(scene)
+        yield
+    finally:
+        hosts.shell(leader, script, "CONT", check=False)
+
+
+def etcd_leader(members: tuple[str, ...]) -> str:
+    """Which member leads, by the word of any."""
+    tls = [f"--{option}={path}" for option, path in zip(("cacert", "cert", "key"), https.CREDENTIALS["etcd"], strict=True)]
+    answers = {}
+    for name in members:
+        words = ["curl", "--silent", "--max-time", "5", *tls, "--data", "{}"]
+        done = hosts.on(name, *words, "https://127.0.0.1:2379/v3/maintenance/status", check=False)
+        try:
+            found = json.loads(done.stdout)
+            answers[name] = (found["header"]["member_id"], found.get("leader"))
+        except (ValueError, KeyError):
+            continue
+    for name, (own, leader) in answers.items():
+        if own == leader:
+            return name
+    raise hosts.ChaosError(f"nobody of {', '.join(members)} says that it leads: {answers}")
+
+
+def api_killed(scene: Scene) -> Iterator[None]:
+    """An API server is killed; its kubelet starts it again. In the end it must be there without our help."""
+    script = 'p=$(pgrep -x kube-apiserver) && kill -9 $p; echo "killed: ${p:-none was running}"'
+    scene.note(f"{scene.case.target}: {hosts.shell(scene.case.target, script, check=False).strip()}")
+    _hold(scene)
+    yield
+
+
+def runner_frozen(scene: Scene) -> Iterator[None]:
+    """The runner stops for longer than its lease, another takes over; then it wakes and must not go on."""
+    scene.first.signal("STOP")
+    try:
+        second = scene.expand("wait_s=120")
+        if not second.wait(TAKE_OVER_S):
+            second.kill()
+            scene.problems.append(f"the second expansion had not ended after {TAKE_OVER_S:.0f} s")
+        yield
+    finally:
+        scene.first.signal("CONT")
+
+
+def two_at_once(scene: Scene) -> Iterator[None]:
+    """A second expansion, which is refused or waits."""
+    wait = scene.case.options["wait_s"]
+    second = scene.expand(*([f"wait_s={wait}"] if wait else []))
+    yield
+    if not second.wait(TAKE_OVER_S):
+        second.kill()
+        scene.problems.append(f"the second expansion had not ended after {TAKE_OVER_S:.0f} s")
+
+
+FAULTS: dict[str, Fault] = {
+    schedule.RUNNER_KILLED: runner_killed,
+    schedule.RUN_KILLED: run_killed,
+    schedule.MASTER_KILLED: master_killed,
+    schedule.NEWCOMER_CRASHED: host_crashed,
+    schedule.MEMBER_CRASHED: host_crashed,
+    schedule.BOOTSTRAP_CRASHED: host_crashed,
+    schedule.ONE_WAY: one_way,
+    schedule.PEERS_ONLY: peers_only,
+    schedule.FULL_DISK: disk_full,
+    schedule.BLANK_DISK: disk_blanked,
+    schedule.LEADER_FROZEN: leader_frozen,
+    schedule.RUNNER_FROZEN: runner_frozen,
+    schedule.REPLY_LOST: reply_lost,
+    schedule.API_KILLED: api_killed,
+    schedule.TWO_AT_ONCE: two_at_once,
+}
+PREPARED: dict[str, Callable[[Scene], AbstractContextManager[None]]] = {
+    schedule.FULL_DISK: small_disk,
+    schedule.REPLY_LOST: slow_replies,
+}

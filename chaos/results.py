@@ -1,0 +1,87 @@
+"""What is known of runs, one JSON line each, so that a proof of hours can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .schedule import Case
+
+GOOD, BAD, MISSED = "good", "bad", "missed"
+Result = Mapping[str, Any]
+
+
+class Results:
+    """The file of all results; the last line of a run counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, result: Result) -> None:
+        """Append one; a line that a kill cut off does not spoil it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(result, default=str) + "\n"
+        cut = self.path.exists() and self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{text}" if cut else text)
+
+    def of(self, code: str) -> dict[str, Result]:
+        """The last result of each run of this code, by the run's name."""
+        return {str(item["name"]): item for item in self._read() if item.get("code") == code}
+
+    def _read(self) -> Iterable[Result]:
+        if not self.path.exists():
+            return
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                item = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(item, dict) and "name" in item:
+                yield item
+
+
+def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
+    """Those that have not ended well with this code."""
+    return [case for case in cases if known.get(case.name, {}).get("outcome") != GOOD]
+
+
+def summary(cases: Sequence[Case], known: Mapping[str, Result]) -> str:
+    """The table of all runs asked for, and what it comes to."""
+    rows = [_row(case, known.get(case.name)) for case in cases]
+    done = [known[case.name] for case in cases if case.name in known]
+    bad = [item for item in done if item["outcome"] != GOOD]
+    longest = max((float(item.get("pause", 0)) for item in done), default=0.0)
+    lines = [
+        *rows,
+        "",
+        f"{len(cases)} runs: {len(done) - len(bad)} good, {len(bad)} not, {len(cases) - len(done)} not made",
+        f"lost writes: {_total(done, 'lost')}; split clusters: {_total(done, 'split')}; manual steps: {_total(done, 'manual')}",
+        f"longest pause between two acknowledged writes: {longest:.1f} s",
+        f"acknowledged writes: {_total(done, 'writes')}",
+    ]
+    seeds = [str(item["seed"]) for item in bad if item.get("seed") is not None]
+    if seeds:
+        lines.append(f"seeds that failed: {', '.join(seeds)}")
+    return "\n".join(lines)
+
+
+def all_good(cases: Sequence[Case], known: Mapping[str, Result]) -> bool:
+    """Whether every one was made and ended well."""
+    return bool(cases) and not remaining(cases, known)
+
+
+def _row(case: Case, result: Result | None) -> str:
+    if result is None:
+        return f"{case.name:<34} {case.kind:<18} {'-':<7}"
+    pause, took = float(result.get("pause", 0)), float(result.get("took", 0))
+    codes = ",".join(str(item.get("code")) for item in result.get("attempts", ()))
+    text = f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} {took:>6.0f} s  pause {pause:>5.1f} s  exit codes {codes}"
+    first = next(iter(result.get("problems", ())), "")
+    return text + (f"\n    {first.splitlines()[0]}\n    {result.get('evidence', '')}" if first else "")
+
+
+def _total(items: Iterable[Result], key: str) -> int:
+    return sum(int(item.get(key, 0)) for item in items)

@@ -1,0 +1,238 @@
+"""One run: back to its base, clients begin, an expansion, its fault, what an operator would do next, and the judgement."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from . import base, checks, faults, history, hosts, https
+from .board import Board
+from .evidence import keep
+from .faults import Scene
+from .history import Operation
+from .hosts import ChaosError
+from .place import Place
+from .processes import Events, Process, beside
+from .results import BAD, GOOD, MISSED
+from .schedule import ADDRESSES, Case, pillar
+from .trigger import EVENT
+
+TRIGGER_S = 900.0
+RUNNER_S = 1200.0
+SETTLE_S = 240.0
+ATTEMPTS = 3
+BETWEEN_S = 15.0
+LOOK_S = 90.0
+# Codes other than 0 that the last expand may end with, by the kind of the fault: none needs one.
+REFUSALS: dict[str, frozenset[int]] = {}
+
+
+def make(case: Case, place: Place) -> dict[str, Any]:
+    """The result. What goes wrong with the harness itself is told as a problem, too."""
+    evidence = place.evidence(case.name)
+    shutil.rmtree(evidence, ignore_errors=True)
+    evidence.mkdir(parents=True)
+    scene = Scene(case, Board(evidence / "heard.log"), evidence)
+    started = time.monotonic()
+    result: dict[str, Any] = {"name": case.name, "kind": case.kind, "seed": case.seed, "case": case.as_dict()}
+    triggered = False
+    try:
+        with _credentials(place):
+            triggered, found = _run(scene, place, result)
+        problems = [*scene.problems, *found]
+    except Exception as error:
+        problems = [*scene.problems, f"{type(error).__name__}: {error}"]
+        triggered = True
+    outcome = BAD if problems else GOOD if triggered else MISSED
+    if not triggered:
+        problems.append(f"the moment never came: {case.trigger}")
+    result |= {"outcome": outcome, "problems": problems, "notes": scene.notes, "took": round(time.monotonic() - started, 1)}
+    result |= {kind: sum(line.startswith(f"{kind.upper()}:") for line in problems) for kind in ("lost", "split")}
+    if outcome == GOOD:
+        shutil.rmtree(evidence)
+    else:
+        result["evidence"] = str(evidence)
+        keep(evidence, result)
+    return result
+
+
+def _run(scene: Scene, place: Place, result: dict[str, Any]) -> tuple[bool, list[str]]:
+    """Whether the fault was made, and all that must not be."""
+    case = scene.case
+    faults.mend()
+    base.begin(case.base)
+    hosts.declare(pillar(case.declared))
+    _copy_keys(place)
+    start = int(_in_network(place, "revision", case.members[:1]))
+    triggered = False
+    try:
+        with _clients(scene, place, start):
+            triggered = _expanded(scene)
+            _settled(scene)
+            _finished(scene)
+    finally:
+        faults.mend()
+        result["attempts"] = [runner.outcome() for runner in scene.runners]
+        result["manual"] = int(not result["attempts"] or result["attempts"][-1]["code"] != 0)
+    return triggered, _judged(scene, place, start, result)
+
+
+def _expanded(scene: Scene) -> bool:
+    """The expansion with its fault; whether the fault's moment came."""
+    case = scene.case
+    with ExitStack() as stack:
+        if case.trigger.source == EVENT:
+            stack.callback(Events(scene.board).close)
+        stack.enter_context(faults.PREPARED.get(case.kind, lambda _: nullcontext())(scene))
+        since = time.monotonic()
+        first = scene.expand()
+        stack.callback(_ended, scene)
+        triggered = scene.board.wait(case.trigger, since, TRIGGER_S, first.process.ended)
+        scene.note(f"{case.kind} after {time.monotonic() - since:.1f} s" if triggered else "the moment did not come")
+        if triggered:
+            with faults.made(scene):
+                pass
+            scene.note("healed")
+        _await_end(scene)
+    return triggered
+
+
+def _await_end(scene: Scene) -> None:
+    for runner in list(scene.runners):
+        if not runner.wait(RUNNER_S):
+            scene.problems.append(f"expand {runner.number} had not ended after {RUNNER_S:.0f} s")
+            runner.kill(jobs=True)
+
+
+def _ended(scene: Scene) -> None:
+    """No process of ours outlives its run, whatever happened."""
+    for runner in scene.runners:
+        if not runner.process.ended():
+            with suppress(ChaosError):
+                runner.kill(jobs=True)
+            runner.process.kill()
+
+
+def _settled(scene: Scene) -> None:
+    """What an operator waits for before trying again: hosts, master and API are up. Nothing is mended."""
+    for name in ADDRESSES:
+        if not hosts.is_up(name):
+            scene.problems.append(f"{name} was down")
+            hosts.start(name)
+    hosts.until("the Salt master", hosts.master_problem, SETTLE_S)
+    hosts.until("the API", lambda: "" if hosts.kubectl("get", "--raw", "/readyz").strip() == "ok" else "not ready", SETTLE_S)
+
+
+def _finished(scene: Scene) -> None:
+    """The next expand, and again while it refuses: the same command, nothing else."""
+    for number in range(ATTEMPTS):
+        runner = scene.expand("wait_s=90")
+        if not runner.wait(RUNNER_S):
+            scene.problems.append(f"expand {runner.number} had not ended after {RUNNER_S:.0f} s")
+            runner.kill(jobs=True)
+            runner.wait(30)
+        scene.note(f"expand {runner.number} ended with {runner.process.code}")
+        if runner.process.code == 0 or number == ATTEMPTS - 1:
+            return
+        time.sleep(BETWEEN_S)
+
+
+@contextmanager
+def _clients(scene: Scene, place: Place, start: int) -> Iterator[None]:
+    """Writers and watchers of all that there is and will be, ended in the end."""
+    voters = _places(scene.case.voters)
+    running: list[Process] = []
+    try:
+        words = ["--keys", str(place.keys)]
+        watch = ["watch", *words, "--log", str(scene.evidence / "seen.jsonl"), "--start", str(start), *voters]
+        running.append(beside(scene.board, "member", "members", *watch))
+        running.append(
+            beside(scene.board, "writer", "writers", *words, "--log", str(scene.evidence / "operations.jsonl"), *voters)
+        )
+        yield
+    finally:
+        for process in reversed(running):
+            if not process.close_input():
+                process.kill()
+
+
+def _judged(scene: Scene, place: Place, start: int, result: dict[str, Any]) -> list[str]:
+    case = scene.case
+    operations = [history.operation(item) for item in _lines(scene.evidence / "operations.jsonl")]
+    seen = [(item["member"], history.event(item)) for item in _lines(scene.evidence / "seen.jsonl")]
+    text = _in_network(place, "collect", case.voters, "--start", str(start))
+    (scene.evidence / "members.json").write_text(text)
+    gathered = json.loads(text)
+    result |= _figures(operations)
+    return [
+        *checks.attempt_problems(result["attempts"], REFUSALS.get(case.kind, frozenset())),
+        *history.problems(operations, checks.member_histories(gathered), seen),
+        *checks.etcd_problems(gathered, case.voters),
+        *_looked(case),
+        *([] if result["writes"] else ["no write was ever acknowledged"]),
+    ]
+
+
+def _figures(operations: list[Operation]) -> dict[str, Any]:
+    return {
+        "writes": len(history.acknowledged(operations)),
+        "operations": history.counts(operations),
+        "pause": round(history.longest_pause(operations), 2),
+    }
+
+
+def _looked(case: Case) -> list[str]:
+    """What is wrong with the cluster; kubelets may need a moment to tell that all is well."""
+    look, deadline = checks.Look(case.declared), time.monotonic() + LOOK_S
+    while (problems := look.problems()) and time.monotonic() < deadline:
+        time.sleep(3)
+    return problems
+
+
+def _places(names: tuple[str, ...]) -> list[str]:
+    return [f"{name}={ADDRESSES[name]}" for name in names]
+
+
+def _in_network(place: Place, what: str, names: tuple[str, ...], *more: str) -> str:
+    """What ``chaos.members`` prints."""
+    words = [sys.executable, "-m", "chaos.members", what, "--keys", str(place.keys), *more, *_places(names)]
+    done = subprocess.run(hosts.inside(words), capture_output=True, text=True, timeout=600, check=False, cwd=hosts.REPOSITORY)
+    if done.returncode:
+        raise ChaosError(f"members {what}: exit code {done.returncode}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """What a process has noted; a last line that was cut off says nothing."""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+@contextmanager
+def _credentials(place: Place) -> Iterator[None]:
+    """The directory of client certificates, which does not outlive the run."""
+    shutil.rmtree(place.keys, ignore_errors=True)
+    place.keys.mkdir(parents=True, mode=0o700)
+    try:
+        yield
+    finally:
+        shutil.rmtree(place.keys, ignore_errors=True)
+
+
+def _copy_keys(place: Place) -> None:
+    for kind, paths in https.CREDENTIALS.items():
+        (place.keys / kind).mkdir(mode=0o700)
+        for name, path in zip(https.FILES, paths, strict=True):
+            target = place.keys / kind / name
+            target.touch(mode=0o600)
+            target.write_text(hosts.on(hosts.BOOTSTRAP, "cat", path).stdout)

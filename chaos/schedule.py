@@ -1,0 +1,233 @@
+"""Which runs there are: every boundary with every fault, and random ones that their seed alone decides. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from . import trigger as moments
+from .trigger import Trigger
+
+# The control-plane nodes of each base in the order they came; the next one is added by a run, and a worker beside it.
+BASES: Mapping[int, tuple[str, ...]] = {1: ("bootstrap",), 2: ("bootstrap", "cp-1"), 3: ("bootstrap", "cp-1", "cp-2")}
+NEWCOMER: Mapping[int, str] = {1: "cp-1", 2: "cp-2", 3: "worker-2"}
+WORKER = "worker-1"
+# The hosts of a lab of five blank ones, in its own order from 10.200.0.10 on.
+ADDRESSES = {
+    name: f"10.200.0.{10 + number}"
+    for number, name in enumerate(("bootstrap", "cp-1", "cp-2", "infra-1", "worker-1", "worker-2"))
+}
+HOSTS = len(ADDRESSES) - 1
+ENUMERATED_BASE = 2
+
+RUNNER_KILLED, RUN_KILLED, MASTER_KILLED, NEWCOMER_CRASHED = "runner-killed", "run-killed", "master-killed", "newcomer-crashed"
+AT_BOUNDARIES = (RUNNER_KILLED, RUN_KILLED, MASTER_KILLED, NEWCOMER_CRASHED)
+MEMBER_CRASHED, BOOTSTRAP_CRASHED, ONE_WAY, PEERS_ONLY = "member-crashed", "bootstrap-crashed", "one-way", "peers-only"
+FULL_DISK, BLANK_DISK, LEADER_FROZEN, RUNNER_FROZEN = "full-disk", "blank-disk", "leader-frozen", "runner-frozen"
+REPLY_LOST, API_KILLED, TWO_AT_ONCE = "promote-reply-lost", "api-killed", "two-at-once"
+# In this order by the seed, so that as many seeds in a row as there are kinds have them all.
+RANDOM = (
+    MEMBER_CRASHED,
+    ONE_WAY,
+    RUNNER_FROZEN,
+    FULL_DISK,
+    BOOTSTRAP_CRASHED,
+    PEERS_ONLY,
+    BLANK_DISK,
+    REPLY_LOST,
+    LEADER_FROZEN,
+    API_KILLED,
+    TWO_AT_ONCE,
+)
+# etcd's members and their API servers are what a fault of an existing node needs several of.
+NEEDS_MEMBERS = (MEMBER_CRASHED, LEADER_FROZEN)
+# Two members of which one has lost its disk are no cluster any more: nobody could mend that without the backup.
+NEEDS_THREE = (BLANK_DISK,)
+# About how long an expansion takes by itself.
+USUAL_S = 60.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: what is there, what goes wrong when and for how long, and where."""
+
+    name: str
+    kind: str
+    base: int
+    trigger: Trigger
+    target: str = ""
+    hold: float = 0.0
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The control-plane nodes that are there before."""
+        return BASES[self.base]
+
+    @property
+    def newcomer(self) -> str:
+        """The control-plane node that is added."""
+        return NEWCOMER[self.base]
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """All nodes that are declared: those of the base too."""
+        return (*self.members[1:], self.newcomer, WORKER)
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """The members that there must be in the end."""
+        return (*self.members, self.newcomer)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "trigger": str(self.trigger), "options": dict(self.options)}
+
+    def __str__(self) -> str:
+        where = f" of {self.target}" if self.target else ""
+        return f"{self.name}: {self.kind}{where}, {self.trigger}, base {self.base}" + (
+            f", {self.hold:.0f} s" if self.hold else ""
+        )
+
+
+def pillar(nodes: tuple[str, ...]) -> dict[str, Any]:
+    """The declaration of these nodes."""
+    profiles = {name: "worker" if name == WORKER else "control-plane" for name in nodes}
+    return {
+        "metalk8s_expand": {
+            "defaults": {"version": "2.0.0-dev"},
+            # A fault may leave a deployment without an end.
+            "deploy_timeout": 600,
+            "networks": {"pod_cidr": "10.233.0.0/16", "service_cidr": "10.96.0.0/12"},
+            # All hosts write to one disk of the machine; a small disk is one of the faults.
+            "preflight": {
+                "thresholds": {
+                    "fsync_warning_ms": 1000,
+                    "fsync_error_ms": 10000,
+                    "disk_mb": {"etcd": 500, "master": 500},
+                    "disk_inodes": 1000,
+                }
+            },
+            "nodes": {name: {"profile": profile, "address": ADDRESSES[name]} for name, profile in profiles.items()},
+        }
+    }
+
+
+def boundaries(node: str) -> dict[str, Trigger]:
+    """Every boundary between two steps of a control-plane node, by a name, in the order they come.
+
+    What the runner tells of its own steps; inside of the deployment, the jobs on the master's bus; inside of the role of
+    etcd, what its members say.
+    """
+    on, by = moments.published, moments.returned
+    runner = {
+        "looking": moments.progress(node, "check_ssh, preflight", "asking"),
+        "snapshot": Trigger(moments.RUNNER, r"\] cluster +.*: saving etcd as "),
+        "health": moments.progress(node, "health", "started"),
+        "register": moments.progress(node, "register", "started"),
+        "registered": moments.progress(node, "register", "done"),
+        "deploy": moments.progress(node, "deploy", "job"),
+    }
+    deployment = {
+        "key-pending": moments.pending(node),
+        "minion-started": moments.started(node),
+        "ca-told": on("saltutil.refresh_pillar", "bootstrap"),
+        "sync": on("saltutil.sync_all", node),
+        "synced": by("saltutil.sync_all", node),
+        "role-node": on("state.sls", node, '"metalk8s.roles.node"'),
+        "role-node-done": by("state.sls", node, '"metalk8s.roles.node"'),
+        "role-etcd": on("state.sls", node, "metalk8s.roles.etcd"),
+        "learner-added": moments.member(node, "learner"),
+        "learner-started": moments.member(node, "started"),
+        "promoted": moments.member(node, "voter"),
+        "role-etcd-done": by("state.sls", node, "metalk8s.roles.etcd"),
+        # Of all nodes that are ready when the orchestration begins.
+        "proxies": on("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
+        "proxies-done": by("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
+    }
+    end = {
+        "deployed": moments.progress(node, "deploy", "done"),
+        "verify": moments.progress(node, "verify", "started"),
+        "verified": moments.progress(node, "verify", "done"),
+        "uncordoned": moments.progress(node, "uncordon", "done"),
+    }
+    return {**runner, **deployment, **end}
+
+
+def enumerated() -> list[Case]:
+    """Every boundary with every fault; the orchestration can be killed with its runner only while there is one."""
+    node = NEWCOMER[ENUMERATED_BASE]
+    cases = []
+    for name, moment in boundaries(node).items():
+        for kind in AT_BOUNDARIES:
+            if kind == RUN_KILLED and moment.source == moments.RUNNER and name != "deploy":
+                continue
+            target = node if kind == NEWCOMER_CRASHED else ""
+            cases.append(Case(f"{name}+{kind}", kind, ENUMERATED_BASE, moment, target))
+    return cases
+
+
+SHORT = (f"registered+{RUNNER_KILLED}", f"learner-added+{RUN_KILLED}", f"promoted+{NEWCOMER_CRASHED}")
+
+
+def short() -> list[Case]:
+    """A few of the boundaries."""
+    return [case for case in enumerated() if case.name in SHORT]
+
+
+def drawn(first: int, count: int) -> list[Case]:
+    """The runs of so many seeds in a row."""
+    return [random_case(seed) for seed in range(first, first + count)]
+
+
+def random_case(seed: int) -> Case:
+    """The run of a seed; nothing else decides it."""
+    dice = random.Random(seed)
+    kind = RANDOM[seed % len(RANDOM)]
+    base = dice.choice(_bases(kind))
+    node = NEWCOMER[base]
+    moment = moments.after(round(dice.uniform(1.0, USUAL_S), 1))
+    target, hold, options = "", 0.0, dict[str, Any]()
+    existing = BASES[base][1:] or BASES[base]
+    if kind in (MEMBER_CRASHED, API_KILLED):
+        target, hold = dice.choice(existing), round(dice.uniform(2, 15), 1)
+    elif kind == BOOTSTRAP_CRASHED:
+        target, hold = "bootstrap", round(dice.uniform(2, 10), 1)
+    elif kind in (ONE_WAY, PEERS_ONLY):
+        target, hold = dice.choice(BASES[base] + (node,)), round(dice.uniform(5, 40), 1)
+        other = dice.choice([name for name in (*BASES[base], node) if name != target])
+        options = {"other": other}
+    elif kind in (FULL_DISK, BLANK_DISK):
+        target, hold = node, round(dice.uniform(5, 30), 1)
+        moment = _around_the_join(dice, node, kind)
+    elif kind == LEADER_FROZEN:
+        hold = round(dice.uniform(3, 25), 1)
+    elif kind == REPLY_LOST:
+        target, hold, moment = node, round(dice.uniform(6, 12), 1), moments.member(node, "voter")
+    elif kind == TWO_AT_ONCE:
+        moment = moments.after(round(dice.uniform(0.0, 20.0), 1))
+        options = {"wait_s": dice.choice((0, 300))}
+    return Case(f"seed-{seed}", kind, base, moment, target, hold, seed, options)
+
+
+def _bases(kind: str) -> tuple[int, ...]:
+    if kind in NEEDS_THREE:
+        return (2, 3)
+    return (2, 3, 3) if kind in NEEDS_MEMBERS else (1, 2, 2, 3)
+
+
+def _around_the_join(dice: random.Random, node: str, kind: str) -> Trigger:
+    """A disk matters from when etcd is about to start on it; one that is wiped, once something is on it."""
+    states = ("learner", "started", "voter") if kind == FULL_DISK else ("started", "voter")
+    moment = moments.member(node, dice.choice(states))
+    return Trigger(moment.source, moment.pattern, round(dice.uniform(0, 2), 2))
+
+
+def named(names: list[str]) -> Iterator[Case]:
+    """The runs of these names. Raises KeyError with one that there is not."""
+    known = {case.name: case for case in enumerated()}
+    for name in names:
+        number = name.removeprefix("seed-")
+        yield random_case(int(number)) if number != name and number.isdigit() else known[name]

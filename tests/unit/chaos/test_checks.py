@@ -1,0 +1,162 @@
+"""What is said of a cluster after a run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from chaos import checks, members, partition, writers
+
+VOTERS = ("bootstrap", "cp-1")
+LISTED = dict.fromkeys(VOTERS, "voter")
+
+
+def hashes(*found: tuple[str, str]) -> dict[str, Any]:
+    pairs = zip(VOTERS, found, strict=True)
+    return {"revision": 9, "members": {name: {"hash": one, "compact_revision": two} for name, (one, two) in pairs}}
+
+
+def gathered(**more: Any) -> dict[str, Any]:
+    sound = {"problems": [], "clusters": dict.fromkeys(VOTERS, "7"), "lists": dict.fromkeys(VOTERS, LISTED), "members": []}
+    return {**sound, "hashes": hashes(("1", "2"), ("1", "2")), **more}
+
+
+def test_a_sound_etcd() -> None:
+    assert checks.etcd_problems(gathered(), VOTERS) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"problems": ["cp-1: silent"]}, "silent"),
+        ({"clusters": {"bootstrap": "7", "cp-1": "8"}}, "SPLIT"),
+        ({"lists": {"bootstrap": {**LISTED, "cp-2": "learner"}}}, "learner"),
+        ({"lists": {"bootstrap": {"bootstrap": "voter"}}}, "lists the members"),
+        ({"hashes": hashes(("1", "2"), ("3", "2"))}, "SPLIT: the hashes"),
+        ({"hashes": hashes(("1", "2"), ("1", "3"))}, "compacted differently"),
+        ({"hashes": {"problem": "no answer"}}, "no answer"),
+    ],
+)
+def test_an_unsound_etcd(more: dict[str, Any], words: str) -> None:
+    assert any(words in line for line in checks.etcd_problems(gathered(**more), VOTERS))
+
+
+def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": spec, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+
+def test_nodes() -> None:
+    assert checks.node_problems({"items": [node("bootstrap"), node("cp-1")]}, ["cp-1"]) == []
+    found = checks.node_problems({"items": [node("bootstrap", "Unknown"), node("x", unschedulable=True)]}, ["cp-1"])
+    assert found == [
+        "Node cp-1 is not there",
+        "Node x was not declared",
+        "Node bootstrap is not Ready",
+        "Node x is left cordoned",
+    ]
+
+
+def test_keys_lease_and_jobs() -> None:
+    assert checks.key_problems({"minions": ["cp-1", "bootstrap"], "minions_pre": []}, ["cp-1"]) == []
+    assert len(checks.key_problems({"minions": ["bootstrap"], "minions_pre": ["cp-1"]}, ["cp-1"])) == 2
+    assert checks.lease_problems(None) == checks.lease_problems({"spec": {"holderIdentity": ""}}) == []
+    assert checks.lease_problems({"spec": {"holderIdentity": "me"}}) == ["the Lease is held by me"]
+    assert checks.job_problems("\n", {}) == []
+    assert len(checks.job_problems("salt-run x\n", {"2026": {"Function": "state.sls", "Running": []}})) == 2
+
+
+def attempt(code: int | None, reason: str = "", killed: bool = False) -> dict[str, Any]:
+    return {"number": 1, "code": code, "reason": reason, "killed": killed}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "count"),
+    [
+        ([attempt(0)], 0),
+        ([attempt(137, killed=True), attempt(6, "no quorum"), attempt(0)], 0),
+        ([attempt(6), attempt(0)], 1),
+        ([attempt(1, "unexpected"), attempt(0)], 1),
+        ([attempt(0), attempt(6, "no quorum")], 1),
+        ([attempt(None), attempt(0)], 1),
+    ],
+)
+def test_an_expansion_ends_well_or_says_why_not(attempts: list[dict[str, Any]], count: int) -> None:
+    assert len(checks.attempt_problems(attempts, frozenset())) == count
+
+
+def test_a_refusal_may_be_allowed() -> None:
+    assert checks.attempt_problems([attempt(6, "no quorum")], frozenset({6})) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"retcode": 9, "error": {"text": "locked"}}, "locked"),
+        ({"ok": False, "nodes": [{"error": None}, {"error": {"text": "node x: y"}}], "notes": ["z"]}, "node x: y\nz"),
+        ({"ok": True, "nodes": [], "notes": ["nothing to change"]}, ""),
+        ([], ""),
+    ],
+)
+def test_the_reason_of_a_failure(document: Any, told: str) -> None:
+    assert checks.reason(json.dumps(document), "") == told
+    assert checks.reason("Traceback", "") == ""
+
+
+def test_the_gateways_answers() -> None:
+    import base64
+
+    kv = {
+        "key": base64.b64encode(b"/registry/configmaps/chaos/key-1").decode(),
+        "mod_revision": "9",
+        "version": "2",
+        "value": "x",
+    }
+    assert members.events({"result": {"events": [{"kv": kv}]}}) == [{"revision": 9, "key": "key-1", "version": 2}]
+    assert members.events({"result": {"created": True}}) == []
+    assert members.compacted({"result": {"canceled": True, "compact_revision": "5"}}) == 5
+    assert members.compacted({"result": {"events": []}}) is None
+    with pytest.raises(ValueError, match="no permission"):
+        members.compacted({"result": {"canceled": True, "cancel_reason": "no permission"}})
+
+
+def test_what_becomes_of_members() -> None:
+    names = {"10.200.0.12": "cp-2"}
+    steps = [
+        {"members": [{"name": "cp-1"}]},
+        {"members": [{"name": "cp-1"}, {"peerURLs": ["https://10.200.0.12:2380"], "isLearner": True}]},
+        {"members": [{"name": "cp-1"}, {"name": "cp-2", "peerURLs": ["https://10.200.0.12:2380"], "isLearner": True}]},
+        {"members": [{"name": "cp-1"}, {"name": "cp-2"}]},
+        {"members": [{"name": "cp-1"}]},
+    ]
+    seen = [members.states(step) for step in steps]
+    told = [list(members.changes(one, two, names)) for one, two in itertools.pairwise(seen)]
+    assert told == [["cp-2 learner"], ["cp-2 started"], ["cp-2 voter"], ["cp-2 gone"]]
+    assert list(members.changes(seen[0], seen[3], names)) == ["cp-2 learner", "cp-2 started", "cp-2 voter"]
+    assert list(members.changes(seen[3], seen[3], names)) == []
+
+
+def test_a_member_that_was_added_again_is_told() -> None:
+    assert list(members.changes({"cp-2": "voter"}, {"cp-2": "learner"}, {})) == ["cp-2 learner"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, "ok"), (201, "ok"), (404, "failed"), (409, "failed"), (408, "unknown"), (500, "unknown"), (504, "unknown")],
+)
+def test_what_a_status_says_of_a_write(status: int, outcome: str) -> None:
+    assert writers.outcome(status) == outcome
+
+
+def test_rules_of_the_network() -> None:
+    assert partition.one_way("1.1.1.1", "2.2.2.2") == ["ip saddr 1.1.1.1 ip daddr 2.2.2.2 drop"]
+    peers = partition.peers_only("1.1.1.1", ["2.2.2.2", "3.3.3.3"])
+    assert len(peers) == len(set(peers)) == 8
+    assert all("2380" in rule for rule in peers)
+    text = partition.table(peers)
+    assert text.startswith(partition.REMOVE), "the rules before are replaced in one transaction"
+    assert text.count("{") == text.count("}") == 2
+    with pytest.raises(ValueError, match="shortens"):
+        partition.interface("worker-1234567")

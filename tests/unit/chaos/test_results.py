@@ -1,0 +1,70 @@
+"""What has ended well is not made again, for the same code; all else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chaos import place, results, schedule
+from chaos.results import BAD, GOOD, MISSED, Results
+
+CASES = schedule.drawn(1, 3)
+
+
+def result(name: str, outcome: str = GOOD, code: str = "c", **more: Any) -> dict[str, Any]:
+    return {"name": name, "code": code, "outcome": outcome, "seed": int(name[5:]), "took": 60.0, "manual": 0, **more}
+
+
+def left(found: Results, code: str = "c") -> list[str]:
+    return [case.name for case in results.remaining(CASES, found.of(code))]
+
+
+def test_only_what_is_good_for_this_code_is_done(tmp_path: Path) -> None:
+    found = Results(tmp_path / "deep" / "results.jsonl")
+    assert left(found) == ["seed-1", "seed-2", "seed-3"]
+    found.add(result("seed-1"))
+    found.add(result("seed-2", BAD))
+    found.add(result("seed-3", MISSED))
+    assert left(found) == ["seed-2", "seed-3"]
+    assert left(found, "other") == ["seed-1", "seed-2", "seed-3"]
+    found.add(result("seed-2"))
+    found.add(result("seed-1", BAD))
+    assert left(found) == ["seed-1", "seed-3"], "the last result counts"
+
+
+def test_a_line_that_was_cut_off_spoils_nothing(tmp_path: Path) -> None:
+    found = Results(tmp_path / "results.jsonl")
+    found.add(result("seed-1"))
+    with found.path.open("a") as file:
+        file.write('{"name": "seed-2", "code": "c", "outc')
+    found.add(result("seed-3"))
+    assert left(found) == ["seed-2"]
+
+
+def test_the_summary(tmp_path: Path) -> None:
+    known = {
+        "seed-1": result("seed-1", writes=100, pause=3.25, attempts=[{"code": -9}, {"code": 0}]),
+        "seed-2": result("seed-2", BAD, lost=2, split=1, manual=1, problems=["LOST: it\nmore"], evidence="/there"),
+    }
+    text = results.summary(CASES, known)
+    assert "3 runs: 1 good, 1 not, 1 not made" in text
+    assert "lost writes: 2; split clusters: 1; manual steps: 1" in text
+    assert "longest pause between two acknowledged writes: 3.2 s" in text
+    assert "exit codes -9,0" in text
+    assert "    LOST: it\n    /there" in text
+    assert text.endswith("seeds that failed: 2")
+    assert not results.all_good(CASES, known)
+    assert results.all_good(CASES[:1], known)
+    assert not results.all_good([], known)
+
+
+def test_the_code_is_its_content(tmp_path: Path) -> None:
+    for name, text in {"a/x": "1", "b/y": "2", "a/__pycache__/z": "3"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    first = place.fingerprint(("a",), tmp_path)
+    (tmp_path / "b/y").write_text("5")
+    (tmp_path / "a/__pycache__/z").write_text("6")
+    assert place.fingerprint(("a",), tmp_path) == first
+    (tmp_path / "a/x").write_text("7")
+    assert place.fingerprint(("a",), tmp_path) != first

@@ -1,0 +1,91 @@
+"""A seed decides a run alone; every kind is among the random ones; every boundary has every fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaos import __main__ as program
+from chaos import partition, schedule
+from chaos.schedule import Case
+from metalk8s_expand.domain import settings as declarations
+
+
+def test_a_seed_is_a_run_in_every_process() -> None:
+    code = "from chaos import schedule; print([str(case) for case in schedule.drawn(1, 40)])"
+    root = Path(__file__).resolve().parents[3]
+    told = {
+        subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert told == {f"{[str(case) for case in schedule.drawn(1, 40)]}\n"}
+
+
+def test_thirty_seeds_hold_every_kind() -> None:
+    assert {case.kind for case in schedule.drawn(1, 30)} == set(schedule.RANDOM)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_every_random_run_can_be_recovered_from(seed: int) -> None:
+    case = schedule.random_case(seed)
+    assert case.target in ("", *case.voters)
+    assert case.newcomer not in case.members
+    assert 0 <= case.hold <= 60
+    if case.kind in (schedule.MEMBER_CRASHED, schedule.LEADER_FROZEN, schedule.BLANK_DISK):
+        assert len(case.members) > 1, "one of two is no fault that data survives"
+    if case.kind == schedule.BLANK_DISK:
+        assert case.target == case.newcomer
+    if "other" in case.options:
+        assert case.options["other"] != case.target
+
+
+@pytest.mark.parametrize("base", schedule.BASES)
+def test_what_is_declared_is_a_declaration(base: int) -> None:
+    case = Case("it", schedule.MASTER_KILLED, base, schedule.moments.after(1))
+    found = declarations.parse(schedule.pillar(case.declared)["metalk8s_expand"])
+    assert set(found.nodes) == set(case.declared)
+    assert found.nodes[case.newcomer].is_etcd
+    assert not found.nodes[schedule.WORKER].is_control_plane
+
+
+def test_every_boundary_has_every_fault() -> None:
+    cases = schedule.enumerated()
+    assert len({case.name for case in cases}) == len(cases)
+    places = schedule.boundaries("cp-2")
+    for kind in (schedule.RUNNER_KILLED, schedule.MASTER_KILLED, schedule.NEWCOMER_CRASHED):
+        assert [case.name.partition("+")[0] for case in cases if case.kind == kind] == list(places)
+    assert {case.name for case in schedule.short()} == set(schedule.SHORT)
+
+
+def test_names_of_interfaces_are_those_of_nspawn() -> None:
+    assert [partition.interface(name) for name in schedule.ADDRESSES] == [f"vb-{name}" for name in schedule.ADDRESSES]
+
+
+def chosen(*words: str) -> list[str]:
+    return [case.name for case in program.chosen(program.parser().parse_args(words))]
+
+
+def test_what_is_asked_for() -> None:
+    every = [case.name for case in schedule.enumerated()]
+    seeds = [f"seed-{number}" for number in range(1, 31)]
+    assert chosen() == every + seeds
+    assert chosen("--boundaries") == every
+    assert chosen("--short") == [*(case.name for case in schedule.short()), "seed-1", "seed-2"]
+    assert chosen("--seed=7", "--runs=2") == ["seed-7", "seed-8"]
+    assert chosen("--runs=1") == ["seed-1"]
+    assert chosen("seed-4711", every[3]) == ["seed-4711", every[3]]
+    assert all("master-killed" in name for name in chosen("--boundaries", "--kind=master-killed"))
+
+
+def test_an_unknown_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["promoted+nothing"]) == 2
+    assert "promoted+nothing" in capsys.readouterr().err
+
+
+def test_every_kind_can_be_made() -> None:
+    code = "from chaos import faults, schedule; print(set(faults.FAULTS) == {*schedule.AT_BOUNDARIES, *schedule.RANDOM})"
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout == "True\n"

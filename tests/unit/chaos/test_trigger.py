@@ -1,0 +1,122 @@
+"""The moments that faults wait for, by the very lines that are heard."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from chaos import trigger
+from chaos.board import Board
+from chaos.schedule import boundaries
+from chaos.trigger import Trigger
+
+NODE, ETCD, PROXY = "metalk8s.roles.node", "metalk8s.roles.etcd", "metalk8s.roles.node.apiserver_proxy"
+
+
+def event(tag: str, **data: object) -> str | None:
+    return trigger.event_line(f"{tag}\t{json.dumps({'_stamp': '2026', **data})}")
+
+
+def sls(what: str, *mods: str, node: str = "cp-2") -> str | None:
+    words = [",".join(mods), {"__kwarg__": True, "saltenv": "metalk8s-2.0.0-dev", "pillar": {"orchestrate": {"epoch": 7}}}]
+    if what == "new":
+        return event("salt/job/2026/new", fun="state.sls", minions=[node], arg=words, tgt=[node])
+    return event(f"salt/job/2026/ret/{node}", fun="state.sls", id=node, fun_args=words)
+
+
+LINES = {
+    "looking": "[   1.2 s] cp-2             check_ssh, preflight: asking 10.200.0.12",
+    "snapshot": "[   1.9 s] cluster          snapshot: saving etcd as bootstrap has it to /var/lib/x",
+    "health": "[   3.2 s] cp-2             health: started",
+    "register": "[   3.4 s] cp-2             register: started",
+    "registered": "[   3.9 s] cp-2             register: done in 0.5 s",
+    "deploy": "[   4.2 s] cp-2             deploy: job 20261123010203",
+    "key-pending": event("salt/auth", act="pend", id="cp-2", result=True),
+    "minion-started": event("salt/minion/cp-2/start", id="cp-2", data="Minion cp-2 started"),
+    "ca-told": event("salt/job/2026/new", fun="saltutil.refresh_pillar", minions=["bootstrap"], arg=[]),
+    "sync": event("salt/job/2026/new", fun="saltutil.sync_all", minions=["cp-2"], arg=[]),
+    "synced": event("salt/job/2026/ret/cp-2", fun="saltutil.sync_all", id="cp-2", fun_args=[]),
+    "role-node": sls("new", NODE),
+    "role-node-done": sls("ret", NODE),
+    "role-etcd": sls("new", "metalk8s.roles.etcd", "metalk8s.roles.master"),
+    "learner-added": "cp-2 learner",
+    "learner-started": "cp-2 started",
+    "promoted": "cp-2 voter",
+    "role-etcd-done": sls("ret", ETCD, "metalk8s.roles.master"),
+    "proxies": event("salt/job/2026/new", fun="state.sls", minions=["bootstrap", "cp-1"], arg=[PROXY]),
+    "proxies-done": sls("ret", PROXY, node="bootstrap"),
+    "deployed": "[  44.2 s] cp-2             deploy: done in 40.0 s",
+    "verify": "[  44.2 s] cp-2             verify: started",
+    "verified": "[  45.2 s] cp-2             verify: done in 1.0 s",
+    "uncordoned": "[  45.9 s] cp-2             uncordon: done in 0.1 s",
+}
+
+
+def test_each_boundary_is_its_own_line() -> None:
+    places = boundaries("cp-2")
+    assert list(LINES) == list(places)
+    for name, line in LINES.items():
+        source = places[name].source
+        matched = [other for other, moment in places.items() if moment.source == source and moment.matches(source, line or "")]
+        assert matched == [name]
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_another_node_is_none_of_it(name: str) -> None:
+    moment = boundaries("cp-1")[name]
+    if name not in ("snapshot", "ca-told", "proxies", "proxies-done"):
+        assert not moment.matches(moment.source, LINES[name] or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "salt/auth",
+        "salt/auth\tno JSON",
+        "salt/auth\t[]",
+        "minion/refresh/cp-2\t{}",
+        event("salt/run/2026/new", fun="runner.x") or "",
+        "salt\t{}",
+    ],
+)
+def test_what_is_of_no_use_is_left_out(text: str) -> None:
+    assert trigger.event_line(text) is None
+
+
+def test_the_board_waits_for_the_line_and_its_delay() -> None:
+    board, since = Board(), time.monotonic()
+    threading.Timer(0.2, board.add, ("member", "cp-2 voter")).start()
+    assert board.wait(Trigger("member", "^cp-2 voter$", 0.3), since, 5)
+    assert 0.45 < time.monotonic() - since < 2
+
+
+def test_the_board_looks_back_to_the_start_only() -> None:
+    board = Board()
+    board.add("runner", "x")
+    assert not board.wait(Trigger("runner", "x"), time.monotonic(), 0.1)
+    assert board.wait(Trigger("runner", "x"), 0.0, 0.1)
+
+
+def test_the_board_gives_up_when_nothing_can_come_any_more() -> None:
+    started = time.monotonic()
+    assert not Board().wait(Trigger("runner", "x"), started, 60, lambda: True)
+    assert Board().wait(trigger.after(60), started, 60, lambda: True), "the moment after the end is one, too"
+    assert time.monotonic() - started < 2
+
+
+def test_the_board_keeps_what_was_heard(tmp_path: object) -> None:
+    from pathlib import Path
+
+    path = Path(str(tmp_path)) / "heard.log"
+    Board(path).add("runner", "x y")
+    assert path.read_text().split()[1:] == ["runner", "x", "y"]
+
+
+def test_triggers_are_told() -> None:
+    assert str(trigger.after(2.5)) == "2.5 s after the start"
+    assert str(Trigger("member", "x", 1)) == "1.0 s after member /x/"
+    assert str(Trigger("member", "x")) == "member /x/"
