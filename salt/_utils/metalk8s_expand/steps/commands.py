@@ -14,12 +14,12 @@ from metalk8s_expand.clients import cache
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.lease import claim
-from metalk8s_expand.domain import health, plan, preflight_report, reach_report, report, settings
+from metalk8s_expand.domain import health, plan, preflight_report, reach_report, removal, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import DeployError, ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.steps import cluster_check, planning, register, roster, verify
+from metalk8s_expand.steps import cluster_check, planning, register, removing, roster, verify
 from metalk8s_expand.steps.batch import Batch, Options
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 from metalk8s_expand.steps.lock import Lock, acquire
@@ -121,6 +121,22 @@ class Commands:
             outcome = self._batch(declared).run(found, names, options or Options(), held)
         data = {**outcome.as_dict(), "unchanged": found.empty}
         data["log"] = str(cache.save_report(self.opts, data))
+        return self._shown(report.text, data)
+
+    def remove_node(self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any) -> Result:
+        """See the runner."""
+        wanted, declared = removing.options(**options), self._settings()
+        if removing.is_true("dry_run", dry_run):
+            return self._shown(removal.text, removing.planned(self.world, declared, name, wanted))
+        data = removing.remove_node(
+            self.world,
+            declared,
+            name,
+            wanted,
+            lambda: self._locked(f"remove_node {name}", wait_s),
+            self.progress,
+            self.clock,
+        )
         return self._shown(report.text, data)
 
     def status(self) -> Result:
