@@ -463,7 +463,7 @@ def wipe(host, path):
     mounts = mount_points(host)
     parent = os.path.realpath(os.path.dirname(full))
     real = os.path.join(parent, os.path.basename(full))
-    removed = []
+    removed: list[str] = []
     if not stat.S_ISDIR(kind):
         if stat.S_ISLNK(kind):
             host.left.append(f"{os.path.realpath(full)}, to which {path} was a link")

@@ -28,7 +28,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Host:
-    """What the node's host said over SSH, or why it said nothing; ``answers`` when something at its address does all the same."""
+    """What the node's host said over SSH, or why it said nothing; ``answers`` when something at its address does."""
 
     said: Mapping[str, Any] | None = None
     silence: str = ""

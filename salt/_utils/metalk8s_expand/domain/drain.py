@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 Object = Mapping[str, Any]
+Pod = TypeVar("Pod", bound=Object)
 # Namespace and name of a claim.
 Claim = tuple[str, str]
 
@@ -27,7 +28,7 @@ class Allowed:
     delete_local_volumes: bool = False
 
 
-def leaving(pods: Iterable[Object]) -> list[Object]:
+def leaving(pods: Iterable[Pod]) -> list[Pod]:
     """Those that a drain has to move."""
     return [pod for pod in pods if not _stays(pod)]
 

@@ -40,13 +40,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Removal:
-    """The steps of a node's removal in their order; a refused one has no steps, one that is gone has none either."""
+    """The steps of a node's removal in their order; a refused one has no steps, one that is gone has none either.
+
+    ``given_up`` says that its host is not asked, since it is off for good.
+    """
 
     name: str
     roles: tuple[str, ...] = ()
     steps: tuple[PlannedStep, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    force: bool = False
+    given_up: bool = False
 
     def has(self, step: str) -> bool:
         return any(planned.name == step for planned in self.steps)
@@ -69,7 +72,7 @@ class Removal:
         return {
             "node": self.name,
             "roles": list(self.roles),
-            "force": self.force,
+            "given_up": self.given_up,
             "steps": [step.as_dict() for step in self.steps],
             "refused": [refusal.text for refusal in self.refused],
         }
@@ -80,7 +83,7 @@ def build(found: Found, options: Options) -> Removal:
     refused = tuple(refusals(found, options.force, options.allowed))
     reasons = {} if refused else _reasons(found, options.force)
     steps = tuple(PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons)
-    return Removal(found.name, found.roles, steps, refused, options.force)
+    return Removal(found.name, found.roles, steps, refused, options.force and not found.is_blank)
 
 
 def text(plan: dict[str, Any]) -> str:

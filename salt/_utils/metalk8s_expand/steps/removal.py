@@ -79,7 +79,7 @@ def refuse(plan: Removal) -> None:
         "the removal is refused, so nothing was changed",
         node=plan.name,
         problems=[refusal.text for refusal in plan.refused],
-        hint=f"mend these and run again; to see what would be done: salt-run metalk8s_expand.remove_node {plan.name} dry_run=True",
+        hint=f"mend these and run again; what would be done: salt-run metalk8s_expand.remove_node {plan.name} dry_run=True",
     )
 
 
@@ -132,7 +132,7 @@ def _closing(run: Run, plan: Removal, report: NodeReport) -> list[str]:
             f"{run.name} is removed in part and stays cordoned: run the same command again, or expand to bring it back"
         )
         return notes
-    if plan.force and not plan.has(plans.RETIRE):
+    if plan.given_up:
         notes += remains.advice(run.name, plan.roles)
     if run.name in run.declared.nodes:
         notes.append(f"the pillar still declares {run.name}: the next expand adds it again; if it shall stay away, take it out")

@@ -73,8 +73,15 @@ class Run:
 
 def guard(run: Run) -> str:
     """Once more, now that everything is about to change; no decision on a single bad answer."""
-    wait_until("the rest of the cluster to do without it", lambda: _guard_problems(run), GUARD_S, clock=run.clock, node=run.name,
-               hint="bring the others back first", error=QuorumError)  # fmt: skip
+    wait_until(
+        "the rest of the cluster to do without it",
+        lambda: _guard_problems(run),
+        GUARD_S,
+        clock=run.clock,
+        node=run.name,
+        hint="bring the others back first",
+        error=QuorumError,
+    )
     return "the rest can do without it"
 
 
@@ -152,8 +159,14 @@ def node(run: Run) -> str:
         return NOTHING
     run.lock.check()
     evictions.delete_node(kube, run.name, manifest.uid(found))
-    wait_until("the Node to be gone", lambda: _node_problems(run, manifest.uid(found)), DELETE_S, clock=run.clock, node=run.name,
-               hint="see what keeps it: kubectl get node --output yaml, its finalizers above all")  # fmt: skip
+    wait_until(
+        "the Node to be gone",
+        lambda: _node_problems(run, manifest.uid(found)),
+        DELETE_S,
+        clock=run.clock,
+        node=run.name,
+        hint="see what keeps it: kubectl get node --output yaml, its finalizers above all",
+    )
     return "deleted"
 
 
