@@ -94,7 +94,9 @@ def test_a_worker_has_no_member() -> None:
 def test_what_is_done_is_not_planned(changes: dict[str, Any], missing: set[str]) -> None:
     plan = built(found(**{"leader": 2, **changes}))
     assert not plan.refused
-    assert {step.name for step in removal.STEPS} - set(names(plan)) == missing | ({"leadership"} if "leader" in changes else set())
+    assert {step.name for step in removal.STEPS} - set(names(plan)) == missing | (
+        {"leadership"} if "leader" in changes else set()
+    )
 
 
 def test_a_record_alone_is_cleared_away() -> None:
