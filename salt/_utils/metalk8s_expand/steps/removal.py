@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.domain import departure, remains
 from metalk8s_expand.domain import removal as plans
-from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.removal import Options, Removal
 from metalk8s_expand.domain.report import NodeReport, StepResult
 from metalk8s_expand.domain.settings import Settings
@@ -25,6 +24,8 @@ from metalk8s_expand.steps.world import World
 
 log = logging.getLogger(__name__)
 
+# How often etcd's quorum is asked for before it refuses, and the seconds between.
+LOOKS, PAUSE_S = 4, 2.0
 ERRORS: dict[str, type[ExpandError]] = {
     departure.QUORUM: QuorumError,
     departure.UNKNOWN: SettingsError,
@@ -57,14 +58,12 @@ def remove(
     before_member_change: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Do it. An error before the first change is raised, one after it is in the report."""
+    clock = clock or Clock()
     progress(node, "look", "at the cluster and the host")
-    found = departing.find(world, declared, node)
-    plan = plans.build(found, options)
+    found, plan = _looked(world, declared, node, options, lock, clock)
     refuse(plan)
-    run = Run(
-        world, declared, node, options, lock, progress, clock or Clock(), before_member_change,
-        host=_host(declared, found), roles=plan.roles,
-    )  # fmt: skip
+    host = host_side.described(declared, node, found.node)
+    run = Run(world, declared, node, options, lock, progress, clock, before_member_change, host, plan.roles)
     report = _executed(run, plan)
     return Outcome(plan, report, (*run.notes, *_closing(run, plan, report)))
 
@@ -83,8 +82,19 @@ def refuse(plan: Removal) -> None:
     )
 
 
-def _host(declared: Settings, found: departure.Found) -> Node | None:
-    return host_side.described(declared, found.name, found.node)
+def _looked(
+    world: World, declared: Settings, node: str, options: Options, lock: Lock, clock: Clock
+) -> tuple[departure.Found, Removal]:
+    """What there is and what follows; an etcd that elects at this very moment is no reason to refuse."""
+    for _ in range(LOOKS - 1):
+        found = departing.find(world, declared, node)
+        plan = plans.build(found, options)
+        if departure.QUORUM not in {refusal.kind for refusal in plan.refused}:
+            return found, plan
+        lock.tick()
+        clock.sleep(PAUSE_S)
+    found = departing.find(world, declared, node)
+    return found, plans.build(found, options)
 
 
 def _executed(run: Run, plan: Removal) -> NodeReport:

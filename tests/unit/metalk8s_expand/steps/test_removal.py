@@ -273,6 +273,17 @@ def test_the_quorum_is_never_overridden(setting: Setting) -> None:
     assert setting.etcd.changed == []
 
 
+def test_an_election_is_no_reason_to_refuse(setting: Setting) -> None:
+    healthy = setting.etcd.listed[3]
+    setting.etcd.listed[3] = replace(healthy, healthy=False, error="it knows no leader")
+
+    def passes(seconds: float) -> None:
+        setting.etcd.listed[3] = healthy
+
+    setting.clock.sleep = passes  # type: ignore[method-assign]
+    assert setting.remove("cp-1").node.ok
+
+
 def test_obstacles_of_the_drain_before_anything_is_changed(setting: Setting) -> None:
     setting.kube.pods += [{**pod("bare", ""), "node": "w-1"}, {**pod("scratch", "ReplicaSet", EMPTY), "node": "w-1"}]
     with pytest.raises(ConflictError) as raised:
