@@ -297,3 +297,40 @@ def test_it_runs_as_it_is_sent(python: str, node: Place) -> None:
     assert retire.answer("noise\n" + done.stdout)["names"] == ["w-1"]
     assert retire.answer("noise") is None
     assert retire.answer(retire.MARK + "no JSON") is None
+
+
+def test_real_mounts_are_never_entered(node: Place) -> None:
+    """Of another device and of the same one, of a directory and of a file, and one at a listed path."""
+    node.write({"/disk/data": "kept", "/disk/file": "kept", "/disk/etcd/member": "taken"})
+    for path in ("/etc/kubernetes/bound", "/var/lib/cni/tmpfs", "/run/flannel"):
+        node.at(path).mkdir(parents=True)
+    node.write({"/etc/salt/pki/minion/file": ""})
+    info = node.at("/proc/self/mountinfo")
+    info.unlink()
+    info.symlink_to("/proc/self/mountinfo")
+    mounts = [
+        f"mount --bind {node.at('/disk')} {node.at('/etc/kubernetes/bound')}",
+        f"mount -t tmpfs none {node.at('/var/lib/cni/tmpfs')}",
+        f"touch {node.at('/var/lib/cni/tmpfs/kept')}",
+        f"mount --bind {node.at('/disk/file')} {node.at('/etc/salt/pki/minion/file')}",
+        f"mount --bind {node.at('/disk/etcd')} {node.at('/var/lib/etcd')}",
+    ]
+    request = json.dumps({"mode": "retire", "node": "w-1", "root": str(node.root), "grace": 0})
+    script = "\n".join(["set -e", *mounts, 'exec "$0" -BIS - "$1"'])
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("mounts need root")
+    empty = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script.replace("exec ", "PATH=/nowhere exec "), sys.executable, request],
+        input=SOURCE.replace(retire.ENVIRONMENT["PATH"], "/nowhere"),
+        capture_output=True, text=True, timeout=30, check=False, env=empty,
+    )  # fmt: skip
+    found = retire.answer(done.stdout)
+    assert found is not None, done.stderr
+    assert found["refused"] == ""
+    assert sorted(item.rpartition(str(node.root))[2] for item in found["left"]) == [
+        "/etc/kubernetes/bound is mounted there",
+        "/etc/salt/pki/minion/file is mounted there",
+        "/var/lib/cni/tmpfs is mounted there",
+    ]
+    assert node.files() - KEPT == {"/disk/data", "/disk/file", "/etc/salt/pki/minion/file", "/var/lib/etcd/member/wal/0.wal"}
