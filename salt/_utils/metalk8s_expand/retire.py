@@ -71,7 +71,7 @@ IDENTITY = (MINION_ID, KUBELET_UNIT, MINION)
 # Where an empty directory is no trace.
 DIRECTORIES = ("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd")
 # Below these (not at them) mounts are the kubelet's and the runtime's own.
-UNMOUNT = ("/var/lib/kubelet/pods", "/var/lib/kubelet/plugins", "/var/lib/containerd", "/run/containerd")
+UNMOUNT = ("/var/lib/kubelet/pods", "/var/lib/kubelet/plugins", "/var/lib/containerd/tmpmounts", "/run/containerd")
 NAMESPACES = "/run/netns/cni-"
 INTERFACES = ("cni0", "flannel.1", "kube-ipvs0")
 # Of kube-proxy, flannel and the CNI plugin portmap.
@@ -414,9 +414,10 @@ def unmount(host):
     below = (*tuple(path + "/" for path in UNMOUNT), NAMESPACES)
     found = [point for point in host.mounts() if point.startswith(below)]
     for point in sorted(found, key=len, reverse=True):
-        code, output = host.command("umount", point)
+        # Looking at it first would hang where a server is gone.
+        code, output = host.command("umount", "--no-canonicalize", point)
         if code:
-            code, output = host.command("umount", "--lazy", point)
+            code, output = host.command("umount", "--no-canonicalize", "--lazy", point)
         if code and point in host.mounts():
             host.failed.append(f"{point} stays mounted: {output[-200:]}")
         elif point.startswith(NAMESPACES):
