@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metalk8s_expand.domain import drain, health
-from metalk8s_expand.domain.departure import Found, Refusal, refusals
+from metalk8s_expand.domain.departure import Found
 from metalk8s_expand.domain.drain import Allowed
 from metalk8s_expand.domain.plan import PlannedStep, Step
+from metalk8s_expand.domain.refusals import Refusal, refusals
 
 GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = "guard", "cordon", "drain", "leadership", "api_server"
 MEMBER, RETIRE, KEY, NODE = "member", "retire", "key", "node"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.domain import departure, remains
+from metalk8s_expand.domain import departure, refusals, remains
 from metalk8s_expand.domain import removal as plans
 from metalk8s_expand.domain.removal import Options, Removal
 from metalk8s_expand.domain.report import NodeReport, StepResult
@@ -19,7 +19,8 @@ from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.steps import departing, forgetting, host_side
 from metalk8s_expand.steps.expansion import LOGS, Progress
-from metalk8s_expand.steps.removal_steps import ACTIONS, Lock, Run
+from metalk8s_expand.steps.removal_run import Lock, Run
+from metalk8s_expand.steps.removal_steps import ACTIONS
 from metalk8s_expand.steps.world import World
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,9 @@ log = logging.getLogger(__name__)
 # How often etcd's quorum is asked for before it refuses, and the seconds between.
 LOOKS, PAUSE_S = 4, 2.0
 ERRORS: dict[str, type[ExpandError]] = {
-    departure.QUORUM: QuorumError,
-    departure.UNKNOWN: SettingsError,
-    departure.UNREACHED: UnreachableError,
+    refusals.QUORUM: QuorumError,
+    refusals.UNKNOWN: SettingsError,
+    refusals.UNREACHED: UnreachableError,
 }
 
 
@@ -73,7 +74,7 @@ def refuse(plan: Removal) -> None:
     if not plan.refused:
         return
     kinds = [refusal.kind for refusal in plan.refused]
-    gravest = min(kinds, key=departure.KINDS.index)
+    gravest = min(kinds, key=refusals.KINDS.index)
     raise ERRORS.get(gravest, ConflictError)(
         "the removal is refused, so nothing was changed",
         node=plan.name,
@@ -89,7 +90,7 @@ def _looked(
     for _ in range(LOOKS - 1):
         found = departing.find(world, declared, node)
         plan = plans.build(found, options)
-        if departure.QUORUM not in {refusal.kind for refusal in plan.refused}:
+        if refusals.QUORUM not in {refusal.kind for refusal in plan.refused}:
             return found, plan
         lock.tick()
         clock.sleep(PAUSE_S)

@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 from metalk8s_expand.clients import evictions
 from metalk8s_expand.clients import salt as master
-from metalk8s_expand.clients.clock import Clock, wait_until
-from metalk8s_expand.clients.etcd import Etcd
+from metalk8s_expand.clients.clock import wait_until
 from metalk8s_expand.domain import health, manifest, quorum, roles
 from metalk8s_expand.domain import removal as plans
-from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.quorum import Member
-from metalk8s_expand.domain.removal import Options
-from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
-from metalk8s_expand.steps import departing, draining, expansion, host_side, leaving_member, ownership
-from metalk8s_expand.steps.expansion import Progress
-from metalk8s_expand.steps.world import World
+from metalk8s_expand.steps import departing, draining, host_side, leaving_member, ownership
+from metalk8s_expand.steps.removal_run import Run
 
 # For how long a call to the host may keep the lock while it blocks.
 CALL_S = 400.0
 GUARD_S, DELETE_S = 30.0, 20.0
 NOTHING = "was done already"
-
-
-class Lock(expansion.Lock, Protocol):
-    """The same, which can also be kept while a call blocks."""
-
-    def renewing(self, at_most: float) -> AbstractContextManager[None]:
-        """Renew for at most so many seconds."""
-
-
-@dataclass
-class Run:
-    """What the removal of one node works with, and what it has to tell."""
-
-    world: World
-    declared: Settings
-    name: str
-    options: Options
-    lock: Lock
-    progress: Progress
-    clock: Clock = field(default_factory=Clock)
-    before_member_change: Callable[[], object] = lambda: None
-    host: Node | None = None
-    roles: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
-    told: str = ""
-
-    def etcd(self) -> Etcd:
-        """As the other members say it."""
-        found = departing.etcd_of_others(self.world, self.name)
-        if found is None:
-            raise QuorumError("no etcd member is known that could be asked", node=self.name)
-        return found
-
-    def member(self, members: Sequence[Member]) -> Member | None:
-        """The node's own among these."""
-        return departing.own_member(self.world, self.declared, self.name, members)
-
-    def tell(self, step: str, what: str) -> None:
-        """What a step waits for, once; the lock is kept meanwhile."""
-        self.lock.tick()
-        if what != self.told:
-            self.told = what
-            self.progress(self.name, step, what)
 
 
 def guard(run: Run) -> str:

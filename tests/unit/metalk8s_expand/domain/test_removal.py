@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain import departure, drain, remains, removal, roles
+from metalk8s_expand.domain import drain, refusals, remains, removal, roles
 from metalk8s_expand.domain.departure import Found, Host
 from metalk8s_expand.domain.drain import Allowed
 from metalk8s_expand.domain.nodes import Node
@@ -138,25 +138,25 @@ def kinds(state: Found, options: Options | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("state", "options", "kind"),
     [
-        (Found("x", members=VOTERS), Options(), departure.UNKNOWN),
-        (Found("x", members=VOTERS), FORCE, departure.UNKNOWN),
-        (found(node=node(node_roles=("bootstrap", "master", "etcd"))), Options(), departure.BOOTSTRAP),
-        (found(is_salt_master=True), Options(), departure.BOOTSTRAP),
-        (found(host=Host({**LIVES, "authority": True})), Options(), departure.BOOTSTRAP),
-        (found(masters=()), Options(), departure.BOOTSTRAP),
-        (dead(masters=()), FORCE, departure.BOOTSTRAP),
-        (found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))), Options(), departure.QUORUM),
-        (dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))), FORCE, departure.QUORUM),
-        (dead(), Options(), departure.UNREACHED),
-        (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), departure.HOST),
-        (found(host=Host({**LIVES, "machine_id": "other"})), Options(), departure.HOST),
-        (found(host=Host({**LIVES, "master_key": "other"})), Options(), departure.HOST),
-        (found(host=Host({**LIVES, "names": []})), Options(), departure.HOST),
-        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), Options(), departure.PODS),
-        (dead(host=Host(LIVES)), FORCE, departure.HOST),
-        (dead(host=Host(silence="key refused", answers=True)), FORCE, departure.HOST),
-        (dead(node=node()), FORCE, departure.HOST),
-        (dead(members=VOTERS), FORCE, departure.HOST),
+        (Found("x", members=VOTERS), Options(), refusals.UNKNOWN),
+        (Found("x", members=VOTERS), FORCE, refusals.UNKNOWN),
+        (found(node=node(node_roles=("bootstrap", "master", "etcd"))), Options(), refusals.BOOTSTRAP),
+        (found(is_salt_master=True), Options(), refusals.BOOTSTRAP),
+        (found(host=Host({**LIVES, "authority": True})), Options(), refusals.BOOTSTRAP),
+        (found(masters=()), Options(), refusals.BOOTSTRAP),
+        (dead(masters=()), FORCE, refusals.BOOTSTRAP),
+        (found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))), Options(), refusals.QUORUM),
+        (dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))), FORCE, refusals.QUORUM),
+        (dead(), Options(), refusals.UNREACHED),
+        (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), refusals.HOST),
+        (found(host=Host({**LIVES, "machine_id": "other"})), Options(), refusals.HOST),
+        (found(host=Host({**LIVES, "master_key": "other"})), Options(), refusals.HOST),
+        (found(host=Host({**LIVES, "names": []})), Options(), refusals.HOST),
+        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), Options(), refusals.PODS),
+        (dead(host=Host(LIVES)), FORCE, refusals.HOST),
+        (dead(host=Host(silence="key refused", answers=True)), FORCE, refusals.HOST),
+        (dead(node=node()), FORCE, refusals.HOST),
+        (dead(members=VOTERS), FORCE, refusals.HOST),
     ],
 )
 def test_refused(state: Found, options: Options, kind: str) -> None:
@@ -165,7 +165,7 @@ def test_refused(state: Found, options: Options, kind: str) -> None:
 
 def test_everything_that_is_refused_at_once() -> None:
     state = found(masters=(), pods=(pod("a", ""), pod("b", "", EMPTY)), members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None)))
-    assert set(kinds(state)) == {departure.BOOTSTRAP, departure.QUORUM, departure.PODS}
+    assert set(kinds(state)) == {refusals.BOOTSTRAP, refusals.QUORUM, refusals.PODS}
     assert len(kinds(state)) >= 5
     assert removal.text(built(state).as_dict()).count("REFUSED") == len(kinds(state))
 
