@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from metalk8s_expand.clients import cache, evictions
@@ -30,7 +31,7 @@ def find(world: World, settings: Settings, name: str) -> Found:
     pods = evictions.pods_on(world.kube, name)
     wanted = [claim for pod in drain.leaving(pods) for claim in drain.claims(pod)]
     etcd = etcd_of_others(world, name, nodes)
-    return Found(
+    found = Found(
         name=name,
         declared=settings.nodes.get(name),
         node=observed,
@@ -42,10 +43,11 @@ def find(world: World, settings: Settings, name: str) -> Found:
         local_claims=evictions.local_claims(world.kube, wanted),
         masters=other_masters(nodes, name),
         recorded=name in ownership.read(world.kube, [name]),
-        removed=was_removed(world.opts, name),
         is_salt_master=master.pillar_id(world.opts).removesuffix(master.MASTER_SUFFIX) == name,
         master_key=master.master_key(world.opts),
     )
+    known = found.exists or found.declared is not None
+    return found if known else replace(found, removed=was_removed(world.opts, name))
 
 
 def etcd_of_others(world: World, name: str, nodes: Sequence[JsonObject] | None = None) -> Etcd | None:

@@ -44,7 +44,7 @@ def described(settings: Settings, name: str, observed: Mapping[str, Any] | None)
 def look(world: World, settings: Settings, node: Node | None) -> Host:
     """What is on the host, or why it cannot be told."""
     if node is None:
-        return Host(silence="neither the pillar nor a Node says how to reach it")
+        return Host(silence="neither the pillar nor a Node says how to reach it, so declare it")
     try:
         return Host(ask(world, settings, node, LOOK))
     except UnreachableError as error:

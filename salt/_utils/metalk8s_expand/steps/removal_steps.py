@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from metalk8s_expand.clients import evictions
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.clock import wait_until
 from metalk8s_expand.domain import health, manifest, quorum, roles
 from metalk8s_expand.domain import removal as plans
-from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
+from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, UnreachableError
 from metalk8s_expand.steps import departing, draining, host_side, leaving_member, ownership
 from metalk8s_expand.steps.removal_run import Run
 
@@ -72,6 +73,9 @@ def member(run: Run) -> str:
         return NOTHING
     run.before_member_change()
     leaving_member.removed(etcd, run.member, run.name, run.lock.check, run.clock)
+    with suppress(ExpandError):
+        voters = len(quorum.voters(etcd.members()))
+        run.notes.append(f"etcd has {voters} voters now, and needs {quorum.quorum(voters)} of them")
     return "removed"
 
 

@@ -194,6 +194,7 @@ def test_a_control_plane_node_in_its_order(setting: Setting) -> None:
     assert setting.etcd.changed == ["move 2", "remove 1"]
     assert setting.hosts["cp-1"].calls == [("withdraw", 7), ("retire", 7)]
     assert setting.before == [3], "asked once, before the member left"
+    assert "etcd has 2 voters now, and needs 2 of them" in outcome.notes
     assert any("still declares cp-1" in note for note in outcome.notes)
 
 
