@@ -13,6 +13,7 @@ from metalk8s_expand.clients.etcd import Etcd
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.domain import departure, drain, health, roles
 from metalk8s_expand.domain.departure import Found
+from metalk8s_expand.domain.manifest import NOTHING
 from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.steps import host_side, ownership, verify
@@ -42,7 +43,7 @@ def find(world: World, settings: Settings, name: str) -> Found:
         pods=tuple(pods),
         local_claims=evictions.local_claims(world.kube, wanted),
         masters=other_masters(nodes, name),
-        recorded=name in ownership.read(world.kube, [name]),
+        recorded=ownership.read(world.kube, [name]).get(name, NOTHING) != NOTHING,
         is_salt_master=master.pillar_id(world.opts).removesuffix(master.MASTER_SUFFIX) == name,
         master_key=master.master_key(world.opts),
     )
