@@ -99,7 +99,106 @@ def test_one_that_left_and_was_wiped_joins_again_at_once(trio: list[Host]) -> No
     assert voters(leader) == [host.name for host in sorted(trio[:3], key=lambda host: host.name)]
 
 
-# The API.
+# The whole, but for the host and Salt's keys.
+
+SAID: dict[str, Any] = {
+    "machine_id": "m", "names": [], "master_key": "", "authority": False, "api_server": False,
+    "services": [], "traces": [], "containers": 0,
+}  # fmt: skip
+
+
+class Lock:
+    """It is never lost."""
+
+    epoch = 7
+
+    def tick(self) -> None: ...
+
+    def check(self) -> None: ...
+
+    def renewing(self, at_most: float) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+class Keys:
+    """A master that knows everybody, until it forgets."""
+
+    forgotten: ClassVar[set[str]] = set()
+
+    def __init__(self, opts: Any) -> None: ...
+
+    def public_key(self, name: str) -> tuple[str, str] | None:
+        return None if name in self.forgotten else ("minions", "key")
+
+    def delete(self, name: str) -> bool:
+        self.forgotten.add(name)
+        return True
+
+
+@pytest.fixture
+def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
+    """A Node for each of three members, and an API server with the first one's etcd."""
+    (tmp_path / "api").mkdir()
+    server = ApiServer(trio[0], tmp_path / "api")
+    try:
+        server.wait()
+        kube = Kube.from_kubeconfig(str(server.admin))
+        for host in trio[:3]:
+            labels = dict.fromkeys(roles.label_keys(("master", "etcd")), "")
+            kube.create_node({"metadata": {"name": host.name, "labels": labels}})
+            status = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"machineID": "m"}}
+            kube.merge_patch(f"/api/v1/nodes/{host.name}/status", {"status": status})
+        eventually("kube-system", lambda: kube.get("/api/v1/namespaces/kube-system"))
+        record = {
+            "metadata": {"name": ownership.NAME},
+            "data": {trio[2].name: '{"labels":["a"],"taints":[],"uid":""}', "other": "{}"},
+        }
+        kube.create_config_map(ownership.NAMESPACE, record)
+        yield kube
+    finally:
+        server.stop()
+
+
+def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving, others = trio[2], trio[:2]
+    calls: list[str] = []
+
+    def ask(world: Any, settings: Any, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
+        if mode == host_side.LOOK:
+            return (
+                SAID if "retire" in calls else {**SAID, "names": [node.name], "services": ["kubelet"], "api_server": not calls}
+            )
+        calls.append(mode)
+        if mode == host_side.RETIRE:
+            leaving.power_off()
+        return {"changes": [mode], "left": [], "failed": [], "refused": ""}
+
+    monkeypatch.setattr(host_side, "ask", ask)
+    monkeypatch.setattr(departing.master, "Keys", Keys)
+    monkeypatch.setattr(departing, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
+    declared = Settings(nodes={leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)})
+    world = World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster)
+
+    def remove(options: Options) -> removal.Outcome:
+        return removal.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
+
+    with pytest.raises(ConflictError, match="refused"):
+        remove(Options(force=True))
+    assert sorted(voters(others[0])) == sorted(host.name for host in trio[:3])
+    outcome = remove(Options())
+    assert outcome.node.ok, outcome.node.error
+    done = [step.name for step in outcome.node.steps if step.name != "leadership"]
+    assert done == ["guard", "cordon", "api_server", "member", "retire", "key", "node"]
+    assert calls == ["withdraw", "retire"]
+    assert sorted(voters(others[0])) == sorted(host.name for host in others)
+    assert cluster.node(leaving.name) is None
+    assert (cluster.config_map(ownership.NAMESPACE, ownership.NAME) or {})["data"] == {"other": "{}"}
+    again = remove(Options())
+    assert again.plan.empty
+    assert calls == ["withdraw", "retire"]
+
+
+# The API. Its own etcd has the addresses of the hosts above, so from here on those are not used.
 
 
 @pytest.fixture(scope="module")
@@ -223,102 +322,3 @@ def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
     kube.request("DELETE", f"{evictions.ATTACHMENTS}/va-{node}")
     assert draining.detached(kube, node, lambda: None) == ""
     assert evictions.local_claims(kube, [(NAMESPACE, "absent")]) == frozenset()
-
-
-# The whole, but for the host and Salt's keys.
-
-SAID: dict[str, Any] = {
-    "machine_id": "m", "names": [], "master_key": "", "authority": False, "api_server": False,
-    "services": [], "traces": [], "containers": 0,
-}  # fmt: skip
-
-
-class Lock:
-    """It is never lost."""
-
-    epoch = 7
-
-    def tick(self) -> None: ...
-
-    def check(self) -> None: ...
-
-    def renewing(self, at_most: float) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-
-class Keys:
-    """A master that knows everybody, until it forgets."""
-
-    forgotten: ClassVar[set[str]] = set()
-
-    def __init__(self, opts: Any) -> None: ...
-
-    def public_key(self, name: str) -> tuple[str, str] | None:
-        return None if name in self.forgotten else ("minions", "key")
-
-    def delete(self, name: str) -> bool:
-        self.forgotten.add(name)
-        return True
-
-
-@pytest.fixture
-def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
-    """A Node for each of three members, and an API server with the first one's etcd."""
-    (tmp_path / "api").mkdir()
-    server = ApiServer(trio[0], tmp_path / "api")
-    try:
-        server.wait()
-        kube = Kube.from_kubeconfig(str(server.admin))
-        for host in trio[:3]:
-            labels = dict.fromkeys(roles.label_keys(("master", "etcd")), "")
-            kube.create_node({"metadata": {"name": host.name, "labels": labels}})
-            status = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"machineID": "m"}}
-            kube.merge_patch(f"/api/v1/nodes/{host.name}/status", {"status": status})
-        eventually("kube-system", lambda: kube.get("/api/v1/namespaces/kube-system"))
-        record = {
-            "metadata": {"name": ownership.NAME},
-            "data": {trio[2].name: '{"labels":["a"],"taints":[],"uid":""}', "other": "{}"},
-        }
-        kube.create_config_map(ownership.NAMESPACE, record)
-        yield kube
-    finally:
-        server.stop()
-
-
-def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leaving, others = trio[2], trio[:2]
-    calls: list[str] = []
-
-    def ask(world: Any, settings: Any, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
-        if mode == host_side.LOOK:
-            return (
-                SAID if "retire" in calls else {**SAID, "names": [node.name], "services": ["kubelet"], "api_server": not calls}
-            )
-        calls.append(mode)
-        if mode == host_side.RETIRE:
-            leaving.power_off()
-        return {"changes": [mode], "left": [], "failed": [], "refused": ""}
-
-    monkeypatch.setattr(host_side, "ask", ask)
-    monkeypatch.setattr(departing.master, "Keys", Keys)
-    monkeypatch.setattr(departing, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
-    declared = Settings(nodes={leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)})
-    world = World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster)
-
-    def remove(options: Options) -> removal.Outcome:
-        return removal.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
-
-    with pytest.raises(ConflictError, match="refused"):
-        remove(Options(force=True))
-    assert sorted(voters(others[0])) == sorted(host.name for host in trio[:3])
-    outcome = remove(Options())
-    assert outcome.node.ok, outcome.node.error
-    done = [step.name for step in outcome.node.steps if step.name != "leadership"]
-    assert done == ["guard", "cordon", "api_server", "member", "retire", "key", "node"]
-    assert calls == ["withdraw", "retire"]
-    assert sorted(voters(others[0])) == sorted(host.name for host in others)
-    assert cluster.node(leaving.name) is None
-    assert (cluster.config_map(ownership.NAMESPACE, ownership.NAME) or {})["data"] == {"other": "{}"}
-    again = remove(Options())
-    assert again.plan.empty
-    assert calls == ["withdraw", "retire"]
