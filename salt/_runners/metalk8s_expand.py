@@ -184,6 +184,60 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
+def remove_node(
+    node,
+    force=False,
+    dry_run=False,
+    delete_emptydir_data=False,
+    delete_bare_pods=False,
+    delete_local_volumes=False,
+    drain_timeout_s=600,
+    wait_s=0,
+):
+    """
+    Remove one node: its Pods, its etcd member, everything of the cluster on its host, its key, its Node.
+
+    Returned is the report, with the ``plan`` that was executed. All obstacles are told before the first change.
+
+    node
+        Name of the node.
+    force
+        Your word that the host is off for good: it is not asked, its Pods go with the Node, and the report says which
+        credentials it still holds. Refused while the host shows any life; etcd's quorum is never put at risk.
+    dry_run
+        Show the steps with their reasons, and what would be refused. Nothing is changed.
+    delete_emptydir_data
+        Also evict Pods with emptyDir volumes, whose data gets lost.
+    delete_bare_pods
+        Also evict Pods that nobody would start again elsewhere.
+    delete_local_volumes
+        Also evict Pods whose volumes are on disks of this node. The disks stay as they are.
+    drain_timeout_s
+        Seconds to wait for the Pods to leave, as their disruption budgets let them.
+    wait_s
+        Seconds to wait while another run holds the lock; without it, the run is refused with exit code 9.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.remove_node worker-1 dry_run=True
+        salt-run metalk8s_expand.remove_node worker-1 delete_emptydir_data=True
+        salt-run metalk8s_expand.remove_node cp-1 force=True
+    """
+    return _commands().remove_node(
+        str(node),
+        wait_s,
+        dry_run,
+        force=force,
+        delete_emptydir_data=delete_emptydir_data,
+        delete_bare_pods=delete_bare_pods,
+        delete_local_volumes=delete_local_volumes,
+        drain_timeout_s=drain_timeout_s,
+    )
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def status(follow=False, certificates=True):
     """
     Return each declared node with what the cluster says of it, the certificate that ends first on each node, the run that

@@ -149,6 +149,7 @@ def test_the_runners_functions(mode: Any) -> None:
         "plan",
         "preflight",
         "register",
+        "remove_node",
         "report",
         "status",
         "trees",

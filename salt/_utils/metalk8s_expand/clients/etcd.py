@@ -8,6 +8,7 @@ import json
 import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,6 +71,23 @@ class Etcd:
         Raises UnreachableError when it cannot, for lack of a majority.
         """
         self._post(url, "/v3/kv/range", {"key": base64.b64encode(b"health").decode()})
+
+    def leader(self) -> int:
+        """The ID of the member that leads, as the first voter that knows one says it; 0 when none does."""
+        for item in self._listed():
+            if item.get("clientURLs") and not item.get("isLearner"):
+                with suppress(ExpandError):
+                    status = self._post(item["clientURLs"][0], "/v3/maintenance/status", {})
+                    if int(status.get("leader", 0)):
+                        return int(status["leader"])
+        return 0
+
+    def move_leader(self, leader_id: int, target_id: int) -> None:
+        """Let the leader, and nobody else does it, hand over to another voter. Raises ConflictError when it leads no more."""
+        urls = [str(url) for item in self._listed() if int(item["ID"]) == leader_id for url in item.get("clientURLs") or ()]
+        if not urls:
+            raise ConflictError(f"etcd has no started member {leader_id:x} that could hand over its leadership")
+        self._post(urls[0], "/v3/maintenance/transfer-leadership", {"targetID": str(target_id)})
 
     def _listed(self) -> list[dict[str, Any]]:
         return list(self._any(LIST, SERIALIZABLE).get("members") or [])

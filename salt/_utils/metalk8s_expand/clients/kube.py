@@ -38,9 +38,12 @@ class Kube(KubeApi):
         """The Node after a JSON Patch; a failed ``test`` raises ConflictError."""
         return self.json_patch(f"{NODES}/{name}", patch)
 
-    def delete_node(self, name: str, uid: str, version: str) -> bool:
-        """Delete the very Node that was read; whether it was there. ConflictError when it was changed since."""
-        body = {"preconditions": {"uid": uid, "resourceVersion": version}}
+    def delete_node(self, name: str, uid: str, version: str = "") -> bool:
+        """Delete the very Node that was read, with ``version`` only as it was read; whether it was there.
+
+        ConflictError when another one has its name by now, or when it was changed since.
+        """
+        body = {"preconditions": {"uid": uid, **({"resourceVersion": version} if version else {})}}
         return self.request("DELETE", f"{NODES}/{name}", body) is not None
 
     def pods(self, namespace: str, query: Mapping[str, str] | None = None) -> list[JsonObject]:

@@ -97,6 +97,11 @@ class KubeApi:
         response = self._send("GET", path, None, None, "application/json")
         return response.status, response.data.decode("utf-8", "replace")
 
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
+        """Status and reason, for requests whose refusals differ in more than whether to repeat them."""
+        response = self._send(method, path, body, None, "application/json")
+        return response.status, _reason(response.data)
+
     def get(self, path: str) -> JsonObject | None:
         """One object, or None."""
         return self.request("GET", path)

@@ -94,6 +94,14 @@ class Keys:
         found = self.public_key(minion)
         return found is not None and found[0] == "minions"
 
+    def delete(self, minion: str) -> bool:
+        """Forget every key of this exact name, wherever it is; whether there was one."""
+        keys = self._keys()
+        found = {directory: [minion] for directory, names in keys.list_keys().items() if minion in names}
+        if found:
+            keys.delete_key(match_dict=found)
+        return bool(found)
+
     def accepted(self) -> list[str]:
         """The names of all accepted minions."""
         return list(self._keys().list_keys().get("minions", ()))

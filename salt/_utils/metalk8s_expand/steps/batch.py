@@ -50,7 +50,7 @@ class Held:
         """Keep the lock while nothing else is done. Raises StoppedError when an end was asked for."""
         self.lock.tick()
         if self.stop():
-            raise StoppedError(f"the run was stopped before it changed anything ({self.stop()})", hint="run it again")
+            raise StoppedError(f"the run was stopped between two steps ({self.stop()})", hint="the same command goes on")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.clients.salt import Minions
 from metalk8s_expand.domain import certificates as certificate_rules
-from metalk8s_expand.domain import health, plan, preflight_report, reach_report, report, settings
+from metalk8s_expand.domain import health, plan, preflight_report, reach_report, removal, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
@@ -32,6 +32,7 @@ from metalk8s_expand.steps import (
     outlived,
     planning,
     register,
+    removing,
     roster,
     stopping,
     verify,
@@ -144,6 +145,15 @@ class Commands:
             outcome = self._batch(declared).run(found, names, options or Options(), held)
             data = {**outcome.as_dict(), "unchanged": found.empty, "command": _command(names, overrides)}
             data["log"] = str(cache.save_report(self.opts, data))
+        return self._shown(report.text, data)
+
+    def remove_node(self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any) -> Result:
+        """See the runner."""
+        wanted, declared = removing.options(**options), self._settings()
+        if removing.is_true("dry_run", dry_run):
+            return self._shown(removal.text, removing.planned(self.world, declared, name, wanted))
+        with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
+            data = removing.remove_node(self.world, declared, name, wanted, held, self.progress, self.clock)
         return self._shown(report.text, data)
 
     def stop(self, wait_s: float = 0) -> Result:

@@ -283,3 +283,26 @@ def test_a_server_of_another_authority_is_not_trusted(member: Any, pki: Path, tm
 def test_missing_certificates_are_told(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="No such file"):
         Etcd(["https://127.0.0.1:1"], Credentials(str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c"))).members()
+
+
+def test_who_leads_is_asked_of_voters_until_one_knows(member: Any, client: Any) -> None:
+    one, two = member("m1"), member("m2")
+    everyone = [listed(1, f"https://127.0.0.1:{free_port()}"), listed(2, one.url), listed(3, two.url)]
+    serve(one, everyone, leader="0")
+    serve(two, everyone, leader="3")
+    assert client(one.url).leader() == 3
+    serve(two, everyone, leader="0")
+    assert client(one.url).leader() == 0
+
+
+def test_the_leader_itself_is_asked_to_hand_over(member: Any, client: Any) -> None:
+    one, two = member("m1"), member("m2")
+    serve(one, [listed(1, one.url), listed(2, two.url)])
+    two.answer = lambda path, body: (200, {})
+    client(one.url).move_leader(2, 1)
+    assert two.asked == [("/v3/maintenance/transfer-leadership", {"targetID": "1"})]
+    two.answer = lambda path, body: (400, {"code": 9, "message": "etcdserver: not leader"})
+    with pytest.raises(ConflictError, match="not leader"):
+        client(one.url).move_leader(2, 1)
+    with pytest.raises(ConflictError, match="no started member 9"):
+        client(one.url).move_leader(9, 1)

@@ -325,3 +325,10 @@ def test_a_kubeconfig_that_cannot_be_used(tmp_path: Path, content: str | None) -
     with pytest.raises(UnreachableError, match="cannot read the kubeconfig") as error:
         Kube.from_kubeconfig(str(path))
     assert "metalk8s_expand:kubeconfig" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("status", [201, 404, 409, 429, 500])
+def test_status_and_reason_where_refusals_differ(api: Api, kube: Kube, status: int) -> None:
+    api.answer = lambda request: (status, {"message": "why"})
+    assert kube.answer("POST", "/api/v1/namespaces/ns/pods/p/eviction", {"kind": "Eviction"}) == (status, "why")
+    assert len(api.asked) == 1, "a write is never repeated by itself"

@@ -53,6 +53,16 @@ class TestKeys:
         put(opts, "minions_pre", "a-new-one")
         assert sorted(Keys(opts).public_keys(names)) == sorted(names)
 
+    def test_every_key_of_one_exact_name_is_deleted(self, opts: Options) -> None:
+        Path(opts["cachedir"]).mkdir()
+        for directory in ("minions", "minions_pre", "minions_rejected"):
+            put(opts, directory, "a", "a-2")
+        assert Keys(opts).delete("a")
+        assert Keys(opts).public_key("a") is None
+        assert not Keys(opts).delete("a")
+        assert not Keys(opts).delete("a*")
+        assert sorted(Keys(opts).public_keys(["a", "a-2"])) == ["a-2"]
+
     def test_several_keys_that_were_denied(self) -> None:
         assert master._first(["one", "two"]) == "one"
         assert master._first("one") == "one"

@@ -14,6 +14,7 @@ import yaml
 from metalk8s_expand.clients import cache
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.domain import manifest, plan, settings
+from metalk8s_expand.domain.departure import Found, Host
 from metalk8s_expand.domain.lease import STOP
 from metalk8s_expand.domain.report import NodeReport
 from metalk8s_expand.errors import (
@@ -25,7 +26,7 @@ from metalk8s_expand.errors import (
     StoppedError,
     UnreachableError,
 )
-from metalk8s_expand.steps import batch, commands, verify
+from metalk8s_expand.steps import batch, commands, departing, verify
 from metalk8s_expand.steps.commands import Commands
 from metalk8s_expand.steps.lock import acquire
 from metalk8s_expand.steps.progress import Progress
@@ -514,3 +515,25 @@ def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], re
 def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
     known = {plan.CHECK_SSH, plan.PREFLIGHT, plan.REGISTER, plan.DEPLOY, plan.VERIFY, plan.UNCORDON}
     assert {step.name for step in plan.STEPS} == known
+
+
+def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Found("w-1", key="minions", host=Host({"names": ["w-1"], "traces": ["/etc/salt/minion"]}))
+    monkeypatch.setattr(departing, "find", lambda *_: state)
+    call = make(node("w-1"))
+    assert [step["name"] for step in call.remove_node("w-1", dry_run=True)["steps"]] == ["guard", "retire", "key"]
+    assert "retire" in make(node("w-1"), __cli="salt-run").remove_node("w-1", dry_run=True)["text"]
+
+
+@pytest.mark.parametrize("arguments", [{"dry_run": "yes"}, {"force": "no"}, {"wait_s": -1}, {"drain_timeout_s": "soon"}])
+def test_remove_node_with_wrong_arguments_does_nothing(make: Make, arguments: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        make(node("w-1")).remove_node("w-1", **arguments)
+
+
+def test_remove_node_holds_the_lock(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = make(node("w-1"))
+    acquire(call.world.leases(), claim("other", "expand"), clock=call.clock)
+    monkeypatch.setattr(departing, "find", lambda *_: pytest.fail("it must not even look"))
+    with pytest.raises(LockedError):
+        call.remove_node("w-1")

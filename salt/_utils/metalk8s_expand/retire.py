@@ -1,0 +1,568 @@
+"""Takes a node's own side out of the cluster, on the host it runs on, and prints as JSON what it did: nothing the second time.
+
+Sent to ``python3 -`` over one SSH call like the probe, so it is one file, of the standard library, for every Python from
+3.6 on. What it is asked for comes as its only argument: ``look`` at what there is, ``withdraw`` the API server, ``retire``
+everything. It wipes the paths that stand below and no other, never follows a symbolic link, and never enters another mount.
+"""
+
+import sys
+
+# Root would leave compiled modules beside those of a Python that has none.
+sys.dont_write_bytecode = True
+
+import contextlib  # noqa: E402
+import errno  # noqa: E402
+import fcntl  # noqa: E402
+import glob  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import re  # noqa: E402
+import signal  # noqa: E402
+import stat  # noqa: E402
+import subprocess  # noqa: E402
+import time  # noqa: E402
+
+# What a login shell prints beside it does not begin like this.
+MARK = "metalk8s-expand-retire:"
+
+CA_KEY = "/etc/kubernetes/pki/ca.key"
+# It outlives the wipe: a job of an older run must be refused on a blank host, too.
+EPOCH = "/etc/metalk8s/expand-epoch"
+TURN = "/run/metalk8s-expand-retire.lock"
+MANIFESTS = "/etc/kubernetes/manifests"
+API_SERVER, API_PORT = MANIFESTS + "/kube-apiserver.yaml", 6443
+KUBELET_UNIT = "/etc/systemd/system/kubelet.service"
+MINION, MINION_DIRECTORY, MINION_ID = "/etc/salt/minion", "/etc/salt/minion.d", "/etc/salt/minion_id"
+MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
+SUBNET = "/run/flannel/subnet.env"
+
+# The kubelet first, or it would start again what is stopped; the minion last, since it says whose host this is.
+SERVICES = ("kubelet", "containerd", "apiserver-proxy", "salt-minion")
+# What the role states, or what they run, make on a host. Programs and their archives hold nothing of a cluster and stay, as
+# do logs. What says whose host this is goes last: a wipe that was cut off is recognised, and continued.
+PATHS = (
+    "/etc/kubernetes",
+    "/var/lib/etcd",
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "/etc/cni/net.d/10-flannel.conflist",
+    "/etc/cni/net.d/10-calico.conflist",
+    "/etc/cni/net.d/calico-kubeconfig",
+    "/run/flannel",
+    "/var/lib/containerd",
+    "/run/containerd",
+    "/etc/containerd/config.toml",
+    "/etc/metalk8s/apiserver-proxy.cfg",
+    "/etc/modules-load.d/metalk8s.conf",
+    "/etc/sysctl.d/90-metalk8s.conf",
+    "/var/cache/salt/minion",
+    "/run/salt/minion",
+    "/etc/systemd/system/containerd.service",
+    "/etc/systemd/system/apiserver-proxy.service",
+    "/etc/systemd/system/salt-minion.service",
+    "/etc/salt/minion.d/_schedule.conf",
+    "/etc/salt/minion_id",
+    "/etc/salt/pki/minion",
+    "/etc/systemd/system/kubelet.service",
+    "/etc/salt/minion",
+)
+# What ``names`` reads. It is kept when something else could not be wiped, so that the next run knows whose host this is.
+IDENTITY = (MINION_ID, KUBELET_UNIT, MINION)
+# Where an empty directory is no trace.
+DIRECTORIES = ("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd")
+# Below these (not at them) mounts are the kubelet's and the runtime's own.
+UNMOUNT = ("/var/lib/kubelet/pods", "/var/lib/kubelet/plugins", "/var/lib/containerd/tmpmounts", "/run/containerd")
+NAMESPACES = "/run/netns/cni-"
+INTERFACES = ("cni0", "flannel.1", "kube-ipvs0")
+# Of kube-proxy, flannel and the CNI plugin portmap.
+TABLES = ("kube-proxy", "flannel-ipv4", "flannel-ipv6", "cni_hostport")
+ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+CTR = ("ctr", "--namespace", "k8s.io")
+DEFAULTS = {"mode": "look", "node": "", "epoch": None, "master_key": "", "root": "", "seconds": 60, "grace": 5}
+
+
+class Refused(Exception):
+    """Nothing more may be changed here."""
+
+
+class Host:
+    """This host; ``root`` puts a directory in the place of /. What was changed, what was left, what failed, in order."""
+
+    def __init__(self, request):
+        self.request = dict(DEFAULTS, **request)
+        self.root = self.request["root"]
+        self.deadline = time.monotonic() + self.request["seconds"]
+        self.changes = []
+        # On purpose, and because it could not be done.
+        self.left = []
+        self.failed = []
+
+    def path(self, path):
+        return self.root + path
+
+    def read(self, path):
+        """The text of a file, or nothing."""
+        try:
+            with open(self.path(path), encoding="utf-8", errors="replace") as stream:
+                return stream.read().strip()
+        except OSError:
+            return ""
+
+    def exists(self, path):
+        return os.path.lexists(self.path(path))
+
+    def command(self, *arguments, **options):
+        """(exit code, output) of a program; 127 when there is none, 124 when it hangs."""
+        seconds = options.get("seconds", 20)
+        try:
+            done = subprocess.run(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ, **ENVIRONMENT),
+                timeout=seconds,
+                check=False,
+            )
+        except FileNotFoundError:
+            return 127, arguments[0] + " is not there"
+        except subprocess.TimeoutExpired:
+            return 124, arguments[0] + " did not end"
+        return done.returncode, done.stdout.decode("utf-8", "replace").strip()
+
+    def mounts(self):
+        """Every mount point, as the kernel names it."""
+        rows = self.read("/proc/self/mountinfo").splitlines()
+        return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), row.split()[4]) for row in rows]
+
+    def processes(self, belongs):
+        """The processes whose control groups or command line (as one text) belong; never this one."""
+        found = []
+        for name in os.listdir(self.path("/proc")):
+            if name.isdigit() and int(name) not in (os.getpid(), os.getppid(), 1):
+                command = self.read(f"/proc/{name}/cmdline").replace("\0", " ")
+                if belongs(self.read(f"/proc/{name}/cgroup"), command):
+                    found.append(int(name))
+        return found
+
+    def until(self, holds, seconds):
+        """Ask until it holds or the time is over; whether it holds."""
+        end = min(time.monotonic() + seconds, self.deadline)
+        while not holds():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.1)
+        return True
+
+
+# What there is.
+
+
+def look(host):
+    """Whose host this is, and what of a node is on it."""
+    return {
+        "machine_id": host.read("/etc/machine-id"),
+        "names": names(host),
+        "master_key": host.read(MASTER_KEY),
+        "authority": host.exists(CA_KEY),
+        "api_server": host.exists(API_SERVER) or listens(host, API_PORT),
+        "services": services(host),
+        "traces": traces(host),
+        "containers": len(containers(host)),
+    }
+
+
+def names(host):
+    """The names that this host has as a node and as a minion."""
+    text = host.read(KUBELET_UNIT)
+    found = re.findall(r"--hostname-override[= ]([^\s\"'\\]+)", text)
+    more = sorted(glob.glob(host.path(MINION_DIRECTORY) + "/*.conf"))
+    texts = [host.read(MINION)] + [host.read(path[len(host.root) :]) for path in more]
+    identifiers = re.findall(r"^id:\s*[\"']?([^\s\"'#]+)", "\n".join(texts), re.M)
+    return sorted(set(found + (identifiers[-1:] or list(filter(None, [host.read(MINION_ID)])))))
+
+
+def traces(host):
+    """Of which of the paths a wipe would take something."""
+    mounts = mount_points(host)
+    return [path for path in PATHS if host.exists(path) and holds(host.path(path), mounts)]
+
+
+def holds(path, mounts):
+    """Whether there is more than what is mounted below, and than an empty directory at a mount point or in common use."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return path not in mounts
+    try:
+        found = [os.path.join(path, name) for name in os.listdir(path)]
+    except OSError:
+        return True
+    if not found:
+        return path not in mounts and not path.endswith(DIRECTORIES)
+    return any(each not in mounts and holds(each, mounts) for each in found)
+
+
+def mount_points(host):
+    """Every mount point, as its path is here."""
+    return {point if host.root and point.startswith(host.root) else host.path(point) for point in host.mounts()}
+
+
+def is_empty(path):
+    try:
+        return os.path.isdir(path) and not os.listdir(path)
+    except OSError:
+        return False
+
+
+def services(host):
+    """Those of the services that run, or will after the next boot."""
+    found = []
+    for name in SERVICES:
+        code, output = host.command("systemctl", "show", "--property=ActiveState,UnitFileState", name + ".service")
+        values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line) if not code else {}
+        active = values.get("ActiveState", "inactive") not in ("inactive", "failed")
+        if active or values.get("UnitFileState") in ("enabled", "enabled-runtime"):
+            found.append(name)
+    return found
+
+
+def listens(host, port):
+    """Whether something serves a TCP port, at whatever address."""
+    rows = (host.read("/proc/net/tcp") + "\n" + host.read("/proc/net/tcp6")).splitlines()
+    fields = [row.split() for row in rows]
+    return any(len(row) > 3 and row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in fields)
+
+
+def containers(host):
+    """The runtime's containers; none that it knows of while it does not run."""
+    code, output = host.command(*CTR, "containers", "list", "--quiet")
+    return output.split() if code == 0 else []
+
+
+# Who may change it.
+
+
+def admit(host):
+    """Refuse the authority's host, another node's, and a run that is older than the last one here."""
+    if host.exists(CA_KEY):
+        raise Refused(f"{CA_KEY} is here: this is the bootstrap node, which is never removed")
+    found = names(host)
+    if found and found != [host.request["node"]]:
+        raise Refused("this host is {} and not {}".format(" and ".join(found), host.request["node"]))
+    ours, theirs = "".join(host.request["master_key"].split()), "".join(host.read(MASTER_KEY).split())
+    if ours and theirs and ours != theirs:
+        raise Refused("the minion here has another Salt master: this host belongs to another cluster")
+    if not found and traces(host):
+        raise Refused("this host does not say that it is {}, but it holds {}".format(host.request["node"], traces(host)[0]))
+    admit_epoch(host)
+
+
+def admit_epoch(host):
+    """As the step ``fence`` does it; by hand, without an epoch, everything passes."""
+    wanted = host.request["epoch"]
+    if wanted is None:
+        return
+    path = host.path(EPOCH)
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not host.until(lambda: locked(directory), 5):
+            raise Refused(f"{EPOCH} is locked by somebody else for 5 s")
+        text = host.read(EPOCH)
+        if text and not (text.isdigit() and int(text) <= wanted):
+            raise Refused(f"this run is of the epoch {wanted}, and one of the epoch {text[:40]} has been here already")
+        if text != str(wanted):
+            write(path, f"{wanted}\n")
+            os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def locked(descriptor):
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def write(path, text):
+    """Whole or not at all, for root alone."""
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        os.fchmod(descriptor, 0o600)
+        stream.write(text)
+        stream.flush()
+        os.fsync(descriptor)
+    os.replace(temporary, path)
+
+
+# The API server, before its etcd member goes.
+
+
+def withdraw(host):
+    """Take the API server's manifest from the kubelet, and wait until nobody serves its port."""
+    if host.exists(API_SERVER):
+        os.unlink(host.path(API_SERVER))
+        host.changes.append("took away " + API_SERVER)
+    closed = lambda: not listens(host, API_PORT)  # noqa: E731
+    if closed():
+        return
+    if "kubelet" not in services(host) or not host.until(closed, host.request["seconds"] - 15):
+        stop_containers(host, 'labels."io.kubernetes.container.name"==kube-apiserver')
+    if not host.until(closed, 10):
+        host.failed.append(f"port {API_PORT} is still served")
+    else:
+        host.changes.append("the API server has ended")
+
+
+def stop_containers(host, *filters):
+    """End containers, politely first, and let the runtime forget them."""
+    code, output = host.command(*CTR, "containers", "list", "--quiet", *filters)
+    found = output.split() if code == 0 else []
+    for number in ("SIGTERM", "SIGKILL"):
+        for name in running(host).intersection(found):
+            host.command(*CTR, "tasks", "kill", "--signal", number, name)
+        host.until(lambda: not running(host).intersection(found), host.request["grace"])
+    for name in found:
+        host.command(*CTR, "tasks", "delete", "--force", name)
+        host.command(*CTR, "containers", "delete", name)
+    if found:
+        host.changes.append(f"removed {len(found)} containers")
+
+
+def running(host):
+    """The containers that have a process."""
+    code, output = host.command(*CTR, "tasks", "list")
+    rows = [line.split() for line in output.splitlines()] if code == 0 else []
+    return {row[0] for row in rows if len(row) > 2 and row[2] in ("RUNNING", "PAUSED", "PAUSING")}
+
+
+# Everything.
+
+
+def retire(host):
+    """In this order nothing of it is started again by what is still there."""
+    network = subnet(host)
+    take_manifests(host)
+    stop_service(host, "kubelet")
+    stop_containers(host)
+    for name in SERVICES[1:]:
+        stop_service(host, name)
+    end_processes(host)
+    unmount(host)
+    forget_network(host, network)
+    units = [path for path in PATHS if path.startswith("/etc/systemd/") and host.exists(path)]
+    for path in PATHS:
+        if not (host.failed and path in IDENTITY):
+            wipe(host, path)
+    if units:
+        host.command("systemctl", "daemon-reload")
+        host.command("systemctl", "reset-failed")
+
+
+def take_manifests(host):
+    for path in sorted(glob.glob(host.path(MANIFESTS) + "/*")):
+        if os.path.isfile(path):
+            os.unlink(path)
+            host.changes.append("took away " + path[len(host.root) :])
+
+
+def stop_service(host, name):
+    if name not in services(host):
+        return
+    code, output = host.command("systemctl", "disable", "--now", name + ".service", seconds=60)
+    if code:
+        host.failed.append(f"{name} does not stop: {output[-200:]}")
+    else:
+        host.changes.append("stopped and disabled " + name)
+
+
+def is_ours(groups, command):
+    """Whether a process is of a Pod, or of a service that leaves its own behind when it is stopped."""
+    if "containerd-shim" in command.partition(" ")[0] and "k8s.io" in command:
+        return True
+    return "kubepods" in groups or any(f"/{name}.service" in groups for name in SERVICES)
+
+
+def end_processes(host):
+    """What outlived the runtime, or was never known to it."""
+    found = host.processes(is_ours)
+    if not found:
+        return
+    for number in found:
+        kill(number)
+
+    def gone():
+        for left in host.processes(is_ours):
+            kill(left)
+        return not host.processes(is_ours)
+
+    if host.until(gone, 20):
+        host.changes.append(f"ended {len(found)} processes")
+    else:
+        host.failed.append(f"processes that cannot be ended: {host.processes(is_ours)}")
+
+
+def kill(number):
+    with contextlib.suppress(OSError):
+        os.kill(number, signal.SIGKILL)
+
+
+def unmount(host):
+    """The kubelet's and the runtime's mounts, the deepest first. Their data is elsewhere, and stays."""
+    below = (*tuple(path + "/" for path in UNMOUNT), NAMESPACES)
+    found = [point for point in host.mounts() if point.startswith(below)]
+    for point in sorted(found, key=len, reverse=True):
+        # Looking at it first would hang where a server is gone.
+        code, output = host.command("umount", "--no-canonicalize", point)
+        if code:
+            code, output = host.command("umount", "--no-canonicalize", "--lazy", point)
+        if code and point in host.mounts():
+            host.failed.append(f"{point} stays mounted: {output[-200:]}")
+        elif point.startswith(NAMESPACES):
+            with contextlib.suppress(OSError):
+                os.unlink(host.path(point))
+    if found:
+        host.changes.append(f"unmounted {len(found)} file systems")
+
+
+# What it had in the kernel.
+
+
+def subnet(host):
+    """The network of all Pods, as the one of this node knows it."""
+    found = re.search(r"^FLANNEL_NETWORK=([0-9./]+)$", host.read(SUBNET), re.M)
+    return found.group(1) if found else ""
+
+
+def forget_network(host, network):
+    """Interfaces, routes to the Pods of others, and the rules of Services."""
+    for name in INTERFACES:
+        if host.exists("/sys/class/net/" + name) and host.command("ip", "link", "delete", name)[0] == 0:
+            host.changes.append("removed the interface " + name)
+    if network:
+        code, output = host.command("ip", "route", "show", "root", network)
+        if code == 0 and output and host.command("ip", "route", "flush", "root", network)[0] == 0:
+            host.changes.append(f"removed {len(output.splitlines())} routes to Pods")
+    code, output = host.command("nft", "list", "tables")
+    for family, name in re.findall(r"^table (\S+) (\S+)$", output if code == 0 else "", re.M):
+        if name in TABLES and host.command("nft", "delete", "table", family, name)[0] == 0:
+            host.changes.append(f"removed the table {family} {name}")
+
+
+# Its files.
+
+
+def wipe(host, path):
+    """Remove a path and what is below it. A mount point stays and is emptied; what is mounted deeper stays as it is."""
+    full = host.path(path)
+    try:
+        kind = os.lstat(full).st_mode
+    except OSError:
+        return
+    mounts = mount_points(host)
+    parent = os.path.realpath(os.path.dirname(full))
+    real = os.path.join(parent, os.path.basename(full))
+    removed: list[str] = []
+    if not stat.S_ISDIR(kind):
+        if stat.S_ISLNK(kind):
+            host.left.append(f"{os.path.realpath(full)}, to which {path} was a link")
+        take(host, real, mounts, removed, lambda: os.unlink(real))
+    else:
+        empty(host, real, mounts, removed)
+        if real not in mounts and is_empty(real):
+            take(host, real, mounts, removed, lambda: os.rmdir(real))
+    if removed:
+        host.changes.append("wiped " + path)
+
+
+def empty(host, directory, mounts, removed):
+    """Remove what is in a directory, by its open descriptor: nobody can put a link in its place meanwhile."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        host.failed.append(f"{directory}: {error.strerror}")
+        return
+    try:
+        clear(host, descriptor, directory, mounts, removed)
+    finally:
+        os.close(descriptor)
+
+
+def clear(host, descriptor, directory, mounts, removed):
+    device = os.fstat(descriptor).st_dev
+    for name in sorted(os.listdir(descriptor)):
+        path = os.path.join(directory, name)
+        found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        is_directory = stat.S_ISDIR(found.st_mode)
+        # A file of an overlay may name the device of the layer that it comes from.
+        if path in mounts or (is_directory and found.st_dev != device):
+            host.left.append(f"{path} is mounted there")
+        elif is_directory:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            try:
+                clear(host, below, path, mounts, removed)
+            finally:
+                os.close(below)
+            if is_empty(path):
+                take(host, path, mounts, removed, lambda name=name: os.rmdir(name, dir_fd=descriptor))
+        else:
+            take(host, path, mounts, removed, lambda name=name: os.unlink(name, dir_fd=descriptor))
+
+
+def take(host, path, mounts, removed, remove):
+    """Remove one file or empty directory; what cannot be is told."""
+    if path in mounts:
+        host.left.append(f"{path} is mounted there")
+        return
+    try:
+        remove()
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            host.failed.append(f"{path}: {error.strerror}")
+    else:
+        removed.append(path)
+
+
+# The conversation.
+
+
+def answer(text):
+    """What this said, from all that came back; None when no line of it is there. For whoever has sent it."""
+    lines = [line for line in text.splitlines() if line.startswith(MARK)]
+    try:
+        found = json.loads(lines[-1][len(MARK) :]) if lines else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+MODES = {"withdraw": withdraw, "retire": retire}
+
+
+def work(host):
+    """What was asked for: what there is, or what was changed, left and could not be done, and why nothing (more) was."""
+    if host.request["mode"] == "look":
+        return look(host)
+    refused = ""
+    turn = os.open(host.path(TURN), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not host.until(lambda: locked(turn), host.request["seconds"] / 2.0):
+            raise Refused("an earlier call of this kind is still at work here")
+        admit(host)
+        MODES[host.request["mode"]](host)
+    except Refused as reason:
+        refused = str(reason)
+    finally:
+        os.close(turn)
+    return {"changes": host.changes, "left": host.left, "failed": host.failed, "refused": refused}
+
+
+def main(arguments):
+    """Print one line."""
+    print(MARK + json.dumps(work(Host(json.loads(arguments[0]) if arguments else {}))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

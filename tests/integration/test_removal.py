@@ -1,0 +1,324 @@
+"""Leaving a real etcd and a real API server: leadership, the guard, budgets, and the Node by its UID."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from metalk8s_expand.clients import evictions
+from metalk8s_expand.clients.evictions import Eviction
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.domain import manifest, ownership, roles
+from metalk8s_expand.domain.drain import Allowed
+from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.domain.quorum import Member
+from metalk8s_expand.domain.removal import Options
+from metalk8s_expand.domain.settings import Settings
+from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
+from metalk8s_expand.steps import departing, draining, host_side, leaving_member, removal
+from metalk8s_expand.steps.world import World
+
+from .apiserver import ApiServer
+from .daemons import eventually
+from .etcd_host import Host, is_up, voters
+
+NAMESPACE = "leaving"
+
+
+def by_leadership(trio: list[Host]) -> tuple[Host, Host, Host]:
+    """The leader, then the others."""
+    first, second, third = sorted(trio[:3], key=lambda host: not host.leads())
+    return first, second, third
+
+
+def own(host: Host) -> Any:
+    """Finds a host's member."""
+
+    def find(members: Sequence[Member]) -> Member | None:
+        return next((member for member in members if member.name == host.name), None)
+
+    return find
+
+
+def test_the_leader_hands_over_and_leaves(trio: list[Host]) -> None:
+    leader, second, third = by_leadership(trio)
+    etcd = second.etcd([third], own=True)
+    second.put("before", "kept")
+    assert leaving_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
+    assert not leader.leads()
+    assert not leaving_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
+    assert leaving_member.removed(etcd, own(leader), leader.name, lambda: None)
+    eventually("two voters", lambda: voters(second) == sorted([second.name, third.name]))
+    assert not leaving_member.removed(etcd, own(leader), leader.name, lambda: None)
+    assert third.get("before") == "kept"
+
+
+def test_a_dead_member_is_removed_and_a_second_one_stays(trio: list[Host]) -> None:
+    leader, second, third = by_leadership(trio)
+    third.power_off()
+    etcd = leader.etcd([second], own=True)
+    with pytest.raises(QuorumError, match="would have 2 voters and need 2 healthy"):
+        leaving_member._until("it", lambda: guard(etcd, second), 1.0, second.name, None)
+    assert leaving_member.removed(etcd, own(third), third.name, lambda: None)
+    eventually("two healthy voters", is_up(leader, [leader, second]))
+
+
+def guard(etcd: Any, host: Host) -> list[str]:
+    """What the step asks right before the change."""
+    members = etcd.members()
+    member = own(host)(members)
+    return leaving_member.quorum.remove_problems(members, member.id)
+
+
+def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
+    leader, second, third = by_leadership(trio)
+    etcd = leader.etcd([], own=True)
+    for leaving in (third, second):
+        leaving_member.removed(etcd, own(leaving), leaving.name, lambda: None)
+        leaving.power_off()
+        leaving.wipe()
+    assert voters(leader) == [leader.name]
+    assert guard(etcd, leader)
+
+
+def test_one_that_left_and_was_wiped_joins_again_at_once(trio: list[Host]) -> None:
+    leader, second, third = by_leadership(trio)
+    etcd = leader.etcd([second], own=True)
+    leaving_member.removed(etcd, own(third), third.name, lambda: None)
+    third.power_off()
+    third.wipe()
+    third.files.config.unlink()
+    third.manifest.unlink()
+    third.power_on()
+    third.files.data.mkdir()
+    third.deploy([leader, second])
+    assert voters(leader) == [host.name for host in sorted(trio[:3], key=lambda host: host.name)]
+
+
+# The whole, but for the host and Salt's keys.
+
+SAID: dict[str, Any] = {
+    "machine_id": "m", "names": [], "master_key": "", "authority": False, "api_server": False,
+    "services": [], "traces": [], "containers": 0,
+}  # fmt: skip
+
+
+class Lock:
+    """It is never lost."""
+
+    epoch = 7
+
+    def tick(self) -> None: ...
+
+    def check(self) -> None: ...
+
+    def renewing(self, at_most: float) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+class Keys:
+    """A master that knows everybody, until it forgets."""
+
+    forgotten: ClassVar[set[str]] = set()
+
+    def __init__(self, opts: Any) -> None: ...
+
+    def public_key(self, name: str) -> tuple[str, str] | None:
+        return None if name in self.forgotten else ("minions", "key")
+
+    def delete(self, name: str) -> bool:
+        self.forgotten.add(name)
+        return True
+
+
+@pytest.fixture
+def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
+    """A Node for each of three members, and an API server with the first one's etcd."""
+    (tmp_path / "api").mkdir()
+    server = ApiServer(trio[0], tmp_path / "api")
+    try:
+        server.wait()
+        kube = Kube.from_kubeconfig(str(server.admin))
+        for host in trio[:3]:
+            labels = dict.fromkeys(roles.label_keys(("master", "etcd")), "")
+            kube.create_node({"metadata": {"name": host.name, "labels": labels}})
+            status = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"machineID": "m"}}
+            kube.merge_patch(f"/api/v1/nodes/{host.name}/status", {"status": status})
+        eventually("kube-system", lambda: kube.get("/api/v1/namespaces/kube-system"))
+        record = {
+            "metadata": {"name": ownership.NAME},
+            "data": {trio[2].name: '{"labels":["a"],"taints":[],"uid":""}', "other": "{}"},
+        }
+        kube.create_config_map(ownership.NAMESPACE, record)
+        yield kube
+    finally:
+        server.stop()
+
+
+def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving, others = trio[2], trio[:2]
+    calls: list[str] = []
+
+    def ask(world: Any, settings: Any, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
+        if mode == host_side.LOOK:
+            return (
+                SAID if "retire" in calls else {**SAID, "names": [node.name], "services": ["kubelet"], "api_server": not calls}
+            )
+        calls.append(mode)
+        if mode == host_side.RETIRE:
+            leaving.power_off()
+        return {"changes": [mode], "left": [], "failed": [], "refused": ""}
+
+    monkeypatch.setattr(host_side, "ask", ask)
+    monkeypatch.setattr(departing.master, "Keys", Keys)
+    monkeypatch.setattr(departing, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
+    declared = Settings(nodes={leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)})
+    world = World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster)
+
+    def remove(options: Options) -> removal.Outcome:
+        return removal.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
+
+    with pytest.raises(ConflictError, match="refused"):
+        remove(Options(force=True))
+    assert sorted(voters(others[0])) == sorted(host.name for host in trio[:3])
+    outcome = remove(Options())
+    assert outcome.node.ok, outcome.node.error
+    done = [step.name for step in outcome.node.steps if step.name != "leadership"]
+    assert done == ["guard", "cordon", "api_server", "member", "retire", "key", "node"]
+    assert calls == ["withdraw", "retire"]
+    assert sorted(voters(others[0])) == sorted(host.name for host in others)
+    assert cluster.node(leaving.name) is None
+    assert (cluster.config_map(ownership.NAMESPACE, ownership.NAME) or {})["data"] == {"other": "{}"}
+    again = remove(Options())
+    assert again.plan.empty
+    assert calls == ["withdraw", "retire"]
+
+
+# The API. Its own etcd has the addresses of the hosts above, so from here on those are not used.
+
+
+@pytest.fixture(scope="module")
+def kube(server: ApiServer) -> Iterator[Kube]:
+    """An administrator's client, and a namespace where Pods can be made without anybody's help."""
+    found = Kube.from_kubeconfig(str(server.admin))
+    found.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    eventually("namespace", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"))
+    found.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "nobody"}})
+    yield found
+    found.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+
+
+@pytest.fixture
+def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Node named like its test."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-")
+    kube.create_node({"metadata": {"name": name}})
+    yield name
+    for pod in evictions.pods_on(kube, name):
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}"
+        kube.request("DELETE", path, {"gracePeriodSeconds": 0})
+    kube.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+def make_pod(kube: Kube, node: str, name: str, owner: str = "ReplicaSet") -> dict[str, Any]:
+    """A Pod that runs on a Node, as its kubelet would say."""
+    owners = [{"apiVersion": "apps/v1", "kind": owner, "name": "o", "uid": "u", "controller": True}] if owner else []
+    spec = {
+        "nodeName": node, "serviceAccountName": "nobody", "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "x"}],
+    }  # fmt: skip
+    body = {"metadata": {"name": name, "labels": {"app": node}, "ownerReferences": owners}, "spec": spec}
+    made = kube.create(f"/api/v1/namespaces/{NAMESPACE}/pods", body)
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    kube.merge_patch(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/status", {"status": running})
+    return made
+
+
+def make_budget(kube: Kube, node: str, name: str, allowed: int) -> str:
+    """A budget and what its controller would say: nobody runs that here."""
+    base = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": node}}}
+    kube.create(base, {"metadata": {"name": name}, "spec": spec})
+    allow(kube, name, allowed)
+    return name
+
+
+def allow(kube: Kube, name: str, allowed: int) -> None:
+    """So many Pods may go now."""
+    path = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/{name}"
+    generation = (kube.get(path) or {})["metadata"]["generation"]
+    status = {"disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}
+    kube.merge_patch(f"{path}/status", {"status": {**status, "observedGeneration": generation}})
+
+
+def emptied(kube: Kube, node: str, timeout: float = 10.0, told: list[str] | None = None) -> int:
+    """The step, without a lock."""
+    tell = (told if told is not None else []).append
+    return draining.emptied(kube, node, Allowed(), timeout, lambda: None, tell)
+
+
+def test_a_budget_is_waited_for(kube: Kube, node: str) -> None:
+    pod = make_pod(kube, node, f"web-{node}")
+    budget = make_budget(kube, node, f"web-{node}", 0)
+    answer, reason = evictions.evict(kube, pod)
+    assert answer is Eviction.WAIT
+    assert "disruption budget" in reason
+    with pytest.raises(DeadlineError, match="must not go yet: Cannot evict pod"):
+        emptied(kube, node, 2.0)
+    allow(kube, budget, 1)
+    told: list[str] = []
+    assert emptied(kube, node, told=told) == 1
+    assert evictions.pods_on(kube, node) == []
+    assert emptied(kube, node) == 0
+
+
+def test_two_budgets_are_told_at_once(kube: Kube, node: str) -> None:
+    make_pod(kube, node, f"web-{node}")
+    for name in ("a", "b"):
+        make_budget(kube, node, f"{name}-{node}", 1)
+    with pytest.raises(DeployError, match="more than one PodDisruptionBudget"):
+        emptied(kube, node)
+
+
+def test_what_stays_and_what_is_refused(kube: Kube, node: str) -> None:
+    make_pod(kube, node, f"ds-{node}", "DaemonSet")
+    assert emptied(kube, node) == 0
+    make_pod(kube, node, f"bare-{node}", "")
+    with pytest.raises(draining.PodsRefusedError, match="may not be evicted"):
+        emptied(kube, node)
+
+
+def test_a_pod_of_another_uid_is_gone(kube: Kube, node: str) -> None:
+    pod = make_pod(kube, node, f"web-{node}")
+    pod["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
+    assert evictions.evict(kube, pod)[0] is Eviction.GONE
+    assert evictions.evict(kube, {"metadata": {**pod["metadata"], "name": "absent"}})[0] is Eviction.GONE
+
+
+def test_a_node_is_cordoned_by_us_and_deleted_by_its_uid(kube: Kube, node: str) -> None:
+    found = kube.node(node)
+    assert found is not None
+    uid = manifest.uid(found)
+    with pytest.raises(ConflictError):
+        evictions.cordon(kube, node, "00000000-0000-0000-0000-000000000000", {})
+    evictions.cordon(kube, node, uid, {manifest.CORDONED: "true"})
+    assert manifest.is_cordoned_by_us(kube.node(node) or {}), "expand takes it back when the removal is given up"
+    with pytest.raises(ConflictError):
+        kube.delete_node(node, "00000000-0000-0000-0000-000000000000")
+    assert kube.node(node) is not None
+    assert kube.delete_node(node, uid)
+    assert not kube.delete_node(node, uid)
+
+
+def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
+    base = {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": f"va-{node}"}}
+    spec = {"attacher": "csi.example.com", "nodeName": node, "source": {"persistentVolumeName": "pv-far"}}
+    kube.create(evictions.ATTACHMENTS, {**base, "spec": spec})
+    assert evictions.attachments(kube, node) == ["pv-far"]
+    kube.request("DELETE", f"{evictions.ATTACHMENTS}/va-{node}")
+    assert draining.detached(kube, node, lambda: None) == ""
+    assert evictions.local_claims(kube, [(NAMESPACE, "absent")]) == frozenset()
