@@ -403,6 +403,20 @@ def test_a_node_by_arguments() -> None:
     assert ", true" not in listed, "it votes"
 
 
+def test_a_node_is_removed_and_its_host_added_again_at_once() -> None:
+    """The same host under the same name, now as a worker."""
+    code, report, done = runner("remove_node", "worker-3", timeout=900)
+    assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
+    assert report["snapshot"]["bytes"] > 0, "etcd was saved before its member went"
+    assert "worker-3" not in names(get("nodes"))
+    listed = kubectl("--namespace=kube-system", "exec", "etcd-bootstrap", "--", *ETCDCTL.split(), "member", "list")
+    assert "worker-3" not in listed
+    code, report, done = runner("add_node", "worker-3", "profile=worker", "address=10.200.0.16", timeout=900)
+    assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
+    assert is_true(get("node", "worker-3"), "Ready")
+    assert runner("remove_node", "worker-9")[0] == 2
+
+
 def test_deployment_again_changes_nothing() -> None:
     """The page's command on a deployed control-plane node: no state of its roles changes anything, no container restarts."""
     components = ("etcd-cp-1", "kube-apiserver-cp-1")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.lab import writer
 from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
 
@@ -15,12 +17,12 @@ ETCDCTL = (
     "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
     "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
 )
-WORKERS = ("worker-1", "worker-2", "worker-3")
+WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")
 BUDGET: dict[str, Any] = {
     "apiVersion": "policy/v1",
     "kind": "PodDisruptionBudget",
     "metadata": {"name": "web"},
-    "spec": {"minAvailable": 3, "selector": {"matchLabels": {"app": "web"}}},
+    "spec": {"minAvailable": len(WORKERS), "selector": {"matchLabels": {"app": "web"}}},
 }
 
 
@@ -135,7 +137,7 @@ def test_a_worker_leaves_as_its_budgets_allow() -> None:
     kubectl("apply", "--filename=-", stdin=json.dumps(web()))
     kubectl("apply", "--filename=-", stdin=json.dumps(BUDGET))
     kubectl("wait", "deployment/web", "--for=condition=Available", "--timeout=120s")
-    until("three Pods", lambda: get("deployment", "web")["status"].get("availableReplicas") == 3)
+    until("a Pod on each", lambda: get("deployment", "web")["status"].get("availableReplicas") == len(WORKERS))
     code, result, _ = runner("remove_node", "worker-1")
     assert code == 5, result
     assert "delete_emptydir_data=True" in result["error"]["text"]
@@ -148,7 +150,14 @@ def test_a_worker_leaves_as_its_budgets_allow() -> None:
         time.sleep(5)
         assert not running.done(), running.result()
         assert [pod for pod in get("pods", "--selector=app=web")["items"] if pod["spec"].get("nodeName") == "worker-1"]
-        kubectl("patch", "poddisruptionbudget", "web", "--type=merge", "--patch", '{"spec": {"minAvailable": 2}}')
+        kubectl(
+            "patch",
+            "poddisruptionbudget",
+            "web",
+            "--type=merge",
+            "--patch",
+            json.dumps({"spec": {"minAvailable": len(WORKERS) - 1}}),
+        )
         code, report, done = running.result()
     assert code == 0, json.dumps(report, indent=1)[-5000:] + done.stderr[-3000:]
     assert "must not go yet" in done.stderr
@@ -163,7 +172,7 @@ def test_the_worker_comes_back_at_once() -> None:
     """Under its name, on the same host, with another key; the waiting Pod finds it."""
     succeeded("add_node", "worker-1")
     is_back("worker-1", {"node"})
-    until("three Pods again", lambda: get("deployment", "web")["status"].get("availableReplicas") == 3)
+    until("a Pod on each again", lambda: get("deployment", "web")["status"].get("availableReplicas") == len(WORKERS))
     kubectl("delete", "deployment/web", "poddisruptionbudget/web", "--wait=false")
 
 
@@ -198,6 +207,7 @@ def given_up(name: str) -> None:
     assert name not in keys()
 
 
+@pytest.mark.full
 def test_a_dead_control_plane_node_is_replaced() -> None:
     """Removed by force, its host made anew, added again."""
     until_healthy()
@@ -208,6 +218,7 @@ def test_a_dead_control_plane_node_is_replaced() -> None:
     is_back("cp-1", {"master", "etcd"})
 
 
+@pytest.mark.full
 def test_a_host_that_was_given_up_and_comes_back_is_wiped() -> None:
     """Its member is refused, its kubelet registers the Node without roles, and the next removal makes it blank."""
     until_healthy()
