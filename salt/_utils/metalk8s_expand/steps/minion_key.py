@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metalk8s_expand.clients import ssh
@@ -51,10 +52,22 @@ def accept(keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, 
         lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],
         **waiting,
     )
-    shown = on_host(target)
+    shown = _shown(target, waiting)
     before = _directory(keys, target.name, shown)
     wait_until("the minion to answer", lambda: _answer_problems(keys, minions, target.name, shown), **waiting)
     return {} if before == ACCEPTED else {"accepted": shown}
+
+
+def _shown(target: Target, waiting: Mapping[str, Any]) -> str:
+    """What is on the master may have come from elsewhere, before the host's own minion has made its key."""
+    found: list[str] = []
+
+    def read() -> list[str]:
+        found.append(on_host(target))
+        return []
+
+    wait_until("the minion to make its key", read, interval=2.0, error=UnreachableError, **waiting)
+    return found[-1]
 
 
 def _answer_problems(keys: Keys, minions: Minions, name: str, shown: str) -> list[str]:

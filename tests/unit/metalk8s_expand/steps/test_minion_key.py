@@ -131,6 +131,23 @@ def test_a_key_that_never_arrives(host: Sshd, clock: FakeClock) -> None:
     assert error.value.log
 
 
+def test_an_impostor_that_comes_before_the_host_has_made_its_key(sshd: Sshd, clock: FakeClock) -> None:
+    shown = sshd.base / "minion.pub"
+    sshd.force(f"cat {shown}")
+    sleep = clock.sleep
+
+    def makes(seconds: float) -> None:
+        sleep(seconds)
+        shown.write_text(PEM)
+
+    clock.sleep = makes  # type: ignore[method-assign]
+    keys = FakeKeys(clock, OTHER)
+    with pytest.raises(ConflictError) as error:
+        accept(keys, FakeMinions(keys), sshd)
+    assert fingerprint(PEM) in error.value.message
+    assert fingerprint(OTHER) in error.value.message
+
+
 def test_a_minion_that_never_answers(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock)
     with pytest.raises(DeadlineError, match=r"test\.ping"):
@@ -142,7 +159,7 @@ def test_a_host_without_a_key(sshd: Sshd, clock: FakeClock, script: str) -> None
     sshd.force(script)
     keys = FakeKeys(clock)
     with pytest.raises(UnreachableError, match="public key cannot be read"):
-        accept(keys, FakeMinions(keys), sshd)
+        accept(keys, FakeMinions(keys), sshd, 3.0)
     assert keys.accepted == []
 
 
