@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from . import artifacts, cgroups, disk, host, identity, network, rootfs
+from . import artifacts, cgroups, disk, host, identity, machine, network, rootfs
 from .errors import LabError
 from .progress import progress, working
 from .settings import Settings
@@ -198,6 +198,7 @@ class Lab:
         if not chosen:
             return
         self._prepare()
+        machine.let_watch()
         system, store = rootfs.build(self.settings), self.artifacts
 
         def launch(one: Host) -> None:

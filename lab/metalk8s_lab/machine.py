@@ -19,6 +19,7 @@ _GIB = 1024**3
 _MEMORY_GIB = 8
 _DISK_GIB_COLD = 25
 _DISK_GIB_WARM = 10
+_WATCHERS = 4096
 _KERNEL = {"overlay": "OVERLAY_FS", "bridge": "BRIDGE", "veth": "VETH", "nf_tables": "NF_TABLES", "loop": "BLK_DEV_LOOP"}
 # A program, and the Debian package that brings it.
 _PROGRAMS = {
@@ -83,6 +84,15 @@ def check_root() -> None:
     """Refuse to go on without root."""
     if os.geteuid() != 0:
         raise LabError("root is needed for namespaces, mounts and packages: run it with sudo")
+
+
+def let_watch(limit: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> None:
+    """Let all hosts watch files: systemd, kubelet and containerd of each do, and root on this machine is one user.
+
+    With the kernel's 128 the second lab's hosts do not even boot. What is more already stays.
+    """
+    if int(limit.read_text()) < _WATCHERS:
+        limit.write_text(str(_WATCHERS))
 
 
 def missing_packages() -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from metalk8s_lab.machine import Facts, problems
+from metalk8s_lab.machine import Facts, let_watch, problems
 
 GIB = 1024**3
 GOOD = Facts(
@@ -46,3 +46,11 @@ def test_all_lacks_are_told_at_once():
 @pytest.mark.parametrize("change", [{"memory": 2 * GIB, "lab_runs": True}, {"disk": 12 * GIB, "cache_is_full": True}])
 def test_what_is_used_already_is_not_asked_for_again(change):
     assert problems(replace(GOOD, **change)) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [("128\n", 4096), ("8192\n", 8192)])
+def test_watchers_are_raised_and_never_lowered(tmp_path, before, after):
+    limit = tmp_path / "max_user_instances"
+    limit.write_text(before)
+    let_watch(limit)
+    assert int(limit.read_text()) == after
