@@ -43,6 +43,6 @@ def _error(error: BaseException | None) -> dict[str, Any] | None:
     """Its class, exit code and sentence; never a traceback, whose values nobody has looked through."""
     if error is None:
         return None
-    known = isinstance(error, ExpandError)
-    message = error.message if isinstance(error, ExpandError) else "unexpected; the traceback is in the master's log"
-    return {"type": type(error).__name__, "retcode": error.retcode if known else 1, "message": message[:LONGEST]}
+    if isinstance(error, ExpandError):
+        return {"type": type(error).__name__, "retcode": error.retcode, "message": error.message[:LONGEST]}
+    return {"type": type(error).__name__, "retcode": 1, "message": "unexpected; the traceback is in the master's log"}

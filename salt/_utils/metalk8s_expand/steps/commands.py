@@ -43,6 +43,7 @@ from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 from metalk8s_expand.steps.journal import Writer
 from metalk8s_expand.steps.lock import Lock, acquire
 from metalk8s_expand.steps.progress import Progress
+from metalk8s_expand.steps.work import Admit
 from metalk8s_expand.steps.world import World, declaration
 
 Result = dict[str, Any]
@@ -58,6 +59,7 @@ class Commands:
         self.opts = opts
         self.clock = clock or Clock()
         self.progress = Progress(opts, self.clock)
+        self.bus = Bus(opts)
 
     @cached_property
     def world(self) -> World:
@@ -138,7 +140,7 @@ class Commands:
     def work(self) -> Result:
         """See the runner."""
 
-        def expand(names: Sequence[str], wait_s: float, admit: work.Admit) -> Result:
+        def expand(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
             return self._expanded(names, Options(skip_failed=True), wait_s=wait_s, admit=admit)
 
         world = self.world
@@ -159,7 +161,7 @@ class Commands:
         overrides: Mapping[str, Any] | None = None,
         digest: str | None = None,
         wait_s: float = 0,
-        admit: work.Admit = lambda found: found,
+        admit: Admit = lambda found: found,
     ) -> Result:
         """The report; ``admit`` says what of the plan is done, once the lock is held."""
         before = None if digest is None else cache.load_plan(self.opts, str(digest))
@@ -261,7 +263,7 @@ class Commands:
         """The only one that changes anything, from here on: what an earlier one has started has ended."""
         with self._locked(doing, wait_s) as lock, signals.heeded() as heard:
             writer = Writer(self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock)
-            self.progress.listener, self.progress.bus = writer.said, Bus(self.opts).fire
+            self.progress.listener, self.progress.bus = writer.said, self.bus.fire
             held, outcome = Held(lock, writer, lambda: heard.name or lock.stop), "failed"
             self.progress.event(events.started(self.progress.run, doing, writer.now.host))
             try:
