@@ -65,7 +65,7 @@ def opts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         {
             "id": "lab_master", "root_dir": str(root), "cachedir": str(root / "cache"), "sock_dir": str(root / "sock"),
             "pki_dir": str(root / "pki"), "extension_modules": str(root / "ext"), "runner_dirs": [str(root / "runners")],
-            "file_roots": {"base": [str(root / "tree")]}, "file_client": "local", "log_file": str(root / "log"),
+            "file_roots": {"base": [str(root / "tree")], "metalk8s-2.0": [str(root / "tree")]}, "file_client": "local", "log_file": str(root / "log"),
             "reactor": [{TAG: [SERVED]}], "called": str(root / "called"), "ipc_mode": "ipc",
         }
     )  # fmt: skip
@@ -104,6 +104,11 @@ SHAPES = pytest.mark.parametrize("shape", [by_minion, on_master])
 @SHAPES
 def test_a_name_is_handed_on(reactor: Any, shape: Callable[[Any], Any]) -> None:
     assert asked(reactor, shape("worker-2")) == [[{"node": "worker-2"}]]
+
+
+def test_the_reaction_may_be_in_a_saltenv_of_its_own(reactor: Any) -> None:
+    found = reactor.reactions(TAG, on_master("w-1"), [f"{SERVED}?saltenv=metalk8s-2.0"])
+    assert [chunk["args"] for chunk in found] == [[{"node": "w-1"}]]
 
 
 def test_nothing_else_of_the_event_is(reactor: Any) -> None:
