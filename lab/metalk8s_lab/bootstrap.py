@@ -19,7 +19,7 @@ NAME = "bootstrap"
 SALTENV = "metalk8s-2.0.0-dev"
 TREE = "/srv/metalk8s/salt"
 # Which of the repository's directories is served under which name (architecture: one table for wheel and sync).
-SERVED = {"orchestrate": "metalk8s/orchestrate", "roles": "metalk8s/roles"}
+SERVED = {name: f"metalk8s/{name}" for name in ("orchestrate", "reactor", "roles")}
 # Written last, so that a provisioning that was cut off is repeated.
 MARKER = "/var/lib/metalk8s-provisioned"
 LIMIT = 600  # seconds that any one command may take

@@ -238,11 +238,52 @@ def remove_node(
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
+def request(node=None, retry=False):
+    """
+    Write down that a declared node is to be added, for ``work`` to do it. What the reaction to an event calls.
+
+    Returned are ``node`` and whether that ``changed`` anything: a node that is asked for already is asked for once. Exit
+    code 2 for a name that the pillar does not declare; nothing is kept of it.
+
+    node
+        Name of one declared node.
+    retry
+        Try one again that has failed too often.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.request worker-1
+        salt-run metalk8s_expand.request worker-1 retry=True
+    """
+    return _commands().request(node, retry)
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
+def work():
+    """
+    Add the nodes that were asked for by ``request``; what the master's schedule calls. One expansion at a time: while
+    another run holds the lock, nothing is done, and the exit code is 0.
+
+    Returned are ``report``, that of the expansion if there was one, ``done``, the nodes that were there already, ``locked``,
+    who keeps us from it, and ``queue``, the requests that are left.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.work
+    """
+    return _commands().work()
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def status(follow=False, certificates=True):
     """
     Return each declared node with what the cluster says of it, the certificate that ends first on each node, the run that
-    goes on or was cut off (``now``), and the runs so far. Minions that are down are waited for, for some ten seconds, to
-    be told as unknown.
+    goes on or was cut off (``now``), the requests of events that wait (``queue``), and the runs so far. Minions that are
+    down are waited for, for some ten seconds, to be told as unknown.
 
     follow
         First tell what the run that goes on tells, until it has ended.

@@ -151,8 +151,10 @@ def test_the_runners_functions(mode: Any) -> None:
         "register",
         "remove_node",
         "report",
+        "request",
         "status",
         "trees",
+        "work",
     )
     assert set(mode["functions"]) >= {f"metalk8s_expand.{name}" for name in public}
     assert mode["undocumented"] == []
@@ -167,6 +169,7 @@ def test_the_installed_trees_are_served_under_the_documented_names(in_site: Any)
     tree = in_site["trees"]["packaged"]
     assert (Path(tree) / "metalk8s" / "orchestrate" / "deploy_node.sls").is_file()
     assert (Path(tree) / "metalk8s" / "roles" / "minion.sls").is_file()
+    assert (Path(tree) / "metalk8s" / "reactor" / "metalk8s_expand_add.sls").is_file()
 
 
 def test_both_at_once_are_refused_with_the_reason(site: Path, synced: Path) -> None:

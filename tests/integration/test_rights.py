@@ -21,8 +21,8 @@ from metalk8s_expand.clients.evictions import Eviction
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.domain import roles
-from metalk8s_expand.errors import DeployError, UnreachableError
-from metalk8s_expand.steps import cluster_check, journal, pod_probe, register, roster, stopping, surroundings, verify
+from metalk8s_expand.errors import DeployError, SettingsError, UnreachableError
+from metalk8s_expand.steps import cluster_check, journal, pod_probe, queue, register, roster, stopping, surroundings, verify
 from metalk8s_expand.steps.lock import FRESH_S, acquire
 from metalk8s_expand.steps.world import World
 
@@ -135,6 +135,7 @@ def events(server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.
         admin.request("PATCH", f"/api/v1/nodes/{name}/status", READY, content_type="application/merge-patch+json")
     look(master)
     hold(master)
+    ask_for_nodes(master)
     worker = World.from_opts(master.opts).node("plan-w")
     assert "plan-w" in pod_probe.probe(kube, [worker], "RUN1", timeout=1), "no kubelet runs it"
     assert admin.pods(PROBE) == []
@@ -190,6 +191,15 @@ def hold(master: Master) -> None:
             held.check()
             written.close("ended")
     assert journal.read(world.kube) is not None
+
+
+def ask_for_nodes(master: Master) -> None:
+    """An event asks for a node, and for one that nobody has declared."""
+    master.commands.request("plan-w")
+    with pytest.raises(SettingsError):
+        master.commands.request("nobody")
+    queue.change(World.from_opts(master.opts).kube, lambda found: {})
+    assert master.commands.work()["queue"] == []
 
 
 def take_back(master: Master) -> None:

@@ -220,6 +220,8 @@ NODE = f"/api/v1/nodes/{WORKER}"
         ("GET", f"{SPACE}/configmaps", None),
         ("GET", f"{SPACE}/configmaps/metalk8s-expand-owned", None),
         ("GET", f"{SPACE}/configmaps/metalk8s-expand-run", None),
+        ("GET", f"{SPACE}/configmaps/metalk8s-expand-queue", None),
+        ("PATCH", f"{SPACE}/configmaps/metalk8s-expand-queue", {"data": {WORKER: "{}"}}),
         ("PATCH", f"{SPACE}/configmaps/metalk8s-expand-owned", {"data": {WORKER: "{}"}}),
         ("PATCH", f"{SPACE}/configmaps/metalk8s-expand-run", {"data": {WORKER: "{}"}}),
         ("POST", f"{SPACE}/configmaps", {"metadata": {"name": "metalk8s-expand-run"}}),

@@ -48,6 +48,7 @@ def test_everything_of_the_tree_is_in(files: list[str]) -> None:
     served = {
         "_utils/metalk8s_expand/": "",
         "orchestrate/": "srv/salt/metalk8s/orchestrate/",
+        "reactor/": "srv/salt/metalk8s/reactor/",
         "roles/": "srv/salt/metalk8s/roles/",
     }
     plugins = {f"_{kind}/": f"{kind}/" for kind in ("modules", "pillar", "roster", "runners", "states")}

@@ -1,4 +1,4 @@
-"""Salt itself: its pillar, its keys, its jobs. The only library file that imports Salt (boundary.py has its errors)."""
+"""Salt itself: its pillar, its keys, its jobs (bus.py has its events, boundary.py its errors)."""
 
 from __future__ import annotations
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.domain import plan, preflight
+from metalk8s_expand.domain import events, plan, preflight
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.report import NodeReport, Report
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import DeployError, ExpandError, StoppedError
+from metalk8s_expand.errors import DeployError, ExpandError, PreflightError, StoppedError
 from metalk8s_expand.steps import cluster_check, expansion, planning, pod_probe, reach, snapshot, verify
 from metalk8s_expand.steps.journal import Writer
 from metalk8s_expand.steps.lock import Lock
@@ -45,6 +45,8 @@ class Held:
     lock: Lock
     journal: Writer
     stop: Callable[[], str]
+    # What the run came to, for those who follow it.
+    outcome: dict[str, int] = field(default_factory=dict)
 
     def go_on(self) -> None:
         """Keep the lock while nothing else is done. Raises StoppedError when an end was asked for."""
@@ -84,8 +86,10 @@ class Batch:
         """Reach all hosts, save etcd, then do what the plan says on those that may be touched."""
         chosen, lock = found.touched, held.lock
         with lock.renewing(LOOK_S):
+            self._tell_of_look(chosen, None)
             reached = self.look(chosen)
         took = self.progress.elapsed()
+        self._tell_of_look(chosen, reached)
         held.go_on()
         held.journal.try_to_keep()
         error = reached.error()
@@ -111,12 +115,25 @@ class Batch:
             deploy_timeout=timeout,
             clock=self.clock,
             created=set(held.journal.now.created),
+            tell=self.progress.step,
         )
         for node in chosen:
             run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
         run.skipped = dict(reached.reasons)
         expansion.execute(run, touched)
         return tuple(run.report(item.node.name) for item in found.nodes), saved
+
+    def _tell_of_look(self, chosen: Sequence[Node], reached: reach.Reached | None) -> None:
+        """Programs follow two steps; a host that cannot be reached is not preflighted."""
+        for name in (node.name for node in chosen):
+            if reached is None:
+                self.progress.step(name, plan.CHECK_SSH, events.STARTED)
+                continue
+            took, unreachable = self.progress.elapsed(), reached.unreachable.get(name)
+            self.progress.step(name, plan.CHECK_SSH, events.FAILED if unreachable else events.DONE, took, None, unreachable)
+            if not unreachable:
+                broken = PreflightError(reached.reasons[name]) if name in reached.failed else None
+                self.progress.step(name, plan.PREFLIGHT, events.FAILED if broken else events.DONE, took, None, broken)
 
     def _saved(self, touched: Plan, lock: Lock) -> Saved:
         """The snapshot of etcd, when members are going to be changed."""

@@ -14,12 +14,13 @@ from typing import Any
 
 from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients import cache, signals
+from metalk8s_expand.clients.bus import Bus
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import JsonObject
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.clients.salt import Minions
 from metalk8s_expand.domain import certificates as certificate_rules
-from metalk8s_expand.domain import health, plan, preflight_report, reach_report, removal, report, settings
+from metalk8s_expand.domain import events, health, plan, preflight_report, queue, reach_report, removal, report, settings
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.settings import Settings
@@ -36,12 +37,14 @@ from metalk8s_expand.steps import (
     roster,
     stopping,
     verify,
+    work,
 )
 from metalk8s_expand.steps.batch import Batch, Held, Options
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 from metalk8s_expand.steps.journal import Writer
 from metalk8s_expand.steps.lock import Lock, acquire
 from metalk8s_expand.steps.progress import Progress
+from metalk8s_expand.steps.work import Admit
 from metalk8s_expand.steps.world import World, declaration
 
 Result = dict[str, Any]
@@ -57,6 +60,7 @@ class Commands:
         self.opts = opts
         self.clock = clock or Clock()
         self.progress = Progress(opts, self.clock)
+        self.bus = Bus(opts)
 
     @cached_property
     def world(self) -> World:
@@ -128,6 +132,39 @@ class Commands:
         wait_s: float = 0,
     ) -> Result:
         """See the runner."""
+        return self._shown(report.text, self._expanded(nodes, options, overrides, digest, wait_s))
+
+    def request(self, node: object, retry: bool = False) -> Result:
+        """See the runner."""
+        return work.request(self.world.kube, self._settings, node, retry is True, self.clock)
+
+    def work(self) -> Result:
+        """See the runner."""
+
+        def expand(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
+            return self._expanded(names, Options(skip_failed=True), wait_s=wait_s, admit=admit)
+
+        world = self.world
+        turn = work.Work(
+            world.kube,
+            world.leases(),
+            self._settings,
+            lambda declared, names: planning.current(world, declared, names),
+            expand,
+            self.clock,
+        )
+        return self._shown(lambda data: work.text(data, report.text), turn.off())
+
+    def _expanded(
+        self,
+        nodes: Names,
+        options: Options | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        digest: str | None = None,
+        wait_s: float = 0,
+        admit: Admit = lambda found: found,
+    ) -> Result:
+        """The report; ``admit`` says what of the plan is done, once the lock is held."""
         before = None if digest is None else cache.load_plan(self.opts, str(digest))
         names = _names(before["asked"] if before and nodes is None else nodes)
         declared = _with_node(self._settings(), names, overrides)
@@ -141,11 +178,13 @@ class Commands:
             found = planning.current(self.world, declared, names)
             if digest is not None:
                 planning.agreed(before, str(digest), found)
+            found = admit(found)
             planning.refuse(found)
             outcome = self._batch(declared).run(found, names, options or Options(), held)
             data = {**outcome.as_dict(), "unchanged": found.empty, "command": _command(names, overrides)}
             data["log"] = str(cache.save_report(self.opts, data))
-        return self._shown(report.text, data)
+            held.outcome["retcode"] = data["retcode"]
+        return data
 
     def remove_node(self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any) -> Result:
         """See the runner."""
@@ -154,6 +193,7 @@ class Commands:
             return self._shown(removal.text, removing.planned(self.world, declared, name, wanted))
         with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
             data = removing.remove_node(self.world, declared, name, wanted, held, self.progress, self.clock)
+            held.outcome["retcode"] = data["retcode"]
         return self._shown(report.text, data)
 
     def stop(self, wait_s: float = 0) -> Result:
@@ -176,7 +216,8 @@ class Commands:
         rows = {name: _status(node, observed.get(name), name in at_work) for name, node in declared.nodes.items()}
         for name, row in rows.items():
             row["certificates"] = ending.get(name)
-        return self._shown(_status_text, {"nodes": rows, "certificates": ending, "runs": runs[-20:], "now": now})
+        data = {"nodes": rows, "certificates": ending, "queue": work.rows(self.world.kube), "runs": runs[-20:], "now": now}
+        return self._shown(_status_text, data)
 
     def health(self, nodes: Names) -> Result:
         """See the runner."""
@@ -233,8 +274,9 @@ class Commands:
         """The only one that changes anything, from here on: what an earlier one has started has ended."""
         with self._locked(doing, wait_s) as lock, signals.heeded() as heard:
             writer = Writer(self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock)
-            self.progress.listener = writer.said
+            self.progress.listener, self.progress.bus = writer.said, self.bus.fire
             held, outcome = Held(lock, writer, lambda: heard.name or lock.stop), "failed"
+            self.progress.event(events.started(self.progress.run, doing, writer.now.host))
             try:
                 writer.keep()
                 outlived.wait(self.world, writer.now, patience, self.clock, held.go_on, self._resuming)
@@ -247,6 +289,12 @@ class Commands:
                 raise
             finally:
                 writer.close(outcome)
+                self._tell_end(doing, outcome, held.outcome.get("retcode"), sys.exc_info()[1])
+
+    def _tell_end(self, doing: str, outcome: str, retcode: int | None, error: BaseException | None) -> None:
+        """``retcode`` is of the report, when there is one."""
+        known = retcode if retcode is not None else getattr(error, "retcode", 1 if error else 0)
+        self.progress.event(events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), known, error))
 
     def _resuming(self, text: str) -> None:
         self.progress("", "resume", text)
@@ -338,6 +386,7 @@ def _status_text(data: Mapping[str, Any]) -> str:
         "\n".join(problems),
         report.table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
         following.text(data["now"]),
+        queue.text(data["queue"]),
         runs,
     ]
     return "\n\n".join(block for block in blocks if block)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from metalk8s_expand.clients.clock import Clock, asked
+from metalk8s_expand.domain import events, verdict
 from metalk8s_expand.domain import plan as plans
-from metalk8s_expand.domain import verdict
 from metalk8s_expand.domain.lease import LockLostError
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import NodePlan, Plan
@@ -85,6 +85,24 @@ class Journal(Protocol):
 Progress = Callable[[str, str, str], None]
 
 
+class Tell(Protocol):
+    """Tells programs that follow the run of a step; see ``events.step``."""
+
+    def __call__(
+        self,
+        node: str,
+        step: str,
+        state: str,
+        elapsed: float = 0.0,
+        job: str | None = None,
+        error: BaseException | None = None,
+    ) -> None: ...
+
+
+def nobody(*step: Any, **more: Any) -> None:
+    """When nobody follows."""
+
+
 @dataclass
 class Run:
     """What one expansion works with, and what it has done so far.
@@ -109,6 +127,9 @@ class Run:
     created: set[str] = field(default_factory=set)
     undone: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    tell: Tell = nobody
+    # The Salt job of each node's deployment.
+    job: dict[str, str] = field(default_factory=dict)
 
     def report(self, name: str) -> NodeReport:
         """What was done on one node."""
@@ -253,15 +274,22 @@ def _may_begin(run: Run, step: str) -> None:
 def _step(run: Run, name: str, step: str) -> Iterator[None]:
     started = run.clock.now()
     run.progress(name, step, "started")
+    run.tell(name, step, events.STARTED)
     try:
         run.journal.began(name, step)
         yield
-    except Exception:
+    except Exception as error:
         run.record(name, step, started, False)
         run.progress(name, step, f"FAILED after {run.clock.now() - started:.1f} s")
+        run.tell(name, step, events.FAILED, run.clock.now() - started, _job(run, name, step), error)
         raise
     run.record(name, step, started, True)
     run.progress(name, step, f"done in {run.clock.now() - started:.1f} s")
+    run.tell(name, step, events.DONE, run.clock.now() - started, _job(run, name, step))
+
+
+def _job(run: Run, name: str, step: str) -> str | None:
+    return run.job.get(name) if step == plans.DEPLOY else None
 
 
 def _register(run: Run, node: Node) -> Waiting:
@@ -281,6 +309,8 @@ def _deploy(run: Run, node: Node) -> Waiting:
     run.progress(node.name, plans.DEPLOY, f"job {job}")
     run.journal.at(node.name, job)
     run.jobs.start(job, ORCHESTRATION, f"metalk8s-{node.version}", pillar)
+    run.job[node.name] = job
+    run.tell(node.name, plans.DEPLOY, events.STARTED, run.clock.now() - started, job)
     deadline = run.clock.monotonic() + run.deploy_timeout
     while (answer := run.jobs.result(job)) is None:
         if run.clock.monotonic() > deadline:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from metalk8s_expand.clients.clock import Clock
+from metalk8s_expand.domain import events
+from metalk8s_expand.domain.events import Event
 
 
 class Progress:
@@ -20,10 +22,28 @@ class Progress:
         self.started = clock.now()
         # Who else is told, without the terminal.
         self.listener: Callable[[str], None] = lambda line: None
+        # Where events go, while the run holds the lock; what is only looked at is told to nobody.
+        self.bus: Callable[[str, Mapping[str, Any]], object] = lambda tag, payload: None
 
     def __call__(self, node: str, step: str, what: str) -> None:
         """One line: seconds since the start, node (or the whole cluster), step, what becomes of it."""
         self.line(f"[{self.elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}")
+
+    def event(self, event: Event) -> None:
+        """Tell programs that follow the run."""
+        self.bus(*event)
+
+    def step(
+        self,
+        node: str,
+        step: str,
+        state: str,
+        elapsed: float = 0.0,
+        job: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Tell them of a step of a node; see ``events.step``."""
+        self.event(events.step(self.run, node, step, state, elapsed, job, error))
 
     def line(self, text: str) -> None:
         """One line as it is."""

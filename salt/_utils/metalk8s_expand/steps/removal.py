@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.domain import departure, refusals, remains
+from metalk8s_expand.domain import departure, events, refusals, remains
 from metalk8s_expand.domain import removal as plans
 from metalk8s_expand.domain.removal import Options, Removal
 from metalk8s_expand.domain.report import NodeReport, StepResult
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.steps import departing, forgetting, host_side
-from metalk8s_expand.steps.expansion import LOGS, Progress
+from metalk8s_expand.steps.expansion import LOGS, Progress, Tell, nobody
 from metalk8s_expand.steps.removal_run import Lock, Run
 from metalk8s_expand.steps.removal_steps import ACTIONS
 from metalk8s_expand.steps.world import World
@@ -58,17 +58,19 @@ def remove(
     clock: Clock | None = None,
     before_member_change: Callable[[], object] = lambda: None,
     begin: Callable[[str], object] = lambda step: None,
+    tell: Tell = nobody,
 ) -> Outcome:
     """Do it. An error before the first change is raised, one after it is in the report.
 
-    ``begin`` is called with the name of each step before it, and raises when it must not begin.
+    ``begin`` is called with the name of each step before it, and raises when it must not begin;
+    ``tell`` tells programs that follow the run.
     """
     clock = clock or Clock()
     progress(node, "look", "at the cluster and the host")
     found, plan = _looked(world, declared, node, options, lock, clock)
     refuse(plan)
     host = host_side.described(declared, node, found.node)
-    run = Run(world, declared, node, options, lock, progress, clock, before_member_change, host, plan.roles)
+    run = Run(world, declared, node, options, lock, progress, clock, before_member_change, host, plan.roles, tell=tell)
     report = _executed(run, plan, begin)
     return Outcome(plan, report, (*run.notes, *_closing(run, plan, report)))
 
@@ -126,14 +128,17 @@ def _step(run: Run, name: str, steps: list[StepResult]) -> Iterator[Callable[[st
     started = run.clock.now()
     details: list[str] = []
     run.progress(run.name, name, "started")
+    run.tell(run.name, name, events.STARTED)
     try:
         yield details.append
-    except Exception:
+    except Exception as error:
         took = run.clock.now() - started
         steps.append(StepResult(name, started, took, False))
         run.progress(run.name, name, f"FAILED after {took:.1f} s")
+        run.tell(run.name, name, events.FAILED, took, error=error)
         raise
     took = run.clock.now() - started
+    run.tell(run.name, name, events.DONE, took)
     steps.append(StepResult(name, started, took, True, "; ".join(details)))
     run.progress(run.name, name, f"done in {took:.1f} s: {'; '.join(details)}")
 

@@ -15,7 +15,7 @@ from metalk8s_expand.domain.removal import Options
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import QuorumError
 from metalk8s_expand.steps import departing, expansion
-from metalk8s_expand.steps.expansion import Progress
+from metalk8s_expand.steps.expansion import Progress, Tell, nobody
 from metalk8s_expand.steps.world import World
 
 
@@ -42,6 +42,7 @@ class Run:
     roles: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     told: str = ""
+    tell: Tell = nobody
 
     def etcd(self) -> Etcd:
         """As the other members say it."""
@@ -54,7 +55,7 @@ class Run:
         """The node's own among these."""
         return departing.own_member(self.world, self.declared, self.name, members)
 
-    def tell(self, step: str, what: str) -> None:
+    def wait(self, step: str, what: str) -> None:
         """What a step waits for, once; the lock is kept meanwhile."""
         self.lock.tick()
         if what != self.told:

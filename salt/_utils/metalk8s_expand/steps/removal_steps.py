@@ -52,7 +52,7 @@ def drain(run: Run) -> str:
         allowed,
         run.options.drain_timeout_s,
         run.lock.check,
-        lambda what: run.tell(plans.DRAIN, what),
+        lambda what: run.wait(plans.DRAIN, what),
         run.clock,
     )
     left = draining.detached(kube, run.name, run.lock.tick, run.clock)

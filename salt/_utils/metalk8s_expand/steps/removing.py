@@ -70,7 +70,7 @@ def remove_node(
             taken = snapshot.take_for(world, declared, progress.run, progress)
         saved.extend([taken] if taken else [])
 
-    outcome = removal.remove(world, declared, node, wanted, held.lock, progress, clock, save, begin)
+    outcome = removal.remove(world, declared, node, wanted, held.lock, progress, clock, save, begin, progress.step)
     error = outcome.node.error
     held.journal.left(node, str(error["message"]) if error else "")
     found = replace(_report(outcome, progress), snapshot=next(iter(saved), None))

@@ -66,8 +66,8 @@ class Kube(FakeKube):
         return self.replace_config_map(namespace, body["metadata"]["name"], body)
 
     def replace_config_map(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        self.config_maps[name] = body
-        return body
+        self.config_maps[name] = {**body, "metadata": {**body["metadata"], "resourceVersion": "1"}}
+        return self.config_maps[name]
 
     def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
         """There are no Services."""
@@ -102,6 +102,17 @@ class Minions:
         return {**{name: {"kubelet-client": entry} for name in self.asked}, **self.others}
 
 
+class Heard:
+    """The event bus of the master."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def fire(self, tag: str, payload: dict[str, Any]) -> bool:
+        self.events.append((tag, payload))
+        return True
+
+
 Make = Callable[..., Commands]
 
 
@@ -124,6 +135,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
         call.world = Cluster(opts, kube)  # type: ignore[arg-type]
         call.minions = Minions()
+        call.bus = Heard()  # type: ignore[assignment]
         return call
 
     return made
@@ -429,6 +441,86 @@ class TestExpand:
     def test_a_job_says_nothing(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
         make(*everyone(), __cli="salt-master").expand(None)
         assert capsys.readouterr() == ("", "")
+
+
+def heard(call: Commands) -> list[tuple[str, ...]]:
+    """What the bus was told: the tag without the run, what it came to, the class of the error."""
+    return [
+        (tag.replace(f"metalk8s_expand/{call.progress.run}/", ""), str(found.get("state", found.get("retcode", ""))),
+         (found.get("error") or {}).get("type", ""))
+        for tag, found in call.bus.events  # type: ignore[attr-defined]
+    ]  # fmt: skip
+
+
+class TestEvents:
+    def test_a_run_tells_that_it_begins_and_how_it_ends(self, make: Make) -> None:
+        call = make(*everyone())
+        call.expand(None)
+        assert heard(call) == [("started", "", ""), ("ended", "0", "")]
+
+    def test_and_why_it_did_not_go_on(self, make: Make) -> None:
+        call = make()
+        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        with pytest.raises(QuorumError):
+            call.expand(None)
+        assert heard(call) == [("started", "", ""), ("ended", "6", "QuorumError")]
+
+    def test_hosts_are_looked_at_in_two_steps(self, make: Make) -> None:
+        entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        call = make(pillar={**PILLAR, "nodes": {"w-1": entry}})
+        with pytest.raises(UnreachableError):
+            call.expand(None)
+        assert heard(call) == [
+            ("started", "", ""), ("w-1/check_ssh", "started", ""), ("w-1/check_ssh", "failed", "UnreachableError"),
+            ("ended", "4", "UnreachableError"),
+        ]  # fmt: skip
+
+    def test_who_only_looks_tells_nobody(self, make: Make) -> None:
+        call = make(*everyone())
+        call.plan(None)
+        call.status()
+        assert heard(call) == []
+
+
+class TestRequests:
+    def test_a_request_is_seen_and_worked_off(self, make: Make) -> None:
+        entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        call = make(pillar={**PILLAR, "nodes": {"w-1": entry}})
+        assert [call.request("w-1") for _ in range(3)] == [
+            {"node": "w-1", "changed": changed} for changed in (True, False, False)
+        ]
+        assert [row["node"] for row in call.status()["queue"]] == ["w-1"]
+        found = call.work()
+        assert found["report"]["nodes"][0]["ok"] is False
+        [row] = call.status()["queue"]
+        assert (row["node"], row["attempts"], row["parked"]) == ("w-1", 1, False)
+        assert "does not answer" in row["error"] or "refused" in row["error"], row
+
+    def test_one_that_is_there_is_done_at_once(self, make: Make) -> None:
+        call = make(*everyone())
+        call.request("w-1")
+        assert (call.work()["done"], call.status()["queue"], heard(call)) == (["w-1"], [], [])
+
+    def test_another_run_goes_on(self, make: Make) -> None:
+        call = make()
+        call.request("w-1")
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=call.clock):
+            found = call.work()
+        assert "20260101000000" in found["locked"]
+        assert ([row["attempts"] for row in found["queue"]], found["retcode"]) == ([0], 0)
+
+    def test_for_people(self, make: Make) -> None:
+        call = make(*everyone(), __cli="salt-run")
+        assert call.work() == {"text": "No request waits."}
+        call.request("w-1")
+        assert "w-1: waits for its turn" in call.status()["text"]
+
+    def test_nothing_but_declared_names(self, make: Make) -> None:
+        call = make()
+        for wrong in ("w-9", "{{ 1 }}", None, ["w-1"]):
+            with pytest.raises(SettingsError, match="is refused"):
+                call.request(wrong)
+        assert call.status()["queue"] == []
 
 
 class TestStop:

@@ -595,3 +595,34 @@ class TestWhatIsTakenBack:
 
 def learner(of: Node, **changes: Any) -> Member:
     return etcd(9, of.name, peer_urls=(f"https://{of.address}:2380",), learner=True, **changes)
+
+
+def told(made: Any) -> list[tuple[Any, ...]]:
+    """What programs that follow the run hear: node, step, state, job, class of the error."""
+    heard: list[tuple[Any, ...]] = []
+
+    def tell(node: str, step: str, state: str, elapsed: float = 0, job: Any = None, error: Any = None) -> None:
+        assert elapsed >= 0
+        heard.append((node, step, state, job, error and type(error).__name__))
+
+    made.run.tell = tell
+    made.execute()
+    return heard
+
+
+def test_each_step_is_told(setting: Any) -> None:
+    heard = told(setting(node("w-1")))
+    jobs = {job for _, _, _, job, _ in heard if job}
+    assert len(jobs) == 1
+    assert [(step, state, bool(job), error) for _, step, state, job, error in heard] == [
+        ("register", "started", False, None), ("register", "done", False, None),
+        ("deploy", "started", False, None), ("deploy", "started", True, None), ("deploy", "done", True, None),
+        ("verify", "started", False, None), ("verify", "done", False, None),
+        ("uncordon", "started", False, None), ("uncordon", "done", False, None),
+    ]  # fmt: skip
+
+
+def test_a_step_that_fails_is_told_with_its_error(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.jobs.returns["w-1"] = FAILURE
+    assert [(step, state, error) for _, step, state, _, error in told(made)][-1] == ("deploy", "failed", "DeployError")

@@ -1,0 +1,78 @@
+"""Requests of events in a real API: many writers at the same moment, and none is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.domain.queue import NAME, NAMESPACE
+from metalk8s_expand.steps import queue
+
+from .apiserver import ApiServer
+from .daemons import eventually
+
+CROWD = 20
+PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}"
+
+
+@pytest.fixture
+def kube(server: ApiServer) -> Iterator[Kube]:
+    """An administrator's client; there is no queue before the test."""
+    found = Kube.from_kubeconfig(str(server.admin))
+    eventually("the namespace is there", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"), 30)
+    found.request("DELETE", PATH)
+    yield found
+    found.request("DELETE", PATH)
+
+
+def at_once(server: ApiServer, names: list[str]) -> list[bool]:
+    """Ask for all of these at the same moment, each over a connection of its own."""
+    moment = Barrier(len(names))
+
+    def ask(name: str) -> bool:
+        kube = Kube.from_kubeconfig(str(server.admin))
+        moment.wait(60)
+        return queue.request(kube, name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        return list(pool.map(ask, names))
+
+
+def test_many_different_ones_are_all_kept(server: ApiServer, kube: Kube) -> None:
+    names = [f"worker-{number}" for number in range(CROWD)]
+    assert at_once(server, names) == [True] * CROWD
+    assert set(queue.read(kube)) == set(names)
+
+
+def test_many_equal_ones_are_one(server: ApiServer, kube: Kube) -> None:
+    assert at_once(server, ["worker-1"] * CROWD).count(True) == 1
+    stored = kube.config_map(NAMESPACE, NAME)
+    assert stored is not None and list(stored["data"]) == ["worker-1"]
+
+
+def test_what_is_asked_for_while_others_are_removed_stays(server: ApiServer, kube: Kube) -> None:
+    old = [f"old-{number}" for number in range(CROWD)]
+    for name in old:
+        queue.request(kube, name)
+
+    def remove(name: str) -> None:
+        queue.change(Kube.from_kubeconfig(str(server.admin)), lambda found: {key: found[key] for key in found if key != name})
+
+    with ThreadPoolExecutor(CROWD) as pool:
+        removals = [pool.submit(remove, name) for name in old]
+        asked = at_once(server, [f"new-{number}" for number in range(CROWD // 2)])
+        for removal in removals:
+            removal.result(60)
+    assert asked == [True] * (CROWD // 2)
+    assert set(queue.read(kube)) == {f"new-{number}" for number in range(CROWD // 2)}
+
+
+def test_an_empty_queue_is_one(kube: Kube) -> None:
+    queue.request(kube, "worker-1")
+    queue.change(kube, lambda found: {})
+    assert queue.read(kube) == {}
+    assert queue.request(kube, "worker-1") is True

@@ -1,0 +1,143 @@
+"""Nodes are added on events of a minion, and programs follow that on the master's bus.
+
+Assumed: ``test_expansion`` has run. ``worker-4`` is made blank here, declared, and deployed again by events alone. Reactor and
+schedule are configured for as long as this lasts, since a worker in the background would take the lock from other tests.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab import recorder
+from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
+
+NODE, ADDRESS, SENDER = "worker-4", "10.200.0.17", "worker-1"
+PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+TAG = "metalk8s/expand/add"
+SNIPPET = "/etc/salt/master.d/metalk8s_expand.conf"
+CONFIGURATION = f"""
+reactor:
+  - {TAG}:
+      - salt://metalk8s/reactor/metalk8s_expand_add.sls
+schedule:
+  metalk8s_expand_work:
+    function: metalk8s_expand.work
+    seconds: 15
+    maxrunning: 1
+"""
+SEND = f"""
+import json, sys
+import salt.client
+caller = salt.client.Caller()
+for data in json.load(sys.stdin):
+    assert caller.cmd("event.send", "{TAG}", data)
+"""
+HOSTILE: list[Any] = [
+    {}, {"node": None}, {"node": True}, {"node": 7}, {"node": [NODE]}, {"node": {NODE: 1}}, {"node": ""}, {"node": "a" * 100_000},
+    *({"node": text} for text in (
+        "nobody", "{{ salt['cmd.run']('touch /tmp/pwned') }}", "$(touch /tmp/pwned)", "`touch /tmp/pwned`", f"{NODE}; reboot",
+        f"{NODE}\n  x:\n    local.cmd.run: []", "!!python/object/apply:os.system ['touch /tmp/pwned']", "#!py", f"{NODE} retry=True",
+        "\u202eworker", "W\u00f6rker", "../../etc/passwd", "worker-4\u0000",
+    )),
+    {"node": "worker-9", "address": "10.200.0.19", "profile": "control-plane", "roles": ["master"], "fun": "cmd.run"},
+]  # fmt: skip
+
+
+def until(what: str, holds: Callable[[], bool], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(2)
+
+
+def restart() -> None:
+    """The master; whoever sends has found it again."""
+    on("bootstrap", "systemctl", "restart", "salt-master")
+    reached = ("salt", "--timeout=5", SENDER, "test.ping")
+    until("the sender to be back", lambda: on("bootstrap", *reached, check=False).returncode == 0, 180)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reacting() -> Iterator[None]:
+    """The documented configuration, and a declaration that has one blank host more."""
+    recorder.start()
+    before = on("bootstrap", "cat", PILLAR).stdout
+    lab("reset", NODE)
+    kubectl("delete", "node", NODE, "--ignore-not-found")
+    on("bootstrap", "salt-key", "--yes", f"--delete={NODE}", check=False)
+    on("bootstrap", "tee", PILLAR, stdin=before + f"    {NODE}:\n      profile: worker\n      address: {ADDRESS}\n")
+    on("bootstrap", "mkdir", "-p", "/etc/salt/master.d")
+    on("bootstrap", "tee", SNIPPET, stdin=CONFIGURATION)
+    try:
+        restart()
+        yield
+    finally:
+        on("bootstrap", "rm", "-f", SNIPPET)
+        on("bootstrap", "tee", PILLAR, stdin=before)
+        restart()
+
+
+def send(events: list[Any]) -> None:
+    """As a minion may, one after the other."""
+    on(SENDER, "tee", "/root/send.py", stdin=SEND)
+    on(SENDER, "/opt/salt/bin/python3", "/root/send.py", stdin=json.dumps(events), timeout=300)
+
+
+def requests() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = runner("status", "certificates=False")[1]["queue"]
+    return found
+
+
+def reports() -> set[str]:
+    """The runs that were reported."""
+    return set(on("bootstrap", "sh", "-c", "ls /var/cache/salt/master/metalk8s_expand/ | grep ^report-").stdout.split())
+
+
+def refusals() -> int:
+    return int(on("bootstrap", "sh", "-c", "grep -c 'refused' /var/log/salt/master || true").stdout)
+
+
+def test_hostile_events_are_refused_and_logged() -> None:
+    before, nodes = refusals(), names(get("nodes"))
+    send(HOSTILE)
+    until("the refusals to be logged", lambda: refusals() - before >= len(HOSTILE), 120)
+    assert requests() == []
+    assert names(get("nodes")) == nodes
+    assert on("bootstrap", "test", "-e", "/tmp/pwned", check=False).returncode != 0
+    assert on(SENDER, "test", "-e", "/tmp/pwned", check=False).returncode != 0
+
+
+def test_a_node_is_added_once_on_a_hundred_events_and_over_the_masters_death() -> None:
+    before = reports()
+    send([{"node": NODE}] * 100)
+    until("the request to be there", lambda: [row["node"] for row in requests()] == [NODE], 120)
+    on("bootstrap", "systemctl", "kill", "--signal=KILL", "salt-master")
+    until("the queue to be empty", lambda: not requests(), 1500)
+    assert is_true(get("node", NODE), "Ready")
+    assert not get("node", NODE)["spec"].get("unschedulable")
+    [made] = reports() - before
+    follow(made.removeprefix("report-").removesuffix(".json"))
+
+
+def follow(run: str) -> None:
+    """What programs heard of the run, which the report says too."""
+    lines = on("bootstrap", "grep", "-F", f"metalk8s_expand/{run}/", recorder.EVENTS).stdout.splitlines()
+    heard = [event for event in map(json.loads, lines) if event["tag"].startswith(f"metalk8s_expand/{run}/")]
+    tags = [event["tag"].removeprefix(f"metalk8s_expand/{run}/") for event in heard]
+    assert (tags[0], tags[-1]) == ("started", "ended")
+    assert heard[-1]["data"]["retcode"] == 0
+    done = [event["data"]["step"] for event in heard if event["data"].get("state") == "done"]
+    assert done[-2:] == ["verify", "uncordon"]
+    assert runner("report", run)[1]["id"] == run
+
+
+def test_a_node_that_is_there_is_no_expansion() -> None:
+    before = reports()
+    send([{"node": NODE}] * 10)
+    until("the request to be worked off", lambda: not requests(), 300)
+    assert reports() == before
