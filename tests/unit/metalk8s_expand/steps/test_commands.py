@@ -114,8 +114,12 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
         declared = {} if pillar is None else {"metalk8s_expand": pillar}
         (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
+        deployment = tmp_path / "tree" / commands.DEPLOYMENT
+        deployment.parent.mkdir(parents=True, exist_ok=True)
+        deployment.touch()
         opts = salt.config.master_config(None)
         values = {"id": "lab_master", "cachedir": str(tmp_path / "cache"), "extension_modules": str(tmp_path / "ext"),
+                  "file_roots": {"metalk8s-2.0": [str(tmp_path / "tree")]},
                   "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
         opts.update(values)
         call = Commands(opts, clock)
