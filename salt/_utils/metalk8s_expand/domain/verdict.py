@@ -41,7 +41,7 @@ def problems(answer: object) -> list[str]:
     payload = _payload(answer)
     found = states(answer)
     if not found:
-        return [f"the orchestration returned no states: {_shortened(payload)}"]
+        return [f"the orchestration returned no states: {_shortened(_joined(payload))}"]
     failed = [f"state {state.name!r}: {_reason(state)}" for state in found if not state.ok and state.ran]
     retcode = answer.get("retcode") if isinstance(answer, Mapping) else None
     if not failed and retcode:
@@ -119,7 +119,7 @@ def _state_failures(payload: object) -> Iterator[str]:
 
 
 def _joined(said: object) -> object:
-    return "; ".join(map(str, said)) if isinstance(said, (list, tuple)) else said
+    return "; ".join(_shortened(item) for item in said) if said and isinstance(said, (list, tuple)) else said
 
 
 def _is_requisite_failure(inner: Object) -> bool:
@@ -141,7 +141,7 @@ def _seconds(duration: object) -> float:
 
 
 def _shortened(value: object, limit: int = 600) -> str:
-    """On one line; of a traceback only what was raised, which stands last."""
-    lines = str(value).strip().splitlines()
+    """On one line; of a traceback only what was raised, which stands last; without lines of a file, which Salt shows below."""
+    lines = str(value).partition("\n---")[0].strip().splitlines()
     text = lines[-1] if "Traceback (most recent call last)" in str(value) else " ".join(" ".join(lines).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

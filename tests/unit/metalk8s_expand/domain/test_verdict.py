@@ -126,6 +126,16 @@ def test_a_state_without_an_id_is_named_by_its_key() -> None:
     assert [item.name for item in verdict.states(answer)] == ["Install", "odd"]
 
 
+def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
+    """They may hold secrets."""
+    said = "Rendering SLS 'x' failed: Jinja variable 'y' is undefined; line 3\n\n---\n[...]\npassword: hunter2    <======\n---"
+    failed = state(0, "x", False, changes={"ret": {"w-1": [said]}}, comment=f"Run failed on minions: w-1\n{said}")
+    for answer in (orchestrated(failed), {"data": {"m": [said]}, "retcode": 1}, {"data": {"m": said}, "retcode": 1}):
+        [problem] = verdict.problems(answer)
+        assert "hunter2" not in problem
+        assert "'y' is undefined; line 3" in problem
+
+
 def test_long_comments_are_cut() -> None:
     [problem] = verdict.problems(orchestrated(state(0, "x", False, comment="y" * 5000)))
     assert len(problem) < 700
