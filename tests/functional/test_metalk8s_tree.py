@@ -222,6 +222,34 @@ def test_of_two_files_that_name_a_saltenv_the_last_one_counts(tmp_path: Path) ->
     assert (found[THEIRS], found[NEXT]) == (["/theirs", "/ours"], ["/next"])
 
 
+DECLARED = """
+import metalk8s_expand.clients.salt as master
+opts.update({"pillar_roots": given["pillar_roots"], "ext_pillar_first": True, "ext_pillar": [{"metalk8s_nodes": "/absent"}]})
+print(json.dumps(master.declared_pillar(opts)))
+"""
+
+
+def test_the_declaration_is_found_beside_their_pillar(tmp_path: Path) -> None:
+    """Theirs is a saltenv of its own, and partly matched by what only its external pillar tells."""
+    tops = {
+        "theirs": {THEIRS: {"*": ["repositories"], "metalk8s:nodes:boot:roles:master": [{"match": "pillar"}, "master"]}},
+        "ours": {"base": {"boot_master": ["metalk8s_expand"]}},
+    }
+    texts = {
+        "theirs/repositories": {"repo": {"local_mode": False}},
+        "theirs/master": {"certificates": {}},
+        "ours/metalk8s_expand": {"metalk8s_expand": {"nodes": {"w-1": {"profile": "worker"}}}},
+    }
+    for name, top in tops.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "top.sls").write_text(json.dumps(top))
+    for name, text in texts.items():
+        (tmp_path / f"{name}.sls").write_text(json.dumps(text))
+    roots = {THEIRS: [str(tmp_path / "theirs")], "base": [str(tmp_path / "ours")]}
+    found = run(PREPARED + DECLARED, tmp_path, ROOT / "salt" / "_utils", file_roots={}, pillar_roots=roots)
+    assert found == {"nodes": {"w-1": {"profile": "worker"}}}
+
+
 FAILED_STATES = {
     "file_|-a_|-a_|-managed": {"result": True, "changes": {}, "comment": "", "__run_num__": 0, "__id__": "Write a", "name": "a"},
     "service_|-b_|-b_|-running": {"result": False, "changes": {}, "comment": "kubelet is dead", "__run_num__": 1, "__id__": "Run b", "name": "b"},
