@@ -167,6 +167,13 @@ def test_every_name_that_both_have_is_in_the_documentation() -> None:
     assert missing == []
 
 
+def test_every_test_that_the_documentation_names_is_there() -> None:
+    page = (ROOT / "docs" / "metalk8s.rst").read_text()
+    named = set(re.findall(r"``(test_\w+)``", page))
+    assert len(named) > 10
+    assert named <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+
+
 def everything(found: Any) -> None:
     """All of theirs is theirs, and we are there beside it."""
     for kind in ("modules", "runners", "states"):

@@ -50,17 +50,16 @@ def refuse(found: Plan) -> None:
 
 def warnings(world: World, declared: Settings) -> list[str]:
     """What is allowed and still should be known before anything starts."""
-    items = world.kube.nodes()
-    members = [_name(item) for item in items if roles.label_key(roles.ETCD) in (item["metadata"].get("labels") or {})]
-    even = settings.even_members_warning(len([name for name in members if name not in declared.nodes]), declared)
-    return [*([even] if even else []), *_cordons(items, declared), *roster.host_key_warnings(world.opts)]
+    names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
+    even = settings.even_members_warning(len([name for name in names if name not in declared.nodes]), declared)
+    return [*([even] if even else []), *_cordons(world, declared), *roster.host_key_warnings(world.opts)]
 
 
-def _cordons(items: Sequence[JsonObject], declared: Settings) -> list[str]:
+def _cordons(world: World, declared: Settings) -> list[str]:
     """Declared Nodes that others have cordoned: an operator on purpose, or a deployment by MetalK8s that failed half-way."""
     return [
         f"Node {_name(item)} is cordoned by {other}, not by this project, which leaves it so: kubectl uncordon {_name(item)}"
-        for item in items
+        for item in world.kube.cordoned_nodes()
         if _name(item) in declared.nodes and (other := manifest.foreign_cordon(item))
     ]
 
