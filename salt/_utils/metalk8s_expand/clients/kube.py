@@ -19,6 +19,10 @@ class Kube(KubeApi):
         """All Nodes, or those that a label selector picks; as slim as by ``node``."""
         return self.listed(NODES, {"labelSelector": selector} if selector else None, _slim)
 
+    def cordoned_nodes(self) -> list[JsonObject]:
+        """Only the Nodes that take no Pods, as slim as by ``node``, which tells who cordoned each."""
+        return self.listed(NODES, {"fieldSelector": "spec.unschedulable=true"}, _slim)
+
     def node(self, name: str) -> JsonObject | None:
         """One Node, without its images and without the managers of its fields, but for the one who cordoned it."""
         found = self.get(f"{NODES}/{name}")

@@ -141,6 +141,14 @@ def is_cordoned_by_us(observed: Object) -> bool:
     return cordoned and is_marked(observed) and not _cordoned_by(observed) - {FIELD_MANAGER}
 
 
+def foreign_cordon(observed: Object) -> str:
+    """Who made the Node unschedulable, for a sentence; empty when it takes Pods, or when we did."""
+    if _mapping(observed, "spec").get("unschedulable") is not True or is_cordoned_by_us(observed):
+        return ""
+    others = sorted(str(manager) for manager in _cordoned_by(observed) - {FIELD_MANAGER} if manager)
+    return ", ".join(others) or "somebody else"
+
+
 def is_marked(observed: Object) -> bool:
     """Whether the Node carries the mark of our cordon, though somebody else may have taken that back."""
     return _mapping(_mapping(observed, "metadata"), "annotations").get(CORDONED) == "true"

@@ -1,4 +1,8 @@
-"""Reads the return of ``state.orchestrate``: did every state succeed, how long did each take, what failed first and where."""
+"""Reads the return of ``state.orchestrate``: did every state succeed, how long did each take, what failed first and where.
+
+What a state of it returned is read too: Salt calls a runner successful that returned its failure as a value, as older
+runners of MetalK8s do, or that was called with arguments it does not take.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 Object = Mapping[str, Any]
+
+# Salt returns this as the text of a runner that raised a TypeError, and says nothing else of it.
+INVALID = "Passed invalid arguments"
+SILENT = "it did not return, or returned False"
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ def problems(answer: object) -> list[str]:
     payload = _payload(answer)
     found = states(answer)
     if not found:
-        return [f"the orchestration returned no states: {_shortened(payload)}"]
+        return [f"the orchestration returned no states: {_shortened(_joined(payload))}"]
     failed = [f"state {state.name!r}: {_reason(state)}" for state in found if not state.ok and state.ran]
     retcode = answer.get("retcode") if isinstance(answer, Mapping) else None
     if not failed and retcode:
@@ -58,26 +66,60 @@ def _results(payload: object) -> Iterator[tuple[str, Object]]:
 
 def _state(key: str, value: Object) -> State:
     parts = key.split("_|-")
+    changes = value.get("changes")
+    returned: Object = changes if isinstance(changes, Mapping) else {}
+    answer = returned.get("return")
+    nested = _runner_failures(answer)
     return State(
         name=str(value.get("__id__") or (parts[1] if len(parts) > 1 else key)),
-        ok=value["result"] is not False,
+        ok=value["result"] is not False and not nested,
         elapsed=_seconds(value.get("duration")),
         comment=str(value.get("comment", "")),
         job=str(value["__jid__"]) if value.get("__jid__") else None,
         ran=not _is_requisite_failure(value),
-        failures=tuple(_inner_failures(value)),
+        failures=(*(nested or _said(answer)), *_minion_failures(returned.get("ret"))),
     )
 
 
-def _inner_failures(value: Object) -> Iterator[str]:
-    changes = value.get("changes")
-    returned = changes.get("ret") if isinstance(changes, Mapping) else None
+def _runner_failures(returned: object) -> list[str]:
+    """Why what a runner returned is a failure, whatever Salt made of it."""
+    if isinstance(returned, str) and returned.lstrip().startswith(INVALID):
+        return [_shortened(returned.partition("\n\nUsage:")[0])]
+    if not isinstance(returned, Mapping):
+        return []
+    if isinstance(returned.get("data"), Mapping):
+        # An orchestration of nothing is no failure inside of another.
+        return problems(returned) if returned.get("retcode") or _payload(returned) else []
+    if returned.get("retcode") or returned.get("result") is False:
+        said = next((returned[key] for key in ("error", "errors", "comment") if returned.get(key)), returned)
+        return [f"the runner returned a failure: {_shortened(_joined(said))}"]
+    return []
+
+
+def _said(returned: object) -> list[str]:
+    """The text that a runner left that Salt calls failed: what it raised."""
+    return [_shortened(returned)] if isinstance(returned, str) and returned.strip() else []
+
+
+def _minion_failures(returned: object) -> Iterator[str]:
+    """What each minion says of a failure, by what it returned. Read it of a state that has failed: some may fail by design."""
     for minion, payload in (returned if isinstance(returned, Mapping) else {}).items():
-        for key, inner in _results(payload):
-            # What only failed because something before it did explains nothing.
-            if inner["result"] is False and not _is_requisite_failure(inner):
-                name = str(inner.get("__id__") or key)
-                yield f"on {minion}, state {name!r}: {_shortened(inner.get('comment', ''))}"
+        if payload is False or payload is None:
+            yield f"on {minion}: {SILENT}"
+        elif isinstance(payload, (list, str)) and payload:
+            yield f"on {minion}: {_shortened(_joined(payload))}"
+        yield from (f"on {minion}, {failure}" for failure in _state_failures(payload))
+
+
+def _state_failures(payload: object) -> Iterator[str]:
+    for key, inner in _results(payload):
+        # What only failed because something before it did explains nothing.
+        if inner["result"] is False and not _is_requisite_failure(inner):
+            yield f"state {str(inner.get('__id__') or key)!r}: {_shortened(inner.get('comment', ''))}"
+
+
+def _joined(said: object) -> object:
+    return "; ".join(_shortened(item) for item in said) if said and isinstance(said, (list, tuple)) else said
 
 
 def _is_requisite_failure(inner: Object) -> bool:
@@ -99,7 +141,7 @@ def _seconds(duration: object) -> float:
 
 
 def _shortened(value: object, limit: int = 600) -> str:
-    """On one line; of a traceback only what was raised, which stands last."""
-    lines = str(value).strip().splitlines()
+    """On one line; of a traceback only what was raised, which stands last; without lines of a file, which Salt shows below."""
+    lines = str(value).partition("\n---")[0].strip().splitlines()
     text = lines[-1] if "Traceback (most recent call last)" in str(value) else " ".join(" ".join(lines).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

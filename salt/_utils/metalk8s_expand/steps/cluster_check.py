@@ -1,4 +1,4 @@
-"""The cluster's own side, before anything is asked of a host: it is well, nobody else works on it, its version fits.
+"""The cluster's own side, before any host is asked: it is well, nobody works on it, the version fits and can be deployed.
 
 Unlike the health after an expansion this is no question of perfection: a member of etcd that is down stops a run only
 where the guard says so, as that run may be the one that repairs it.
@@ -10,14 +10,15 @@ from collections.abc import Collection, Iterator, Sequence
 
 from metalk8s_expand.clients import runners
 from metalk8s_expand.clients.etcd import Etcd
+from metalk8s_expand.clients.file_server import FileServer
 from metalk8s_expand.clients.runners import Runner
 from metalk8s_expand.domain import quorum, roles
 from metalk8s_expand.domain.manifest import VERSION_LABEL
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError
-from metalk8s_expand.steps import surroundings, verify
+from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, SettingsError
+from metalk8s_expand.steps import environments, surroundings, verify
 from metalk8s_expand.steps.world import World
 
 OPERATIONS = "metalk8s.orchestrate."
@@ -36,7 +37,9 @@ def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandEr
     Raises UnreachableError when the API does not answer at all.
     """
     unhealthy, busy, versions = health(world, settings, nodes), operations(world), version_problems(world, settings, nodes)
-    problems = [*unhealthy, *busy, *versions]
+    files = FileServer(world.opts)
+    unserved = environments.problems(files, nodes)
+    problems = [*unhealthy, *busy, *versions, *unserved]
     if unhealthy:
         hint = "make the control plane healthy first"
         return QuorumError("the cluster is not healthy, so nothing was started", problems=problems, hint=hint, log=verify.LOG)
@@ -46,6 +49,9 @@ def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandEr
     if versions:
         hint = "correct the version in the pillar, or finish the upgrade of the cluster first"
         return ConflictError("the versions do not fit, so nothing was started", problems=problems, hint=hint)
+    if unserved:
+        text = "there is nothing to deploy these nodes with, so nothing was started"
+        return SettingsError(text, problems=problems, hint=environments.hint(files))
     return None
 
 

@@ -21,11 +21,11 @@ from metalk8s_expand.domain.plan import NodePlan, Plan
 from metalk8s_expand.domain.report import NodeReport, StepResult
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError, StoppedError
 from metalk8s_expand.steps import register, undo, verify
+from metalk8s_expand.steps.environments import ORCHESTRATION, saltenv
 from metalk8s_expand.steps.undo import Undo
 
 log = logging.getLogger(__name__)
 
-ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
 TICK_S = 0.2
 VERIFY_TIMEOUT_S = 300.0
 HEALTH_TIMEOUT_S = 120.0
@@ -308,7 +308,7 @@ def _deploy(run: Run, node: Node) -> Waiting:
     job = run.jobs.new()
     run.progress(node.name, plans.DEPLOY, f"job {job}")
     run.journal.at(node.name, job)
-    run.jobs.start(job, ORCHESTRATION, f"metalk8s-{node.version}", pillar)
+    run.jobs.start(job, ORCHESTRATION, saltenv(node), pillar)
     run.job[node.name] = job
     run.tell(node.name, plans.DEPLOY, events.STARTED, run.clock.now() - started, job)
     deadline = run.clock.monotonic() + run.deploy_timeout

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.kube import JsonObject
-from metalk8s_expand.domain import health, plan, roles, settings
+from metalk8s_expand.domain import health, manifest, plan, roles, settings
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.settings import Settings
@@ -50,9 +50,22 @@ def refuse(found: Plan) -> None:
 
 def warnings(world: World, declared: Settings) -> list[str]:
     """What is allowed and still should be known before anything starts."""
-    names = (item["metadata"]["name"] for item in world.kube.nodes(roles.label_key(roles.ETCD)))
+    names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
     even = settings.even_members_warning(len([name for name in names if name not in declared.nodes]), declared)
-    return [*([even] if even else []), *roster.host_key_warnings(world.opts)]
+    return [*([even] if even else []), *_cordons(world, declared), *roster.host_key_warnings(world.opts)]
+
+
+def _cordons(world: World, declared: Settings) -> list[str]:
+    """Declared Nodes that others have cordoned: an operator on purpose, or a deployment by MetalK8s that failed half-way."""
+    return [
+        f"Node {_name(item)} is cordoned by {other}, not by this project, which leaves it so: kubectl uncordon {_name(item)}"
+        for item in world.kube.cordoned_nodes()
+        if _name(item) in declared.nodes and (other := manifest.foreign_cordon(item))
+    ]
+
+
+def _name(item: JsonObject) -> str:
+    return str(item["metadata"]["name"])
 
 
 def _done(world: World, chosen: Sequence[Node], observed: Mapping[str, JsonObject]) -> set[str]:

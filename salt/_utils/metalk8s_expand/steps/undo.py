@@ -56,10 +56,21 @@ def state(undo: Undo, node: Node) -> str:
 def _described(found: JsonObject | None) -> str:
     if found is None:
         return "there is no Node of this name"
-    cordon = "cordoned by us, so it takes no Pods" if manifest.is_cordoned_by_us(found) else "not cordoned by us"
+    cordon = _cordon(found)
     if not plan.is_deployed(found):
         return f"registered, {cordon}; no kubelet has reported"
     return f"{'; '.join(health.ready_problems(found)) or 'Ready'}; {cordon}"
+
+
+def _cordon(found: JsonObject) -> str:
+    """A cordon of others, such as MetalK8s's own deployment leaves when it fails, is for them to undo, or an operator."""
+    if manifest.is_cordoned_by_us(found):
+        return "cordoned by us, so it takes no Pods"
+    other = manifest.foreign_cordon(found)
+    if other:
+        command = f"kubectl uncordon {found['metadata']['name']}"
+        return f"cordoned by {other}, not by us, so it takes no Pods: {command}, once it is well"
+    return "not cordoned"
 
 
 def _learner(undo: Undo, node: Node, done: list[str]) -> Steps:

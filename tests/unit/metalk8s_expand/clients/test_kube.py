@@ -158,6 +158,12 @@ def test_nodes_are_slim(api: Api, kube: Kube) -> None:
         assert kube.node("w-1") == expected
 
 
+def test_cordoned_nodes_are_picked_by_the_api(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (200, {"items": [{"metadata": {"name": "w-1"}, "spec": {"unschedulable": True}}]})
+    assert [item["metadata"]["name"] for item in kube.cordoned_nodes()] == ["w-1"]
+    assert api.asked[-1].query["fieldSelector"] == "spec.unschedulable=true"
+
+
 def test_as_many_connections_as_threads(api: Api, kube: Kube) -> None:
     """Those beyond the pool's size would be opened anew for every request."""
     assert kube._pool.pool.maxsize == kube_api.CONNECTIONS == 16

@@ -222,6 +222,14 @@ def test_an_operators_cordon_is_not_ours(unschedulable: Any, mark: Any, managers
     observed = {"metadata": {"annotations": mark, "managedFields": managers}, "spec": {"unschedulable": unschedulable}}
     assert manifest.is_cordoned_by_us(observed) is ours
     assert manifest.is_marked(observed) is bool(mark)
+    assert bool(manifest.foreign_cordon(observed)) is (bool(unschedulable) and not ours)
+
+
+def test_who_else_has_cordoned_it() -> None:
+    managers = set_by(manifest.FIELD_MANAGER, "OpenAPI-Generator", "kubectl-cordon")
+    observed = {"metadata": {"managedFields": managers}, "spec": {"unschedulable": True}}
+    assert manifest.foreign_cordon(observed) == "OpenAPI-Generator, kubectl-cordon"
+    assert manifest.foreign_cordon({"spec": {"unschedulable": True}}) == "somebody else"
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,8 @@ def test_a_failed_inner_state_is_named_and_its_followers_are_not() -> None:
         pytest.param(state(0, "x", False, comment="The following requisites were not found"), "requisites", id="no requisite"),
         pytest.param(state(0, "x", False, comment="No minions responded"), "No minions responded", id="nobody"),
         pytest.param(state(0, "x", False, comment=TRACEBACK), "The master is not running", id="traceback"),
-        pytest.param(state(0, "x", False, changes={"ret": {"w-1": ["Rendering SLS failed"]}}, comment="Run failed"), "Run failed", id="inner list"),
-        pytest.param(state(0, "x", False, changes={"ret": {"w-1": False}}, comment="Run failed"), "Run failed", id="inner false"),
+        pytest.param(state(0, "x", False, changes={"ret": {"w-1": ["Rendering SLS failed"]}}, comment="Run failed"), "on w-1: Rendering SLS failed", id="inner list"),
+        pytest.param(state(0, "x", False, changes={"ret": {"w-1": False}}, comment="Run failed"), "on w-1: it did not return", id="inner false"),
         pytest.param(state(0, "x", False, changes={"ret": None}, comment="c"), "c", id="no return"),
         pytest.param(state(0, "x", False, changes="text", comment="c"), "c", id="changes are text"),
         pytest.param({"result": False, "name": "x", "__id__": "x", "comment": "bare"}, "bare", id="nothing else"),
@@ -126,6 +126,87 @@ def test_a_state_without_an_id_is_named_by_its_key() -> None:
     assert [item.name for item in verdict.states(answer)] == ["Install", "odd"]
 
 
+def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
+    """They may hold secrets."""
+    said = "Rendering SLS 'x' failed: Jinja variable 'y' is undefined; line 3\n\n---\n[...]\npassword: hunter2    <======\n---"
+    failed = state(0, "x", False, changes={"ret": {"w-1": [said]}}, comment=f"Run failed on minions: w-1\n{said}")
+    for answer in (orchestrated(failed), {"data": {"m": [said]}, "retcode": 1}, {"data": {"m": said}, "retcode": 1}):
+        [problem] = verdict.problems(answer)
+        assert "hunter2" not in problem
+        assert "'y' is undefined; line 3" in problem
+
+
 def test_long_comments_are_cut() -> None:
     [problem] = verdict.problems(orchestrated(state(0, "x", False, comment="y" * 5000)))
     assert len(problem) < 700
+
+
+def nested(returned: Any, result: bool = True, comment: str = "Runner function 'x' executed.") -> dict[str, Any]:
+    """The state of a runner, as Salt reports it."""
+    return state(0, "Register etcd", result, changes={"return": returned}, comment=comment, __jid__="42")
+
+
+INVALID = "\nPassed invalid arguments: wait() got an unexpected keyword argument 'tgt'\n\nUsage:\n\n    Wait for minions."
+
+
+@pytest.mark.parametrize(
+    ("returned", "result", "words"),
+    [
+        pytest.param(orchestrated(state(0, "Add member", False, comment="no quorum"), NOT_RUN, retcode=1), False, "state 'Add member': no quorum", id="failed state"),
+        pytest.param(orchestrated(state(0, "Add member", False, comment="no quorum"), retcode=1), True, "state 'Add member': no quorum", id="called a success"),
+        pytest.param(orchestrated(INSTALL, INNER_FAILURE, retcode=1), True, "on w-1, state 'Run b': Service b is dead", id="two levels down"),
+        pytest.param({"data": {"m": ["No matching sls found for 'x'"]}, "outputter": "highstate", "retcode": 1}, False, "No matching sls found for 'x'", id="missing SLS"),
+        pytest.param(INVALID, True, "Passed invalid arguments: wait() got an unexpected keyword argument 'tgt'", id="TypeError"),
+        pytest.param({"retcode": 1, "errors": ["w-1 is not ready", "w-2 neither"]}, True, "w-1 is not ready; w-2 neither", id="retcode in the value"),
+        pytest.param({"result": False, "error": "Minion failed to respond"}, True, "Minion failed to respond", id="result in the value"),
+        pytest.param("Exception occurred in runner x: Traceback (most recent call last):\n  File\nKeyError: 'a'", False, "KeyError: 'a'", id="raised"),
+        pytest.param(None, False, "Runner function 'x' executed", id="nothing"),
+    ],
+)  # fmt: skip
+def test_a_runner_that_failed(returned: Any, result: bool, words: str) -> None:
+    answer = orchestrated(nested(returned, result))
+    [problem] = verdict.problems(answer)
+    assert problem.startswith("state 'Register etcd': ")
+    assert words in problem
+    assert "(job 42)" in problem
+    assert "Usage" not in problem
+    assert "Traceback" not in problem
+    assert [item.ok for item in verdict.states(answer)] == [False]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        True, None, [], ["w-1"], "text", {}, {"result": True, "comment": "all responded"}, {"retcode": 0, "errors": []}, {"w-1": False},
+        orchestrated(INSTALL), {"data": {"m": {}}, "outputter": "highstate", "retcode": 0}, {"data": "text"},
+    ],
+)  # fmt: skip
+def test_a_runner_that_did_not_fail(returned: Any) -> None:
+    assert verdict.problems(orchestrated(nested(returned))) == []
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        pytest.param({"w-1": False}, "on w-1: it did not return, or returned False", id="no return"),
+        pytest.param({"w-1": "The minion function caused an exception: Traceback (most recent call last):\nKeyError: 'x'"}, "on w-1: KeyError: 'x'", id="raised"),
+        pytest.param({"w-1": "'metalk8s.check_pillar_keys' is not available."}, "is not available", id="no such function"),
+        pytest.param({"w-1": True, "w-2": False}, "on w-2: it did not return", id="one of two"),
+        pytest.param({"w-1": {"retcode": 1}}, "failed on minions: w-1", id="a mapping"),
+    ],
+)  # fmt: skip
+def test_a_function_that_failed(returned: Any, words: str) -> None:
+    failed = state(0, "Check", False, changes={"ret": returned}, comment="Running function x failed on minions: w-1")
+    [problem] = verdict.problems(orchestrated(failed, retcode=1))
+    assert words in problem
+
+
+def test_minions_that_may_fail() -> None:
+    """Salt calls the state a success when it allows for that: MetalK8s kills controllers where there may be none."""
+    tolerated = state(0, "Kill", True, changes={"ret": {"cp-1": False}}, comment="Function ran successfully.")
+    assert verdict.problems(orchestrated(tolerated)) == []
+
+
+def test_nobody_was_told_to_do_anything() -> None:
+    failed = state(0, "Check", False, comment="No minions responded")
+    assert verdict.problems(orchestrated(failed)) == ["state 'Check': No minions responded"]

@@ -13,7 +13,7 @@ from metalk8s_expand.clients.runners import Runner
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, UnreachableError
+from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.steps import cluster_check, verify
 from metalk8s_expand.steps.world import World
 from tests.unit.metalk8s_expand.steps.test_verify import DeadEtcd, FakeEtcd, FakeKube, member
@@ -53,6 +53,25 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[Runner]:
     """What runs on the master: nothing yet."""
     found: list[Runner] = []
     monkeypatch.setattr(runners, "running", lambda opts: found)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def served(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """What the master's file server has."""
+    found = {("metalk8s.orchestrate.deploy_node", f"metalk8s-{version}") for version in ("1", "2.0", "2.1")}
+
+    class Files:
+        def __init__(self, opts: Any) -> None:
+            pass
+
+        def has(self, sls: str, saltenv: str) -> bool:
+            return (sls, saltenv) in found
+
+        def saltenvs(self) -> list[str]:
+            return sorted({saltenv for _, saltenv in found})
+
+    monkeypatch.setattr(cluster_check, "FileServer", Files)
     return found
 
 
@@ -198,3 +217,36 @@ def test_all_problems_at_once_and_the_gravest_decides(others: list[Runner]) -> N
     assert isinstance(error, QuorumError)
     assert len(error.problems) == 3
     assert isinstance(refusal(cluster(), replace(WORKER, version="1")), LockedError)
+
+
+class TestEnvironments:
+    """The version names the saltenv that a node is deployed from."""
+
+    def test_one_that_is_not_there(self, served: set[tuple[str, str]]) -> None:
+        served.clear()
+        served.add(("metalk8s.orchestrate.deploy_node", "metalk8s-1.9"))
+        error = refusal(cluster(), WORKER, FIFTH)
+        assert isinstance(error, SettingsError)
+        assert error.retcode == 2
+        assert error.problems == (
+            "the saltenv metalk8s-2.0, which w-1, e-5 would be deployed from, does not exist on this master",
+        )
+        assert "metalk8s-1.9" in str(error.hint)
+
+    def test_one_without_a_deployment(self, served: set[tuple[str, str]]) -> None:
+        served.clear()
+        served.add(("metalk8s.roles.node", "metalk8s-2.0"))
+        error = refusal(cluster(), WORKER)
+        assert "has no metalk8s.orchestrate.deploy_node" in str(error)
+        assert "no saltenv brings it" in str(error)
+
+    def test_the_clusters_health_comes_first(self, served: set[tuple[str, str]]) -> None:
+        served.clear()
+        error = refusal(cluster(readyz=(500, "x")), WORKER)
+        assert isinstance(error, QuorumError)
+        assert len(error.problems) == 2
+
+    def test_many_nodes_are_named_briefly(self, served: set[tuple[str, str]]) -> None:
+        served.clear()
+        many = [replace(WORKER, name=f"w-{number}") for number in range(8)]
+        assert "w-0, w-1, w-2, w-3, w-4 and 3 more" in str(refusal(cluster(), *many))

@@ -126,8 +126,12 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
         declared = {} if pillar is None else {"metalk8s_expand": pillar}
         (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
+        deployment = tmp_path / "tree" / commands.DEPLOYMENT
+        deployment.parent.mkdir(parents=True, exist_ok=True)
+        deployment.touch()
         opts = salt.config.master_config(None)
         values = {"id": "lab_master", "cachedir": str(tmp_path / "cache"), "extension_modules": str(tmp_path / "ext"),
+                  "file_roots": {"metalk8s-2.0": [str(tmp_path / "tree")]},
                   "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
         opts.update(values)
         call = Commands(opts, clock)
@@ -416,6 +420,19 @@ class TestExpand:
     def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
         with pytest.raises(SettingsError, match="wait_s"):
             make(*everyone()).expand(None, wait_s=wait_s)
+
+    def test_a_version_that_nothing_is_deployed_with_is_refused_before_anything_is_changed(self, make: Make) -> None:
+        call = make(file_roots={"metalk8s-1.9": []})
+        with pytest.raises(SettingsError, match=r"the saltenv metalk8s-2\.0, which w-1 would be deployed from, does not exist"):
+            call.expand("w-1")
+        assert call.world.kube.nodes() == []
+
+    def test_a_cordon_of_others_is_told_though_nothing_is_to_be_done(self, make: Make) -> None:
+        """What is left of a deployment by MetalK8s that was broken off."""
+        cordoned = node("w-1")
+        cordoned["spec"] = {**(cordoned.get("spec") or {}), "unschedulable": True}
+        found = make(cordoned, node("w-2"), node("i-1")).plan(None)
+        assert [item for item in found["warnings"] if "kubectl uncordon w-1" in item]
 
     def test_a_refused_plan_is_not_started(self, make: Make) -> None:
         wrong = node("w-1")

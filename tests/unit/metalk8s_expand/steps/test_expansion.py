@@ -593,6 +593,65 @@ class TestWhatIsTakenBack:
         assert not any(entry[0] == "left" for entry in made.journal.written), "the next run looks for the job"
 
 
+class TestTheirCordon:
+    """MetalK8s's own deployment cordons and drains the node, and leaves it so when it fails."""
+
+    def failed(self, setting: Any, **metadata: Any) -> Any:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.cluster.deployed("w-1")
+        found = made.cluster.nodes_by_name["w-1"]
+        found["spec"]["unschedulable"] = None
+        found["metadata"]["annotations"].pop("metalk8s-expand.scality.com/cordoned", None)
+        start = made.jobs.start
+
+        def started(*arguments: Any) -> None:
+            start(*arguments)
+            found["spec"]["unschedulable"] = True
+            found["metadata"].update(metadata)
+
+        made.jobs.start = started
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        return made
+
+    def test_is_named_with_the_command_and_left(self, setting: Any) -> None:
+        theirs = [{"manager": "OpenAPI-Generator", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]
+        made = self.failed(setting, managedFields=theirs)
+        assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
+        assert made.run.report("w-1").state == (
+            "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is well"
+        )
+
+    def test_is_none_when_nobody_did(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.cluster.deployed("w-1")
+        made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] = None
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert made.run.report("w-1").state == "Ready; not cordoned"
+
+    def test_ours_stays_for_the_next_run(self, setting: Any) -> None:
+        """Theirs changes nothing of a Node that is cordoned already, so the API still has it as ours."""
+        made = setting(node("w-1"))
+        start = made.jobs.start
+
+        def started(*arguments: Any) -> None:
+            start(*arguments)
+            made.cluster.deployed("w-1")
+
+        made.jobs.start = started
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
+        assert made.run.report("w-1").state == "Ready; cordoned by us, so it takes no Pods"
+        made.jobs.returns = {}
+        made.run.errors.clear()
+        made.execute()
+        assert made.cluster.nodes_by_name["w-1"]["spec"].get("unschedulable") is None
+
+
 def learner(of: Node, **changes: Any) -> Member:
     return etcd(9, of.name, peer_urls=(f"https://{of.address}:2380",), learner=True, **changes)
 

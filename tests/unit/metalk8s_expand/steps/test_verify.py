@@ -46,6 +46,9 @@ class FakeKube:
     def nodes(self, selector: str = "") -> list[dict[str, Any]]:
         return [item for item in self.stored.values() if not selector or selector in item["metadata"]["labels"]]
 
+    def cordoned_nodes(self) -> list[dict[str, Any]]:
+        return [item for item in self.stored.values() if (item.get("spec") or {}).get("unschedulable")]
+
     def pods_of(self, name: str) -> list[dict[str, Any]]:
         return [{"metadata": {"name": pod, "namespace": "kube-system"}, "status": READY} for pod in self.pods]
 

@@ -1,0 +1,55 @@
+"""What the master's file server serves, by every backend that is configured: directories, Git, whatever there is.
+
+Asked as ``state.orchestrate`` asks it, so that what is found here is what an orchestration will find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from metalk8s_expand.errors import UnreachableError
+
+
+class FileServer:
+    """One master's files. Nothing is fetched: a backend that mirrors others is kept current by the master itself."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self._opts = opts
+        self._found: dict[tuple[str, str], bool] = {}
+
+    def has(self, sls: str, saltenv: str) -> bool:
+        """Whether an SLS of this name (``a.b``) is there in this saltenv. Raises UnreachableError."""
+        if (sls, saltenv) not in self._found:
+            path = sls.replace(".", "/")
+            self._found[sls, saltenv] = any(self._is_there(name, saltenv) for name in (f"{path}.sls", f"{path}/init.sls"))
+        return self._found[sls, saltenv]
+
+    def saltenvs(self) -> list[str]:
+        """The names of all. Raises UnreachableError."""
+        try:
+            return sorted(map(str, self._server.envs()))
+        except Exception as error:
+            raise _unreadable(error) from error
+
+    def _is_there(self, path: str, saltenv: str) -> bool:
+        try:
+            return bool(self._server.find_file(path, saltenv).get("path"))
+        except Exception as error:
+            raise _unreadable(error) from error
+
+    @cached_property
+    def _server(self) -> Any:
+        import salt.fileserver
+
+        return salt.fileserver.Fileserver(dict(self._opts))
+
+
+def _unreadable(error: Exception) -> UnreachableError:
+    """A backend raises what the library that it uses raises."""
+    return UnreachableError(
+        f"the master's file server cannot be read: {type(error).__name__}: {error}",
+        hint="check file_roots, fileserver_backend and what they name: salt-run fileserver.envs",
+        log="/var/log/salt/master",
+    )
