@@ -58,7 +58,11 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def _by_command_line(proc: str) -> Iterator[Runner]:
+    """Of this namespace of processes: those in a container on this host are another master's."""
+    own = _namespace(Path(proc) / "self")
     for path in Path(proc).glob("[0-9]*/cmdline"):
+        if _namespace(path.parent) != own:
+            continue
         try:
             # A process that has set its title holds it as one word.
             words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").split()
@@ -67,6 +71,13 @@ def _by_command_line(proc: str) -> Iterator[Runner]:
         program = words[1:] if words and os.path.basename(words[0]).startswith("python") else words
         if program and os.path.basename(program[0]) == PROGRAM:
             yield Runner(tuple(program[1:]), int(path.parent.name))
+
+
+def _namespace(process: Path) -> str:
+    try:
+        return os.readlink(process / "ns" / "pid")
+    except OSError:
+        return ""
 
 
 def _ancestors(pid: int, proc: str) -> set[int]:

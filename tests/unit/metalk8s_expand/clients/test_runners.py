@@ -104,3 +104,22 @@ def test_which_job_a_process_does() -> None:
     by_title = Runner(("metalk8s_expand.expand", "ProcessFunc(AsyncClientMixin._proc_function,", "jid=42)"), 2)
     assert [by_file.does("42"), by_title.does("42")] == [True, True]
     assert [by_file.does("4"), by_title.does("4"), by_title.does("421")] == [False, False, False]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a namespace of processes")
+def test_another_container_has_a_master_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "salt-run"
+    script.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    script.chmod(0o755)
+    process = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", str(script), "state.orchestrate", "elsewhere"])
+    try:
+        inside = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 10
+        while not (child := inside.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert found(int(child[0]), {"cachedir": str(tmp_path)}) == []
+        # unshare itself carries the words, but is no salt-run.
+        assert not [item for item in runners.running({"cachedir": str(tmp_path)}) if "elsewhere" in item.words]
+    finally:
+        process.kill()
+        process.wait(10)
