@@ -54,6 +54,25 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+# First: the API server of the other has the same addresses, from its first use to the end of the file.
+def test_three_members_are_asked_each(trio: list[Host], keys: Path) -> None:
+    """Their own histories, hashes, lists and cluster; a compacted history has a floor."""
+    trio = trio[:3]
+    for number in range(6):
+        trio[0].put(f"/registry/configmaps/chaos/key-{number % 2}", f"v{number}")
+    places = [f"{host.name}={host.address}" for host in trio]
+    names = [host.name for host in trio]
+    gathered = json.loads(members("collect", keys, "--start=1", *places))
+    assert checks.etcd_problems(gathered, names) == []
+    assert [len(item["events"]) for item in gathered["members"]] == [6, 6, 6]
+    assert history.problems([], checks.member_histories(gathered)) == []
+    third = gathered["members"][0]["events"][2]["revision"]
+    assert trio[0].ctl("compact", str(third)).returncode == 0
+    gathered = json.loads(members("collect", keys, "--start=1", *places))
+    assert checks.etcd_problems(gathered, names) == []
+    assert [(item["floor"], len(item["events"])) for item in gathered["members"]] == [(third, 3)] * 3
+
+
 def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_path: Path) -> None:
     """A few seconds of writes, of which all that was acknowledged is found, and one that was not is missed."""
     copied(keys / "kubernetes", server.root / "pki/ca.crt", server.root / "pki/admin")
@@ -74,21 +93,3 @@ def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_p
     assert gathered["problems"] == []
     held = [history.MemberHistory(held[0].name, held[0].floor, held[0].end, held[0].events[:-1])]
     assert any("LOST" in line for line in history.problems(operations, held, seen))
-
-
-def test_three_members_are_asked_each(trio: list[Host], keys: Path) -> None:
-    """Their own histories, hashes, lists and cluster; a compacted history has a floor."""
-    trio = trio[:3]
-    for number in range(6):
-        trio[0].put(f"/registry/configmaps/chaos/key-{number % 2}", f"v{number}")
-    places = [f"{host.name}={host.address}" for host in trio]
-    names = [host.name for host in trio]
-    gathered = json.loads(members("collect", keys, "--start=1", *places))
-    assert checks.etcd_problems(gathered, names) == []
-    assert [len(item["events"]) for item in gathered["members"]] == [6, 6, 6]
-    assert history.problems([], checks.member_histories(gathered)) == []
-    third = gathered["members"][0]["events"][2]["revision"]
-    assert trio[0].ctl("compact", str(third)).returncode == 0
-    gathered = json.loads(members("collect", keys, "--start=1", *places))
-    assert checks.etcd_problems(gathered, names) == []
-    assert [(item["floor"], len(item["events"])) for item in gathered["members"]] == [(third, 3)] * 3
