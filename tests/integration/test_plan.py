@@ -42,11 +42,15 @@ class Master:
         (base / "ext").mkdir()
         for kind in ("states", "utils", "runners"):
             (base / "ext" / kind).symlink_to(ROOT / "salt" / f"_{kind}")
+        deployment = base / "tree" / "metalk8s" / "orchestrate" / "deploy_node.sls"
+        deployment.parent.mkdir(parents=True)
+        deployment.touch()
         self.opts = salt.config.master_config(None)
         self.opts.update(
             {
                 "id": "lab_master",
                 "cachedir": str(base / "cache"),
+                "file_roots": {"metalk8s-2.0.0": [str(base / "tree")]},
                 "extension_modules": str(base / "ext"),
                 "pillar_roots": {"base": [str(base / "pillar")]},
                 "metalk8s_expand": {"kubeconfig": str(server.admin)},
