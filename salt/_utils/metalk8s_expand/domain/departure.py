@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalk8s_expand.domain import health, roles
+from metalk8s_expand.domain import health, quorum, roles
 from metalk8s_expand.domain.drain import Claim
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.domain.quorum import Member
@@ -106,7 +106,7 @@ class Found:
 
     def _has_its_address(self, member: Member) -> bool:
         address = self.declared.address if self.declared else health.internal_ip(self.node or {})
-        return bool(address) and f"https://{address}:2380" in member.peer_urls
+        return bool(address) and quorum.peer_url(address) in member.peer_urls
 
 
 def _metadata(item: Object | None) -> Object:

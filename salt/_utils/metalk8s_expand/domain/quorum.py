@@ -39,6 +39,16 @@ class Member:
         return f"{self.name or 'unnamed'} ({self.id:x}, {', '.join(self.peer_urls) or 'no peer URL'})"
 
 
+def peer_url(address: str) -> str:
+    """Where the member of a node at this address listens for the others."""
+    return f"https://{address}:2380"
+
+
+def member_at(members: Iterable[Member], url: str) -> Member | None:
+    """The member with this peer URL, which no other can have."""
+    return next((member for member in members if url in member.peer_urls), None)
+
+
 def voters(members: Iterable[Member]) -> tuple[Member, ...]:
     return tuple(member for member in members if not member.learner)
 

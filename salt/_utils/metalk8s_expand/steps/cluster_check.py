@@ -124,7 +124,7 @@ def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
 
 
 def _peer_url(node: Node) -> str:
-    return f"https://{node.address}:2380"
+    return quorum.peer_url(node.address)
 
 
 def _operation(runner: Runner) -> str:

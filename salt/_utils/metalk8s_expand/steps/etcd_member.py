@@ -44,16 +44,16 @@ def wanted(name: str, address: str, **limits: Any) -> Wanted:
     server, peer = ({"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer"))
     base = {
         "data-dir": "/var/lib/etcd",
-        "listen-peer-urls": f"https://{address}:2380",
+        "listen-peer-urls": quorum.peer_url(address),
         "listen-client-urls": f"https://127.0.0.1:2379,https://{address}:2379",
         "listen-metrics-urls": "http://127.0.0.1:2381",
         "advertise-client-urls": f"https://{address}:2379",
-        "initial-advertise-peer-urls": f"https://{address}:2380",
+        "initial-advertise-peer-urls": quorum.peer_url(address),
         "client-transport-security": {**server, "client-cert-auth": True},
         "peer-transport-security": {**peer, "client-cert-auth": True},
         "snapshot-count": 10000,
     }
-    return Wanted(name, f"https://{address}:2380", base, **limits)
+    return Wanted(name, quorum.peer_url(address), base, **limits)
 
 
 def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
@@ -156,7 +156,7 @@ def _first_member(files: MemberFiles, wanted: Wanted) -> dict[str, Any]:
 
 
 def _own(members: Sequence[Member], wanted: Wanted) -> Member | None:
-    return next((member for member in members if wanted.peer_url in member.peer_urls), None)
+    return quorum.member_at(members, wanted.peer_url)
 
 
 def _lost_its_data(member: Member, files: MemberFiles) -> bool:

@@ -102,7 +102,7 @@ def _remove(undo: Undo, etcd: Etcd, members: list[Member], own: Member, done: li
 
 
 def _own(members: list[Member], node: Node) -> Member | None:
-    return next((member for member in members if f"https://{node.address}:2380" in member.peer_urls), None)
+    return quorum.member_at(members, quorum.peer_url(node.address))
 
 
 def _is_ill(member: Member | None) -> bool:
