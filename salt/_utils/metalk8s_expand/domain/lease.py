@@ -112,6 +112,11 @@ class Lease:
         return str((_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}host") or "the holder's host")
 
 
+def of(stored: Object | None) -> Lease | None:
+    """The Lease that was read, if there was one."""
+    return None if stored is None else Lease.from_stored(stored)
+
+
 @dataclass(frozen=True)
 class Watch:
     """What a candidate saw last, and since when by its own clock it has seen nothing else."""

@@ -8,6 +8,7 @@ from typing import Any
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.clients.lease import Leases
+from metalk8s_expand.domain import lease as rules
 from metalk8s_expand.domain.journal import Journal
 from metalk8s_expand.domain.lease import DURATION_S, Lease, Watch
 from metalk8s_expand.errors import DeadlineError, UnreachableError
@@ -23,7 +24,7 @@ def current(kube: Kube, leases: Leases, now: float) -> dict[str, Any] | None:
     found = journal.read(kube)
     if found is None or found.ended is not None:
         return None
-    lease = _lease(leases)
+    lease = rules.of(leases.get())
     alive = lease is not None and lease.run == found.run
     doing = {
         name: {"step": step.step, "seconds": round(now - step.since, 1), "job": step.job or None}
@@ -93,7 +94,7 @@ class _Watched:
         """The journal now, or as soon as the API answers again."""
         while True:
             try:
-                found, lease = journal.read(self._kube), _lease(self._leases)
+                found, lease = journal.read(self._kube), rules.of(self._leases.get())
             except UnreachableError:
                 if self._clock.monotonic() - self._answered > PATIENCE_S:
                     raise
@@ -114,8 +115,3 @@ class _Watched:
                 hint="salt-run metalk8s_expand.expand takes over and goes on from it",
                 log=f"/var/log/salt/master on {found.host}",
             )
-
-
-def _lease(leases: Leases) -> Lease | None:
-    stored = leases.get()
-    return None if stored is None else Lease.from_stored(stored)

@@ -100,7 +100,7 @@ class Candidate:
         failure: UnreachableError | None = None
         for _ in range(ATTEMPTS):
             stored = self._leases.get()
-            self.found = None if stored is None else Lease.from_stored(stored)
+            self.found = rules.of(stored)
             if self.found and not self._may_take(self.found):
                 return None
             sent = self._clock.monotonic()

@@ -60,8 +60,7 @@ def text(asked: Asked) -> str:
 def _ask(leases: Leases, who: str) -> Lease | None:
     """The Lease that carries the request now; None when nobody holds it."""
     for _ in range(ATTEMPTS):
-        stored = leases.get()
-        found = None if stored is None else Lease.from_stored(stored)
+        found = rules.of(leases.get())
         if found is None or not found.holder:
             return None
         if found.stop:
@@ -76,6 +75,5 @@ def _ask(leases: Leases, who: str) -> Lease | None:
 
 
 def _still_running(leases: Leases, asked: Lease) -> list[str]:
-    stored = leases.get()
-    now = None if stored is None else Lease.from_stored(stored)
+    now = rules.of(leases.get())
     return [f"it holds the lock: {now.title}"] if now is not None and now.holder == asked.holder else []

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from metalk8s_expand.clients.clock import Clock
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.clients.lease import Leases, stamp
+from metalk8s_expand.domain import lease as leases
 from metalk8s_expand.domain import queue as rules
-from metalk8s_expand.domain.lease import Lease
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.queue import Request
 from metalk8s_expand.domain.settings import Settings
@@ -135,8 +135,7 @@ class Work:
 
     def _patience(self) -> float:
         """Nothing, beside a run that goes on; what it takes to see that a holder is dead, when it looks so."""
-        stored = self.leases.get()
-        lease = None if stored is None else Lease.from_stored(stored)
+        lease = leases.of(self.leases.get())
         if lease is None or not lease.holder or not lease.renewed:
             return 0
         silent = lease.renewed < stamp(self.clock.now() - SILENT_TERMS * lease.duration)
