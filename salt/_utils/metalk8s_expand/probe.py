@@ -671,11 +671,11 @@ def facts(request):
     return dict(found, elapsed=elapsed, time=time.time() + (host.sources.get("clock") or 0), **slow)
 
 
-def answer(text):
-    """What the probe said, from all that came back; None when no line of it is there. For whoever has sent the probe."""
-    lines = [line for line in text.splitlines() if line.startswith(MARK)]
+def answer(text, mark=MARK):
+    """What a script with this mark said, from all that came back; None when no line of it is there. For whoever sent it."""
+    lines = [line for line in text.splitlines() if line.startswith(mark)]
     try:
-        found = json.loads(lines[-1][len(MARK) :]) if lines else None
+        found = json.loads(lines[-1][len(mark) :]) if lines else None
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

@@ -528,16 +528,6 @@ def take(host, path, mounts, removed, remove):
 # The conversation.
 
 
-def answer(text):
-    """What this said, from all that came back; None when no line of it is there. For whoever has sent it."""
-    lines = [line for line in text.splitlines() if line.startswith(MARK)]
-    try:
-        found = json.loads(lines[-1][len(MARK) :]) if lines else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
 MODES = {"withdraw": withdraw, "retire": retire}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand import retire
+from metalk8s_expand import probe, retire
 from metalk8s_expand.domain import preflight
 
 SOURCE = Path(retire.__file__).read_text(encoding="utf-8")
@@ -302,9 +302,9 @@ def test_it_runs_as_it_is_sent(python: str, node: Place) -> None:
     command = [python, *preflight.COMMAND[1:], json.dumps(request)]
     done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert retire.answer("noise\n" + done.stdout)["names"] == ["w-1"]
-    assert retire.answer("noise") is None
-    assert retire.answer(retire.MARK + "no JSON") is None
+    assert probe.answer("noise\n" + done.stdout, retire.MARK)["names"] == ["w-1"]
+    assert probe.answer("noise", retire.MARK) is None
+    assert probe.answer(retire.MARK + "no JSON", retire.MARK) is None
 
 
 def test_real_mounts_are_never_entered(node: Place) -> None:
@@ -333,7 +333,7 @@ def test_real_mounts_are_never_entered(node: Place) -> None:
         input=SOURCE.replace(retire.ENVIRONMENT["PATH"], "/nowhere"),
         capture_output=True, text=True, timeout=30, check=False, env=empty,
     )  # fmt: skip
-    found = retire.answer(done.stdout)
+    found = probe.answer(done.stdout, retire.MARK)
     assert found is not None, done.stderr
     assert found["refused"] == ""
     assert sorted(item.rpartition(str(node.root))[2] for item in found["left"]) == [

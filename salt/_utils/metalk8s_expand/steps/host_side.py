@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand import retire
+from metalk8s_expand import probe, retire
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.clients import ssh
 from metalk8s_expand.clients.ssh import Target
@@ -60,7 +60,7 @@ def ask(world: World, settings: Settings, node: Node, mode: str, epoch: int | No
     command = [*preflight.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
     answer = ssh.run(target(world, settings, node), command, stdin=source, timeout=timeout)
-    found: dict[str, Any] | None = retire.answer(answer.stdout)  # type: ignore[no-untyped-call]
+    found: dict[str, Any] | None = probe.answer(answer.stdout, retire.MARK)  # type: ignore[no-untyped-call]
     if found is None:
         said = answer.stderr.strip() or answer.stdout.strip() or "no output"
         raise UnreachableError(
