@@ -133,8 +133,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """The identity of this plan: what is declared, what was found, what will be done and in which order."""
-        canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest(self._content())
 
     def as_dict(self) -> dict[str, Any]:
         return {**self._content(), "digest": self.digest}
@@ -182,6 +181,11 @@ def build(
         unchanged=tuple(plan.node.name for plan in plans if not plan.needed),
         max_parallel=declared.max_parallel,
     )
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """The identity of a plan that says this, however it is written."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def differences(before: Mapping[str, Any], now: Plan) -> list[str]:

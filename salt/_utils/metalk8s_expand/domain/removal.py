@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from metalk8s_expand.domain import drain, health
 from metalk8s_expand.domain.departure import Found
 from metalk8s_expand.domain.drain import Allowed
-from metalk8s_expand.domain.plan import PlannedStep, Step
+from metalk8s_expand.domain.plan import PlannedStep, Step, digest
 from metalk8s_expand.domain.refusals import Refusal, refusals
 
 GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = "guard", "cordon", "drain", "leadership", "api_server"
@@ -63,8 +61,7 @@ class Removal:
     @property
     def digest(self) -> str:
         """The identity of this plan."""
-        canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest(self._content())
 
     def as_dict(self) -> dict[str, Any]:
         return {**self._content(), "digest": self.digest}

@@ -24,9 +24,14 @@ class Files(Protocol):
         """The names of all environments."""
 
 
+def of_version(version: str) -> str:
+    """Where nodes of this version are deployed from."""
+    return f"{PREFIX}{version}"
+
+
 def saltenv(node: Node) -> str:
     """Where the node is deployed from."""
-    return f"{PREFIX}{node.version}"
+    return of_version(node.version)
 
 
 def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
