@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from metalk8s_expand.errors import DeadlineError, ExpandError
+from metalk8s_expand.errors import ConflictError, DeadlineError, ExpandError, UnreachableError
+
+Result = TypeVar("Result")
 
 
 class Clock:
@@ -66,3 +69,18 @@ def asked(problems: Callable[[], Sequence[str]]) -> tuple[str, ...]:
         if not exc.retry:
             raise
         return (exc.args[0],)
+
+
+def persisted(attempt: Callable[[], Result], patience: float, pause: Callable[[], float], clock: Clock) -> Result:
+    """Repeat what somebody else came before, or what the API did not answer, for ``patience`` seconds; the last error then.
+
+    The attempt must read anew: a reply that was lost may have been a success.
+    """
+    deadline = clock.monotonic() + patience
+    while True:
+        try:
+            return attempt()
+        except (ConflictError, UnreachableError):
+            if clock.monotonic() >= deadline:
+                raise
+            clock.sleep(pause())

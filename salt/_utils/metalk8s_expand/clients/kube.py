@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.kube_api import JsonObject, KubeApi
+from metalk8s_expand.errors import ConflictError
 
-__all__ = ["JsonObject", "Kube"]
+__all__ = ["JsonObject", "Kube", "store_config_map"]
 
 NODES = "/api/v1/nodes"
 
@@ -82,6 +83,20 @@ class Kube(KubeApi):
         """The EndpointSlices of the ``kubernetes`` Service."""
         query = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
         return self.listed("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", query)
+
+
+def store_config_map(
+    kube: Kube, namespace: str, name: str, data: Mapping[str, str], found: Mapping[str, Any] | None
+) -> JsonObject:
+    """Make it, or replace the one that was read and no other; as it is stored then. ConflictError when it is another by now."""
+    body: JsonObject = {"metadata": {"name": name, "namespace": namespace}, "data": dict(data)}
+    if found is None:
+        return kube.create_config_map(namespace, body)
+    body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+    stored = kube.replace_config_map(namespace, name, body)
+    if stored is None:
+        raise ConflictError(f"ConfigMap {namespace}/{name} was deleted meanwhile")
+    return stored
 
 
 def _config_maps(namespace: str) -> str:

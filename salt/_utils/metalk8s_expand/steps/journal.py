@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.clock import Clock, Result, persisted
+from metalk8s_expand.clients.kube import Kube, store_config_map
 from metalk8s_expand.domain import journal as rules
 from metalk8s_expand.domain.journal import KEY, NAME, NAMESPACE, Journal
 from metalk8s_expand.domain.lease import LockLostError
@@ -35,10 +35,8 @@ class Writer:
     def __init__(self, kube: Kube, run: str, doing: str, host: str, epoch: int, clock: Clock) -> None:
         self._kube = kube
         self._clock = clock
-        found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
-        self.now = rules.next_one(_parsed(found), run, doing, host, epoch, clock.now())
-        self._exists = found is not None
-        self._version = _version(found)
+        self._found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
+        self.now = rules.next_one(_parsed(self._found), run, doing, host, epoch, clock.now())
 
     def fresh(self) -> None:
         """Nothing of an earlier run goes on any more."""
@@ -90,19 +88,11 @@ class Writer:
         self._repeated(self._write)
 
     def _write(self) -> None:
-        body: dict[str, Any] = {"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": {KEY: rules.text(self.now)}}
         try:
-            if self._exists:
-                body["metadata"]["resourceVersion"] = self._version
-                written = self._kube.replace_config_map(NAMESPACE, NAME, body)
-            else:
-                written = self._kube.create_config_map(NAMESPACE, body)
+            self._found = store_config_map(self._kube, NAMESPACE, NAME, {KEY: rules.text(self.now)}, self._found)
         except (ConflictError, UnreachableError):
             self._look()
             raise
-        self._exists, self._version = written is not None, _version(written)
-        if written is None:
-            raise ConflictError(f"ConfigMap {NAMESPACE}/{NAME} was deleted meanwhile")
 
     def _look(self) -> None:
         """Who wrote it last. Raises LockLostError when that is a newer run."""
@@ -113,22 +103,11 @@ class Writer:
                 f"{stored.title} is newer than this one, which therefore stops before its next change",
                 hint="follow it: salt-run metalk8s_expand.status follow=True",
             )
-        self._exists, self._version = found is not None, _version(found)
+        self._found = found
 
-    def _repeated(self, attempt: Callable[[], Any]) -> Any:
-        deadline = self._clock.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return attempt()
-            except (ConflictError, UnreachableError):
-                if self._clock.monotonic() >= deadline:
-                    raise
-                self._clock.sleep(PAUSE_S)
+    def _repeated(self, attempt: Callable[[], Result]) -> Result:
+        return persisted(attempt, PATIENCE_S, lambda: PAUSE_S, self._clock)
 
 
 def _parsed(found: Any) -> Journal | None:
     return rules.parse(((found or {}).get("data") or {}).get(KEY, ""))
-
-
-def _version(found: Any) -> str:
-    return str(((found or {}).get("metadata") or {}).get("resourceVersion", ""))

@@ -9,11 +9,10 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.clock import Clock, persisted
+from metalk8s_expand.clients.kube import Kube, store_config_map
 from metalk8s_expand.domain import queue as rules
 from metalk8s_expand.domain.queue import NAME, NAMESPACE, Request
-from metalk8s_expand.errors import ConflictError, UnreachableError
 
 Requests = Mapping[str, Request]
 
@@ -33,16 +32,8 @@ def change(kube: Kube, alter: Callable[[Requests], Requests], clock: Clock | Non
     Raises ConflictError or UnreachableError when that fails for half a minute. ``alter`` may be called many times: a
     write whose answer was lost is looked for, and made again.
     """
-    clock = clock or Clock()
-    deadline = clock.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return _attempt(kube, alter)
-        except (ConflictError, UnreachableError):
-            if clock.monotonic() >= deadline:
-                raise
-            # Those that met shall not meet again.
-            clock.sleep(PAUSE_S * random.uniform(0.1, 1.9))
+    # Those that met shall not meet again.
+    return persisted(lambda: _attempt(kube, alter), PATIENCE_S, lambda: PAUSE_S * random.uniform(0.1, 1.9), clock or Clock())
 
 
 def request(kube: Kube, node: str, retry: bool = False, clock: Clock | None = None) -> bool:
@@ -63,18 +54,8 @@ def _attempt(kube: Kube, alter: Callable[[Requests], Requests]) -> dict[str, Req
     before = _parsed(found)
     after = dict(alter(before))
     if after != before:
-        _write(kube, found, rules.lines(after))
+        store_config_map(kube, NAMESPACE, NAME, rules.lines(after), found)
     return after
-
-
-def _write(kube: Kube, found: Mapping[str, Any] | None, lines: Mapping[str, str]) -> None:
-    body: dict[str, Any] = {"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": dict(lines)}
-    if found is None:
-        kube.create_config_map(NAMESPACE, body)
-        return
-    body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
-    if kube.replace_config_map(NAMESPACE, NAME, body) is None:
-        raise ConflictError(f"ConfigMap {NAMESPACE}/{NAME} was deleted meanwhile")
 
 
 def _parsed(found: Mapping[str, Any] | None) -> dict[str, Request]:
