@@ -77,13 +77,15 @@ def lay_out(ext: Path, *kinds: str) -> None:
     """Fill Salt's ``extension_modules`` as ``saltutil.sync_all`` does; with nothing when it is installed."""
     ext.mkdir(parents=True, exist_ok=True)
     for kind in () if INSTALLED else kinds:
-        shutil.copytree(ROOT / "salt" / f"_{kind}", ext / kind, ignore=_NEVER_SERVED)
+        # Links, since plugins refuse a library from elsewhere, and this very process may have imported the tree's.
+        (ext / kind).symlink_to(ROOT / "salt" / f"_{kind}")
 
 
-def own_library(base: Path, ext: Path) -> tuple[Path, dict[str, str]]:
-    """A copy of the library that a test may change, and the environment in which Salt takes it instead of the other."""
+def lay_out_copy(base: Path, ext: Path, *kinds: str) -> tuple[Path, dict[str, str]]:
+    """The same as copies that a test may change: where the library is, and the environment in which Salt takes it."""
     if not INSTALLED:
-        lay_out(ext, "utils")
+        for kind in (*kinds, "utils"):
+            shutil.copytree(ROOT / "salt" / f"_{kind}", ext / kind, ignore=_NEVER_SERVED)
         return ext / "utils" / "metalk8s_expand", dict(os.environ)
     shutil.copytree(LIBRARY, base / "site-packages", ignore=_NEVER_SERVED)
     return base / "site-packages" / "metalk8s_expand", {**os.environ, "PYTHONPATH": str(base / "site-packages")}

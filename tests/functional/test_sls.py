@@ -138,12 +138,11 @@ class Site:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.epoch = base / "expand-epoch"
-        extension.lay_out(base / "ext", "pillar", "states")
-        self.library, self.environment = extension.own_library(base, base / "ext")
+        self.library, self.environment = extension.lay_out_copy(base, base / "ext", "pillar", "states")
         # Not this very machine's.
         library = self.library / "steps" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
-        (base / "ext" / "modules").mkdir()
+        (base / "ext" / "modules").mkdir(parents=True)
         (base / "ext" / "modules" / "metalk8s_expand_cluster.py").write_text(KNOWN)
         (base / "srv" / "metalk8s").mkdir(parents=True)
         for name in ("roles", "orchestrate"):
