@@ -82,7 +82,7 @@ def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [program, "-c", str(base), "--out=json", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     return run
 
