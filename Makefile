@@ -11,6 +11,8 @@ CACHE := $(or $(METALK8S_LAB_CACHE),/var/cache/metalk8s-expand-lab)
 VENV := $(CACHE)/venv-$(shell cat tests/requirements.txt tests/setup 2>/dev/null | sha256sum | cut -c1-12)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# The bootstrap node, with master, runner and the only member of etcd, loses its power during the deployment.
+CI_SEED := 70
 
 .PHONY: demo test test-full lint unit integration lab bench chaos docs clean
 
@@ -26,6 +28,7 @@ demo:
 # handful: pytest tells how many others were deselected, and test-full runs them all.
 test: lint
 	./lab/lab build >/dev/null
+	$(BIN)/python -m chaos --seed $(CI_SEED) --runs 1 --again
 	$(PYTEST) -m "not full" tests
 
 test-full: lint

@@ -70,6 +70,11 @@ def begin(base: int, names: Iterable[str]) -> None:
     ready(base)
 
 
+def rest() -> None:
+    """Stop the hosts; disks and snapshots stay."""
+    hosts.lab("down")
+
+
 def ready(base: int) -> None:
     """Wait until the base's control plane works. Raises ChaosError with what is wrong."""
     hosts.until("the Salt master", hosts.master_problem, 120)
