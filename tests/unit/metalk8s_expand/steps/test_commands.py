@@ -26,7 +26,7 @@ from metalk8s_expand.errors import (
     StoppedError,
     UnreachableError,
 )
-from metalk8s_expand.steps import batch, commands, departing, verify
+from metalk8s_expand.steps import arguments, batch, departing, looking, verify
 from metalk8s_expand.steps.commands import Commands
 from metalk8s_expand.steps.lock import acquire
 from metalk8s_expand.steps.progress import Progress
@@ -126,7 +126,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
         declared = {} if pillar is None else {"metalk8s_expand": pillar}
         (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
-        deployment = tmp_path / "tree" / commands.DEPLOYMENT
+        deployment = tmp_path / "tree" / looking.DEPLOYMENT
         deployment.parent.mkdir(parents=True, exist_ok=True)
         deployment.touch()
         opts = salt.config.master_config(None)
@@ -169,7 +169,7 @@ def everyone() -> list[dict[str, Any]]:
     ],
 )
 def test_names(given: Any, wanted: Any) -> None:
-    assert commands._names(given) == wanted
+    assert arguments.names(given) == wanted
 
 
 class TestPlan:
@@ -580,7 +580,7 @@ class TestStop:
     ],
 )
 def test_the_command_that_goes_on(names: Any, overrides: Any, words: str) -> None:
-    assert commands._command(names, overrides) == words
+    assert arguments.command(names, overrides) == words
 
 
 def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeReport:
