@@ -56,7 +56,7 @@ ROWS: dict[str, tuple[set[int], bool]] = {
     "type_error": ({1}, False),
     "returned": ({3}, False),
     "expand_error": ({6}, False),
-    "missing_argument": ({1}, False),
+    "missing_argument": ({2}, False),
 }
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,32 +9,57 @@ from metalk8s_expand.clients import cache
 from metalk8s_expand.clients.lease import claim
 from metalk8s_expand.domain import removal, report
 from metalk8s_expand.steps import arguments, cluster_check, planning, register, removing, stopping, work
-from metalk8s_expand.steps.arguments import Names
+from metalk8s_expand.steps.arguments import Asked, Names
 from metalk8s_expand.steps.batch import Options
 from metalk8s_expand.steps.call import Result
+from metalk8s_expand.steps.foresight import Foresight
 from metalk8s_expand.steps.holding import Holding
 from metalk8s_expand.steps.work import Admit
 
 
-class Changing(Holding):
+class Changing(Holding, Foresight):
     """Nodes are added, asked for and removed."""
 
-    def register(self, name: str, overrides: Mapping[str, Any] | None = None) -> Result:
+    def register(self, name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False) -> Result:
         """See the runner."""
-        declared = arguments.with_node(self._settings(), [name], overrides)
+        arguments.flags(dry_run=dry_run)
+        declared = arguments.with_node(self._settings(), name, overrides or {})
         planning.refuse(planning.current(self.world, declared, [name]))
-        return {"node": name, "changes": register.register(self.world.kube, declared.node(name))}
+        changes = register.register(self.world.kube, declared.node(name), test=dry_run)
+        return {"node": name, "changes": changes, **({"dry_run": True} if dry_run else {})}
 
     def expand(
         self,
-        nodes: Names,
+        nodes: Names = None,
         options: Options | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        digest: str | None = None,
+        digest: object = None,
         wait_s: float = 0,
+        profiles: Names = None,
+        max_parallel: int | None = None,
+        dry_run: bool = False,
     ) -> Result:
         """See the runner."""
-        return self._shown(report.text, self._expanded(nodes, options, overrides, digest, wait_s))
+        return self._asked(Asked.of(nodes, profiles, None, max_parallel), options, digest, wait_s, dry_run)
+
+    def add_node(
+        self,
+        node: object,
+        options: Options | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        digest: object = None,
+        wait_s: float = 0,
+        dry_run: bool = False,
+    ) -> Result:
+        """See the runner."""
+        return self._asked(arguments.one(node, overrides), options, digest, wait_s, dry_run)
+
+    def _asked(self, asked: Asked, options: Options | None, digest: object, wait_s: float, dry_run: bool) -> Result:
+        wanted, known = options or Options(), arguments.digest(digest)
+        arguments.flags(skip_failed=wanted.skip_failed, probe=wanted.probe, dry_run=dry_run)
+        arguments.seconds("wait_s", wait_s)
+        if dry_run:
+            return self._foreseen(asked, wanted.skip_failed, known)
+        return self._shown(report.text, self._expanded(asked, wanted, known, wait_s))
 
     def request(self, node: object, retry: bool = False) -> Result:
         """See the runner."""
@@ -44,7 +69,7 @@ class Changing(Holding):
         """See the runner."""
 
         def expand(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
-            return self._expanded(names, Options(skip_failed=True), wait_s=wait_s, admit=admit)
+            return self._expanded(Asked.of(names), Options(skip_failed=True), wait_s=wait_s, admit=admit)
 
         world = self.world
         turn = work.Work(
@@ -59,39 +84,37 @@ class Changing(Holding):
 
     def _expanded(
         self,
-        nodes: Names,
-        options: Options | None = None,
-        overrides: Mapping[str, Any] | None = None,
+        asked: Asked,
+        options: Options,
         digest: str | None = None,
         wait_s: float = 0,
         admit: Admit = lambda found: found,
     ) -> Result:
         """The report; ``admit`` says what of the plan is done, once the lock is held."""
-        before = None if digest is None else cache.load_plan(self.opts, str(digest))
-        names = arguments.names(before["asked"] if before and nodes is None else nodes)
-        declared = arguments.with_node(self._settings(), names, overrides)
-        declared.chosen(names)
-        doing = f"expand {', '.join(names) if names else 'all that is declared'}"
-        with self._held(doing, wait_s, declared.deploy_timeout) as held:
+        before = None if digest is None else cache.load_plan(self.opts, digest)
+        asked = asked.again(before)
+        declared, names = asked.settled(self._settings())
+        with self._held(f"expand {asked.selection}", wait_s, declared.deploy_timeout) as held:
             self.progress("", "cluster", "looking at it")
             refusal = cluster_check.refusal(self.world, declared, declared.chosen(names))
             if refusal:
                 raise refusal
             found = planning.current(self.world, declared, names)
             if digest is not None:
-                planning.agreed(before, str(digest), found)
+                planning.agreed(before, digest, found)
             found = admit(found)
             planning.refuse(found)
-            outcome = self._batch(declared).run(found, names, options or Options(), held)
-            data = {**outcome.as_dict(), "unchanged": found.empty, "command": arguments.command(names, overrides)}
+            outcome = self._batch(declared).run(found, names, options, held)
+            data = {**outcome.as_dict(), "unchanged": found.empty, "command": asked.command()}
             data["log"] = str(cache.save_report(self.opts, data))
             held.outcome["retcode"] = data["retcode"]
         return data
 
     def remove_node(self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any) -> Result:
         """See the runner."""
+        arguments.flags(dry_run=dry_run)
         wanted, declared = removing.options(**options), self._settings()
-        if removing.is_true("dry_run", dry_run):
+        if dry_run:
             return self._shown(removal.text, removing.planned(self.world, declared, name, wanted))
         with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
             data = removing.remove_node(self.world, declared, name, wanted, held, self.progress, self.clock)

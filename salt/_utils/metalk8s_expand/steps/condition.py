@@ -12,7 +12,7 @@ from metalk8s_expand.domain import health, plan, queue, report
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.errors import DeployError
 from metalk8s_expand.steps import arguments, certificates, following, host_certificates, roster, verify, work
-from metalk8s_expand.steps.arguments import Names
+from metalk8s_expand.steps.arguments import Asked, Names
 from metalk8s_expand.steps.call import Call, Result
 
 
@@ -21,6 +21,7 @@ class Condition(Call):
 
     def status(self, follow: bool = False, with_certificates: bool = True) -> Result:
         """See the runner."""
+        arguments.flags(follow=follow, certificates=with_certificates)
         if follow:
             following.follow(self.world.kube, self.world.leases(), self.progress.line, self.clock)
         declared = self._settings()
@@ -35,19 +36,19 @@ class Condition(Call):
         data = {"nodes": rows, "certificates": ending, "queue": work.rows(self.world.kube), "runs": runs[-20:], "now": now}
         return self._shown(_status_text, data)
 
-    def health(self, nodes: Names) -> Result:
+    def health(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""
-        declared = self._settings()
+        declared, names = Asked.of(nodes, profiles).settled(self._settings())
         access = self.world.access()
         problems = verify.cluster_problems(access) + verify.addon_problems(access)
         observed = self._observed()
-        for node in declared.chosen(arguments.names(nodes)):
+        for node in declared.chosen(names):
             if node.name in observed:
                 problems += verify.node_problems(access, node, observed=observed[node.name])
                 problems += health.cordon_problems(observed[node.name])
             else:
                 problems.append(f"Node {node.name} is declared and not registered")
-        told = self._told(_deployed(observed, arguments.names(nodes)))
+        told = self._told(_deployed(observed, names))
         problems += certificate_rules.problems(told, declared.certificates)
         if problems:
             hint = "the first problem is often the reason of the others"

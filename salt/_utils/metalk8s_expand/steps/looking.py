@@ -12,8 +12,8 @@ from metalk8s_expand.clients import cache
 from metalk8s_expand.domain import preflight_report, reach_report, report
 from metalk8s_expand.domain.manifest import manifest
 from metalk8s_expand.errors import ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.steps import arguments, planning, roster
-from metalk8s_expand.steps.arguments import Names
+from metalk8s_expand.steps import arguments, roster
+from metalk8s_expand.steps.arguments import Asked, Names
 from metalk8s_expand.steps.call import Call, Result
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
 
@@ -23,29 +23,17 @@ DEPLOYMENT = "metalk8s/orchestrate/deploy_node.sls"
 class Looking(Call):
     """What is asked before an expansion, and after it."""
 
-    def plan(self, nodes: Names, overrides: Mapping[str, Any] | None = None, preflight: bool = False) -> Result:
-        """See the runner."""
-        names = arguments.names(nodes)
-        declared = arguments.with_node(self._settings(), names, overrides)
-        found = planning.current(self.world, declared, names)
-        data = {**found.as_dict(), "asked": names, "warnings": planning.warnings(self.world, declared)}
-        cache.save_plan(self.opts, data)
-        if preflight:
-            data["preflight"] = self._batch(declared).look(found.touched).as_dict()
-            data["retcode"] = data["preflight"]["retcode"]
-        return self._shown(_plan_text, data)
-
     def manifest(self, name: str, overrides: Mapping[str, Any] | None = None) -> str:
         """See the runner."""
         import yaml
 
-        node = arguments.with_node(self._settings(), [name], overrides).node(name)
+        node = arguments.with_node(self._settings(), name, overrides or {}).node(name)
         return str(yaml.safe_dump(manifest(node), sort_keys=False, default_flow_style=False))
 
-    def check_ssh(self, nodes: Names) -> Result:
+    def check_ssh(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""
-        declared = self._settings()
-        hosts = roster.ssh_targets(declared.chosen(arguments.names(nodes)), roster.access_from(self.opts, declared))
+        declared, names = Asked.of(nodes, profiles).settled(self._settings())
+        hosts = roster.ssh_targets(declared.chosen(names), roster.access_from(self.opts, declared))
         answers = check_ssh(hosts, declared.ssh_timeout, declared.ssh_parallel)
         unreachable = {name: found for name, found in answers.items() if isinstance(found, ExpandError)}
         reached = {name: found.as_dict() for name, found in answers.items() if isinstance(found, Checked)}
@@ -57,10 +45,10 @@ class Looking(Call):
         }
         return self._shown(reach_report.text, data)
 
-    def preflight(self, nodes: Names) -> Result:
+    def preflight(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""
-        declared = self._settings()
-        reached = self._batch(declared).look(declared.chosen(arguments.names(nodes)))
+        declared, names = Asked.of(nodes, profiles).settled(self._settings())
+        reached = self._batch(declared).look(declared.chosen(names))
         return self._shown(preflight_report.text, reached.as_dict())
 
     def report(self, run: str | None) -> Result:
@@ -84,8 +72,3 @@ class Looking(Call):
             "packaged": str(packaged) if packaged.is_dir() else None,
             "served": {saltenv: roots for saltenv, roots in served.items() if roots},
         }
-
-
-def _plan_text(data: Mapping[str, Any]) -> str:
-    looked = [preflight_report.text(data["preflight"])] if "preflight" in data else []
-    return "\n\n".join([report.plan_text(data), *looked, *(f"Warning: {warning}" for warning in data["warnings"])])
