@@ -386,7 +386,9 @@ def report(run=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def trees():
     """
-    Return where the library is, which tree a pip installation brings for ``file_roots``, and which are served already.
+    Return where the library is, which trees a pip installation brings for ``file_roots``, and which are served already.
+
+    ``packaged`` is for a master that stands alone; ``packaged_beside`` shadows nothing of MetalK8s's own tree.
 
     CLI Example:
 

@@ -49,6 +49,8 @@ def runner_boundary(context: Context, options: Options = dict) -> Callable[[Call
             return result
 
         wrapper.__signature__ = _lenient(inspect.signature(function))  # type: ignore[attr-defined]
+        # Salt would look at the function inside.
+        del wrapper.__wrapped__
         return wrapper
 
     return decorate
@@ -62,7 +64,7 @@ def is_for_people(opts: Mapping[str, Any]) -> bool:
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:
-    """The same with any further keyword: Salt would refuse an unknown one by printing help and exiting with 0."""
+    """The same with any further keyword: Salt would refuse an unknown one by itself, with an exit code of its own."""
     parameters = list(signature.parameters.values())
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return signature

@@ -79,6 +79,13 @@ def test_salt_still_sees_the_signature(context: dict[str, Any]) -> None:
     assert (expand.__name__, expand.__doc__) == ("expand", "Doc.")
 
 
+def test_salt_leaves_unknown_arguments_to_us(context: dict[str, Any]) -> None:
+    @runner_boundary(lambda: context)
+    def expand(names: Any = None) -> None: ...
+
+    assert get_function_argspec(expand).keywords == "kwargs"
+
+
 @pytest.mark.parametrize("error", [SettingsError("m"), OSError("m")])
 def test_a_roster_fails_with_a_message(error: Exception) -> None:
     with pytest.raises(SaltClientError, match="m"):

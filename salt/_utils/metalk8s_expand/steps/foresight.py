@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metalk8s_expand.clients import cache
-from metalk8s_expand.domain import preflight_report, report
+from metalk8s_expand.domain import foresight
 from metalk8s_expand.domain.plan import Plan
 from metalk8s_expand.domain.reached import Reached
 from metalk8s_expand.domain.settings import Settings
@@ -35,7 +35,7 @@ class Foresight(Call):
         if preflight:
             data["preflight"] = self._batch(declared).look(found.touched).as_dict()
             data["retcode"] = data["preflight"]["retcode"]
-        return self._shown(_plan_text, data)
+        return self._shown(foresight.text, data)
 
     def _foreseen(self, asked: Asked, skip_failed: bool, digest: str | None) -> Result:
         """The plan, the hosts as they are, and the first reason for which ``expand`` would start nothing."""
@@ -50,7 +50,7 @@ class Foresight(Call):
         data["refusal"] = error.as_dict() if error else None
         data["retcode"] = error.retcode if error else 0
         data["dry_run"] = True
-        return self._shown(_plan_text, data)
+        return self._shown(foresight.text, data)
 
     def _planned(self, asked: Asked, declared: Settings, names: tuple[str, ...] | None) -> tuple[Plan, Result]:
         """The plan, and how it is told; it is kept, to tell later what has moved since."""
@@ -78,16 +78,3 @@ def _raised(step: Callable[[], object]) -> ExpandError | None:
     except ExpandError as error:
         return error
     return None
-
-
-def _plan_text(data: Mapping[str, Any]) -> str:
-    looked = [preflight_report.text(data["preflight"])] if "preflight" in data else []
-    warnings = [f"Warning: {warning}" for warning in data["warnings"]]
-    verdict = [_verdict(data["refusal"])] if "refusal" in data else []
-    return "\n\n".join([report.plan_text(data), *looked, *warnings, *verdict])
-
-
-def _verdict(refusal: Mapping[str, Any] | None) -> str:
-    if refusal is None:
-        return "Nothing was changed: this was a dry run. The run itself would go ahead."
-    return f"Nothing was changed: this was a dry run. The run itself would be refused:\n{refusal['text']}"

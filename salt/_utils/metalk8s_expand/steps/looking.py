@@ -62,7 +62,7 @@ class Looking(Call):
     def trees(self) -> Result:
         """See the runner."""
         library = Path(sys.modules["metalk8s_expand"].__file__ or "").resolve().parent
-        packaged = library / "srv" / "salt"
+        packaged, beside = library / "srv" / "salt", library / "srv" / "beside"
         served = {
             saltenv: [str(root) for root in roots if (Path(root) / DEPLOYMENT).is_file()]
             for saltenv, roots in (self.opts.get("file_roots") or {}).items()
@@ -70,5 +70,6 @@ class Looking(Call):
         return {
             "library": str(library),
             "packaged": str(packaged) if packaged.is_dir() else None,
+            "packaged_beside": str(beside) if beside.is_dir() else None,
             "served": {saltenv: roots for saltenv, roots in served.items() if roots},
         }
