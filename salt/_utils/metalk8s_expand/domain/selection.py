@@ -11,10 +11,10 @@ from metalk8s_expand.domain.settings import PILLAR, Settings
 from metalk8s_expand.errors import Problem, SettingsError
 
 NODES, PROFILES = "nodes", "profiles"
+HOW = "names, a list or comma separated, each a name or a glob in quotes"
 PROFILES_HOW = "names of profiles, a list or comma separated"
 # Of thousands that were named one by one.
 SHOWN = 20
-HOW = "names, a list or comma separated, each a name or a glob in quotes"
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,6 @@ def parse(nodes: object = None, profiles: object = None) -> Selection:
     if problems:
         raise SettingsError("the arguments cannot be used, nothing was changed", problems=problems)
     return found
-
-
-_PROFILESPROFILES_HOW = "names of profiles, a list or comma separated"
-# Of thousands that were named one by one.
-SHOWN = 20
-HOW = "names of profiles, a list or comma separated"
 
 
 def is_glob(text: str) -> bool:

@@ -104,7 +104,9 @@ def test_files_in_the_place_of_a_glob() -> None:
 @pytest.mark.parametrize("wrong", [True, False, 1.5, {"worker-1": None}, b"worker-1", [], (), [None], [["worker-1"]], [True]])
 @pytest.mark.parametrize("key", ["nodes", "profiles"])
 def test_wrong_types_name_the_argument(key: str, wrong: Any) -> None:
-    assert {problem.path for problem in refused(**{key: wrong}).problems} == {key}  # type: ignore[union-attr]
+    problems = refused(**{key: wrong}).problems
+    assert {problem.path for problem in problems} == {key}  # type: ignore[union-attr]
+    assert {"a glob in quotes" in str(problem) for problem in problems} == {key == "nodes"}
 
 
 @pytest.mark.parametrize(
