@@ -1,19 +1,37 @@
-"""Makes the library importable from the tree, as Salt's sync does, whether it is installed or not."""
+"""Makes the library importable from where this run takes it: the tree, as Salt's sync does, or what pip has installed."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "salt" / "_utils"))
+from tests import extension
+
+sys.path.insert(0, str(extension.LIBRARY))
+
+
+def pytest_report_header() -> str:
+    import salt.version
+
+    return f"Salt {salt.version.__version__}, extension {extension.MODE}: {extension.PACKAGE}"
 
 
 @pytest.fixture
 def root() -> Path:
-    return ROOT
+    return extension.ROOT
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_extension() -> Iterator[None]:
+    """What is tested is what the header says, from the first import to the last."""
+    import metalk8s_expand.errors
+
+    assert Path(metalk8s_expand.errors.__file__).resolve().is_relative_to(extension.PACKAGE.resolve())
+    yield
+    assert extension.strangers() == []
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import chroot, rootfs, tarball
+from . import chroot, rootfs, salt_python, tarball
 from .cache import cached, digest, file_digest
 from .settings import KUBERNETES_CLIENT_VERSION, Settings
 
@@ -17,7 +17,8 @@ _UNUSED = ("libcloud/",)  # salt-cloud's drivers; Salt does without them
 def key(settings: Settings) -> str:
     """What the environments are made from, as a name."""
     pinned = file_digest(settings.constraints) if settings.constraints.exists() else None
-    return digest(rootfs.key(), settings.salt_version, KUBERNETES_CLIENT_VERSION, pinned, _PIP, _UNUSED, _RECIPE)
+    python = salt_python.key(settings.salt_version)
+    return digest(rootfs.key(), settings.salt_version, KUBERNETES_CLIENT_VERSION, pinned, _PIP, _UNUSED, _RECIPE, *python)
 
 
 def build(settings: Settings) -> Path:
@@ -29,7 +30,8 @@ def build(settings: Settings) -> Path:
 def _make(settings: Settings, into: Path) -> None:
     with chroot.build_root(settings, "salt") as system:
         system.install("gcc", "libc6-dev", "python3-dev", "python3-venv")
-        system.run("python3", "-m", "venv", f"/{_HOME}", timeout=300)
+        python = salt_python.install(system, settings.salt_version, f"/{_HOME}/python")
+        system.run(python, "-m", "venv", f"/{_HOME}", timeout=300)
         pip = [f"/{_HOME}/bin/pip", "install", "--quiet"]
         if settings.constraints.exists():
             (system.root / "constraints.txt").write_text(settings.constraints.read_text())
@@ -45,7 +47,7 @@ def _pack(system: chroot.Chroot, target: Path, *, with_pip: bool) -> None:
     """Compile everything (files never change, so their times are never asked for: a start reads half as much) and pack it."""
     python = [f"/{_HOME}/bin/python", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     # Salt carries files for other Pythons that do not compile: they are packed as they are.
-    system.run("sh", "-c", '"$@" || true', "sh", *python, f"/{_HOME}/lib", timeout=600)
+    system.run("sh", "-c", '"$@" || true', "sh", *python, f"/{_HOME}", timeout=600)
     tarball.write(target, tarball.tree(system.root / _HOME, _HOME, lambda path: _is_needed(path, with_pip)))
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests import extension
+
 RUNNER = """
 from metalk8s_expand.boundary import runner_boundary
 from metalk8s_expand.errors import QuorumError
@@ -65,10 +67,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """salt-run with a configuration of its own and the runner ``outcomes``."""
     base = tmp_path_factory.mktemp("master")
-    root = Path(__file__).resolve().parents[2]
-    (base / "ext" / "runners").mkdir(parents=True)
-    (base / "ext" / "utils").mkdir()
-    (base / "ext" / "utils" / "metalk8s_expand").symlink_to(root / "salt" / "_utils" / "metalk8s_expand")
+    extension.lay_out(base / "ext", "utils")
+    (base / "ext" / "runners").mkdir()
     (base / "ext" / "runners" / "outcomes.py").write_text(RUNNER)
     (base / "states").mkdir()
     # A master makes it when it starts; there is none here.

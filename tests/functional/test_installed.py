@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests import extension
 
 PROGRAM = """
 import json, sys, tempfile
@@ -31,15 +31,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base, root = tmp_path_factory.mktemp("wheel"), Path(__file__).resolve().parents[2]
-    shutil.copytree(root / "salt", base / "source" / "salt", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(root / name, base / "source" / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(base), str(base / "source")]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    [wheel] = base.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(base / "site")
-    return base / "site"
+    return extension.install(tmp_path_factory.mktemp("wheel"))
 
 
 def test_plugins_load_by_the_entry_point(installed: Path) -> None:

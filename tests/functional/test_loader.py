@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests import extension
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("modules", "pillar", "roster", "runners", "states", "utils")
 
@@ -62,36 +64,10 @@ print(json.dumps(found, default=str))
 """
 
 
-def source(target: Path) -> None:
-    shutil.copytree(ROOT / "salt", target / "salt", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(ROOT / name, target / name)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, installed by pip into a directory of its own."""
-    base = tmp_path_factory.mktemp("installed")
-    (base / "source").mkdir()
-    source(base / "source")
-    for command in (
-        ["build", "--wheel", "--no-isolation", "--outdir", str(base), str(base / "source")],
-        [
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            "--target",
-            str(base / "site"),
-            "--find-links",
-            str(base),
-            "metalk8s-expand",
-        ],
-    ):
-        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return base / "site"
+    return extension.install(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="module")

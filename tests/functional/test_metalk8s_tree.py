@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import extension
 from tests.functional import metalk8s_tree
 from tests.functional.test_loader import site as wheel  # noqa: F401
 
@@ -255,7 +256,7 @@ def test_the_declaration_is_found_beside_their_pillar(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / f"{name}.sls").write_text(json.dumps(text))
     roots = {THEIRS: [str(tmp_path / "theirs")], "base": [str(tmp_path / "ours")]}
-    found = run(PREPARED + DECLARED, tmp_path, ROOT / "salt" / "_utils", file_roots={}, pillar_roots=roots)
+    found = run(PREPARED + DECLARED, tmp_path, extension.LIBRARY, file_roots={}, pillar_roots=roots)
     assert found == {"nodes": {"w-1": {"profile": "worker"}}}
 
 
@@ -303,7 +304,7 @@ def chained(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     (base / "pillar" / "nodes.sls").write_text(json.dumps({"metalk8s": {"nodes": nodes}}))
     runs = [(name, THEIRS) for name in VERDICTS] + [("w-good", "metalk8s-9")]
     roots = {THEIRS: [str(theirs)], "metalk8s-empty": [str(base / "empty")]}
-    return run(CHAIN, base, ROOT / "salt" / "_utils", timeout=400, file_roots=roots, replies=REPLIES, runs=runs)
+    return run(CHAIN, base, extension.LIBRARY, timeout=400, file_roots=roots, replies=REPLIES, runs=runs)
 
 
 @pytest.mark.slow

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from metalk8s_expand.clients.bus import Bus
 from metalk8s_expand.domain import events
+from tests import extension
 
-ROOT = Path(__file__).resolve().parents[2]
-SLS = ROOT / "salt" / "reactor" / "metalk8s_expand_add.sls"
+SLS = extension.served("reactor") / "metalk8s_expand_add.sls"
 SERVED = "salt://metalk8s/reactor/metalk8s_expand_add.sls"
 TAG = "metalk8s/expand/add"
 # What the reaction calls, writing down what it was called with.

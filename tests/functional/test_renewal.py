@@ -11,7 +11,8 @@ import pytest
 
 from metalk8s_expand.clients import certificates
 from metalk8s_expand.domain import pki
-from tests.functional.test_sls import CLUSTER, ROOT, Chunk, Site
+from tests import extension
+from tests.functional.test_sls import CLUSTER, Chunk, Site
 
 ROLES = ["bootstrap", "master", "etcd", "infra"]
 MINUTE = 1 / 1440
@@ -26,8 +27,8 @@ class Node:
         self.pki = site.base / "pki"
         roles = site.base / "srv" / "metalk8s" / "roles"
         roles.unlink()
-        shutil.copytree(ROOT / "salt" / "roles", roles)
-        library = site.base / "ext" / "utils" / "metalk8s_expand"
+        shutil.copytree(extension.served("roles"), roles)
+        library = site.library
         for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
             path.write_text(path.read_text().replace(pki.PKI, str(self.pki)))
         steps = library / "steps" / "host_certificates.py"

@@ -1,4 +1,4 @@
-"""The rosters load in Salt's own loader, as sync lays them out, under the names that the documentation uses."""
+"""The rosters load in Salt's own loader, under the names that the documentation uses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import salt.config
 import salt.loader
 from salt.exceptions import SaltClientError
 
+from tests import extension
+
 
 @pytest.fixture
-def rosters(tmp_path: Path, root: Path) -> Any:
-    (tmp_path / "ext").mkdir()
-    for kind in ("roster", "utils"):
-        (tmp_path / "ext" / kind).symlink_to(root / "salt" / f"_{kind}")
+def rosters(tmp_path: Path) -> Any:
+    extension.lay_out(tmp_path / "ext", "roster", "utils")
     opts = salt.config.master_config(None)
     values = {
         "extension_modules": str(tmp_path / "ext"),

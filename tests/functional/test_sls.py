@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import yaml
 
 from metalk8s_expand.domain import pki
 from metalk8s_expand.steps import fence
+from tests import extension
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = [
@@ -133,23 +133,20 @@ DEPLOYMENTS: list[dict[str, Any]] = [
 
 
 class Site:
-    """Salt without a master: our plugins as they are synced, our trees as they are served, the documented pillar."""
+    """Salt without a master: our plugins as they are synced or installed, our trees as they are served, the documented pillar."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
         self.epoch = base / "expand-epoch"
-        for kind in ("pillar", "states", "utils"):
-            shutil.copytree(
-                ROOT / "salt" / f"_{kind}", base / "ext" / kind, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-            )
+        self.library, self.environment = extension.lay_out_copy(base, base / "ext", "pillar", "states")
         # Not this very machine's.
-        library = base / "ext" / "utils" / "metalk8s_expand" / "steps" / "fence.py"
+        library = self.library / "steps" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
-        (base / "ext" / "modules").mkdir()
+        (base / "ext" / "modules").mkdir(parents=True)
         (base / "ext" / "modules" / "metalk8s_expand_cluster.py").write_text(KNOWN)
         (base / "srv" / "metalk8s").mkdir(parents=True)
         for name in ("roles", "orchestrate"):
-            (base / "srv" / "metalk8s" / name).symlink_to(ROOT / "salt" / name)
+            (base / "srv" / "metalk8s" / name).symlink_to(extension.served(name))
         for name, text in (("host", HOST), ("pillar", PILLAR), ("member", MEMBER)):
             (base / "srv" / f"{name}.sls").write_text(text)
         self._write_pillar(base / "pillar")
@@ -158,7 +155,9 @@ class Site:
     def call(self, minion: str, *requests: tuple[str, list[Any], dict[str, Any]]) -> list[Any]:
         """Execution functions with their arguments; what they return, in one process."""
         command = [sys.executable, "-c", PROGRAM, str(self.base / "minion"), minion, json.dumps(requests)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, cwd=self.base)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=180, check=False, cwd=self.base, env=self.environment
+        )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout.splitlines()[-1])
         assert isinstance(found, list)

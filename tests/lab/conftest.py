@@ -15,6 +15,8 @@ from tests.lab import recorder
 from tests.lab.hosts import lab
 
 HERE = Path(__file__).parent
+# It makes a lab of its own, and removes it before the others' is made.
+ALONE = "test_versions.py"
 # It looks at blank hosts; those after it make nodes of them.
 FIRST = "test_preflight.py"
 # It needs the nodes, and leaves them with new certificates.
@@ -22,14 +24,22 @@ LAST = "test_certificates.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put one file before the others of this directory and one behind them; whatever else runs keeps its place."""
+    """Put two files before the others of this directory and one behind them; whatever else runs keeps its place."""
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
-    ordered = sorted((items[place] for place in places), key=lambda item: (item.path.name != FIRST, item.path.name == LAST))
+    rank = {ALONE: 0, FIRST: 1, LAST: 3}
+    ordered = sorted((items[place] for place in places), key=lambda item: rank.get(item.path.name, 2))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
+def _whose_lab(request: pytest.FixtureRequest) -> None:
+    """The one lab for all, made for the first file that uses it."""
+    if request.path.name != ALONE:
+        request.getfixturevalue("cluster")
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """A bootstrap node as after its installation, and seven blank hosts."""
     if os.environ.get("LAB_AS_IT_IS"):

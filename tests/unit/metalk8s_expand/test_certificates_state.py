@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metalk8s_expand.steps import host_certificates
+from tests import extension
 
-FILE = Path(__file__).resolve().parents[3] / "salt" / "_states" / "metalk8s_expand_certificates.py"
+FILE = extension.plugin("states", "metalk8s_expand_certificates")
 PATHS = {"kubelet-server": "/etc/kubernetes/pki/kubelet-server"}
 
 

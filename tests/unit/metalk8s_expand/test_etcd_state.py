@@ -12,8 +12,9 @@ import pytest
 
 from metalk8s_expand.steps import etcd_member, fence
 from metalk8s_expand.steps.etcd_member import Wanted
+from tests import extension
 
-FILE = Path(__file__).resolve().parents[3] / "salt" / "_states" / "metalk8s_expand_etcd.py"
+FILE = extension.plugin("states", "metalk8s_expand_etcd")
 STATES = {"member_added": "added", "member_promoted": "promoted"}
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from metalk8s_expand import probe
 from metalk8s_expand.domain import preflight
+from tests import extension
 from tests.unit.metalk8s_expand.conftest import free_port
 
-FILE = Path(__file__).resolve().parents[3] / "salt" / "_modules" / "metalk8s_expand_host.py"
+FILE = extension.plugin("modules", "metalk8s_expand_host")
 LOCAL = "127.0.0.1"
 
 

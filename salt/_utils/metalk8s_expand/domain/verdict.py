@@ -15,6 +15,8 @@ Object = Mapping[str, Any]
 # Salt returns this as the text of a runner that raised a TypeError, and says nothing else of it.
 INVALID = "Passed invalid arguments"
 SILENT = "it did not return, or returned False"
+# Salt's comment on a state that was not run since one before it had failed. Before 3008 nothing else tells it.
+NOT_RUN = "One or more requisite failed: "
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ def _joined(said: object) -> object:
 
 
 def _is_requisite_failure(inner: Object) -> bool:
-    return inner["result"] is False and inner.get("__state_ran__", True) is False
+    if inner["result"] is not False:
+        return False
+    return inner.get("__state_ran__", True) is False or str(inner.get("comment", "")).startswith(NOT_RUN)
 
 
 def _reason(state: State) -> str:

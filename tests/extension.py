@@ -1,0 +1,98 @@
+"""How the tests get the extension: synced from the tree, or with ``INSTALLED=1`` from a wheel that pip has installed.
+
+Decided once, before anything of it is imported, for this process and for all that tests start.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLED = os.environ.get("INSTALLED", "") not in ("", "0")
+MODE = "installed" if INSTALLED else "synced"
+_NEVER_SERVED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".mypy_cache")
+
+
+def install(base: Path) -> Path:
+    """Build the wheel and let pip install it below ``base``; the directory that has to be on Python's path."""
+    source, site = base / "source", base / "site-packages"
+    shutil.copytree(ROOT / "salt", source / "salt", ignore=_NEVER_SERVED)
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, source / name)
+    for command in (
+        ["build", "--wheel", "--no-isolation", "--outdir", str(base), str(source)],
+        [
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            str(site),
+            "--find-links",
+            str(base),
+            "metalk8s-expand",
+        ],
+    ):
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    shutil.rmtree(source)
+    return site
+
+
+def _library() -> Path:
+    if not INSTALLED:
+        return ROOT / "salt" / "_utils"
+    base = Path(tempfile.mkdtemp(prefix="metalk8s-expand-"))
+    atexit.register(shutil.rmtree, base, ignore_errors=True)
+    site = install(base)
+    # Every salt-run and salt-call that a test starts is to find it as well.
+    os.environ["PYTHONPATH"] = str(site)
+    return site
+
+
+# What is on Python's path in this run, and the package in it.
+LIBRARY = _library()
+PACKAGE = LIBRARY / "metalk8s_expand"
+
+
+def plugin(kind: str, name: str) -> Path:
+    """A plugin's file."""
+    return (PACKAGE / kind if INSTALLED else ROOT / "salt" / f"_{kind}") / f"{name}.py"
+
+
+def served(tree: str) -> Path:
+    """One of the SLS trees: what a master's file_roots name."""
+    return PACKAGE / "srv" / "salt" / "metalk8s" / tree if INSTALLED else ROOT / "salt" / tree
+
+
+def lay_out(ext: Path, *kinds: str) -> None:
+    """Fill Salt's ``extension_modules`` as ``saltutil.sync_all`` does; with nothing when it is installed."""
+    ext.mkdir(parents=True, exist_ok=True)
+    for kind in () if INSTALLED else kinds:
+        # Links, since plugins refuse a library from elsewhere, and this very process may have imported the tree's.
+        (ext / kind).symlink_to(ROOT / "salt" / f"_{kind}")
+
+
+def lay_out_copy(base: Path, ext: Path, *kinds: str) -> tuple[Path, dict[str, str]]:
+    """The same as copies that a test may change: where the library is, and the environment in which Salt takes it."""
+    if not INSTALLED:
+        for kind in (*kinds, "utils"):
+            shutil.copytree(ROOT / "salt" / f"_{kind}", ext / kind, ignore=_NEVER_SERVED)
+        return ext / "utils" / "metalk8s_expand", dict(os.environ)
+    shutil.copytree(LIBRARY, base / "site-packages", ignore=_NEVER_SERVED)
+    return base / "site-packages" / "metalk8s_expand", {**os.environ, "PYTHONPATH": str(base / "site-packages")}
+
+
+def strangers() -> list[str]:
+    """Modules of the extension that this process has from elsewhere: there must be none."""
+    loaded = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    ours = {name: file for name, file in loaded.items() if name.partition(".")[0] == "metalk8s_expand" and file}
+    return [f"{name}: {file}" for name, file in ours.items() if not Path(file).resolve().is_relative_to(PACKAGE.resolve())]
