@@ -72,7 +72,7 @@ def chosen(options: argparse.Namespace) -> list[Case]:
 
 
 def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, stop: bool) -> None:
-    """Make them one after another; each is noted down when it has ended."""
+    """Make them one after another; each is noted down when it has ended. The lab stays up for a look at what was not good."""
     if not cases:
         return
     if os.geteuid() != 0:
@@ -83,14 +83,18 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, s
     commit = places.commit()
     started = time.monotonic()
     base.ensure(place, {case.base for case in cases})
+    good = True
     for number, case in enumerate(cases, 1):
         print(f"[{number}/{len(cases)}, {(time.monotonic() - started) / 60:.0f} min] {case}", flush=True)
         begun = datetime.now(timezone.utc).isoformat()
         result = {"code": code, "commit": commit, "begun": begun, **run.make(case, place)}
         results.add(result)
         print(f"    {told(result)}", flush=True)
-        if stop and result["outcome"] != GOOD:
-            return
+        good = good and result["outcome"] == GOOD
+        if stop and not good:
+            break
+    if good:
+        base.rest()
 
 
 def told(result: dict[str, Any]) -> str:

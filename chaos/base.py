@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from . import hosts
 from .hosts import ChaosError
@@ -63,10 +64,15 @@ def _make(base: int) -> None:
     ready(base)
 
 
-def begin(base: int) -> None:
-    """Put the lab back to a base, and wait until it is well."""
-    hosts.lab("rollback", snapshot(base))
+def begin(base: int, names: Iterable[str]) -> None:
+    """Put the lab back to a base, start these hosts of it, and wait until it is well."""
+    hosts.lab("rollback", snapshot(base), "--start", *names)
     ready(base)
+
+
+def rest() -> None:
+    """Stop the hosts; disks and snapshots stay."""
+    hosts.lab("down")
 
 
 def ready(base: int) -> None:

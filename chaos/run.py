@@ -67,7 +67,7 @@ def _run(scene: Scene, place: Place, result: dict[str, Any]) -> tuple[bool, list
     """Whether the fault was made, and all that must not be."""
     case = scene.case
     faults.mend()
-    base.begin(case.base)
+    base.begin(case.base, case.hosts)
     hosts.declare(pillar(case.declared))
     _copy_keys(place)
     start = int(_in_network(place, "revision", case.members[:1]))
@@ -122,7 +122,7 @@ def _ended(scene: Scene) -> None:
 
 def _settled(scene: Scene) -> None:
     """What an operator waits for before trying again: hosts, master and API are up. Nothing is mended."""
-    for name in ADDRESSES:
+    for name in scene.case.hosts:
         if not hosts.is_up(name):
             scene.problems.append(f"{name} was down")
             hosts.start(name)

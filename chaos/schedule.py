@@ -61,6 +61,8 @@ class Case:
     hold: float = 0.0
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    # Whether a worker is added beside: where many runs are alike, what matters here is the control-plane node.
+    worker: bool = True
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -75,7 +77,12 @@ class Case:
     @property
     def declared(self) -> tuple[str, ...]:
         """All nodes that are declared: those of the base too."""
-        return (*self.members[1:], self.newcomer, WORKER)
+        return (*self.members[1:], self.newcomer, *([WORKER] if self.worker else []))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Those that run: all others would only take time."""
+        return (BASES[1][0], *self.declared)
 
     @property
     def voters(self) -> tuple[str, ...]:
@@ -165,7 +172,7 @@ def enumerated() -> list[Case]:
             if kind == RUN_KILLED and moment.source == moments.RUNNER and name != "deploy":
                 continue
             target = node if kind == NEWCOMER_CRASHED else ""
-            cases.append(Case(f"{name}+{kind}", kind, ENUMERATED_BASE, moment, target))
+            cases.append(Case(f"{name}+{kind}", kind, ENUMERATED_BASE, moment, target, worker=False))
     return cases
 
 

@@ -24,7 +24,7 @@ NAMESPACE = "chaos"
 KEYS = tuple(f"key-{number}" for number in range(4))
 COLLECTION = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 PORT = 6443
-PAUSE_S = 0.15
+PAUSE_S = 0.3
 # After a failure: a server that is down is asked again, not flooded.
 REST_S = 0.4
 PREPARE_S = 120.0

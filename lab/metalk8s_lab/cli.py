@@ -38,8 +38,10 @@ def parser() -> argparse.ArgumentParser:
         "reset": "make a host blank again (same name, address and keys) and start it",
     }.items():
         commands.add_parser(name, help=text).add_argument("node")
-    for name, text in {"snapshot": "keep all disks under a name", "rollback": "put all disks back and start all hosts"}.items():
-        commands.add_parser(name, help=text).add_argument("name", nargs="?", default="default")
+    commands.add_parser("snapshot", help="keep all disks under a name").add_argument("name", nargs="?", default="default")
+    back = commands.add_parser("rollback", help="put all disks back and start all hosts")
+    back.add_argument("name", nargs="?", default="default")
+    back.add_argument("--start", nargs="+", metavar="NODE", help="start these only")
     return top
 
 
@@ -94,11 +96,12 @@ def _change(lab: Lab, arguments: argparse.Namespace) -> None:
         "kill": lab.kill,
         "reset": lab.reset,
     }
-    with_name: dict[str, Callable[[str], None]] = {"snapshot": lab.snapshot, "rollback": lab.rollback}
     if arguments.command in with_node:
         with_node[arguments.command](arguments.node)
-    elif arguments.command in with_name:
-        with_name[arguments.command](arguments.name)
+    elif arguments.command == "snapshot":
+        lab.snapshot(arguments.name)
+    elif arguments.command == "rollback":
+        lab.rollback(arguments.name, arguments.start)
     elif arguments.command == "up":
         lab.up(arguments.nodes, blank=arguments.blank)
     elif arguments.command == "build":

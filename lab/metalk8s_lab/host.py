@@ -157,7 +157,7 @@ def kill(settings: Settings, name: str) -> None:
 
 
 def clean_up(settings: Settings, name: str) -> None:
-    """Remove what is left of a host that must not run: processes, mounts, control groups; its disk stays."""
+    """Remove what is left of a host that must not run: processes, interface, mounts, control groups; its disk stays."""
     deadline = time.monotonic() + 20
     while pids := cgroups.members(name):
         for pid in pids:
@@ -165,6 +165,7 @@ def clean_up(settings: Settings, name: str) -> None:
         if time.monotonic() > deadline:
             raise LabError(f"{name}: these processes cannot be killed: {sorted(pids)}")
         time.sleep(0.05)
+    network.unplug(name)
     disk.unmount_root(settings, name)
     cgroups.remove(name)
 

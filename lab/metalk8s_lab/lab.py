@@ -93,7 +93,7 @@ class Lab:
         self.build()
         identity.make_key(self.ssh_key, "metalk8s-lab master")
         self._declare(wanted)
-        self._start_all()
+        self._start(self.hosts)
         if not blank and importlib.util.find_spec("metalk8s_lab.bootstrap"):
             from . import bootstrap
 
@@ -144,16 +144,18 @@ class Lab:
             disk.snapshot(self.settings, name, kept, {"nodes": self._nodes(), "time": time.time()})
         self._launch(running)
 
-    def rollback(self, name: str) -> None:
-        """Put all hosts back to a snapshot and start them."""
+    def rollback(self, name: str, some: Sequence[str] | None = None) -> None:
+        """Put all hosts back to a snapshot and start them, or some of them."""
         self._prepare()
         facts = disk.snapshot_facts(self.settings, name)
         kept = [str(each) for each in facts["hosts"]]  # type: ignore[attr-defined]
+        known = hosts(int(str(facts["nodes"])))
+        chosen = [find(known, one) for one in some] if some else known
         self._crash_all()  # what they would still write is thrown away anyhow
         with working(f"rollback to {name}"):
             self._declare(int(str(facts["nodes"])))
             disk.rollback(self.settings, name, kept)
-        self._start_all()
+        self._start(chosen)
 
     def status(self) -> dict[str, object]:
         """What there is and what runs, for people and programs."""
@@ -189,9 +191,9 @@ class Lab:
         disk.attach(self.settings)
         network.create()
 
-    def _start_all(self) -> None:
-        with working(f"starting {len(self.hosts)} hosts"):
-            self._launch(self.hosts)
+    def _start(self, some: Sequence[Host]) -> None:
+        with working(f"starting {len(some)} hosts"):
+            self._launch(some)
 
     def _launch(self, some: Iterable[Host]) -> None:
         chosen = list(some)

@@ -29,6 +29,13 @@ def create() -> None:
     run([*ENTER, "ip", "link", "set", BRIDGE, "up"])
 
 
+def unplug(host: str) -> None:
+    """Remove a dead host's interface: the kernel takes its time for that, and the host could not start again before."""
+    link = f"vb-{host}"
+    if exists() and succeeds([*ENTER, "ip", "link", "show", link]):
+        succeeds([*ENTER, "ip", "link", "delete", link])  # it may be gone meanwhile
+
+
 def delete() -> None:
     """Remove the namespace, the bridge with it, and the empty file that a crash may have left."""
     if NAMESPACE_FILE.exists() and not succeeds(["ip", "netns", "delete", NAMESPACE]):

@@ -2,9 +2,10 @@
 Add nodes to a MetalK8s cluster, from one declaration in the pillar.
 
 The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every function can be repeated:
-a second run changes nothing and says so. All take ``--out=json``. Exit codes: 0 all is well, 2 the declaration,
-3 a host does not meet the requirements, 4 a host or the API cannot be reached, 5 a conflict, 6 etcd's quorum, 7 a
-deadline, 8 a deployment, 9 another run holds the lock, 10 stopped on request, 1 anything else.
+a second run changes nothing and says so. All take ``--out=json``. A glob needs quotes, for the shell. Exit codes: 0 all is
+well, 2 the declaration or an argument, 3 a host does not meet the requirements, 4 a host or the API cannot be reached,
+5 a conflict, 6 etcd's quorum, 7 a deadline, 8 a deployment, 9 another run holds the lock, 10 stopped on request, 1 anything
+else.
 """
 
 from metalk8s_expand.boundary import runner_boundary
@@ -25,7 +26,7 @@ def _commands():
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def plan(nodes=None, preflight=False, **kwargs):
+def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs):
     """
     Show what ``expand`` would do and why. Nothing is changed.
 
@@ -33,20 +34,27 @@ def plan(nodes=None, preflight=False, **kwargs):
     reasons, its differences, why it is refused), ``unchanged``, ``warnings``, and the ``digest`` of all that.
 
     nodes
-        Names of declared nodes, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+    profiles
+        Only nodes of these profiles, a list or comma separated.
     preflight
         Also make the preflight checks on the hosts that would be changed; its exit codes are then those of ``preflight``.
+    max_parallel
+        Workers deployed at a time, 1 to 100, instead of the declared number.
     kwargs
-        For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
+        For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, … Declared nodes
+        are chosen by ``profiles``.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.plan
+        salt-run metalk8s_expand.plan 'worker-*,infra-1' max_parallel=3
+        salt-run metalk8s_expand.plan profiles=worker
         salt-run metalk8s_expand.plan worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().plan(nodes, kwargs, preflight)
+    return _commands().plan(nodes, kwargs, preflight, profiles, max_parallel)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -66,16 +74,18 @@ def manifest(node, **kwargs):
         salt-run metalk8s_expand.manifest worker-1 > worker-1.yaml
         salt-run metalk8s_expand.manifest worker-9 profile=worker address=10.200.0.19 > worker-9.yaml
     """
-    return _commands().manifest(node, kwargs)
+    return _commands().manifest(str(node), kwargs)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def register(node, **kwargs):
+def register(node, dry_run=False, **kwargs):
     """
     Create the Node object of a node, cordoned, or patch what differs. Return the changes.
 
     node
         Name of the node.
+    dry_run
+        Return the changes that would be made. Nothing is changed.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
@@ -85,11 +95,11 @@ def register(node, **kwargs):
 
         salt-run metalk8s_expand.register worker-1
     """
-    return _commands().register(node, kwargs)
+    return _commands().register(str(node), kwargs, dry_run)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def check_ssh(nodes=None):
+def check_ssh(nodes=None, profiles=None):
     """
     Check that salt-ssh could work on the hosts of declared nodes, all at once. Exit code 4 when it could not on one.
 
@@ -97,7 +107,9 @@ def check_ssh(nodes=None):
     ``cause``), and ``warnings``.
 
     nodes
-        Names of declared nodes, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+    profiles
+        Only nodes of these profiles, a list or comma separated.
 
     CLI Example:
 
@@ -105,11 +117,11 @@ def check_ssh(nodes=None):
 
         salt-run metalk8s_expand.check_ssh worker-1
     """
-    return _commands().check_ssh(nodes)
+    return _commands().check_ssh(nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def preflight(nodes=None):
+def preflight(nodes=None, profiles=None):
     """
     Check that the hosts of declared nodes meet the requirements; all problems of all hosts at once.
 
@@ -118,19 +130,22 @@ def preflight(nodes=None):
     asked; warnings and what is unknown do not fail.
 
     nodes
-        Names of declared nodes, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+    profiles
+        Only nodes of these profiles, a list or comma separated.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.preflight
+        salt-run metalk8s_expand.preflight 'worker-*'
     """
-    return _commands().preflight(nodes)
+    return _commands().preflight(nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def add_node(node, probe=False, plan=None, wait_s=0, **kwargs):
+def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
     """
     Add one node: ``expand`` of one.
 
@@ -142,6 +157,8 @@ def add_node(node, probe=False, plan=None, wait_s=0, **kwargs):
         Digest of the plan that is to be run, as for ``expand``.
     wait_s
         Seconds to wait while another run holds the lock.
+    dry_run
+        Say what would be done, as for ``expand``. Nothing is changed.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
@@ -152,35 +169,45 @@ def add_node(node, probe=False, plan=None, wait_s=0, **kwargs):
         salt-run metalk8s_expand.add_node worker-1
         salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().expand([node], Options(probe=probe), kwargs, plan, wait_s)
+    return _commands().add_node(node, Options(probe=probe), kwargs, plan, wait_s, dry_run)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0):
+def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0, profiles=None, max_parallel=None, dry_run=False):
     """
-    Add every declared node that is not there yet, and verify each.
+    Add every declared node that is not there yet, or those of them that are chosen, and verify each.
 
     nodes
-        Names of declared nodes, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+    profiles
+        Only nodes of these profiles, a list or comma separated.
     skip_failed
         Go on without the hosts that cannot be reached or do not meet the requirements.
     probe
         Also run a Pod on each worker and reach it through a Service; they are removed again.
     plan
-        Digest (or how it begins) of the plan that is to be run, as ``plan`` gives it; with it ``nodes`` need not be given
-        again. When the world has moved since, nothing is started: exit code 5.
+        Digest (or how it begins) of the plan that is to be run, as ``plan`` gives it; with it, what ``plan`` was asked for
+        need not be given again. When the world has moved since, nothing is started: exit code 5.
     wait_s
         Seconds to wait while another run holds the lock; without it, the run is refused with exit code 9.
+    max_parallel
+        Workers deployed at a time in this run, 1 to 100, instead of the declared number. Control-plane nodes follow one
+        another in any case.
+    dry_run
+        Say what would be done. Nothing is changed, and no lock is needed. Returned is what ``plan`` returns, with
+        ``preflight``, the look at the hosts, and ``refusal``, the error for which nothing would be started, or None. The
+        exit code is that of the refusal, else 0.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.expand
-        salt-run metalk8s_expand.expand nodes=worker-1,worker-2
+        salt-run metalk8s_expand.expand nodes='infra-1,worker-*' dry_run=True
+        salt-run metalk8s_expand.expand profiles=worker max_parallel=3
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
     """
-    return _commands().expand(nodes, Options(skip_failed, probe), digest=plan, wait_s=wait_s)
+    return _commands().expand(nodes, Options(skip_failed, probe), plan, wait_s, profiles, max_parallel, dry_run)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -320,13 +347,15 @@ def stop(wait_s=0):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def health(nodes=None):
+def health(nodes=None, profiles=None):
     """
     Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates. Exit code 8 when something
     is not well. ``warnings`` are certificates that end soon.
 
     nodes
-        Names of declared nodes, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+    profiles
+        Only nodes of these profiles, a list or comma separated.
 
     CLI Example:
 
@@ -334,7 +363,7 @@ def health(nodes=None):
 
         salt-run metalk8s_expand.health
     """
-    return _commands().health(nodes)
+    return _commands().health(nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -357,7 +386,9 @@ def report(run=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def trees():
     """
-    Return where the library is, which tree a pip installation brings for ``file_roots``, and which are served already.
+    Return where the library is, which trees a pip installation brings for ``file_roots``, and which are served already.
+
+    ``packaged`` is for a master that stands alone; ``packaged_beside`` shadows nothing of MetalK8s's own tree.
 
     CLI Example:
 

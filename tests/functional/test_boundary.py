@@ -58,7 +58,7 @@ ROWS: dict[str, tuple[set[int], bool]] = {
     "type_error": ({1}, False),
     "returned": ({3}, False),
     "expand_error": ({6}, False),
-    "missing_argument": ({1}, False),
+    "missing_argument": ({2}, False),
 }
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -114,3 +114,12 @@ def test_the_error_is_one_json_document(runs: dict[str, subprocess.CompletedProc
     found = json.loads(runs["expand_error"].stdout)
     assert found["error"]["node"] == "n"
     assert found["error"]["type"] == "QuorumError"
+
+
+def test_an_unknown_argument_is_named(salt_run: Run) -> None:
+    found = salt_run("outcomes.missing_argument", "n", "profile=worker", "nome=x")
+    assert found.returncode == 2, found.stdout + found.stderr
+    problems = json.loads(found.stdout)["error"]["problems"]
+    assert [(problem["path"], problem["remedy"]) for problem in problems] == [
+        ("profile", "known: name"), ("nome", "did you mean name? known: name"),
+    ]  # fmt: skip

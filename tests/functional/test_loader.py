@@ -42,7 +42,7 @@ asked = {
     "roster": ["metalk8s_expand.targets", "kubernetes.targets"],
     "runners": ["metalk8s_expand.plan"],
     "states": ["metalk8s_expand_etcd.member_added", "metalk8s_expand_fence.admitted", "metalk8s_expand_key.accepted",
-               "metalk8s_expand_node.verified"],
+               "metalk8s_expand_node.verified", "metalk8s_expand.expanded", "metalk8s_expand.added"],
 }
 loaded = {f"{kind}/{name}": name in loaders[kind] for kind, names in asked.items() for name in names}
 # Pillars are wrapped.
@@ -146,6 +146,12 @@ def test_the_installed_trees_are_served_under_the_documented_names(in_site: Any)
     assert (Path(tree) / "metalk8s" / "orchestrate" / "deploy_node.sls").is_file()
     assert (Path(tree) / "metalk8s" / "roles" / "minion.sls").is_file()
     assert (Path(tree) / "metalk8s" / "reactor" / "metalk8s_expand_add.sls").is_file()
+
+
+def test_beside_a_tree_of_metalk8s_nothing_of_that_name_is_served(in_site: Any) -> None:
+    tree = Path(in_site["trees"]["packaged_beside"])
+    assert [path.name for path in tree.iterdir() if path.suffix != ".py"] == ["metalk8s_expand"]
+    assert (tree / "metalk8s_expand" / "expand.sls").is_file()
 
 
 def test_both_at_once_are_refused_with_the_reason(site: Path, synced: Path) -> None:

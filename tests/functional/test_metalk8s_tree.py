@@ -29,7 +29,9 @@ base = given["base"]
 opts = salt.config.master_config(None)
 opts.update({"root_dir": base, "cachedir": base + "/cache", "extension_modules": base + "/ext", "pki_dir": base + "/pki",
              "sock_dir": base + "/sock", "conf_file": base + "/master", "id": "boot_master", "log_file": base + "/log",
-             "file_roots": given["file_roots"], "pillar_roots": {"base": [base + "/pillar"]}})
+             "file_roots": given["file_roots"], "pillar_roots": {"base": [base + "/pillar"]},
+             # Roots that have just changed are looked at, not what was listed in them up to 20 s ago.
+             "fileserver_list_cache_time": 0})
 """
 
 SYNC_AND_LOAD = (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,23 +48,32 @@ class Master:
         deployment = base / "tree" / "metalk8s" / "orchestrate" / "deploy_node.sls"
         deployment.parent.mkdir(parents=True)
         deployment.touch()
+        self.values = {
+            "id": "lab_master",
+            "cachedir": str(base / "cache"),
+            "file_roots": {"metalk8s-2.0.0": [str(base / "tree")], "base": [str(base / "sls")]},
+            "extension_modules": str(base / "ext"),
+            "pillar_roots": {"base": [str(base / "pillar")]},
+            "metalk8s_expand": {"kubeconfig": str(server.admin)},
+        }
         self.opts = salt.config.master_config(None)
-        self.opts.update(
-            {
-                "id": "lab_master",
-                "cachedir": str(base / "cache"),
-                "file_roots": {"metalk8s-2.0.0": [str(base / "tree")]},
-                "extension_modules": str(base / "ext"),
-                "pillar_roots": {"base": [str(base / "pillar")]},
-                "metalk8s_expand": {"kubeconfig": str(server.admin)},
-                "grains": {},
-            }
-        )
+        self.opts.update({**self.values, "grains": {}})
         self.declare(DECLARED)
 
     def declare(self, pillar: dict[str, Any]) -> None:
         """Write the pillar."""
         (self.base / "pillar" / "declared.sls").write_text(json.dumps({"metalk8s_expand": pillar}))
+
+    def orchestrate(self, sls: str, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        """``salt-run state.orchestrate``: its exit code, and the states in their order."""
+        (self.base / "cache" / "proc").mkdir(parents=True, exist_ok=True)
+        more = {"root_dir": str(self.base), "log_level": "quiet", "log_level_logfile": "quiet"}
+        (self.base / "master").write_text(json.dumps({**self.values, **more}))
+        program = str(Path(sys.executable).with_name("salt-run"))
+        command = [program, "-c", str(self.base), "--out=json", "state.orchestrate", sls, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        [states] = json.loads(done.stdout[done.stdout.index("{") :])["data"].values()
+        return done.returncode, sorted(states.values(), key=lambda state: int(state["__run_num__"]))
 
     @property
     def commands(self) -> Commands:
@@ -128,6 +140,30 @@ def test_states_show_the_same_difference(master: Master) -> None:
     }
     assert master.registered("plan-gpu", test=False)["changes"] == shown["changes"]
     assert master.registered("plan-gpu", test=False)["changes"] == {}
+
+
+def test_an_orchestration_shows_what_it_would_do_and_does_that(master: Master) -> None:
+    """By salt-run, with states of ours; the cluster itself refuses more, as no Node carries the etcd role."""
+    shutil.copytree(ROOT / "salt" / "metalk8s_expand", master.base / "sls" / "metalk8s_expand")
+    registered = {f"Register {name}": {"metalk8s_expand_node.registered": [{"name": name}]} for name in ("plan-cp", "plan-w")}
+    (master.base / "sls" / "nodes.sls").write_text(json.dumps(registered))
+    before = everything(master)
+    code, shown = master.orchestrate("nodes", "test=True")
+    assert (code, [state["result"] for state in shown], everything(master)) == (0, [None, None], before)
+    code, done = master.orchestrate("nodes")
+    assert (code, [state["result"] for state in done]) == (0, [True, True])
+    assert [state["changes"] for state in done] == [state["changes"] for state in shown] != [{}, {}]
+    after = everything(master)
+    for words in ((), ("test=True",)):
+        code, again = master.orchestrate("nodes", *words)
+        assert (code, [(state["result"], state["changes"]) for state in again]) == (0, [(True, {}), (True, {})])
+    for words in ((), ("test=True",)):
+        code, [refused] = master.orchestrate("metalk8s_expand.expand", *words)
+        assert (code, refused["result"], refused["changes"]) == (1, False, {})
+        assert "no Node carries the etcd role" in refused["comment"], refused
+    assert {key: after[key] for key in after if "nodes" in key} == {
+        key: value for key, value in everything(master).items() if "nodes" in key
+    }
 
 
 def test_what_the_declaration_drops_is_removed(master: Master) -> None:

@@ -47,6 +47,7 @@ def test_nothing_outside_of_our_package(files: list[str]) -> None:
 def test_everything_of_the_tree_is_in(files: list[str]) -> None:
     served = {
         "_utils/metalk8s_expand/": "",
+        "metalk8s_expand/": "srv/beside/metalk8s_expand/",
         "orchestrate/": "srv/salt/metalk8s/orchestrate/",
         "reactor/": "srv/salt/metalk8s/reactor/",
         "roles/": "srv/salt/metalk8s/roles/",

@@ -15,7 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from salt.exceptions import SaltClientError, SaltException
 
-from metalk8s_expand.errors import ExpandError
+from metalk8s_expand.domain.reader import suggestion
+from metalk8s_expand.errors import ExpandError, Problem, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ R = TypeVar("R")
 Context = Callable[[], MutableMapping[str, Any]]
 Options = Callable[[], Mapping[str, Any]]
 
+OURS = "metalk8s_expand."
 INTERNAL_HINT = "read the traceback in the master's log; this is a defect, please report it"
 
 
@@ -47,6 +49,8 @@ def runner_boundary(context: Context, options: Options = dict) -> Callable[[Call
             return result
 
         wrapper.__signature__ = _lenient(inspect.signature(function))  # type: ignore[attr-defined]
+        # Salt would look at the function inside.
+        del wrapper.__wrapped__
         return wrapper
 
     return decorate
@@ -54,11 +58,13 @@ def runner_boundary(context: Context, options: Options = dict) -> Callable[[Call
 
 def is_for_people(opts: Mapping[str, Any]) -> bool:
     """Whether somebody reads the outcome in a terminal, and not a program the JSON or the job's return."""
-    return opts.get("__cli") == "salt-run" and not opts.get("output")
+    # What was typed: an orchestration, which looks into what its runners return, may be typed as well.
+    direct = str(opts.get("fun") or OURS).startswith(OURS)
+    return opts.get("__cli") == "salt-run" and not opts.get("output") and direct
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:
-    """The same with any further keyword: Salt would refuse an unknown one by printing help and exiting with 0."""
+    """The same with any further keyword: Salt would refuse an unknown one by itself, with an exit code of its own."""
     parameters = list(signature.parameters.values())
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return signature
@@ -124,9 +130,9 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        return failure(
-            ExpandError(f"{name}: invalid arguments: {error}", hint=f"its arguments: salt-run -d metalk8s_expand.{name}")
-        )
+        problems = _unknown(inspect.signature(function), kwargs)
+        hint = f"its arguments: salt-run -d metalk8s_expand.{name}"
+        return failure(SettingsError(f"{name}: invalid arguments: {error}", problems=problems, hint=hint))
     try:
         return function(*args, **kwargs)
     except ExpandError as error:
@@ -138,6 +144,12 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
     except Exception as error:
         log.exception("%s: unexpected %s", name, type(error).__name__)
         return failure(ExpandError(f"{name}: unexpected {type(error).__name__}: {error}", hint=INTERNAL_HINT))
+
+
+def _unknown(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> list[Problem]:
+    """What was given by a name that the function does not have."""
+    known = list(signature.parameters)
+    return [Problem(key, key, "is an unknown argument", suggestion(key, known)) for key in kwargs if key not in known]
 
 
 def _retcode(result: object) -> int:

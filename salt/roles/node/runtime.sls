@@ -1,5 +1,6 @@
 {%- from "metalk8s/roles/map.jinja" import artifact, fence, image, cluster with context %}
 {{ fence("change this host") }}
+{%- set serves_pods = "ctr plugins list | grep -E 'grpc[^ ]* +cri .*ok *$' >/dev/null" %}
 
 {{ artifact("node.tar") }}
 
@@ -57,6 +58,13 @@ Run the container runtime:
     - watch:
       - file: Configure the container runtime
       - file: Install the container runtime's unit
+
+Restart a container runtime that has come up without its Pod interface:
+  cmd.run:
+    - name: systemctl restart containerd && { {{ serves_pods }} || { journalctl --unit containerd --lines 20 | grep error >&2; exit 1; }; }
+    - unless: {{ serves_pods }}
+    - require:
+      - service: Run the container runtime
 {% for name in ("pause", "kube-proxy", "flannel", "busybox") %}
 {{ image(name) }}
 {% endfor %}

@@ -8,7 +8,7 @@ import pytest
 from salt.exceptions import CommandExecutionError, SaltClientError
 from salt.utils.args import get_function_argspec
 
-from metalk8s_expand.boundary import roster_boundary, runner_boundary
+from metalk8s_expand.boundary import is_for_people, roster_boundary, runner_boundary
 from metalk8s_expand.errors import QuorumError, SettingsError
 
 
@@ -52,8 +52,11 @@ def test_wrong_arguments_are_told_from_a_defect(context: dict[str, Any]) -> None
 
     found = add_node(nome="x")  # type: ignore[call-arg]
     assert found is not None
-    assert found["retcode"] == context["retcode"] == 1
+    assert found["retcode"] == context["retcode"] == 2
     assert found["error"]["message"].startswith("add_node: invalid arguments")
+    assert [(item["path"], item["message"], item["remedy"]) for item in found["error"]["problems"]] == [
+        ("nome", "is an unknown argument", "did you mean name? known: name"),
+    ]  # fmt: skip
 
 
 def test_a_defect_leaves_its_traceback_in_the_log(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -76,7 +79,29 @@ def test_salt_still_sees_the_signature(context: dict[str, Any]) -> None:
     assert (expand.__name__, expand.__doc__) == ("expand", "Doc.")
 
 
+def test_salt_leaves_unknown_arguments_to_us(context: dict[str, Any]) -> None:
+    @runner_boundary(lambda: context)
+    def expand(names: Any = None) -> None: ...
+
+    assert get_function_argspec(expand).keywords == "kwargs"
+
+
 @pytest.mark.parametrize("error", [SettingsError("m"), OSError("m")])
 def test_a_roster_fails_with_a_message(error: Exception) -> None:
     with pytest.raises(SaltClientError, match="m"):
         roster_boundary(lambda: _raise(error))()
+
+
+@pytest.mark.parametrize(
+    ("opts", "direct"),
+    [
+        ({"__cli": "salt-run"}, True),
+        ({"__cli": "salt-run", "fun": "metalk8s_expand.expand"}, True),
+        ({"__cli": "salt-run", "fun": "metalk8s_expand.expand", "output": "json"}, False),
+        ({"__cli": "salt-run", "fun": "state.orchestrate"}, False),
+        ({"__cli": "salt-master", "fun": "metalk8s_expand.expand"}, False),
+        ({}, False),
+    ],
+)
+def test_who_reads_the_outcome(opts: dict[str, Any], direct: bool) -> None:
+    assert is_for_people(opts) is direct

@@ -17,7 +17,7 @@ from metalk8s_expand.domain.thresholds import Thresholds
 from metalk8s_expand.errors import Problem, SettingsError
 
 PILLAR = "metalk8s_expand"
-DEFAULT_MAX_PARALLEL = 10
+DEFAULT_MAX_PARALLEL, MOST_PARALLEL = 10, 100
 DEFAULT_DEPLOY_TIMEOUT = 1800
 DEFAULT_SSH_TIMEOUT = 10
 DEFAULT_SSH_PARALLEL = 32
@@ -79,7 +79,7 @@ def parse(pillar: object) -> Settings:
     settings = Settings(
         nodes={name: entry.node for name, entry in declared.items()},
         terms=terms,
-        max_parallel=reader.take("max_parallel", values.integer(1, 100), DEFAULT_MAX_PARALLEL),
+        max_parallel=reader.take("max_parallel", values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL),
         deploy_timeout=reader.take("deploy_timeout", values.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT),
         ssh_timeout=reader.take("ssh_timeout", values.integer(1, 600), DEFAULT_SSH_TIMEOUT),
         ssh_parallel=reader.take("ssh_parallel", values.integer(1, 256), DEFAULT_SSH_PARALLEL),
@@ -117,6 +117,17 @@ def with_node(settings: Settings, name: str, overrides: Mapping[str, object]) ->
     _check_places(wider, "add_node", [name], problems)
     _refuse("the arguments cannot be used, nothing was changed", problems, name)
     return wider
+
+
+def with_max_parallel(settings: Settings, value: object) -> Settings:
+    """The settings with another number of workers at once, for one run; None leaves it as declared."""
+    if value is None:
+        return settings
+    problems: Problems = []
+    reader = Reader({}, "max_parallel", problems)
+    number = reader.attempt(reader.path, value, values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL)
+    _refuse("the arguments cannot be used, nothing was changed", problems)
+    return dataclasses.replace(settings, max_parallel=number)
 
 
 def node_from(settings: Settings, name: str, overrides: Mapping[str, object]) -> Node:

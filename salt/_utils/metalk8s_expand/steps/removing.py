@@ -12,7 +12,7 @@ from metalk8s_expand.domain.removal import Options
 from metalk8s_expand.domain.report import Report
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import LockedError, SettingsError
-from metalk8s_expand.steps import cluster_check, departing, removal, snapshot
+from metalk8s_expand.steps import arguments, cluster_check, departing, removal, snapshot
 from metalk8s_expand.steps.batch import SAVED_S, Held
 from metalk8s_expand.steps.progress import Progress
 from metalk8s_expand.steps.world import World
@@ -34,21 +34,13 @@ def options(
         "delete_bare_pods": delete_bare_pods,
         "delete_local_volumes": delete_local_volumes,
     }
-    wrong = [problem for name, value in flags.items() for problem in _flag_problems(name, value)]
+    wrong = [problem for name, value in flags.items() for problem in arguments.flag_problems(name, value)]
     if isinstance(drain_timeout_s, bool) or not isinstance(drain_timeout_s, (int, float)) or drain_timeout_s <= 0:
         wrong.append(f"drain_timeout_s is {drain_timeout_s!r}: write a number of seconds, more than 0")
     if wrong:
         raise SettingsError("the arguments are wrong, so nothing was changed", problems=wrong)
     allowed = Allowed(delete_emptydir_data, delete_bare_pods, delete_local_volumes)
     return Options(force, allowed, float(drain_timeout_s))
-
-
-def is_true(name: str, value: Any) -> bool:
-    """A flag. SettingsError when it is none."""
-    problems = _flag_problems(name, value)
-    if problems:
-        raise SettingsError("an argument is wrong, so nothing was changed", problems=problems)
-    return bool(value)
 
 
 def remove_node(
@@ -84,10 +76,6 @@ def remove_node(
 def planned(world: World, declared: Settings, node: str, wanted: Options) -> dict[str, Any]:
     """What it would do. Nothing is changed, and no lock is needed."""
     return {**removal.planned(world, declared, node, wanted).as_dict(), "dry_run": True}
-
-
-def _flag_problems(name: str, value: Any) -> list[str]:
-    return [] if isinstance(value, bool) else [f"{name} is {value!r}: write True or False"]
 
 
 def _report(outcome: removal.Outcome, progress: Progress) -> Report:

@@ -26,7 +26,7 @@ from metalk8s_expand.errors import (
     StoppedError,
     UnreachableError,
 )
-from metalk8s_expand.steps import batch, commands, departing, verify
+from metalk8s_expand.steps import batch, departing, looking, verify
 from metalk8s_expand.steps.commands import Commands
 from metalk8s_expand.steps.lock import acquire
 from metalk8s_expand.steps.progress import Progress
@@ -126,7 +126,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
         declared = {} if pillar is None else {"metalk8s_expand": pillar}
         (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
-        deployment = tmp_path / "tree" / commands.DEPLOYMENT
+        deployment = tmp_path / "tree" / looking.DEPLOYMENT
         deployment.parent.mkdir(parents=True, exist_ok=True)
         deployment.touch()
         opts = salt.config.master_config(None)
@@ -153,23 +153,6 @@ def node(name: str, deployed: bool = True) -> dict[str, Any]:
 
 def everyone() -> list[dict[str, Any]]:
     return [node("w-1"), node("w-2"), node("i-1")]
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        (None, None),
-        ("w-1", ("w-1",)),
-        ("w-1,w-2", ("w-1", "w-2")),
-        (" w-1 , w-2 ", ("w-1", "w-2")),
-        (["w-1", "w-2"], ("w-1", "w-2")),
-        (("w-1",), ("w-1",)),
-        ([12], ("12",)),
-        ([], ()),
-    ],
-)
-def test_names(given: Any, wanted: Any) -> None:
-    assert commands._names(given) == wanted
 
 
 class TestPlan:
@@ -234,6 +217,155 @@ class TestPlan:
         del call.world
         with pytest.raises(UnreachableError, match="nowhere"):
             call.plan(None)
+
+
+class TestSelection:
+    """The same for everything that is about several nodes."""
+
+    @pytest.mark.parametrize(
+        ("nodes", "profiles", "wanted"),
+        [("w-*", None, ["w-1", "w-2"]), ("*-1", "worker", ["w-1"]), (None, "infra,worker", ["w-1", "w-2", "i-1"])],
+    )
+    def test_a_plan(self, make: Make, nodes: Any, profiles: Any, wanted: list[str]) -> None:
+        assert [item["node"] for item in make().plan(nodes, profiles=profiles)["workers"]] == wanted
+
+    @pytest.mark.parametrize("function", ["plan", "expand", "check_ssh", "preflight", "health"])
+    def test_nothing_that_is_chosen_is_a_mistake(self, make: Make, function: str) -> None:
+        for wrong in ({"nodes": "x-*"}, {"profiles": "wroker"}, {"nodes": "w-1", "profiles": "infra"}, {"nodes": []}):
+            with pytest.raises(SettingsError):
+                getattr(make(), function)(**wrong)
+
+    def test_health(self, make: Make) -> None:
+        call = make(node("w-1"), infra("other"))
+        assert call.health("w-1", "worker")["healthy"] is True
+        with pytest.raises(DeployError, match="Node w-2 is declared and not registered"):
+            call.health(None, "worker")
+
+    def test_an_agreed_plan_is_that_of_the_nodes_that_matched(self, make: Make) -> None:
+        call = make(node("w-1"), node("w-2"))
+        found = call.plan("w-*", max_parallel=1)
+        assert found["asked"] == ("w-1", "w-2")
+        later = make(*call.world.kube.stored.values(), pillar=with_one_more())  # type: ignore[attr-defined]
+        assert later.expand(digest=found["digest"])["unchanged"] is True
+        with pytest.raises(ConflictError, match="world has moved"):
+            later.expand("w-*", digest=found["digest"])
+
+    def test_the_run_is_named_as_it_was_asked_for(self, make: Make) -> None:
+        call = make(*everyone())
+        report = call.expand("w-*", profiles="worker", max_parallel=2)
+        assert report["command"] == "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker max_parallel=2"
+        assert call.bus.events[0][1]["doing"] == "expand w-*, profile worker"  # type: ignore[attr-defined]
+
+
+class TestMaxParallel:
+    def test_it_is_in_the_waves_and_the_digest(self, make: Make) -> None:
+        one, two = make().plan(max_parallel=1), make().plan(max_parallel=2)
+        assert [wave["at_once"] for wave in one["waves"] + two["waves"]] == [1, 2]
+        assert one["digest"] != two["digest"]
+        assert make().plan()["digest"] == make().plan(max_parallel=10)["digest"]
+
+    def test_an_agreed_plan_says_it_too(self, make: Make) -> None:
+        """And what is left of it is seen to be the plan, without saying it again."""
+        call = make()
+        found = call.plan("w-1", max_parallel=3)
+        assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
+        refused = call.expand(digest=found["digest"], dry_run=True, max_parallel=4)["refusal"]
+        assert refused["problems"] == ["the waves changed"]
+
+    @pytest.mark.parametrize("wrong", [0, "2", True])
+    @pytest.mark.parametrize("function", ["plan", "expand"])
+    def test_wrong_ones(self, make: Make, function: str, wrong: Any) -> None:
+        with pytest.raises(SettingsError, match="max_parallel: "):
+            getattr(make(), function)(max_parallel=wrong)
+
+
+class TestDryRun:
+    @pytest.fixture
+    def declared(self) -> dict[str, Any]:
+        entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        return {**PILLAR, "nodes": {"w-1": entry}}
+
+    def test_it_is_the_plan_and_changes_nothing(self, make: Make) -> None:
+        call = make(*everyone())
+        found = call.expand(dry_run=True)
+        assert (found["digest"], found["refusal"], found["retcode"]) == (call.plan()["digest"], None, 0)
+        assert set(call.plan()) <= set(found)
+        assert (call.world.leases().stored, heard(call)) == (None, [])
+        assert call.world.kube.config_maps == {}  # type: ignore[attr-defined]
+        assert cache.reports(call.opts) == []
+
+    def test_no_lock_is_needed(self, make: Make) -> None:
+        call = make(*everyone())
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+            assert call.expand(dry_run=True)["retcode"] == 0
+
+    def test_a_host_that_would_stop_it(self, make: Make, declared: dict[str, Any]) -> None:
+        call = make(pillar=declared)
+        found = call.expand(dry_run=True)
+        assert (found["retcode"], found["refusal"]["type"]) == (4, "UnreachableError")
+        assert list(found["preflight"]["unreachable"]) == ["w-1"]
+        assert call.expand(None, batch.Options(skip_failed=True), dry_run=True)["retcode"] == 0
+        with pytest.raises(UnreachableError):
+            call.expand(digest=found["digest"])
+        assert call.world.kube.nodes() == []
+
+    def test_the_cluster_decides_first_and_the_hosts_are_told_all_the_same(self, make: Make, declared: dict[str, Any]) -> None:
+        call = make(pillar=declared)
+        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        found = call.add_node("w-1", dry_run=True)
+        assert (found["retcode"], found["refusal"]["type"]) == (6, "QuorumError")
+        assert list(found["preflight"]["unreachable"]) == ["w-1"]
+
+    def test_a_plan_that_is_refused(self, make: Make) -> None:
+        wrong = node("w-1")
+        wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
+        found = make(wrong).expand("w-1", dry_run=True)
+        assert (found["retcode"], found["refusal"]["message"]) == (5, "the plan is refused, so nothing was started")
+
+    def test_a_world_that_has_moved(self, make: Make) -> None:
+        call = make(node("w-1"))
+        digest = call.plan("w-1")["digest"]
+        call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
+        found = call.expand(digest=digest, dry_run=True)
+        assert found["refusal"]["problems"] == ["node w-1: was not in the plan, and now has something to do"]
+
+    def test_for_people(self, make: Make, declared: dict[str, Any]) -> None:
+        well = make(*everyone(), __cli="salt-run").expand(dry_run=True)
+        assert "this was a dry run. The run itself would go ahead" in well["text"]
+        ill = make(pillar=declared, __cli="salt-run").expand(dry_run=True)
+        assert (ill["retcode"], "would be refused:\nnot every host can be reached" in ill["text"]) == (4, True)
+
+    def test_an_undeclared_one(self, make: Make) -> None:
+        """As it is agreed on, it need not be described again."""
+        call = make()
+        given = {"profile": "worker", "address": "10.0.0.9", "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        found = call.add_node("w-9", None, given, dry_run=True)
+        assert [item["node"] for item in found["workers"]] == ["w-9"]
+        assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
+
+    def test_one_node_is_one(self, make: Make) -> None:
+        with pytest.raises(SettingsError, match="node: is a glob"):
+            make().add_node("w-*")
+
+    def test_register(self, make: Make) -> None:
+        call = make()
+        shown = call.register("w-1", dry_run=True)
+        assert call.world.kube.nodes() == []
+        assert shown == {**call.register("w-1"), "dry_run": True}
+        assert call.register("w-1", dry_run=True)["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [
+        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": batch.Options(probe="x")}),  # type: ignore[arg-type]
+        ("expand", {"options": batch.Options(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
+        ("status", {"with_certificates": "no"}), ("register", {"name": "w-1", "dry_run": None}),
+    ],
+)  # fmt: skip
+def test_what_is_no_flag(make: Make, function: str, argument: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="write True or False"):
+        getattr(make(*everyone()), function)(**argument)
 
 
 class TestManifest:
@@ -403,10 +535,17 @@ class TestExpand:
             call.expand(None, digest=digest)
         assert error.value.problems == ("node w-1: was not in the plan, and now has something to do",)
 
-    @pytest.mark.parametrize("digest", ["0" * 64, "../../etc/passwd", 12])
+    @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
     def test_an_unknown_plan_is_not_run(self, make: Make, digest: Any) -> None:
         with pytest.raises(ConflictError, match="cannot be told"):
             make(node("w-1")).expand("w-1", digest=digest)
+
+    @pytest.mark.parametrize("digest", ["", "0", "../../etc/passwd", 12, True, ["0" * 64], "A" * 64, "0" * 65])
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_what_is_no_digest_is_refused(self, make: Make, digest: Any, dry_run: bool) -> None:
+        """An empty one is how every digest begins."""
+        with pytest.raises(SettingsError, match="plan: is not the digest of a plan"):
+            make(node("w-1")).expand("w-1", digest=digest, dry_run=dry_run)
 
     def test_another_run_holds_the_lock(self, make: Make) -> None:
         call = make(*everyone())
@@ -564,23 +703,6 @@ class TestStop:
             call.expand("w-1")
         assert error.value.retcode == 10
         assert call.world.kube.nodes() == []
-
-
-@pytest.mark.parametrize(
-    ("names", "overrides", "words"),
-    [
-        (None, None, "salt-run metalk8s_expand.expand"),
-        (["w-1"], None, "salt-run metalk8s_expand.add_node w-1"),
-        (["w-1", "w-2"], {}, "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
-        (
-            ["w-9"],
-            {"profile": "worker", "roles": ["etcd"]},
-            """salt-run metalk8s_expand.add_node w-9 profile=worker 'roles=["etcd"]'""",
-        ),
-    ],
-)
-def test_the_command_that_goes_on(names: Any, overrides: Any, words: str) -> None:
-    assert commands._command(names, overrides) == words
 
 
 def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeReport:

@@ -1,0 +1,70 @@
+"""
+States of the cluster as a whole, for orchestrations: what the runner does, with the outcome that a state has.
+
+They call the runner, so it is the master that they run on. With test=True they ask it for a dry run, which ``salt.runner``
+does not.
+"""
+
+from metalk8s_expand.domain import outcome
+from metalk8s_expand.loader import mixed_installation
+
+__virtualname__ = "metalk8s_expand"
+
+
+def __virtual__():
+    reason = mixed_installation(__file__)
+    return (False, reason) if reason else __virtualname__
+
+
+def expanded(name, dry_run=False, **kwargs):
+    """
+    Every declared node, or each that is chosen, is added and verified.
+
+    The changes are the steps of each node that changed something, the comment is the report. It fails when the run fails or is
+    refused, with the reasons.
+
+    name
+        Any; it is shown.
+    dry_run
+        Say what would be done, as test=True does.
+    kwargs
+        The arguments of the runner's ``expand``: ``nodes``, ``profiles``, ``max_parallel``, ``skip_failed``, ``probe``,
+        ``plan``, ``wait_s``.
+
+    .. code-block:: yaml
+
+        Add the workers of the first rack:
+          metalk8s_expand.expanded:
+            - nodes: worker-1*
+            - max_parallel: 3
+    """
+    return _run(name, "expand", dry_run, kwargs)
+
+
+def added(name, dry_run=False, **kwargs):
+    """
+    One node is added and verified; the outcome is that of ``expanded``.
+
+    name
+        Name of a node that the pillar declares.
+    dry_run
+        Say what would be done, as test=True does.
+    kwargs
+        ``probe``, ``plan`` and ``wait_s`` of the runner's ``add_node``; for a node that the pillar does not declare, its
+        declaration: ``profile``, ``address``, ``ssh``, …
+
+    .. code-block:: yaml
+
+        Add worker-1:
+          metalk8s_expand.added:
+            - name: worker-1
+    """
+    return _run(name, "add_node", dry_run, {"node": name, **kwargs})
+
+
+def _run(name, function, dry_run, kwargs):
+    # What is wrong with it is for the runner to say, of test=True as well.
+    given = {key: value for key, value in kwargs.items() if not key.startswith("__")}
+    asked = {**given, "dry_run": bool(__opts__.get("test")) or dry_run}
+    answer = __salt__["saltutil.runner"](f"metalk8s_expand.{function}", kwarg=asked, full_return=True)
+    return outcome.of_state(name, answer.get("return") if isinstance(answer, dict) else answer)

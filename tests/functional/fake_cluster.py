@@ -1,0 +1,50 @@
+"""A cluster in a file, in the place of the API, of etcd and of minions, for the real runner in a real ``salt-run``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.steps import host_certificates
+from metalk8s_expand.steps.call import Call
+from metalk8s_expand.steps.world import World
+from tests.unit.metalk8s_expand.steps.fake_kube import apply, merge
+from tests.unit.metalk8s_expand.steps.test_commands import Cluster, Kube, Minions
+
+COREDNS = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
+
+
+class FileKube(Kube):
+    """Its Nodes are those of a file, and what is written to them is written there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(*json.loads(path.read_text()))
+        self.path = path
+        self.coredns = COREDNS
+
+    def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._kept(super().create_node(body))
+
+    def merge_patch_node(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        merge(self.stored[name], patch)
+        return self._kept(self.stored[name])
+
+    def json_patch_node(self, name: str, patch: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._kept(apply(self.stored[name], patch))
+
+    def _kept(self, found: dict[str, Any]) -> dict[str, Any]:
+        self.path.write_text(json.dumps(list(self.stored.values())))
+        return found
+
+
+def install() -> None:
+    """Whoever asks for the world gets this one; its file is what should be the kubeconfig."""
+
+    def from_opts(opts: Mapping[str, Any]) -> World:
+        return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))  # type: ignore[arg-type]
+
+    World.from_opts = from_opts  # type: ignore[assignment,method-assign]
+    Call.minions = Minions()  # type: ignore[assignment]
+    host_certificates.of_master = lambda kubeconfig: {}  # type: ignore[assignment]

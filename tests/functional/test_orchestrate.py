@@ -1,0 +1,188 @@
+"""The SLS of ours, and one of somebody else, in real orchestrations: what they change, what they say, what salt-run makes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.metalk8s_expand.conftest import free_port
+from tests.unit.metalk8s_expand.steps.test_commands import PILLAR, node
+
+ROOT = Path(__file__).resolve().parents[2]
+# The real runner, in a world of the test's.
+RUNNER = """
+import sys
+sys.path.append({root!r})
+from tests.functional import fake_cluster
+fake_cluster.install()
+with open({path!r}) as source:
+    exec(compile(source.read(), {path!r}, "exec"))
+"""
+OURS = "metalk8s_expand.expand"
+
+
+class Master:
+    """A master's directory, with what ``saltutil.sync_all`` puts there and a tree that serves our SLS."""
+
+    def __init__(self, base: Path, *nodes: dict[str, Any]) -> None:
+        self.base, self.nodes = base, base / "nodes.json"
+        self.nodes.write_text(json.dumps(nodes))
+        for kind in ("states", "utils"):
+            shutil.copytree(ROOT / "salt" / f"_{kind}", base / "ext" / kind, ignore=shutil.ignore_patterns("__pycache__"))
+        (base / "ext" / "runners").mkdir()
+        runner = RUNNER.format(root=str(ROOT), path=str(ROOT / "salt" / "_runners" / "metalk8s_expand.py"))
+        (base / "ext" / "runners" / "metalk8s_expand.py").write_text(runner)
+        shutil.copytree(ROOT / "salt" / "metalk8s_expand", base / "tree" / "metalk8s_expand")
+        served = base / "served" / "metalk8s" / "orchestrate"
+        served.mkdir(parents=True)
+        (served / "deploy_node.sls").touch()
+        (base / "var" / "cache" / "salt" / "master" / "proc").mkdir(parents=True)
+        self._declare()
+
+    def _declare(self) -> None:
+        closed = {"host": "127.0.0.1", "port": free_port()}
+        nodes = {**PILLAR["nodes"], "far-1": {"profile": "infra", "address": "10.0.0.9", "ssh": closed}}
+        (self.base / "pillar").mkdir()
+        (self.base / "pillar" / "top.sls").write_text(json.dumps({"base": {"lab_master": ["declared"]}}))
+        (self.base / "pillar" / "declared.sls").write_text(json.dumps({"metalk8s_expand": {**PILLAR, "nodes": nodes}}))
+        roots = {"base": [str(self.base / "tree")], "metalk8s-2.0": [str(self.base / "served")]}
+        config = {
+            "id": "lab_master", "root_dir": str(self.base), "extension_modules": str(self.base / "ext"), "file_roots": roots,
+            "pillar_roots": {"base": [str(self.base / "pillar")]}, "log_level": "quiet", "log_level_logfile": "quiet",
+            "metalk8s_expand": {"kubeconfig": str(self.nodes)},
+        }  # fmt: skip
+        (self.base / "master").write_text(json.dumps(config))
+
+    def serve(self, sls: str, text: str) -> None:
+        """A file of the tree."""
+        path = self.base / "tree" / f"{sls.replace('.', '/')}.sls"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def orchestrate(self, sls: str, asked: Any = None, test: bool = False) -> Outcome:
+        """``salt-run state.orchestrate``, as it is typed."""
+        program = str(Path(sys.executable).with_name("salt-run"))
+        words = ["state.orchestrate", sls, f"test={test}"]
+        words += [f"pillar={json.dumps({'metalk8s_expand_run': asked})}"] if asked is not None else []
+        command = [program, "-c", str(self.base), "--out=json", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=self.base)
+        return Outcome(done)
+
+    def label(self, name: str) -> str:
+        """The version that the Node has."""
+        [found] = [item for item in json.loads(self.nodes.read_text()) if item["metadata"]["name"] == name]
+        return str(found["metadata"]["labels"]["metalk8s.scality.com/version"])
+
+
+class Outcome:
+    """The exit code, and the states in their order."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.stderr = done.returncode, done.stderr
+        answer = json.loads(done.stdout[done.stdout.index("{") :])
+        [self.states] = answer["data"].values()
+        assert isinstance(self.states, dict), answer
+        self.ran = sorted(self.states.values(), key=lambda state: int(state["__run_num__"]))
+
+
+def drifted(name: str) -> dict[str, Any]:
+    """Deployed, and of another version: it is registered anew, and its host is left alone."""
+    found = node(name)
+    found["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
+    found["metadata"]["uid"] = f"uid-{name}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, str]]:
+    """What became of each, and of the version of w-1."""
+    cases: dict[str, tuple[str, Any, bool]] = {
+        "seen": (OURS, {"nodes": "w-*", "max_parallel": 2}, True),
+        "dry": (OURS, {"nodes": "w-*", "max_parallel": 2, "dry_run": True}, False),
+        "done": (OURS, {"nodes": "w-*", "profiles": ["worker"]}, False),
+        "refused": (OURS, None, False),
+        "foreseen": (OURS, None, True),
+        "mistyped": (OURS, {"profile": "worker"}, False),
+        "own": ("site.grow", None, False),
+        "own seen": ("site.grow", None, True),
+    }
+
+    def ran(title: str) -> tuple[Outcome, str]:
+        master = Master(tmp_path_factory.mktemp("master"), drifted("w-1"), node("w-2"), node("i-1"))
+        master.serve("site.grow", documented("site/grow.sls").replace("worker-", "w-"))
+        found = master.orchestrate(*cases[title])
+        return found, master.label("w-1")
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(cases, pool.map(ran, cases), strict=True))
+
+
+def documented(file: str) -> str:
+    """The SLS of this name in the documentation."""
+    page = (ROOT / "docs" / "expansion.rst").read_text()
+    found = re.search(rf"# /srv/[a-z/]*{re.escape(file)}\n\n?((?:   .*\n|\n)+)", page)
+    assert found is not None
+    return "\n".join(line[3:] for line in found[1].splitlines()) + "\n"
+
+
+@pytest.mark.slow
+class TestOurs:
+    @pytest.mark.parametrize("title", ["seen", "dry"])
+    def test_what_would_be(self, outcomes: Any, title: str) -> None:
+        found, version = outcomes[title]
+        [state] = found.ran
+        assert (found.code, state["result"], state["changes"]) == (0, None, {"w-1": ["register"]}), state
+        assert "The run itself would go ahead" in state["comment"]
+        assert "Unchanged: w-2" in state["comment"]
+        assert version == "1.0"
+
+    def test_it_is_done(self, outcomes: Any) -> None:
+        found, version = outcomes["done"]
+        [state] = found.ran
+        assert (found.code, state["result"], state["changes"]) == (0, True, {"w-1": ["register"]}), state
+        assert "succeeded" in state["comment"] and "w-2: nothing to change" in state["comment"]
+        assert version == "2.0"
+
+    @pytest.mark.parametrize("title", ["refused", "foreseen"])
+    def test_a_refusal_fails_it_with_the_reasons(self, outcomes: Any, title: str) -> None:
+        found, version = outcomes[title]
+        [state] = found.ran
+        assert (found.code, state["result"], state["changes"]) == (1, False, {})
+        assert "not every host can be reached" in state["comment"] and "far-1" in state["comment"]
+        assert version == "1.0"
+
+    def test_an_argument_that_there_is_not(self, outcomes: Any) -> None:
+        found, version = outcomes["mistyped"]
+        [state] = found.ran
+        assert (found.code, state["result"], version) == (1, False, "1.0")
+        assert "profile: is an unknown argument (found 'profile'); did you mean profiles?" in state["comment"]
+
+    def test_progress_is_told_beside_the_document(self, outcomes: Any) -> None:
+        assert "looking at it" in outcomes["done"][0].stderr
+
+
+@pytest.mark.slow
+class TestDocumented:
+    """One of somebody else, with other states before and after."""
+
+    def test_it_is_done(self, outcomes: Any) -> None:
+        found, version = outcomes["own"]
+        assert found.code == 0, found.ran
+        assert [(state["__id__"], state["result"], state["changes"]) for state in found.ran[:2]] == [
+            ("Add w-1", True, {"w-1": ["register"]}), ("Add w-2", True, {}),
+        ]  # fmt: skip
+        last = found.ran[-1]
+        assert (last["result"], last["changes"]["return"]["healthy"]) == (True, True), last
+        assert version == "2.0"
+
+    def test_what_would_be(self, outcomes: Any) -> None:
+        found, version = outcomes["own seen"]
+        assert (found.code, [state["result"] for state in found.ran], version) == (0, [None, True, None], "1.0")
