@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,11 +51,15 @@ def install(base: Path) -> Path:
 def _library() -> Path:
     if not INSTALLED:
         return ROOT / "salt" / "_utils"
+    given = Path(os.environ["INSTALLED"])
+    if given.is_absolute():
+        # By the process that has started this one.
+        return given
     base = Path(tempfile.mkdtemp(prefix="metalk8s-expand-"))
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     site = install(base)
     # Every salt-run and salt-call that a test starts is to find it as well.
-    os.environ["PYTHONPATH"] = str(site)
+    os.environ["INSTALLED"] = os.environ["PYTHONPATH"] = str(site)
     return site
 
 
@@ -70,7 +75,9 @@ def plugin(kind: str, name: str) -> Path:
 
 def served(tree: str) -> Path:
     """One of the SLS trees: what a master's file_roots name."""
-    return PACKAGE / "srv" / "salt" / "metalk8s" / tree if INSTALLED else ROOT / "salt" / tree
+    if not INSTALLED:
+        return ROOT / "salt" / tree
+    return PACKAGE / "srv" / ("beside" if tree == "metalk8s_expand" else "salt/metalk8s") / tree
 
 
 def lay_out(ext: Path, *kinds: str) -> None:
@@ -81,14 +88,25 @@ def lay_out(ext: Path, *kinds: str) -> None:
         (ext / kind).symlink_to(ROOT / "salt" / f"_{kind}")
 
 
-def lay_out_copy(base: Path, ext: Path, *kinds: str) -> tuple[Path, dict[str, str]]:
-    """The same as copies that a test may change: where the library is, and the environment in which Salt takes it."""
+@dataclass(frozen=True)
+class Copy:
+    """An extension that a test may change: its library, its plugins by kind, and the environment in which Salt takes it."""
+
+    library: Path
+    plugins: Path
+    environment: dict[str, str]
+
+
+def lay_out_copy(base: Path, ext: Path, *kinds: str) -> Copy:
+    """The same as copies."""
+    ext.mkdir(parents=True, exist_ok=True)
     if not INSTALLED:
         for kind in (*kinds, "utils"):
             shutil.copytree(ROOT / "salt" / f"_{kind}", ext / kind, ignore=_NEVER_SERVED)
-        return ext / "utils" / "metalk8s_expand", dict(os.environ)
-    shutil.copytree(LIBRARY, base / "site-packages", ignore=_NEVER_SERVED)
-    return base / "site-packages" / "metalk8s_expand", {**os.environ, "PYTHONPATH": str(base / "site-packages")}
+        return Copy(ext / "utils" / "metalk8s_expand", ext, dict(os.environ))
+    site = base / "site-packages"
+    shutil.copytree(LIBRARY, site, ignore=_NEVER_SERVED)
+    return Copy(site / "metalk8s_expand", site / "metalk8s_expand", {**os.environ, "PYTHONPATH": str(site)})
 
 
 def strangers() -> list[str]:

@@ -13,34 +13,32 @@ from typing import Any
 
 import pytest
 
+from tests import extension
 from tests.unit.metalk8s_expand.conftest import free_port
 from tests.unit.metalk8s_expand.steps.test_commands import PILLAR, node
 
 ROOT = Path(__file__).resolve().parents[2]
-# The real runner, in a world of the test's.
-RUNNER = """
+# At the end of the real runner, for a world of the test's.
+WORLD = """
 import sys
 sys.path.append({root!r})
 from tests.functional import fake_cluster
 fake_cluster.install()
-with open({path!r}) as source:
-    exec(compile(source.read(), {path!r}, "exec"))
 """
 OURS = "metalk8s_expand.expand"
 
 
 class Master:
-    """A master's directory, with what ``saltutil.sync_all`` puts there and a tree that serves our SLS."""
+    """A master's directory, with the extension as it is synced or installed, and a tree that serves our SLS."""
 
     def __init__(self, base: Path, *nodes: dict[str, Any]) -> None:
         self.base, self.nodes = base, base / "nodes.json"
         self.nodes.write_text(json.dumps(nodes))
-        for kind in ("states", "utils"):
-            shutil.copytree(ROOT / "salt" / f"_{kind}", base / "ext" / kind, ignore=shutil.ignore_patterns("__pycache__"))
-        (base / "ext" / "runners").mkdir()
-        runner = RUNNER.format(root=str(ROOT), path=str(ROOT / "salt" / "_runners" / "metalk8s_expand.py"))
-        (base / "ext" / "runners" / "metalk8s_expand.py").write_text(runner)
-        shutil.copytree(ROOT / "salt" / "metalk8s_expand", base / "tree" / "metalk8s_expand")
+        copy = extension.lay_out_copy(base, base / "ext", "states", "runners")
+        self.environment = copy.environment
+        with (copy.plugins / "runners" / "metalk8s_expand.py").open("a") as runner:
+            runner.write(WORLD.format(root=str(ROOT)))
+        shutil.copytree(extension.served("metalk8s_expand"), base / "tree" / "metalk8s_expand")
         served = base / "served" / "metalk8s" / "orchestrate"
         served.mkdir(parents=True)
         (served / "deploy_node.sls").touch()
@@ -73,7 +71,9 @@ class Master:
         words = ["state.orchestrate", sls, f"test={test}"]
         words += [f"pillar={json.dumps({'metalk8s_expand_run': asked})}"] if asked is not None else []
         command = [program, "-c", str(self.base), "--out=json", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=self.base)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, cwd=self.base, env=self.environment
+        )
         return Outcome(done)
 
     def label(self, name: str) -> str:

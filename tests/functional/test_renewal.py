@@ -28,7 +28,7 @@ class Node:
         roles = site.base / "srv" / "metalk8s" / "roles"
         roles.unlink()
         shutil.copytree(extension.served("roles"), roles)
-        library = site.library
+        library = site.copy.library
         for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
             path.write_text(path.read_text().replace(pki.PKI, str(self.pki)))
         steps = library / "steps" / "host_certificates.py"

@@ -138,11 +138,11 @@ class Site:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.epoch = base / "expand-epoch"
-        self.library, self.environment = extension.lay_out_copy(base, base / "ext", "pillar", "states")
+        self.copy = extension.lay_out_copy(base, base / "ext", "pillar", "states")
         # Not this very machine's.
-        library = self.library / "steps" / "fence.py"
+        library = self.copy.library / "steps" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
-        (base / "ext" / "modules").mkdir(parents=True)
+        (base / "ext" / "modules").mkdir()
         (base / "ext" / "modules" / "metalk8s_expand_cluster.py").write_text(KNOWN)
         (base / "srv" / "metalk8s").mkdir(parents=True)
         for name in ("roles", "orchestrate"):
@@ -156,7 +156,7 @@ class Site:
         """Execution functions with their arguments; what they return, in one process."""
         command = [sys.executable, "-c", PROGRAM, str(self.base / "minion"), minion, json.dumps(requests)]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=180, check=False, cwd=self.base, env=self.environment
+            command, capture_output=True, text=True, timeout=180, check=False, cwd=self.base, env=self.copy.environment
         )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout.splitlines()[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +10,13 @@ import pytest
 from metalk8s_expand.clients import salt as master
 from metalk8s_expand.domain import manifest
 from metalk8s_expand.steps import minion_key, verify, world
+from tests import extension
 from tests.unit.metalk8s_expand.domain.test_outcome import PLAN, REPORT, planned
 from tests.unit.metalk8s_expand.steps.fake_kube import FakeKube
 
-STATES = Path(__file__).resolve().parents[3] / "salt" / "_states"
-
 
 def load(name: str, test: bool, **salt: Any) -> Any:
-    spec = importlib.util.spec_from_file_location(f"states_{name}", STATES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"states_{name}", extension.plugin("states", name))
     assert spec is not None and spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
