@@ -89,9 +89,10 @@ docs: $(VENV)/.done
 clean:
 	rm -rf build dist docs/_build salt/_utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# Made once: what it is made of is in its name.
+# Made once: what it is made of is in its name. Another make, of another tree, may want the same at the same time.
 $(VENV)/.done: | tests/requirements.txt
 $(VENV_3006)/.done: | tests/requirements-3006.txt
 $(VENV_3007)/.done: | tests/requirements-3007.txt
 $(CACHE)/venv-%/.done:
-	./tests/setup $(@D) $|
+	@mkdir -p $(CACHE)
+	flock $(@D).lock sh -c 'test -e $@ || ./tests/setup $(@D) $|'

@@ -175,6 +175,7 @@ class Site:
             "file_client": "local", "id": "set by the program", "log_level": "quiet", "log_level_logfile": "quiet",
             "file_roots": {"base": [str(self.base / "srv")]}, "pillar_roots": {"base": [str(self.base / "pillar")]},
             "ext_pillar": [{"metalk8s_expand": {"master_id": "bootstrap_master", "kubeconfig": str(self.base / "absent")}}],
+            "features": {"x509_v2": True},
         }  # fmt: skip
         (self.base / "minion").write_text(json.dumps(config))
 
