@@ -156,7 +156,7 @@ class Site:
         """Execution functions with their arguments; what they return, in one process."""
         command = [sys.executable, "-c", PROGRAM, str(self.base / "minion"), minion, json.dumps(requests)]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=180, check=False, cwd=self.base, env=self.copy.environment
+            command, capture_output=True, text=True, timeout=600, check=False, cwd=self.base, env=self.copy.environment
         )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout.splitlines()[-1])
