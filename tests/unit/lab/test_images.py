@@ -83,10 +83,11 @@ def test_every_image_that_the_cluster_needs_is_there(tmp_path):
     (tmp_path / "image/usr/sbin").mkdir(parents=True)
     (tmp_path / "image/usr/sbin/nft").write_text("")
     (tmp_path / "applets").write_text("sh\nbusybox\nwget\n")
-    found = {each.reference: each for each in images.all_images({name: tmp_path / name for name in names}, tmp_path)}
+    found = {each.reference: each for each in images.all_images({name: tmp_path / name for name in names}, tmp_path, [])}
     assert sorted(found) == [
         "docker.io/flannel/flannel:v0.26.7",
         "docker.io/library/busybox:1.37",
+        "docker.io/metalk8s/salt-master:lab",
         "registry.k8s.io/coredns/coredns:v1.12.1",
         "registry.k8s.io/etcd:3.6.5-0",
         "registry.k8s.io/kube-apiserver:v1.34.4",
