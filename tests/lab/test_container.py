@@ -5,17 +5,20 @@ Assumed: a bootstrap node. No other host is changed.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.lab.hosts import ENVIRONMENT, LAB, get, is_true, kill_master, on, runner
+from tests.lab.hosts import ENVIRONMENT, LAB, REPOSITORY, get, is_true, kill_master, on, runner
 
 POD = ("--namespace=kube-system", "pod", "salt-master-bootstrap")
 EXEC = ("kubectl", "exec", "--namespace=kube-system", "salt-master-bootstrap", "--container=salt-master", "--")
@@ -147,26 +150,51 @@ def test_it_survives_the_syncs_of_metalk8s() -> None:
     assert "metalk8s_expand_etcd" in inside("salt", "bootstrap", "sys.list_state_modules").stdout
 
 
-@pytest.fixture
-def library() -> Iterator[None]:
-    """The library a second time, where an installation would have put it; gone again afterwards."""
-    path = "/var/cache/salt/twice"
-    tree = "/srv/metalk8s/salt/_utils/metalk8s_expand"
-    on("bootstrap", "sh", "-ec", f"mkdir -p {path} && cp -r {tree} {path}/")
+SITE, CONFIGURATION = "/var/cache/salt/site", "/var/cache/salt/wheel"
+# As in an image that has the wheel: nothing was synced, and nothing of ours is in file_roots.
+UNSYNCED = f"""
+extension_modules: {CONFIGURATION}/extmods
+file_roots: {{base: [{CONFIGURATION}], {SALTENV}: [{CONFIGURATION}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The wheel, unpacked where the container sees it; gone again afterwards."""
+    base = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(REPOSITORY / "salt", base / "source" / "salt", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, base / "source" / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(base), str(base / "source")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    [made] = base.glob("*.whl")
+    unpack = f"base64 --decode > /root/x.whl && python3 -m zipfile -e /root/x.whl {SITE} && rm /root/x.whl"
+    on("bootstrap", "sh", "-ec", f"rm -rf {SITE}; {unpack}", stdin=base64.b64encode(made.read_bytes()).decode())
     try:
         yield
     finally:
-        on("bootstrap", "rm", "-rf", path)
+        on("bootstrap", "rm", "-rf", SITE, CONFIGURATION)
 
 
 @synced
-def test_both_ways_at_once_are_refused(library: None) -> None:
-    done = inside(
-        "env", "PYTHONPATH=/var/cache/salt/twice", "salt-run", "--log-level=warning", "metalk8s_expand.plan", check=False
-    )
+def test_both_ways_at_once_are_refused(wheel: None) -> None:
+    words = ("salt-run", "--log-level=warning", "metalk8s_expand.plan")
+    done = inside("env", f"PYTHONPATH={SITE}", *words, check=False)
     said = done.stdout + done.stderr
     assert "is there twice" in said, said
     assert "pip uninstall metalk8s-expand, or remove the synced files" in said
+
+
+@synced
+def test_the_wheel_alone_is_enough_for_the_master(wheel: None) -> None:
+    """By its entry point, with the master's configuration and nothing synced; its trees are those of the package."""
+    without = "sed '/^file_roots:$/,/^pillar_roots:$/{/^pillar_roots:$/!d}' /etc/salt/master"
+    script = f"mkdir -p {CONFIGURATION} && cat > {CONFIGURATION}/master && {without} >> {CONFIGURATION}/master"
+    on("bootstrap", "sh", "-ec", script, stdin=UNSYNCED)
+    words = ("env", f"PYTHONPATH={SITE}", "salt-run", f"--config-dir={CONFIGURATION}", "--out=json")
+    trees = json.loads(inside(*words, "metalk8s_expand.trees").stdout)
+    assert SITE in json.dumps(trees)
+    assert inside(*words, "metalk8s_expand.add_node", "worker-11", check=False).returncode == 2
 
 
 def test_a_dropped_exec_lets_the_runner_go_on() -> None:
