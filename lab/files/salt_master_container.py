@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+PREPARED = Path("/etc/kubernetes/static-pods/salt-master.yaml")
 MANIFEST = Path("/etc/kubernetes/manifests/salt-master.yaml")
 MARK = re.compile(r"(?<=metalk8s-lab/restarted: ')[^']*")
 PROGRAMS = "/opt/salt/bin"
@@ -98,10 +99,10 @@ def _address() -> str:
 
 
 def restart() -> None:
-    """A manifest that differs is another Pod: the kubelet ends the old one and starts the new one, without any back-off."""
+    """The prepared Pod, anew: what differs is another one to the kubelet, which ends the old one and knows of no back-off."""
     before = container()
     fresh = MANIFEST.with_name(f".{MANIFEST.name}")
-    fresh.write_text(MARK.sub(str(time.time_ns()), MANIFEST.read_text()))
+    fresh.write_text(MARK.sub(str(time.time_ns()), PREPARED.read_text()))
     fresh.chmod(0o600)
     fresh.rename(MANIFEST)
     awaited(lambda: found if (found := answering()) != before else None)

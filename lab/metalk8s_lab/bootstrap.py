@@ -215,12 +215,7 @@ set -e
 rm -rf /var/cache/salt/master/extmods
 mkdir -p /var/cache/salt/master/proc
 test "$1" = wheel || /opt/salt/bin/salt-run saltutil.sync_all >/dev/null
-static=/etc/kubernetes/manifests/salt-master.yaml
-test -e $static && again=yes
-install -m 0600 /etc/kubernetes/static-pods/salt-master.yaml /etc/kubernetes/manifests/.salt-master.yaml
-mv /etc/kubernetes/manifests/.salt-master.yaml $static
-test -z "$again" || salt-master-container restart
-salt-master-container wait
+salt-master-container restart
 install -D -m 0644 /etc/salt/pki/master/master.pub /etc/salt/pki/minion/minion_master.pub
 install -m 0644 /srv/metalk8s/salt/metalk8s/roles/node/files/salt-minion.service /etc/systemd/system/salt-minion.service
 systemctl daemon-reload

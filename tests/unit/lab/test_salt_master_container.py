@@ -68,7 +68,7 @@ def test_control_groups_of_both_versions(program, tmp_path, monkeypatch, unified
 
 def test_a_restart_is_another_pod(program, tmp_path, monkeypatch):
     manifest = tmp_path / "salt-master.yaml"
-    manifest.write_text((FILES / "salt-master.yaml").read_text())
+    monkeypatch.setattr(program, "PREPARED", FILES / "salt-master.yaml")
     monkeypatch.setattr(program, "MANIFEST", manifest)
     answers = iter([7, 7, None, 8])
     monkeypatch.setattr(program, "container", lambda: 7)
