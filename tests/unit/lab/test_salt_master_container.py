@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from metalk8s_lab import bootstrap
+from metalk8s_lab import bootstrap, settings
+from metalk8s_lab.errors import LabError
 
 FILES = Path(bootstrap.FILES)
 
@@ -91,3 +92,11 @@ def test_a_master_with_the_wheel_serves_minions_alone():
     assert f"  base: [{bootstrap.INSTALLED_TREE}]\n" in text
     assert f"  {bootstrap.SALTENV}: [{bootstrap.INSTALLED_TREE}, {bootstrap.MINIONS_TREE}]\n" in text
     assert f"  base: [{bootstrap.TREE}]\n" in bootstrap.master("synced")
+
+
+def test_an_unknown_way_of_installing_is_refused(monkeypatch):
+    monkeypatch.setenv("LAB_INSTALL", "both")
+    with pytest.raises(LabError, match="write synced or wheel"):
+        settings.from_environment()
+    monkeypatch.delenv("LAB_INSTALL")
+    assert settings.from_environment().install == "synced"
