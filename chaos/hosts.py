@@ -132,8 +132,8 @@ def api_problem(host: str, address: str) -> str:
 
 def master_problem() -> str:
     """Why the Salt master cannot be used."""
-    state = on(BOOTSTRAP, "systemctl", "is-active", "salt-master", check=False).stdout.strip()
-    return "" if state == "active" else f"salt-master is {state}"
+    done = on(BOOTSTRAP, "salt-master-container", "wait", timeout=120, check=False)
+    return "" if done.returncode == 0 else done.stderr.strip()
 
 
 def minions_problem(names: Sequence[str]) -> str:

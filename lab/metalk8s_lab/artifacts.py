@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import binaries, debs, images, rootfs, salt_env, tarball
+from . import binaries, debs, images, rootfs, salt_env, salt_image, tarball
 from .cache import cached, digest, file_digest
 from .settings import Settings
 from .tarball import Entry
 
-_SOURCES = ("artifacts.py", "images.py", "tarball.py")
+_SOURCES = ("artifacts.py", "images.py", "salt_image.py", "tarball.py")
 _CLIENTS = ("kubectl", "etcdctl")
 
 
@@ -31,10 +32,15 @@ def build(settings: Settings) -> Path:
     if place.exists():
         return place
     programs, debian, salt = binaries.build(settings), debs.build(settings), salt_env.build(settings)
-    return cached(place, "packing the artifacts", lambda into: _make(into, programs, debian, salt))
+
+    def make(into: Path) -> None:
+        with salt_image.entries(settings, salt / "salt-master.tar") as master:
+            _make(into, programs, debian, salt, master)
+
+    return cached(place, "packing the artifacts", make)
 
 
-def _make(into: Path, programs: dict[str, Path], debian: Path, salt: Path) -> None:
+def _make(into: Path, programs: dict[str, Path], debian: Path, salt: Path, master: Sequence[Entry]) -> None:
     for name in ("salt-minion.tar", "salt-master.tar"):
         (into / name).hardlink_to(salt / name)
     node = [Entry(entry.name.lstrip("/"), 0o755, entry.source) for entry in tarball.tree(debian / "node", "")]
@@ -42,7 +48,7 @@ def _make(into: Path, programs: dict[str, Path], debian: Path, salt: Path) -> No
     tarball.write(into / "node.tar", node)
     tarball.write(into / "client.tar", [_program(f"usr/local/bin/{name}", programs[name]) for name in _CLIENTS])
     (into / "images").mkdir()
-    made = {f"images/{image.name}.tar": image for image in images.all_images(programs, debian)}
+    made = {f"images/{image.name}.tar": image for image in images.all_images(programs, debian, master)}
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda item: images.write(item[1], into / item[0]), made.items()))
     _describe(into, {name: image.reference for name, image in made.items()})

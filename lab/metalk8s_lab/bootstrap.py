@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import wheel_image
+from .cache import file_digest
 from .errors import LabError
 from .progress import working
 
@@ -18,10 +21,18 @@ FILES = REPOSITORY / "lab" / "files"
 NAME = "bootstrap"
 SALTENV = "metalk8s-2.0.0-dev"
 TREE = "/srv/metalk8s/salt"
+# Which of Salt's commands run in the master's container.
+COMMANDS = ("salt", "salt-cp", "salt-key", "salt-run", "salt-ssh")
+CONTAINER = "/usr/local/sbin/salt-master-container"
+PREPARED = "/etc/kubernetes/static-pods/salt-master.yaml"
 # Which of the repository's directories is served under which name (architecture: one table for wheel and sync).
 SERVED = {name: f"metalk8s/{name}" for name in ("orchestrate", "reactor", "roles")}
 # Written last, so that a provisioning that was cut off is repeated.
 MARKER = "/var/lib/metalk8s-provisioned"
+# With the wheel: what minions are given by sync, and where the master's Python has the other trees.
+FOR_MINIONS = ("_modules", "_states", "_utils")
+MINIONS_TREE = "/srv/metalk8s/minions"
+INSTALLED_TREE = "/opt/salt/lib/python3.13/site-packages/metalk8s_expand/srv/salt"
 LIMIT = 600  # seconds that any one command may take
 
 
@@ -34,8 +45,10 @@ def provision(lab: Lab) -> None:
         install_salt(lab)
         install_trees(lab)
         configure(lab)
-    with working("bootstrap: control plane, by its role states"):
+    with working("bootstrap: control plane, by its role states"), ThreadPoolExecutor(1) as beside:
+        imported = beside.submit(import_image, lab)
         apply_roles(lab)
+        imported.result()
     with working("bootstrap: Salt's master and minion run"):
         run_salt(lab)
     lab.write_file(NAME, MARKER, wanted)
@@ -44,6 +57,7 @@ def provision(lab: Lab) -> None:
 def fingerprint(lab: Lab) -> str:
     """What the bootstrap host is made of: another value means that it has to be provisioned again."""
     digest = hashlib.sha256((lab.artifacts / "artifacts.json").read_bytes())
+    digest.update(lab.settings.install.encode())
     digest.update(known_hosts(lab).encode())
     for top in (REPOSITORY / "salt", FILES, Path(__file__).parent):
         for path in sorted(path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
@@ -62,28 +76,57 @@ def install_salt(lab: Lab) -> None:
 
 
 def install_trees(lab: Lab) -> None:
-    """Serve the repository's Salt tree as MetalK8s would, in sync mode."""
+    """Serve the repository's Salt tree as MetalK8s would, in sync mode; with the wheel only what minions need of it."""
     salt = REPOSITORY / "salt"
     for source in sorted(path for path in salt.iterdir() if path.is_dir() and path.name != "__pycache__"):
         lab.copy_tree(NAME, source, f"{TREE}/{SERVED.get(source.name, source.name)}")
+    for name in FOR_MINIONS:
+        lab.copy_tree(NAME, salt / name, f"{MINIONS_TREE}/{name}")
 
 
 def configure(lab: Lab) -> None:
     """Write configuration, pillar, SSH key and known hosts."""
     for name, path in (
-        ("master", "/etc/salt/master"),
         ("minion", "/etc/salt/minion"),
         ("local-minion", "/etc/salt/local/minion"),
-        ("salt-master.service", "/etc/systemd/system/salt-master.service"),
         ("top.sls", "/srv/metalk8s/pillar/top.sls"),
     ):
         lab.write_file(NAME, path, (FILES / name).read_text())
+    lab.write_file(NAME, "/etc/salt/master", master(lab.settings.install))
     _once(lab, "/srv/metalk8s/pillar/metalk8s_expand.sls", (FILES / "metalk8s_expand.sls").read_text())
     lab.write_file(NAME, "/srv/metalk8s/pillar/cluster.sls", "#!json\n" + json.dumps(cluster(lab), indent=1, sort_keys=True))
     # salt-ssh falls back to this roster and must find it empty (facts: a missing one is a traceback).
     lab.write_file(NAME, "/etc/salt/roster", "{}\n")
     lab.write_file(NAME, "/etc/metalk8s/pki/salt-bootstrap", lab.ssh_key.read_text(), 0o600)
     lab.write_file(NAME, "/etc/metalk8s/pki/known_hosts", known_hosts(lab))
+    for path in (CONTAINER, *(f"/usr/local/sbin/{name}" for name in COMMANDS)):
+        lab.write_file(NAME, path, (FILES / "salt_master_container.py").read_text(), 0o755)
+    lab.write_file(NAME, PREPARED, manifest(lab), 0o600)
+
+
+def master(install: str) -> str:
+    """The master's configuration. With the wheel, nothing that a sync would bring to the master itself."""
+    text = (FILES / "master").read_text()
+    if install == "synced":
+        return text
+    for saltenv, trees in (("base", INSTALLED_TREE), (SALTENV, f"{INSTALLED_TREE}, {MINIONS_TREE}")):
+        text = text.replace(f"  {saltenv}: [{TREE}]", f"  {saltenv}: [{trees}]")
+    return text
+
+
+def manifest(lab: Lab) -> str:
+    """The static Pod of Salt's master; another image is another Pod."""
+    image = master_image(lab)
+    return (FILES / "salt-master.yaml").read_text().replace("@IMAGE@", image["image"]).replace("@DIGEST@", image["sha256"])
+
+
+def master_image(lab: Lab) -> dict[str, str]:
+    """The name and checksum of the image of Salt's master."""
+    if lab.settings.install == "wheel":
+        archive = wheel_image.build(lab.settings, lab.artifacts) / wheel_image.ARCHIVE
+        return {"image": wheel_image.REFERENCE, "sha256": file_digest(archive)}
+    found: dict[str, str] = json.loads((lab.artifacts / "artifacts.json").read_text())["images/salt-master.tar"]
+    return found
 
 
 def cluster(lab: Lab) -> dict[str, Any]:
@@ -144,16 +187,35 @@ def apply_roles(lab: Lab) -> None:
         raise LabError("the bootstrap node's roles failed:\n" + ("\n".join(failed) or done.stdout + done.stderr))
 
 
+def import_image(lab: Lab) -> None:
+    """Give the master's image to containerd as soon as there is one: unpacking takes longer than all else that is beside it."""
+    want, archive = master_image(lab)["sha256"], "/srv/artifacts/images/salt-master.tar"
+    if lab.settings.install == "wheel":
+        lab.copy_tree(NAME, wheel_image.build(lab.settings, lab.artifacts), "/var/cache/metalk8s/wheel")
+        archive = f"/var/cache/metalk8s/wheel/{wheel_image.ARCHIVE}"
+    script = """
+marker=/var/lib/containerd/salt-master.imported
+for i in $(seq 600); do
+    ctr version >/dev/null 2>&1 || { sleep 0.5; continue; }
+    test "$(cat $marker 2>/dev/null)" = "$1" && exit 0
+    ctr --namespace k8s.io images import "$2" && echo "$1" > $marker
+    exit
+done
+echo 'containerd does not answer' >&2
+exit 1
+"""
+    lab.exec(NAME, ["sh", "-c", script, "import", want, archive], timeout=LIMIT)
+
+
 def run_salt(lab: Lab) -> None:
     """Start master and minion; the minion's key is compared with the file on this same host before it is accepted."""
     script = """
 set -e
-systemctl daemon-reload
-systemctl enable --quiet salt-master
-systemctl restart salt-master
-salt-run saltutil.sync_all >/dev/null
-# A running master keeps an older library, or that it found none.
-systemctl restart salt-master
+# Before it starts: a running master keeps an older library, or that it found none.
+rm -rf /var/cache/salt/master/extmods
+mkdir -p /var/cache/salt/master/proc
+test "$1" = wheel || /opt/salt/bin/salt-run saltutil.sync_all >/dev/null
+salt-master-container restart
 install -D -m 0644 /etc/salt/pki/master/master.pub /etc/salt/pki/minion/minion_master.pub
 install -m 0644 /srv/metalk8s/salt/metalk8s/roles/node/files/salt-minion.service /etc/systemd/system/salt-minion.service
 systemctl daemon-reload
@@ -169,7 +231,7 @@ done
 echo 'the bootstrap minion does not answer' >&2
 exit 1
 """
-    lab.exec(NAME, ["sh", "-c", script], timeout=LIMIT)
+    lab.exec(NAME, ["sh", "-c", script, "run", lab.settings.install], timeout=LIMIT)
     lab.exec(NAME, ["salt", "bootstrap", "saltutil.sync_all", f"saltenv={SALTENV}"], timeout=LIMIT)
 
 

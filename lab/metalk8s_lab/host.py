@@ -21,7 +21,7 @@ _POWER_OFF = signal.SIGRTMIN + 4  # how systemd is told to power off without ask
 _STOP_SECONDS = 30.0
 _START_SECONDS = 60.0
 _ENVIRONMENT = {
-    "PATH": "/opt/salt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH": "/usr/local/sbin:/opt/salt/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "USER": "root",
     "LANG": "C.UTF-8",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import tarball
+from . import salt_image, tarball
 from .cache import file_digest
 from .settings import KUBERNETES_VERSION
 from .tarball import Entry
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin:/opt/salt/bin"
 _BASE = (
     Entry("etc/passwd", 0o644, content=b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
     Entry("etc/group", 0o644, content=b"root:x:0:\nnogroup:x:65534:\n"),
@@ -37,8 +39,8 @@ class Image:
     entries: tuple[Entry, ...]
 
 
-def all_images(programs: dict[str, Path], debian: Path) -> list[Image]:
-    """Every image of the lab, from the built programs and the files that come from Debian."""
+def all_images(programs: dict[str, Path], debian: Path, master: Sequence[Entry]) -> list[Image]:
+    """Every image of the lab, from the built programs, the files that come from Debian, and those of Salt's master."""
     tools = _merged_usr(debian / "image")
     kube = [_kube(name, programs) for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")]
     iptables = [Entry(f"usr/sbin/{name}", link="xtables-nft-multi") for name in _IPTABLES]
@@ -55,6 +57,7 @@ def all_images(programs: dict[str, Path], debian: Path) -> list[Image]:
             "/opt/bin/flanneld",
             [_program("opt/bin/flanneld", programs["flanneld"]), *tools, *iptables],
         ),
+        _image("salt-master", salt_image.REFERENCE, "/opt/salt/bin/salt-master", list(master)),
         _image("busybox", "docker.io/library/busybox:1.37", "/bin/sh", _busybox(debian)),
     ]
 
@@ -100,6 +103,27 @@ def write(image: Image, target: Path) -> None:
             Entry("manifest.json", 0o644, content=json.dumps(manifest).encode()),
         ]
         tarball.write(target, entries)
+
+
+def extend(base: Path, reference: str, entries: Sequence[Entry], target: Path) -> None:
+    """Write an archive as ``write`` does, of that image with one layer more."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        with tarfile.open(base) as archive:
+            archive.extractall(scratch, filter="data")
+        [manifest] = json.loads((Path(scratch) / "manifest.json").read_text())
+        config = json.loads((Path(scratch) / manifest["Config"]).read_text())
+        layer = Path(scratch) / "layer.tar"
+        tarball.write(layer, entries)
+        added = file_digest(layer)
+        config["rootfs"]["diff_ids"].append(f"sha256:{added}")
+        config["history"] *= 2
+        text = json.dumps(config, sort_keys=True).encode()
+        name = f"{hashlib.sha256(text).hexdigest()}.json"
+        layers = [*manifest["Layers"], f"{added}/layer.tar"]
+        described = [{"Config": name, "RepoTags": [reference], "Layers": layers}]
+        old = [Entry(path, 0o644, source=Path(scratch) / path) for path in manifest["Layers"]]
+        new = [Entry(layers[-1], 0o644, source=layer), Entry(name, 0o644, content=text)]
+        tarball.write(target, [*old, *new, Entry("manifest.json", 0o644, content=json.dumps(described).encode())])
 
 
 def _config(image: Image, layer_digest: str) -> dict[str, object]:

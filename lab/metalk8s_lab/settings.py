@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import LabError
+
 LAB_DIR = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "v1.34.4"
 SALT_VERSION = "3008.3"
@@ -23,6 +25,8 @@ class Settings:
     cache: Path
     salt_version: str
     prebuilt: Path | None
+    # How this project comes to Salt's master: "synced" from file_roots, or as a "wheel" in the master's image.
+    install: str = "synced"
 
     @property
     def keys(self) -> Path:
@@ -64,4 +68,12 @@ def from_environment() -> Settings:
         cache=Path(os.environ.get("METALK8S_LAB_CACHE", "/var/cache/metalk8s-expand-lab")).absolute(),
         salt_version=os.environ.get("SALT_VERSION") or SALT_VERSION,
         prebuilt=Path(prebuilt).absolute() if prebuilt else None,
+        install=_install(),
     )
+
+
+def _install() -> str:
+    found = os.environ.get("LAB_INSTALL") or "synced"
+    if found not in ("synced", "wheel"):
+        raise LabError(f"LAB_INSTALL is {found!r}: write synced or wheel")
+    return found

@@ -54,6 +54,11 @@ def runner(function: str, *arguments: str, timeout: float = 900) -> tuple[int, A
     return done.returncode, json.loads(done.stdout), done
 
 
+def kill_master() -> None:
+    """The Salt master's first process, and with it all of its container. The kubelet starts it again."""
+    on("bootstrap", "sh", "-ec", 'kill -9 "$(salt-master-container pid)"')
+
+
 def names(items: Sequence[Any] | dict[str, Any]) -> list[str]:
     """The names of Kubernetes objects."""
     found = items["items"] if isinstance(items, dict) else items

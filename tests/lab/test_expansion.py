@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from tests.lab import writer
-from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
+from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
 MEMBERS = ["bootstrap", "cp-1", "cp-2"]
@@ -457,7 +457,7 @@ def test_a_killed_run_is_gone_on_with() -> None:
         until("the deployment to begin", lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")))
         time.sleep(5)
         on("bootstrap", "pkill", "-KILL", "-f", "metalk8s_expand.add_node.*MainProcess")
-        on("bootstrap", "systemctl", "kill", "--signal=KILL", "salt-master")
+        kill_master()
         assert first.result().returncode != 0
     until("the master to be back", lambda: on("bootstrap", "salt-run", "test.arg", check=False).returncode == 0)
     assert (running() or {})["nodes"], "what was cut off is told"

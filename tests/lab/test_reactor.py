@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab import recorder
-from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
+from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner
 
 NODE, ADDRESS, SENDER = "worker-4", "10.200.0.17", "worker-1"
 PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
@@ -57,7 +57,7 @@ def until(what: str, holds: Callable[[], bool], timeout: float) -> None:
 
 def restart() -> None:
     """The master; whoever sends has found it again."""
-    on("bootstrap", "systemctl", "restart", "salt-master")
+    on("bootstrap", "salt-master-container", "restart")
     reached = ("salt", "--timeout=5", SENDER, "test.ping")
     until("the sender to be back", lambda: on("bootstrap", *reached, check=False).returncode == 0, 180)
 
@@ -116,7 +116,7 @@ def test_a_node_is_added_once_on_a_hundred_events_and_over_the_masters_death() -
     before = reports()
     send([{"node": NODE}] * 100)
     until("the request to be there", lambda: [row["node"] for row in requests()] == [NODE], 120)
-    on("bootstrap", "systemctl", "kill", "--signal=KILL", "salt-master")
+    kill_master()
     until("the queue to be empty", lambda: not requests(), 1500)
     assert is_true(get("node", NODE), "Ready")
     assert not get("node", NODE)["spec"].get("unschedulable")

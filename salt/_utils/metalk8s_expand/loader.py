@@ -21,18 +21,22 @@ def plugin_directories() -> dict[str, list[str]]:
     return {kind: found for kind in KINDS if (found := _directories(f"{PACKAGE}.{kind}"))}
 
 
-def mixed_installation(plugin_file: str) -> str | None:
+def mixed_installation(plugin_file: str, synced: str = "") -> str | None:
     """Why this plugin must not load: it and the library come from different installations; else None.
 
-    For a plugin's ``__virtual__``, which passes its ``__file__``.
+    For a plugin's ``__virtual__``, which passes its ``__file__``. Beside an installed one plugins of other kinds may have been
+    synced: they are looked for in ``synced``, the master's ``extension_modules``.
     """
     library = Path(__file__).resolve().parent
     plugins = Path(plugin_file).resolve().parent.parent
     # Installed, the plugins are below the library; synced or in a tree, the library is in a sibling of theirs.
-    if plugins in (library, library.parent.parent):
+    beside = Path(synced) / "utils" / PACKAGE
+    if synced and plugins == library and beside.is_dir():
+        plugins = beside
+    elif plugins in (library, library.parent.parent):
         return None
     return (
-        f"{PACKAGE} is there twice: this plugin in {plugins}, its library in {library}: "
+        f"{PACKAGE} is there twice: plugins in {plugins}, their library in {library}: "
         "pip uninstall metalk8s-expand, or remove the synced files and restart the master"
     )
 

@@ -83,10 +83,11 @@ def test_every_image_that_the_cluster_needs_is_there(tmp_path):
     (tmp_path / "image/usr/sbin").mkdir(parents=True)
     (tmp_path / "image/usr/sbin/nft").write_text("")
     (tmp_path / "applets").write_text("sh\nbusybox\nwget\n")
-    found = {each.reference: each for each in images.all_images({name: tmp_path / name for name in names}, tmp_path)}
+    found = {each.reference: each for each in images.all_images({name: tmp_path / name for name in names}, tmp_path, [])}
     assert sorted(found) == [
         "docker.io/flannel/flannel:v0.26.7",
         "docker.io/library/busybox:1.37",
+        "docker.io/metalk8s/salt-master:lab",
         "registry.k8s.io/coredns/coredns:v1.12.1",
         "registry.k8s.io/etcd:3.6.5-0",
         "registry.k8s.io/kube-apiserver:v1.34.4",
@@ -97,3 +98,18 @@ def test_every_image_that_the_cluster_needs_is_there(tmp_path):
     ]
     proxy = {entry.name for entry in found["registry.k8s.io/kube-proxy:v1.34.4"].entries}
     assert {"usr/local/bin/kube-proxy", "usr/sbin/nft", "etc/passwd", "etc/nsswitch.conf", "tmp"} <= proxy
+
+
+def test_one_layer_more_over_an_image(image, tmp_path):
+    images.write(image, tmp_path / "base.tar")
+    images.extend(tmp_path / "base.tar", "registry.example/program:2.0", [Entry("opt/x", content=b"x")], tmp_path / "more.tar")
+    base, found = read(tmp_path / "base.tar"), read(tmp_path / "more.tar")
+    (before,), (manifest,) = (json.loads(archive["manifest.json"][1]) for archive in (base, found))
+    assert manifest["RepoTags"] == ["registry.example/program:2.0"]
+    assert manifest["Layers"][:-1] == before["Layers"]
+    layers = [found[name][1] for name in manifest["Layers"]]
+    config = json.loads(found[manifest["Config"]][1])
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]
+    assert len(config["history"]) == 2
+    with tarfile.open(fileobj=io.BytesIO(layers[-1])) as archive:
+        assert archive.getnames() == ["opt", "opt/x"]

@@ -28,3 +28,14 @@ def test_two_installations_are_refused() -> None:
     reason = loader.mixed_installation("/var/cache/salt/master/extmods/runners/x.py")
     assert reason is not None
     assert str(LIBRARY) in reason
+
+
+def test_an_installed_plugin_beside_synced_ones_is_refused(tmp_path: Path) -> None:
+    installed = str(LIBRARY / "runners" / "x.py")
+    assert loader.mixed_installation(installed, str(tmp_path)) is None
+    (tmp_path / "utils" / "metalk8s_expand").mkdir(parents=True)
+    reason = loader.mixed_installation(installed, str(tmp_path))
+    assert reason is not None
+    assert str(tmp_path / "utils" / "metalk8s_expand") in reason
+    # One that was synced itself is at home there.
+    assert loader.mixed_installation(str(LIBRARY.parent.parent / "_runners" / "x.py"), str(tmp_path)) is None

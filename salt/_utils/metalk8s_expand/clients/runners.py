@@ -31,18 +31,38 @@ class Runner:
 def running(opts: Mapping[str, Any], proc: str = "/proc") -> list[Runner]:
     """Every runner of other processes than this one and those that it was started by, each process once."""
     own = _ancestors(os.getpid(), proc)
-    found = {runner.pid: runner for runner in [*_by_command_line(proc), *_by_job_file(opts)]}
+    found = {runner.pid: runner for runner in [*_by_command_line(proc), *_by_job_file(opts, proc)]}
     return [runner for pid, runner in found.items() if pid not in own]
 
 
-def _by_job_file(opts: Mapping[str, Any]) -> Iterator[Runner]:
+def _by_job_file(opts: Mapping[str, Any], proc: str) -> Iterator[Runner]:
     import salt.utils.master
 
     for item in salt.utils.master.get_running_jobs(dict(opts)):
-        function = str(item.get("fun", ""))
-        if function.startswith(PREFIX):
+        function, job, pid = str(item.get("fun", "")), str(item.get("jid", "")), int(item["pid"])
+        if function.startswith(PREFIX) and not _is_another(pid, function, job, Path(opts["cachedir"]) / "proc" / job, proc):
             words = (function[len(PREFIX) :], *_words(item.get("fun_args")))
-            yield Runner(words, int(item["pid"]), str(item.get("jid", "")))
+            yield Runner(words, pid, job)
+
+
+def _is_another(pid: int, function: str, job: str, file: Path, proc: str) -> bool:
+    """Whether the process was started after the job's file was written, and does not say that it is the job.
+
+    In a container that was made anew processes are numbered from the beginning, and Salt only asks whether it is its own.
+    """
+    try:
+        title = (Path(proc) / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace")
+        return file.stat().st_mtime < _start(pid, proc) and job not in title and function[len(PREFIX) :] not in title
+    except OSError:
+        return False
+
+
+def _start(pid: int, proc: str) -> float:
+    """When a process was started, in seconds since the epoch."""
+    booted = next(line for line in (Path(proc) / "stat").read_text(encoding="utf-8").splitlines() if line.startswith("btime "))
+    stat = (Path(proc) / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    # The name in parentheses may hold anything.
+    return int(booted.split()[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _words(value: Any) -> Iterator[str]:

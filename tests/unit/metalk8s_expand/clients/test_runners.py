@@ -70,6 +70,20 @@ def test_a_job_of_another_process(start: Start, tmp_path: Path) -> None:
     assert found(pid, {"cachedir": str(tmp_path)}) == [Runner(words, pid, "20260101")]
 
 
+def test_a_job_whose_number_another_process_of_salt_has_by_now(start: Start, tmp_path: Path) -> None:
+    """In a container that was made anew."""
+    job, other = start(name="salt-master"), start("metalk8s_expand.expand", name="salt-minion")
+    job_file(tmp_path, job, "runner.metalk8s_expand.expand")
+    file = tmp_path / "proc" / "20260101"
+    assert found(job, {"cachedir": str(tmp_path)})
+    os.utime(file, (1, 1))
+    assert [item for item in runners.running({"cachedir": str(tmp_path)}) if item.pid == job] == []
+    # A clock that was set forward: what says that it is the job still is.
+    job_file(tmp_path, other, "runner.metalk8s_expand.expand")
+    os.utime(file, (1, 1))
+    assert found(other, {"cachedir": str(tmp_path)})
+
+
 def test_a_job_that_was_typed_is_one_runner(start: Start, tmp_path: Path) -> None:
     pid = start("state.orchestrate", "x")
     job_file(tmp_path, pid, "runner.state.orchestrate", "x")

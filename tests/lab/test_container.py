@@ -1,0 +1,216 @@
+"""Salt's master where MetalK8s has it: a static Pod with a read-only root, and ``kubectl exec`` as the way in.
+
+Assumed: a bootstrap node. No other host is changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.hosts import ENVIRONMENT, LAB, REPOSITORY, get, is_true, kill_master, on, runner
+
+POD = ("--namespace=kube-system", "pod", "salt-master-bootstrap")
+EXEC = ("kubectl", "exec", "--namespace=kube-system", "salt-master-bootstrap", "--container=salt-master", "--")
+SALTENV = "metalk8s-2.0.0-dev"
+EXTMODS = "/var/cache/salt/master/extmods"
+PLUGIN = f"{EXTMODS}/runners/metalk8s_expand.py"
+WHEEL = os.environ.get("LAB_INSTALL") == "wheel"
+synced = pytest.mark.skipif(WHEEL, reason="nothing of ours is synced to a master that has the wheel")
+
+
+def inside(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command in the container as the page says."""
+    return on("bootstrap", *EXEC, *command, timeout=300, check=check)
+
+
+def until(what: str, holds: Callable[[], bool], timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(0.5)
+
+
+def await_master() -> None:
+    on("bootstrap", "salt-master-container", "wait", timeout=150)
+    until("the minion", lambda: on("bootstrap", "salt", "--timeout=5", "bootstrap", "test.ping", check=False).returncode == 0)
+
+
+def state() -> dict[str, Any]:
+    """What a restart must keep."""
+    listed = "cd /var/cache/salt/master && find extmods metalk8s_expand -type f ! -name '*.pyc' | sort | xargs -r sha256sum"
+    files = on("bootstrap", "sh", "-c", f"{listed} 2>/dev/null").stdout
+    keys = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
+    return {"files": files, "keys": keys, "master": on("bootstrap", "sha256sum", "/etc/salt/pki/master/master.pub").stdout}
+
+
+def started() -> str:
+    [status] = get(*POD)["status"]["containerStatuses"]
+    return str(status.get("state", {}).get("running", {}).get("startedAt", "")) + str(status["containerID"])
+
+
+def test_it_is_the_pod_that_metalk8s_has() -> None:
+    pod = get(*POD)
+    [container] = pod["spec"]["containers"]
+    assert (container["name"], pod["spec"]["hostNetwork"], pod["spec"]["shareProcessNamespace"]) == ("salt-master", True, True)
+    assert pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert is_true(pod, "Ready")
+    mounts = {item["mountPath"] for item in container["volumeMounts"]}
+    assert {"/etc/salt", "/var/cache/salt", "/var/run/salt", "/etc/kubernetes", "/etc/metalk8s"} <= mounts
+    assert on("bootstrap", "systemctl", "is-active", "salt-master", check=False).stdout.strip() == "inactive"
+
+
+def test_its_root_cannot_be_written() -> None:
+    for path in ("/x", "/opt/salt/x", "/root/x", "/etc/x", "/srv/metalk8s/x", "/etc/kubernetes/x", "/etc/metalk8s/x"):
+        done = inside("sh", "-c", f"echo x > {path}", check=False)
+        assert done.returncode != 0
+        assert "Read-only file system" in done.stderr, path
+    inside("sh", "-ec", "for p in /tmp /etc/salt /var/cache/salt /var/run/salt; do echo x > $p/probe; rm $p/probe; done")
+
+
+def test_the_way_in_has_the_runners_exit_code() -> None:
+    plan = inside("salt-run", "--out=json", "metalk8s_expand.plan")
+    assert json.loads(plan.stdout)["digest"]
+    refused = inside("salt-run", "--out=json", "metalk8s_expand.add_node", "worker-11", check=False)
+    assert refused.returncode == 2
+    assert "worker-11" in json.loads(refused.stdout)["error"]["text"]
+
+
+def test_the_hosts_commands_are_those_of_the_container() -> None:
+    """Same namespaces, input, output and exit code."""
+    pid = on("bootstrap", "salt-master-container", "pid").stdout.strip()
+    spaces = [on("bootstrap", "readlink", f"/proc/{pid}/ns/{kind}").stdout for kind in ("pid", "mnt")]
+    asked = "import os; print(os.readlink('/proc/self/ns/pid')); print(os.readlink('/proc/self/ns/mnt'))"
+    seen = on("bootstrap", "salt-run", "--out=json", "salt.cmd", "cmd.run", f'python3 -c "{asked}"').stdout
+    assert all(space.strip() in seen for space in spaces)
+    assert on("bootstrap", "salt-run", "metalk8s_expand.add_node", "worker-11", check=False).returncode == 2
+    assert (
+        inside("salt-key", "--out=json", "--list=all").stdout == on("bootstrap", "salt-key", "--out=json", "--list=all").stdout
+    )
+
+
+def test_a_killed_command_leaves_nothing() -> None:
+    """Of the process group, whoever holds it: what runs in the container dies with it."""
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        mark = f"s_time=300.{time.time_ns()}"
+        script = f"setsid --wait salt-run --out=quiet test.sleep {mark}"
+        with subprocess.Popen(
+            [LAB, "exec", "bootstrap", "--", "sh", "-c", script],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                until("the runner", lambda mark=mark: bool(found(mark)), 60)  # type: ignore[misc]
+                group = on("bootstrap", "ps", "-o", "pgid=", "-p", found(mark)[0]).stdout.strip()
+                on("bootstrap", "kill", "-s", signal.Signals(number).name.removeprefix("SIG"), "--", f"-{group}")
+                until("its end", lambda mark=mark: not found(mark), 30)  # type: ignore[misc]
+            finally:
+                process.kill()
+
+
+def found(mark: str) -> list[str]:
+    """The processes in the container with this mark, as the host numbers them."""
+    script = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -q \"^/opt.*[s]alt-run.*$1\" && echo ${p#/proc/}; done; true"
+    return on("bootstrap", "sh", "-c", f"exec 2>/dev/null; {script}", "sh", mark).stdout.split()
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_a_restart_keeps_everything(how: str) -> None:
+    before, begun = state(), started()
+    if how == "killed":
+        kill_master()
+    else:
+        on("bootstrap", "salt-master-container", "restart", timeout=150)
+    until("another container", lambda: started() not in ("", begun), 120)
+    await_master()
+    assert state() == before
+    assert runner("plan")[0] == 0
+
+
+@synced
+def test_it_survives_the_syncs_of_metalk8s() -> None:
+    """With ``clean_dynamic_modules``, of the master and of its minions, by the saltenv."""
+    before = state()["files"]
+    for words in (["salt-run"], ["salt", "bootstrap"]):
+        inside(*words, "saltutil.sync_all", f"saltenv={SALTENV}")
+    assert state()["files"] == before
+    assert json.loads(inside("salt-run", "--out=json", "metalk8s_expand.plan").stdout)["digest"]
+    assert "metalk8s_expand_etcd" in inside("salt", "bootstrap", "sys.list_state_modules").stdout
+
+
+SITE, CONFIGURATION = "/var/cache/salt/site", "/var/cache/salt/wheel"
+# As in an image that has the wheel: nothing was synced, and nothing of ours is in file_roots.
+UNSYNCED = f"""
+extension_modules: {CONFIGURATION}/extmods
+file_roots: {{base: [{CONFIGURATION}], {SALTENV}: [{CONFIGURATION}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The wheel, unpacked where the container sees it; gone again afterwards."""
+    base = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(REPOSITORY / "salt", base / "source" / "salt", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, base / "source" / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(base), str(base / "source")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    [made] = base.glob("*.whl")
+    unpack = f"base64 --decode > /root/x.whl && python3 -m zipfile -e /root/x.whl {SITE} && rm /root/x.whl"
+    on("bootstrap", "sh", "-ec", f"rm -rf {SITE}; {unpack}", stdin=base64.b64encode(made.read_bytes()).decode())
+    try:
+        yield
+    finally:
+        on("bootstrap", "rm", "-rf", SITE, CONFIGURATION)
+
+
+@synced
+def test_both_ways_at_once_are_refused(wheel: None) -> None:
+    words = ("salt-run", "--log-level=warning", "metalk8s_expand.plan")
+    done = inside("env", f"PYTHONPATH={SITE}", *words, check=False)
+    said = done.stdout + done.stderr
+    assert "is there twice" in said, said
+    assert "pip uninstall metalk8s-expand, or remove the synced files" in said
+
+
+@synced
+def test_the_wheel_alone_is_enough_for_the_master(wheel: None) -> None:
+    """By its entry point, with the master's configuration and nothing synced; its trees are those of the package."""
+    without = "sed '/^file_roots:$/,/^pillar_roots:$/{/^pillar_roots:$/!d}' /etc/salt/master"
+    script = f"mkdir -p {CONFIGURATION} && cat > {CONFIGURATION}/master && {without} >> {CONFIGURATION}/master"
+    on("bootstrap", "sh", "-ec", script, stdin=UNSYNCED)
+    words = ("env", f"PYTHONPATH={SITE}", "salt-run", f"--config-dir={CONFIGURATION}", "--out=json")
+    trees = json.loads(inside(*words, "metalk8s_expand.trees").stdout)
+    assert SITE in json.dumps(trees)
+    assert inside(*words, "metalk8s_expand.add_node", "worker-11", check=False).returncode == 2
+
+
+def test_a_dropped_exec_lets_the_runner_go_on() -> None:
+    """As when a terminal is lost: the client of ``kubectl exec`` is killed."""
+    mark = f"s_time=12.{time.time_ns()}"
+    words = [LAB, "exec", "bootstrap", "--", *EXEC, "salt-run", "--out=quiet", "test.sleep", mark]
+    with subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        until("the runner", lambda: bool(alive(mark)), 60)
+        os.killpg(process.pid, signal.SIGKILL)
+    time.sleep(3)
+    assert alive(mark), "it goes on"
+    until("its end", lambda: not alive(mark), 60)
+
+
+def alive(mark: str) -> list[str]:
+    """Processes in the container that do this."""
+    return inside("pgrep", "--full", f"[s]alt-run .*{mark}", check=False).stdout.split()

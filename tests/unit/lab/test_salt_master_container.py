@@ -1,0 +1,102 @@
+"""How Salt's commands on the bootstrap host find the container of Salt's master."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from metalk8s_lab import bootstrap, settings
+from metalk8s_lab.errors import LabError
+
+FILES = Path(bootstrap.FILES)
+
+
+@pytest.fixture
+def program():
+    spec = importlib.util.spec_from_file_location("salt_master_container", FILES / "salt_master_container.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def process(tmp_path):
+    def made(pid, command, parent, space, name="x"):
+        place = tmp_path / str(pid)
+        (place / "ns").mkdir(parents=True)
+        (place / "cmdline").write_bytes(command.encode())
+        (place / "comm").write_text(f"{name}\n")
+        (place / "status").write_text(f"Name:\t{name}\nPid:\t{pid}\nPPid:\t{parent}\n")
+        (place / "ns/pid").symlink_to(f"pid:[{space}]")
+
+    made("self", "python3", 1, 1)
+    made(50, "containerd-shim", 1, 1, "containerd-shim")
+    return made
+
+
+def test_the_masters_first_process_is_found(program, process, tmp_path):
+    process(7, "vi salt-master.yaml", 1, 1)
+    process(60, "/pause", 50, 2)
+    process(62, "salt-master MWorker", 61, 2)
+    assert program.container(tmp_path) is None
+    process(61, "/opt/salt/bin/python3 /opt/salt/bin/salt-master MainProcess", 50, 2)
+    assert program.container(tmp_path) == 61
+
+
+def test_what_is_not_there_is_said_in_time(program, monkeypatch, capsys):
+    monkeypatch.setattr(program, "PATIENCE_S", 0.1)
+    with pytest.raises(program.NotThereError, match=r"after 0\.1 s"):
+        program.awaited(lambda: None, 0.1)
+    assert program.main(["/usr/local/sbin/salt-master-container", "stop"]) == 125
+    assert "pid|wait|restart" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unified", [False, True])
+def test_control_groups_of_both_versions(program, tmp_path, monkeypatch, unified):
+    monkeypatch.setattr(program, "CGROUPS", tmp_path)
+    places = ["kubepods/a"] if unified else ["systemd/kubepods/a", "cpu/kubepods/a", "unified/kubepods/a"]
+    for place in places:
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "cgroup.procs").write_text("")
+    lines = (
+        ["0::/kubepods/a"]
+        if unified
+        else ["9:name=systemd:/kubepods/a", "1:cpu:/kubepods/a", "2:pids:/kubepods/a", "0::/kubepods/a"]
+    )
+    found = [group for line in lines if (group := program._group(line))]
+    assert found == [tmp_path / place / "cgroup.procs" for place in places]
+
+
+def test_a_restart_is_another_pod(program, tmp_path, monkeypatch):
+    manifest = tmp_path / "salt-master.yaml"
+    monkeypatch.setattr(program, "PREPARED", FILES / "salt-master.yaml")
+    monkeypatch.setattr(program, "MANIFEST", manifest)
+    answers = iter([7, 7, None, 8])
+    monkeypatch.setattr(program, "container", lambda: 7)
+    monkeypatch.setattr(program, "answering", lambda: next(answers))
+    monkeypatch.setattr(program.time, "sleep", lambda seconds: None)
+    program.restart()
+    found = manifest.read_text()
+    assert "restarted: 'never'" not in found
+    assert [path.name for path in tmp_path.iterdir()] == ["salt-master.yaml"]
+    assert manifest.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_program_needs_nothing_but_its_python():
+    assert (FILES / "salt_master_container.py").read_text().startswith("#!/usr/bin/python3 -IS\n")
+    assert "metalk8s_lab" not in sys.modules["metalk8s_lab.bootstrap"].FILES.joinpath("salt_master_container.py").read_text()
+
+
+def test_a_master_with_the_wheel_serves_minions_alone():
+    text = bootstrap.master("wheel")
+    assert f"  base: [{bootstrap.INSTALLED_TREE}]\n" in text
+    assert f"  {bootstrap.SALTENV}: [{bootstrap.INSTALLED_TREE}, {bootstrap.MINIONS_TREE}]\n" in text
+    assert f"  base: [{bootstrap.TREE}]\n" in bootstrap.master("synced")
+
+
+def test_an_unknown_way_of_installing_is_refused(monkeypatch):
+    monkeypatch.setenv("LAB_INSTALL", "both")
+    with pytest.raises(LabError, match="write synced or wheel"):
+        settings.from_environment()
+    monkeypatch.delenv("LAB_INSTALL")
+    assert settings.from_environment().install == "synced"
