@@ -17,7 +17,7 @@ __virtualname__ = "metalk8s_expand"
 
 
 def __virtual__():
-    reason = mixed_installation(__file__)
+    reason = mixed_installation(__file__, __opts__.get("extension_modules", ""))
     return (False, reason) if reason else __virtualname__
 
 

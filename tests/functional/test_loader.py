@@ -215,13 +215,16 @@ def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
               "file_client": "local", "id": "m", "log_level": "quiet", "log_level_logfile": "quiet", "state_output": "full"}  # fmt: skip
     (base / "minion").write_text(json.dumps(config))
 
+    # Not with what this run may have installed: that would be both at once.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
     def apply(sls: str, test: bool) -> Any:
         program = str(Path(sys.executable).with_name("salt-call"))
         command = [program, "-c", str(base), "--local", "--out=json", "state.apply", sls, f"test={test}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
         found = json.loads(done.stdout)["local"]
         assert isinstance(found, dict), found
-        return {state["__id__"]: state for state in found.values()}
+        return {key.split("_|-")[1]: state for key, state in found.items()}
 
     return {False: apply("rows", False), True: {**apply("rows", True), **apply("ours", True)}}
 

@@ -53,6 +53,8 @@ def test_a_sync_to_the_master_as_well_is_refused() -> None:
     try:
         on("bootstrap", *EXEC, "salt-run", "saltutil.sync_all", "saltenv=metalk8s-2.0.0-dev", timeout=300)
         assert "metalk8s_expand_fence.admitted' was not found" in on("bootstrap", *words, check=False, timeout=300).stdout
+        refused = on("bootstrap", *EXEC, "salt-run", "--log-level=warning", "metalk8s_expand.plan", check=False, timeout=300)
+        assert "is there twice" in refused.stdout + refused.stderr
     finally:
         on("bootstrap", *EXEC, "salt-run", "saltutil.sync_all", timeout=300)
     assert "was not found" not in on("bootstrap", *words, check=False, timeout=300).stdout
