@@ -55,7 +55,7 @@ def _demands() -> Iterator[Demand]:
     carried = {Path(top[0] if isinstance(top, tuple) else top).stem for top in salt.utils.thin.get_tops()}
     for name in sorted({name for top in carried for name in names.get(top, ())}):
         found = metadata.metadata(name)
-        if found["Requires-Python"]:
+        if "Requires-Python" in found:
             yield Demand(found["Name"], found["Version"], found["Requires-Python"])
 
 
