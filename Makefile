@@ -59,6 +59,7 @@ $(COMBINATIONS): salt-%: $$(VENV_$$(firstword $$(subst -, ,$$*)))/.done
 	INSTALLED=$(filter installed,$(subst -, ,$*)) $(<D)/bin/python -m pytest $(TESTED)
 
 lint: $(VENV)/.done
+	! git grep --line-number -E '^(<<<<<<<|>>>>>>>) '
 	$(BIN)/ruff check salt lab tests bench chaos
 	$(BIN)/ruff format --check --diff salt lab tests bench chaos
 	$(BIN)/mypy
