@@ -21,7 +21,7 @@ CI_SEED := 70
 # The Salts that are supported, and the two ways in which one finds the extension.
 COMBINATIONS := $(foreach salt,3006 3007 3008,salt-$(salt)-synced salt-$(salt)-installed)
 TESTED := tests/functional tests/unit/metalk8s_expand
-# Of these, where Salt's versions differ, as far as it takes less than three minutes: its loader, and what imports it.
+# Of these, where Salt's versions differ, as far as it takes some five minutes: its loader, and what imports it.
 TREE := tests/functional/test_metalk8s_tree.py
 SALTY := -m 'not full' $(filter-out $(TREE),$(wildcard tests/functional/test_*.py)) $(TREE)::TestChain \
 	tests/unit/metalk8s_expand/clients tests/unit/metalk8s_expand/test_boundary.py
