@@ -101,6 +101,7 @@ def configure(lab: Lab) -> None:
     lab.write_file(NAME, "/etc/metalk8s/pki/known_hosts", known_hosts(lab))
     for path in (CONTAINER, *(f"/usr/local/sbin/{name}" for name in COMMANDS)):
         lab.write_file(NAME, path, (FILES / "salt_master_container.py").read_text(), 0o755)
+    lab.exec(NAME, ["install", "-d", "-m", "0700", str(Path(PREPARED).parent)])
     lab.write_file(NAME, PREPARED, manifest(lab), 0o600)
 
 
