@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LAB = str(REPOSITORY / "lab" / "lab")
 # A lab of the tests' own, so that one that somebody works with stays as it is.
 ENVIRONMENT = {**os.environ, "METALK8S_LAB_NAME": os.environ.get("TEST_LAB_NAME", "metalk8s-test")}
+
+ETCDCTL = (
+    "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
+    "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
+)
+# The page's way to the Salt master.
+EXEC = ("kubectl", "exec", "--namespace=kube-system", "salt-master-bootstrap", "--container=salt-master", "--")
 
 Done = subprocess.CompletedProcess[str]
 
@@ -57,6 +65,14 @@ def runner(function: str, *arguments: str, timeout: float = 900) -> tuple[int, A
 def kill_master() -> None:
     """The Salt master's first process, and with it all of its container. The kubelet starts it again."""
     on("bootstrap", "sh", "-ec", 'kill -9 "$(salt-master-container pid)"')
+
+
+def until(what: str, holds: Callable[[], Any], timeout: float = 120) -> None:
+    """A bounded wait."""
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {timeout:.0f} s for {what}"
+        time.sleep(1)
 
 
 def names(items: Sequence[Any] | dict[str, Any]) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.hosts import get, kubectl, names, on, runner
-from tests.lab.test_expansion import ETCDCTL, MEMBERS
+from tests.lab.hosts import ETCDCTL, get, kubectl, names, on, runner
+from tests.lab.test_expansion import MEMBERS
 
 pytestmark = pytest.mark.full
 

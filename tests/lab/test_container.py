@@ -13,15 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.lab.hosts import ENVIRONMENT, LAB, REPOSITORY, get, is_true, kill_master, on, runner
+from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, REPOSITORY, get, is_true, kill_master, on, runner, until
 
 POD = ("--namespace=kube-system", "pod", "salt-master-bootstrap")
-EXEC = ("kubectl", "exec", "--namespace=kube-system", "salt-master-bootstrap", "--container=salt-master", "--")
 SALTENV = "metalk8s-2.0.0-dev"
 EXTMODS = "/var/cache/salt/master/extmods"
 PLUGIN = f"{EXTMODS}/runners/metalk8s_expand.py"
@@ -32,13 +31,6 @@ synced = pytest.mark.skipif(WHEEL, reason="nothing of ours is synced to a master
 def inside(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command in the container as the page says."""
     return on("bootstrap", *EXEC, *command, timeout=300, check=check)
-
-
-def until(what: str, holds: Callable[[], bool], timeout: float = 120) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
-        time.sleep(0.5)
 
 
 def await_master() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,15 +13,11 @@ import pytest
 from cryptography import x509
 
 from tests.lab import writer
-from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner
+from tests.lab.hosts import ETCDCTL, get, is_true, kill_master, kubectl, lab, names, on, runner, until
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
 MEMBERS = ["bootstrap", "cp-1", "cp-2"]
 PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
-ETCDCTL = (
-    "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
-    "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
-)
 ROLES = {
     "cp-1": {"master", "etcd"},
     "cp-2": {"master", "etcd"},
@@ -495,14 +491,6 @@ def running() -> dict[str, Any] | None:
     """The run that goes on or was cut off, as ``status`` tells."""
     found: dict[str, Any] | None = runner("status", "certificates=False")[1]["now"]
     return found
-
-
-def until(what: str, holds: Callable[[], bool], timeout: float = 120) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
-        time.sleep(1)
 
 
 def test_the_cluster_lives_without_the_bootstrap_node() -> None:

@@ -7,14 +7,13 @@ schedule are configured for as long as this lasts, since a worker in the backgro
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.lab import recorder
-from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner
+from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner, until
 
 NODE, ADDRESS, SENDER = "worker-4", "10.200.0.17", "worker-1"
 PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
@@ -46,13 +45,6 @@ HOSTILE: list[Any] = [
     )),
     {"node": "worker-9", "address": "10.200.0.19", "profile": "control-plane", "roles": ["master"], "fun": "cmd.run"},
 ]  # fmt: skip
-
-
-def until(what: str, holds: Callable[[], bool], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
-        time.sleep(2)
 
 
 def restart() -> None:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.lab import writer
-from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
+from tests.lab.hosts import ETCDCTL, get, is_true, kubectl, lab, names, on, runner, until
 
-ETCDCTL = (
-    "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
-    "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
-)
 WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")
 BUDGET: dict[str, Any] = {
     "apiVersion": "policy/v1",
@@ -57,14 +52,6 @@ def keys() -> list[str]:
     """Every minion that the master knows, accepted or not."""
     found = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
     return sorted(name for listed in found.values() for name in listed)
-
-
-def until(what: str, holds: Callable[[], Any], timeout: float = 120) -> None:
-    """A bounded wait."""
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
-        time.sleep(1)
 
 
 def succeeded(function: str, *arguments: str) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.hosts import ENVIRONMENT, LAB, get, is_true, kubectl, lab, on, runner
+from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, get, is_true, kubectl, lab, on, runner
 
 NODE, ADDRESS = "worker-4", "10.200.0.17"
-EXEC = ("kubectl", "exec", "--namespace=kube-system", "salt-master-bootstrap", "--container=salt-master", "--")
 pytestmark = pytest.mark.full
 
 
