@@ -6,6 +6,7 @@ Decided once, before anything of it is imported, for this process and for all th
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = os.environ.get("INSTALLED", "") not in ("", "0")
@@ -20,32 +22,29 @@ MODE = "installed" if INSTALLED else "synced"
 _NEVER_SERVED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".mypy_cache")
 
 
-def install(base: Path) -> Path:
-    """Build the wheel and let pip install it below ``base``; the directory that has to be on Python's path."""
-    source, site = base / "source", base / "site-packages"
+def wheel(base: Path) -> Path:
+    """Build the wheel into ``base``, from a copy: the tree keeps no build directory, and stale files of one never get in."""
+    source = base / "source"
     shutil.copytree(ROOT / "salt", source / "salt", ignore=_NEVER_SERVED)
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, source / name)
-    for command in (
-        ["build", "--wheel", "--no-isolation", "--outdir", str(base), str(source)],
-        [
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            "--target",
-            str(site),
-            "--find-links",
-            str(base),
-            "metalk8s-expand",
-        ],
-    ):
-        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    _run("build", "--wheel", "--no-isolation", "--outdir", str(base), str(source))
     shutil.rmtree(source)
+    [made] = base.glob("*.whl")
+    return made
+
+
+def install(base: Path) -> Path:
+    """Build the wheel and let pip install it below ``base``; the directory that has to be on Python's path."""
+    site = base / "site-packages"
+    _run("pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel(base)))
     return site
+
+
+def _run(*module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *module], capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(module)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
 
 
 def _library() -> Path:
@@ -71,6 +70,16 @@ PACKAGE = LIBRARY / "metalk8s_expand"
 def plugin(kind: str, name: str) -> Path:
     """A plugin's file."""
     return (PACKAGE / kind if INSTALLED else ROOT / "salt" / f"_{kind}") / f"{name}.py"
+
+
+def load(kind: str, name: str) -> Any:
+    """A plugin as a module, without what Salt's loader gives it."""
+    spec = importlib.util.spec_from_file_location(f"{kind}_{name}", plugin(kind, name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def served(tree: str) -> Path:

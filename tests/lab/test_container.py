@@ -8,17 +8,16 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, REPOSITORY, get, is_true, kill_master, on, runner, until
+from tests import extension
+from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, get, is_true, kill_master, on, runner, until
 
 POD = ("--namespace=kube-system", "pod", "salt-master-bootstrap")
 SALTENV = "metalk8s-2.0.0-dev"
@@ -153,13 +152,7 @@ file_roots: {{base: [{CONFIGURATION}], {SALTENV}: [{CONFIGURATION}]}}
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The wheel, unpacked where the container sees it; gone again afterwards."""
-    base = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(REPOSITORY / "salt", base / "source" / "salt", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(REPOSITORY / name, base / "source" / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(base), str(base / "source")]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    [made] = base.glob("*.whl")
+    made = extension.wheel(tmp_path_factory.mktemp("wheel"))
     unpack = f"base64 --decode > /root/x.whl && python3 -m zipfile -e /root/x.whl {SITE} && rm /root/x.whl"
     on("bootstrap", "sh", "-ec", f"rm -rf {SITE}; {unpack}", stdin=base64.b64encode(made.read_bytes()).decode())
     try:

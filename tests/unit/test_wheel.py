@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests import extension
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "wheel.txt"
@@ -20,16 +19,7 @@ GOLDEN = Path(__file__).parent / "golden" / "wheel.txt"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Built from a copy, so that the tree keeps no build directory and stale files of one never get in."""
-    source = tmp_path_factory.mktemp("source")
-    shutil.copytree(ROOT / "salt", source / "salt", ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache"))
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert built.returncode == 0, built.stdout + built.stderr
-    [wheel] = (source / "dist").glob("*.whl")
-    return sorted(zipfile.ZipFile(wheel).namelist())
+    return sorted(zipfile.ZipFile(extension.wheel(tmp_path_factory.mktemp("wheel"))).namelist())
 
 
 def test_golden(files: list[str]) -> None:

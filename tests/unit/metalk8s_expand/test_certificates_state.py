@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from metalk8s_expand.steps import host_certificates
 from tests import extension
 
-FILE = extension.plugin("states", "metalk8s_expand_certificates")
 PATHS = {"kubelet-server": "/etc/kubernetes/pki/kubelet-server"}
 
 
@@ -33,11 +31,7 @@ class Node:
 
 
 def apply(node: Node, monkeypatch: pytest.MonkeyPatch, test: bool) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("metalk8s_expand_certificates", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = extension.load("states", "metalk8s_expand_certificates")
     assert module.__virtual__() == "metalk8s_expand_certificates"
     module.__opts__, module.__salt__ = {"test": test}, {"service.restart": node.restart}
     monkeypatch.setattr(host_certificates, "observed", node.observed)

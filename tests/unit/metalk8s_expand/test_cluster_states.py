@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import pytest
@@ -16,10 +15,7 @@ from tests.unit.metalk8s_expand.steps.fake_kube import FakeKube
 
 
 def load(name: str, test: bool, **salt: Any) -> Any:
-    spec = importlib.util.spec_from_file_location(f"states_{name}", extension.plugin("states", name))
-    assert spec is not None and spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = extension.load("states", name)
     assert module.__virtual__() == name
     module.__opts__, module.__salt__ = {"test": test}, salt
     return module

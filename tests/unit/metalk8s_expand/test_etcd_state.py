@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,6 @@ from metalk8s_expand.steps import etcd_member, fence
 from metalk8s_expand.steps.etcd_member import Wanted
 from tests import extension
 
-FILE = extension.plugin("states", "metalk8s_expand_etcd")
 STATES = {"member_added": "added", "member_promoted": "promoted"}
 
 
@@ -53,13 +51,8 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("metalk8s_expand_etcd", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+def module() -> Any:
+    return extension.load("states", "metalk8s_expand_etcd")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import time
@@ -17,18 +16,12 @@ from metalk8s_expand.domain import preflight
 from tests import extension
 from tests.unit.metalk8s_expand.conftest import free_port
 
-FILE = extension.plugin("modules", "metalk8s_expand_host")
 LOCAL = "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
-def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("metalk8s_expand_host", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+def module() -> Any:
+    return extension.load("modules", "metalk8s_expand_host")
 
 
 def test_it_is_there(module: ModuleType) -> None:
