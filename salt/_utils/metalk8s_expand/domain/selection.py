@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metalk8s_expand.domain.reader import suggestion
-from metalk8s_expand.domain.settings import PILLAR, Settings
+from metalk8s_expand.domain.settings import PILLAR, WRONG_ARGUMENTS, Settings
 from metalk8s_expand.errors import Problem, SettingsError
 
 NODES, PROFILES = "nodes", "profiles"
@@ -65,7 +65,7 @@ def parse(nodes: object = None, profiles: object = None) -> Selection:
     problems: list[Problem] = []
     found = Selection(_items(NODES, nodes, HOW, problems), _items(PROFILES, profiles, PROFILES_HOW, problems))
     if problems:
-        raise SettingsError("the arguments cannot be used, nothing was changed", problems=problems)
+        raise SettingsError(WRONG_ARGUMENTS, problems=problems)
     return found
 
 

@@ -17,6 +17,7 @@ from metalk8s_expand.domain.thresholds import Thresholds
 from metalk8s_expand.errors import Problem, SettingsError
 
 PILLAR = "metalk8s_expand"
+WRONG_ARGUMENTS = "the arguments cannot be used, nothing was changed"
 DEFAULT_MAX_PARALLEL, MOST_PARALLEL = 10, 100
 DEFAULT_DEPLOY_TIMEOUT = 1800
 DEFAULT_SSH_TIMEOUT = 10
@@ -115,7 +116,7 @@ def with_node(settings: Settings, name: str, overrides: Mapping[str, object]) ->
         node_skip={**settings.node_skip, name: entry.skip},
     )
     _check_places(wider, "add_node", [name], problems)
-    _refuse("the arguments cannot be used, nothing was changed", problems, name)
+    _refuse(WRONG_ARGUMENTS, problems, name)
     return wider
 
 
@@ -126,7 +127,7 @@ def with_max_parallel(settings: Settings, value: object) -> Settings:
     problems: Problems = []
     reader = Reader({}, "max_parallel", problems)
     number = reader.attempt(reader.path, value, values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL)
-    _refuse("the arguments cannot be used, nothing was changed", problems)
+    _refuse(WRONG_ARGUMENTS, problems)
     return dataclasses.replace(settings, max_parallel=number)
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 from metalk8s_expand.domain import selection, settings
 from metalk8s_expand.domain.selection import Selection
-from metalk8s_expand.domain.settings import Settings
+from metalk8s_expand.domain.settings import WRONG_ARGUMENTS, Settings
 from metalk8s_expand.errors import Problem, SettingsError
 
 Names = str | Iterable[str] | None
 
-WRONG = "the arguments cannot be used, nothing was changed"
 # Of 64 characters; a shorter beginning would soon be that of some other plan.
 SHORTEST_DIGEST = 8
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORTEST_DIGEST},64}}")
@@ -76,7 +75,7 @@ def one(node: object, overrides: Mapping[str, Any] | None = None) -> Asked:
     found = Asked.of([node], overrides=overrides)
     if found.selection.single is None:
         problem = Problem("node", node, "is a glob", "write the name of one node; expand takes globs")
-        raise SettingsError(WRONG, problems=[problem])
+        raise SettingsError(WRONG_ARGUMENTS, problems=[problem])
     return found
 
 
@@ -104,7 +103,7 @@ def flags(**given: object) -> None:
     if problems:
         words = any(isinstance(value, str) for value in given.values())
         hint = "several nodes are one argument, with commas; a glob needs quotes, or the shell makes several of it"
-        raise SettingsError(WRONG, problems=problems, hint=hint if words else None)
+        raise SettingsError(WRONG_ARGUMENTS, problems=problems, hint=hint if words else None)
 
 
 def flag_problems(name: str, value: object) -> list[str]:
@@ -118,5 +117,5 @@ def digest(value: object) -> str | None:
     text = str(value)
     if isinstance(value, bool) or not _DIGEST.fullmatch(text):
         remedy = f"write at least the first {SHORTEST_DIGEST} characters of the digest that plan gives, in quotes"
-        raise SettingsError(WRONG, problems=[Problem("plan", value, "is not the digest of a plan", remedy)])
+        raise SettingsError(WRONG_ARGUMENTS, problems=[Problem("plan", value, "is not the digest of a plan", remedy)])
     return text

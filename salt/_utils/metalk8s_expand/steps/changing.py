@@ -91,8 +91,7 @@ class Changing(Holding, Foresight):
         admit: Admit = lambda found: found,
     ) -> Result:
         """The report; ``admit`` says what of the plan is done, once the lock is held."""
-        before = None if digest is None else cache.load_plan(self.opts, digest)
-        asked = asked.again(before)
+        before, asked = self._agreed(asked, digest)
         declared, names = asked.settled(self._settings())
         with self._held(f"expand {asked.selection}", wait_s, declared.deploy_timeout) as held:
             self.progress("", "cluster", "looking at it")

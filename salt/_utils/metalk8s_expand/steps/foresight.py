@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from metalk8s_expand.clients import cache
 from metalk8s_expand.domain import foresight
 from metalk8s_expand.domain.plan import Plan
-from metalk8s_expand.domain.reached import Reached
 from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import ExpandError
 from metalk8s_expand.steps import arguments, cluster_check, planning
@@ -39,18 +38,22 @@ class Foresight(Call):
 
     def _foreseen(self, asked: Asked, skip_failed: bool, digest: str | None) -> Result:
         """The plan, the hosts as they are, and the first reason for which ``expand`` would start nothing."""
-        before = None if digest is None else cache.load_plan(self.opts, digest)
-        asked = asked.again(before)
+        before, asked = self._agreed(asked, digest)
         declared, names = asked.settled(self._settings())
         found, data = self._planned(asked, declared, names)
         reached = self._batch(declared).look(found.touched)
         obstacle = cluster_check.refusal(self.world, declared, declared.chosen(names))
-        error = obstacle or _refusal(before, digest, found) or _unfit(reached, skip_failed)
+        error = obstacle or _refusal(before, digest, found) or (None if skip_failed else reached.error())
         data["preflight"] = reached.as_dict()
         data["refusal"] = error.as_dict() if error else None
         data["retcode"] = error.retcode if error else 0
         data["dry_run"] = True
         return self._shown(foresight.text, data)
+
+    def _agreed(self, asked: Asked, digest: str | None) -> tuple[Mapping[str, Any] | None, Asked]:
+        """The kept plan of that digest, if it is kept, and what is asked for with it."""
+        before = None if digest is None else cache.load_plan(self.opts, digest)
+        return before, asked.again(before)
 
     def _planned(self, asked: Asked, declared: Settings, names: tuple[str, ...] | None) -> tuple[Plan, Result]:
         """The plan, and how it is told; it is kept, to tell later what has moved since."""
@@ -63,18 +66,10 @@ class Foresight(Call):
 
 def _refusal(before: Mapping[str, Any] | None, digest: str | None, found: Plan) -> ExpandError | None:
     """Of the plan: it is another one than was agreed on, or it cannot be done."""
-    agreed = (lambda: planning.agreed(before, digest, found)) if digest is not None else (lambda: found)
-    return _raised(agreed) or _raised(lambda: planning.refuse(found))
-
-
-def _unfit(reached: Reached, skip_failed: bool) -> ExpandError | None:
-    """Of the hosts."""
-    return None if skip_failed else reached.error()
-
-
-def _raised(step: Callable[[], object]) -> ExpandError | None:
     try:
-        step()
+        if digest is not None:
+            planning.agreed(before, digest, found)
+        planning.refuse(found)
     except ExpandError as error:
         return error
     return None
