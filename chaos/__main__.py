@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 from . import place as places
 from . import schedule
 from .place import PROVEN, Place
-from .results import GOOD, Results, all_good, remaining, summary
+from .results import GOOD, Results, all_good, chains, remaining, summary
 from .schedule import Case
 
 FIRST_SEED, RANDOM_RUNS, SHORT_RUNS = 1, 30, 2
+# So many boundaries in one run, far from each other.
+CHAIN = 6
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     results = Results(place.results)
     begun = datetime.now(timezone.utc).isoformat()
     if not options.summary:
-        make_all(cases if options.again else remaining(cases, results.of(code)), place, code, results, options.stop)
+        make_all(cases if options.again else remaining(cases, results.of(code)), place, code, results, options)
     known = results.of(code)
     if options.again:
         known = {name: item for name, item in known.items() if item["begun"] >= begun}
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--boundaries", action="store_true", help="no random runs")
     top.add_argument("--kind", action="append", help="runs of this fault only; can be repeated")
     top.add_argument("--again", action="store_true", help="also runs that are known to be good")
+    top.add_argument("--alone", action="store_true", help="each boundary in a run of its own")
     top.add_argument("--stop", action="store_true", help="stop at the first run that is not good")
     top.add_argument("--list", action="store_true", help="say which runs there are, and make none")
     top.add_argument("--summary", action="store_true", help="only the table of what is known")
@@ -71,7 +75,7 @@ def chosen(options: argparse.Namespace) -> list[Case]:
     return [case for case in cases if not options.kind or case.kind in options.kind]
 
 
-def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, stop: bool) -> None:
+def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, options: argparse.Namespace) -> None:
     """Make them one after another; each is noted down when it has ended. The lab stays up for a look at what was not good."""
     if not cases:
         return
@@ -83,16 +87,19 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, s
     commit = places.commit()
     started = time.monotonic()
     base.ensure(place, {case.base for case in cases})
-    good = True
-    for number, case in enumerate(cases, 1):
-        print(f"[{number}/{len(cases)}, {(time.monotonic() - started) / 60:.0f} min] {case}", flush=True)
+    rows = deque(chains(cases, results.of(code), 1 if options.alone else CHAIN))
+    good, number = True, 0
+    while rows and not (options.stop and not good):
+        row, number = rows.popleft(), number + 1
+        print(f"[{number}/{number + len(rows)}, {(time.monotonic() - started) / 60:.0f} min]", *row, sep="\n    ", flush=True)
         begun = datetime.now(timezone.utc).isoformat()
-        result = {"code": code, "commit": commit, "begun": begun, **run.make(case, place)}
-        results.add(result)
-        print(f"    {told(result)}", flush=True)
-        good = good and result["outcome"] == GOOD
-        if stop and not good:
-            break
+        found = run.make(row, place)
+        for result in found:
+            results.add({"code": code, "commit": commit, "begun": begun, **result})
+        print(f"    {told(found[0])}", flush=True)
+        good = good and found[0]["outcome"] == GOOD
+        names = {result["name"] for result in found}
+        rows.extend([case] for case in row if case.name not in names)
     if good:
         base.rest()
 
@@ -101,9 +108,10 @@ def told(result: dict[str, Any]) -> str:
     """One run's result in a few lines."""
     clients = f"pause {result.get('pause', 0):.1f} s, {result.get('writes', 0)} writes"
     head = f"{result['outcome']} after {result['took']:.0f} s, {clients}"
+    notes = "; ".join(result["notes"])
     lines = [f"    - {line}" for line in result["problems"][:5]]
     where = [f"    {result['evidence']}"] if "evidence" in result else []
-    return "\n".join([head, *lines, *where])
+    return "\n".join([head, f"    {notes}", *lines, *where])
 
 
 if __name__ == "__main__":

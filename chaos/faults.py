@@ -21,7 +21,7 @@ from . import hosts, https, partition, schedule
 from .board import Board
 from .processes import Runner
 from .schedule import ADDRESSES, Case
-from .trigger import member
+from .trigger import RUNNER, member
 
 DISK_SIZE = "1G"
 ETCD_DIRECTORY = "/var/lib/etcd"
@@ -39,19 +39,24 @@ class Scene:
     runners: list[Runner] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    # Those whose fault was made.
+    came: list[Case] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
 
     @property
-    def first(self) -> Runner:
-        return self.runners[0]
+    def main(self) -> Runner:
+        """The expansion that the fault is made in."""
+        return [runner for runner in self.runners if runner.source == RUNNER][-1]
 
-    def expand(self, *arguments: str) -> Runner:
+    def expand(self, *arguments: str, source: str = "") -> Runner:
         """Start one more."""
-        runner = Runner(self.board, self.evidence, len(self.runners) + 1, *arguments)
+        number = len(self.runners) + 1
+        runner = Runner(self.board, self.evidence, number, source or f"{RUNNER}{number}", *arguments)
         self.runners.append(runner)
         return runner
 
     def note(self, text: str) -> None:
-        self.notes.append(text)
+        self.notes.append(f"{time.monotonic() - self.since:.0f} s: {text}")
         self.board.add("harness", text)
 
 
@@ -69,13 +74,13 @@ def _hold(scene: Scene) -> None:
 
 def runner_killed(scene: Scene) -> Iterator[None]:
     """The runner and its process group; the orchestration it has started goes on."""
-    scene.first.kill()
+    scene.main.kill()
     yield
 
 
 def run_killed(scene: Scene) -> Iterator[None]:
     """The runner and all that it has forked; what runs on minions goes on."""
-    scene.first.kill(jobs=True)
+    scene.main.kill(jobs=True)
     yield
 
 
@@ -272,7 +277,7 @@ def api_killed(scene: Scene) -> Iterator[None]:
 
 def runner_frozen(scene: Scene) -> Iterator[None]:
     """The runner stops for longer than its lease, another takes over; then it wakes and must not go on."""
-    scene.first.signal("STOP")
+    scene.main.signal("STOP")
     try:
         second = scene.expand("wait_s=120")
         if not second.wait(TAKE_OVER_S):
@@ -280,7 +285,7 @@ def runner_frozen(scene: Scene) -> Iterator[None]:
             scene.problems.append(f"the second expansion had not ended after {TAKE_OVER_S:.0f} s")
         yield
     finally:
-        scene.first.signal("CONT")
+        scene.main.signal("CONT")
 
 
 def two_at_once(scene: Scene) -> Iterator[None]:

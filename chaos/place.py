@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# What a run proves something of, and what bases are made of.
-PROVEN, MADE_OF = ("salt", "lab", "chaos"), ("salt", "lab")
+# What bases are made of, and what a run proves something of: the same, by this judgement. A fault that another one is added
+# to is what it was; that a case is the same is seen in its result.
+MADE_OF = ("salt", "lab")
+JUDGES = ("checks", "history", "members", "writers")
+PROVEN = (*MADE_OF, *(f"chaos/{name}.py" for name in JUDGES))
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,11 @@ def from_environment() -> Place:
 
 
 def fingerprint(parts: tuple[str, ...], repository: Path = REPOSITORY) -> str:
-    """A short name for the content of these directories, committed or not."""
+    """A short name for the content of these files and directories, committed or not."""
     digest = hashlib.sha256()
     for part in parts:
-        for path in sorted(
-            item for item in (repository / part).rglob("*") if item.is_file() and "__pycache__" not in item.parts
-        ):
+        top = repository / part
+        for path in sorted(item for item in (top, *top.rglob("*")) if item.is_file() and "__pycache__" not in item.parts):
             digest.update(f"{path.relative_to(repository)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

@@ -17,7 +17,7 @@ from typing import Any
 from . import hosts
 from .board import Board
 from .checks import reason
-from .trigger import EVENT, RUNNER, event_line
+from .trigger import EVENT, event_line
 
 # A session of its own, whose leader is the runner, so that its process group can be killed or stopped. Not the child of
 # nsenter itself, which would stop with it and not wake.
@@ -90,10 +90,10 @@ def _read(pipe: Any, heard: Callable[[str], None]) -> None:
 
 
 class Runner:
-    """One ``expand``, as an operator starts it on the master."""
+    """One ``expand``, as an operator starts it on the master. Its lines are heard as of ``source``."""
 
-    def __init__(self, board: Board, evidence: Path, number: int, *arguments: str) -> None:
-        self.number, self.arguments = number, arguments
+    def __init__(self, board: Board, evidence: Path, number: int, source: str, *arguments: str) -> None:
+        self.number, self.source, self.arguments = number, source, arguments
         # Not one that is the beginning of another's.
         self.mark = f"{number}-{uuid.uuid4().hex}"
         self.killed = False
@@ -107,7 +107,7 @@ class Runner:
 
     def _told(self, line: str) -> None:
         self._err.append(line)
-        self._board.add(RUNNER if self.number == 1 else f"{RUNNER}{self.number}", line)
+        self._board.add(self.source, line)
 
     def signal(self, name: str) -> None:
         """To the whole process group of the runner, inside of the host. Nothing when it has ended."""

@@ -43,15 +43,46 @@ class Results:
                 yield item
 
 
+def made(cases: Sequence[Case], known: Mapping[str, Result]) -> dict[str, Result]:
+    """The results of these very cases: not of others that had their names."""
+    return {case.name: known[case.name] for case in cases if known.get(case.name, {}).get("case") == _plain(case)}
+
+
 def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
     """Those that have not ended well with this code."""
-    return [case for case in cases if known.get(case.name, {}).get("outcome") != GOOD]
+    there = made(cases, known)
+    return [case for case in cases if there.get(case.name, {}).get("outcome") != GOOD]
+
+
+def chains(cases: Sequence[Case], known: Mapping[str, Result], length: int) -> list[list[Case]]:
+    """The cases in rows of at most this length, each to be made in one run: the same fault at boundaries far from each other.
+
+    Alone is what its seed decides, and what has not ended well: so it is seen which of a row it was.
+    """
+    there = made(cases, known)
+    rows = [[case] for case in cases if case.seed is not None or there.get(case.name, {}).get("outcome", GOOD) != GOOD]
+    alike: dict[str, list[Case]] = {}
+    for case in cases:
+        if [case] not in rows:
+            alike.setdefault(case.kind, []).append(case)
+    return [*(row for group in alike.values() for row in _spread(group, length)), *rows]
+
+
+def _spread(cases: Sequence[Case], length: int) -> list[list[Case]]:
+    count = -(-len(cases) // length)
+    return [list(cases[first::count]) for first in range(count)]
+
+
+def _plain(case: Case) -> Any:
+    """As it comes back from a result."""
+    return json.loads(json.dumps(case.as_dict(), default=str))
 
 
 def summary(cases: Sequence[Case], known: Mapping[str, Result]) -> str:
     """The table of all runs asked for, and what it comes to."""
-    rows = [_row(case, known.get(case.name)) for case in cases]
-    done = [known[case.name] for case in cases if case.name in known]
+    there = made(cases, known)
+    rows = [_row(case, there.get(case.name)) for case in cases]
+    done = list(there.values())
     bad = [item for item in done if item["outcome"] != GOOD]
     longest = max((float(item.get("pause", 0)) for item in done), default=0.0)
     lines = [
@@ -76,6 +107,8 @@ def all_good(cases: Sequence[Case], known: Mapping[str, Result]) -> bool:
 def _row(case: Case, result: Result | None) -> str:
     if result is None:
         return f"{case.name:<34} {case.kind:<18} {'-':<7}"
+    if "within" in result:
+        return f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} in the run of {result['within']}"
     pause, took = float(result.get("pause", 0)), float(result.get("took", 0))
     codes = ",".join(str(item.get("code")) for item in result.get("attempts", ()))
     text = f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} {took:>6.0f} s  pause {pause:>5.1f} s  exit codes {codes}"

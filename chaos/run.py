@@ -1,4 +1,7 @@
-"""One run: back to its base, clients begin, an expansion, its fault, what an operator would do next, and the judgement."""
+"""One run: back to its base, clients begin, an expansion, its fault, what an operator would do next, and the judgement.
+
+In a run of several cases each fault is made in the expansion that follows the fault before.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from .place import Place
 from .processes import Events, Process, beside
 from .results import BAD, GOOD, MISSED
 from .schedule import ADDRESSES, Case, pillar
-from .trigger import EVENT
+from .trigger import EVENT, RUNNER
 
 TRIGGER_S = 900.0
 RUNNER_S = 1200.0
@@ -34,67 +37,81 @@ LOOK_S = 90.0
 REFUSALS: dict[str, frozenset[int]] = {}
 
 
-def make(case: Case, place: Place) -> dict[str, Any]:
-    """The result. What goes wrong with the harness itself is told as a problem, too."""
-    evidence = place.evidence(case.name)
+def make(cases: Sequence[Case], place: Place) -> list[dict[str, Any]]:
+    """The results of cases that are made in one run, one after another. Those that it did not come to have none, unless alone.
+
+    What goes wrong with the harness itself is told as a problem, too. All that is of the whole run is in the first result.
+    """
+    first = cases[0]
+    evidence = place.evidence(first.name)
     shutil.rmtree(evidence, ignore_errors=True)
     evidence.mkdir(parents=True)
-    scene = Scene(case, Board(evidence / "heard.log"), evidence)
+    scene = Scene(first, Board(evidence / "heard.log"), evidence)
     started = time.monotonic()
-    result: dict[str, Any] = {"name": case.name, "kind": case.kind, "seed": case.seed, "case": case.as_dict()}
-    triggered = False
+    result: dict[str, Any] = {}
     try:
         with _credentials(place):
-            triggered, found = _run(scene, place, result)
+            found = _run(cases, scene, place, result)
         problems = [*scene.problems, *found]
     except Exception as error:
         problems = [*scene.problems, f"{type(error).__name__}: {error}"]
-        triggered = True
-    outcome = BAD if problems else GOOD if triggered else MISSED
-    if not triggered:
-        problems.append(f"the moment never came: {case.trigger}")
-    result |= {"outcome": outcome, "problems": problems, "notes": scene.notes, "took": round(time.monotonic() - started, 1)}
+        scene.came = scene.came or [first]
+    outcome = BAD if problems else GOOD if scene.came else MISSED
+    if not scene.came:
+        problems.append(f"the moment never came: {first.trigger}")
+    result |= {"problems": problems, "notes": scene.notes, "took": round(time.monotonic() - started, 1)}
     result |= {kind: sum(line.startswith(f"{kind.upper()}:") for line in problems) for kind in ("lost", "split")}
+    told = scene.came or [first]
+    results = [
+        {"name": case.name, "kind": case.kind, "seed": case.seed, "case": case.as_dict(), "outcome": outcome} for case in told
+    ]
+    results[0] |= result
+    for item in results[1:]:
+        item["within"] = told[0].name
     if outcome == GOOD:
         shutil.rmtree(evidence)
     else:
-        result["evidence"] = str(evidence)
-        keep(evidence, result)
-    return result
+        results[0]["evidence"] = str(evidence)
+        keep(evidence, results[0])
+    return results
 
 
-def _run(scene: Scene, place: Place, result: dict[str, Any]) -> tuple[bool, list[str]]:
-    """Whether the fault was made, and all that must not be."""
+def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, Any]) -> list[str]:
+    """Make the faults; all that must not be."""
     case = scene.case
     faults.mend()
     base.begin(case.base, case.hosts)
     hosts.declare(pillar(case.declared))
     _copy_keys(place)
     start = int(_in_network(place, "revision", case.members[:1]))
-    triggered = False
+    scene.note("begun")
     try:
         with _clients(scene, place, start):
-            triggered = _expanded(scene)
-            _settled(scene)
+            for scene.case in cases:
+                if _expanded(scene):
+                    scene.came.append(scene.case)
+                _settled(scene)
+                if scene.main.process.code == 0:
+                    break
             _finished(scene)
     finally:
         faults.mend()
         result["attempts"] = [runner.outcome() for runner in scene.runners]
         result["manual"] = int(not result["attempts"] or result["attempts"][-1]["code"] != 0)
-    return triggered, _judged(scene, place, start, result)
+    return _judged(scene, place, start, result)
 
 
 def _expanded(scene: Scene) -> bool:
-    """The expansion with its fault; whether the fault's moment came."""
+    """An expansion with its fault; whether the fault's moment came."""
     case = scene.case
     with ExitStack() as stack:
         if case.trigger.source == EVENT:
             stack.callback(Events(scene.board).close)
         stack.enter_context(faults.PREPARED.get(case.kind, lambda _: nullcontext())(scene))
         since = time.monotonic()
-        first = scene.expand()
+        main = scene.expand(*(["wait_s=90"] if scene.runners else []), source=RUNNER)
         stack.callback(_ended, scene)
-        triggered = scene.board.wait(case.trigger, since, TRIGGER_S, first.process.ended)
+        triggered = scene.board.wait(case.trigger, since, TRIGGER_S, main.process.ended)
         scene.note(f"{case.kind} after {time.monotonic() - since:.1f} s" if triggered else "the moment did not come")
         if triggered:
             with faults.made(scene):

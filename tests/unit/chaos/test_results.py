@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ CASES = schedule.drawn(1, 3)
 
 
 def result(name: str, outcome: str = GOOD, code: str = "c", **more: Any) -> dict[str, Any]:
-    return {"name": name, "code": code, "outcome": outcome, "seed": int(name[5:]), "took": 60.0, "manual": 0, **more}
+    case = next(schedule.named([name]))
+    return {
+        **{"name": name, "code": code, "outcome": outcome, "seed": case.seed, "took": 60.0, "manual": 0},
+        "case": case.as_dict(),
+        **more,
+    }
 
 
 def left(found: Results, code: str = "c") -> list[str]:
@@ -30,6 +36,37 @@ def test_only_what_is_good_for_this_code_is_done(tmp_path: Path) -> None:
     found.add(result("seed-2"))
     found.add(result("seed-1", BAD))
     assert left(found) == ["seed-1", "seed-3"], "the last result counts"
+
+
+def test_another_case_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
+    found = Results(tmp_path / "results.jsonl")
+    for case in CASES[:2]:
+        found.add(result(case.name))
+    found.add(result("seed-2", case={**CASES[1].as_dict(), "hold": 1234.5}))
+    assert left(found) == ["seed-2", "seed-3"]
+
+
+def test_boundaries_far_from_each_other_share_a_run() -> None:
+    cases = [*schedule.enumerated(), *CASES]
+    rows = results.chains(cases, {}, 6)
+    assert sorted(case.name for row in rows for case in row) == sorted(case.name for case in cases)
+    assert max(map(len, rows)) == 6
+    assert rows[-3:] == [[case] for case in CASES]
+    order = list(schedule.boundaries("cp-2"))
+    for row in rows:
+        places = [order.index(case.name.partition("+")[0]) for case in row if case.seed is None]
+        assert places == sorted(places)
+        assert len({case.kind for case in row}) == 1
+        assert all(later - earlier > 1 for earlier, later in pairwise(places))
+
+
+def test_what_was_bad_in_company_is_made_alone() -> None:
+    cases = [case for case in schedule.enumerated() if case.kind == schedule.RUNNER_KILLED][:12]
+    name = cases[3].name
+    rows = results.chains(cases, {name: result(name, BAD)}, 6)
+    assert [case.name for case in rows[-1]] == [name]
+    assert sorted(map(len, rows)) == [1, 5, 6]
+    assert results.chains(cases, {}, 1) == [[case] for case in cases]
 
 
 def test_a_line_that_was_cut_off_spoils_nothing(tmp_path: Path) -> None:
@@ -58,6 +95,11 @@ def test_the_summary(tmp_path: Path) -> None:
     assert not results.all_good([], known)
 
 
+def test_one_of_several_in_a_run_is_told_with_it() -> None:
+    known = {name: result(name, within="seed-9") for name in ("seed-1",)}
+    assert "good    in the run of seed-9" in results.summary(CASES[:1], known)
+
+
 def test_the_code_is_its_content(tmp_path: Path) -> None:
     for name, text in {"a/x": "1", "b/y": "2", "a/__pycache__/z": "3"}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -66,5 +108,6 @@ def test_the_code_is_its_content(tmp_path: Path) -> None:
     (tmp_path / "b/y").write_text("5")
     (tmp_path / "a/__pycache__/z").write_text("6")
     assert place.fingerprint(("a",), tmp_path) == first
+    assert place.fingerprint(("a", "b/y"), tmp_path) != place.fingerprint(("a", "b/z"), tmp_path)
     (tmp_path / "a/x").write_text("7")
     assert place.fingerprint(("a",), tmp_path) != first
