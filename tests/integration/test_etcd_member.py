@@ -81,6 +81,7 @@ def lose_disk_after_a_write(trio: list[Host]) -> tuple[Host, Host, Host]:
     # a learner when it is back, and then never stands for election.
     for number in range(3):
         a.put("settled", str(number))
+        assert c.get("settled") == str(number)
     c.power_off()
     a.put("acknowledged", "write")
     a.power_off()
