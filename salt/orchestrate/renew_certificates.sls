@@ -5,7 +5,9 @@
 {%- set epoch = asked.get("epoch") %}
 {%- set run = {"orchestrate": {"epoch": epoch}} if epoch is not none else {} %}
 {%- set known = salt["metalk8s_expand_cluster.renewal"](asked.get("node_name")) %}
-{%- set at_once = 20 %}
+{#- Each asks for signatures through the master, a request that needs a second worker of it: when as many as it has ask at one
+    moment, none is left, and all stand still for a minute. #}
+{%- set at_once = [1, [20, opts.get("worker_threads", 5) - 1] | min] | max %}
 
 Let the CA know what it may sign:
   salt.function:

@@ -117,6 +117,11 @@ class Plan:
         return tuple(wave for wave in waves if wave.nodes)
 
     @property
+    def at_once(self) -> int:
+        """How many nodes are deployed at the same moment, at most."""
+        return sum(min(wave.at_once, len(wave.nodes)) for wave in self.waves)
+
+    @property
     def refused(self) -> tuple[NodePlan, ...]:
         return tuple(plan for plan in self.nodes if plan.refused is not None)
 

@@ -67,7 +67,7 @@ class Batch:
     def run(self, found: Plan, names: Sequence[str] | None, options: Options, held: Held) -> Report:
         """Do what the plan says. An error before the first change is raised; one after it is in the report."""
         lock = held.lock
-        notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, self.declared)
+        notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, self.declared, found)
         reports, saved = ((), None) if found.empty else self._executed(found, options.skip_failed, held, notes)
         ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
         workers = [node for node in self.declared.chosen(names) if node.name in ready and not node.is_control_plane]

@@ -59,7 +59,7 @@ class Foresight(Call):
         """The plan, and how it is told; it is kept, to tell later what has moved since."""
         found = planning.current(self.world, declared, names)
         kept = asked.kept(names)
-        data = {**found.as_dict(), **kept, "warnings": planning.warnings(self.world, declared)}
+        data = {**found.as_dict(), **kept, "warnings": planning.warnings(self.world, declared, found)}
         cache.save_plan(self.opts, data)
         return found, data
 

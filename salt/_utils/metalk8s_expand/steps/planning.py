@@ -14,6 +14,9 @@ from metalk8s_expand.errors import ConflictError
 from metalk8s_expand.steps import register, roster, verify
 from metalk8s_expand.steps.world import World
 
+# Without the option.
+SALTS_THREADS = 5
+
 
 def current(world: World, declared: Settings, names: Sequence[str] | None = None) -> Plan:
     """The plan for these nodes, all declared when names is None."""
@@ -48,11 +51,27 @@ def refuse(found: Plan) -> None:
         )
 
 
-def warnings(world: World, declared: Settings) -> list[str]:
+def warnings(world: World, declared: Settings, found: Plan) -> list[str]:
     """What is allowed and still should be known before anything starts."""
     names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
     even = settings.even_members_warning(len([name for name in names if name not in declared.nodes]), declared)
-    return [*([even] if even else []), *_cordons(world, declared), *roster.host_key_warnings(world.opts)]
+    return [
+        *([even] if even else []),
+        *_cordons(world, declared),
+        *roster.host_key_warnings(world.opts),
+        *_threads(world.opts, found),
+    ]
+
+
+def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
+    """A minion's request for a signature needs two workers of the master: https://github.com/saltstack/salt/issues/27421."""
+    at_once, threads = found.at_once, int(opts.get("worker_threads", SALTS_THREADS))
+    if at_once < threads:
+        return []
+    return [
+        f"{at_once} nodes are deployed at a time, and the master has worker_threads: {threads}; when as many ask for a"
+        f" certificate at one moment, it stands still for a minute: set worker_threads to {at_once + 1} or more"
+    ]
 
 
 def _cordons(world: World, declared: Settings) -> list[str]:

@@ -162,6 +162,14 @@ class TestPlan:
         assert (found["control_plane"], found["unchanged"], found["warnings"]) == ([], [], [])
         json.dumps(found)
 
+    @pytest.mark.parametrize(("threads", "parallel", "warned"), [(3, 10, True), (4, 10, False), (3, 2, False)])
+    def test_a_master_with_too_few_workers_is_told(self, make: Make, threads: int, parallel: int, warned: bool) -> None:
+        call = make(worker_threads=threads)
+        found = call.plan(None, max_parallel=parallel)
+        assert [item for item in found["warnings"] if "worker_threads to 4 or more" in item] == found["warnings"]
+        assert bool(found["warnings"]) == warned
+        assert make(*everyone(), worker_threads=3).plan(None)["warnings"] == []
+
     def test_what_is_healthy_is_done(self, make: Make) -> None:
         found = make(*everyone()).plan(None)
         assert (found["workers"], found["unchanged"]) == ([], ["w-1", "w-2", "i-1"])
