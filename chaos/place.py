@@ -48,12 +48,14 @@ def from_environment() -> Place:
 
 
 def fingerprint(parts: tuple[str, ...], repository: Path = REPOSITORY) -> str:
-    """A short name for the content of these files and directories, committed or not."""
+    """A short name for the content of these files and directories, committed or not; caches of tools are none of it."""
     digest = hashlib.sha256()
     for part in parts:
         top = repository / part
-        for path in sorted(item for item in (top, *top.rglob("*")) if item.is_file() and "__pycache__" not in item.parts):
-            digest.update(f"{path.relative_to(repository)}\0".encode() + path.read_bytes() + b"\0")
+        for path in sorted(item for item in (top, *top.rglob("*")) if item.is_file()):
+            name = path.relative_to(repository)
+            if not any(word.startswith((".", "__pycache__")) for word in name.parts):
+                digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
