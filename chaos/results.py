@@ -50,8 +50,8 @@ def made(cases: Sequence[Case], known: Mapping[str, Result]) -> dict[str, Result
 
 def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
     """Those that have not ended well with this code."""
-    there = made(cases, known)
-    return [case for case in cases if there.get(case.name, {}).get("outcome") != GOOD]
+    good = {name for name, result in made(cases, known).items() if result["outcome"] == GOOD}
+    return [case for case in cases if case.name not in good]
 
 
 def chains(cases: Sequence[Case], known: Mapping[str, Result], length: int) -> list[list[Case]]:
@@ -59,13 +59,15 @@ def chains(cases: Sequence[Case], known: Mapping[str, Result], length: int) -> l
 
     Alone is what its seed decides, and what has not ended well: so it is seen which of a row it was.
     """
-    there = made(cases, known)
-    rows = [[case] for case in cases if case.seed is not None or there.get(case.name, {}).get("outcome", GOOD) != GOOD]
+    bad = {name for name, result in made(cases, known).items() if result["outcome"] != GOOD}
+    alone: list[list[Case]] = []
     alike: dict[str, list[Case]] = {}
     for case in cases:
-        if [case] not in rows:
+        if case.seed is not None or case.name in bad:
+            alone.append([case])
+        else:
             alike.setdefault(case.kind, []).append(case)
-    return [*(row for group in alike.values() for row in _spread(group, length)), *rows]
+    return [*(row for group in alike.values() for row in _spread(group, length)), *alone]
 
 
 def _spread(cases: Sequence[Case], length: int) -> list[list[Case]]:
