@@ -251,19 +251,18 @@ def leader_frozen(scene: Scene) -> Iterator[None]:
 
 def etcd_leader(members: tuple[str, ...]) -> str:
     """Which member leads, by the word of any."""
-    tls = [f"--{option}={path}" for option, path in zip(("cacert", "cert", "key"), https.CREDENTIALS["etcd"], strict=True)]
+    ca, cert, key = https.CREDENTIALS["etcd"]
+    words = ["curl", "--silent", "--show-error", "--max-time", "5", "--cacert", ca, "--cert", cert, "--key", key]
     answers = {}
     for name in members:
-        words = ["curl", "--silent", "--max-time", "5", *tls, "--data", "{}"]
-        done = hosts.on(name, *words, "https://127.0.0.1:2379/v3/maintenance/status", check=False)
+        done = hosts.on(name, *words, "--data", "{}", "https://127.0.0.1:2379/v3/maintenance/status", check=False)
         try:
             found = json.loads(done.stdout)
-            answers[name] = (found["header"]["member_id"], found.get("leader"))
+            if found["header"]["member_id"] == found["leader"]:
+                return name
         except (ValueError, KeyError):
-            continue
-    for name, (own, leader) in answers.items():
-        if own == leader:
-            return name
+            pass
+        answers[name] = done.stdout.strip() or done.stderr.strip()
     raise hosts.ChaosError(f"nobody of {', '.join(members)} says that it leads: {answers}")
 
 
