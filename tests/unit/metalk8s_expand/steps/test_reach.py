@@ -32,8 +32,7 @@ from tests.unit.metalk8s_expand.domain import hosts
 
 # This very machine is asked, whatever it is: what it lacks is not the subject here.
 NO_CHECKS = Settings(ssh_timeout=20, skip=preflight.NAMES)
-# What hosts say of their clocks was written down before they are asked.
-STRICT = Settings(ssh_timeout=20, skip=("clock",))
+STRICT = Settings(ssh_timeout=20)
 LIMITS = Thresholds(etcd_window_s=3, connect_timeout_s=1)
 # Loopback addresses of nobody else's tests.
 MEMBER, FIRST, SECOND = "127.77.0.1", "127.77.0.11", "127.77.0.12"
@@ -49,12 +48,16 @@ def good(number: int) -> Node:
 
 
 def say(sshd: Sshd, *answers: Mapping[str, Any]) -> None:
-    """Hosts answer with these facts, each with that of its node's number, or all with the only one."""
-    lines = [f"{probe.MARK}{json.dumps({**answer, 'time': time.time()})}" for answer in answers]
+    """Hosts answer with these facts, each with that of its node's number, or all with the only one.
+
+    The time is that of the answer, whenever it is asked for.
+    """
+    lines = [f"echo '{probe.MARK}{json.dumps({**answer, 'time': None})}'" for answer in answers]
+    lines = [line.replace('"time": null', "\"time\": '$(date +%s.%N)'") for line in lines]
     if len(lines) == 1:
-        sshd.force(f"cat >/dev/null; echo '{lines[0]}'")
+        sshd.force(f"cat >/dev/null; {lines[0]}")
         return
-    cases = "".join(f"*host-{number}\\\"*) echo '{line}';; " for number, line in enumerate(lines, start=1))
+    cases = "".join(f'*host-{number}\\"*) {line};; ' for number, line in enumerate(lines, start=1))
     sshd.force(f'cat >/dev/null; case "$SSH_ORIGINAL_COMMAND" in {cases} esac')
 
 
