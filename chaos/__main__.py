@@ -18,8 +18,9 @@ from .results import GOOD, Results, all_good, chains, remaining, summary
 from .schedule import Case
 
 FIRST_SEED, RANDOM_RUNS, SHORT_RUNS = 1, 30, 2
-# So many boundaries in one run, far from each other.
-CHAIN = 6
+# So many boundaries in one run, far from each other. After a container has crashed, its kubelet waits twice as long as the time
+# before, from ten seconds on: five minutes for the sixth.
+CHAIN, CHAINS = 6, {schedule.MASTER_KILLED: 4}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,7 +88,7 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, o
     commit = places.commit()
     started = time.monotonic()
     base.ensure(place, {case.base for case in cases})
-    rows = deque(chains(cases, results.of(code), 1 if options.alone else CHAIN))
+    rows = deque(chains(cases, results.of(code), lambda kind: 1 if options.alone else CHAINS.get(kind, CHAIN)))
     good, number = True, 0
     while rows and not (options.stop and not good):
         row, number = rows.popleft(), number + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,11 @@ def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
     return [case for case in cases if case.name not in good]
 
 
-def chains(cases: Sequence[Case], known: Mapping[str, Result], length: int) -> list[list[Case]]:
-    """The cases in rows of at most this length, each to be made in one run: the same fault at boundaries far from each other.
+def chains(cases: Sequence[Case], known: Mapping[str, Result], length: Callable[[str], int]) -> list[list[Case]]:
+    """The cases in rows, each to be made in one run: the same fault at boundaries far from each other.
 
-    Alone is what its seed decides, and what has not ended well: so it is seen which of a row it was.
+    A row has at most as many as its kind allows. Alone is what its seed decides, and what has not ended well: so it is seen
+    which of a row it was.
     """
     bad = {name for name, result in made(cases, known).items() if result["outcome"] != GOOD}
     alone: list[list[Case]] = []
@@ -67,7 +68,7 @@ def chains(cases: Sequence[Case], known: Mapping[str, Result], length: int) -> l
             alone.append([case])
         else:
             alike.setdefault(case.kind, []).append(case)
-    return [*(row for group in alike.values() for row in _spread(group, length)), *alone]
+    return [*(row for kind, group in alike.items() for row in _spread(group, length(kind))), *alone]
 
 
 def _spread(cases: Sequence[Case], length: int) -> list[list[Case]]:

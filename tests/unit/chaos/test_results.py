@@ -48,9 +48,10 @@ def test_another_case_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
 
 def test_boundaries_far_from_each_other_share_a_run() -> None:
     cases = [*schedule.enumerated(), *CASES]
-    rows = results.chains(cases, {}, 6)
+    rows = results.chains(cases, {}, lambda kind: 4 if kind == schedule.MASTER_KILLED else 6)
     assert sorted(case.name for row in rows for case in row) == sorted(case.name for case in cases)
-    assert max(map(len, rows)) == 6
+    assert max(len(row) for row in rows if row[0].kind == schedule.MASTER_KILLED) == 4
+    assert max(len(row) for row in rows if row[0].kind == schedule.RUNNER_KILLED) == 6
     assert rows[-3:] == [[case] for case in CASES]
     order = list(schedule.boundaries("cp-2"))
     for row in rows:
@@ -63,10 +64,10 @@ def test_boundaries_far_from_each_other_share_a_run() -> None:
 def test_what_was_bad_in_company_is_made_alone() -> None:
     cases = [case for case in schedule.enumerated() if case.kind == schedule.RUNNER_KILLED][:12]
     name = cases[3].name
-    rows = results.chains(cases, {name: result(name, BAD)}, 6)
+    rows = results.chains(cases, {name: result(name, BAD)}, lambda _: 6)
     assert [case.name for case in rows[-1]] == [name]
     assert sorted(map(len, rows)) == [1, 5, 6]
-    assert results.chains(cases, {}, 1) == [[case] for case in cases]
+    assert results.chains(cases, {}, lambda _: 1) == [[case] for case in cases]
 
 
 def test_a_line_that_was_cut_off_spoils_nothing(tmp_path: Path) -> None:
