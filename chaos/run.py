@@ -1,6 +1,6 @@
 """One run: back to its base, clients begin, an expansion, its fault, what an operator would do next, and the judgement.
 
-In a run of several cases each fault is made in the expansion that follows the fault before.
+In a run of several cases each fault is made in the expansion that had the one before, or, if that has ended it, in the next.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -87,9 +88,9 @@ def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, An
     scene.note("begun")
     try:
         with _clients(scene, place, start):
-            for scene.case in cases:
-                if _expanded(scene):
-                    scene.came.append(scene.case)
+            waiting = deque(cases)
+            while waiting:
+                _expanded(scene, waiting)
                 _settled(scene)
                 if scene.main.process.code == 0:
                     break
@@ -101,24 +102,30 @@ def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, An
     return _judged(scene, place, start, result)
 
 
-def _expanded(scene: Scene) -> bool:
-    """An expansion with its fault; whether the fault's moment came."""
-    case = scene.case
+def _expanded(scene: Scene, waiting: deque[Case]) -> None:
+    """An expansion with the faults of the cases that wait, until one has ended it; each is taken from them, come or not."""
     with ExitStack() as stack:
-        if case.trigger.source == EVENT:
+        if any(case.trigger.source == EVENT for case in waiting):
             stack.callback(Events(scene.board).close)
-        stack.enter_context(faults.PREPARED.get(case.kind, lambda _: nullcontext())(scene))
+        scene.case = waiting[0]
+        stack.enter_context(faults.PREPARED.get(scene.case.kind, lambda _: nullcontext())(scene))
         since = time.monotonic()
         main = scene.expand(*(["wait_s=90"] if scene.runners else []), source=RUNNER)
         stack.callback(_ended, scene)
-        triggered = scene.board.wait(case.trigger, since, TRIGGER_S, main.process.ended)
-        scene.note(f"{case.kind} after {time.monotonic() - since:.1f} s" if triggered else "the moment did not come")
-        if triggered:
-            with faults.made(scene):
-                pass
-            scene.note("healed")
+        over = False
+        while waiting and not over:
+            scene.case = waiting.popleft()
+            if scene.board.wait(scene.case.trigger, since, TRIGGER_S, main.process.ended):
+                scene.note(f"{scene.case.kind} after {time.monotonic() - since:.1f} s")
+                with faults.made(scene):
+                    pass
+                scene.note("healed")
+                scene.came.append(scene.case)
+                since = time.monotonic()
+            else:
+                scene.note("the moment did not come")
+            over = main.killed or main.process.ended()
         _await_end(scene)
-    return triggered
 
 
 def _await_end(scene: Scene) -> None:
