@@ -103,28 +103,32 @@ def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, An
 
 
 def _expanded(scene: Scene, waiting: deque[Case]) -> None:
-    """An expansion with the faults of the cases that wait, until one has ended it; each is taken from them, come or not."""
+    """An expansion with the faults of the cases that wait, until one has ended it.
+
+    Taken from them is each whose moment came, and the first in any case.
+    """
     with ExitStack() as stack:
         if any(case.trigger.source == EVENT for case in waiting):
             stack.callback(Events(scene.board).close)
-        scene.case = waiting[0]
-        stack.enter_context(faults.PREPARED.get(scene.case.kind, lambda _: nullcontext())(scene))
+        first = scene.case = waiting[0]
+        stack.enter_context(faults.PREPARED.get(first.kind, lambda _: nullcontext())(scene))
         since = time.monotonic()
         main = scene.expand(*(["wait_s=90"] if scene.runners else []), source=RUNNER)
         stack.callback(_ended, scene)
-        over = False
-        while waiting and not over:
-            scene.case = waiting.popleft()
-            if scene.board.wait(scene.case.trigger, since, TRIGGER_S, main.process.ended):
-                scene.note(f"{scene.case.kind} after {time.monotonic() - since:.1f} s")
-                with faults.made(scene):
-                    pass
-                scene.note("healed")
-                scene.came.append(scene.case)
-                since = time.monotonic()
-            else:
-                scene.note("the moment did not come")
-            over = main.killed or main.process.ended()
+        while scene.board.wait(scene.case.trigger, since, TRIGGER_S, main.process.ended):
+            scene.note(f"{scene.case.kind} after {time.monotonic() - since:.1f} s")
+            with faults.made(scene):
+                pass
+            scene.note("healed")
+            scene.came.append(waiting.popleft())
+            since = time.monotonic()
+            if main.killed or main.process.ended() or not waiting:
+                break
+            scene.case = waiting[0]
+        else:
+            scene.note(f"the moment of {scene.case.name} did not come")
+            if scene.case is first:
+                waiting.popleft()
         _await_end(scene)
 
 

@@ -71,7 +71,9 @@ def test_one_that_is_killed_has_no_other(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[1:])
 
 
-def test_a_moment_that_does_not_come_is_waited_for_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_moment_that_does_not_come_is_waited_for_in_one_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scene, waiting = made(monkeypatch, tmp_path, False, "looking", "deployed")
+    assert (scene.came, list(waiting)) == (CASES[:1], CASES[1:])
+    assert scene.notes[-1].endswith(f"the moment of register+{KIND} did not come")
+    run._expanded(scene, waiting)
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[2:])
-    assert scene.notes[-1].endswith("the moment did not come")
