@@ -17,8 +17,8 @@ LAB = os.environ.get("CHAOS_LAB_NAME", "metalk8s-chaos")
 os.environ["METALK8S_LAB_NAME"] = LAB
 sys.path.insert(0, str(REPOSITORY / "lab"))
 
+from metalk8s_lab import disk, network  # noqa: E402
 from metalk8s_lab import host as machine  # noqa: E402
-from metalk8s_lab import network  # noqa: E402
 from metalk8s_lab import settings as lab_settings  # noqa: E402
 
 BOOTSTRAP = "bootstrap"
@@ -40,6 +40,11 @@ def lab(*words: str, timeout: float = 900) -> None:
         raise ChaosError(f"lab {' '.join(words)}: not done after {timeout:.0f} s") from error
     if done.returncode:
         raise ChaosError(f"lab {' '.join(words)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def attach_disk() -> None:
+    """Mount what holds the hosts' disks and the snapshots: of a lab that rests, it is not."""
+    disk.attach(SETTINGS)
 
 
 def on(host: str, *command: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Done:

@@ -1,0 +1,42 @@
+"""Which bases are there to begin with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chaos import base, hosts
+from chaos.place import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Of a lab that rests, with two bases; its disk is seen when it is attached."""
+    settings = hosts.lab_settings.Settings(tmp_path / "state", tmp_path / "cache", "3008.3", None)
+
+    def attach() -> None:
+        for number in (1, 2):
+            there = settings.disk / "snapshots" / base.snapshot(number)
+            there.mkdir(parents=True)
+            (there / "snapshot.json").write_text("{}")
+
+    monkeypatch.setattr(hosts, "SETTINGS", settings)
+    monkeypatch.setattr(hosts, "attach_disk", attach)
+    found = Place(tmp_path)
+    found.bases.write_text(json.dumps({"code": "c", "lab": hosts.LAB, "bases": [1, 2]}))
+    return found
+
+
+def test_those_of_a_lab_that_rests_are_known(place: Place) -> None:
+    assert base._known(place, "c") == {1, 2}
+
+
+def test_those_of_another_code_are_not(place: Place) -> None:
+    assert base._known(place, "other") == set()
+
+
+def test_one_whose_snapshot_is_gone_is_not(place: Place) -> None:
+    place.bases.write_text(json.dumps({"code": "c", "lab": hosts.LAB, "bases": [1, 2, 3]}))
+    assert base._known(place, "c") == {1, 2}
