@@ -26,6 +26,7 @@ NOTICED_S = 300
 SERVERS = ("10.200.0.10", "10.200.0.11", "10.200.0.12")
 IMAGE = "docker.io/library/busybox:1.37"
 AUTHORITIES = ("ca", "etcd/ca", "front-proxy-ca")
+CLOSED = "use of closed network connection"
 REFUSED = ("certificate has expired", "Unauthorized")
 
 Told = dict[str, dict[str, dict[str, Any]]]
@@ -123,6 +124,17 @@ def reach(place: tuple[str, str, str]) -> None:
     assert "Kubernetes" in kubectl(*through, "exec", pod, "--", "kube-proxy", "--version"), f"exec on {node} through {server}"
 
 
+def let_notice(server: str) -> None:
+    """Open a connection from an API server to a kubelet, which may be refused for one reason: that it shows a new certificate.
+
+    The API server then closes every connection to a kubelet, this one too (client-go, transport/cert_rotation.go). The next one works.
+    """
+    words = [f"--server=https://{server}:6443", "--namespace=kube-system", "exec", next(iter(proxies().values()))]
+    done = on("bootstrap", "kubectl", *words, "--", "kube-proxy", "--version", check=False)
+    print(f"the first connection through {server} after the renewal: {'works' if not done.returncode else done.stderr.strip()}")
+    assert done.returncode == 0 or CLOSED in done.stderr, done.stderr
+
+
 def everything_works(servers: tuple[str, ...], pod: str) -> None:
     """Every kubelet through these API servers, a new Pod, three voters of etcd, nobody restarted."""
     places = [(server, node, name) for server in servers for node, name in proxies().items()]
@@ -197,6 +209,8 @@ def test_renewed_in_time(story: Story) -> None:
     print(f"at most {longest:.0f} s between both signatures")
     assert 0 < longest < MINUTES * 60 - NOTICED_S, "the clients would notice too late"
     assert min(moments(second, "not_after").values()) > time.time() + 300 * 86400
+    for server in SERVERS:
+        let_notice(server)
     everything_works(SERVERS[:1], "renewed-in-time")
 
 
