@@ -44,8 +44,8 @@ def _known(place: Place, code: str) -> set[int]:
         return set()
     if found.get("code") != code or found.get("lab") != hosts.LAB:
         return set()
-    hosts.attach_disk()
-    there = {base for base in found["bases"] if (hosts.SETTINGS.disk / "snapshots" / snapshot(base) / "snapshot.json").exists()}
+    kept = hosts.snapshots()
+    there = {base for base in found["bases"] if snapshot(base) in kept}
     # Each was made from the one before it.
     return there if there == set(range(1, len(there) + 1)) else set()
 

@@ -42,9 +42,10 @@ def lab(*words: str, timeout: float = 900) -> None:
         raise ChaosError(f"lab {' '.join(words)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
 
 
-def attach_disk() -> None:
-    """Mount what holds the hosts' disks and the snapshots: of a lab that rests, it is not."""
+def snapshots() -> list[str]:
+    """The names of the lab's snapshots. What holds them is mounted first: of a lab that rests, it is not."""
     disk.attach(SETTINGS)
+    return disk.snapshots(SETTINGS)
 
 
 def on(host: str, *command: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Done:

@@ -14,16 +14,16 @@ from chaos.place import Place
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Of a lab that rests, with two bases; its disk is seen when it is attached."""
-    settings = hosts.lab_settings.Settings(tmp_path / "state", tmp_path / "cache", "3008.3", None)
+    lab = hosts.lab_settings.Settings(tmp_path / "state", tmp_path / "cache", "3008.3", None)
 
-    def attach() -> None:
+    def attach(settings: hosts.lab_settings.Settings) -> None:
         for number in (1, 2):
             there = settings.disk / "snapshots" / base.snapshot(number)
             there.mkdir(parents=True)
             (there / "snapshot.json").write_text("{}")
 
-    monkeypatch.setattr(hosts, "SETTINGS", settings)
-    monkeypatch.setattr(hosts, "attach_disk", attach)
+    monkeypatch.setattr(hosts, "SETTINGS", lab)
+    monkeypatch.setattr(hosts.disk, "attach", attach)
     found = Place(tmp_path)
     found.bases.write_text(json.dumps({"code": "c", "lab": hosts.LAB, "bases": [1, 2]}))
     return found
