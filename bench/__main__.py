@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 
-from .rows import Line, table
+from bench.rows import Line, table
 
 # Each is a module with a function ``rows``.
 PARTS = ("api", "ssh", "preflight")

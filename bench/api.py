@@ -12,16 +12,15 @@ from typing import Any
 
 import yaml
 
+from bench.bare import Bare
+from bench.cluster import Cluster, running
+from bench.master import Master
+from bench.nodes import NODES, joined, pillar, registration, reported
+from bench.rows import Figure, Line, Row, in_turns, timed
 from metalk8s_expand.domain import manifest, ownership, settings
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.steps import register, roster
 from tests.integration import metrics
-
-from .bare import Bare
-from .cluster import Cluster, running
-from .master import Master
-from .nodes import NODES, joined, pillar, registration, reported
-from .rows import Figure, Line, Row, in_turns, timed
 
 NEW, DECLARED, THERE = 1000, 5000, 4990
 FEW = 5

@@ -6,10 +6,9 @@ import ipaddress
 import json
 from typing import Any
 
+from bench.bare import Request
 from metalk8s_expand.domain import manifest
 from metalk8s_expand.domain.nodes import Node
-
-from .bare import Request
 
 NODES = "/api/v1/nodes"
 PROFILES = ("control-plane", "infra", "worker", "worker-infra")

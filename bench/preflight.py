@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bench.rows import Row, in_turns
+from bench.sshd import Hosts, running
 from metalk8s_expand.clients.ssh import Target
 from metalk8s_expand.domain.nodes import Node, Ssh
 from metalk8s_expand.domain.roles import PROFILES
@@ -11,9 +13,6 @@ from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.domain.surroundings import Endpoint, Surroundings
 from metalk8s_expand.steps import reach
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
-
-from .rows import Row, in_turns
-from .sshd import Hosts, running
 
 COUNT, AT_A_TIME, ROUNDS = 100, 32, 3
 DEADLINE_S = 60.0

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import yaml
 
+from bench.rows import Row, in_turns, timed
+from bench.sshd import Hosts, running
 from metalk8s_expand.clients.ssh import Target
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh, script
-
-from .rows import Row, in_turns, timed
-from .sshd import Hosts, running
 
 COUNT, SILENT, FEW = 500, 50, 100
 AT_A_TIME = 32

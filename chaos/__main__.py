@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from . import place as places
-from . import schedule
-from .place import PROVEN, Place
-from .results import GOOD, Results, all_good, chains, remaining, summary
-from .schedule import Case
+from chaos import cases as schedule
+from chaos import paths as places
+from chaos.cases import Case
+from chaos.paths import PROVEN, Place
+from chaos.results import GOOD, Results, all_good, chains, remaining, summary
 
 FIRST_SEED, RANDOM_RUNS, SHORT_RUNS = 1, 30, 2
 # So many boundaries in one run, far from each other. After a container has crashed, its kubelet waits twice as long as the time
@@ -83,7 +83,8 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, o
     if os.geteuid() != 0:
         raise SystemExit("root is needed for namespaces and mounts: run it with sudo")
     # Before the lab's own modules: they read its name when they are imported.
-    from . import base, run
+    from chaos import experiment as run
+    from chaos import lab_snapshots as base
 
     commit = places.commit()
     started = time.monotonic()

@@ -17,11 +17,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import hosts, https, partition, schedule
-from .board import Board
-from .processes import Runner
-from .schedule import ADDRESSES, Case
-from .trigger import RUNNER, member
+from chaos import cases as schedule
+from chaos import https
+from chaos import lab_hosts as hosts
+from chaos import network_faults as partition
+from chaos.cases import ADDRESSES, Case
+from chaos.event_log import Board
+from chaos.processes import Runner
+from chaos.trigger import RUNNER, member
 
 DISK_SIZE = "1G"
 ETCD_DIRECTORY = "/var/lib/etcd"

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import hosts
-from .board import Board
-from .checks import reason
-from .trigger import EVENT, event_line
+from chaos import lab_hosts as hosts
+from chaos.event_log import Board
+from chaos.invariants import reason
+from chaos.trigger import EVENT, event_line
 
 # A session of its own, whose leader is the runner, so that its process group can be killed or stopped. Not the child of
 # nsenter itself, which would stop with it and not wake.

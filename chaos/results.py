@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .schedule import Case
+from chaos.cases import Case
 
 GOOD, BAD, MISSED = "good", "bad", "missed"
 Result = Mapping[str, Any]

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from . import golang
-from .cache import cached, digest, file_digest
-from .command import run
-from .errors import LabError
-from .progress import progress
-from .settings import KUBERNETES_VERSION, LAB_DIR, Settings
+from metalk8s_lab import golang
+from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.command import run
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.progress import progress
+from metalk8s_lab.settings import KUBERNETES_VERSION, LAB_DIR, Settings
 
 _BUILD_SECONDS = 3600
 

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import wheel_image
-from .cache import file_digest
-from .errors import LabError
-from .progress import working
+from metalk8s_lab import wheel_image
+from metalk8s_lab.cache import file_digest
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.progress import working
 
 if TYPE_CHECKING:
-    from .lab import Lab
+    from metalk8s_lab.lab import Lab
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = REPOSITORY / "lab" / "files"

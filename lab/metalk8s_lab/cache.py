@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .progress import working
+from metalk8s_lab.progress import working
 
 
 def digest(*inputs: object) -> str:

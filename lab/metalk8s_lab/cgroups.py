@@ -10,9 +10,9 @@ import os
 import time
 from pathlib import Path
 
-from .errors import LabError
-from .settings import LAB_NAME
-from .topology import is_host_name
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.settings import LAB_NAME
+from metalk8s_lab.topology import is_host_name
 
 _ROOT = Path("/sys/fs/cgroup")
 _PREFIX = f"{LAB_NAME}-"

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import disk, rootfs
-from .command import run
-from .settings import Settings
+from metalk8s_lab import disk, rootfs
+from metalk8s_lab.command import run
+from metalk8s_lab.settings import Settings
 
 _AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
 _PASSED = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY")

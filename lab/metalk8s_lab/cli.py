@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from . import host, machine, settings
-from .errors import LabError
-from .lab import Lab
-from .lock import locked
-from .topology import DEFAULT_NODES, find
+from metalk8s_lab import host, machine, settings
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.lab import Lab
+from metalk8s_lab.lock import locked
+from metalk8s_lab.topology import DEFAULT_NODES, find
 
 _NO_SUCH_HOST = 125  # as other tools that run commands elsewhere: not to be confused with the command's own exit code
 

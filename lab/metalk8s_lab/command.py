@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .errors import LabError
+from metalk8s_lab.errors import LabError
 
 _TAIL_CHARACTERS = 3000
 

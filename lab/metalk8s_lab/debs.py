@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import chroot, rootfs
-from .cache import cached, digest
-from .settings import Settings
+from metalk8s_lab import chroot, rootfs
+from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.settings import Settings
 
 _PACKAGES = ("containerd", "runc", "containernetworking-plugins", "haproxy", "busybox-static")
 # Where it lies in a Debian system → where it lies on a node.

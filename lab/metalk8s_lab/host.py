@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from . import cgroups, disk, identity, network
-from .command import run, succeeds
-from .errors import LabError
-from .settings import Settings
-from .topology import BRIDGE, Host
+from metalk8s_lab import cgroups, disk, identity, network
+from metalk8s_lab.command import run, succeeds
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.settings import Settings
+from metalk8s_lab.topology import BRIDGE, Host
 
 _POWER_OFF = signal.SIGRTMIN + 4  # how systemd is told to power off without asking over D-Bus
 _STOP_SECONDS = 30.0

@@ -6,9 +6,9 @@ import shutil
 import uuid
 from pathlib import Path
 
-from .command import run
-from .settings import Settings
-from .topology import GATEWAY, SUBNET, Host
+from metalk8s_lab.command import run
+from metalk8s_lab.settings import Settings
+from metalk8s_lab.topology import GATEWAY, SUBNET, Host
 
 _HOST_KEY = "ssh_host_ed25519_key"
 

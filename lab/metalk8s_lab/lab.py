@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from . import artifacts, cgroups, disk, host, identity, machine, network, rootfs
-from .errors import LabError
-from .progress import progress, working
-from .settings import Settings
-from .topology import BOOTSTRAP, DEFAULT_NODES, NAMESPACE, Host, find, hosts
+from metalk8s_lab import artifacts, cgroups, disk, host, identity, machine, network, rootfs
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.progress import progress, working
+from metalk8s_lab.settings import Settings
+from metalk8s_lab.topology import BOOTSTRAP, DEFAULT_NODES, NAMESPACE, Host, find, hosts
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class Lab:
         self._declare(wanted)
         self._start(self.hosts)
         if not blank and importlib.util.find_spec("metalk8s_lab.bootstrap"):
-            from . import bootstrap
+            from metalk8s_lab import bootstrap
 
             bootstrap.provision(self)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import LabError
-from .progress import progress
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.progress import progress
 
 _WAIT_SECONDS = 1800.0
 

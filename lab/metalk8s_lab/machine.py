@@ -9,11 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cgroups
-from .command import run, succeeds
-from .errors import LabError
-from .progress import working
-from .settings import Settings
+from metalk8s_lab import cgroups
+from metalk8s_lab.command import run, succeeds
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.progress import working
+from metalk8s_lab.settings import Settings
 
 _GIB = 1024**3
 _MEMORY_GIB = 8

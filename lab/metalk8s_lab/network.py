@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .command import run, succeeds
-from .topology import BRIDGE, GATEWAY, NAMESPACE, SUBNET
+from metalk8s_lab.command import run, succeeds
+from metalk8s_lab.topology import BRIDGE, GATEWAY, NAMESPACE, SUBNET
 
 NAMESPACE_FILE = Path("/run/netns") / NAMESPACE
 # `ip netns exec` would remount /sys, which systemd-nspawn cannot cope with: only the network is entered.

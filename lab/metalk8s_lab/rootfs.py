@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .cache import cached, digest
-from .command import run
-from .settings import Settings
+from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.command import run
+from metalk8s_lab.settings import Settings
 
 _SUITE = "trixie"
 _MIRROR = "http://deb.debian.org/debian"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import chroot, rootfs, salt_python, tarball
-from .cache import cached, digest, file_digest
-from .settings import KUBERNETES_CLIENT_VERSION, Settings
+from metalk8s_lab import chroot, rootfs, salt_python, tarball
+from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.settings import KUBERNETES_CLIENT_VERSION, Settings
 
 _HOME = "opt/salt"
 _RECIPE = 2  # goes up when the steps below change what they make

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import LabError
+from metalk8s_lab.errors import LabError
 
 LAB_DIR = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "v1.34.4"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from .errors import LabError
-from .settings import LAB_NAME
+from metalk8s_lab.errors import LabError
+from metalk8s_lab.settings import LAB_NAME
 
 NAMESPACE = LAB_NAME
 BRIDGE = "br-lab"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import chroot, images, tarball
-from .cache import cached, digest, file_digest
-from .command import run
-from .settings import LAB_DIR, Settings
+from metalk8s_lab import chroot, images, tarball
+from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.command import run
+from metalk8s_lab.settings import LAB_DIR, Settings
 
 REFERENCE = "docker.io/metalk8s/salt-master:wheel"
 ARCHIVE = "salt-master.tar"

@@ -14,10 +14,9 @@ import jinja2
 import yaml
 
 from metalk8s_expand.clients.kube import Kube
-
-from .daemons import Daemon, eventually
-from .etcd_host import Host
-from .pki import Authority, write_rsa_key
+from tests.integration.daemons import Daemon, eventually
+from tests.integration.etcd_host import Host
+from tests.integration.pki import Authority, write_rsa_key
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "salt" / "roles" / "master" / "files" / "kube-apiserver.yaml.j2"
 # Announced to the cluster and never used; the API refuses loopback addresses there.

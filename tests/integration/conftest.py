@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from .apiserver import ApiServer
-from .daemons import eventually, loopback_network
-from .etcd_host import PORTS, Host, Site, is_up
-from .pki import Authority
-from .programs import find
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually, loopback_network
+from tests.integration.etcd_host import PORTS, Host, Site, is_up
+from tests.integration.pki import Authority
+from tests.integration.programs import find
 
 HOSTS = 4
 

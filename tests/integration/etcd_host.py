@@ -16,8 +16,7 @@ from metalk8s_expand.clients.member_files import MemberFiles
 from metalk8s_expand.domain.quorum import Member
 from metalk8s_expand.steps import etcd_member
 from metalk8s_expand.steps.etcd_member import Wanted
-
-from .daemons import Daemon, eventually
+from tests.integration.daemons import Daemon, eventually
 
 PORTS = (2379, 2380, 2381)
 _BACK_OFF = 0.2

@@ -11,11 +11,10 @@ import pytest
 
 from metalk8s_expand.clients import certificates
 from metalk8s_expand.steps import host_certificates
-
-from .apiserver import ApiServer
-from .daemons import eventually
-from .etcd_host import Site
-from .pki import Authority
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually
+from tests.integration.etcd_host import Site
+from tests.integration.pki import Authority
 
 pytestmark = pytest.mark.slow
 

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chaos import checks, history, https
-
-from .apiserver import ApiServer
-from .etcd_host import Host, Site
+from chaos import https
+from chaos import invariants as checks
+from chaos import linearizability as history
+from tests.integration.apiserver import ApiServer
+from tests.integration.etcd_host import Host, Site
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +37,7 @@ def copied(place: Path, authority: Path, client: Path) -> None:
 
 
 def members(what: str, keys: Path, *words: str) -> str:
-    argv = [sys.executable, "-m", "chaos.members", what, f"--keys={keys}", *words]
+    argv = [sys.executable, "-m", "chaos.etcd_state", what, f"--keys={keys}", *words]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -79,7 +80,7 @@ def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_p
     place = f"one={urlsplit(server.url).hostname}"
     start = int(members("revision", keys, place))
     watch = beside("members", "watch", f"--keys={keys}", f"--log={tmp_path / 'seen'}", f"--start={start}", place)
-    write = beside("writers", f"--keys={keys}", f"--log={tmp_path / 'operations'}", place)
+    write = beside("workload", f"--keys={keys}", f"--log={tmp_path / 'operations'}", place)
     time.sleep(4)
     for process in (write, watch):
         process.communicate(timeout=60)

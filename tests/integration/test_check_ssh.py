@@ -17,8 +17,7 @@ from metalk8s_expand.clients.ssh import Target
 from metalk8s_expand.domain.reachability import REMEDIES
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.steps.check_ssh import Checked, check_ssh
-
-from .sshd import Server, free_port, in_namespace, keygen, trusting
+from tests.integration.sshd import Server, free_port, in_namespace, keygen, trusting
 
 TIMEOUT = 20.0
 

@@ -13,10 +13,9 @@ from metalk8s_expand.clients.member_files import MemberFiles
 from metalk8s_expand.domain.lease import LockLostError
 from metalk8s_expand.errors import QuorumError, UnreachableError
 from metalk8s_expand.steps import etcd_member, fence
-
-from .conftest import Growth, Hosts
-from .daemons import eventually
-from .etcd_host import Host, is_up, voters
+from tests.integration.conftest import Growth, Hosts
+from tests.integration.daemons import eventually
+from tests.integration.etcd_host import Host, is_up, voters
 
 ABSENT_PEER = "https://127.255.255.1:2380"
 

@@ -21,9 +21,8 @@ from metalk8s_expand.domain.lease import NAME, NAMESPACE
 from metalk8s_expand.errors import LockedError
 from metalk8s_expand.steps import fence, lock
 from metalk8s_expand.steps.lock import Lock, acquire
-
-from .apiserver import ApiServer
-from .daemons import eventually
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("lock_worker.py")

@@ -20,8 +20,7 @@ from metalk8s_expand.errors import ConflictError
 from metalk8s_expand.steps import verify
 from metalk8s_expand.steps.commands import Commands
 from metalk8s_expand.steps.world import World
-
-from .apiserver import ApiServer
+from tests.integration.apiserver import ApiServer
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED: dict[str, Any] = {

@@ -11,9 +11,8 @@ import pytest
 from metalk8s_expand.clients.kube import Kube
 from metalk8s_expand.domain.queue import NAME, NAMESPACE
 from metalk8s_expand.steps import queue
-
-from .apiserver import ApiServer
-from .daemons import eventually
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually
 
 CROWD = 20
 PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}"

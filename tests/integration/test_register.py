@@ -23,10 +23,9 @@ from metalk8s_expand.domain.manifest import Owned
 from metalk8s_expand.domain.nodes import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, UnreachableError
 from metalk8s_expand.steps import register
-
-from . import metrics
-from .apiserver import ApiServer
-from .etcd_host import Host, Site
+from tests.integration import metrics
+from tests.integration.apiserver import ApiServer
+from tests.integration.etcd_host import Host, Site
 
 GOLDEN = Path(__file__).resolve().parents[1] / "unit/metalk8s_expand/domain/golden"
 MANY = 1200

@@ -21,10 +21,9 @@ from metalk8s_expand.domain.settings import Settings
 from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
 from metalk8s_expand.steps import departing, draining, host_side, leaving_member, removal
 from metalk8s_expand.steps.world import World
-
-from .apiserver import ApiServer
-from .daemons import eventually
-from .etcd_host import Host, is_up, voters
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually
+from tests.integration.etcd_host import Host, is_up, voters
 
 NAMESPACE = "leaving"
 

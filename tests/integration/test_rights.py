@@ -25,11 +25,10 @@ from metalk8s_expand.errors import DeployError, SettingsError, UnreachableError
 from metalk8s_expand.steps import cluster_check, journal, pod_probe, queue, register, roster, stopping, surroundings, verify
 from metalk8s_expand.steps.lock import FRESH_S, acquire
 from metalk8s_expand.steps.world import World
-
-from .apiserver import ApiServer
-from .daemons import eventually
-from .etcd_host import Host, Site
-from .test_plan import DECLARED, Master
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually
+from tests.integration.etcd_host import Host, Site
+from tests.integration.test_plan import DECLARED, Master
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "salt" / "roles" / "addons" / "files" / "expand-rbac.yaml.j2"

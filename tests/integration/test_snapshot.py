@@ -23,10 +23,9 @@ from metalk8s_expand.domain.snapshot import SnapshotSettings
 from metalk8s_expand.errors import ConflictError, ExpandError, PreflightError, UnreachableError
 from metalk8s_expand.steps.snapshot import take
 from tests.documented import steps
-
-from .apiserver import ApiServer
-from .daemons import eventually
-from .etcd_host import Host, is_up, voters
+from tests.integration.apiserver import ApiServer
+from tests.integration.daemons import eventually
+from tests.integration.etcd_host import Host, is_up, voters
 
 RUN = "20261123020000"
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from chaos import faults, hosts
-from chaos.hosts import ChaosError
+from chaos import faults
+from chaos import lab_hosts as hosts
+from chaos.lab_hosts import ChaosError
 
 
 def status(own: str, leader: str) -> str:

@@ -6,7 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from chaos import place, results, schedule
+from chaos import cases as schedule
+from chaos import paths as place
+from chaos import results
 from chaos.results import BAD, GOOD, MISSED, Results
 
 CASES = schedule.drawn(1, 3)

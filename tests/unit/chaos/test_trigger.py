@@ -9,8 +9,8 @@ import time
 import pytest
 
 from chaos import trigger
-from chaos.board import Board
-from chaos.schedule import boundaries
+from chaos.cases import boundaries
+from chaos.event_log import Board
 from chaos.trigger import Trigger
 
 NODE, ETCD, PROXY = "metalk8s.roles.node", "metalk8s.roles.etcd", "metalk8s.roles.node.apiserver_proxy"

@@ -19,8 +19,7 @@ import pytest
 from metalk8s_expand.clients import etcd_snapshot
 from metalk8s_expand.clients.etcd import Credentials, Etcd
 from metalk8s_expand.errors import UnreachableError
-
-from . import test_etcd
+from tests.unit.metalk8s_expand.clients import test_etcd
 
 pki = test_etcd.pki
 

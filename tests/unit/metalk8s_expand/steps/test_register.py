@@ -14,8 +14,7 @@ from metalk8s_expand.domain import manifest, roles
 from metalk8s_expand.domain.nodes import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, SettingsError, UnreachableError
 from metalk8s_expand.steps import ownership, register
-
-from .fake_kube import FakeKube
+from tests.unit.metalk8s_expand.steps.fake_kube import FakeKube
 
 NODE = Node("w-1", "1", (roles.INFRA,), (Taint("node-role.kubernetes.io/infra"),), ssh=Ssh("10.0.0.1"), address="10.0.0.1")
 

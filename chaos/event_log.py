@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .trigger import CLOCK, Trigger
+from chaos.trigger import CLOCK, Trigger
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import trigger as moments
-from .trigger import Trigger
+from chaos import trigger as moments
+from chaos.trigger import Trigger
 
 # The control-plane nodes of each base in the order they came; the next one is added by a run, and a worker beside it.
 BASES: Mapping[int, tuple[str, ...]] = {1: ("bootstrap",), 2: ("bootstrap", "cp-1"), 3: ("bootstrap", "cp-1", "cp-2")}

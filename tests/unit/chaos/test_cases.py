@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chaos import __main__ as program
-from chaos import partition, schedule
-from chaos.schedule import Case
+from chaos import cases as schedule
+from chaos import network_faults as partition
+from chaos.cases import Case
 from metalk8s_expand.domain import settings as declarations
 
 

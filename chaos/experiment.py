@@ -16,17 +16,21 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from . import base, checks, faults, history, hosts, https
-from .board import Board
-from .evidence import keep
-from .faults import Scene
-from .history import Operation
-from .hosts import ChaosError
-from .place import Place
-from .processes import Events, Process, beside
-from .results import BAD, GOOD, MISSED
-from .schedule import ADDRESSES, Case, pillar
-from .trigger import EVENT, RUNNER
+from chaos import faults, https
+from chaos import invariants as checks
+from chaos import lab_hosts as hosts
+from chaos import lab_snapshots as base
+from chaos import linearizability as history
+from chaos.cases import ADDRESSES, Case, pillar
+from chaos.diagnostics import keep
+from chaos.event_log import Board
+from chaos.faults import Scene
+from chaos.lab_hosts import ChaosError
+from chaos.linearizability import Operation
+from chaos.paths import Place
+from chaos.processes import Events, Process, beside
+from chaos.results import BAD, GOOD, MISSED
+from chaos.trigger import EVENT, RUNNER
 
 TRIGGER_S = 900.0
 RUNNER_S = 1200.0
@@ -180,9 +184,9 @@ def _clients(scene: Scene, place: Place, start: int) -> Iterator[None]:
     try:
         words = ["--keys", str(place.keys)]
         watch = ["watch", *words, "--log", str(scene.evidence / "seen.jsonl"), "--start", str(start), *voters]
-        running.append(beside(scene.board, "member", "members", *watch))
+        running.append(beside(scene.board, "member", "etcd_state", *watch))
         running.append(
-            beside(scene.board, "writer", "writers", *words, "--log", str(scene.evidence / "operations.jsonl"), *voters)
+            beside(scene.board, "writer", "workload", *words, "--log", str(scene.evidence / "operations.jsonl"), *voters)
         )
         yield
     finally:
@@ -229,8 +233,8 @@ def _places(names: tuple[str, ...]) -> list[str]:
 
 
 def _in_network(place: Place, what: str, names: tuple[str, ...], *more: str) -> str:
-    """What ``chaos.members`` prints."""
-    words = [sys.executable, "-m", "chaos.members", what, "--keys", str(place.keys), *more, *_places(names)]
+    """What ``chaos.etcd_state`` prints."""
+    words = [sys.executable, "-m", "chaos.etcd_state", what, "--keys", str(place.keys), *more, *_places(names)]
     done = subprocess.run(hosts.inside(words), capture_output=True, text=True, timeout=600, check=False, cwd=hosts.REPOSITORY)
     if done.returncode:
         raise ChaosError(f"members {what}: exit code {done.returncode}\n{done.stderr[-3000:]}")

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # What bases are made of, and what a run proves something of: the same, by this judgement. A fault that another one is added
 # to is what it was; that a case is the same is seen in its result.
 MADE_OF = ("salt", "lab")
-JUDGES = ("checks", "history", "members", "writers")
+JUDGES = ("invariants", "linearizability", "etcd_state", "workload")
 PROVEN = (*MADE_OF, *(f"chaos/{name}.py" for name in JUDGES))
 
 

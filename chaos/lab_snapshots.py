@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from . import hosts
-from .hosts import ChaosError
-from .place import MADE_OF, Place, fingerprint
-from .schedule import ADDRESSES, BASES, HOSTS, pillar
+from chaos import lab_hosts as hosts
+from chaos.cases import ADDRESSES, BASES, HOSTS, pillar
+from chaos.lab_hosts import ChaosError
+from chaos.paths import MADE_OF, Place, fingerprint
 
 BUILD_S = 7200.0
 

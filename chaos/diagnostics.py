@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import hosts
-from .schedule import ADDRESSES
+from chaos import lab_hosts as hosts
+from chaos.cases import ADDRESSES
 
 ETCDCTL = (
     "kubectl -n kube-system exec etcd-bootstrap -- etcdctl --endpoints=https://127.0.0.1:2379 "

@@ -1,4 +1,4 @@
-"""``python -m chaos.members``: what each member of etcd holds and says of itself. Runs inside of the lab's network.
+"""``python -m chaos.etcd_state``: what each member of etcd holds and says of itself. Runs inside of the lab's network.
 
 ``watch`` goes on until standard input ends: every event of each member into the file, and on standard output what becomes
 of members: ``NAME learner`` (added), ``NAME started`` (a learner still), ``NAME voter``, ``NAME gone``. It hears what the API
@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import https
-from .https import Client
-from .writers import NAMESPACE
+from chaos import https
+from chaos.https import Client
+from chaos.workload import NAMESPACE
 
 PREFIX = f"/registry/configmaps/{NAMESPACE}/key-"
 PORT = 2379
@@ -210,7 +210,7 @@ def gathered(clients: Mapping[str, Client], start: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m chaos.members")
+    parser = argparse.ArgumentParser(prog="python -m chaos.etcd_state")
     parser.add_argument("what", choices=("watch", "collect", "revision"))
     parser.add_argument("--keys", type=Path, required=True)
     parser.add_argument("--log", type=Path)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos import base, hosts
-from chaos.place import Place
+from chaos import lab_hosts as hosts
+from chaos import lab_snapshots as base
+from chaos.paths import Place
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos import history
-from chaos.history import FAILED, OK, READ, UNKNOWN, WRITE, Event, MemberHistory, Operation
+from chaos import linearizability as history
+from chaos.linearizability import FAILED, OK, READ, UNKNOWN, WRITE, Event, MemberHistory, Operation
 
 
 def write(

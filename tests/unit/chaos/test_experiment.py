@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from chaos import faults, run, schedule
-from chaos.board import Board
+from chaos import cases as schedule
+from chaos import experiment as run
+from chaos import faults
+from chaos.cases import Case
+from chaos.event_log import Board
 from chaos.faults import Scene
-from chaos.schedule import Case
 from chaos.trigger import RUNNER
 
 KIND = schedule.NEWCOMER_CRASHED

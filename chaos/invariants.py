@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import history
-from .history import MemberHistory
+from chaos import linearizability as history
+from chaos.linearizability import MemberHistory
 
 Found = Mapping[str, Any]
 # The command lines of what an expansion of a run has forked, by the open file that they inherit; see processes.
@@ -18,7 +18,7 @@ LEFT_OVER = (
 
 
 def member_histories(gathered: Found) -> list[MemberHistory]:
-    """What ``chaos.members collect`` has printed, for the judgement."""
+    """What ``chaos.etcd_state collect`` has printed, for the judgement."""
     return [
         MemberHistory(item["name"], item["floor"], item["end"], tuple(history.event(event) for event in item["events"]))
         for item in gathered["members"]
@@ -120,7 +120,7 @@ class Look:
     """The questions to the cluster; each failure is a problem, and hides no other."""
 
     def __init__(self, declared: Sequence[str]) -> None:
-        from . import hosts
+        from chaos import lab_hosts as hosts
 
         self._hosts = hosts
         self._declared = declared

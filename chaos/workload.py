@@ -1,4 +1,4 @@
-"""``python -m chaos.writers``: clients of every API server that compare-and-swap a few keys and read them, until told to stop.
+"""``python -m chaos.workload``: clients of every API server that compare-and-swap a few keys and read them, until told to stop.
 
 Runs inside of the lab's network. Each operation is a line of JSON in the file, with the moments it was invoked and
 returned by the monotonic clock, which all processes of the machine share.
@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import https
-from .history import FAILED, OK, READ, UNKNOWN, WRITE
-from .https import Client, NotSentError
+from chaos import https
+from chaos.https import Client, NotSentError
+from chaos.linearizability import FAILED, OK, READ, UNKNOWN, WRITE
 
 NAMESPACE = "chaos"
 KEYS = tuple(f"key-{number}" for number in range(4))
@@ -125,7 +125,7 @@ def prepare(client: Client, worker: Worker) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m chaos.writers")
+    parser = argparse.ArgumentParser(prog="python -m chaos.workload")
     parser.add_argument("--keys", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("server", nargs="+", metavar="NAME=ADDRESS")

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from chaos import checks, members, partition, writers
+from chaos import etcd_state as members
+from chaos import invariants as checks
+from chaos import network_faults as partition
+from chaos import workload as writers
 
 VOTERS = ("bootstrap", "cp-1")
 LISTED = dict.fromkeys(VOTERS, "voter")
