@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metalk8s_lab import wheel_image
-from metalk8s_lab.cache import file_digest
+from metalk8s_lab.builders import wheel_image
+from metalk8s_lab.builders.cache import file_digest
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.progress import working
 

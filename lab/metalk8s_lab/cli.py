@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from metalk8s_lab import host, machine, settings
+from metalk8s_lab import settings
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.hosts import host, machine
 from metalk8s_lab.lab import Lab
 from metalk8s_lab.lock import locked
 from metalk8s_lab.topology import DEFAULT_NODES, find

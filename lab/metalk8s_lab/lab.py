@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from metalk8s_lab import artifacts, cgroups, disk, host, identity, machine, network, rootfs
+from metalk8s_lab.builders import artifacts, rootfs
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.hosts import cgroups, disk, host, identity, machine, network
 from metalk8s_lab.progress import progress, working
 from metalk8s_lab.settings import Settings
 from metalk8s_lab.topology import BOOTSTRAP, DEFAULT_NODES, NAMESPACE, Host, find, hosts

@@ -12,7 +12,8 @@ MODULES = ("etcd", "kubernetes")
 def find() -> dict[str, Path]:
     """The paths of the programs by their names."""
     sys.path.insert(0, str(ROOT / "lab"))
-    from metalk8s_lab import binaries, lock, settings
+    from metalk8s_lab import lock, settings
+    from metalk8s_lab.builders import binaries
 
     where = settings.from_environment()
     found: dict[str, Path] = binaries.prebuilt(where.prebuilt)

@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from metalk8s_lab import cli, golang, host, salt_env
-from metalk8s_lab.cache import cached, digest
+from metalk8s_lab import cli
+from metalk8s_lab.builders import golang, salt_env
+from metalk8s_lab.builders.cache import cached, digest
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.hosts import host
 from metalk8s_lab.lock import locked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from metalk8s_lab import chroot, salt_python
+from metalk8s_lab.builders import chroot, salt_python
 
 
 @pytest.mark.parametrize(("version", "own"), [("3006.28", True), ("3006.9", True), ("3007.15", False), ("3008.3", False)])

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from metalk8s_lab import cgroups, disk, identity, network
 from metalk8s_lab.command import run, succeeds
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.hosts import cgroups, disk, identity, network
 from metalk8s_lab.settings import Settings
 from metalk8s_lab.topology import BRIDGE, Host
 

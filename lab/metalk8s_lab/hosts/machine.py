@@ -9,9 +9,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalk8s_lab import cgroups
 from metalk8s_lab.command import run, succeeds
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.hosts import cgroups
 from metalk8s_lab.progress import working
 from metalk8s_lab.settings import Settings
 

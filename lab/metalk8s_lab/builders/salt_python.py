@@ -6,7 +6,7 @@ then has a Python inside, which goes where it goes and is no part of a host's sy
 
 from __future__ import annotations
 
-from metalk8s_lab.chroot import Chroot
+from metalk8s_lab.builders.chroot import Chroot
 
 _NEEDS_OLDER = ("3006.",)
 _VERSION = "3.11"

@@ -7,9 +7,9 @@ import os
 import tarfile
 
 import pytest
-from metalk8s_lab import binaries, images, tarball
-from metalk8s_lab.images import Image
-from metalk8s_lab.tarball import Entry
+from metalk8s_lab.builders import binaries, images, tarball
+from metalk8s_lab.builders.images import Image
+from metalk8s_lab.builders.tarball import Entry
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.builders.cache import cached, digest
 from metalk8s_lab.command import run, succeeds
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.settings import Settings

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from metalk8s_lab import chroot, tarball
+from metalk8s_lab.builders import chroot, tarball
+from metalk8s_lab.builders.tarball import Entry
 from metalk8s_lab.command import run
 from metalk8s_lab.settings import Settings
-from metalk8s_lab.tarball import Entry
 
 REFERENCE = "docker.io/metalk8s/salt-master:lab"
 # What Salt and its runners call, and what a person looks around with. What these depend on comes with them.

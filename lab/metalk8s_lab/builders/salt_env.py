@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metalk8s_lab import chroot, rootfs, salt_python, tarball
-from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.builders import chroot, rootfs, salt_python, tarball
+from metalk8s_lab.builders.cache import cached, digest, file_digest
 from metalk8s_lab.settings import KUBERNETES_CLIENT_VERSION, Settings
 
 _HOME = "opt/salt"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from metalk8s_lab import golang
-from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.builders import golang
+from metalk8s_lab.builders.cache import cached, digest, file_digest
 from metalk8s_lab.command import run
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.progress import progress

@@ -1,7 +1,7 @@
 """Which of Debian's files are in the image of Salt's master."""
 
 import pytest
-from metalk8s_lab import salt_image
+from metalk8s_lab.builders import salt_image
 
 STATUS = """\
 Package: openssh-client

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalk8s_lab import disk, rootfs
+from metalk8s_lab.builders import rootfs
 from metalk8s_lab.command import run
+from metalk8s_lab.hosts import disk
 from metalk8s_lab.settings import Settings
 
 _AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from metalk8s_lab.machine import Facts, let_watch, problems
+from metalk8s_lab.hosts.machine import Facts, let_watch, problems
 
 GIB = 1024**3
 GOOD = Facts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.builders.cache import cached, digest
 from metalk8s_lab.command import run
 from metalk8s_lab.settings import Settings
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from metalk8s_lab import chroot, images, tarball
-from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.builders import chroot, images, tarball
+from metalk8s_lab.builders.cache import cached, digest, file_digest
 from metalk8s_lab.command import run
 from metalk8s_lab.settings import LAB_DIR, Settings
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metalk8s_lab import salt_image, tarball
-from metalk8s_lab.cache import file_digest
+from metalk8s_lab.builders import salt_image, tarball
+from metalk8s_lab.builders.cache import file_digest
+from metalk8s_lab.builders.tarball import Entry
 from metalk8s_lab.settings import KUBERNETES_VERSION
-from metalk8s_lab.tarball import Entry
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin:/opt/salt/bin"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from metalk8s_lab import chroot, rootfs
-from metalk8s_lab.cache import cached, digest
+from metalk8s_lab.builders import chroot, rootfs
+from metalk8s_lab.builders.cache import cached, digest
 from metalk8s_lab.settings import Settings
 
 _PACKAGES = ("containerd", "runc", "containernetworking-plugins", "haproxy", "busybox-static")

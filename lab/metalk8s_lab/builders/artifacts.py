@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from metalk8s_lab import binaries, debs, images, rootfs, salt_env, salt_image, tarball
-from metalk8s_lab.cache import cached, digest, file_digest
+from metalk8s_lab.builders import binaries, debs, images, rootfs, salt_env, salt_image, tarball
+from metalk8s_lab.builders.cache import cached, digest, file_digest
+from metalk8s_lab.builders.tarball import Entry
 from metalk8s_lab.settings import Settings
-from metalk8s_lab.tarball import Entry
 
 _SOURCES = ("artifacts.py", "images.py", "salt_image.py", "tarball.py")
 _CLIENTS = ("kubectl", "etcdctl")
