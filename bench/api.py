@@ -17,9 +17,12 @@ from bench.cluster import Cluster, running
 from bench.master import Master
 from bench.nodes import NODES, joined, pillar, registration, reported
 from bench.rows import Figure, Line, Row, in_turns, timed
-from metalk8s_expand.domain import manifest, ownership, settings
-from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.steps import register, roster
+from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.cluster import roster
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node.spec import Node
 from tests.integration import metrics
 
 NEW, DECLARED, THERE = 1000, 5000, 4990
@@ -177,7 +180,7 @@ def _compiled(master: Master) -> Line:
     """The part of a large plan that is Salt's: nothing is held against it."""
     import salt.config
 
-    from metalk8s_expand.clients.salt import declared_pillar
+    from metalk8s_expand.clients.salt.pillar import declared_pillar
 
     master.declare(pillar(DECLARED))
     opts = salt.config.master_config(str(master.base / "master"))

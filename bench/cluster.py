@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.kubernetes.objects import Kube
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import loopback_network
 from tests.integration.etcd_host import PORTS, Host, Site

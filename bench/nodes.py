@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from bench.bare import Request
-from metalk8s_expand.domain import manifest
-from metalk8s_expand.domain.nodes import Node
+from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node.spec import Node
 
 NODES = "/api/v1/nodes"
 PROFILES = ("control-plane", "infra", "worker", "worker-infra")

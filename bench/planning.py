@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.domain import settings
-from metalk8s_expand.steps import planning
-from metalk8s_expand.steps.world import World
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.expansion import planner as planning
 
 
 def main(kubeconfig: str, pillar: str) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from bench.rows import Row, in_turns
 from bench.sshd import Hosts, running
-from metalk8s_expand.clients.ssh import Target
-from metalk8s_expand.domain.nodes import Node, Ssh
-from metalk8s_expand.domain.roles import PROFILES
-from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.domain.surroundings import Endpoint, Surroundings
-from metalk8s_expand.steps import reach
-from metalk8s_expand.steps.check_ssh import Checked, check_ssh
+from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node.roles import PROFILES
+from metalk8s_expand.domain.node.spec import Node, Ssh
+from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Surroundings
+from metalk8s_expand.preflight import hosts as reach
+from metalk8s_expand.preflight.ssh import Checked, check_ssh
 
 COUNT, AT_A_TIME, ROUNDS = 100, 32, 3
 DEADLINE_S = 60.0

@@ -13,9 +13,9 @@ import yaml
 
 from bench.rows import Row, in_turns, timed
 from bench.sshd import Hosts, running
-from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.errors import UnreachableError
-from metalk8s_expand.steps.check_ssh import Checked, check_ssh, script
+from metalk8s_expand.preflight.ssh import Checked, check_ssh, script
 
 COUNT, SILENT, FEW = 500, 50, 100
 AT_A_TIME = 32

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.clients.ssh.command import Target
 
 SSHD = "/usr/sbin/sshd"
 # Below 127/8, away from what tests and resolvers use.

@@ -2,8 +2,8 @@
 What an orchestration has to know of the cluster before it can be rendered.
 """
 
+from metalk8s_expand.cluster import context as world
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import world
 
 __virtualname__ = "metalk8s_expand_cluster"
 

@@ -4,10 +4,10 @@ What a host that has a minion tells of itself, by the probe that the preflight s
 It needs the library on the minion (synced, or installed by pip), so it is not there over salt-ssh.
 """
 
-from metalk8s_expand import probe as host_probe
-from metalk8s_expand.domain import preflight
+from metalk8s_expand.domain.preflight import findings as preflight
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import host_certificates
+from metalk8s_expand.minion import certificates as host_certificates
+from metalk8s_expand.remote import host_facts as host_probe
 
 __virtualname__ = "metalk8s_expand_host"
 
@@ -22,7 +22,7 @@ def probe(request=None):
     Look at the host. Nothing is changed.
 
     request
-        What to look at, as ``metalk8s_expand.domain.preflight.request`` makes it. By default what every host is asked,
+        What to look at, as ``metalk8s_expand.domain.preflight.findings.request`` makes it. By default what every host is asked,
         which is all but connections, names, routes, the disk's speed and listening for etcd members.
 
     Returns the facts by name; what the host cannot tell is null. The Python is that of the minion. It takes 20 seconds

@@ -14,12 +14,12 @@ pillar of ``master_id`` alone, and the registered Nodes from the API.
 import logging
 import os
 
-from metalk8s_expand.clients import salt as master
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.domain import settings
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.cluster import node_pillar
+from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import node_pillar
 
 log = logging.getLogger(__name__)
 

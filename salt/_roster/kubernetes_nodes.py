@@ -5,8 +5,8 @@ Named like MetalK8s's own file, so that inside of a MetalK8s tree theirs wins.
 """
 
 from metalk8s_expand.boundary import roster_boundary
+from metalk8s_expand.cluster import roster
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import roster
 
 __virtualname__ = "kubernetes"
 

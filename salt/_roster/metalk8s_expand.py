@@ -5,8 +5,8 @@ The runner uses this one. ``kubernetes_nodes.py`` is the same under the name tha
 """
 
 from metalk8s_expand.boundary import roster_boundary
+from metalk8s_expand.cluster import roster
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import roster
 
 __virtualname__ = "metalk8s_expand"
 

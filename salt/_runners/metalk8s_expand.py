@@ -9,9 +9,9 @@ else.
 """
 
 from metalk8s_expand.boundary import runner_boundary
+from metalk8s_expand.commands import runner as commands
+from metalk8s_expand.expansion.workflow import Options
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import commands
-from metalk8s_expand.steps.batch import Options
 
 __virtualname__ = "metalk8s_expand"
 

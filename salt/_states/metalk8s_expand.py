@@ -5,7 +5,7 @@ They call the runner, so it is the master that they run on. With test=True they 
 does not.
 """
 
-from metalk8s_expand.domain import outcome
+from metalk8s_expand.domain.reports import state_result as outcome
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand"

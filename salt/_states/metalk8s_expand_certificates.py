@@ -4,7 +4,7 @@ State of the certificates of the node that it is applied on: what its ports serv
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import host_certificates
+from metalk8s_expand.minion import certificates as host_certificates
 
 __virtualname__ = "metalk8s_expand_certificates"
 

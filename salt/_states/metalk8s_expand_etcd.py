@@ -4,10 +4,10 @@ hand is as safe as the runner. So is the fence: minutes may pass between the sta
 """
 
 from metalk8s_expand.boundary import state_boundary
-from metalk8s_expand.clients.etcd import Etcd
-from metalk8s_expand.clients.member_files import MemberFiles
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import etcd_member, fence
+from metalk8s_expand.minion import etcd_member, fence
 
 __virtualname__ = "metalk8s_expand_etcd"
 

@@ -4,7 +4,7 @@ State that lets jobs of the newest run change this host, and no older ones.
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import fence
+from metalk8s_expand.minion import fence
 
 __virtualname__ = "metalk8s_expand_fence"
 

@@ -3,8 +3,10 @@ States of a Node object, applied on the master by an orchestration.
 """
 
 from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.cluster import context as world
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import node_registration as register
 from metalk8s_expand.loader import mixed_installation
-from metalk8s_expand.steps import register, verify, world
 
 __virtualname__ = "metalk8s_expand_node"
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.steps import host_certificates
-from metalk8s_expand.steps.call import Call
-from metalk8s_expand.steps.world import World
-from tests.unit.metalk8s_expand.steps.fake_kube import apply, merge
-from tests.unit.metalk8s_expand.steps.test_commands import Cluster, Kube, Minions
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.commands.context import Call
+from metalk8s_expand.minion import certificates as host_certificates
+from tests.fakes.kube import apply, merge
+from tests.unit.metalk8s_expand.commands.test_runner import Cluster, Kube, Minions
 
 COREDNS = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain import verdict
+from metalk8s_expand.domain.salt import orchestration_result as verdict
 from tests import extension
 
 # As the roles of a node take it from the orchestration's pillar.

@@ -65,7 +65,7 @@ import metalk8s_expand.clients.salt as master
 from metalk8s_expand.domain import verdict
 from metalk8s_expand.domain.nodes import Node
 from metalk8s_expand.clients.file_server import FileServer
-from metalk8s_expand.steps import environments
+from metalk8s_expand.preflight import saltenvs as environments
 
 class Wire:
     '''Instead of the master and its minions; what they return is what those return.'''

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests import extension
+from tests.unit.metalk8s_expand.commands.test_runner import PILLAR, node
 from tests.unit.metalk8s_expand.conftest import free_port
-from tests.unit.metalk8s_expand.steps.test_commands import PILLAR, node
 
 ROOT = Path(__file__).resolve().parents[2]
 # At the end of the real runner, for a world of the test's.

@@ -9,8 +9,8 @@ import pytest
 import salt.config
 import salt.pillar
 
-from metalk8s_expand.clients.salt import declared_pillar
-from metalk8s_expand.domain import settings
+from metalk8s_expand.clients.salt.pillar import declared_pillar
+from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from metalk8s_expand.clients.bus import Bus
-from metalk8s_expand.domain import events
+from metalk8s_expand.clients.salt.event_bus import Bus
+from metalk8s_expand.domain.runs import events
 from tests import extension
 
 SLS = extension.served("reactor") / "metalk8s_expand_add.sls"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients import certificates
-from metalk8s_expand.domain import pki
+from metalk8s_expand.clients.host import certificates
+from metalk8s_expand.domain.certificates import signing_policies as pki
 from tests import extension
 from tests.functional.test_sls import CLUSTER, Chunk, Site
 

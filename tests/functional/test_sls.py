@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metalk8s_expand.domain import pki
-from metalk8s_expand.steps import fence
+from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.minion import fence
 from tests import extension
 
 ROOT = Path(__file__).resolve().parents[2]

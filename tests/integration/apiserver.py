@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.kubernetes.objects import Kube
 from tests.integration.daemons import Daemon, eventually
 from tests.integration.etcd_host import Host
 from tests.integration.pki import Authority, write_rsa_key

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.clients.etcd import Credentials, Etcd
-from metalk8s_expand.clients.member_files import MemberFiles
-from metalk8s_expand.domain.quorum import Member
-from metalk8s_expand.steps import etcd_member
-from metalk8s_expand.steps.etcd_member import Wanted
+from metalk8s_expand.clients.etcd.api import Credentials, Etcd
+from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.minion import etcd_member
+from metalk8s_expand.minion.etcd_member import Wanted
 from tests.integration.daemons import Daemon, eventually
 
 PORTS = (2379, 2380, 2381)

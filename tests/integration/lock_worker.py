@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.clients.lease import Leases, claim
+from metalk8s_expand.clients.kubernetes.lease import Leases, claim
+from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.errors import ExpandError
-from metalk8s_expand.steps import fence
-from metalk8s_expand.steps.lock import Lock, acquire
+from metalk8s_expand.minion import fence
+from metalk8s_expand.runs.lock import Lock, acquire
 
 Options = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from metalk8s_expand.clients.kube import Kube
+from metalk8s_expand.clients.kubernetes.objects import Kube
 
 _SAMPLE = re.compile(r"apiserver_request_total{(?P<labels>[^}]*)} (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')

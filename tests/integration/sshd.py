@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.clients.ssh.command import Target
 
 SSHD = "/usr/sbin/sshd"
 SUDO = "/usr/bin/sudo"

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from metalk8s_expand.clients import certificates
-from metalk8s_expand.steps import host_certificates
+from metalk8s_expand.clients.host import certificates
+from metalk8s_expand.minion import certificates as host_certificates
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Site

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.clients import ssh
-from metalk8s_expand.clients.ssh import Target
-from metalk8s_expand.domain.reachability import REMEDIES
+from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.domain.preflight.ssh_failures import REMEDIES
 from metalk8s_expand.errors import UnreachableError
-from metalk8s_expand.steps.check_ssh import Checked, check_ssh
+from metalk8s_expand.preflight.ssh import Checked, check_ssh
 from tests.integration.sshd import Server, free_port, in_namespace, keygen, trusting
 
 TIMEOUT = 20.0
@@ -242,7 +242,7 @@ def test_no_route_and_no_name_service() -> None:
     code = """
 import json, socket
 from metalk8s_expand.clients.ssh import Target
-from metalk8s_expand.steps.check_ssh import check_ssh
+from metalk8s_expand.preflight.ssh import check_ssh
 name_server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 name_server.bind(("127.0.0.1", 53))
 hosts = [Target("v4", "192.0.2.1"), Target("v6", "2001:db8::1"), Target("name", "host.example")]

@@ -1,4 +1,4 @@
-"""Growing, repairing and refusing: steps/etcd_member with real members, started as the kubelet would start them."""
+"""Growing, repairing and refusing: minion/etcd_member with real members, started as the kubelet would start them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.etcd import Etcd
-from metalk8s_expand.clients.member_files import MemberFiles
-from metalk8s_expand.domain.lease import LockLostError
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import QuorumError, UnreachableError
-from metalk8s_expand.steps import etcd_member, fence
+from metalk8s_expand.minion import etcd_member, fence
 from tests.integration.conftest import Growth, Hosts
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, is_up, voters

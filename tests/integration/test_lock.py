@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.clients.lease import Leases, claim
-from metalk8s_expand.domain.lease import NAME, NAMESPACE
+from metalk8s_expand.clients.kubernetes.lease import Leases, claim
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.runs.lease_rules import NAME, NAMESPACE
 from metalk8s_expand.errors import LockedError
-from metalk8s_expand.steps import fence, lock
-from metalk8s_expand.steps.lock import Lock, acquire
+from metalk8s_expand.minion import fence
+from metalk8s_expand.runs import lock
+from metalk8s_expand.runs.lock import Lock, acquire
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 

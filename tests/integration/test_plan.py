@@ -14,12 +14,12 @@ import pytest
 import salt.config
 import salt.loader
 
-from metalk8s_expand.domain import manifest
-from metalk8s_expand.domain.quorum import Member
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.commands.runner import Commands
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.errors import ConflictError
-from metalk8s_expand.steps import verify
-from metalk8s_expand.steps.commands import Commands
-from metalk8s_expand.steps.world import World
 from tests.integration.apiserver import ApiServer
 
 ROOT = Path(__file__).resolve().parents[2]

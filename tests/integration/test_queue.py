@@ -8,9 +8,9 @@ from threading import Barrier
 
 import pytest
 
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.domain.queue import NAME, NAMESPACE
-from metalk8s_expand.steps import queue
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.runs.queue_rules import NAME, NAMESPACE
+from metalk8s_expand.runs import request_queue as queue
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 

@@ -16,18 +16,19 @@ from typing import Any
 import pytest
 import yaml
 
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.clients.kube_api import PAGE
-from metalk8s_expand.domain import manifest, ownership, roles
-from metalk8s_expand.domain.manifest import Owned
-from metalk8s_expand.domain.nodes import Node, Ssh, Taint
+from metalk8s_expand.clients.kubernetes.api import PAGE
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.domain.node import manifest, roles
+from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node.manifest import Owned
+from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, UnreachableError
-from metalk8s_expand.steps import register
 from tests.integration import metrics
 from tests.integration.apiserver import ApiServer
 from tests.integration.etcd_host import Host, Site
 
-GOLDEN = Path(__file__).resolve().parents[1] / "unit/metalk8s_expand/domain/golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "unit/metalk8s_expand/domain/node/golden"
 MANY = 1200
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 FOREIGN = {"key": "example.com/gpu", "value": "a100", "effect": "NoExecute"}

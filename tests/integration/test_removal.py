@@ -9,18 +9,23 @@ from typing import Any, ClassVar
 
 import pytest
 
-from metalk8s_expand.clients import evictions
-from metalk8s_expand.clients.evictions import Eviction
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.domain import manifest, ownership, roles
-from metalk8s_expand.domain.drain import Allowed
-from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.domain.quorum import Member
-from metalk8s_expand.domain.removal import Options
-from metalk8s_expand.domain.settings import Settings
+from metalk8s_expand.clients.kubernetes import evictions
+from metalk8s_expand.clients.kubernetes.evictions import Eviction
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import manifest, roles
+from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+from metalk8s_expand.domain.removal.plan import Options
 from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
-from metalk8s_expand.steps import departing, draining, host_side, leaving_member, removal
-from metalk8s_expand.steps.world import World
+from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.removal import drain as draining
+from metalk8s_expand.removal import etcd_member as leaving_member
+from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal import workflow as removal
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, is_up, voters

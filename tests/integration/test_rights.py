@@ -15,16 +15,24 @@ import jinja2
 import pytest
 import yaml
 
-from metalk8s_expand.clients import evictions
-from metalk8s_expand.clients.clock import Clock
-from metalk8s_expand.clients.evictions import Eviction
-from metalk8s_expand.clients.kube import Kube
-from metalk8s_expand.clients.lease import claim
-from metalk8s_expand.domain import roles
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.kubernetes import evictions
+from metalk8s_expand.clients.kubernetes.evictions import Eviction
+from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import DeployError, SettingsError, UnreachableError
-from metalk8s_expand.steps import cluster_check, journal, pod_probe, queue, register, roster, stopping, surroundings, verify
-from metalk8s_expand.steps.lock import FRESH_S, acquire
-from metalk8s_expand.steps.world import World
+from metalk8s_expand.expansion import smoke_test as pod_probe
+from metalk8s_expand.preflight import cluster as cluster_check
+from metalk8s_expand.preflight import collect_cluster_facts as surroundings
+from metalk8s_expand.runs import journal
+from metalk8s_expand.runs import request_queue as queue
+from metalk8s_expand.runs import stop as stopping
+from metalk8s_expand.runs.lock import FRESH_S, acquire
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, Site

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients import bolt_file, etcd_snapshot
-from metalk8s_expand.clients.etcd import Etcd
-from metalk8s_expand.domain import snapshot as rules
-from metalk8s_expand.domain.snapshot import SnapshotSettings
+from metalk8s_expand.clients.etcd import bolt_file
+from metalk8s_expand.clients.etcd import snapshot_stream as etcd_snapshot
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.cluster.etcd_snapshot import take
+from metalk8s_expand.domain.etcd import snapshot_policy as rules
+from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.errors import ConflictError, ExpandError, PreflightError, UnreachableError
-from metalk8s_expand.steps.snapshot import take
 from tests.documented import steps
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually

@@ -201,7 +201,7 @@ def test_a_fault_is_found_by_its_own_check_and_no_other(fault: Fault) -> None:
 
 
 def test_every_check_has_a_fault() -> None:
-    from metalk8s_expand.domain import preflight
+    from metalk8s_expand.domain.preflight import findings as preflight
 
     assert {fault.check for fault in FAULTS} == set(preflight.NAMES)
 

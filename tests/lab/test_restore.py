@@ -26,7 +26,7 @@ SAVE = r"""
 import json, sys, time
 sys.path.insert(0, "/srv/metalk8s/salt/_utils")
 from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.steps import snapshot, world
+from metalk8s_expand.cluster import context as world, etcd_snapshot as snapshot
 taken = snapshot.take_for(world.World.from_opts({}), Settings(), time.strftime("%Y%m%d%H%M%S", time.gmtime()))
 print(json.dumps(taken))
 """

@@ -16,7 +16,7 @@ PLUGINS = sorted(
     path for kind in ("modules", "pillar", "roster", "runners", "states") for path in (SALT / f"_{kind}").glob("*.py")
 )
 # Both are sent to bare hosts, where nothing of ours exists.
-PROBES = (SALT / "_modules" / "metalk8s_expand_probe.py", LIBRARY / "probe.py", LIBRARY / "retire.py")
+PROBES = (LIBRARY / "remote" / "host_facts.py", LIBRARY / "remote" / "reset_host.py")
 # Plugins translate: foreign clients, processes and threads belong into the library.
 LOGIC = {
     "kubernetes",

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from salt.exceptions import SaltClientError, SaltException
 
-from metalk8s_expand.domain.reader import suggestion
+from metalk8s_expand.domain.parsing.reader import suggestion
 from metalk8s_expand.errors import ExpandError, Problem, SettingsError
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from chaos import __main__ as program
 from chaos import cases as schedule
 from chaos import network_faults as partition
 from chaos.cases import Case
-from metalk8s_expand.domain import settings as declarations
+from metalk8s_expand.domain.declaration import settings as declarations
 
 
 def test_a_seed_is_a_run_in_every_process() -> None:
-    code = "from chaos import schedule; print([str(case) for case in schedule.drawn(1, 40)])"
+    code = "from chaos import cases; print([str(case) for case in cases.drawn(1, 40)])"
     root = Path(__file__).resolve().parents[3]
     told = {
         subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
@@ -87,6 +87,6 @@ def test_an_unknown_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_kind_can_be_made() -> None:
-    code = "from chaos import faults, schedule; print(set(faults.FAULTS) == {*schedule.AT_BOUNDARIES, *schedule.RANDOM})"
+    code = "from chaos import cases, faults; print(set(faults.FAULTS) == {*cases.AT_BOUNDARIES, *cases.RANDOM})"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout == "True\n"

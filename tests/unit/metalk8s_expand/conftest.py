@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.clients.ssh.command import Target
+from tests.fakes.clock import FakeClock
 
 SSHD = "/usr/sbin/sshd"
 
@@ -124,3 +125,8 @@ def silent_port() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
         yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()

@@ -1,1 +1,4 @@
-"""The only code that talks to the world: one foreign system a file."""
+"""The only code that talks to foreign systems, one system a folder.
+
+Runs wherever its caller runs.
+"""

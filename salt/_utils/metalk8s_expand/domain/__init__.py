@@ -1,1 +1,4 @@
-"""What is true about nodes, quorum and plans whatever the world answers: standard library only, no I/O, no clock."""
+"""Rules about nodes, quorum and plans.
+
+Standard library only: no I/O, no clock, so they run anywhere.
+"""

@@ -1,0 +1,204 @@
+"""etcd's gRPC gateway (JSON over HTTPS): standard library only, so that it works on a fresh minion."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
+
+PKI = "/etc/kubernetes/pki/etcd"
+LIST = "/v3/cluster/member/list"
+# Learners refuse a linearizable list, and so does a voter that has lost its leader.
+SERIALIZABLE = {"linearizable": False}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Paths of a client certificate that etcd accepts."""
+
+    ca: str = f"{PKI}/ca.crt"
+    cert: str = f"{PKI}/healthcheck-client.crt"
+    key: str = f"{PKI}/healthcheck-client.key"
+
+
+class Etcd:
+    """The members behind some client URLs.
+
+    The list of members is asked of voters (learners refuse it), status of everyone.
+    """
+
+    def __init__(self, urls: Sequence[str], credentials: Credentials | None = None, timeout: float = 5.0) -> None:
+        self.urls = tuple(urls)
+        self.timeout = timeout
+        self._paths = credentials or Credentials()
+        self._context: ssl.SSLContext | None = None
+
+    def members(self) -> list[Member]:
+        """Every member with its health: ``healthy`` is None when the member could not be asked.
+
+        Each voter is asked for the list as well: one that lists other members than the first is not healthy.
+        """
+        listed = self._listed()
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return list(pool.map(lambda item: self._with_status(item, listed), listed))
+
+    def add_learner(self, peer_url: str) -> int:
+        """Add a learner and return its ID. Raises ConflictError when etcd refuses."""
+        answer = self._any("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": True})
+        return int(answer["member"]["ID"])
+
+    def promote(self, member_id: int) -> None:
+        """Make a learner a voter. Raises ConflictError while etcd finds it not in sync."""
+        self._any("/v3/cluster/member/promote", {"ID": str(member_id)})
+
+    def remove(self, member_id: int) -> None:
+        """Remove a member."""
+        self._any("/v3/cluster/member/remove", {"ID": str(member_id)})
+
+    def catch_up(self, url: str) -> None:
+        """Return when this member has everything that was acknowledged before: it had to ask the leader for that.
+
+        Raises UnreachableError when it cannot, for lack of a majority.
+        """
+        self._post(url, "/v3/kv/range", {"key": base64.b64encode(b"health").decode()})
+
+    def leader(self) -> int:
+        """The ID of the member that leads, as the first voter that knows one says it; 0 when none does."""
+        for item in self._listed():
+            if item.get("clientURLs") and not item.get("isLearner"):
+                with suppress(ExpandError):
+                    status = self._post(item["clientURLs"][0], "/v3/maintenance/status", {})
+                    if int(status.get("leader", 0)):
+                        return int(status["leader"])
+        return 0
+
+    def move_leader(self, leader_id: int, target_id: int) -> None:
+        """Let the leader, and nobody else does it, hand over to another voter. Raises ConflictError when it leads no more."""
+        urls = [str(url) for item in self._listed() if int(item["ID"]) == leader_id for url in item.get("clientURLs") or ()]
+        if not urls:
+            raise ConflictError(f"etcd has no started member {leader_id:x} that could hand over its leadership")
+        self._post(urls[0], "/v3/maintenance/transfer-leadership", {"targetID": str(target_id)})
+
+    def _listed(self) -> list[dict[str, Any]]:
+        return list(self._any(LIST, SERIALIZABLE).get("members") or [])
+
+    def _with_status(self, item: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Member:
+        member = Member(
+            id=int(item["ID"]),
+            name=str(item.get("name", "")),
+            peer_urls=tuple(item.get("peerURLs") or ()),
+            learner=bool(item.get("isLearner", False)),
+            healthy=None,
+            cluster_id=None,
+            raft_index=None,
+            applied_index=None,
+            error=None,
+        )
+        urls = tuple(item.get("clientURLs") or ())
+        if not urls:
+            return replace(member, error="it has not started: it has no client URL")
+        member = replace(member, client_url=urls[0])
+        try:
+            status = self._post(urls[0], "/v3/maintenance/status", {})
+            own = listed if member.learner else self._post(urls[0], LIST, SERIALIZABLE).get("members") or []
+        except ExpandError as exc:
+            return replace(member, error=exc.message)
+        found = _observed(member, status)
+        if _identities(own) == _identities(listed):
+            return found
+        return replace(found, healthy=False, error="it lists other members than the first voter that was asked")
+
+    def _any(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The first answer of any endpoint. A refusal is not final: a learner refuses what the next voter serves.
+
+        Raises ConflictError when every endpoint that answered refused, UnreachableError when none answered.
+        """
+        refusals: list[str] = []
+        problems: list[str] = []
+        for url in self.urls:
+            try:
+                return self._post(url, path, body)
+            except ConflictError as exc:
+                refusals.append(exc.message)
+            except UnreachableError as exc:
+                problems.append(exc.message)
+        if refusals:
+            raise ConflictError("; ".join([*refusals, *problems]))
+        raise UnreachableError(
+            f"no etcd member answers {path}: " + ("; ".join(problems) or "no endpoint is known"),
+            hint="check the etcd Pods on the control-plane nodes",
+            log="/var/log/pods/kube-system_etcd-*/etcd/*.log on the control-plane nodes",
+        )
+
+    def _post(self, url: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        parts = urlsplit(url)
+        try:
+            connection = http.client.HTTPSConnection(
+                parts.hostname or "", parts.port or 2379, timeout=self.timeout, context=self.tls()
+            )
+            try:
+                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                text = response.read().decode("utf-8", "replace")
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException) as exc:
+            raise UnreachableError(f"etcd at {url} does not answer: {exc}") from exc
+        return _answer(url, path, response.status, text)
+
+    def tls(self) -> ssl.SSLContext:
+        """What its connections are made with."""
+        if self._context is None:
+            context = ssl.create_default_context(cafile=self._paths.ca)
+            context.load_cert_chain(self._paths.cert, self._paths.key)
+            self._context = context
+        return self._context
+
+
+def _identities(listed: Sequence[Mapping[str, Any]]) -> set[tuple[str, bool]]:
+    return {(str(item["ID"]), bool(item.get("isLearner", False))) for item in listed}
+
+
+# gRPC's codes: a member that is up but cannot serve (no leader, a learner, stopping, too slow) is as good as not reached.
+_UNAVAILABLE = frozenset({4, 14})
+
+
+def _answer(url: str, path: str, status: int, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = {}
+    if status == 200 and isinstance(value, dict):
+        return value
+    reason = str(value.get("message") or text[:300]) if isinstance(value, dict) else text[:300]
+    if not isinstance(value, dict) or value.get("code") in _UNAVAILABLE:
+        raise UnreachableError(f"etcd at {url} cannot serve {path}: {reason}")
+    raise ConflictError(f"etcd at {url} refuses {path}: {reason}")
+
+
+def _observed(member: Member, status: Mapping[str, Any]) -> Member:
+    errors = [str(item) for item in status.get("errors") or ()]
+    leader = int(status.get("leader", 0))
+    if not leader:
+        errors.append("it knows no leader")
+    return replace(
+        member,
+        healthy=not errors,
+        learner=bool(status.get("isLearner", member.learner)),
+        cluster_id=int(status["header"]["cluster_id"]),
+        leads=leader == member.id,
+        db_size=int(status["dbSize"]) if "dbSize" in status else None,
+        raft_index=int(status.get("raftIndex", 0)),
+        applied_index=int(status.get("raftAppliedIndex", 0)),
+        error="; ".join(errors) or None,
+    )

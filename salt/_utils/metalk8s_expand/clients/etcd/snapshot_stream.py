@@ -1,0 +1,86 @@
+"""The store of one member as it sends it: a stream of JSON objects, of which no more than a few pieces are in memory."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.errors import UnreachableError
+
+PATH = "/v3/maintenance/snapshot"
+# How long a member may say nothing.
+SILENCE_S = 30.0
+_READ = 64 * 1024
+# etcd sends pieces of 32 KiB.
+_LONGEST = 4 * 1024 * 1024
+
+
+def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock | None = None) -> Iterator[bytes]:
+    """The snapshot of the member at this URL, in order, its SHA-256 at the end.
+
+    Raises UnreachableError when it breaks off, is none, or has not ended after ``timeout`` seconds. What has come
+    must then be thrown away. Whether it is whole is for the hash to tell.
+    """
+    clock = clock or Clock()
+    deadline = clock.monotonic() + timeout
+    place = urlsplit(url)
+    silence = max(1.0, min(SILENCE_S, timeout))
+    connection = http.client.HTTPSConnection(place.hostname or "", place.port or 2379, timeout=silence, context=etcd.tls())
+    remaining = 1
+    try:
+        for line in _lines(connection, url, deadline, clock):
+            piece, remaining = _decoded(line, url)
+            yield piece
+    except (OSError, http.client.HTTPException) as exc:
+        raise UnreachableError(f"etcd at {url} breaks off its snapshot: {exc or type(exc).__name__}") from exc
+    finally:
+        connection.close()
+    if remaining:
+        raise UnreachableError(f"etcd at {url} ends its snapshot early: {remaining} bytes are missing")
+
+
+def is_local(url: str) -> bool:
+    """Whether the host of a URL is an address of this one."""
+    host = urlsplit(url).hostname or ""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+        return True
+
+
+def _lines(connection: http.client.HTTPSConnection, url: str, deadline: float, clock: Clock) -> Iterator[bytes]:
+    connection.request("POST", PATH, "{}", {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    if response.status != 200:
+        text = response.read(300).decode("utf-8", "replace")
+        raise UnreachableError(f"etcd at {url} gives no snapshot: {response.status} {text}")
+    rest = b""
+    while chunk := response.read1(_READ):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
+        if clock.monotonic() > deadline:
+            raise UnreachableError(f"etcd at {url} did not end its snapshot in time", hint="raise etcd_snapshot:timeout_s")
+        if len(rest) > _LONGEST:
+            raise UnreachableError(f"etcd at {url} answers with something else than a snapshot")
+    if rest:
+        yield rest
+
+
+def _decoded(line: bytes, url: str) -> tuple[bytes, int]:
+    """One object: the piece, and how many bytes are still to come."""
+    try:
+        found = json.loads(line)
+        if "error" in found:
+            raise UnreachableError(f"etcd at {url} breaks off its snapshot: {found['error'].get('message', found['error'])}")
+        result = found["result"]
+        return base64.b64decode(result.get("blob", ""), validate=True), int(result.get("remaining_bytes", 0))
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise UnreachableError(f"etcd at {url} answers with something else than a snapshot: {line[:100]!r}") from exc

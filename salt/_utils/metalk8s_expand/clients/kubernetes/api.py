@@ -1,0 +1,187 @@
+"""The Kubernetes API over HTTP, whatever the kind: one request, one collection, the verbs.
+
+Kubeconfig, TLS and connection pool come from the official client; its generated models do not, since an
+expansion compares and patches JSON and must not drop a field that the client's version does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from metalk8s_expand.domain.node.manifest import FIELD_MANAGER
+from metalk8s_expand.errors import ConflictError, UnreachableError
+
+JsonObject = dict[str, Any]
+_Api = TypeVar("_Api", bound="KubeApi")
+
+# As many connections are kept open as threads may ask at the same time.
+CONNECTIONS = 16
+PAGE = 500
+# With the pauses between them about six seconds: a proxy in front of the API servers has then found one that lives.
+RETRIES = 4
+# How often a collection is begun, when its pages take so long that the API forgets where we were.
+LISTINGS = 3
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class KubeApi:
+    """One API server (or the local proxy in front of them), reached with one kubeconfig."""
+
+    def __init__(self, url: str, pool: Any, headers: Mapping[str, str], timeout: float) -> None:
+        import urllib3
+
+        self.url = url.rstrip("/")
+        self._prefix = urlsplit(self.url).path
+        # Of this host alone: a manager of pools parses the URL of every request, which costs more than to send it.
+        self._pool = pool
+        self._headers = {"Accept": "application/json", **headers}
+        self._timeout = timeout
+        # Only reads are repeated: a lost answer to a write says nothing about the write.
+        self._reads = urllib3.Retry(total=RETRIES, backoff_factor=0.4, status=0)
+        self._writes = urllib3.Retry(total=0, status=0)
+
+    @classmethod
+    def from_kubeconfig(cls: type[_Api], path: str, timeout: float = 10.0) -> _Api:
+        """A client for the current context of the kubeconfig at ``path``; ``timeout`` in seconds per request."""
+        from kubernetes import client, config
+
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = CONNECTIONS
+        try:
+            config.load_kube_config(config_file=path, client_configuration=configuration)
+        # It may hold anything, and the official client fails on that in as many ways.
+        except Exception as exc:
+            raise UnreachableError(
+                f"cannot read the kubeconfig {path}: {exc}",
+                hint="set metalk8s_expand:kubeconfig in the master's configuration to a readable kubeconfig",
+            ) from exc
+        api = client.ApiClient(configuration)
+        headers = {
+            item["key"]: item["value"]
+            for item in configuration.auth_settings().values()
+            if item.get("in") == "header" and item.get("value")
+        }
+        pool = api.rest_client.pool_manager.connection_from_url(configuration.host)
+        return cls(configuration.host, pool, headers, timeout)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> JsonObject | None:
+        """The answer's JSON, or None for 404. Raises ConflictError (409, 422) and UnreachableError (all else)."""
+        response = self._send(method, path, body, query, content_type)
+        if response.status == 404:
+            return None
+        if response.status < 400:
+            return _json(response.data)
+        reason = _reason(response.data)
+        if response.status in (409, 422):
+            raise ConflictError(f"{method} {path}: {reason}", hint="read the object again and repeat")
+        refusal = _Expired if response.status == 410 else UnreachableError
+        raise refusal(
+            f"{method} {path} at {self.url} was answered {response.status}: {reason}",
+            hint="check the API server's log and the rights of the kubeconfig that the master uses",
+        )
+
+    def text(self, path: str) -> tuple[int, str]:
+        """Status and body of a plain GET, for health end points."""
+        response = self._send("GET", path, None, None, "application/json")
+        return response.status, response.data.decode("utf-8", "replace")
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
+        """Status and reason, for requests whose refusals differ in more than whether to repeat them."""
+        response = self._send(method, path, body, None, "application/json")
+        return response.status, _reason(response.data)
+
+    def get(self, path: str) -> JsonObject | None:
+        """One object, or None."""
+        return self.request("GET", path)
+
+    def create(self, path: str, body: Mapping[str, Any], dry_run: bool = False) -> JsonObject:
+        """The new object of the collection at ``path`` as the API stored it, or would."""
+        return self.request("POST", path, body, {"dryRun": "All"} if dry_run else None) or {}
+
+    def merge_patch(self, path: str, patch: Mapping[str, Any]) -> JsonObject | None:
+        """The object after a JSON merge patch, or None when it is not there."""
+        return self.request("PATCH", path, patch, content_type=MERGE_PATCH)
+
+    def json_patch(self, path: str, patch: Sequence[Mapping[str, Any]]) -> JsonObject | None:
+        """The object after a JSON Patch, or None when it is not there; a failed ``test`` raises ConflictError."""
+        return self.request("PATCH", path, list(patch), content_type=JSON_PATCH)
+
+    def listed(
+        self, path: str, query: Mapping[str, str] | None = None, slim: Callable[[JsonObject], None] | None = None
+    ) -> list[JsonObject]:
+        """Every item of a collection; ``slim`` takes from each what nobody needs, before the next page comes."""
+        for _ in range(LISTINGS - 1):
+            try:
+                return list(self._pages(path, query, slim))
+            except _Expired:
+                continue
+        return list(self._pages(path, query, slim))
+
+    def _pages(
+        self, path: str, query: Mapping[str, str] | None, slim: Callable[[JsonObject], None] | None
+    ) -> Iterator[JsonObject]:
+        token = ""
+        while True:
+            page = self.request("GET", path, query={**(query or {}), "limit": str(PAGE), "continue": token}) or {}
+            for item in page.get("items") or ():
+                if slim is not None:
+                    slim(item)
+                yield item
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+    def _send(self, method: str, path: str, body: Any, query: Mapping[str, str] | None, content_type: str) -> Any:
+        import urllib3
+
+        try:
+            return self._pool.urlopen(
+                method,
+                self._prefix + path + _query(method, query),
+                body=None if body is None else json.dumps(body),
+                headers={**self._headers, "Content-Type": content_type},
+                timeout=self._timeout,
+                retries=self._reads if method == "GET" else self._writes,
+            )
+        except urllib3.exceptions.HTTPError as exc:
+            raise UnreachableError(
+                f"the Kubernetes API at {self.url} does not answer {method} {path}: {exc}",
+                hint="check that an API server runs (crictl ps, or ctr -n k8s.io tasks ls) and its log",
+                log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
+            ) from exc
+
+
+class _Expired(UnreachableError):
+    """The API does not know the page any more that a list was continued from."""
+
+
+def _query(method: str, query: Mapping[str, str] | None) -> str:
+    """Writes carry our name, which the API keeps beside every field that they set."""
+    manager = {"fieldManager": FIELD_MANAGER} if method in ("POST", "PUT", "PATCH") else {}
+    wanted = {key: value for key, value in {**manager, **(query or {})}.items() if value}
+    return "?" + urlencode(wanted) if wanted else ""
+
+
+def _json(text: bytes) -> JsonObject:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def _reason(data: bytes) -> str:
+    text = data.decode("utf-8", "replace")
+    try:
+        return str(json.loads(text).get("message", text))[:500]
+    except (ValueError, AttributeError):
+        return text[:500]

@@ -1,0 +1,88 @@
+"""What the Kubernetes API has for a Node that is to be emptied and deleted: Pods, evictions, volumes, the Node itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal.drain_rules import Claim
+from metalk8s_expand.errors import ConflictError, DeployError, UnreachableError
+
+PODS = "/api/v1/pods"
+ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"
+
+
+class Eviction(Enum):
+    """What became of the wish that a Pod leaves: it does, it was not there, a budget does not let it yet."""
+
+    ACCEPTED = "accepted"
+    GONE = "gone"
+    WAIT = "wait"
+
+
+def pods_on(kube: Kube, node: str) -> list[JsonObject]:
+    """The Pods of all namespaces that are bound to a Node."""
+    return kube.listed(PODS, {"fieldSelector": f"spec.nodeName={node}"})
+
+
+def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
+    """Ask for the eviction of this very Pod; the answer and its reason.
+
+    Raises DeployError when asking again is no use: Kubernetes answers 500 when several budgets cover one Pod.
+    """
+    metadata = pod["metadata"]
+    name, namespace = metadata["name"], metadata["namespace"]
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace},
+        "deleteOptions": {"preconditions": {"uid": metadata["uid"]}},
+    }
+    status, reason = kube.answer("POST", f"{path}/eviction", body)
+    if status < 300:
+        return Eviction.ACCEPTED, ""
+    # Of another UID by now: the Pod that was meant is gone.
+    if status in (404, 409):
+        return Eviction.GONE, reason
+    if status == 429:
+        return Eviction.WAIT, reason
+    if status == 500:
+        raise DeployError(
+            f"the eviction of Pod {namespace}/{name} was answered 500: {reason}",
+            hint=f"let one PodDisruptionBudget alone cover it: kubectl -n {namespace} get poddisruptionbudgets",
+            log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
+        )
+    raise UnreachableError(f"the eviction of Pod {namespace}/{name} was answered {status}: {reason}")
+
+
+def attachments(kube: Kube, node: str) -> list[str]:
+    """The volumes that are still attached to a Node, by the names of their PersistentVolumes."""
+    found = [item.get("spec") or {} for item in kube.listed(ATTACHMENTS)]
+    return sorted(_volume(spec) for spec in found if spec.get("nodeName") == node)
+
+
+def local_claims(kube: Kube, wanted: Collection[Claim]) -> frozenset[Claim]:
+    """Which of these claims are bound to a disk or directory of one node."""
+    return frozenset(claim for claim in wanted if _is_local(kube, claim))
+
+
+def cordon(kube: Kube, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+    """Let no further Pod come to this very Node. Raises ConflictError when it is gone."""
+    patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}, "spec": {"unschedulable": True}}
+    if kube.merge_patch_node(name, patch) is None:
+        raise ConflictError("the Node was deleted meanwhile", node=name, hint="run the same command again")
+
+
+def _volume(spec: Mapping[str, Any]) -> str:
+    return str((spec.get("source") or {}).get("persistentVolumeName") or "a volume without a name")
+
+
+def _is_local(kube: Kube, claim: Claim) -> bool:
+    namespace, name = claim
+    found = kube.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}") or {}
+    volume = (found.get("spec") or {}).get("volumeName")
+    return bool(volume) and drain.is_local(kube.get(f"/api/v1/persistentvolumes/{volume}") or {})

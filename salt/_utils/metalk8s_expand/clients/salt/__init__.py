@@ -1,0 +1,4 @@
+"""Salt itself: pillar, minion keys, minions, orchestrations, jobs, events, cache.
+
+Runs on the Salt master.
+"""

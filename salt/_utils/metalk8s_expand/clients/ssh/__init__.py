@@ -1,0 +1,1 @@
+"""OpenSSH: commands, keys, host keys and the diagnosis of failures. Runs on the Salt master."""

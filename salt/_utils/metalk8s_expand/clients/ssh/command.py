@@ -1,0 +1,93 @@
+"""One command over OpenSSH, on one host or on many at a time, each with its own deadline.
+
+The options are those that salt-ssh gives OpenSSH for the same roster entry, so that what is checked here is what it meets.
+A host that is well costs one ``ssh`` process and nothing else. Why another fails is found out afterwards.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metalk8s_expand.clients.ssh import process_pool as places
+from metalk8s_expand.clients.ssh.diagnosis import FAILED, Failure, error
+from metalk8s_expand.clients.ssh.process import Ended
+from metalk8s_expand.clients.ssh.process_pool import Allowance, on_all
+from metalk8s_expand.clients.ssh.target import Target
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+
+__all__ = ["Answer", "Target", "on_all", "run"]
+
+# A host that shows no banner in this time gives its place to others and is watched without a process.
+PATIENCE_S = 2.0
+# A host may take its time for everything else, but sshd shows its banner at once or never: half of the time is enough, and
+# no more than this. So the last of many hosts, when it is silent, ends soon after those that are well.
+BANNER_S = 10.0
+# What a port is watched for at least.
+WATCH_S = 1.0
+# For finding out what is wrong when the deadline has passed already.
+DIAGNOSIS_S = 2.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a remote command printed and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    elapsed: float
+
+
+def run(target: Target, command: Sequence[str], stdin: str = "", timeout: float = 10.0) -> Answer:
+    """Run a command on a host, one that may be run twice: a host whose banner comes late is asked again.
+
+    Takes ``timeout`` seconds at most, and a few more (DIAGNOSIS_S) when it fails. Raises UnreachableError with the cause
+    when the host cannot be reached or logged in to, or gives no answer in time.
+    """
+    try:
+        return _run(target, shlex.join([*(("sudo", "-n", "--") if target.sudo else ()), *command]), stdin, timeout)
+    except FileNotFoundError as exc:
+        raise error(target, Trouble("openssh-missing", f"{exc.filename} is not there on the master")) from exc
+
+
+def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
+    allowance = Allowance(timeout)
+    patience = min(PATIENCE_S, timeout)
+    ended = _attempt(target, command, stdin, allowance, patience)
+    if ended.returncode not in _UNANSWERED:
+        return _answer(ended)
+    allowance.at_least(DIAGNOSIS_S)
+    failure = Failure(target, allowance)
+    watched = max(WATCH_S, min(timeout / 2, BANNER_S) - ended.elapsed)
+    trouble = None if ended.flooded else failure.network(watched)
+    if trouble is None and ended.returncode == FAILED and ended.elapsed >= patience and not ended.stdout:
+        ended = _attempt(target, command, stdin, allowance, allowance.left)
+        if ended.returncode not in _UNANSWERED:
+            return _answer(ended)
+        allowance.at_least(DIAGNOSIS_S)
+    raise error(target, trouble or _hanging(ended, timeout) or failure.login(), said=ended.stderr)
+
+
+_UNANSWERED = {FAILED, None}
+
+
+def _attempt(target: Target, command: str, stdin: str, allowance: Allowance, connect_timeout: float) -> Ended:
+    arguments = [*target.openssh(connect_timeout=connect_timeout), "--", target.host, command]
+    return places.run(arguments, allowance, stdin)
+
+
+def _answer(ended: Ended) -> Answer:
+    return Answer(int(ended.returncode or 0), ended.stdout, ended.stderr, ended.elapsed)
+
+
+def _hanging(ended: Ended, timeout: float) -> Trouble | None:
+    if ended.flooded:
+        return Trouble("output-flood", f"it prints without end: {ended.stdout[:80] or ended.stderr[:80]!r} …")
+    if ended.returncode is not None:
+        return None
+    if ended.stdout:
+        found = f"it was logged in to, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
+        return Trouble("command-time-out", found)
+    return Trouble("login-time-out", f"it speaks SSH, but gave no answer within {timeout:.0f} s")

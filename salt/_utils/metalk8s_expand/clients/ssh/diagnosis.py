@@ -1,0 +1,102 @@
+"""Why a login failed: found out afterwards, so that hosts that are well pay nothing for it.
+
+OpenSSH's exit code is the same for all its failures and its words change, so it is not asked: the port, the host's keys
+and the key file are looked at one after another, in the order in which OpenSSH needs them. What it said is shown whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from metalk8s_expand.clients.ssh import host_keys
+from metalk8s_expand.clients.ssh import port as network
+from metalk8s_expand.clients.ssh import private_key as key_file
+from metalk8s_expand.clients.ssh.process import Ended
+from metalk8s_expand.clients.ssh.process_pool import Allowance, run
+from metalk8s_expand.clients.ssh.target import Target
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.errors import UnreachableError
+
+# OpenSSH's own failures, whatever they are; a remote command may end with it as well.
+FAILED = 255
+LOGGED_IN = "logged in"
+LOG = "journalctl --unit ssh --unit sshd on the host"
+
+
+def error(target: Target, trouble: Trouble, *further: Trouble, said: str = "") -> UnreachableError:
+    """The trouble as an error, with all that OpenSSH said, and what else was found."""
+    told = f"; OpenSSH said: {said.strip()}" if said.strip() else ""
+    return UnreachableError(
+        f"SSH to {target.place}: {trouble.found}{told}",
+        node=target.name,
+        cause=trouble.cause,
+        hint=_remedy(target, trouble),
+        log=LOG,
+        problems=[f"{other.cause}: {other.found}; {_remedy(target, other)}" for other in further],
+    )
+
+
+def _remedy(target: Target, trouble: Trouble) -> str:
+    return trouble.remedy(target.host, target.port, target.user, target.key_path)
+
+
+@dataclass
+class Failure:
+    """One failed login. The options are those that OpenSSH itself makes of the command line and its configuration files."""
+
+    target: Target
+    allowance: Allowance
+    config: dict[str, str] = field(default_factory=dict)
+
+    def network(self, seconds: float) -> Trouble | None:
+        """Why no sshd shows its banner in this time; None when one does, or is behind a proxy where it cannot be seen."""
+        return self._read_config() or (None if self._proxied else self._look(seconds))
+
+    def login(self) -> Trouble:
+        """Why the login failed although sshd is there."""
+        # Without a configuration ``ssh -G`` was cut off by the deadline.
+        if self.config and not self._proxied and (trouble := host_keys.trouble(self.config, self.allowance)):
+            return trouble
+        path = self.target.key_path
+        return (key_file.trouble(path, self.allowance) if path else None) or self._again()
+
+    def _look(self, seconds: float) -> Trouble | None:
+        host, port = self.config.get("hostname", self.target.host), int(self.config.get("port", self.target.port))
+        with self.allowance.spent():
+            return network.look(host, port, self.config.get("addressfamily", "any"), min(seconds, self.allowance.left))
+
+    @property
+    def _proxied(self) -> bool:
+        return any(self.config.get(option, "none") != "none" for option in ("proxyjump", "proxycommand"))
+
+    def _read_config(self) -> Trouble | None:
+        ended = run([*self.target.openssh(), "-G", "--", self.target.host], self.allowance)
+        if ended.returncode == FAILED:
+            return Trouble("options-refused", "OpenSSH does not accept its options")
+        self.config = dict(line.split(" ", 1) for line in ended.stdout.splitlines() if " " in line)
+        return None
+
+    def _again(self) -> Trouble:
+        """One more login, which does nothing there: whether it comes so far tells a refused key from a cut connection."""
+        ended = self._try()
+        if ended.returncode is None:
+            return Trouble("login-time-out", "a second login hangs")
+        if ended.returncode == 0:
+            return Trouble("connection-lost", "the connection was cut or the command ended with 255; a login works now")
+        if LOGGED_IN in ended.stdout:
+            return Trouble("shell-runs-no-command", "the login is accepted, and then no command is run")
+        if self._proxied:
+            return Trouble("ssh-failed", "no login through the proxy")
+        return Trouble("key-refused-or-user-unknown", self._refused())
+
+    def _try(self) -> Ended:
+        local = ("PermitLocalCommand=yes", f"LocalCommand=echo {LOGGED_IN}")
+        return run([*self.target.openssh(*local), "--", self.target.host, "true"], self.allowance)
+
+    def _refused(self) -> str:
+        path, user = self.target.key_path, self.target.user
+        key = f"{path} ({key_file.fingerprint(path, self.allowance)})" if path else "every key that the master has"
+        return (
+            f"sshd refuses {key} for {user}: the key is not authorised, or there is no such user, or it may not log in;"
+            " sshd does not tell which"
+        )

@@ -1,0 +1,111 @@
+"""The keys of a host that the master knows, beside those that the host shows: by OpenSSH's options, not by a file's name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from metalk8s_expand.clients.ssh.process_pool import Allowance, run
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+
+Keys = dict[str, set[str]]
+SCANNED = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa", "ssh-dss": "dsa"}
+CERTIFICATES, REVOKED = "@cert-authority", "@revoked"
+
+
+def trouble(config: Mapping[str, str], allowance: Allowance) -> Trouble | None:
+    """Why OpenSSH, with this configuration (``ssh -G``), would not believe the host; None when it would, or cannot be told."""
+    strict = config.get("stricthostkeychecking", "ask")
+    if strict in {"false", "no", "off"} or config.get("knownhostscommand", "none") != "none":
+        return None
+    known, revoked, told = _known(config, allowance)
+    if not told:
+        return None
+    offered = _offered(config, known, allowance)
+    stolen = {key for keys in offered.values() for key in keys} & revoked
+    if stolen:
+        return Trouble("host-key-revoked", f"the host shows a key that is revoked: {_shown(offered, stolen)}")
+    if not known:
+        return None if strict == "accept-new" else _unknown(config, known, offered)
+    changed = {kind: keys for kind, keys in offered.items() if kind in known and not keys & known[kind]}
+    if changed:
+        wanted = {kind: known[kind] for kind in changed}
+        found = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, shown is {_shown(changed)}"
+        return Trouble("host-key-changed", found)
+    return None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)
+
+
+def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> Trouble:
+    held = f"hold only {_shown(known)}" if known else "hold none"
+    shown = f"; it shows {_shown(offered)}" if offered else ""
+    files = ", ".join(file if Path(file).exists() else f"{file} (missing)" for file in _files(config))
+    return Trouble("host-key-unknown", f"the host key of {_name(config)} is unknown: {files or 'no file'} {held}{shown}")
+
+
+def _name(config: Mapping[str, str]) -> str:
+    """What OpenSSH looks up; an alias has no port."""
+    alias = config.get("hostkeyalias", "")
+    host, port = config["hostname"].lower(), config["port"]
+    return alias or (host if port == "22" else f"[{host}]:{port}")
+
+
+def _files(config: Mapping[str, str]) -> list[str]:
+    named = f"{config.get('userknownhostsfile', '')} {config.get('globalknownhostsfile', '')}".split()
+    return [name for name in dict.fromkeys(named) if name not in {"/dev/null", "none"}]
+
+
+def _known(config: Mapping[str, str], allowance: Allowance) -> tuple[Keys, set[str], bool]:
+    """The keys by kind, the revoked ones, and whether these are all: not when a certificate authority vouches for the host."""
+    known: Keys = {}
+    revoked: set[str] = set()
+    told = True
+    for name in filter(Path.exists, map(Path, _files(config))):
+        # It knows hashed names and patterns.
+        ended = run(["ssh-keygen", "-F", _name(config), "-f", str(name)], allowance)
+        told = told and ended.returncode is not None
+        for line in ended.stdout.splitlines():
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            marker = words.pop(0) if words[0].startswith("@") else ""
+            told = told and marker != CERTIFICATES
+            if marker == REVOKED:
+                revoked.add(words[2])
+            elif not marker:
+                known.setdefault(words[1], set()).add(words[2])
+    return known, revoked, told
+
+
+def _offered(config: Mapping[str, str], known: Iterable[str], allowance: Allowance) -> Keys:
+    """Of the known kinds, or of all when none is known or none of these is shown: each costs a connection."""
+    kinds = {SCANNED.get(kind, "ecdsa") for kind in known}
+    return (_scan(config, ["-t", ",".join(sorted(kinds))], allowance) if kinds else {}) or _scan(config, [], allowance)
+
+
+def _scan(config: Mapping[str, str], kinds: list[str], allowance: Allowance) -> Keys:
+    family = {"inet": ["-4"], "inet6": ["-6"]}.get(config.get("addressfamily", "any"), [])
+    seconds = str(max(1, int(allowance.left)))
+    ended = run(["ssh-keyscan", *family, *kinds, "-T", seconds, "-p", config["port"], config["hostname"]], allowance)
+    offered: Keys = {}
+    for line in ended.stdout.splitlines():
+        words = line.split()
+        if len(words) >= 3 and not words[0].startswith("#"):
+            offered.setdefault(words[1], set()).add(words[2])
+    return offered
+
+
+def _shown(keys: Keys, chosen: set[str] | None = None) -> str:
+    """As ``ssh-keygen -l`` shows them, to be compared by eye."""
+    texts = [f"{_fingerprint(key)} ({kind})" for kind in keys for key in sorted(keys[kind]) if chosen is None or key in chosen]
+    return ", ".join(texts)
+
+
+def _fingerprint(key: str) -> str:
+    try:
+        digest = hashlib.sha256(base64.b64decode(key)).digest()
+    except (binascii.Error, ValueError):
+        return "an unreadable key"
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

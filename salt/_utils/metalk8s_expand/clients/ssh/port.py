@@ -1,0 +1,113 @@
+"""What a host's port says before any OpenSSH: by the operating system's own answers, not by somebody's words."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+
+FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
+# RFC 4253, 4.2: a server may send other lines first; nobody sends so much.
+MOST_BYTES = 8192
+
+Address = tuple[int, tuple[object, ...]]
+
+
+def look(host: str, port: int, family: str, timeout: float) -> Trouble | None:
+    """Why there is no SSH banner at this host and port within ``timeout`` seconds; None when there is one.
+
+    All addresses of a name are tried, as OpenSSH does; ``family`` is OpenSSH's AddressFamily.
+    """
+    deadline = time.monotonic() + timeout
+    found = _resolve(host, port, FAMILIES.get(family, socket.AF_UNSPEC), timeout)
+    if isinstance(found, Trouble):
+        return found
+    troubles = []
+    for number, address in enumerate(found):
+        rest = max(0.1, deadline - time.monotonic())
+        trouble = _knock(address, rest / (len(found) - number))
+        if trouble is None:
+            return None
+        troubles.append(trouble)
+    # The one that got farthest tells most.
+    return max(troubles, key=lambda trouble: _PROGRESS.index(trouble.cause))
+
+
+_PROGRESS = ["no-route", "time-out", "connection-refused", "connection-closed", "banner-time-out", "not-ssh"]
+
+
+def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address] | Trouble:
+    """In a thread of its own, as the C library's resolver knows no deadline."""
+    outcome: list[list[Address] | Trouble] = []
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+            outcome.append([(item[0], item[4]) for item in found])
+        except (OSError, UnicodeError) as exc:
+            outcome.append(Trouble("name-does-not-resolve", f"the name {host} does not resolve: {_words(exc)}"))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    silent = Trouble("name-does-not-resolve", f"the name service gives no answer for {host} within {timeout:.0f} s")
+    return outcome[0] if outcome else silent
+
+
+def _knock(address: Address, timeout: float) -> Trouble | None:
+    where = _where(address)
+    deadline = time.monotonic() + timeout
+    with socket.socket(address[0], socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(address[1])
+        except TimeoutError:
+            return Trouble("time-out", f"no answer from {where} within {timeout:.0f} s")
+        except ConnectionRefusedError:
+            return Trouble("connection-refused", f"connection refused by {where}")
+        except OSError as exc:
+            cause = "no-route" if exc.errno in NO_ROUTE else "time-out"
+            return Trouble(cause, f"{where} is not reachable: {_words(exc)}")
+        return _banner(where, _receiver(connection, deadline), timeout)
+
+
+def _receiver(connection: socket.socket, deadline: float) -> Callable[[], bytes]:
+    def receive() -> bytes:
+        connection.settimeout(max(0.01, deadline - time.monotonic()))
+        return connection.recv(1024)
+
+    return receive
+
+
+def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> Trouble | None:
+    read = b""
+    try:
+        while len(read) < MOST_BYTES:
+            some = receive()
+            read += some
+            if any(line.startswith(b"SSH-") for line in read.splitlines()):
+                return None
+            if not some:
+                break
+    except TimeoutError:
+        found = f"{where} accepts the connection and shows no SSH banner within {timeout:.0f} s"
+        return Trouble("banner-time-out", found)
+    except OSError as exc:
+        return Trouble("connection-closed", f"{where} accepts the connection and cuts it: {_words(exc)}")
+    if not read:
+        return Trouble("connection-closed", f"{where} accepts the connection and closes it without a word")
+    return Trouble("not-ssh", f"{where} speaks something else than SSH: {read[:80]!r}")
+
+
+def _where(address: Address) -> str:
+    host, port = address[1][:2]
+    return f"[{host}]:{port}" if address[0] == socket.AF_INET6 else f"{host}:{port}"
+
+
+def _words(exc: Exception) -> str:
+    return getattr(exc, "strerror", None) or str(exc)

@@ -1,0 +1,67 @@
+"""Why OpenSSH would not use a private key file: all that can be told on the master, without any host."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+
+from metalk8s_expand.clients.ssh.process_pool import Allowance, run
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+
+MAGIC = b"openssh-key-v1\0"
+NOT_ENCRYPTED = b"none"
+
+
+def trouble(path: str, allowance: Allowance) -> Trouble | None:
+    """What is wrong with the file, or None."""
+    return _attributes(path) or _content(path, allowance)
+
+
+def fingerprint(path: str, allowance: Allowance) -> str:
+    """As ssh-keygen shows it."""
+    ended = run(["ssh-keygen", "-lf", path], allowance)
+    return ended.stdout.split()[1] if ended.returncode == 0 else "unreadable"
+
+
+def _attributes(path: str) -> Trouble | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Trouble("key-file-missing", f"there is no key file {path}")
+    except OSError as exc:
+        return Trouble("key-file-unreadable", f"the key file {path} cannot be looked at: {exc.strerror}")
+    if not stat.S_ISREG(status.st_mode):
+        return Trouble("key-file-invalid", f"{path} is no regular file")
+    if not os.access(path, os.R_OK):
+        return Trouble("key-file-unreadable", f"the key file {path} cannot be read by the user with the ID {os.getuid()}")
+    # OpenSSH looks at the mode of its user's own files only.
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        return Trouble("key-file-mode", f"the key file {path} is open to others (mode {status.st_mode & 0o7777:04o})")
+    return None
+
+
+def _content(path: str, allowance: Allowance) -> Trouble | None:
+    # An empty passphrase opens a key that has none, and no other.
+    if run(["ssh-keygen", "-y", "-P", "", "-f", path], allowance).returncode in {0, None}:
+        return None
+    if is_encrypted(Path(path).read_text(encoding="utf-8", errors="replace")):
+        return Trouble("key-file-passphrase", f"the key file {path} is encrypted with a passphrase")
+    return Trouble("key-file-invalid", f"{path} holds no private key that OpenSSH can read")
+
+
+def is_encrypted(text: str) -> bool:
+    """Whether this is a private key with a passphrase, in OpenSSH's own format or in one of PEM."""
+    lines = text.strip().splitlines()
+    if not lines or not lines[0].startswith("-----BEGIN "):
+        return False
+    if "OPENSSH" not in lines[0]:
+        return "ENCRYPTED" in lines[0] or any(line.startswith("Proc-Type:") and "ENCRYPTED" in line for line in lines)
+    try:
+        blob = base64.b64decode("".join(lines[1:-1]), validate=True)
+    except ValueError:
+        return False
+    # The magic, then the cipher's name behind its length of four bytes.
+    start = len(MAGIC) + 4
+    return blob.startswith(MAGIC) and not blob.startswith(NOT_ENCRYPTED, start)

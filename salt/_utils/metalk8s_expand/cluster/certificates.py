@@ -1,0 +1,63 @@
+"""The certificates of many nodes, asked of their minions at once and within a bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from metalk8s_expand.domain.certificates import expiry as certificates
+from metalk8s_expand.domain.certificates.expiry import Answer
+from metalk8s_expand.errors import UnreachableError
+
+FUNCTION = "metalk8s_expand_host.certificates"
+# Minions that answer to one job.
+CHUNK = 1_000
+
+
+class Minions(Protocol):
+    """``clients.salt.Minions``, or what stands for it."""
+
+    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]: ...
+
+
+def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:
+    """What each of these nodes tells, or why it told nothing. About ten seconds for each thousand when some are down."""
+    found: dict[str, Answer | str] = {}
+    for start in range(0, len(names), CHUNK):
+        chosen = names[start : start + CHUNK]
+        try:
+            answers = minions.ask(chosen, FUNCTION, [])
+        except UnreachableError as error:
+            return {**found, **dict.fromkeys(names[start:], error.message)}
+        found.update({name: _told(name, answers.get(name)) for name in chosen})
+    return found
+
+
+def overview(told: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
+    """For each node the certificate that ends first (``first``, ``not_after``, ``days_left``), or why it is ``unknown``."""
+    return {name: _row(answer) for name, answer in told.items()}
+
+
+def text(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """The overview as rows of a table."""
+    return [
+        (name, row.get("first", "-"), row.get("not_after", row.get("unknown", "-")), str(row.get("days_left", "unknown")))
+        for name, row in rows.items()
+    ]
+
+
+def _row(answer: Answer | str) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"unknown": answer}
+    return certificates.first(answer) or {"unknown": "it has no certificate that can be read"}
+
+
+def _told(name: str, answer: Any) -> Answer | str:
+    if answer is None or answer is False:
+        return "its minion does not answer, or its key is not accepted"
+    if isinstance(answer, Mapping):
+        return answer
+    words = str(answer).strip().splitlines() or ["nothing"]
+    if "is not available" in words[-1]:
+        return f"its minion has an older library: salt {name} saltutil.sync_all saltenv=metalk8s-VERSION"
+    return f"its minion says: {words[-1][:200]}"

@@ -1,0 +1,133 @@
+"""What a step on the master works with, made from the master's configuration: the API, etcd, the declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.lease import Leases
+from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
+from metalk8s_expand.clients.salt.pillar import declared_pillar, pillar_id
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster.roster import DEFAULT_KUBECONFIG
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import health, roles, ssh_annotations
+from metalk8s_expand.domain.node.manifest import VERSION_LABEL
+from metalk8s_expand.domain.node.spec import Node, Taint
+from metalk8s_expand.errors import SettingsError
+
+
+def declaration(opts: Mapping[str, Any]) -> Settings:
+    """What the master's pillar declares. SettingsError with all its problems, or when there is none."""
+    pillar = declared_pillar(opts)
+    if pillar is None:
+        raise SettingsError(
+            f"the pillar of {pillar_id(opts)} has no key metalk8s_expand",
+            hint="declare the nodes there; pillar/metalk8s_expand.sls is an example with every key",
+        )
+    return settings.parse(pillar)
+
+
+@dataclass(frozen=True)
+class World:
+    """The master's configuration and the API that it reaches."""
+
+    opts: Mapping[str, Any]
+    kube: Kube
+
+    @classmethod
+    def from_opts(cls, opts: Mapping[str, Any]) -> World:
+        """By the key ``metalk8s_expand`` of the master's configuration."""
+        configured = opts.get("metalk8s_expand") or {}
+        return cls(opts, Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG)))
+
+    def settings(self) -> Settings:
+        """The declaration; see ``declaration``."""
+        return declaration(self.opts)
+
+    def node(self, name: str) -> Node:
+        """The node as declared, or, when nobody declared it, as its Node object describes itself."""
+        pillar = declared_pillar(self.opts)
+        declared = settings.parse(pillar).nodes if pillar is not None else {}
+        if name in declared:
+            return declared[name]
+        found = self.kube.node(name)
+        if found is None:
+            raise SettingsError(
+                "the pillar does not declare this node and there is no Node of its name", node=name, hint="check the name"
+            )
+        return from_observed(found)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """What the orchestration of one node is rendered with; see the execution module."""
+        node = self.node(name)
+        nodes = self.kube.nodes()
+        ready = [item["metadata"]["name"] for item in nodes if not health.ready_problems(item)]
+        return {
+            "ca_server": _ca_server(nodes),
+            "roles": [f"metalk8s.roles.{role}" for role in (roles.ETCD, roles.MASTER) if role in node.roles],
+            "proxies": ready if node.is_master else [],
+        }
+
+    def renewal(self, name: str | None = None) -> dict[str, Any]:
+        """Whose certificates are renewed, in which order; see the execution module."""
+        nodes = self.kube.nodes()
+        authority = _ca_server(nodes)
+        deployed = [item for item in nodes if plan.is_deployed(item) and name in (None, _name(item))]
+        if name is not None and not deployed:
+            raise SettingsError("there is no deployed Node of this name", node=name, hint="check the name")
+        members = {_name(item) for item in deployed if _CONTROL_PLANE.intersection(_labels(item))}
+        return {
+            "ca_server": authority,
+            "control_plane": sorted(members, key=lambda member: (member != authority, member)),
+            "others": sorted(_name(item) for item in deployed if _name(item) not in members),
+        }
+
+    def leases(self) -> Leases:
+        """The Lease that one run at a time holds."""
+        return Leases(self.kube)
+
+    def access(self) -> verify.Access:
+        """What verification asks with."""
+        return verify.access(self.kube, self.kube.nodes(roles.label_key(roles.ETCD)))
+
+
+_CONTROL_PLANE = frozenset(roles.label_keys((roles.MASTER, roles.ETCD, roles.BOOTSTRAP)))
+
+
+def _labels(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (item.get("metadata") or {}).get("labels") or {}
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """The minion that signs certificates."""
+    found = [_name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)]
+    if not found:
+        raise SettingsError(
+            "no Node carries the bootstrap role, so nobody can sign certificates",
+            hint=f"label the node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
+        )
+    return found[0]
+
+
+def from_observed(found: JsonObject) -> Node:
+    """A Node object that nobody declared, as a value: by its role labels and its SSH annotations."""
+    metadata = found["metadata"]
+    labels = metadata.get("labels") or {}
+    ssh = ssh_annotations.from_annotations(metadata["name"], metadata.get("annotations"))
+    taints = [item for item in (found.get("spec") or {}).get("taints") or () if roles.is_role_key(item.get("key"))]
+    return Node(
+        name=metadata["name"],
+        version=labels.get(VERSION_LABEL, ""),
+        roles=roles.observed_roles(labels),
+        taints=tuple(Taint(item["key"], item.get("effect", ""), item.get("value", "")) for item in taints),
+        ssh=ssh,
+        address=health.internal_ip(found) or ssh.host,
+    )

@@ -1,0 +1,203 @@
+"""A snapshot of etcd before the first change of its members in a run: the way back, should everything else fail.
+
+It is only worth something when it can be restored, so one that cannot be taken or verified stops the run before the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.etcd import bolt_file
+from metalk8s_expand.clients.etcd import snapshot_stream as etcd_snapshot
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.etcd.bolt_file import Checked
+from metalk8s_expand.clients.etcd.snapshot_directory import SnapshotFiles, contents
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings, size_text
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.errors import ConflictError, PreflightError, QuorumError, UnreachableError
+
+STEP = "snapshot"
+SWITCH = "metalk8s_expand:etcd_snapshot"
+LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the control-plane nodes"
+Progress = Callable[[str, str, str], object]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A verified file; ``size`` in bytes. ``member`` is empty when an earlier call of the same run has taken it."""
+
+    path: str
+    size: int
+    sha256: str
+    revision: int
+    member: str
+    copied_to: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "revision": self.revision,
+            "member": self.member,
+            "copied_to": self.copied_to,
+        }
+
+
+def snapshot_before_members(
+    world: World, declared: Settings, found: Plan, run: str, progress: Progress | None = None
+) -> dict[str, Any] | None:
+    """``take_for``, if this plan deploys a node of the role etcd; else None."""
+    coming = any(item.node.is_etcd and item.has(plan.DEPLOY) for item in found.nodes)
+    return take_for(world, declared, run, progress) if coming else None
+
+
+def take_for(world: World, declared: Settings, run: str, progress: Progress | None = None) -> dict[str, Any] | None:
+    """A verified snapshot of the cluster's etcd, as data for the report.
+
+    None when the declaration has switched it off, or there is no etcd yet. Raises what ``take`` does.
+    """
+    etcd = world.access().etcd if declared.etcd_snapshot.enabled else None
+    if etcd is None:
+        return None
+    taken = take(etcd, declared.etcd_snapshot, run, progress=progress)
+    return taken.as_dict()
+
+
+def take(
+    etcd: Etcd, settings: SnapshotSettings, run: str, clock: Clock | None = None, progress: Progress | None = None
+) -> Snapshot:
+    """A snapshot that was verified after it was written; that of an earlier call of the same run, if it is still sound.
+
+    Raises PreflightError when there is no place for it, UnreachableError when no member gives one that is sound,
+    QuorumError when the members are not one cluster.
+    """
+    members = etcd.members()
+    cluster, sources = _sources(members)
+    files = SnapshotFiles(settings.directory, "directory")
+    files.prepare(create=True)
+    files.remove(snapshot.leftovers(files.names(), cluster))
+    name = snapshot.name(cluster, run)
+    tell = progress or (lambda node, step, what: None)
+    checked, member = _kept(files, name), ""
+    if checked is None:
+        _make_room(files, members)
+        checked, member = _first_sound(etcd, sources, files, name, _Patience(settings.timeout_s, clock or Clock()), tell)
+    copied = _copied(files, name, checked, settings, cluster, tell) if settings.copy_to else None
+    _prune(files, cluster, settings.keep, name)
+    return Snapshot(str(files.path(name)), checked.size, checked.sha256, checked.revision, member, copied)
+
+
+class _Patience:
+    """How much time is left for all members together."""
+
+    def __init__(self, timeout: float, clock: Clock) -> None:
+        self.clock = clock
+        self._deadline = clock.monotonic() + timeout
+
+    def left(self) -> float:
+        return self._deadline - self.clock.monotonic()
+
+
+def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
+    """The cluster's ID, and the members to ask."""
+    problems = quorum.cluster_problems(members)
+    if problems:
+        raise QuorumError("etcd cannot be saved", problems=problems, log=LOG)
+    found = snapshot.sources(members, etcd_snapshot.is_local)
+    if not found or found[0].cluster_id is None:
+        ill = [f"{item.title}: {item.error or 'not healthy'}" for item in quorum.voters(members)]
+        raise UnreachableError("no voting etcd member is healthy, so none can be saved", problems=ill, log=LOG)
+    return found[0].cluster_id, found
+
+
+def _kept(files: SnapshotFiles, name: str) -> Checked | None:
+    if name not in files.names():
+        return None
+    try:
+        return bolt_file.checked(files.path(name))
+    except (ConflictError, OSError):
+        # It is made anew, and replaced then.
+        return None
+
+
+def _make_room(files: SnapshotFiles, members: Sequence[Member]) -> None:
+    size = snapshot.needed(members)
+    if size is None:
+        raise UnreachableError("no etcd member tells how large its store is, so room for a snapshot cannot be checked", log=LOG)
+    _check_space(files, size, snapshot.SPARE_BYTES)
+
+
+def _check_space(files: SnapshotFiles, size: int, spare: int) -> None:
+    free = files.free()
+    if free < size + spare:
+        raise PreflightError(
+            f"{files.directory} has {size_text(free)} free, and the snapshot of etcd needs {size_text(size)}"
+            + (f", with {size_text(spare)} to be left" if spare else ""),
+            hint=f"free space there, name another directory in {SWITCH}:{files.setting}, or keep fewer ({SWITCH}:keep)",
+        )
+
+
+def _first_sound(
+    etcd: Etcd, sources: Sequence[Member], files: SnapshotFiles, name: str, patience: _Patience, tell: Progress
+) -> tuple[Checked, str]:
+    """Of the first member whose snapshot is sound."""
+    problems = []
+    for member in sources:
+        if patience.left() <= 0:
+            problems.append(f"{member.title}: was not asked, as no time was left")
+            continue
+        tell("", STEP, f"saving etcd as {member.name} has it to {files.path(name)}")
+        try:
+            etcd.catch_up(member.client_url)
+            pieces = etcd_snapshot.pieces(etcd, member.client_url, patience.left(), patience.clock)
+            return files.save(name, pieces, bolt_file.checked), member.name
+        except (UnreachableError, ConflictError) as exc:
+            problems.append(f"{member.title}: {exc.message}")
+    raise UnreachableError(
+        "no etcd member gives a sound snapshot, so no member is added or removed",
+        problems=problems,
+        hint=f"mend what is listed; to go on without a snapshot, write {SWITCH}:enabled: false",
+        log=LOG,
+    )
+
+
+def _copied(
+    files: SnapshotFiles, name: str, original: Checked, settings: SnapshotSettings, cluster: int, tell: Progress
+) -> str:
+    """The same file in the other place, read again there."""
+    place = SnapshotFiles(settings.copy_to or "", "copy_to")
+    place.prepare(create=False)
+    if place.is_beside(files):
+        raise PreflightError(
+            f"{place.directory} is on the same file system as {files.directory}, so a copy there is worth nothing",
+            hint=f"mount it, or name another place in {SWITCH}:copy_to",
+        )
+    place.remove(snapshot.leftovers(place.names(), cluster))
+    if name not in place.names() or _kept(place, name) != original:
+        tell("", STEP, f"copying it to {place.directory}")
+        _check_space(place, original.size, 0)
+        place.save(name, contents(files.path(name)), lambda path: _same(path, original))
+    _prune(place, cluster, settings.keep, name)
+    return str(place.path(name))
+
+
+def _same(path: Path, original: Checked) -> Checked:
+    found = bolt_file.checked(path)
+    if found != original:
+        raise ConflictError(f"{path} is not the snapshot that was copied there", hint="look at the file system there")
+    return found
+
+
+def _prune(files: SnapshotFiles, cluster: int, keep: int, newest: str) -> None:
+    files.remove(snapshot.surplus(files.names(), cluster, keep, newest))

@@ -1,0 +1,164 @@
+"""Is the node what was declared? Asked of the API, of every etcd voter, and of the node's own API server."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.clients.etcd.api import Credentials, Etcd
+from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import DeployError, ExpandError
+
+LOG = "journalctl --unit kubelet, --unit containerd and /var/log/pods on the node"
+
+
+@dataclass(frozen=True)
+class Access:
+    """What verification asks with; ``authority`` is the path of the cluster's CA certificate."""
+
+    kube: Kube
+    etcd: Etcd | None
+    authority: str = "/etc/kubernetes/pki/ca.crt"
+
+
+def access(kube: Kube, nodes: Sequence[Mapping[str, Any]], credentials: Credentials | None = None) -> Access:
+    """Access to a cluster with these Node objects; etcd is asked at every Node of that role that has an address."""
+    addresses = [address for item in nodes if (address := _etcd_address(item))]
+    return Access(kube, Etcd([f"https://{address}:2379" for address in addresses], credentials) if addresses else None)
+
+
+def node_problems(
+    access: Access, node: Node, members: Sequence[Member] | None = None, observed: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Everything that is not as declared, one sentence each; what cannot be asked is a problem as well."""
+    return health.node_problems(node, observed or access.kube.node(node.name)) + _component_problems(access, node, members)
+
+
+def running_problems(access: Access, name: str) -> list[str]:
+    """What does not run on a registered Node, by its own roles and address, whatever is declared of it."""
+    observed = access.kube.node(name)
+    if observed is None:
+        return [f"Node {name} is not registered"]
+    found = roles.observed_roles((observed.get("metadata") or {}).get("labels") or {})
+    node = Node(name, "", found, (), address=health.internal_ip(observed))
+    return health.ready_problems(observed) + _component_problems(access, node)
+
+
+def _component_problems(access: Access, node: Node, members: Sequence[Member] | None = None) -> list[str]:
+    problems: list[str] = []
+    if node.is_control_plane:
+        problems += health.static_pod_problems(node, access.kube.pods_of(node.name))
+    if node.is_etcd:
+        problems += _member_problems(access, node, members)
+    if node.is_master:
+        problems += _api_server_problems(access, node)
+    return problems
+
+
+def addon_problems(access: Access) -> list[str]:
+    """Whether CoreDNS runs on two nodes, or on as many as may run it while there are fewer."""
+    hosts = [item for item in access.kube.nodes(roles.label_key(roles.INFRA)) if not health.cordon_problems(item)]
+    deployment = access.kube.deployment("kube-system", "coredns")
+    if deployment is None:
+        return health.deployment_problems(None)
+    wanted = min(len(hosts), int((deployment.get("spec") or {}).get("replicas", 1)))
+    available = (deployment.get("status") or {}).get("availableReplicas") or 0
+    return [] if available >= wanted else [f"CoreDNS: {available} of {wanted} replicas are available"]
+
+
+def wait(access: Access, node: Node, timeout: float, clock: Clock | None = None) -> float:
+    """Wait until the node is as declared; the seconds it took. Raises DeployError with what is not after ``timeout``."""
+    return wait_until(
+        "the node to be as declared",
+        lambda: node_problems(access, node),
+        timeout,
+        clock=clock,
+        node=node.name,
+        hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+        log=LOG,
+        error=DeployError,
+    )
+
+
+def wait_running(access: Access, name: str, timeout: float, clock: Clock | None = None) -> float:
+    """Wait until what a registered Node has runs on it; as ``wait``."""
+    return wait_until(
+        "the node to work",
+        lambda: running_problems(access, name),
+        timeout,
+        clock=clock,
+        node=name,
+        hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+        log=LOG,
+        error=DeployError,
+    )
+
+
+def cluster_problems(access: Access) -> list[str]:
+    """What is wrong with API and etcd."""
+    status, text = access.kube.text("/readyz")
+    problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
+    return problems + (etcd_problems(access.etcd) if access.etcd else ["no Node carries the etcd role"])
+
+
+def etcd_problems(etcd: Etcd) -> list[str]:
+    """What is wrong with etcd as a whole: a foreign learner, an unhealthy voter, two cluster IDs."""
+    try:
+        members = etcd.members()
+    except ExpandError as exc:
+        return [exc.message]
+    problems = [f"etcd member {member.title} is still a learner" for member in members if member.learner]
+    problems += [
+        f"etcd member {member.title} is not healthy: {member.error or 'no answer'}"
+        for member in members
+        if member.healthy is not True
+    ]
+    identities = {member.cluster_id for member in members if member.cluster_id is not None}
+    return problems + ([f"etcd members answer with {len(identities)} cluster IDs"] if len(identities) > 1 else [])
+
+
+def _etcd_address(item: Mapping[str, Any]) -> str:
+    labels = (item.get("metadata") or {}).get("labels") or {}
+    if roles.label_key(roles.ETCD) not in labels:
+        return ""
+    return health.internal_ip(item)
+
+
+def _member_problems(access: Access, node: Node, members: Sequence[Member] | None) -> list[str]:
+    if members is None:
+        if access.etcd is None:
+            return ["etcd has no reachable member"]
+        try:
+            members = access.etcd.members()
+        except ExpandError as exc:
+            return [exc.message]
+    return health.member_problems(node, members)
+
+
+def _api_server_problems(access: Access, node: Node) -> list[str]:
+    problems = _own_api_problems(node.address, access.authority)
+    slices = access.kube.kubernetes_endpoints()
+    endpoints = {"endpoints": [entry for item in slices for entry in item.get("endpoints") or ()]}
+    return problems + health.endpoint_problems([node.address], endpoints)
+
+
+def _own_api_problems(address: str, authority: str) -> list[str]:
+    """Asked at the node's own address: through the proxy another server could answer for it."""
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection(address, 6443, timeout=5, context=context)
+        try:
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as exc:
+        return [f"the API server at {address}:6443 does not answer: {exc}"]
+    return [] if status == 200 else [f"the API server at {address}:6443 answers /readyz with {status}"]

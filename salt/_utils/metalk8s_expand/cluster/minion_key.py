@@ -1,0 +1,91 @@
+"""Accept a minion's key, and only when it is the key that the host itself shows over SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.salt.pillar import Keys, Minions
+from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.domain.salt.fingerprint import fingerprint
+from metalk8s_expand.errors import ConflictError, UnreachableError
+
+PUBLIC_KEY = "/etc/salt/pki/minion/minion.pub"
+ACCEPTED, PENDING = "minions", "minions_pre"
+LOG = "/var/log/salt/minion and journalctl --unit salt-minion on the node; /var/log/salt/master"
+
+
+def on_host(target: Target, timeout: float = 10.0) -> str:
+    """The fingerprint of the key that lies on the host. Raises UnreachableError when it cannot be read."""
+    answer = ssh.run(target, ["cat", PUBLIC_KEY], timeout=timeout)
+    if answer.returncode or not answer.stdout.strip():
+        raise UnreachableError(
+            f"the minion's public key cannot be read over SSH: {answer.stderr.strip() or PUBLIC_KEY + ' is empty'}",
+            node=target.name,
+            hint="check that salt-minion runs on the host",
+            log=LOG,
+        )
+    return fingerprint(answer.stdout)
+
+
+def pending_change(keys: Keys, minion: str) -> str | None:
+    """What ``accept`` would do, for test=True."""
+    found = keys.public_key(minion)
+    if found is not None and found[0] == ACCEPTED:
+        return None
+    return "the key will be accepted when its fingerprint is the one that the host shows over SSH"
+
+
+def accept(keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, clock: Clock | None = None) -> dict[str, str]:
+    """Wait for the minion's key, compare it with the host's, accept it, and wait until the minion answers.
+
+    The changes made. Raises ConflictError when the key on the master is another's: an impostor, or one of the host's
+    earlier life. Accepting is repeated until the minion answers: a master that is just handling the minion's next
+    request may write the key back as pending (seen with Salt 3008.3).
+    """
+    hint = "check that salt-minion runs on the node and reaches the master on ports 4505 and 4506"
+    waiting: dict[str, Any] = {"timeout": timeout, "clock": clock, "node": target.name, "hint": hint, "log": LOG}
+    wait_until(
+        "the minion to present its key to the master",
+        lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],
+        **waiting,
+    )
+    shown = _shown(target, waiting)
+    before = _directory(keys, target.name, shown)
+    wait_until("the minion to answer", lambda: _answer_problems(keys, minions, target.name, shown), **waiting)
+    return {} if before == ACCEPTED else {"accepted": shown}
+
+
+def _shown(target: Target, waiting: Mapping[str, Any]) -> str:
+    """What is on the master may have come from elsewhere, before the host's own minion has made its key."""
+    found: list[str] = []
+
+    def read() -> list[str]:
+        found.append(on_host(target))
+        return []
+
+    wait_until("the minion to make its key", read, interval=2.0, error=UnreachableError, **waiting)
+    return found[-1]
+
+
+def _answer_problems(keys: Keys, minions: Minions, name: str, shown: str) -> list[str]:
+    directory = _directory(keys, name, shown)
+    if directory != ACCEPTED and not (directory == PENDING and keys.accept(name)):
+        return [f"its key is in {directory} and was not accepted; look at it with: salt-key --print {name}"]
+    return [] if minions.ping(name) else ["test.ping was not answered"]
+
+
+def _directory(keys: Keys, name: str, shown: str) -> str:
+    """Where the key is, after it was compared with the one that the host shows."""
+    directory, public_key = keys.public_key(name) or ("no directory", "")
+    offered = fingerprint(public_key)
+    if not public_key or offered == shown:
+        return directory
+    raise ConflictError(
+        f"the key in {directory} has the fingerprint {offered}, but the host shows {shown} over SSH",
+        node=name,
+        hint=f"if the host was installed anew: salt-key --delete {name}, then run again; if not, find the impostor first",
+        log="/var/log/salt/master",
+    )

@@ -1,0 +1,156 @@
+"""What one minion learns from its pillar: its own roles, the control plane's addresses, and only the secrets of its roles.
+
+Roles come from the declaration or, for a node that nobody declared, from its Node object's role labels, which
+NodeRestriction protects; never from grains or annotations, which a host writes itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.node import health, roles, ssh_annotations
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.parsing import scalars as values
+
+# Same on every API server, or tokens and stored Secrets of one cannot be read by another.
+SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
+AUTHORITIES = {"kubernetes": "pki/ca.crt", "etcd": "pki/etcd/ca.crt", "front_proxy": "pki/front-proxy-ca.crt"}
+# What cannot be told without the API.
+OF_THE_API = ("api_servers", "etcd_members")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of the cluster, as far as pillars care."""
+
+    name: str
+    address: str
+    roles: tuple[str, ...]
+    taints: tuple[Mapping[str, str], ...] = field(default_factory=tuple)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "roles": list(self.roles),
+            "taints": [dict(taint) for taint in self.taints],
+        }
+
+
+def from_declared(node: Node) -> Host:
+    """A declared node."""
+    return Host(node.name, node.address, node.roles, tuple(taint.as_dict() for taint in node.taints))
+
+
+def from_observed(item: Mapping[str, Any]) -> Host:
+    """A Node object that nobody declared."""
+    metadata = item.get("metadata") or {}
+    found = roles.observed_roles(metadata.get("labels") or {})
+    taints = [taint for taint in (item.get("spec") or {}).get("taints") or () if roles.is_role_key(taint.get("key"))]
+    name = str(metadata.get("name", ""))
+    declared = (metadata.get("annotations") or {}).get(ssh_annotations.HOST)
+    return Host(name, health.internal_ip(item) or str(declared or ""), found, tuple(taints))
+
+
+def from_cluster(bootstrap: Mapping[str, Any]) -> Host:
+    """The bootstrap node, as the cluster's static pillar describes it."""
+    taints = tuple(taint.as_dict() for taint in roles.taints(bootstrap.get("taints") or ()))
+    return Host(str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints)
+
+
+def known_hosts(cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]) -> dict[str, Host]:
+    """Every known host by name; the declaration wins over the API, the bootstrap's own description over both."""
+    bootstrap = from_cluster(cluster["bootstrap"])
+    trusted = {**{node.name: from_declared(node) for node in declared}, bootstrap.name: bootstrap}
+    others = [host for host in map(from_observed, observed) if host.name not in trusted]
+    taken = Counter(_ip(host.address) for host in [*trusted.values(), *others])
+    return {**{host.name: _confined(host, cluster, taken) for host in others}, **trusted}
+
+
+def node_pillar(
+    minion: str,
+    cluster: Mapping[str, Any],
+    hosts: Mapping[str, Host],
+    registered: Iterable[str],
+    kubernetes_directory: str = "/etc/kubernetes",
+) -> dict[str, Any]:
+    """The pillar of one minion; empty for one that is no node. ``registered`` are the names that the API knows."""
+    host = hosts.get(minion)
+    if host is None:
+        return {}
+    names = set(registered)
+    data: dict[str, Any] = {
+        "node": host.as_dict(),
+        "certificates": pki.paths(host.roles),
+        "ca_server": cluster["bootstrap"]["name"],
+        "api_servers": _addresses(hosts.values(), roles.MASTER),
+        "etcd_members": [item for item in _addresses(hosts.values(), roles.ETCD) if item["name"] in names],
+        "authorities": _files(Path(kubernetes_directory), AUTHORITIES),
+    }
+    is_authority = minion == cluster["bootstrap"]["name"]
+    if roles.MASTER in host.roles and not is_authority:
+        data["secrets"] = _files(Path(kubernetes_directory), SHARED_SECRETS)
+    pillar: dict[str, Any] = {"metalk8s": data}
+    if is_authority:
+        pillar["x509_signing_policies"] = _policies(cluster, hosts.values())
+    return pillar
+
+
+def without_api(data: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """What is left of a pillar that was made without the Nodes: enough to renew certificates, as those of the API may be
+    the ones that have ended. States that need to know who else is there do not render with it."""
+    limited = {key: value for key, value in data["metalk8s"].items() if key not in OF_THE_API}
+    return {**data, "metalk8s": {**limited, "api_error": reason}}
+
+
+def _confined(host: Host, cluster: Mapping[str, Any], taken: Mapping[Address | None, int]) -> Host:
+    """Without its address when that is somebody else's: a kubelet writes it itself, and certificates carry it."""
+    address = _ip(host.address)
+    if address is None:
+        return replace(host, address="")
+    networks = [ipaddress.ip_network(cluster["networks"][key]) for key in ("pod", "service")]
+    stolen = taken[address] > 1 or any(address in network for network in networks)
+    return replace(host, address="" if stolen else str(address))
+
+
+def _ip(text: str) -> Address | None:
+    """An address that other nodes can reach: who verifies a certificate takes ::ffff:10.0.0.1 for 10.0.0.1."""
+    try:
+        address = ipaddress.ip_address(values.address(text))
+    except values.Invalid:
+        return None
+    plain = getattr(address, "ipv4_mapped", None)
+    return _ip(str(plain)) if plain else address
+
+
+def _addresses(hosts: Iterable[Host], role: str) -> list[dict[str, str]]:
+    found = [host for host in hosts if role in host.roles and host.address]
+    return [{"name": host.name, "address": host.address} for host in sorted(found, key=lambda host: host.name)]
+
+
+def _files(directory: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    paths = {key: directory / path for key, path in wanted.items()}
+    return {key: path.read_text(encoding="utf-8") for key, path in paths.items() if path.is_file()}
+
+
+def _policies(cluster: Mapping[str, Any], hosts: Iterable[Host]) -> dict[str, Any]:
+    networks = cluster["networks"]
+    service = str(next(ipaddress.ip_network(networks["service"]).hosts()))
+    domain = networks.get("domain", "cluster.local")
+    names = tuple(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", f".default.svc.{domain}"))
+    # Tests have certificates of minutes.
+    days = float(cluster.get("certificate_days", 365))
+    found: dict[str, Any] = {}
+    for host in hosts:
+        if host.address:
+            found.update(pki.policies(pki.Subject(host.name, host.address, host.roles, names, (service,)), days))
+    return found

@@ -1,0 +1,234 @@
+"""Make Node objects say what is declared, changing the least; and take back the cordon that we set.
+
+Observe, compare, change: what the comparison shows under ``test`` is what is changed without it. Labels and taints that
+only we can know as ours are on record (see ``ownership``) before they are set, and until they are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from metalk8s_expand.clients.kubernetes.api import CONNECTIONS
+from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
+from metalk8s_expand.cluster import ownership
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import manifest, roles
+from metalk8s_expand.domain.node import ownership_record as record
+from metalk8s_expand.domain.node.manifest import NOTHING, Owned
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import ConflictError, ExpandError
+
+Result = TypeVar("Result")
+Changes = list[dict[str, Any]]
+Errors = dict[str, ExpandError]
+
+ATTEMPTS = 15
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The Nodes that exist, and what earlier registrations set on them; both by name."""
+
+    nodes: Mapping[str, JsonObject] = field(default_factory=dict)
+    owned: Mapping[str, Owned] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One Node compared with its declaration."""
+
+    node: Node
+    found: JsonObject | None
+    owned: Owned
+    changes: Changes
+    refused: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def before(self) -> Owned:
+        return record.before(self.node, self.found or {}, self.owned)
+
+    @property
+    def after(self) -> Owned:
+        return record.after(self.node, self.found or {}, self.owned)
+
+    @property
+    def due(self) -> bool:
+        """Whether anything has to be written; a refused one is left as it is."""
+        return self.refused is None and bool(self.changes or record.is_outdated(self.node, self.found or {}, self.owned))
+
+
+def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
+    """What there is of these Nodes, or of all: by one list, or by one read when it is about a single one."""
+    owned = ownership.read(kube, names)
+    # Last, since many write Nodes: the younger what is compared, the fewer conflicts.
+    if names is None or len(names) != 1:
+        return Observation({item["metadata"]["name"]: item for item in kube.nodes()}, owned)
+    found = kube.node(names[0])
+    return Observation({} if found is None else {names[0]: found}, owned)
+
+
+def register(kube: Kube, node: Node, test: bool = False) -> Changes:
+    """Create or patch the Node; the changes made (or, with ``test``, to be made), none when it is right already.
+
+    ConflictError when its roles differ and it is deployed, or when others write it all the time.
+    """
+
+    def attempt() -> _Task:
+        task = _compared(node, observe(kube, [node.name]))
+        errors = {} if test else _changed(kube, [task], 1)
+        if errors:
+            raise errors[node.name]
+        return task
+
+    task = _repeated(attempt, node.name)
+    if task.refused is not None:
+        raise _refusal(task)
+    return task.changes
+
+
+def register_all(
+    kube: Kube, nodes: Sequence[Node], observed: Observation | None = None, test: bool = False, parallel: int = CONNECTIONS
+) -> dict[str, Changes | ExpandError]:
+    """``register`` for many, on as many connections: by name the changes, or the error that kept this one from them.
+
+    ``observed`` is what they are compared with, read now if it is not given. Who was changed since then is read again.
+    """
+    seen = observed or observe(kube, [node.name for node in nodes])
+    tasks = [_compared(node, seen) for node in nodes]
+    outcome: dict[str, Changes | ExpandError] = {task.name: _refusal(task) if task.refused else task.changes for task in tasks}
+    errors = {} if test else _changed(kube, tasks, parallel)
+    again = [task.node for task in tasks if isinstance(errors.get(task.name), ConflictError)]
+    with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
+        repeated = dict(zip([node.name for node in again], pool.map(lambda node: _tried(kube, node), again), strict=True))
+    return {**outcome, **errors, **repeated}
+
+
+def uncordon(kube: Kube, name: str, test: bool = False) -> bool:
+    """Undo our cordon, and nobody else's; whether there was one.
+
+    Where somebody else undid it, what we had set with it (our mark, the exclusion from disruptions) goes all the same.
+    """
+
+    def attempt() -> bool:
+        found = kube.node(name)
+        if found is None or not manifest.is_marked(found):
+            return False
+        ours = manifest.is_cordoned_by_us(found)
+        if not test:
+            _still_there(kube.merge_patch_node(name, _unmarked(found, ours)), name)
+        return ours
+
+    return _repeated(attempt, name)
+
+
+def _compared(node: Node, seen: Observation) -> _Task:
+    found, owned = seen.nodes.get(node.name), seen.owned.get(node.name, NOTHING)
+    if found is None:
+        return _Task(node, None, owned, [{"path": "Node", "found": None, "wanted": "created, cordoned"}])
+    changes = [change.as_dict() for change in manifest.drift(node, found, owned)]
+    return _Task(node, found, owned, changes, _refused(node, found) if changes else None)
+
+
+def _refused(node: Node, found: JsonObject) -> str | None:
+    """Why this Node may not be changed, as the plan says it: what runs there depends on its roles."""
+    found_roles = roles.observed_roles(found["metadata"].get("labels") or {})
+    return None if set(found_roles) == set(node.roles) else plan.node_plan(node, found, False).refused
+
+
+def _refusal(task: _Task) -> ConflictError:
+    return ConflictError(f"the Node is not changed: {task.refused}", node=task.name)
+
+
+def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
+    """Change what has to be changed; the errors of those that could not be."""
+    due = [task for task in tasks if task.due]
+    if not due:
+        return {}
+    stale, errors = _recorded(kube, {task.name: (task.owned, task.before) for task in due})
+    errors |= {name: ConflictError("what is on record of this Node was changed meanwhile", node=name) for name in stale}
+    ready = [task for task in due if task.name not in errors]
+    with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
+        answers = list(zip(ready, pool.map(lambda task: _written(kube, task), ready), strict=True))
+    errors |= {task.name: answer for task, answer in answers if isinstance(answer, ExpandError)}
+    # A conflict here undoes nothing: another run has taken over, or the next one finds more on record than is there.
+    _, late = _recorded(kube, {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)})
+    return errors | {name: error for name, error in late.items() if not isinstance(error, ConflictError)}
+
+
+def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:
+    """Write down what is ours; the Nodes that have something else on record by now, and the errors of the others."""
+    try:
+        return ownership.write(kube, moves), {}
+    except ExpandError as error:
+        return set(), {name: error for name, (old, new) in moves.items() if old != new}
+
+
+def _written(kube: Kube, task: _Task) -> Owned | ExpandError:
+    """Create or patch one Node; what is ours on it then."""
+    try:
+        if task.found is None:
+            return record.bound(task.after, kube.create_node(manifest.registration(task.node)))
+        _patch(kube, task.node, task.found, task.owned)
+        return task.after
+    except ExpandError as error:
+        return error
+
+
+def _patch(kube: Kube, node: Node, found: JsonObject, owned: Owned) -> None:
+    """Both patches are bound to the Node that was compared: another one may have taken its name."""
+    uid = found["metadata"]["uid"]
+    taints = manifest.taints_patch(node, found, owned)
+    if taints:
+        same = {"op": "test", "path": "/metadata/uid", "value": uid}
+        _still_there(kube.json_patch_node(node.name, [same, *taints]), node.name)
+    metadata = manifest.merge_patch(node, found, owned)
+    if metadata:
+        _still_there(kube.merge_patch_node(node.name, {"metadata": {"uid": uid, **metadata["metadata"]}}), node.name)
+
+
+def _still_there(answer: JsonObject | None, name: str) -> None:
+    """A Node that was deleted meanwhile is a conflict: read again, it is created, or there is nothing to undo."""
+    if answer is None:
+        raise ConflictError("the Node was deleted meanwhile", node=name, hint="run the same command again")
+
+
+def _unmarked(found: JsonObject, cordoned: bool) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "uid": found["metadata"]["uid"],
+            "annotations": {manifest.CORDONED: None},
+            "labels": {manifest.EXCLUDE_DISRUPTION: None},
+        },
+        **({"spec": {"unschedulable": None}} if cordoned else {}),
+    }
+
+
+def _tried(kube: Kube, node: Node) -> Changes | ExpandError:
+    try:
+        return register(kube, node)
+    except ExpandError as error:
+        return error
+
+
+def _repeated(attempt: Callable[[], Result], name: str) -> Result:
+    """Others write Nodes as well: read again and repeat, a bounded number of times."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except ConflictError:
+            continue
+    try:
+        return attempt()
+    except ConflictError as exc:
+        raise ConflictError(
+            f"the Node could not be changed in {ATTEMPTS} attempts: {exc.message}",
+            node=name,
+            hint="find out who else writes this Node: kubectl get node --show-managed-fields",
+        ) from exc

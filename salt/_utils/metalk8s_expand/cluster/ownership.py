@@ -1,0 +1,81 @@
+"""Keep the record of what registrations set on Nodes; see the domain's module of this name for what it holds and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node.manifest import Owned
+from metalk8s_expand.domain.node.ownership_record import NAME, NAMESPACE
+from metalk8s_expand.errors import ConflictError
+
+Moves = Mapping[str, tuple[Owned, Owned]]
+Lines = Mapping[str, str]
+
+ATTEMPTS = 5
+# The API takes at most 10,000 operations in one JSON Patch; a line needs two.
+CHUNK = 4000
+
+
+def read(kube: Kube, names: Iterable[str] | None = None) -> dict[str, Owned]:
+    """What is on record for these Nodes, or for all."""
+    lines = _lines(kube.config_map(NAMESPACE, NAME))
+    return {name: ownership.parse(name, lines[name]) for name in (lines if names is None else names) if name in lines}
+
+
+def write(kube: Kube, moves: Moves) -> set[str]:
+    """Replace what was on record by what shall be; the Nodes for which something else was on record by now."""
+    due = {name: move for name, move in moves.items() if move[0] != move[1]}
+    stale: set[str] = set()
+    while due:
+        chunk = dict(islice(due.items(), CHUNK))
+        stale |= _write(kube, chunk)
+        due = {name: move for name, move in due.items() if name not in chunk}
+    return stale
+
+
+def _write(kube: Kube, moves: Moves) -> set[str]:
+    for _ in range(ATTEMPTS):
+        found = kube.config_map(NAMESPACE, NAME)
+        lines = _lines(found)
+        stale = {name for name, (old, _) in moves.items() if ownership.parse(name, lines.get(name)) != old}
+        wanted = {name: ownership.text(new) for name, (_, new) in moves.items() if name not in stale}
+        if _stored(kube, found is not None, lines, wanted):
+            return stale
+    raise ConflictError(
+        f"ConfigMap {NAMESPACE}/{NAME} could not be changed in {ATTEMPTS} attempts",
+        hint=f"find out who else writes it: kubectl -n {NAMESPACE} get configmap {NAME} --show-managed-fields -o yaml",
+    )
+
+
+def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | None]) -> bool:
+    """Whether it could be stored; nothing is when somebody else wrote one of these lines meanwhile."""
+    if not wanted:
+        return True
+    future = {name: line for name, line in {**lines, **wanted}.items() if line is not None}
+    ownership.check_size(future)
+    try:
+        if not exists:
+            return bool(kube.create_config_map(NAMESPACE, {"metadata": {"name": NAME}, "data": future}))
+        return kube.json_patch_config_map(NAMESPACE, NAME, _patch(lines, wanted)) is not None
+    except ConflictError:
+        return False
+
+
+def _patch(lines: Lines, wanted: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    """Each line is tested first, so that writers of other lines are no conflict; without any line there is no list."""
+    if not lines:
+        return [{"op": "test", "path": "/data", "value": None}, {"op": "add", "path": "/data", "value": dict(wanted)}]
+    return [operation for name, line in wanted.items() for operation in _replacement(f"/data/{name}", lines.get(name), line)]
+
+
+def _replacement(path: str, old: str | None, new: str | None) -> list[dict[str, Any]]:
+    change = {"op": "remove", "path": path} if new is None else {"op": "add", "path": path, "value": new}
+    return [{"op": "test", "path": path, "value": old}, change]
+
+
+def _lines(found: Mapping[str, Any] | None) -> Lines:
+    return (found or {}).get("data") or {}

@@ -1,0 +1,182 @@
+"""The hosts that salt-ssh may reach: declared nodes by the pillar, other Nodes by their annotations.
+
+A Node that cannot be used never spoils the others, but is an error when it is named exactly: for an empty set of
+targets salt-ssh would connect to whatever host has that name, with default credentials.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.clients.salt.pillar import declared_pillar
+from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node import roles, ssh_annotations
+from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, Node, Ssh
+from metalk8s_expand.domain.salt import targets as targeting
+from metalk8s_expand.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_KUBECONFIG = "/etc/kubernetes/admin.conf"
+KNOWN_HOSTS = "known_hosts"
+# OpenSSH looks a host's declared key up under this name of its node, which no file of anybody else has.
+ALIAS = "metalk8s-expand.{name}"
+STRICT = {settings.KNOWN: "yes", settings.ACCEPT_NEW: "accept-new"}
+
+Object = Mapping[str, Any]
+Entries = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What holds for every host of the roster; ``declared_keys`` is the directory for the host keys of declarations."""
+
+    key_directory: str = DEFAULT_KEY_DIRECTORY
+    known_hosts: str = f"{DEFAULT_KEY_DIRECTORY}/{KNOWN_HOSTS}"
+    host_keys: str = settings.KNOWN
+    declared_keys: str = ""
+    nodegroups: Mapping[str, Any] = field(default_factory=dict)
+
+
+def targets(
+    nodes: Sequence[Object],
+    declared: Mapping[str, Node],
+    tgt: str | Iterable[str],
+    tgt_type: str = "glob",
+    access: Access | None = None,
+) -> Entries:
+    """The roster's entries for these targets; SettingsError when an exactly named one cannot be reached."""
+    access = access or Access()
+    observed = {_name(node): node for node in nodes}
+    exact = targeting.exact_names(tgt, tgt_type)
+    chosen = exact or targeting.matching(tgt, tgt_type, _known(observed, declared), access.nodegroups)
+    return {name: entry(name, ssh, access) for name, ssh in _reachable(chosen, exact, observed, declared, access)}
+
+
+def entries(
+    kube: Callable[[], Kube], declared: Settings, tgt: str | Iterable[str], tgt_type: str = "glob", access: Access | None = None
+) -> Entries:
+    """The same, with the Nodes from the Kubernetes API.
+
+    It is asked for no more than is needed: nothing when all are declared, one Node when one is missing.
+    """
+    exact = targeting.exact_names(tgt, tgt_type)
+    missing = [name for name in exact if name not in declared.nodes]
+    nodes = [] if exact and not missing else _fetch(kube(), missing)
+    return targets(nodes, declared.nodes, tgt, tgt_type, access)
+
+
+def from_cluster(opts: Mapping[str, Any], tgt: str | Iterable[str], tgt_type: str = "glob") -> Entries:
+    """The same, with the declaration from the master's pillar and the API that its configuration names."""
+    for warning in host_key_warnings(opts):
+        log.warning("%s", warning)
+    pillar = declared_pillar(opts)
+    declared = settings.Settings() if pillar is None else settings.parse(pillar)
+    return entries(lambda: _kube(opts), declared, tgt, tgt_type, access_from(opts, declared))
+
+
+def access_from(opts: Mapping[str, Any], declared: Settings) -> Access:
+    """The roster's common terms by the master's configuration and the declaration."""
+    known_hosts = opts.get("known_hosts_file") or f"{declared.key_directory}/{KNOWN_HOSTS}"
+    groups = {**(opts.get("nodegroups") or {}), **(opts.get("ssh_list_nodegroups") or {})}
+    keys = str(cache.path(opts) / "host_keys")
+    return Access(declared.key_directory, str(known_hosts), declared.host_keys, keys, groups)
+
+
+def ssh_targets(nodes: Iterable[Node], access: Access) -> list[Target]:
+    """How to reach declared nodes, by the roster's own entries."""
+    return [Target.from_roster(node.name, entry(node.name, node.ssh, access)) for node in nodes]
+
+
+def entry(name: str, ssh: Ssh, access: Access) -> dict[str, Any]:
+    """One host in salt-ssh's words; a changed host key is refused, and an unknown one unless the declaration accepts it."""
+    return {
+        "host": ssh.host,
+        "port": ssh.port,
+        "user": ssh.user,
+        "priv": ssh.key_path,
+        "sudo": ssh.sudo,
+        "ssh_options": _host_key_options(name, ssh, access),
+    }
+
+
+def _host_key_options(name: str, ssh: Ssh, access: Access) -> list[str]:
+    """OpenSSH takes the first value of an option, and Salt may have named its own UserKnownHostsFile before."""
+    if not ssh.host_key:
+        return [f"StrictHostKeyChecking={STRICT[access.host_keys]}", f"UserKnownHostsFile={access.known_hosts}"]
+    alias = ALIAS.format(name=name)
+    expected = cache.keep(access.declared_keys, name, f"{alias} {ssh.host_key}\n")
+    return [
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=/dev/null",
+        f"GlobalKnownHostsFile={expected}",
+        f"HostKeyAlias={alias}",
+    ]
+
+
+def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
+    """What in the master's configuration keeps salt-ssh from verifying host keys: its value comes before the roster's."""
+    return [
+        f"{option} is set in the master's configuration: salt-ssh does not verify host keys; remove it"
+        for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys")
+        if opts.get(option)
+    ]
+
+
+def _kube(opts: Mapping[str, Any]) -> Kube:
+    configured = opts.get("metalk8s_expand") or {}
+    return Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG))
+
+
+def _fetch(kube: Kube, names: Sequence[str]) -> list[dict[str, Any]]:
+    if len(names) != 1:
+        return kube.nodes()
+    node = kube.node(names[0])
+    return [] if node is None else [node]
+
+
+def _reachable(
+    chosen: Iterable[str], exact: Sequence[str], observed: Mapping[str, Object], declared: Mapping[str, Node], access: Access
+) -> Iterable[tuple[str, Ssh]]:
+    for name in chosen:
+        try:
+            yield name, _ssh(name, observed, declared, access.key_directory)
+        except SettingsError as error:
+            if name in exact:
+                raise
+            log.warning("left out of the roster: %s", error)
+
+
+def _ssh(name: str, observed: Mapping[str, Object], declared: Mapping[str, Node], key_directory: str) -> Ssh:
+    if name in declared:
+        return declared[name].ssh
+    if name not in observed:
+        raise SettingsError(
+            "there is no Node of this name, and the pillar does not declare it",
+            node=name,
+            hint="check the name with: kubectl get nodes",
+        )
+    return ssh_annotations.from_annotations(name, _metadata(observed[name]).get("annotations"), key_directory)
+
+
+def _known(observed: Mapping[str, Object], declared: Mapping[str, Node]) -> dict[str, tuple[str, ...]]:
+    return {name: _roles(node) for name, node in {**observed, **declared}.items()}
+
+
+def _roles(node: Any) -> tuple[str, ...]:
+    return node.roles if isinstance(node, Node) else roles.observed_roles(_metadata(node).get("labels") or {})
+
+
+def _metadata(node: Object) -> Object:
+    return node.get("metadata") or {}
+
+
+def _name(node: Object) -> str:
+    return str(_metadata(node).get("name", ""))

@@ -1,0 +1,135 @@
+"""The commands that change the cluster, or what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.commands import arguments
+from metalk8s_expand.commands import remove_node as removing
+from metalk8s_expand.commands.arguments import Asked, Names
+from metalk8s_expand.commands.context import Result
+from metalk8s_expand.commands.plan import Foresight
+from metalk8s_expand.domain.removal import plan as removal
+from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.expansion import planner as planning
+from metalk8s_expand.expansion.workflow import Options
+from metalk8s_expand.preflight import cluster as cluster_check
+from metalk8s_expand.runs import queue_worker as work
+from metalk8s_expand.runs import stop as stopping
+from metalk8s_expand.runs.exclusive import Holding
+from metalk8s_expand.runs.queue_worker import Admit
+
+
+class Changing(Holding, Foresight):
+    """Nodes are added, asked for and removed."""
+
+    def register(self, name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False) -> Result:
+        """See the runner."""
+        arguments.flags(dry_run=dry_run)
+        declared = arguments.with_node(self._settings(), name, overrides or {})
+        planning.refuse(planning.current(self.world, declared, [name]))
+        changes = register.register(self.world.kube, declared.node(name), test=dry_run)
+        return {"node": name, "changes": changes, **({"dry_run": True} if dry_run else {})}
+
+    def expand(
+        self,
+        nodes: Names = None,
+        options: Options | None = None,
+        digest: object = None,
+        wait_s: float = 0,
+        profiles: Names = None,
+        max_parallel: int | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """See the runner."""
+        return self._asked(Asked.of(nodes, profiles, None, max_parallel), options, digest, wait_s, dry_run)
+
+    def add_node(
+        self,
+        node: object,
+        options: Options | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        digest: object = None,
+        wait_s: float = 0,
+        dry_run: bool = False,
+    ) -> Result:
+        """See the runner."""
+        return self._asked(arguments.one(node, overrides), options, digest, wait_s, dry_run)
+
+    def _asked(self, asked: Asked, options: Options | None, digest: object, wait_s: float, dry_run: bool) -> Result:
+        wanted, known = options or Options(), arguments.digest(digest)
+        arguments.flags(skip_failed=wanted.skip_failed, probe=wanted.probe, dry_run=dry_run)
+        arguments.seconds("wait_s", wait_s)
+        if dry_run:
+            return self._foreseen(asked, wanted.skip_failed, known)
+        return self._shown(report.text, self._expanded(asked, wanted, known, wait_s))
+
+    def request(self, node: object, retry: bool = False) -> Result:
+        """See the runner."""
+        return work.request(self.world.kube, self._settings, node, retry is True, self.clock)
+
+    def work(self) -> Result:
+        """See the runner."""
+
+        def expand(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
+            return self._expanded(Asked.of(names), Options(skip_failed=True), wait_s=wait_s, admit=admit)
+
+        world = self.world
+        turn = work.Work(
+            world.kube,
+            world.leases(),
+            self._settings,
+            lambda declared, names: planning.current(world, declared, names),
+            expand,
+            self.clock,
+        )
+        return self._shown(lambda data: work.text(data, report.text), turn.off())
+
+    def _expanded(
+        self,
+        asked: Asked,
+        options: Options,
+        digest: str | None = None,
+        wait_s: float = 0,
+        admit: Admit = lambda found: found,
+    ) -> Result:
+        """The report; ``admit`` says what of the plan is done, once the lock is held."""
+        before, asked = self._agreed(asked, digest)
+        declared, names = asked.settled(self._settings())
+        with self._held(f"expand {asked.selection}", wait_s, declared.deploy_timeout) as held:
+            self.progress("", "cluster", "looking at it")
+            refusal = cluster_check.refusal(self.world, declared, declared.chosen(names))
+            if refusal:
+                raise refusal
+            found = planning.current(self.world, declared, names)
+            if digest is not None:
+                planning.agreed(before, digest, found)
+            found = admit(found)
+            planning.refuse(found)
+            outcome = self._batch(declared).run(found, names, options, held)
+            data = {**outcome.as_dict(), "unchanged": found.empty, "command": asked.command()}
+            data["log"] = str(cache.save_report(self.opts, data))
+            held.outcome["retcode"] = data["retcode"]
+        return data
+
+    def remove_node(self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any) -> Result:
+        """See the runner."""
+        arguments.flags(dry_run=dry_run)
+        wanted, declared = removing.options(**options), self._settings()
+        if dry_run:
+            return self._shown(removal.text, removing.planned(self.world, declared, name, wanted))
+        with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
+            data = removing.remove_node(self.world, declared, name, wanted, held, self.progress, self.clock)
+            held.outcome["retcode"] = data["retcode"]
+        return self._shown(report.text, data)
+
+    def stop(self, wait_s: float = 0) -> Result:
+        """See the runner."""
+        who = claim(self.progress.run, "stop")
+        leases, named = self.world.leases(), f"asked by {who.user} on {who.host}"
+        asked = stopping.stop(leases, named, arguments.seconds("wait_s", wait_s), self.clock)
+        return {"text": stopping.text(asked)} if self.for_people else asked.as_dict()

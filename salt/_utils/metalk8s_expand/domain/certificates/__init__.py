@@ -1,0 +1,1 @@
+"""Signing policies and the expiry of certificates. Pure."""

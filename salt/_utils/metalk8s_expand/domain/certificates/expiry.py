@@ -1,0 +1,136 @@
+"""What the certificates that nodes have told of mean: which ends first, what is wrong, what is to be renewed.
+
+An answer holds one entry for each certificate by purpose, as ``metalk8s_expand_host.certificates`` tells them. A node that
+told nothing stands for itself by the reason: unknown is not healthy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing.reader import Reader
+
+Entry = Mapping[str, Any]
+Answer = Mapping[str, Entry]
+Told = Mapping[str, "Answer | str"]
+
+# The master's kubeconfig, when its certificate is none of those of the nodes; no node has such a name.
+KUBECONFIG, MASTER = "kubeconfig", "(this master)"
+DAY = 86_400
+MAX_DAYS = 3_650
+RENEW = "salt-run state.orchestrate metalk8s.orchestrate.renew_certificates"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Days that a certificate must have left: less than ``error`` is a problem, less than ``warning`` is told."""
+
+    error: int = 7
+    warning: int = 30
+
+
+def read(reader: Reader) -> Limits:
+    """The mapping ``certificates`` of the declaration; problems are noted."""
+    plain = Limits()
+    days = values.integer(0, MAX_DAYS)
+    found = Limits(reader.take("error_days", days, plain.error), reader.take("warning_days", days, plain.warning))
+    if found.warning < found.error:
+        remedy = f"write at least {found.error}, which is error_days"
+        reader.note(reader.at("warning_days"), found.warning, "is an error before it is a warning", remedy)
+    reader.finish()
+    return found
+
+
+def first(answer: Answer) -> dict[str, Any] | None:
+    """The certificate of known purpose that ends first, the authorities among them; None when none could be read."""
+    ending = [(entry["seconds_left"], purpose) for purpose, entry in _known(answer) if "seconds_left" in entry]
+    if not ending:
+        return None
+    seconds, purpose = min(ending)
+    return {"first": purpose, "not_after": answer[purpose]["not_after"], "days_left": round(seconds / DAY, 2)}
+
+
+def problems(told: Told, limits: Limits) -> list[str]:
+    """What is wrong, one sentence each; what is not known is wrong."""
+    return [sentence for node, answer in told.items() for sentence in _problems(node, answer, limits)]
+
+
+def warnings(told: Told, limits: Limits) -> list[str]:
+    """What ends soon and is no problem yet."""
+    return [
+        f"{title} ends on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
+        for node, answer in told.items()
+        if not isinstance(answer, str)
+        for purpose, entry in _known(answer)
+        if limits.error * DAY <= entry.get("seconds_left", -1) < limits.warning * DAY
+        for title in [_title(node, purpose)]
+    ]
+
+
+def stale_problems(answer: Answer) -> list[str]:
+    """Which ports do not serve the certificate that lies on the disk."""
+    return [sentence for purpose, entry in answer.items() for sentence in _served(purpose, entry)]
+
+
+def _problems(node: str, answer: Answer | str, limits: Limits) -> Iterator[str]:
+    if isinstance(answer, str):
+        yield f"the certificates of {node} are not known: {answer}"
+        return
+    for purpose, entry in _known(answer):
+        title = _title(node, purpose)
+        yield from (f"{title}: {sentence}" for sentence in _file(purpose, entry))
+        yield from _expiry(title, purpose, entry, limits)
+        yield from (f"{title}: {sentence}" for sentence in _served(purpose, entry))
+
+
+def _expiry(title: str, purpose: str, entry: Entry, limits: Limits) -> Iterator[str]:
+    seconds = entry.get("seconds_left")
+    if seconds is None:
+        return
+    if seconds <= 0:
+        yield f"{title} ended on {entry['not_after']}: {_remedy(purpose)}"
+    elif seconds < limits.error * DAY:
+        yield f"{title} ends on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
+
+
+def _file(purpose: str, entry: Entry) -> Iterator[str]:
+    """What keeps a process from using it. The key of an authority is on one node only, any other beside its certificate."""
+    if "error" in entry:
+        yield f"{entry['path']}: {entry['error']}"
+    elif entry.get("key", "fits") != "fits" and not (purpose in pki.AUTHORITIES and entry["key"] == "is missing"):
+        yield f"{entry['path']}: its key {entry['key']}"
+
+
+def _served(purpose: str, entry: Entry) -> Iterator[str]:
+    found = entry.get("served")
+    if found is None:
+        return
+    if "error" in found:
+        yield f"port {found['port']}, which serves {purpose}, does not answer: {found['error']}"
+    elif found["serial"] != entry["serial"]:
+        yield f"port {found['port']} serves another certificate than {entry['path']}, one that ends on {found['not_after']}"
+
+
+def _known(answer: Answer) -> Iterator[tuple[str, Entry]]:
+    """Others lie there, too: copies of old ones, or those of somebody else."""
+    known = {*pki.PATHS, *pki.AUTHORITIES, KUBECONFIG}
+    return ((purpose, entry) for purpose, entry in answer.items() if purpose in known)
+
+
+def _title(node: str, purpose: str) -> str:
+    return f"certificate {purpose} of {node}"
+
+
+def _remedy(purpose: str) -> str:
+    return f"renew it: {RENEW}" if purpose in pki.PATHS else "see the page Certificates"
+
+
+def _left(entry: Entry) -> str:
+    seconds = int(entry["seconds_left"])
+    units: Sequence[tuple[str, int]] = (("days", DAY), ("hours", 3_600), ("minutes", 60))
+    unit, size = next(((unit, size) for unit, size in units if seconds >= 2 * size), ("seconds", 1))
+    return f"{seconds // size} {unit}"

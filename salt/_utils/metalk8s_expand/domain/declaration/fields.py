@@ -1,0 +1,84 @@
+"""The words of a declaration that mean something to us: roles, taints, profiles, and the labels that are not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.node.manifest import EXCLUDE_DISRUPTION, VERSION_LABEL
+from metalk8s_expand.domain.node.roles import PROFILES, Taint
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing.reader import suggestion
+from metalk8s_expand.domain.preflight import findings as preflight
+
+# The kubelet or this project sets them; declaring one would start a fight over it.
+RESERVED_LABELS = (
+    VERSION_LABEL,
+    EXCLUDE_DISRUPTION,
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+)
+# Node conditions as taints: they belong to Kubernetes' controllers.
+RESERVED_TAINTS = "node.kubernetes.io/"
+
+
+def role(value: object) -> str:
+    """A role that may be declared."""
+    if value == roles.BOOTSTRAP:
+        raise values.Invalid("is the bootstrap node's role", "the bootstrap node exists already: leave it out")
+    if not isinstance(value, str) or value not in roles.DECLARABLE:
+        raise values.Invalid("is an unknown role", suggestion(value, roles.DECLARABLE))
+    return value
+
+
+def check(value: object) -> str:
+    """The name of a preflight check."""
+    if not isinstance(value, str) or value not in preflight.NAMES:
+        raise values.Invalid("is an unknown check", suggestion(value, preflight.NAMES))
+    return value
+
+
+def taint(value: object) -> Taint:
+    """A role's name, or a taint spelled out."""
+    if isinstance(value, str):
+        return Taint(roles.label_key(role(value)))
+    if not isinstance(value, Mapping) or "key" not in value or not set(value) <= {"key", "effect", "value"}:
+        raise values.Invalid("is not a taint", "write a role's name, or a mapping of key, effect and value")
+    key, effect = values.label_key(value["key"]), value.get("effect", roles.NO_SCHEDULE)
+    if key.startswith(RESERVED_TAINTS) or key == roles.label_key(roles.BOOTSTRAP):
+        raise values.Invalid("is a taint of Kubernetes or of the bootstrap node", "use a key of your own")
+    if effect not in roles.EFFECTS:
+        raise values.Invalid("has an unknown effect", f"write one of {', '.join(roles.EFFECTS)}")
+    return Taint(key, effect, values.label_value(value.get("value", "")))
+
+
+def free_label_key(value: object) -> str:
+    """The key of a label that is the operator's to set."""
+    key = values.label_key(value)
+    if key.startswith(roles.LABEL_PREFIX):
+        raise values.Invalid("is a role label", "write the role into roles, or use a profile")
+    if key in RESERVED_LABELS:
+        raise values.Invalid("is a label that is set for you", "leave it out; the version has a key of its own")
+    return key
+
+
+def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
+    """A parser of the names of these profiles."""
+    known = list(profiles)
+
+    def parse(value: object) -> str:
+        if value == roles.BOOTSTRAP:
+            raise values.Invalid("is the bootstrap node's profile", "the bootstrap node exists already: leave it out")
+        if not isinstance(value, str) or value not in known:
+            raise values.Invalid("is an unknown profile", suggestion(value, known))
+        return value
+
+    return parse
+
+
+def own_profile_name(value: object) -> str:
+    """A name that no built-in profile has."""
+    if value == roles.BOOTSTRAP or value in PROFILES:
+        raise values.Invalid("is a name that is taken", "give your profile another name")
+    return values.node_name(value)

@@ -1,0 +1,153 @@
+"""How one node, one profile and the defaults are written down, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from metalk8s_expand.domain.declaration import fields as vocabulary
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.node.roles import PROFILES, Profile, Taint
+from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, KEY_NAME, Node, Ssh
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing.reader import Reader
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for a node that does not say otherwise."""
+
+    profile: str | None = None
+    version: str | None = None
+    ssh: Ssh = field(default_factory=lambda: Ssh(""))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the declaration of a node may refer to."""
+
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
+    defaults: Defaults = field(default_factory=Defaults)
+    key_directory: str = DEFAULT_KEY_DIRECTORY
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A node and the preflight checks that its declaration skips."""
+
+    node: Node
+    skip: tuple[str, ...] = ()
+
+
+def read_profiles(reader: Reader) -> dict[str, Profile]:
+    """The built-in profiles and the declared ones."""
+    own = {name: _profile(reader.section(name), name) for name in reader.items(vocabulary.own_profile_name)}
+    return {**PROFILES, **own}
+
+
+def read_defaults(reader: Reader, profiles: Iterable[str], key_directory: str) -> Defaults:
+    profile = reader.take("profile", vocabulary.known_profile(profiles), None)
+    version = reader.take("version", values.version, None)
+    base = Ssh("", key_path=f"{key_directory}/{KEY_NAME}")
+    ssh = _ssh(reader.section("ssh"), base, key_directory)
+    reader.finish()
+    return Defaults(profile, version, ssh)
+
+
+def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
+    """One node; where it has problems, they are noted and the value must not be used."""
+    profile = _role_set(reader, terms)
+    address = _required(reader, "address", values.address)
+    version = reader.take("version", values.version, terms.defaults.version)
+    if version is None and "version" not in reader:
+        reader.note(reader.at("version"), None, "is missing", "set it here or in metalk8s_expand:defaults:version")
+    labels = {**profile.labels, **_labels(reader.section("labels"))}
+    ssh = _node_ssh(reader.section("ssh"), address, terms)
+    preflight = reader.section("preflight")
+    skip = read_skip(preflight)
+    preflight.finish()
+    reader.finish()
+    node = Node(name, version or "", profile.roles, profile.taints, labels, ssh, address, profile.name or None)
+    return Declared(node, skip)
+
+
+def read_skip(preflight: Reader) -> tuple[str, ...]:
+    """The names of checks below the key ``skip``."""
+    return preflight.take_list("skip", vocabulary.check)
+
+
+def _required(reader: Reader, key: str, parse: values.Parser) -> str:
+    if key not in reader:
+        reader.note(reader.at(key), None, "is missing", "write the node's control-plane IP")
+    return reader.take(key, parse, "")
+
+
+def _role_set(reader: Reader, terms: Terms) -> Profile:
+    """What the node is: its profile, its own roles and taints, or the default profile."""
+    explicit = "roles" in reader or "taints" in reader
+    own = Profile("", _roles(reader, required="roles" in reader), _taints(reader))
+    name = reader.take("profile", vocabulary.known_profile(terms.profiles), None)
+    if explicit and "profile" in reader:
+        reader.note(reader.at("profile"), reader["profile"], "stands beside roles or taints", "write either of them")
+    if explicit:
+        _refuse_taints_alone(reader)
+        return own
+    chosen = name or terms.defaults.profile
+    if chosen is None and "profile" not in reader:
+        reader.note(reader.at("profile"), None, "is missing", f"write one of {', '.join(terms.profiles)}, or roles and taints")
+    return terms.profiles[chosen] if chosen else own
+
+
+def _refuse_taints_alone(reader: Reader) -> None:
+    if "roles" not in reader:
+        reader.note(reader.at("roles"), None, "is missing", "write the roles that the taints go with")
+
+
+def _profile(reader: Reader, name: str) -> Profile:
+    profile = Profile(name, _roles(reader, required=True), _taints(reader), _labels(reader.section("labels")))
+    reader.finish()
+    return profile
+
+
+def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
+    found = reader.take_list("roles", vocabulary.role)
+    if required and reader["roles"] in (None, [], ()):
+        reader.note(reader.at("roles"), reader["roles"], "is empty", f"write at least one of {', '.join(roles.DECLARABLE)}")
+    if roles.MASTER in found and roles.ETCD not in found:
+        reader.note(reader.at("roles"), reader["roles"], "has master without etcd", _MASTER_ALONE)
+    return found
+
+
+_MASTER_ALONE = "an API server is deployed beside an etcd member of its own: write both, or etcd alone"
+
+
+def _taints(reader: Reader) -> tuple[Taint, ...]:
+    found = reader.take_list("taints", vocabulary.taint)
+    identities = [(taint.key, taint.effect) for taint in found]
+    for key, effect in {identity for identity in identities if identities.count(identity) > 1}:
+        reader.note(reader.at("taints"), f"{key}:{effect}", "is one taint written twice", "keep one of them")
+    return found
+
+
+def _labels(reader: Reader) -> dict[str, str]:
+    keys = reader.items(vocabulary.free_label_key)
+    return {key: reader.take(key, values.label_value, "") for key in keys}
+
+
+def _ssh(reader: Reader, base: Ssh, key_directory: str, host: str = "", host_key: str | None = None) -> Ssh:
+    ssh = Ssh(
+        host,
+        reader.take("port", values.port, base.port),
+        reader.take("user", values.user, base.user),
+        reader.take("key_path", values.key_path(key_directory), base.key_path),
+        reader.take("sudo", values.boolean, base.sudo),
+        host_key,
+    )
+    reader.finish()
+    return ssh
+
+
+def _node_ssh(reader: Reader, address: str, terms: Terms) -> Ssh:
+    host = reader.take("host", values.host, address)
+    host_key = reader.take("host_key", values.host_key, None)
+    return _ssh(reader, terms.defaults.ssh, terms.key_directory, host, host_key)

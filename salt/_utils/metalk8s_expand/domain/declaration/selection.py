@@ -1,0 +1,137 @@
+"""Which declared nodes a command is about: by name, by glob, by profile. A choice that means no node is a mistake."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from metalk8s_expand.domain.declaration.settings import PILLAR, WRONG_ARGUMENTS, Settings
+from metalk8s_expand.domain.parsing.reader import suggestion
+from metalk8s_expand.errors import Problem, SettingsError
+
+NODES, PROFILES = "nodes", "profiles"
+HOW = "names, a list or comma separated, each a name or a glob in quotes"
+PROFILES_HOW = "names of profiles, a list or comma separated"
+# Of thousands that were named one by one.
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Names and globs, and profiles, as they were asked for; both narrow the choice, None does not."""
+
+    nodes: tuple[str, ...] | None = None
+    profiles: tuple[str, ...] | None = None
+
+    @property
+    def single(self) -> str | None:
+        """The one node that is asked for by its name, whether it is declared or not."""
+        if self.nodes is None or len(self.nodes) != 1 or self.profiles is not None or is_glob(self.nodes[0]):
+            return None
+        return self.nodes[0]
+
+    def resolved(self, declared: Settings) -> tuple[str, ...] | None:
+        """The names in their declared order, None for all. SettingsError with everything that selects nothing."""
+        if self.nodes is None and self.profiles is None:
+            return None
+        problems = [*_unmatched(self.nodes or (), declared), *_unused(self.profiles or (), declared)]
+        if problems:
+            unknown = [str(problem.value) for problem in problems if problem.path == f"{PILLAR}:nodes"]
+            raise SettingsError(_what(problems), node=", ".join(unknown) or None, problems=problems, hint=_hint(problems))
+        named = _named(self.nodes, declared)
+        names = tuple(name for name in named if self.profiles is None or declared.nodes[name].profile in self.profiles)
+        if not names:
+            apart = "; ".join(f"{name} is of {declared.nodes[name].profile or 'no profile'}" for name in named)
+            problem = Problem(PROFILES, ",".join(self.profiles or ()), "is the profile of none of the nodes named", apart)
+            raise SettingsError("what is asked for selects nothing", problems=[problem])
+        return names
+
+    def words(self) -> list[str]:
+        """As it is typed, not quoted."""
+        given = ((NODES, self.nodes), (PROFILES, self.profiles))
+        return [f"{key}={','.join(items)}" for key, items in given if items is not None]
+
+    def __str__(self) -> str:
+        """For people: what is meant, in one line."""
+        nodes = self.nodes or ()
+        more = [f"{len(nodes) - SHOWN} more"] if len(nodes) > SHOWN else []
+        profiles = [f"profile {item}" for item in self.profiles or ()]
+        return ", ".join([*nodes[:SHOWN], *more, *profiles]) or "all that is declared"
+
+
+def parse(nodes: object = None, profiles: object = None) -> Selection:
+    """The choice from arguments as a command line or a pillar gives them. SettingsError names the argument."""
+    problems: list[Problem] = []
+    found = Selection(_items(NODES, nodes, HOW, problems), _items(PROFILES, profiles, PROFILES_HOW, problems))
+    if problems:
+        raise SettingsError(WRONG_ARGUMENTS, problems=problems)
+    return found
+
+
+def is_glob(text: str) -> bool:
+    """Whether it is a pattern: no node's name has such a character."""
+    return any(character in text for character in "*?[")
+
+
+def _items(key: str, given: object, how: str, problems: list[Problem]) -> tuple[str, ...] | None:
+    """The words of one argument. Salt makes a number of a name of digits only."""
+    if given is None:
+        return None
+    listed = isinstance(given, (list, tuple, set))
+    items: Iterable[object] = given if listed else str(given).split(",")  # type: ignore[assignment]
+    if not listed and not _is_word(given):
+        problems.append(Problem(key, given, "is not a name", f"write {how}"))
+    elif listed and not given:
+        problems.append(Problem(key, given, "is empty", f"write {how}, or leave it out for all"))
+    problems += [Problem(key, item, "is not a name", f"write {how}") for item in items if listed and not _is_word(item)]
+    return tuple(dict.fromkeys(str(item).strip() for item in items))
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _named(patterns: Sequence[str] | None, declared: Settings) -> list[str]:
+    """Thousands may be named one by one, so only globs are compared with every name."""
+    if patterns is None:
+        return list(declared.nodes)
+    exact, globs = frozenset(patterns), [pattern for pattern in patterns if is_glob(pattern)]
+    return [name for name in declared.nodes if name in exact or any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
+
+
+def _unmatched(patterns: Sequence[str], declared: Settings) -> list[Problem]:
+    path = f"{PILLAR}:nodes"
+    found = []
+    for pattern in patterns:
+        if is_glob(pattern) and not fnmatch.filter(declared.nodes, pattern):
+            remedy = f"declared: {', '.join(declared.nodes) or 'none'}"
+            found.append(Problem(path, pattern, "matches no declared node", remedy))
+        elif not is_glob(pattern) and pattern not in declared.nodes:
+            found.append(Problem(path, pattern, "is not declared", suggestion(pattern, declared.nodes)))
+    return found
+
+
+def _unused(profiles: Sequence[str], declared: Settings) -> list[Problem]:
+    used = dict.fromkeys(node.profile for node in declared.nodes.values() if node.profile)
+    known = declared.terms.profiles
+    return [
+        Problem(PROFILES, item, "is the profile of no declared node", f"used: {', '.join(used) or 'none'}")
+        if item in known
+        else Problem(PROFILES, item, "is an unknown profile", suggestion(item, known))
+        for item in profiles
+        if item not in used
+    ]
+
+
+def _what(problems: Sequence[Problem]) -> str:
+    if any(problem.path == PROFILES for problem in problems):
+        return "what is asked for selects nothing"
+    if any(is_glob(str(problem.value)) for problem in problems):
+        return "what is asked for matches nothing"
+    return f"the pillar does not declare {'this node' if len(problems) == 1 else 'these nodes'}"
+
+
+def _hint(problems: Sequence[Problem]) -> str | None:
+    files = any(str(problem.value).endswith((".yaml", ".yml")) for problem in problems)
+    return "put a glob into quotes, or the shell replaces it by the names of files" if files else None

@@ -1,0 +1,217 @@
+"""The operator's declaration, strictly parsed: either every problem of the whole pillar at once, or sound settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from metalk8s_expand.domain.certificates import expiry as certificates
+from metalk8s_expand.domain.certificates.expiry import Limits
+from metalk8s_expand.domain.declaration.node_entry import Declared, Terms, read_defaults, read_node, read_profiles, read_skip
+from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
+from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, Node
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing.reader import Problems, Reader, suggestion
+from metalk8s_expand.domain.preflight import thresholds
+from metalk8s_expand.domain.preflight.thresholds import Thresholds
+from metalk8s_expand.errors import Problem, SettingsError
+
+PILLAR = "metalk8s_expand"
+WRONG_ARGUMENTS = "the arguments cannot be used, nothing was changed"
+DEFAULT_MAX_PARALLEL, MOST_PARALLEL = 10, 100
+DEFAULT_DEPLOY_TIMEOUT = 1800
+DEFAULT_SSH_TIMEOUT = 10
+DEFAULT_SSH_PARALLEL = 32
+# What becomes of a host whose key nobody has declared: it must be in known_hosts, or is written there at first contact.
+KNOWN, ACCEPT_NEW = "known", "accept-new"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is declared; timeouts in seconds, nodes in their declared order."""
+
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
+    max_parallel: int = DEFAULT_MAX_PARALLEL
+    deploy_timeout: int = DEFAULT_DEPLOY_TIMEOUT
+    ssh_timeout: int = DEFAULT_SSH_TIMEOUT
+    ssh_parallel: int = DEFAULT_SSH_PARALLEL
+    host_keys: str = KNOWN
+    pod_cidr: str | None = None
+    service_cidr: str | None = None
+    probe_image: str | None = None
+    skip: tuple[str, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    node_skip: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    etcd_snapshot: SnapshotSettings = field(default_factory=SnapshotSettings)
+    certificates: Limits = field(default_factory=Limits)
+
+    @property
+    def key_directory(self) -> str:
+        return self.terms.key_directory
+
+    def skipped(self, name: str) -> frozenset[str]:
+        """The preflight checks that are skipped on this node."""
+        return frozenset((*self.skip, *self.node_skip.get(name, ())))
+
+    def node(self, name: str) -> Node:
+        """The declared node, or SettingsError naming those that are."""
+        return self.chosen([name])[0]
+
+    def chosen(self, names: Iterable[str] | None) -> list[Node]:
+        """The nodes of these names in their declared order, all when names is None. SettingsError names the unknown."""
+        wanted = self.nodes.keys() if names is None else dict.fromkeys(names).keys()
+        unknown = [name for name in wanted if name not in self.nodes]
+        if unknown:
+            problems = [Problem(f"{PILLAR}:nodes", name, "is not declared", suggestion(name, self.nodes)) for name in unknown]
+            what = "this node" if len(unknown) == 1 else "these nodes"
+            raise SettingsError(f"the pillar does not declare {what}", node=", ".join(unknown), problems=problems)
+        return [node for name, node in self.nodes.items() if name in wanted]
+
+
+def parse(pillar: object) -> Settings:
+    """The settings of the ``metalk8s_expand`` pillar mapping; SettingsError with all its problems."""
+    problems: Problems = []
+    reader = Reader(pillar, PILLAR, problems)
+    terms = _terms(reader)
+    networks = _networks(reader.section("networks"))
+    declared = _nodes(reader.section("nodes"), terms)
+    skip, limits = _preflight(reader.section("preflight"))
+    settings = Settings(
+        nodes={name: entry.node for name, entry in declared.items()},
+        terms=terms,
+        max_parallel=reader.take("max_parallel", values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL),
+        deploy_timeout=reader.take("deploy_timeout", values.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT),
+        ssh_timeout=reader.take("ssh_timeout", values.integer(1, 600), DEFAULT_SSH_TIMEOUT),
+        ssh_parallel=reader.take("ssh_parallel", values.integer(1, 256), DEFAULT_SSH_PARALLEL),
+        host_keys=reader.take("host_keys", values.one_of(KNOWN, ACCEPT_NEW), KNOWN),
+        pod_cidr=networks["pod_cidr"],
+        service_cidr=networks["service_cidr"],
+        probe_image=reader.take("probe_image", values.text, None),
+        skip=skip,
+        thresholds=limits,
+        node_skip={name: entry.skip for name, entry in declared.items() if entry.skip},
+        etcd_snapshot=snapshot.read(reader.section("etcd_snapshot")),
+        certificates=certificates.read(reader.section("certificates")),
+    )
+    reader.finish()
+    _check_places(settings, f"{PILLAR}:nodes", settings.nodes, problems)
+    _refuse("the pillar cannot be used, nothing was changed", problems)
+    return settings
+
+
+def with_node(settings: Settings, name: str, overrides: Mapping[str, object]) -> Settings:
+    """The settings plus one node that the pillar does not declare, from the pillar's keys given as arguments.
+
+    Arguments that are None count as not given. A declared node given without any argument is taken as declared.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if name in settings.nodes and not given:
+        return settings
+    problems: Problems = []
+    entry = _undeclared(settings, name, Reader(given, f"add_node:{name}", problems))
+    wider = dataclasses.replace(
+        settings,
+        nodes={**settings.nodes, name: entry.node},
+        node_skip={**settings.node_skip, name: entry.skip},
+    )
+    _check_places(wider, "add_node", [name], problems)
+    _refuse(WRONG_ARGUMENTS, problems, name)
+    return wider
+
+
+def with_max_parallel(settings: Settings, value: object) -> Settings:
+    """The settings with another number of workers at once, for one run; None leaves it as declared."""
+    if value is None:
+        return settings
+    problems: Problems = []
+    reader = Reader({}, "max_parallel", problems)
+    number = reader.attempt(reader.path, value, values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL)
+    _refuse(WRONG_ARGUMENTS, problems)
+    return dataclasses.replace(settings, max_parallel=number)
+
+
+def node_from(settings: Settings, name: str, overrides: Mapping[str, object]) -> Node:
+    """The one node of ``with_node``."""
+    return with_node(settings, name, overrides).nodes[name]
+
+
+def even_members_warning(existing_members: int, settings: Settings) -> str | None:
+    """A warning when etcd ends with an even number of members; existing are those the pillar does not declare."""
+    declared = sum(node.is_etcd for node in settings.nodes.values())
+    total = existing_members + declared
+    if not declared or total % 2:
+        return None
+    return (
+        f"etcd ends with {total} members, which survives no more failures than {total - 1}: "
+        f"declare {declared + 1} or {declared - 1} etcd nodes in {PILLAR}:nodes instead of {declared}"
+    )
+
+
+def _terms(reader: Reader) -> Terms:
+    directory = reader.take("key_directory", values.absolute_path, DEFAULT_KEY_DIRECTORY)
+    profiles = read_profiles(reader.section("profiles"))
+    return Terms(profiles, read_defaults(reader.section("defaults"), profiles, directory), directory)
+
+
+def _networks(reader: Reader) -> dict[str, str | None]:
+    networks = {key: reader.take(key, values.cidr, None) for key in ("pod_cidr", "service_cidr")}
+    reader.finish()
+    return networks
+
+
+def _preflight(reader: Reader) -> tuple[tuple[str, ...], Thresholds]:
+    skip, limits = read_skip(reader), thresholds.read(reader.section("thresholds"))
+    reader.finish()
+    return skip, limits
+
+
+def _nodes(reader: Reader, terms: Terms) -> dict[str, Declared]:
+    names = reader.items(values.node_name)
+    return {name: read_node(reader.section(name), name, terms) for name in names}
+
+
+def _undeclared(settings: Settings, name: str, reader: Reader) -> Declared:
+    reader.attempt("add_node", name, values.node_name, "")
+    if name in settings.nodes:
+        reader.note(f"{PILLAR}:nodes", name, "is declared in the pillar", "change it there, or leave the arguments out")
+    return read_node(reader, name, settings.terms)
+
+
+def _check_places(settings: Settings, path: str, names: Iterable[str], problems: Problems) -> None:
+    """No two nodes at one place, none inside of a cluster network."""
+    chosen = set(names)
+    for key, place in (("address", _address), ("ssh:host", _ssh_place)):
+        first: dict[str, str] = {}
+        for name, node in settings.nodes.items():
+            owner = first.setdefault(place(node), name)
+            if owner != name and name in chosen and place(node):
+                remedy = f"{owner} has it already: give each node its own"
+                problems.append(Problem(f"{path}:{name}:{key}", place(node), "is not unique", remedy))
+    for name in settings.nodes:
+        if name in chosen:
+            _check_networks(settings, f"{path}:{name}:address", settings.nodes[name], problems)
+
+
+def _check_networks(settings: Settings, path: str, node: Node, problems: Problems) -> None:
+    for title, network in (("Pod", settings.pod_cidr), ("Service", settings.service_cidr)):
+        if network and node.address and ipaddress.ip_address(node.address) in ipaddress.ip_network(network):
+            remedy = "use the host's control-plane address, or correct metalk8s_expand:networks"
+            problems.append(Problem(path, node.address, f"is inside the {title} network {network}", remedy))
+
+
+def _address(node: Node) -> str:
+    return node.address
+
+
+def _ssh_place(node: Node) -> str:
+    """Where SSH lands, unless the address says it already."""
+    return "" if node.ssh.host == node.address else f"{node.ssh.host} port {node.ssh.port}"
+
+
+def _refuse(message: str, problems: Problems, node: str | None = None) -> None:
+    if problems:
+        raise SettingsError(message, node=node, problems=problems, hint="correct what is listed and run it again")

@@ -1,0 +1,1 @@
+"""Rules of etcd: quorum and snapshots. Pure."""

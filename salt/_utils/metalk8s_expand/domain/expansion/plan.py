@@ -1,0 +1,279 @@
+"""What an expansion would do and why: the very value that ``plan`` prints and ``expand`` runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node import health, manifest, roles
+from metalk8s_expand.domain.node.manifest import Change, Object, Owned
+from metalk8s_expand.domain.node.spec import Node
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a node's expansion and what it is for."""
+
+    name: str
+    purpose: str
+
+
+CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
+DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
+# The one order of steps. The first two run on all nodes before the first change to any.
+STEPS = (
+    Step(CHECK_SSH, "the host answers over SSH with the declared key"),
+    Step(PREFLIGHT, "the host meets the requirements"),
+    Step(REGISTER, "the Node object says what is declared"),
+    Step(DEPLOY, "metalk8s.orchestrate.deploy_node runs on it"),
+    Step(VERIFY, "what was declared is what is there"),
+    Step(UNCORDON, "the node takes Pods"),
+)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    name: str
+    reason: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"name": self.name, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """The steps of one node in their order and the differences they remove; a refused node has no steps.
+
+    ``skip`` are the preflight checks that are not made on it.
+    """
+
+    node: Node
+    steps: tuple[PlannedStep, ...] = ()
+    changes: tuple[Change, ...] = ()
+    refused: str | None = None
+    skip: tuple[str, ...] = ()
+
+    def has(self, step: str) -> bool:
+        return any(planned.name == step for planned in self.steps)
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.steps) or self.refused is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "node": self.node.name,
+            "address": self.node.address,
+            "profile": self.node.profile,
+            "roles": list(self.node.roles),
+            "version": self.node.version,
+            "ssh": asdict(self.node.ssh),
+            "skip": list(self.skip),
+            "steps": [step.as_dict() for step in self.steps],
+            "changes": [change.as_dict() for change in self.changes],
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Nodes that are deployed in this order, ``at_once`` of them at a time; each begins when one before it has ended."""
+
+    title: str
+    at_once: int
+    nodes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"title": self.title, "at_once": self.at_once, "nodes": list(self.nodes)}
+
+
+CONTROL_PLANE, WORKERS = "control plane", "workers"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Two waves beside each other: control-plane nodes one after another, workers ``max_parallel`` at a time."""
+
+    control_plane: tuple[NodePlan, ...] = ()
+    workers: tuple[NodePlan, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    max_parallel: int = 1
+
+    @property
+    def nodes(self) -> tuple[NodePlan, ...]:
+        return self.control_plane + self.workers
+
+    @property
+    def waves(self) -> tuple[Wave, ...]:
+        """What is deployed when; a node that is refused is in none, nor is a wave without nodes."""
+        waves = (
+            Wave(CONTROL_PLANE, 1, _names(self.control_plane)),
+            Wave(WORKERS, self.max_parallel, _names(self.workers)),
+        )
+        return tuple(wave for wave in waves if wave.nodes)
+
+    @property
+    def at_once(self) -> int:
+        """How many nodes are deployed at the same moment, at most."""
+        return sum(min(wave.at_once, len(wave.nodes)) for wave in self.waves)
+
+    @property
+    def refused(self) -> tuple[NodePlan, ...]:
+        return tuple(plan for plan in self.nodes if plan.refused is not None)
+
+    @property
+    def touched(self) -> list[Node]:
+        """The nodes whose hosts are going to be changed."""
+        return [plan.node for plan in self.nodes if plan.has(CHECK_SSH)]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.nodes
+
+    @property
+    def digest(self) -> str:
+        """The identity of this plan: what is declared, what was found, what will be done and in which order."""
+        return digest(self._content())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self._content(), "digest": self.digest}
+
+    def without(self, names: Collection[str]) -> Plan:
+        """The same without these nodes."""
+        serial, beside = (
+            tuple(item for item in items if item.node.name not in names) for items in (self.control_plane, self.workers)
+        )
+        return replace(self, control_plane=serial, workers=beside)
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "waves": [wave.as_dict() for wave in self.waves],
+            "control_plane": [plan.as_dict() for plan in self.control_plane],
+            "workers": [plan.as_dict() for plan in self.workers],
+            "unchanged": list(self.unchanged),
+        }
+
+
+def build(
+    declared: Settings,
+    observed: Mapping[str, Object],
+    names: Iterable[str] | None = None,
+    done: Collection[str] = frozenset(),
+    owned: Mapping[str, Owned] | None = None,
+) -> Plan:
+    """The plan for these nodes (all declared when names is None), given the Nodes that exist.
+
+    ``done`` are the nodes that were found deployed and healthy, ``owned`` what earlier registrations set on each.
+    SettingsError when a name is not declared.
+    """
+    known = owned or {}
+    plans = [
+        replace(
+            node_plan(node, observed.get(node.name), node.name in done, known.get(node.name, manifest.NOTHING)),
+            skip=tuple(sorted(declared.skipped(node.name))),
+        )
+        for node in declared.chosen(names)
+    ]
+    needed = [plan for plan in plans if plan.needed]
+    return Plan(
+        control_plane=tuple(plan for plan in needed if plan.node.is_control_plane),
+        workers=tuple(plan for plan in needed if not plan.node.is_control_plane),
+        unchanged=tuple(plan.node.name for plan in plans if not plan.needed),
+        max_parallel=declared.max_parallel,
+    )
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """The identity of a plan that says this, however it is written."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
+    """What has moved since a plan was made, one sentence each; ``before`` as that plan's ``as_dict`` said it."""
+    old = {item["node"]: item for item in (*before.get("control_plane", ()), *before.get("workers", ()))}
+    new = {item.node.name: item.as_dict() for item in now.nodes}
+    gone = [f"node {name}: there is nothing to do any more" for name in old if name not in new]
+    come = [f"node {name}: was not in the plan, and now has something to do" for name in new if name not in old]
+    moved = [
+        f"node {name}: {', '.join(keys)} changed"
+        for name in new
+        if name in old and (keys := [key for key in new[name] if new[name][key] != old[name].get(key)])
+    ]
+    same_waves = before.get("waves") == [wave.as_dict() for wave in now.waves]
+    return gone + come + moved or ([] if same_waves else ["the waves changed"])
+
+
+def node_plan(node: Node, found: Object | None, done: bool, owned: Owned = manifest.NOTHING) -> NodePlan:
+    """The plan of one node; found is its Node object, if any."""
+    changes = manifest.drift(node, found or {}, owned)
+    refused = None if found is None else _refusal(node, found, done)
+    if refused is not None:
+        return NodePlan(node, (), changes, refused)
+    reasons = _reasons(found, len(changes), done)
+    steps = tuple(PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons)
+    return NodePlan(node, steps, changes)
+
+
+def is_deployed(observed: Object) -> bool:
+    """Whether a kubelet has ever reported on this Node."""
+    info = (observed.get("status") or {}).get("nodeInfo") or {}
+    return bool(info.get("kubeletVersion"))
+
+
+def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
+    return tuple(plan.node.name for plan in plans if plan.refused is None)
+
+
+def _refusal(node: Node, found: Object, done: bool) -> str | None:
+    """Why nothing may be done to this Node: its roles would change under what runs there."""
+    found_roles = roles.observed_roles((found.get("metadata") or {}).get("labels") or {})
+    if roles.BOOTSTRAP in found_roles:
+        return f"{node.name} is the bootstrap node: take it out of the declaration"
+    if set(found_roles) == set(node.roles) or not (done or is_deployed(found)):
+        return None
+    return (
+        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, declared are {', '.join(node.roles)}: "
+        "roles of a deployed node cannot be changed; remove the node and add it again, or declare what it is"
+    )
+
+
+def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
+    """The steps that are needed, with the reason of each."""
+    deploy = _deploy_reason(found, done)
+    register = _register_reason(found, changes)
+    uncordon = _uncordon_reason(found)
+    reasons: dict[str, str | None] = {
+        CHECK_SSH: deploy and "the host is going to be changed",
+        PREFLIGHT: deploy and "the host is going to be changed",
+        REGISTER: register,
+        DEPLOY: deploy,
+        VERIFY: "the end is verified after every change" if deploy or register or uncordon else None,
+        UNCORDON: uncordon,
+    }
+    return {step: reason for step, reason in reasons.items() if reason is not None}
+
+
+def _register_reason(found: Object | None, changes: int) -> str | None:
+    if found is None:
+        return "there is no Node of this name"
+    return f"the Node differs in {changes} place{'s' if changes > 1 else ''}" if changes else None
+
+
+def _deploy_reason(found: Object | None, done: bool) -> str | None:
+    if found is None or not (done or is_deployed(found)):
+        return "it was never deployed"
+    problems = health.ready_problems(found)
+    if problems:
+        return problems[0]
+    return None if done else "it is deployed, but not found healthy"
+
+
+def _uncordon_reason(found: Object | None) -> str | None:
+    if found is None:
+        return "it is registered cordoned"
+    return "its registration left it cordoned" if manifest.is_cordoned_by_us(found) else None

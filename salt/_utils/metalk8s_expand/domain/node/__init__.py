@@ -1,0 +1,1 @@
+"""A node: its roles, its Node object, its health. Pure."""

@@ -1,0 +1,124 @@
+"""What must hold once a node is deployed, as pure judgements over what the Kubernetes API and etcd answered.
+
+Every function returns sentences, none when all is well; what is absent or unknown is not well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node.roles import ETCD, MASTER
+from metalk8s_expand.domain.node.spec import Node
+
+Object = Mapping[str, Any]
+
+NAMESPACE = "kube-system"
+STATIC_PODS: Mapping[str, tuple[str, ...]] = {
+    MASTER: ("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    ETCD: ("etcd",),
+}
+
+
+def node_problems(node: Node, observed: Object | None) -> list[str]:
+    """Whether the Node is Ready and has the roles, labels and taints declared (of those that are ours)."""
+    if observed is None:
+        return [f"Node {node.name} is not registered"]
+    differences = [c for c in manifest.drift(node, observed) if not c.path.startswith("metadata.annotations")]
+    return [
+        *ready_problems(observed),
+        *(f"Node {node.name}: {c.path} is {_shown(c.found)}, declared {_shown(c.wanted)}" for c in differences),
+    ]
+
+
+def ready_problems(observed: Object) -> list[str]:
+    """Whether the Node's Ready condition is True."""
+    return _condition_problems(f"Node {_name(observed)}", observed)
+
+
+def internal_ip(observed: Object) -> str:
+    """The address that the Node's kubelet reports for traffic inside of the cluster; empty while it has reported none."""
+    addresses = (observed.get("status") or {}).get("addresses") or ()
+    return next((str(entry.get("address", "")) for entry in addresses if entry.get("type") == "InternalIP"), "")
+
+
+def cordon_problems(observed: Object) -> list[str]:
+    """Whether the Node takes Pods."""
+    cordoned = (observed.get("spec") or {}).get("unschedulable") is True
+    return [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"] if cordoned else []
+
+
+def static_pods(node: Node) -> tuple[str, ...]:
+    """The names of the static Pods that the node's roles bring."""
+    return tuple(f"{pod}-{node.name}" for role in node.roles for pod in STATIC_PODS.get(role, ()))
+
+
+def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
+    """Whether every static Pod of the node's roles is there and Ready."""
+    found = {_name(pod): pod for pod in pods if (pod.get("metadata") or {}).get("namespace", NAMESPACE) == NAMESPACE}
+    return [problem for name in static_pods(node) for problem in _pod_problems(name, found.get(name))]
+
+
+def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str]:
+    """Whether all replicas of a Deployment, and at least so many, are available."""
+    if deployment is None:
+        return ["the Deployment does not exist"]
+    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+    wanted = max(minimum, spec.get("replicas", 1))
+    available = status.get("availableReplicas") or 0
+    return [] if available >= wanted else [f"Deployment {_name(deployment)}: {available} of {wanted} replicas available"]
+
+
+def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> list[str]:
+    """Whether all these addresses are ready in an Endpoints, an EndpointSlice or a list of slices."""
+    ready = set(ready_addresses(endpoints or {}))
+    title = _name(endpoints or {}) or "of the Service"
+    found = ", ".join(sorted(ready)) or "none"
+    return [f"endpoints {title} lack {address}: ready are {found}" for address in addresses if address not in ready]
+
+
+def ready_addresses(endpoints: Object) -> Iterator[str]:
+    """The ready addresses; a slice's absent ready condition counts as ready, as Kubernetes defines it."""
+    for item in endpoints.get("items") or ():
+        yield from ready_addresses(item)
+    for subset in endpoints.get("subsets") or ():
+        yield from (address["ip"] for address in subset.get("addresses") or ())
+    for endpoint in endpoints.get("endpoints") or ():
+        if (endpoint.get("conditions") or {}).get("ready") is not False:
+            yield from endpoint.get("addresses") or ()
+
+
+def member_problems(node: Node, members: Sequence[quorum.Member], max_lag: int = quorum.MAX_LAG) -> list[str]:
+    """Whether an etcd node's member is started, voting, healthy, of the one cluster and up to date."""
+    if not node.is_etcd:
+        return []
+    member = next((member for member in members if member.name == node.name), None)
+    if member is None:
+        return [f"etcd has no started member named {node.name}"]
+    learner = [f"etcd member {member.title} is still a learner"] if member.learner else []
+    return [*quorum.cluster_problems(members), *learner, *quorum.readiness_problems(members, member, max_lag)]
+
+
+def _pod_problems(name: str, pod: Object | None) -> list[str]:
+    return [f"Pod {NAMESPACE}/{name} does not exist"] if pod is None else _condition_problems(f"Pod {name}", pod)
+
+
+def _condition_problems(title: str, observed: Object) -> list[str]:
+    conditions = (observed.get("status") or {}).get("conditions") or ()
+    ready = next((condition for condition in conditions if condition.get("type") == "Ready"), None)
+    if ready is None:
+        return [f"{title} is not Ready: it has never reported"]
+    if ready.get("status") == "True":
+        return []
+    reasons = [str(ready[key]) for key in ("reason", "message") if ready.get(key)]
+    return [f"{title} is not Ready: {ready.get('status')}, {': '.join(reasons) or 'no reason given'}"]
+
+
+def _name(observed: Object) -> str:
+    return str((observed.get("metadata") or {}).get("name", ""))
+
+
+def _shown(value: str | None) -> str:
+    return "absent" if value is None else repr(value)

@@ -1,0 +1,72 @@
+"""The SSH annotations of a Node: one writer and one parser, so that the manifest and the roster cannot disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, DEFAULT_PORT, DEFAULT_USER, KEY_NAME, Ssh
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.errors import Problem, SettingsError
+
+PREFIX = "metalk8s.scality.com/"
+HOST = f"{PREFIX}ssh-host"
+PORT = f"{PREFIX}ssh-port"
+USER = f"{PREFIX}ssh-user"
+KEY_PATH = f"{PREFIX}ssh-key-path"
+SUDO = f"{PREFIX}ssh-sudo"
+HOST_KEY = f"{PREFIX}ssh-host-key"
+# All of them are ours: a Node that has one which is not wanted has it removed.
+KEYS = (HOST, PORT, USER, KEY_PATH, SUDO, HOST_KEY)
+
+_T = TypeVar("_T")
+
+
+def to_annotations(ssh: Ssh, node_name: str) -> dict[str, str]:
+    """The annotations for this access: key, host and sudo as the page's template, the rest when not the default."""
+    optional = {
+        PORT: str(ssh.port) if ssh.port != DEFAULT_PORT else None,
+        USER: ssh.user if ssh.user != DEFAULT_USER else None,
+        HOST_KEY: ssh.host_key,
+    }
+    return {
+        KEY_PATH: ssh.key_path,
+        HOST: ssh.host or node_name,
+        SUDO: "true" if ssh.sudo else "false",
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+
+
+def from_annotations(name: str, annotations: object, key_directory: str = DEFAULT_KEY_DIRECTORY) -> Ssh:
+    """How to reach this Node by its annotations; SettingsError with all their problems when they cannot be used."""
+    problems: list[Problem] = []
+    found = annotations if isinstance(annotations, Mapping) else {}
+
+    def take(key: str, parse: Callable[[object], _T], default: _T) -> _T:
+        if key not in found:
+            return default
+        try:
+            return parse(found[key])
+        except values.Invalid as error:
+            problems.append(Problem(f"{name}:{key}", found[key], error.message, error.remedy))
+            return default
+
+    if HOST not in found:
+        problems.append(_missing_host(name, annotations))
+    ssh = Ssh(
+        host=take(HOST, values.host, name),
+        port=take(PORT, values.port_text, DEFAULT_PORT),
+        user=take(USER, values.user, DEFAULT_USER),
+        key_path=take(KEY_PATH, values.key_path(key_directory), f"{key_directory}/{KEY_NAME}"),
+        sudo=take(SUDO, values.boolean, False),
+        host_key=take(HOST_KEY, values.host_key, None),
+    )
+    if problems:
+        raise SettingsError("the SSH annotations of the Node cannot be used", node=name, problems=problems)
+    return ssh
+
+
+def _missing_host(name: str, annotations: object) -> Problem:
+    remedy = f"kubectl annotate node {name} {HOST}=ADDRESS, or declare the node in the pillar"
+    value = sorted(map(str, annotations)) if isinstance(annotations, Mapping) else annotations
+    return Problem(f"{name}:{HOST}", value, "is missing", remedy)

@@ -1,0 +1,1 @@
+"""Readers of untrusted values that collect every problem. Pure."""

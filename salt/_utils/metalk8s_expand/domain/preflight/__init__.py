@@ -1,0 +1,1 @@
+"""Facts about hosts and the findings that follow from them. Pure."""

@@ -1,0 +1,70 @@
+"""Whether the host is the one that was declared, and no copy of another."""
+
+from __future__ import annotations
+
+from metalk8s_expand.domain.preflight.checks import duplicates as census
+from metalk8s_expand.domain.preflight.checks.context import Host, Untold
+from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
+
+
+@check
+def hostname(host: Host) -> Remark | None:
+    """The host is called like its node.
+
+    The kubelet is told the node's name, so a difference confuses people only, unless it is the name of another node.
+    """
+    found = str(host.fact("hostname")).lower()
+    short = found.partition(".")[0]
+    if host.name in (found, short) or host.name.partition(".")[0] == found:
+        return None
+    others = {found, short}.intersection({*host.others, *host.surroundings.nodes} - {host.name})
+    if others:
+        return Remark(f"{found}, which is another node", host.name, "correct the node's address or ssh:host in the pillar")
+    return Remark(found, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
+
+
+@check
+def machine_id(host: Host) -> Remark | None:
+    """No other host or Node has the same."""
+    own = str(host.fact("machine_id"))
+    twins = host.census.others(census.MACHINE_ID, [own], host.name)
+    if own and not twins:
+        return None
+    found = f"{own}, as {', '.join(twins)}" if own else "none"
+    return Remark(found, "one of its own", "rm /etc/machine-id; systemd-machine-id-setup; reboot")
+
+
+@check
+def product_uuid(host: Host) -> Remark | None:
+    """No other host or Node has the same."""
+    own = str(host.fact("product_uuid"))
+    twins = host.census.others(census.PRODUCT_UUID, [own], host.name)
+    if not twins:
+        return None
+    remedy = "give the virtual machine a UUID of its own; if the firmware's is a constant, skip this check"
+    return Remark(f"{own}, as {', '.join(twins)}", "one of its own", remedy)
+
+
+@check
+def mac(host: Host) -> Remark | None:
+    """No other host or Node has the MAC of the interface that carries the declared address."""
+    twins = host.census.others(census.MAC, host.macs, host.name)
+    if twins:
+        found = f"{', '.join(host.macs)}, as {', '.join(twins)}"
+        return Remark(found, "one of its own", "give the virtual machine's network card a MAC of its own")
+    if not host.macs and host.node.address in host.fact("addresses"):
+        raise Untold("the interface that has the node's address has no MAC")
+    return None
+
+
+@check
+def address(host: Host) -> Remark | None:
+    """The declared address is the host's own, and nobody else's."""
+    own, found = host.node.address, host.fact("addresses")
+    if own not in found:
+        shown = ", ".join(one for one in found if not one.startswith(("127.", "::1", "fe80:"))) or "none"
+        return Remark(shown, own, "correct the node's address or ssh:host in the pillar")
+    twins = host.census.others(census.ADDRESS, [own], host.name)
+    if not twins:
+        return None
+    return Remark(f"{own}, as {', '.join(twins)}", "one of its own", "take the address away from one of them")

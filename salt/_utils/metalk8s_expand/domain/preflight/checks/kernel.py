@@ -1,0 +1,85 @@
+"""What the kernel must offer. What the deployment sets itself is not asked for, only that nothing undoes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from posixpath import basename
+
+from metalk8s_expand.domain.preflight.checks.context import Host, Untold
+from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
+
+# The deployment loads them: they must be there to be loaded.
+MODULES = ("overlay", "br_netfilter", "nf_conntrack")
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
+# The deployment sets these, in a file of this name; a file that is applied later must not set them otherwise.
+DEPLOYED: Mapping[str, str] = {"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1"}
+DEPLOYED_FILE = "90-metalk8s.conf"
+# Nobody sets these. The kernel's defaults are enough; a host on which they were lowered fails under load.
+MINIMUM: Mapping[str, int] = {
+    "fs.inotify.max_user_instances": 128,
+    "fs.inotify.max_user_watches": 8_192,
+    "kernel.pid_max": 32_768,
+}
+SYSCTLS = (*DEPLOYED, *MINIMUM)
+
+
+@check
+def swap(host: Host) -> Remark | None:
+    """Memory limits hold. A warning, as a kubelet can be configured to live with it (failSwapOn)."""
+    if not host.fact("swap"):
+        return None
+    return Remark("on", "off", "swapoff --all, and take it out of /etc/fstab", WARNING)
+
+
+@check
+def cgroups(host: Host) -> Remark | None:
+    """The kubelet finds the controllers it needs."""
+    found = host.fact("cgroups")
+    missing = [name for name in CONTROLLERS if name not in found["controllers"]]
+    if not missing:
+        return None
+    remedy = "enable them on the kernel's command line (cgroup_enable=...) and reboot"
+    return Remark(f"version {found['version']} without {', '.join(missing)}", ", ".join(CONTROLLERS), remedy)
+
+
+@check
+def kernel_modules(host: Host) -> Remark | None:
+    """Each module is loaded, built in or can be loaded."""
+    found = host.fact("modules")
+    missing = [name for name in MODULES if found.get(name) == "missing"]
+    if missing:
+        remedy = "reboot if the kernel was replaced; else install the modules of the running kernel (uname -r)"
+        return Remark(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
+    unknown = [name for name in MODULES if found.get(name) is None]
+    if unknown:
+        raise Untold(f"the host has no list of kernel modules to look for {', '.join(unknown)} in", "try modprobe")
+    return None
+
+
+@check
+def sysctls(host: Host) -> Remark | None:
+    """Nothing undoes at the next boot what the deployment sets, and nothing that nobody sets is too low."""
+    undone = list(_undone(host))
+    low = list(_low(host))
+    if undone:
+        remedy = f"take these lines out: the file is applied after /etc/sysctl.d/{DEPLOYED_FILE}"
+        wanted = ", ".join(f"{key} = {value}" for key, value in DEPLOYED.items())
+        return Remark("; ".join([*undone, *low]), wanted, remedy)
+    if low:
+        wanted = ", ".join(f"{key} >= {value}" for key, value in MINIMUM.items())
+        return Remark("; ".join(low), wanted, "raise them by a file in /etc/sysctl.d", WARNING)
+    return None
+
+
+def _undone(host: Host) -> Iterator[str]:
+    for path, key, value in host.fact("sysctl_files"):
+        if basename(path) > DEPLOYED_FILE and value != DEPLOYED.get(key, value):
+            yield f"{key} = {value} in {path}"
+
+
+def _low(host: Host) -> Iterator[str]:
+    found = host.fact("sysctls")
+    for key, minimum in MINIMUM.items():
+        value = str(found.get(key) or "")
+        if value.isdigit() and int(value) < minimum:
+            yield f"{key} = {value}"

@@ -1,0 +1,86 @@
+"""Whether the host is new to the cluster: nothing of an earlier life, neither on its disk nor in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metalk8s_expand.domain.preflight.checks.context import Host, Untold
+from metalk8s_expand.domain.preflight.checks.registry import Remark, check
+from metalk8s_expand.domain.salt.fingerprint import fingerprint
+
+MINION_KEY = "/etc/salt/pki/minion/minion.pem"
+# Files, directories that are not empty, and each file of a directory.
+LEFTOVERS = (
+    "/etc/kubernetes/manifests",
+    "/etc/kubernetes/static-pods",
+    "/etc/kubernetes/pki",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/metalk8s-expand.conf",
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/controller-manager.conf",
+    "/etc/kubernetes/scheduler.conf",
+    "/etc/cni/net.d/*",
+    "/var/lib/etcd/member",
+    "/var/lib/kubelet/config.yaml",
+    "/var/lib/kubelet/pki",
+    "/var/lib/kubelet/pods",
+    MINION_KEY,
+)
+
+
+@check
+def leftovers(host: Host) -> Remark | None:
+    """Nothing of an earlier cluster is on the disk."""
+    if host.is_resumed:
+        return None
+    # Podman's own network, which comes with the system and sorts behind that of the cluster.
+    found = [path for path in host.fact("leftovers") if "podman" not in path]
+    if not found:
+        return None
+    minion = f" (of the minion {host.facts.get('minion_id') or 'without an ID'})"
+    named = [path + (minion if path == MINION_KEY else "") for path in found]
+    return Remark(", ".join(named), "none", "reset the host, or remove what the earlier cluster left")
+
+
+@check
+def stale_node(host: Host) -> Remark | None:
+    """Neither the cluster nor the master knows another machine under the node's name."""
+    found = [*_another_node(host), *_another_key(host)]
+    if found:
+        remedy = f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete {host.name}"
+        return Remark("; ".join(found), "a name that is free, or this very host's", remedy)
+    node = host.surroundings.nodes.get(host.name)
+    if node is not None and node.deployed and not (node.machine_id and host.fact("machine_id")):
+        raise Untold("the Node of this name does not tell its machine-id", f"kubectl get node {host.name} --output yaml")
+    return None
+
+
+@check
+def version(host: Host) -> Remark | None:
+    """The node gets the version of the cluster."""
+    cluster = host.surroundings.version
+    if not cluster:
+        raise Untold("the cluster's version is not known", "kubectl get nodes --label-columns metalk8s.scality.com/version")
+    if host.node.version == cluster:
+        return None
+    return Remark(host.node.version, cluster, "correct the node's version in the pillar, or upgrade the cluster first")
+
+
+def _another_node(host: Host) -> Iterator[str]:
+    node = host.surroundings.nodes.get(host.name)
+    own = host.facts.get("machine_id")
+    if node is not None and node.deployed and node.machine_id and own and node.machine_id != own:
+        yield f"the Node of this name is the machine {node.machine_id}, this host is {own}"
+
+
+def _another_key(host: Host) -> Iterator[str]:
+    known, shown = host.surroundings.keys.get(host.name), host.facts.get("minion_key")
+    if not known:
+        return
+    if not shown and host.facts.get("uid") != 0:
+        raise Untold("the host's minion key can be read by root only")
+    if not shown:
+        yield "the master knows a minion of this name, this host has no key"
+    elif fingerprint(str(shown)) != known:
+        yield f"the master's key of this name is {known}, this host's is {fingerprint(str(shown))}"

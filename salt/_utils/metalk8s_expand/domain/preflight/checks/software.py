@@ -1,0 +1,88 @@
+"""What runs on the host or will run, and is in the way of what the deployment brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.preflight.checks.context import Host
+from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, Remark, check
+
+PORTS: Mapping[str, Sequence[int]] = {
+    "": (7443, 10248, 10249, 10250, 10256),
+    roles.MASTER: (6443, 10257, 10259),
+    roles.ETCD: (2379, 2380, 2381),
+}
+DOCKER = ("docker", "docker.io", "docker-ce", "docker-engine", "moby-engine")
+CONTAINERD = ("containerd", "containerd.io")
+KUBELET = ("kubelet", "kubeadm")
+CRIO = ("cri-o", "crio")
+PACKAGES = (*DOCKER, *CONTAINERD, *KUBELET, *CRIO)
+# Services in the way, and the packages that bring them: one cause is told once.
+SERVICES: Mapping[str, Sequence[str]] = {
+    "firewalld": (),
+    "ufw": (),
+    "docker": DOCKER,
+    "containerd": CONTAINERD,
+    "crio": CRIO,
+    "kubelet": KUBELET,
+    "k3s": (),
+    "k3s-agent": (),
+    "rke2-server": (),
+    "rke2-agent": (),
+}
+# Of these names the deployment's own are, too.
+OWN_SERVICES = ("containerd", "kubelet")
+
+
+@check
+def ports(host: Host) -> Remark | None:
+    """Nothing else serves the ports of the node's roles."""
+    wanted = {port for role in ("", *host.node.roles) for port in PORTS.get(role, ())}
+    taken = sorted(wanted.intersection(host.fact("ports")))
+    if not taken or host.is_resumed:
+        return None
+    return Remark(f"in use: {', '.join(map(str, taken))}", "free", "ss --listening --tcp --numeric --processes")
+
+
+@check
+def packages(host: Host) -> Remark | None:
+    """No other container runtime or kubelet is installed."""
+    if host.is_resumed:
+        return None
+    found = [name for name in host.fact("packages") if name in PACKAGES]
+    if not found:
+        return None
+    return Remark(", ".join(found), "none of them", f"remove them: {', '.join(found)}")
+
+
+@check
+def services(host: Host) -> Remark | None:
+    """No firewall with rules of its own, no other runtime or Kubernetes, neither now nor after the next boot."""
+    found = {name: state for name, state in host.fact("services").items() if _is_in_the_way(host, name)}
+    active = [name for name, state in found.items() if state["active"]]
+    enabled = [name for name, state in found.items() if state["enabled"] and not state["active"]]
+    if not active and not enabled:
+        return None
+    said = [f"{name} runs" for name in active] + [f"{name} is enabled" for name in enabled]
+    remedy = f"systemctl disable --now {' '.join([*active, *enabled])}"
+    return Remark(", ".join(said), "neither running nor enabled", remedy, ERROR if active else WARNING)
+
+
+def _is_in_the_way(host: Host, name: str) -> bool:
+    packaged = host.facts.get("packages") or ()
+    if host.is_resumed and name in OWN_SERVICES:
+        return False
+    return not any(package in packaged for package in SERVICES.get(name, ()))
+
+
+@check
+def selinux(host: Host) -> Remark | None:
+    """SELinux lets static Pods read what the deployment writes: there is no policy for it."""
+    found = host.fact("selinux")
+    remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check where a policy is installed"
+    if found["mode"] == "enforcing":
+        return Remark("enforcing", "permissive or disabled", remedy)
+    if found["mode"] == "permissive" and found["configured"] == "enforcing":
+        return Remark("permissive until the next boot", "permissive or disabled for good", remedy, WARNING)
+    return None

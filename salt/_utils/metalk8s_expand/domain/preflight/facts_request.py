@@ -1,0 +1,94 @@
+"""What the probe of a host is asked for: everything that the checks need to know, and no more."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.preflight.checks import etcd, kernel, resources, software
+from metalk8s_expand.domain.preflight.checks import leftovers as membership
+from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
+from metalk8s_expand.domain.preflight.thresholds import Thresholds
+
+# How the probe is run: without the user's or the site's modules, and without writing compiled ones.
+COMMAND = ("python3", "-BIS", "-")
+FSYNC_WRITES, FSYNC_SECONDS = 500, 3
+
+# What every host is asked, whatever its node is.
+QUESTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "modules": kernel.MODULES,
+        "sysctls": kernel.SYSCTLS,
+        "directories": resources.DIRECTORIES,
+        "packages": software.PACKAGES,
+        "services": tuple(software.SERVICES),
+        "leftovers": membership.LEFTOVERS,
+    }
+)
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+def request(
+    node: Node,
+    surroundings: Surroundings,
+    thresholds: Thresholds,
+    joining: Mapping[str, str] = NONE,
+    sources: Mapping[str, Any] = NONE,
+) -> dict[str, Any]:
+    """What the probe is given as its argument, as JSON.
+
+    ``joining`` are the addresses of the other new etcd nodes by name: they listen at the same time. ``sources`` puts
+    files in the place of others and shifts the clock, for hosts that share one machine.
+    """
+    places = [(one.host, one.port) for one in surroundings.endpoints if one.host != node.address]
+    asked = {
+        **QUESTIONS,
+        "node": node.name,
+        "seconds": thresholds.probe_timeout_s,
+        "timeout": thresholds.connect_timeout_s,
+        "connect": places,
+        "resolve": sorted({host for host, _ in places if not _is_address(host)}),
+        "route": _first_address(surroundings.service_cidr),
+        "sources": dict(sources),
+    }
+    if node.is_etcd:
+        asked.update(_etcd_request(node, surroundings, thresholds, joining, places))
+    return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
+
+
+def _etcd_request(
+    node: Node,
+    surroundings: Surroundings,
+    thresholds: Thresholds,
+    joining: Mapping[str, str],
+    places: Sequence[tuple[str, int]],
+) -> dict[str, Any]:
+    members = [address for name, address in surroundings.etcd_peers.items() if name != node.name]
+    newcomers = [address for name, address in joining.items() if name != node.name]
+    wanted = [(address, port) for address in members for port in etcd.PORTS]
+    return {
+        "connect": [*places, *(place for place in wanted if place not in places)],
+        "retry": [(address, port) for address in newcomers if address not in members for port in etcd.PORTS],
+        "listen": {"address": node.address, "ports": etcd.PORTS, "peers": [*dict.fromkeys([*members, *newcomers])]},
+        "window": thresholds.etcd_window_s,
+        "fsync": {"path": resources.ETCD, "writes": FSYNC_WRITES, "seconds": FSYNC_SECONDS},
+    }
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _first_address(cidr: str | None) -> str | None:
+    if not cidr:
+        return None
+    network = ipaddress.ip_network(cidr)
+    return str(network[min(1, network.num_addresses - 1)])

@@ -1,0 +1,95 @@
+"""The preflight of hosts: what becomes of the answers of all.
+
+Named checks, as kubeadm has them: all run before anything fails, each can be skipped by its name, and none of them asks
+anything. A check is one function in ``checks``, with a test and a line in the documentation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from metalk8s_expand.domain.preflight.checks import etcd, identity, kernel, network, registry, resources, software, system
+from metalk8s_expand.domain.preflight.checks import leftovers as membership
+from metalk8s_expand.domain.preflight.checks.context import Facts, Host, Untold
+from metalk8s_expand.domain.preflight.checks.duplicates import Census, census
+from metalk8s_expand.domain.preflight.checks.registry import ERROR, UNKNOWN, WARNING, Check, Remark
+from metalk8s_expand.domain.preflight.cluster_facts import Neighbour
+from metalk8s_expand.domain.preflight.facts_request import COMMAND, QUESTIONS, request
+
+__all__ = [
+    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "Facts", "Finding", "Host",
+    "errors", "findings", "request",
+]  # fmt: skip
+
+# In this order they are made and told of.
+SUBJECTS = [module.__name__ for module in (system, identity, kernel, resources, software, network, etcd, membership)]
+CHECKS: Mapping[str, Check] = dict(sorted(registry.CHECKS.items(), key=lambda item: SUBJECTS.index(item[1].__module__)))
+NAMES = tuple(CHECKS)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found on one host, what it wanted, and what to do."""
+
+    node: str
+    check: str
+    found: str
+    wanted: str
+    remedy: str
+    severity: str = ERROR
+
+    def __str__(self) -> str:
+        return f"node {self.node}: {self.check}: found {self.found}, wanted {self.wanted}; {self.remedy}"
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON-ready."""
+        return dict(self.__dict__)
+
+
+def findings(hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = lambda name: ()) -> list[Finding]:
+    """Every finding on every host, in the order of hosts and checks. ``skipped`` gives a node's skipped checks."""
+    everyone = _census(hosts)
+    found: list[Finding] = []
+    for host in hosts:
+        left_out = skipped(host.name)
+        known = dataclasses.replace(host, census=everyone)
+        made = (_finding(known, name, check) for name, check in CHECKS.items() if name not in left_out)
+        found.extend(finding for finding in made if finding is not None)
+    return found
+
+
+def errors(found: Iterable[Finding]) -> list[Finding]:
+    """The findings that stop an expansion."""
+    return [finding for finding in found if finding.severity == ERROR]
+
+
+def _finding(host: Host, name: str, check: Check) -> Finding | None:
+    """What a check says; a check that fails itself is an error and spoils no other."""
+    try:
+        remark = check(host)
+    except Untold as untold:
+        remedy = untold.remedy or f"find it out by hand, or leave it out (preflight:skip: {name})"
+        remark = Remark(untold.what, "to know it", remedy, UNKNOWN)
+    except Exception as exc:
+        remark = Remark(f"the check itself failed: {exc!r}", "an answer", f"report it; preflight:skip: {name} goes on without")
+    return None if remark is None else Finding(host.name, name, **remark.__dict__)
+
+
+def _census(hosts: Sequence[Host]) -> Census:
+    facts: dict[str, Facts] = {}
+    nodes: dict[str, Neighbour] = {}
+    for host in hosts:
+        facts.update(host.others)
+    for surroundings in {id(host.surroundings): host.surroundings for host in hosts}.values():
+        nodes.update(surroundings.nodes)
+    facts.update((host.name, host.facts) for host in hosts)
+    return census(facts, nodes.values(), [skew for skew in map(_skew, hosts) if skew is not None])
+
+
+def _skew(host: Host) -> float | None:
+    try:
+        return host.skew
+    except (Untold, TypeError, ValueError):
+        return None

@@ -1,0 +1,69 @@
+"""What came of looking at all hosts: what they said, why others could not be asked, and what is wrong with those that could."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight.findings import Finding
+from metalk8s_expand.errors import ExpandError, PreflightError, UnreachableError
+
+HINT = "mend these hosts, or go on without them with skip_failed=True; nothing was changed"
+PASSED, FAILED, UNREACHABLE = "passed", "failed", "unreachable"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Facts and errors by node name, and the findings of all checks on all hosts."""
+
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unreachable: Mapping[str, ExpandError] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The nodes that nothing must be done to."""
+        return tuple(dict.fromkeys([*self.unreachable, *(item.node for item in preflight.errors(self.findings))]))
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why nothing must be done, by node."""
+        found = {name: error.message for name, error in self.unreachable.items()}
+        for item in preflight.errors(self.findings):
+            found[item.node] = "; ".join(filter(None, [found.get(item.node), f"{item.check}: found {item.found}"]))
+        return found
+
+    @property
+    def retcode(self) -> int:
+        """The exit code; warnings and what is unknown never fail."""
+        return UnreachableError.retcode if self.unreachable else PreflightError.retcode if self.failed else 0
+
+    def error(self) -> ExpandError | None:
+        """All problems of all hosts in one error; unreachable hosts decide its class."""
+        broken = preflight.errors(self.findings)
+        if self.unreachable:
+            problems = [str(error) for error in self.unreachable.values()] + [str(item) for item in broken]
+            names = ", ".join(self.unreachable)
+            return UnreachableError(f"not every host can be reached: {names}", hint=HINT, problems=problems)
+        if broken:
+            problems = [str(item) for item in broken]
+            return PreflightError(
+                f"not every host meets the requirements: {', '.join(self.failed)}", hint=HINT, problems=problems
+            )
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: the outcome of each host, every finding, why hosts are unreachable, and the exit code."""
+        outcomes = {
+            **dict.fromkeys(self.facts, PASSED),
+            **dict.fromkeys(self.failed, FAILED),
+            **dict.fromkeys(self.unreachable, UNREACHABLE),
+        }
+        return {
+            "hosts": outcomes,
+            "findings": [item.as_dict() for item in self.findings],
+            "unreachable": {name: error.as_dict() for name, error in self.unreachable.items()},
+            "retcode": self.retcode,
+        }

@@ -1,0 +1,95 @@
+"""What a host must have and how long it is waited for: numbers that an operator may set, each with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metalk8s_expand.domain.node.roles import DECLARABLE, ETCD, INFRA, MASTER, NODE
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing.reader import Reader
+
+LARGE = 1_000_000_000
+
+
+def _cpus() -> dict[str, int]:
+    return {MASTER: 2, ETCD: 2, INFRA: 1, NODE: 1}
+
+
+def _memory() -> dict[str, int]:
+    return {MASTER: 1_700, ETCD: 900, INFRA: 900, NODE: 900}
+
+
+def _disk() -> dict[str, int]:
+    return dict.fromkeys(DECLARABLE, 5_000)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The unit of each number ends its name; those by role hold for a node by its largest one."""
+
+    clock_skew_s: int = 5
+    cpus: Mapping[str, int] = field(default_factory=_cpus)
+    memory_mb: Mapping[str, int] = field(default_factory=_memory)
+    disk_mb: Mapping[str, int] = field(default_factory=_disk)
+    disk_inodes: int = 50_000
+    # etcd advises 10 ms; its leaders send a heartbeat every 100 ms.
+    fsync_warning_ms: int = 10
+    fsync_error_ms: int = 100
+    connect_timeout_s: int = 3
+    etcd_window_s: int = 10
+    probe_timeout_s: int = 20
+
+
+# What may be written for each number; the smallest and largest value.
+RANGES: Mapping[str, tuple[int, int]] = {
+    "clock_skew_s": (1, 3_600),
+    "cpus": (1, 4_096),
+    "memory_mb": (0, LARGE),
+    "disk_mb": (0, LARGE),
+    "disk_inodes": (0, LARGE),
+    "fsync_warning_ms": (1, 60_000),
+    "fsync_error_ms": (1, 60_000),
+    "connect_timeout_s": (1, 60),
+    "etcd_window_s": (1, 60),
+    "probe_timeout_s": (5, 120),
+}
+
+
+def read(reader: Reader) -> Thresholds:
+    """The mapping ``preflight: thresholds``, with the default for what is not there; problems are noted."""
+    plain = Thresholds()
+    found: dict[str, Any] = {}
+    for key, limits in RANGES.items():
+        default = getattr(plain, key)
+        if isinstance(default, Mapping):
+            found[key] = _roles(reader.section(key), limits, default)
+        else:
+            found[key] = reader.take(key, values.integer(*limits), default)
+    reader.finish()
+    thresholds = Thresholds(**found)
+    _refuse_contradictions(reader, thresholds)
+    return thresholds
+
+
+def largest(by_role: Mapping[str, int], roles: Iterable[str]) -> int:
+    """What the most demanding of these roles needs; nothing for a role that is not declarable."""
+    return max((by_role.get(role, 0) for role in roles), default=0)
+
+
+def _roles(reader: Reader, limits: tuple[int, int], defaults: Mapping[str, int]) -> dict[str, int]:
+    found = {role: reader.take(role, values.integer(*limits), default) for role, default in defaults.items()}
+    reader.finish()
+    return found
+
+
+def _refuse_contradictions(reader: Reader, found: Thresholds) -> None:
+    if found.fsync_error_ms < found.fsync_warning_ms:
+        remedy = f"write at least {found.fsync_warning_ms}, which is fsync_warning_ms"
+        reader.note(reader.at("fsync_error_ms"), found.fsync_error_ms, "is an error before it is a warning", remedy)
+    # The answer must be on its way while there is still time to send it.
+    for key in ("connect_timeout_s", "etcd_window_s"):
+        if getattr(found, key) >= found.probe_timeout_s:
+            remedy = f"write less than {found.probe_timeout_s}, which is probe_timeout_s"
+            reader.note(reader.at(key), getattr(found, key), "is not shorter than the whole probe", remedy)

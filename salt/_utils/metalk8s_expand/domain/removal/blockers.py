@@ -1,0 +1,73 @@
+"""Why the removal of a node may be refused: all reasons at once, before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+from metalk8s_expand.domain.removal.node_inventory import Found
+
+# What a refusal is about, the gravest first.
+QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS = "quorum", "bootstrap", "unknown", "host", "unreached", "pods"
+KINDS = (QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why nothing is done."""
+
+    kind: str
+    text: str
+
+
+def refusals(found: Found, force: bool, allowed: Allowed) -> Iterator[Refusal]:
+    """Why this node may not be removed, or not in this way."""
+    if not found.exists and found.declared is None:
+        if not found.removed:
+            yield Refusal(
+                UNKNOWN, f"{found.name} is neither declared nor a Node nor an etcd member, and the master has no key of it"
+            )
+        return
+    if roles.BOOTSTRAP in found.roles or found.is_salt_master or (found.host.said or {}).get("authority"):
+        yield Refusal(BOOTSTRAP, f"{found.name} is the bootstrap node: the CA and the Salt master are there")
+    if roles.MASTER in found.roles and (found.node or found.member) and not found.masters:
+        yield Refusal(BOOTSTRAP, f"no other Node with an API server is Ready: {found.name} is the last one")
+    if found.member:
+        yield from (Refusal(QUORUM, problem) for problem in quorum.remove_problems(found.members, found.member.id))
+    yield from _alive(found) if force else _unreached(found)
+    if found.node and not force and not found.is_blank:
+        yield from (Refusal(PODS, problem) for problem in drain.obstacles(found.pods, allowed, found.local_claims))
+
+
+def _unreached(found: Found) -> Iterator[Refusal]:
+    if found.mistaken and found.exists:
+        yield Refusal(
+            HOST, f"{found.mistaken}: correct the address, or use force=True when the node's own host is off for good"
+        )
+    elif found.host.said is None and found.exists:
+        yield Refusal(
+            UNREACHED,
+            f"its host cannot be reached, so nothing there can be stopped or wiped: {found.host.silence or 'nobody asked it'}; "
+            "make it reachable, or, when you know that it is off for good, use force=True",
+        )
+
+
+def _alive(found: Found) -> Iterator[Refusal]:
+    """Whoever says that a host is off must not be contradicted by the host."""
+    signs = []
+    if found.said and not found.is_blank:
+        signs.append("its host answers over SSH")
+    if found.host.answers:
+        signs.append(f"something answers at its address ({found.host.silence})")
+    if found.node and not found.is_blank and not health.ready_problems(found.node):
+        signs.append("its kubelet has reported within the last minute")
+    if found.member and found.member.healthy:
+        signs.append("its etcd member answers")
+    if signs:
+        yield Refusal(
+            HOST, f"force is for a host that is off, and {', '.join(signs)}: remove it without force, or switch it off"
+        )

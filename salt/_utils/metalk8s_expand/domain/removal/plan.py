@@ -1,0 +1,113 @@
+"""What the removal of one node would do and why: built of what was found, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from metalk8s_expand.domain.expansion.plan import PlannedStep, Step, digest
+from metalk8s_expand.domain.node import health
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal.blockers import Refusal, refusals
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+from metalk8s_expand.domain.removal.node_inventory import Found
+
+GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = "guard", "cordon", "drain", "leadership", "api_server"
+MEMBER, RETIRE, KEY, NODE = "member", "retire", "key", "node"
+# The one order of steps. What others depend on goes before what it depends on itself, the Node last: while it is there, the
+# removal is known to be unfinished, and no Pod of a StatefulSet is started a second time.
+STEPS = (
+    Step(GUARD, "neither etcd's quorum nor the last API server gets lost"),
+    Step(CORDON, "no further Pod comes to it"),
+    Step(DRAIN, "its Pods move elsewhere, as their budgets allow"),
+    Step(LEADERSHIP, "another etcd member leads"),
+    Step(API_SERVER, "nobody asks an API server whose etcd member is gone"),
+    Step(MEMBER, "etcd does not count it any more"),
+    Step(RETIRE, "nothing of the cluster runs on its host, and nothing is left there"),
+    Step(KEY, "the master does not know its minion any more"),
+    Step(NODE, "the cluster does not know it any more"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an operator wants it; ``force`` is his word that the host is off for good."""
+
+    force: bool = False
+    allowed: Allowed = field(default_factory=Allowed)
+    drain_timeout_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The steps of a node's removal in their order; a refused one has no steps, one that is gone has none either.
+
+    ``given_up`` says that its host is not asked, since it is off for good.
+    """
+
+    name: str
+    roles: tuple[str, ...] = ()
+    steps: tuple[PlannedStep, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    given_up: bool = False
+
+    def has(self, step: str) -> bool:
+        return any(planned.name == step for planned in self.steps)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps and not self.refused
+
+    @property
+    def digest(self) -> str:
+        """The identity of this plan."""
+        return digest(self._content())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self._content(), "digest": self.digest}
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "node": self.name,
+            "roles": list(self.roles),
+            "given_up": self.given_up,
+            "steps": [step.as_dict() for step in self.steps],
+            "refused": [refusal.text for refusal in self.refused],
+        }
+
+
+def build(found: Found, options: Options) -> Removal:
+    """The plan, given what was found."""
+    refused = tuple(refusals(found, options.force, options.allowed))
+    reasons = {} if refused else _reasons(found, options.force)
+    steps = tuple(PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons)
+    return Removal(found.name, found.roles, steps, refused, options.force and not found.is_blank)
+
+
+def text(plan: dict[str, Any]) -> str:
+    """A plan for people."""
+    lines = [f"removal of {plan['node']} {plan['digest'][:12]}"]
+    if not plan["steps"] and not plan["refused"]:
+        lines.append("Nothing to do: it is not there (any more).")
+    lines += [f"  REFUSED: {reason}" for reason in plan["refused"]]
+    width = max((len(step["name"]) for step in plan["steps"]), default=0)
+    return "\n".join([*lines, *(f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"])])
+
+
+def _reasons(found: Found, force: bool) -> dict[str, str]:
+    """The steps that are needed, with the reason of each."""
+    said, given_up = found.said, force and not found.is_blank
+    pods = [] if given_up or found.is_blank else drain.leaving(found.pods)
+    reasons: dict[str, str | None] = {
+        CORDON: "Pods may still come to it" if found.node and not health.cordon_problems(found.node) else None,
+        DRAIN: f"{len(pods)} Pods have to move" if found.node and pods else None,
+        LEADERSHIP: "its member leads etcd" if found.leads else None,
+        API_SERVER: "its API server runs" if said.get("api_server") and not given_up else None,
+        MEMBER: f"etcd has the member {found.member.title}" if found.member else None,
+        RETIRE: None if given_up else found.traces,
+        KEY: f"the master has a key of it in {found.key}" if found.key else None,
+        NODE: "there is a Node of this name" if found.node else "it is on record" if found.recorded else None,
+    }
+    needed = {step: reason for step, reason in reasons.items() if reason is not None}
+    return {GUARD: "nothing is changed unless the rest can do without it", **needed} if needed else {}

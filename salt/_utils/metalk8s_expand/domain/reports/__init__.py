@@ -1,0 +1,1 @@
+"""Text for people: plans, checks, runs. Pure."""

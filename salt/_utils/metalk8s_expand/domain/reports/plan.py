@@ -1,0 +1,23 @@
+"""What an expansion would do, as text for people: the plan, the look at the hosts, and whether it would be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metalk8s_expand.domain.reports import preflight as preflight_report
+from metalk8s_expand.domain.reports import run as report
+
+
+def text(data: Mapping[str, Any]) -> str:
+    """Of ``plan``, or of a dry run of ``expand``."""
+    looked = [preflight_report.text(data["preflight"])] if "preflight" in data else []
+    warnings = [f"Warning: {warning}" for warning in data["warnings"]]
+    verdict = [_verdict(data["refusal"])] if "refusal" in data else []
+    return "\n\n".join([report.plan_text(data), *looked, *warnings, *verdict])
+
+
+def _verdict(refusal: Mapping[str, Any] | None) -> str:
+    if refusal is None:
+        return "Nothing was changed: this was a dry run. The run itself would go ahead."
+    return f"Nothing was changed: this was a dry run. The run itself would be refused:\n{refusal['text']}"

@@ -1,0 +1,24 @@
+"""What a check of SSH found, as text for people: the hosts that can be used, and each other one with its cause and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metalk8s_expand.domain.reports import preflight as preflight_report
+from metalk8s_expand.domain.reports import run as report
+
+Object = Mapping[str, Any]
+
+
+def text(data: Object) -> str:
+    """The page for what ``check_ssh`` returns."""
+    reached, unreachable = data["reached"], data["unreachable"]
+    rows = [(name, found["python"], f"{found['seconds']:.1f}") for name, found in reached.items()]
+    blocks = [
+        f"SSH to {len(reached) + len(unreachable)} hosts: {len(reached)} can be used, {len(unreachable)} cannot",
+        report.table(("host", "python", "seconds"), rows) if rows else "",
+        preflight_report.unreachable(unreachable),
+        *(f"Warning: {warning}" for warning in data["warnings"]),
+    ]
+    return "\n\n".join(block for block in blocks if block)

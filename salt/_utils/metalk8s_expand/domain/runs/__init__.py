@@ -1,0 +1,1 @@
+"""Rules of a run: Lease, journal, queue, events. Pure."""

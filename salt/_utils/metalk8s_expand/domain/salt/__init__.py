@@ -1,0 +1,1 @@
+"""Salt's data: targets, key fingerprints, results of orchestrations. Pure."""

@@ -1,0 +1,105 @@
+"""The plan of this moment: what is declared beside the cluster as it is. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.domain.node import health, manifest, roles
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import ConflictError
+
+# Without the option.
+SALTS_THREADS = 5
+
+
+def current(world: World, declared: Settings, names: Sequence[str] | None = None) -> Plan:
+    """The plan for these nodes, all declared when names is None."""
+    chosen = declared.chosen(names)
+    seen = register.observe(world.kube, None if names is None else [node.name for node in chosen])
+    return plan.build(declared, seen.nodes, names, _done(world, chosen, seen.nodes), seen.owned)
+
+
+def agreed(before: Mapping[str, Any] | None, digest: str, now: Plan) -> Plan:
+    """This plan, if it is the one of that digest; ConflictError saying what has moved since, if not.
+
+    ``before`` is that plan as it was kept, if it is.
+    """
+    if now.digest.startswith(digest) or (before is not None and before["digest"] == now.digest):
+        return now
+    moved = plan.differences(before, now) if before is not None else []
+    raise ConflictError(
+        f"the world has moved since the plan {digest} was made, so nothing was started; now it is {now.digest}",
+        problems=moved or ["the plan of that digest is not kept, so what has moved cannot be told"],
+        hint="look at the new plan: salt-run metalk8s_expand.plan, with the same nodes",
+    )
+
+
+def refuse(found: Plan) -> None:
+    """ConflictError when the plan refuses a node: an expansion is done as it was planned, or not at all."""
+    if found.refused:
+        raise ConflictError(
+            "the plan is refused, so nothing was started",
+            node=", ".join(item.node.name for item in found.refused),
+            problems=[item.refused or "" for item in found.refused],
+            hint="salt-run metalk8s_expand.plan shows it whole",
+        )
+
+
+def warnings(world: World, declared: Settings, found: Plan) -> list[str]:
+    """What is allowed and still should be known before anything starts."""
+    names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
+    even = settings.even_members_warning(len([name for name in names if name not in declared.nodes]), declared)
+    return [
+        *([even] if even else []),
+        *_cordons(world, declared),
+        *roster.host_key_warnings(world.opts),
+        *_threads(world.opts, found),
+    ]
+
+
+def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
+    """A minion's request for a signature needs two workers of the master: https://github.com/saltstack/salt/issues/27421."""
+    at_once, threads = found.at_once, int(opts.get("worker_threads", SALTS_THREADS))
+    if at_once < threads:
+        return []
+    return [
+        f"{at_once} nodes are deployed at a time, and the master has worker_threads: {threads}; when as many ask for a"
+        f" certificate at one moment, it stands still for a minute: set worker_threads to {at_once + 1} or more"
+    ]
+
+
+def _cordons(world: World, declared: Settings) -> list[str]:
+    """Declared Nodes that others have cordoned: an operator on purpose, or a deployment by MetalK8s that failed half-way."""
+    return [
+        f"Node {_name(item)} is cordoned by {other}, not by this project, which leaves it so: kubectl uncordon {_name(item)}"
+        for item in world.kube.cordoned_nodes()
+        if _name(item) in declared.nodes and (other := manifest.foreign_cordon(item))
+    ]
+
+
+def _name(item: JsonObject) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _done(world: World, chosen: Sequence[Node], observed: Mapping[str, JsonObject]) -> set[str]:
+    """The nodes that another deployment would not make any better."""
+    deployed = [node for node in chosen if node.name in observed and plan.is_deployed(observed[node.name])]
+    access = world.access()
+    members = access.etcd.members() if access.etcd and any(node.is_etcd for node in deployed) else None
+    return {node.name for node in deployed if not _problems_of_life(access, node, observed[node.name], members)}
+
+
+def _problems_of_life(access: verify.Access, node: Node, found: JsonObject, members: Any) -> list[str]:
+    """Only what another deployment could mend: drift of the Node object is the registration's."""
+    differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
+    return [item for item in verify.node_problems(access, node, members, found) if item not in differing]

@@ -1,0 +1,372 @@
+"""The expansion itself: which step of which node runs when. It decides, schedules and reports; the steps do the work.
+
+One thread steps through the nodes in turn, each a generator that yields while it waits: Salt forks to start a job, which
+threads do not survive, and one order of events is easier to trust than many.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from metalk8s_expand.clients.host.clock import Clock, asked
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.domain.expansion import plan as plans
+from metalk8s_expand.domain.expansion.plan import NodePlan, Plan
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.reports.run import NodeReport, StepResult
+from metalk8s_expand.domain.runs import events
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
+from metalk8s_expand.domain.salt import orchestration_result as verdict
+from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError, StoppedError
+from metalk8s_expand.expansion import rollback as undo
+from metalk8s_expand.expansion.rollback import Undo
+from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.2
+VERIFY_TIMEOUT_S = 300.0
+HEALTH_TIMEOUT_S = 120.0
+
+LOGS = "on the master: /var/log/salt/master; on the node: /var/log/salt/minion, journalctl --unit kubelet, /var/log/pods"
+
+Waiting = Iterator[None]
+
+
+class Jobs(Protocol):
+    """Orchestrations, each in a process of its own."""
+
+    def new(self) -> str:
+        """The ID of the next job, to be written down before it is started."""
+
+    def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
+        """Start it."""
+
+    def result(self, jid: str) -> Any:
+        """Its return, or None as long as there is none."""
+
+    def is_dead(self, jid: str) -> bool:
+        """Whether nothing will ever return: its process is gone."""
+
+
+class Lock(Protocol):
+    """What lets one run at a time change anything; see the step ``lock``."""
+
+    epoch: int
+
+    def tick(self) -> None:
+        """Keep it; to be called often."""
+
+    def check(self) -> None:
+        """Pass when the next change may be made. Raises LockLostError when it is lost."""
+
+
+class Journal(Protocol):
+    """Where it is written down how far the run got; see the step ``journal``."""
+
+    def began(self, node: str, step: str) -> None:
+        """Before a step; raises when it must not begin."""
+
+    def at(self, node: str, job: str) -> None:
+        """Before a Salt job is started for it."""
+
+    def made(self, node: str) -> None:
+        """Before a Node is created."""
+
+    def taken(self, node: str) -> None:
+        """The Node is a kubelet's now."""
+
+    def left(self, node: str, failure: str = "") -> None:
+        """After the last step of a node."""
+
+
+Progress = Callable[[str, str, str], None]
+
+
+class Tell(Protocol):
+    """Tells programs that follow the run of a step; see ``events.step``."""
+
+    def __call__(
+        self,
+        node: str,
+        step: str,
+        state: str,
+        elapsed: float = 0.0,
+        job: str | None = None,
+        error: BaseException | None = None,
+    ) -> None: ...
+
+
+def nobody(*step: Any, **more: Any) -> None:
+    """When nobody follows."""
+
+
+@dataclass
+class Run:
+    """What one expansion works with, and what it has done so far.
+
+    ``health`` says what is wrong with the API, or keeps etcd from growing by this node; ``stop`` who asked for an end, if
+    anybody did. ``created`` are Nodes that no kubelet has taken yet, of this run or one that it goes on from.
+    """
+
+    access: Callable[[], verify.Access]
+    health: Callable[[Node], list[str]]
+    jobs: Jobs
+    lock: Lock
+    journal: Journal
+    stop: Callable[[], str]
+    progress: Progress
+    max_parallel: int
+    deploy_timeout: float
+    clock: Clock = field(default_factory=Clock)
+    steps: dict[str, list[StepResult]] = field(default_factory=dict)
+    errors: dict[str, ExpandError] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
+    undone: dict[str, list[str]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    tell: Tell = nobody
+    # The Salt job of each node's deployment.
+    job: dict[str, str] = field(default_factory=dict)
+
+    def report(self, name: str) -> NodeReport:
+        """What was done on one node."""
+        error = self.errors.get(name)
+        return NodeReport(
+            name,
+            tuple(self.steps.get(name, ())),
+            error is None and name not in self.skipped,
+            None if error is None else error.as_dict(),
+            self.skipped.get(name),
+            tuple(self.undone.get(name, ())),
+            self.states.get(name),
+        )
+
+    def record(self, name: str, step: str, started: float, ok: bool, detail: str = "", elapsed: float | None = None) -> None:
+        """Note a step that has ended."""
+        took = self.clock.now() - started if elapsed is None else elapsed
+        self.steps.setdefault(name, []).append(StepResult(step, started, took, ok, detail))
+
+
+def execute(run: Run, plan: Plan) -> None:
+    """Do everything that the plan says: control-plane nodes one after another, workers beside them."""
+    waiting = [_worker(run, item) for item in reversed(plan.workers)]
+    serial, beside = [_control_plane(run, plan)], list[Waiting]()
+    while serial or beside or waiting:
+        while waiting and len(beside) < run.max_parallel:
+            beside.append(waiting.pop())
+        serial, beside = [[task for task in tasks if _alive(run, task)] for tasks in (serial, beside)]
+        run.clock.sleep(TICK_S)
+
+
+def _alive(run: Run, task: Waiting) -> bool:
+    """One turn of a node. Any of them may take long, so the lock is kept before each."""
+    run.lock.tick()
+    return next(task, _ENDED) is not _ENDED
+
+
+_ENDED = object()
+
+
+def _control_plane(run: Run, plan: Plan) -> Waiting:
+    """One after another; after a failure no further member is added to a cluster that is not as it should be."""
+    failed = ""
+    for item in plan.control_plane:
+        name = item.node.name
+        if failed:
+            run.skipped[name] = f"{failed} failed before it; run again when that is mended"
+            continue
+        if _stopped(run, name):
+            continue
+        yield from _guarded(run, item.node, _health_then_node(run, item))
+        failed = name if name in run.errors else ""
+
+
+def _worker(run: Run, item: NodePlan) -> Waiting:
+    if not _stopped(run, item.node.name):
+        yield from _guarded(run, item.node, _node(run, item))
+
+
+def _stopped(run: Run, name: str) -> bool:
+    """A node that has not begun when the run is asked to stop is left as it is."""
+    asked = run.stop()
+    if asked:
+        run.skipped[name] = f"the run was stopped before it began ({asked})"
+    return bool(asked)
+
+
+def _guarded(run: Run, node: Node, task: Waiting) -> Waiting:
+    """An error ends the node's own steps, and nobody else's."""
+    name = node.name
+    try:
+        yield from task
+        run.journal.left(name)
+        return
+    except ExpandError as error:
+        error.node = error.node or name
+        error.log = error.log or LOGS
+        run.errors[name] = error
+    except Exception as error:
+        log.exception("node %s: unexpected %s", name, type(error).__name__)
+        run.errors[name] = ExpandError(
+            f"unexpected {type(error).__name__}: {error}",
+            node=name,
+            hint="read the traceback in the master's log; this is a defect, please report it",
+            log=LOGS,
+        )
+    yield from _clear(run, node)
+
+
+# After these, somebody else may be at work on the node, or shall go on with it soon: nothing is taken back.
+_AS_IT_IS = (LockLostError, StoppedError, DeadlineError)
+
+
+def _clear(run: Run, node: Node) -> Waiting:
+    """What is left of a node that failed."""
+    tools = Undo(run.access, run.lock.check, run.clock)
+    done = run.undone.setdefault(node.name, [])
+    if not isinstance(run.errors[node.name], _AS_IT_IS):
+        yield from undo.take_back(tools, node, node.name in run.created, done)
+        run.journal.taken(node.name)
+    run.states[node.name] = undo.state(tools, node)
+    # A job that may still run is looked for by the next run.
+    if not isinstance(run.errors[node.name], DeadlineError):
+        run.journal.left(node.name, run.errors[node.name].message)
+
+
+def _health_then_node(run: Run, item: NodePlan) -> Waiting:
+    with _step(run, item.node.name, "health"):
+        yield from _until(
+            run,
+            "the control plane to be healthy",
+            lambda: run.health(item.node),
+            HEALTH_TIMEOUT_S,
+            QuorumError,
+        )
+    yield from _node(run, item)
+
+
+def _node(run: Run, item: NodePlan) -> Waiting:
+    """The steps of one node that change something, as planned and in the plan's order."""
+    actions: dict[str, Callable[[Run, Node], Waiting]] = {
+        plans.REGISTER: _register,
+        plans.DEPLOY: _deploy,
+        plans.VERIFY: _verify,
+        plans.UNCORDON: _uncordon,
+    }
+    for step in item.steps:
+        if step.name in actions:
+            _may_begin(run, step.name)
+            with _step(run, item.node.name, step.name):
+                yield from actions[step.name](run, item.node)
+
+
+def _may_begin(run: Run, step: str) -> None:
+    run.lock.check()
+    asked = run.stop()
+    if asked:
+        raise StoppedError(f"the run was stopped before the step {step} ({asked})", hint="the same command goes on from here")
+
+
+@contextmanager
+def _step(run: Run, name: str, step: str) -> Iterator[None]:
+    started = run.clock.now()
+    run.progress(name, step, "started")
+    run.tell(name, step, events.STARTED)
+    try:
+        run.journal.began(name, step)
+        yield
+    except Exception as error:
+        run.record(name, step, started, False)
+        run.progress(name, step, f"FAILED after {run.clock.now() - started:.1f} s")
+        run.tell(name, step, events.FAILED, run.clock.now() - started, _job(run, name, step), error)
+        raise
+    run.record(name, step, started, True)
+    run.progress(name, step, f"done in {run.clock.now() - started:.1f} s")
+    run.tell(name, step, events.DONE, run.clock.now() - started, _job(run, name, step))
+
+
+def _job(run: Run, name: str, step: str) -> str | None:
+    return run.job.get(name) if step == plans.DEPLOY else None
+
+
+def _register(run: Run, node: Node) -> Waiting:
+    kube = run.access().kube
+    if kube.node(node.name) is None:
+        run.journal.made(node.name)
+        run.created.add(node.name)
+    register.register(kube, node)
+    yield
+
+
+def _deploy(run: Run, node: Node) -> Waiting:
+    """Chain into the deployment by its name, and take the verdict from the job's return."""
+    started = run.clock.now()
+    pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
+    job = run.jobs.new()
+    run.progress(node.name, plans.DEPLOY, f"job {job}")
+    run.journal.at(node.name, job)
+    run.jobs.start(job, ORCHESTRATION, saltenv(node), pillar)
+    run.job[node.name] = job
+    run.tell(node.name, plans.DEPLOY, events.STARTED, run.clock.now() - started, job)
+    deadline = run.clock.monotonic() + run.deploy_timeout
+    while (answer := run.jobs.result(job)) is None:
+        if run.clock.monotonic() > deadline:
+            raise DeadlineError(
+                f"{ORCHESTRATION} has not returned after {run.deploy_timeout:.0f} s",
+                node=node.name,
+                hint=f"it may still run: salt-run jobs.master, salt-run jobs.lookup_jid {job}",
+                job=job,
+            )
+        if run.jobs.is_dead(job):
+            raise DeployError(
+                f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is memory short?",
+                node=node.name,
+                hint="run the same command again: it waits for what the node still does, and goes on",
+                job=job,
+            )
+        yield
+    for state in (found for found in verdict.states(answer) if found.ran):
+        run.record(node.name, f"{plans.DEPLOY}: {state.name}", started, state.ok, state.job or "", state.elapsed)
+    problems = verdict.problems(answer)
+    if problems:
+        raise DeployError(
+            f"{ORCHESTRATION} failed",
+            node=node.name,
+            problems=problems,
+            hint=f"mend the first of these and run the same command again; all of it: salt-run jobs.lookup_jid {job}",
+            job=job,
+        )
+    run.created.discard(node.name)
+    run.journal.taken(node.name)
+
+
+def _verify(run: Run, node: Node) -> Waiting:
+    yield from _until(
+        run, "the node to be as declared", lambda: verify.node_problems(run.access(), node), VERIFY_TIMEOUT_S, DeployError
+    )
+
+
+def _uncordon(run: Run, node: Node) -> Waiting:
+    register.uncordon(run.access().kube, node.name)
+    yield
+
+
+def _until(run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]) -> Waiting:
+    """Like clock.wait_until, but lets the other nodes go on in between."""
+    started = run.clock.monotonic()
+    while reasons := asked(problems):
+        elapsed = run.clock.monotonic() - started
+        if elapsed > timeout:
+            raise error(
+                f"waited {elapsed:.0f} s for {what}",
+                problems=reasons,
+                hint="mend these and run the same command again",
+                log=verify.LOG,
+            )
+        yield

@@ -1,0 +1,134 @@
+"""A real Pod on a worker, reached by name through a Service from another node: scheduling, CNI, kube-proxy and DNS at once.
+
+The namespace is always the same one, as rights on Pods can be given for a namespace, but not for those that are to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.node import health
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import DeployError, ExpandError
+
+NAMESPACE = "metalk8s-expand-probe"
+# As in the manifest of the master's rights, for a master that works as the administrator.
+MANIFEST = {"metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
+DEFAULT_IMAGE = "docker.io/library/busybox:1.37"
+PORT = 8080
+ANSWER = "metalk8s-expand-probe"
+
+
+def probe(
+    kube: Kube, workers: Sequence[Node], run: str, image: str | None = None, timeout: float = 120.0, clock: Clock | None = None
+) -> dict[str, str]:
+    """Probe every worker, by objects named after this run; they are always removed. What is wrong, by node name."""
+    if kube.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
+        kube.create("/api/v1/namespaces", MANIFEST)
+    try:
+        pairs = [_Pair(node, f"{run.lower()}-{number}") for number, node in enumerate(workers)]
+        clients = {pair: _client_node(kube, pair.node.name) for pair in pairs}
+        for pair in pairs:
+            _create(kube, pair, clients[pair], image or DEFAULT_IMAGE)
+        return _failures(kube, pairs, timeout, clock)
+    finally:
+        # All that is there: also what a killed run has left.
+        for collection in (PODS, SERVICES):
+            kube.request("DELETE", collection)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """A server on the node that is probed, and a client on another."""
+
+    node: Node
+    name: str
+
+    @property
+    def server(self) -> str:
+        return f"server-{self.name}"
+
+    @property
+    def client(self) -> str:
+        return f"client-{self.name}"
+
+    @property
+    def service(self) -> str:
+        """An RFC 1035 label: no dots, a letter first."""
+        return f"probe-{self.name}"
+
+
+def _failures(kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock | None) -> dict[str, str]:
+    clock = clock or Clock()
+    deadline = clock.monotonic() + timeout
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name = pair.node.name
+        left = max(1.0, deadline - clock.monotonic())
+        try:
+            wait_until(
+                f"a Pod on {name} to be reached through a Service",
+                lambda pair=pair: _problems(kube, pair),  # type: ignore[misc]
+                left,
+                clock=clock,
+                node=name,
+                error=DeployError,
+            )
+        except ExpandError as exc:
+            found[name] = exc.message
+    return found
+
+
+def _problems(kube: Kube, pair: _Pair) -> list[str]:
+    client = _phase(kube, pair.client)
+    return [] if client == "Succeeded" else [f"the server Pod is {_phase(kube, pair.server)}, the client Pod {client}"]
+
+
+def _phase(kube: Kube, pod: str) -> Any:
+    return ((kube.get(f"{PODS}/{pod}") or {}).get("status") or {}).get("phase")
+
+
+def _client_node(kube: Kube, name: str) -> str:
+    """Another node that is Ready, so that the request crosses the network."""
+    for item in kube.nodes():
+        if item["metadata"]["name"] != name and not health.ready_problems(item):
+            return str(item["metadata"]["name"])
+    raise DeployError("there is no second Ready node to reach the Pod from", node=name, hint="kubectl get nodes")
+
+
+def _create(kube: Kube, pair: _Pair, client: str, image: str) -> None:
+    tolerations = [{"key": taint.key, "operator": "Exists", "effect": taint.effect} for taint in pair.node.taints]
+    serve = f"mkdir /tmp/www && echo {ANSWER} > /tmp/www/index.html && exec httpd -f -p {PORT} -h /tmp/www"
+    url = f"http://{pair.service}.{NAMESPACE}:{PORT}/"
+    ask = f"for i in $(seq 100); do wget -q -T 3 -O - {url} && exit 0; sleep 1; done; exit 1"
+    server = _pod(pair.server, image, serve, {"nodeSelector": {"kubernetes.io/hostname": pair.node.name}})
+    server["metadata"]["labels"] = {"probe": pair.name}
+    server["spec"]["tolerations"] = tolerations
+    kube.create(PODS, server)
+    service = {"selector": {"probe": pair.name}, "ports": [{"port": PORT, "targetPort": PORT}]}
+    kube.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": pair.service}, "spec": service})
+    kube.create(PODS, _pod(pair.client, image, ask, {"nodeName": client}))
+
+
+def _pod(name: str, image: str, script: str, where: Mapping[str, Any]) -> dict[str, Any]:
+    container = {
+        "name": "probe",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+    }
+    spec = {
+        **where,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "automountServiceAccountToken": False,
+        "containers": [container],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}

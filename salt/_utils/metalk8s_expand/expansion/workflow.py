@@ -1,0 +1,190 @@
+"""One expansion, from a plan that is agreed on to its report: all hosts are looked at, then the plan is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.cluster import etcd_snapshot as snapshot
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.reports.run import NodeReport, Report
+from metalk8s_expand.domain.runs import events
+from metalk8s_expand.errors import DeployError, ExpandError, PreflightError, StoppedError
+from metalk8s_expand.expansion import planner as planning
+from metalk8s_expand.expansion import scheduler as expansion
+from metalk8s_expand.expansion import smoke_test as pod_probe
+from metalk8s_expand.preflight import cluster as cluster_check
+from metalk8s_expand.preflight import hosts as reach
+from metalk8s_expand.runs.journal import Writer
+from metalk8s_expand.runs.lock import Lock
+from metalk8s_expand.runs.progress import Progress
+
+# One look serves both steps.
+LOOK = f"{plan.CHECK_SSH}, {plan.PREFLIGHT}"
+# How long a look at all hosts, or at the whole in the end, may keep the lock while it blocks.
+LOOK_S, CLOSING_S = 1800.0, 900.0
+# To verify and copy a snapshot, beside the time to take it.
+SAVED_S = 300.0
+
+Saved = dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an operator wants it: go on without hosts that cannot be used; prove each worker by a Pod."""
+
+    skip_failed: bool = False
+    probe: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a run has while it is the only one: the lock, its journal, and who asks it to stop, if anybody does."""
+
+    lock: Lock
+    journal: Writer
+    stop: Callable[[], str]
+    # What the run came to, for those who follow it.
+    outcome: dict[str, int] = field(default_factory=dict)
+
+    def go_on(self) -> None:
+        """Keep the lock while nothing else is done. Raises StoppedError when an end was asked for."""
+        self.lock.tick()
+        if self.stop():
+            raise StoppedError(f"the run was stopped between two steps ({self.stop()})", hint="the same command goes on")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one expansion works with."""
+
+    world: World
+    declared: Settings
+    clock: Clock
+    progress: Progress
+
+    def run(self, found: Plan, names: Sequence[str] | None, options: Options, held: Held) -> Report:
+        """Do what the plan says. An error before the first change is raised; one after it is in the report."""
+        lock = held.lock
+        notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, self.declared, found)
+        reports, saved = ((), None) if found.empty else self._executed(found, options.skip_failed, held, notes)
+        ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
+        workers = [node for node in self.declared.chosen(names) if node.name in ready and not node.is_control_plane]
+        stopped = bool(held.stop())
+        with lock.renewing(CLOSING_S):
+            closing = () if stopped else self._closing(not found.empty, workers if options.probe else [], lock)
+        return replace(judged(reports, closing, notes, self.progress, stopped), snapshot=saved)
+
+    def look(self, chosen: Sequence[Node]) -> reach.Reached:
+        """Ask the hosts of these nodes, all at once."""
+        for node in chosen:
+            self.progress(node.name, LOOK, f"asking {node.ssh.host}")
+        return reach.look(self.world, chosen, self.declared, self.clock)
+
+    def _executed(self, found: Plan, skip_failed: bool, held: Held, notes: list[str]) -> tuple[tuple[NodeReport, ...], Saved]:
+        """Reach all hosts, save etcd, then do what the plan says on those that may be touched."""
+        chosen, lock = found.touched, held.lock
+        with lock.renewing(LOOK_S):
+            self._tell_of_look(chosen, None)
+            reached = self.look(chosen)
+        took = self.progress.elapsed()
+        self._tell_of_look(chosen, reached)
+        held.go_on()
+        held.journal.try_to_keep()
+        error = reached.error()
+        if error and not skip_failed:
+            raise error
+        notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
+        touched = found.without(reached.failed)
+        lock.check()
+        saved = self._saved(touched, lock)
+        if touched.nodes:
+            master.prepare_ssh(self.world.opts)
+        jobs = master.Orchestrations(self.world.opts)
+        timeout = self.declared.deploy_timeout
+        run = expansion.Run(
+            access=self.world.access,
+            health=self._health,
+            jobs=jobs,
+            lock=lock,
+            journal=held.journal,
+            stop=held.stop,
+            progress=self.progress,
+            max_parallel=found.max_parallel,
+            deploy_timeout=timeout,
+            clock=self.clock,
+            created=set(held.journal.now.created),
+            tell=self.progress.step,
+        )
+        for node in chosen:
+            run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
+        run.skipped = dict(reached.reasons)
+        expansion.execute(run, touched)
+        return tuple(run.report(item.node.name) for item in found.nodes), saved
+
+    def _tell_of_look(self, chosen: Sequence[Node], reached: reach.Reached | None) -> None:
+        """Programs follow two steps; a host that cannot be reached is not preflighted."""
+        for name in (node.name for node in chosen):
+            if reached is None:
+                self.progress.step(name, plan.CHECK_SSH, events.STARTED)
+                continue
+            took, unreachable = self.progress.elapsed(), reached.unreachable.get(name)
+            self.progress.step(name, plan.CHECK_SSH, events.FAILED if unreachable else events.DONE, took, None, unreachable)
+            if not unreachable:
+                broken = PreflightError(reached.reasons[name]) if name in reached.failed else None
+                self.progress.step(name, plan.PREFLIGHT, events.FAILED if broken else events.DONE, took, None, broken)
+
+    def _saved(self, touched: Plan, lock: Lock) -> Saved:
+        """The snapshot of etcd, when members are going to be changed."""
+        with lock.renewing(self.declared.etcd_snapshot.timeout_s + SAVED_S):
+            taken = snapshot.snapshot_before_members(self.world, self.declared, touched, self.progress.run, self.progress)
+        lock.check()
+        return taken
+
+    def _health(self, node: Node) -> list[str]:
+        return cluster_check.health(self.world, self.declared, [node])
+
+    def _closing(self, changed: bool, workers: Sequence[Node], lock: Lock) -> tuple[str, ...]:
+        """What is wrong with the whole. Whatever happens here, the report of what was done is not lost."""
+        try:
+            return (self._addons() if changed else ()) + self._probed(workers, lock)
+        except ExpandError as error:
+            return (str(error),)
+
+    def _addons(self) -> tuple[str, ...]:
+        """What only the whole can tell: DNS runs on two nodes."""
+        deadline = self.clock.monotonic() + expansion.VERIFY_TIMEOUT_S
+        access = self.world.access()
+        while (problems := verify.addon_problems(access)) and self.clock.monotonic() < deadline:
+            self.clock.sleep(0.5)
+        return tuple(problems)
+
+    def _probed(self, workers: Sequence[Node], lock: Lock) -> tuple[str, ...]:
+        if not workers:
+            return ()
+        self.progress("", "probe", f"a Pod on each of {', '.join(node.name for node in workers)}, reached through a Service")
+        lock.check()
+        failed = pod_probe.probe(self.world.kube, workers, self.progress.run, self.declared.probe_image)
+        return tuple(f"node {name}: {reason}" for name, reason in failed.items())
+
+
+def judged(
+    nodes: tuple[NodeReport, ...], closing: tuple[str, ...], notes: list[str], progress: Progress, stopped: bool = False
+) -> Report:
+    """The report of a run whose nodes and whole came out like this."""
+    errors = [int(node.error["retcode"]) for node in nodes if node.error]
+    failed = [code for code in errors if code != StoppedError.retcode]
+    cut = stopped and any(node.skipped or node.error for node in nodes)
+    retcode = failed[0] if failed else StoppedError.retcode if cut else DeployError.retcode if closing else 0
+    skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
+    found = (*notes, *skipped, *closing)
+    return Report(progress.run, nodes, progress.started, progress.elapsed(), not retcode, retcode, found)

@@ -1,0 +1,140 @@
+"""The certificates of the host that this code runs on: what lies there, what its ports serve, and that both are the same.
+
+A renewed file is of no use to a process that has read the old one and keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.host import certificates
+from metalk8s_expand.clients.host.certificates import Certificate
+from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates.expiry import KUBECONFIG, MASTER, stale_problems
+from metalk8s_expand.errors import DeployError
+
+LOCAL = "127.0.0.1"
+# Served at the node's address only; without an address it is not asked.
+OF_PEERS = "etcd-peer"
+# Of its processes the kubelet alone keeps what it has read. A kubelet before 1.35 serves a new file to those who come by
+# a name, while API servers come by address.
+RESTARTED: Mapping[str, str] = {"kubelet-server": "kubelet"}
+LOG = "journalctl --unit kubelet, and /var/log/pods on the node"
+
+Entry = dict[str, Any]
+Restart = Callable[[str], Any]
+
+
+def observed(
+    expected: Mapping[str, str],
+    address: str = "",
+    directory: str = pki.PKI,
+    ports: Mapping[str, int] = pki.PORTS,
+    clock: Clock | None = None,
+) -> dict[str, Entry]:
+    """Every certificate that should be here or is here, by purpose; one without a known purpose by its path.
+
+    ``expected`` are paths without suffix by purpose, ``address`` is the node's, where etcd serves its peers.
+    """
+    now = (clock or Clock()).now()
+    paths = {**_found(Path(directory)), **expected}
+    entries = {purpose: _entry(path, now) for purpose, path in paths.items()}
+    places = {purpose: address if purpose == OF_PEERS else LOCAL for purpose in ports}
+    asked = {name: port for name, port in ports.items() if places[name] and "serial" in entries.get(name, {})}
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        answers = pool.map(lambda item: _served(places[item[0]], item[1], Path(directory)), asked.items())
+        for purpose, answer in zip(asked, answers, strict=True):
+            entries[purpose]["served"] = answer
+    return entries
+
+
+def of_master(kubeconfig: str, clock: Clock | None = None) -> dict[str, dict[str, Entry]]:
+    """The certificate of the kubeconfig that this master uses, unless it is one of those that its node tells of."""
+    now = (clock or Clock()).now()
+    try:
+        found = certificates.of_kubeconfig(kubeconfig)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        return {MASTER: {KUBECONFIG: {"path": kubeconfig, "error": f"it cannot be read: {error}"}}}
+    if found is None or found[0].startswith(f"{pki.PKI}/"):
+        return {}
+    return {MASTER: {KUBECONFIG: {"path": found[0], **_described(found[1], now)}}}
+
+
+def serve(
+    look: Callable[[], Mapping[str, Entry]], restart: Restart, timeout: float, test: bool = False, clock: Clock | None = None
+) -> dict[str, Any]:
+    """Have every port serve what lies on the disk: restart what does not read it again, wait for what does.
+
+    The changes. Raises DeployError with what is not so after ``timeout`` seconds.
+    """
+    found = look()
+    stale = [unit for purpose, unit in RESTARTED.items() if purpose in found and stale_problems({purpose: found[purpose]})]
+    changes = dict.fromkeys(stale, "restarted")
+    if test:
+        return changes
+    for unit in stale:
+        restart(unit)
+    wait_until(
+        "every port to serve the certificate that lies on the disk",
+        lambda: stale_problems(look()),
+        timeout,
+        interval=2,
+        clock=clock,
+        hint="look at the log of the process that serves the port",
+        log=LOG,
+        error=DeployError,
+    )
+    return changes
+
+
+def _found(directory: Path) -> dict[str, str]:
+    known = {path: purpose for purpose, path in pki.PATHS.items()} | {f"{pki.PKI}/{name}": name for name in pki.AUTHORITIES}
+    found = (path.with_suffix("") for path in sorted(directory.rglob("*.crt")))
+    return {known.get(f"{pki.PKI}/{path.relative_to(directory)}", str(path)): str(path) for path in found}
+
+
+def _entry(path: str, now: float) -> Entry:
+    file = f"{path}.crt"
+    try:
+        certificate = certificates.read(file)
+    except FileNotFoundError:
+        return {"path": file, "error": "it is missing"}
+    except (OSError, ValueError) as error:
+        return {"path": file, "error": f"it cannot be read: {error}"}
+    return {"path": file, **_described(certificate, now), "key": _key(f"{path}.key", certificate)}
+
+
+def _described(certificate: Certificate, now: float) -> Entry:
+    return {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "not_before": certificates.utc(certificate.not_before),
+        "not_after": certificates.utc(certificate.not_after),
+        "seconds_left": round(certificate.not_after - now),
+    }
+
+
+def _key(path: str, certificate: Certificate) -> str:
+    try:
+        return "fits" if certificates.key_fits(path, certificate) else "is another's"
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, ValueError, TypeError):
+        # What was read is not told.
+        return "cannot be read"
+
+
+def _served(place: str, port: int, directory: Path) -> Entry:
+    own = directory / "etcd" / "healthcheck-client"
+    try:
+        found = certificates.served(place, port, (own.with_suffix(".crt"), own.with_suffix(".key")))
+    except (OSError, ValueError) as error:
+        return {"port": port, "error": str(error)}
+    return {"port": port, "serial": found.serial, "not_after": certificates.utc(found.not_after)}

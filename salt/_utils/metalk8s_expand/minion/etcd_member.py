@@ -1,0 +1,304 @@
+"""Make a host a voting etcd member: added as a learner under the quorum guard, promoted under it again.
+
+Every question is asked anew before each change, since a run may have been killed between any two lines of this
+file, and since the reply to an add or a promote may have been lost although etcd did it. So is whether this run may
+still change anything: it may have been frozen between any two lines as well, and lost the lock to a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.clients.etcd.api import PKI, Etcd
+from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
+
+LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The member that a host shall be; ``base`` is etcd's configuration but for the initial cluster.
+
+    ``admit`` is asked right before every change and raises when this run may make none any more; see the step ``fence``.
+    """
+
+    name: str
+    peer_url: str
+    base: Mapping[str, Any]
+    new_cluster: bool = False
+    timeout: float = 60.0
+    start_timeout: float = 120.0
+    max_lag: int = 1000
+    admit: Callable[[], object] = lambda: None
+
+
+def wanted(name: str, address: str, **limits: Any) -> Wanted:
+    """The member of a node at an address, with the page's layout of certificates; ``limits`` are fields of Wanted."""
+    server, peer = ({"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer"))
+    base = {
+        "data-dir": "/var/lib/etcd",
+        "listen-peer-urls": quorum.peer_url(address),
+        "listen-client-urls": f"https://127.0.0.1:2379,https://{address}:2379",
+        "listen-metrics-urls": "http://127.0.0.1:2381",
+        "advertise-client-urls": f"https://{address}:2379",
+        "initial-advertise-peer-urls": quorum.peer_url(address),
+        "client-transport-security": {**server, "client-cert-auth": True},
+        "peer-transport-security": {**peer, "client-cert-auth": True},
+        "snapshot-count": 10000,
+    }
+    return Wanted(name, quorum.peer_url(address), base, **limits)
+
+
+def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
+    """What ``added`` and ``promoted`` would do now, for test=True. Asks, changes nothing."""
+    if wanted.new_cluster and not etcd.urls:
+        return [] if files.has_config() else [f"start a new etcd cluster with {wanted.name} as its only member"]
+    member = _own(etcd.members(), wanted)
+    if member is None:
+        return [f"add {wanted.name} as a learner and promote it"]
+    if not member.learner and member.name and not files.has_data():
+        return [f"remove {wanted.name}, whose data is lost, and add it again as a learner"]
+    return [f"promote {wanted.name}"] if member.learner else []
+
+
+def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None) -> dict[str, Any]:
+    """Make the host known to the cluster and write its configuration. The changes made, empty when none were needed.
+
+    Raises QuorumError when the guard refuses within ``wanted.timeout`` seconds.
+    """
+    if wanted.new_cluster and not etcd.urls:
+        return _first_member(files, wanted)
+    if not etcd.urls:
+        raise QuorumError(
+            f"no etcd member is known that {wanted.name} could join, and a second cluster must never be started",
+            node=wanted.name,
+            hint="check that the control-plane Nodes carry the label node-role.kubernetes.io/etcd",
+        )
+    changes: dict[str, Any] = {}
+    members = etcd.members()
+    member = _own(members, wanted)
+    if member is not None and _lost_its_data(member, files):
+        _remove_lost(etcd, files, wanted, member, members, clock)
+        changes["removed"] = f"member {member.id:x}, whose data directory is empty"
+        member = None
+    if member is None:
+        changes.update(_add(etcd, files, wanted, clock))
+    elif not files.has_data() or not files.has_config():
+        changes["configured"] = f"member {member.id:x} of an earlier run"
+        _configure(etcd.members(), files, wanted)
+    return changes
+
+
+def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None) -> dict[str, Any]:
+    """Wait until the member has started and is in sync, make it a voter under the guard, and seal its configuration.
+
+    A learner that never starts is removed again, so that it does not block every later addition; not when a newer run is
+    at work, which may be about to start it.
+    """
+    obstacles: list[str] = []
+    before = files.read_config()
+
+    def problems() -> list[str]:
+        found = _promotion_problems(etcd, files, wanted)
+        obstacles.extend(found)
+        return found
+
+    try:
+        took = wait_until(
+            f"the etcd member {wanted.name} to be promoted",
+            problems,
+            wanted.start_timeout,
+            interval=0.3,
+            clock=clock,
+            node=wanted.name,
+            hint="read why the member does not start or follow, then run the same command again",
+            log=LOG,
+            error=QuorumError,
+        )
+    except QuorumError:
+        _withdraw_unstarted(etcd, wanted)
+        raise
+    changes = {"promoted": f"{wanted.name} votes after {took:.1f} s"} if obstacles else {}
+    _seal(files, wanted)
+    if files.read_config() == before:
+        return changes
+    return {**changes, "sealed": "an empty data directory can no longer be started as this member"}
+
+
+def voting(etcd: Etcd, wanted: Wanted) -> bool:
+    """Whether the host is a started voter already."""
+    member = _own(etcd.members(), wanted)
+    return member is not None and not member.learner and bool(member.name)
+
+
+def _pair(certificate: str) -> dict[str, str]:
+    return {"cert-file": f"{PKI}/{certificate}.crt", "key-file": f"{PKI}/{certificate}.key"}
+
+
+def _first_member(files: MemberFiles, wanted: Wanted) -> dict[str, Any]:
+    if files.has_config():
+        return {}
+    if files.has_data():
+        raise QuorumError(
+            f"a new etcd cluster was asked for, but {files.data} holds data of an earlier one",
+            node=wanted.name,
+            hint="restore that cluster, or move the directory away by hand",
+        )
+    _write(files, wanted, {wanted.name: wanted.peer_url}, "new")
+    return {"configured": "a new cluster with one member"}
+
+
+def _own(members: Sequence[Member], wanted: Wanted) -> Member | None:
+    return quorum.member_at(members, wanted.peer_url)
+
+
+def _lost_its_data(member: Member, files: MemberFiles) -> bool:
+    """A name means that the member has started once: with an empty disk it would vote for writes it has forgotten."""
+    return bool(member.name) and not files.has_data()
+
+
+def _remove_lost(
+    etcd: Etcd, files: MemberFiles, wanted: Wanted, member: Member, members: Sequence[Member], clock: Clock | None
+) -> None:
+    problems = quorum.remove_problems(members, member.id)
+    if problems:
+        raise QuorumError(
+            f"member {wanted.name} has lost its data and cannot be removed: " + "; ".join(problems),
+            node=wanted.name,
+            hint="repair the other members first",
+            problems=problems,
+        )
+    _stop_local(files, wanted, clock)
+    wanted.admit()
+    etcd.remove(member.id)
+    _set_aside(files, wanted)
+
+
+def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock | None) -> None:
+    wanted.admit()
+    if not files.withdraw_manifest() and not files.is_listening():
+        return
+    wait_until(
+        "the local etcd to stop",
+        lambda: ["its peer port still answers"] if files.is_listening() else [],
+        60,
+        clock=clock,
+        node=wanted.name,
+        log=LOG,
+    )
+
+
+def _set_aside(files: MemberFiles, wanted: Wanted) -> str | None:
+    wanted.admit()
+    return files.set_aside()
+
+
+def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None) -> dict[str, Any]:
+    took = _until_accepted(wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock)
+    # Not before the guard agrees: a refusal leaves the host as it is. Not after the addition: old data must not be started.
+    _stop_local(files, wanted, clock)
+    stale = _set_aside(files, wanted)
+    _until_accepted(wanted, wanted.timeout - took, lambda: _addition_problems(etcd, wanted), clock)
+    _configure(etcd.members(), files, wanted)
+    changes = {"added": f"{wanted.name} as a learner at {wanted.peer_url}"}
+    return {**changes, "set aside": stale} if stale else changes
+
+
+def _until_accepted(wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock | None) -> float:
+    return wait_until(
+        f"the etcd cluster to accept {wanted.name} as a learner",
+        problems,
+        timeout,
+        clock=clock,
+        node=wanted.name,
+        hint="make every etcd member healthy, then run the same command again",
+        log=LOG,
+        error=QuorumError,
+    )
+
+
+def _guard_problems(members: Sequence[Member], wanted: Wanted) -> list[str]:
+    return quorum.add_problems(members, wanted.name, wanted.peer_url)
+
+
+def _addition_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
+    members = etcd.members()
+    if _own(members, wanted) is not None:
+        return []
+    problems = _guard_problems(members, wanted)
+    if problems:
+        return problems
+    wanted.admit()
+    try:
+        etcd.add_learner(wanted.peer_url)
+    except ConflictError as exc:
+        return [exc.args[0]]
+    return []
+
+
+def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
+    members = etcd.members()
+    member = _own(members, wanted)
+    if member is None:
+        return ["it is not a member of the cluster"]
+    if not member.learner and member.name:
+        return []
+    problems = quorum.promote_problems(members, member.id, max_lag=wanted.max_lag)
+    if problems:
+        return problems
+    # Before it votes: a run killed in between must not leave a voter whose wiped disk could be started.
+    _seal(files, wanted)
+    wanted.admit()
+    try:
+        etcd.promote(member.id)
+    except (ConflictError, UnreachableError) as exc:
+        return [exc.args[0]]
+    return ["promotion was asked for and is not seen yet"]
+
+
+def _withdraw_unstarted(etcd: Etcd, wanted: Wanted) -> None:
+    """As well as can be: that it cannot be done must not hide why it had to be."""
+    with suppress(ConflictError, UnreachableError):
+        member = _own(etcd.members(), wanted)
+        if member is not None and member.learner and not member.name:
+            wanted.admit()
+            etcd.remove(member.id)
+
+
+def _configure(members: Sequence[Member], files: MemberFiles, wanted: Wanted) -> None:
+    cluster = {member.name: member.peer_urls[0] for member in members if member.name and member.peer_urls}
+    if not cluster:
+        raise DeadlineError("the member list names no started member", node=wanted.name, log=LOG)
+    _write(files, wanted, {**cluster, wanted.name: wanted.peer_url}, "existing")
+
+
+def _seal(files: MemberFiles, wanted: Wanted) -> None:
+    """Name the member alone, as ``existing``: etcd ignores this while its data is there, and refuses to start without.
+
+    Otherwise a kubelet would start the member on a disk that was wiped, under its old ID, and acknowledged writes
+    that it has forgotten could be lost.
+    """
+    alone = {wanted.name: wanted.peer_url}
+    if files.read_config() != _settings(wanted, alone, "existing"):
+        _write(files, wanted, alone, "existing")
+
+
+def _write(files: MemberFiles, wanted: Wanted, cluster: Mapping[str, str], state: str) -> None:
+    wanted.admit()
+    files.write_config(_settings(wanted, cluster, state))
+
+
+def _settings(wanted: Wanted, cluster: Mapping[str, str], state: str) -> dict[str, Any]:
+    return {
+        **wanted.base,
+        "name": wanted.name,
+        "initial-cluster": ",".join(f"{name}={url}" for name, url in sorted(cluster.items())),
+        "initial-cluster-state": state,
+    }

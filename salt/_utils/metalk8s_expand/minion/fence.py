@@ -1,0 +1,56 @@
+"""What a Lease cannot do: keep a run that has lost it from changing a host.
+
+A run that was frozen goes on where it stood, and the jobs that it has started go on without it. So each job carries its
+run's epoch, every holder of the lock has a higher one than all before, and a host refuses what is older than the newest
+that it has seen. A job without an epoch was started by hand, which is the operator's decision: it passes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metalk8s_expand.clients.host.epoch_file import EpochFile
+from metalk8s_expand.domain.runs.lease_rules import NAME, NAMESPACE, LockLostError
+from metalk8s_expand.errors import SettingsError
+
+PATH = "/etc/metalk8s/expand-epoch"
+
+
+def admit(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
+    """Let a job of this epoch pass and remember it on the host; the changes made (with ``test``, to be made).
+
+    Raises LockLostError when a newer run has been here already.
+    """
+    wanted = _epoch(epoch)
+    if wanted is None:
+        return {}
+    file = EpochFile(path)
+    if test:
+        return _changes(path, file.read(), wanted)
+    with file.locked():
+        changes = _changes(path, file.read(), wanted)
+        if changes:
+            file.write(wanted)
+    return changes
+
+
+def _changes(path: str, found: int | None, wanted: int) -> dict[str, Any]:
+    if found is not None and found > wanted:
+        raise LockLostError(
+            f"this job is of the epoch {wanted}, and one of the epoch {found} has been here already: "
+            "its run has lost the lock to a newer one, so nothing was changed",
+            hint="look at the newer run: salt-run metalk8s_expand.status. If the host comes from another cluster, or etcd was "
+            f"restored from an older snapshot: kubectl -n {NAMESPACE} delete lease {NAME}, remove {path} here, run again",
+            log="/var/log/salt/minion",
+        )
+    return {} if found == wanted else {"epoch": {"old": found, "new": wanted}}
+
+
+def _epoch(value: object) -> int | None:
+    """A pillar that was typed by hand may hold text."""
+    if value is None:
+        return None
+    text = "" if isinstance(value, bool) else str(value)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise SettingsError(f"{value!r} is no epoch", hint="leave orchestrate:epoch out of the pillar when you work by hand")
+    return int(text)

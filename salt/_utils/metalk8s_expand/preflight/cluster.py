@@ -1,0 +1,141 @@
+"""The cluster's own side, before any host is asked: it is well, nobody works on it, the version fits and can be deployed.
+
+Unlike the health after an expansion this is no question of perfection: a member of etcd that is down stops a run only
+where the guard says so, as that run may be the one that repairs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.salt import running_jobs as runners
+from metalk8s_expand.clients.salt.file_server import FileServer
+from metalk8s_expand.clients.salt.running_jobs import Runner
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.node.manifest import VERSION_LABEL
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, SettingsError
+from metalk8s_expand.preflight import collect_cluster_facts as surroundings
+from metalk8s_expand.preflight import saltenvs as environments
+
+OPERATIONS = "metalk8s.orchestrate."
+ORCHESTRATE = ("state.orchestrate", "state.orch", "state.sls")
+# How Salt calls the process of an orchestration that a run of ours has started.
+STARTED = "fun=state.orchestrate"
+EARLIER = "an orchestration of an earlier metalk8s_expand run"
+# The preflight check that leaves a version alone when it is skipped.
+VERSION = "version"
+
+
+def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandError | None:
+    """Why nothing may be started on these nodes, with all problems; the gravest decides on the class.
+
+    To be asked by whoever holds the lock: another run that waits for it is no obstacle, its deployments are.
+    Raises UnreachableError when the API does not answer at all.
+    """
+    unhealthy, busy, versions = health(world, settings, nodes), operations(world), version_problems(world, settings, nodes)
+    files = FileServer(world.opts)
+    unserved = environments.problems(files, nodes)
+    problems = [*unhealthy, *busy, *versions, *unserved]
+    if unhealthy:
+        hint = "make the control plane healthy first"
+        return QuorumError("the cluster is not healthy, so nothing was started", problems=problems, hint=hint, log=verify.LOG)
+    if busy:
+        hint = "wait until it has ended, or end it: salt-run jobs.master"
+        return LockedError("another operation runs on this cluster, so nothing was started", problems=problems, hint=hint)
+    if versions:
+        hint = "correct the version in the pillar, or finish the upgrade of the cluster first"
+        return ConflictError("the versions do not fit, so nothing was started", problems=problems, hint=hint)
+    if unserved:
+        text = "there is nothing to deploy these nodes with, so nothing was started"
+        return SettingsError(text, problems=problems, hint=environments.hint(files))
+    return None
+
+
+def health(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
+    """What is wrong with the API, and what keeps etcd from growing by the new members among these nodes."""
+    access = world.access()
+    status, text = access.kube.text("/readyz")
+    problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
+    return problems + (_etcd_problems(access.etcd, settings, nodes) if access.etcd else ["no Node carries the etcd role"])
+
+
+def operations(world: World) -> list[str]:
+    """Which orchestrations of MetalK8s run on this master, but for the one that asks."""
+    return [
+        f"{title} runs on this master, process {runner.pid}{f', job {runner.job}' if runner.job else ''}"
+        for runner in runners.running(world.opts)
+        if (title := _operation(runner))
+    ]
+
+
+def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
+    """Whether it is an orchestration that a run of ours has started; ``jobs`` are those on its journal."""
+    return _operation(runner) == EARLIER or any(runner.does(job) for job in jobs)
+
+
+def version_problems(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
+    """Nodes that are declared with another version than the cluster's, and a control plane that is half upgraded."""
+    items = [*world.kube.nodes(roles.label_key(roles.BOOTSTRAP)), *world.kube.nodes(roles.label_key(roles.MASTER))]
+    cluster = surroundings.version(items)
+    if not cluster:
+        return []
+    names = {node.name for node in nodes}
+    found = {item["metadata"]["name"]: item["metadata"]["labels"].get(VERSION_LABEL) or cluster for item in items}
+    mixed = [f"{name}: {version}" for name, version in found.items() if name not in names and version != cluster]
+    return [
+        *([f"the control plane is of several versions, {cluster} and {', '.join(mixed)}"] if mixed else []),
+        *(
+            f"node {node.name} is declared with the version {node.version}, the cluster's is {cluster}"
+            for node in nodes
+            if node.version != cluster and VERSION not in settings.skipped(node.name)
+        ),
+    ]
+
+
+def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> list[str]:
+    try:
+        listed = etcd.members()
+    except ExpandError as exc:
+        return [exc.message]
+    # What an interrupted run added is promoted or removed by the next one.
+    own = {_peer_url(node) for node in settings.nodes.values()}
+    members = [member for member in listed if not (member.learner and own.intersection(member.peer_urls))]
+    urls = {url for member in members for url in member.peer_urls}
+    newcomers = [node for node in nodes if node.is_etcd and _peer_url(node) not in urls]
+    if not newcomers:
+        return [*quorum.cluster_problems(members), *_standing_problems(members)]
+    found = [problem for node in newcomers for problem in quorum.add_problems(members, node.name, _peer_url(node))]
+    return list(dict.fromkeys(found))
+
+
+def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
+    """What is wrong with an etcd that stays as it is."""
+    for member in members:
+        if member.learner or not member.name:
+            yield f"etcd member {member.title} is a learner or has never started: finish or remove it first"
+    voters, healthy = len(quorum.voters(members)), len(quorum.healthy_voters(members))
+    if voters and healthy < quorum.quorum(voters):
+        ill = [f"{member.title}: {member.error or 'no answer'}" for member in quorum.voters(members) if not member.healthy]
+        yield f"etcd has no quorum: {healthy} of {voters} voters are healthy ({'; '.join(ill)})"
+
+
+def _peer_url(node: Node) -> str:
+    return quorum.peer_url(node.address)
+
+
+def _operation(runner: Runner) -> str:
+    """The orchestration that this is, or nothing. Its arguments are not told: a pillar may be among them."""
+    words = [word.removeprefix("mods=") for word in runner.words]
+    sls = next((word for word in words if word.startswith(OPERATIONS)), "")
+    if sls and any(word in ORCHESTRATE for word in words):
+        return sls
+    if STARTED in words and any(word.startswith("metalk8s_expand.") for word in words):
+        return EARLIER
+    return ""

@@ -1,0 +1,109 @@
+"""The cluster that the new hosts are compared with: asked of the API, of the master's keys and of its memory, once.
+
+Nothing here decides on roles by what minions say of themselves; their MACs are only compared.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.node.manifest import VERSION_LABEL
+from metalk8s_expand.domain.preflight.cluster_facts import Neighbour, Surroundings
+from metalk8s_expand.domain.salt.fingerprint import fingerprint
+from metalk8s_expand.errors import SettingsError
+from metalk8s_expand.preflight import endpoints
+
+log = logging.getLogger(__name__)
+
+# The kinds of a Node's addresses that are addresses.
+ADDRESSES = ("InternalIP", "ExternalIP")
+
+
+def gather(world: World, settings: Settings, names: Iterable[str] | None = None) -> Surroundings:
+    """All of it, from one list of the Nodes. What cannot be found out is left empty, and its checks say so.
+
+    Minion keys are looked up for these names, by default for all that are declared.
+    """
+    items = world.kube.nodes()
+    described = _described(world, items)
+    networks = described.get("networks") or {}
+    key = master.master_key(world.opts)
+    return Surroundings(
+        nodes=_neighbours(world, items),
+        endpoints=endpoints.of(world, described, items),
+        etcd_peers={_name(item): address for item in with_role(items, roles.ETCD) if (address := health.internal_ip(item))},
+        keys={
+            name: fingerprint(key)
+            for name, key in master.Keys(world.opts).public_keys(settings.nodes if names is None else names).items()
+        },
+        master_key=fingerprint(key) if key else "",
+        version=version(items),
+        pod_cidr=settings.pod_cidr or networks.get("pod"),
+        service_cidr=settings.service_cidr or networks.get("service"),
+    )
+
+
+def version(items: Sequence[JsonObject]) -> str:
+    """MetalK8s's version of the cluster: of the bootstrap node, else of the control plane; empty when no Node tells."""
+    candidates = [*with_role(items, roles.BOOTSTRAP), *with_role(items, roles.MASTER)]
+    return next((found for item in candidates if (found := _labels(item).get(VERSION_LABEL, ""))), "")
+
+
+def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
+    """The Nodes that carry a role."""
+    return (item for item in items if roles.label_key(role) in _labels(item))
+
+
+def _neighbours(world: World, items: Sequence[JsonObject]) -> dict[str, Neighbour]:
+    remembered = master.Minions(world.opts).grains(map(_name, items))
+    macs = {name: _macs(grains) for name, grains in remembered}
+    return {_name(item): _neighbour(item, macs.get(_name(item), ())) for item in items}
+
+
+def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> Neighbour:
+    status = item.get("status") or {}
+    info = status.get("nodeInfo") or {}
+    return Neighbour(
+        name=_name(item),
+        addresses=tuple(str(entry["address"]) for entry in status.get("addresses") or () if entry.get("type") in ADDRESSES),
+        machine_id=str(info.get("machineID") or ""),
+        product_uuid=str(info.get("systemUUID") or ""),
+        macs=macs,
+        version=_labels(item).get(VERSION_LABEL, ""),
+        deployed=plan.is_deployed(item),
+    )
+
+
+def _macs(grains: Mapping[str, Any]) -> tuple[str, ...]:
+    found = grains.get("hwaddr_interfaces")
+    return tuple(str(mac).lower() for mac in found.values()) if isinstance(found, Mapping) else ()
+
+
+def _described(world: World, items: Sequence[JsonObject]) -> Mapping[str, Any]:
+    """The cluster's description in the pillar of the bootstrap node's minion; nothing where there is none."""
+    bootstrap = next(with_role(items, roles.BOOTSTRAP), None)
+    if bootstrap is None:
+        return {}
+    try:
+        pillar = master.master_pillar(world.opts, _name(bootstrap))
+    except SettingsError as error:
+        log.warning("the cluster's description is not known: %s", error)
+        return {}
+    found = (pillar.get("metalk8s") or {}).get("cluster")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _labels(item: JsonObject) -> Mapping[str, str]:
+    return (item.get("metadata") or {}).get("labels") or {}
+
+
+def _name(item: JsonObject) -> str:
+    return str((item.get("metadata") or {}).get("name", ""))

@@ -1,0 +1,84 @@
+"""Where a new host will have to connect to: the API servers, the artifact store, the Salt master."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
+
+log = logging.getLogger(__name__)
+
+# The checks that they belong to.
+API, ARTIFACTS, MASTER = "api", "artifacts", "salt-master"
+TITLES = {ARTIFACTS: "artifact store", MASTER: "Salt master"}
+API_PORT = 6443
+SCHEMES = {"http": 80, "https": 443}
+# MetalK8s's own Services for them, from which its minions are told.
+NAMESPACE = "kube-system"
+SERVICES = {ARTIFACTS: "repositories", MASTER: "salt-master"}
+
+
+def of(world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]) -> tuple[Endpoint, ...]:
+    """All that can be found out, by the cluster's description (pillar ``metalk8s:cluster``) and its Nodes."""
+    return (*_api_servers(nodes), *_artifacts(world, described), *_master(world, described, nodes))
+
+
+def _api_servers(nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
+    """Those of Nodes that are Ready: one that is down is the cluster's trouble, not that of a new host."""
+    for item in nodes:
+        address = health.internal_ip(item)
+        if address and _has_role(item, roles.MASTER) and not health.ready_problems(item):
+            yield Endpoint(API, f"API server of {item['metadata']['name']}", address, API_PORT)
+
+
+def _artifacts(world: World, described: Mapping[str, Any]) -> Iterator[Endpoint]:
+    """By the master's configuration, by the cluster's description, or by MetalK8s's Service."""
+    configured = (world.opts.get("metalk8s_expand") or {}).get("artifacts")
+    url = configured or (described.get("artifacts") or {}).get("url")
+    if not url:
+        yield from _service(world, ARTIFACTS)
+        return
+    place = _place(str(url))
+    if place:
+        yield Endpoint(ARTIFACTS, TITLES[ARTIFACTS], *place)
+    else:
+        log.warning("the URL of the artifact store, %r, names no host or no known port: it is not checked", url)
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or SCHEMES.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
+
+
+def _master(world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
+    """By the address that the minion's role takes, by MetalK8s's Service, or by the bootstrap Node's own address."""
+    address = (described.get("bootstrap") or {}).get("address")
+    behind = () if address else tuple(_service(world, MASTER))
+    address = address or next((health.internal_ip(item) for item in nodes if _has_role(item, roles.BOOTSTRAP)), "")
+    if behind or not address:
+        yield from behind
+        return
+    for key in ("publish_port", "ret_port"):
+        yield Endpoint(MASTER, TITLES[MASTER], str(address), int(world.opts[key]))
+
+
+def _service(world: World, check: str) -> Iterator[Endpoint]:
+    """What stands behind a Service of MetalK8s, if there is one."""
+    query = {"labelSelector": f"kubernetes.io/service-name={SERVICES[check]}"}
+    for item in world.kube.listed(f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", query):
+        ports = [int(entry["port"]) for entry in item.get("ports") or () if entry.get("port")]
+        yield from (Endpoint(check, TITLES[check], address, port) for address in health.ready_addresses(item) for port in ports)
+
+
+def _has_role(item: JsonObject, role: str) -> bool:
+    return roles.label_key(role) in ((item.get("metadata") or {}).get("labels") or {})

@@ -1,0 +1,181 @@
+"""Before the first change: every host of the expansion answers over SSH and meets the requirements, or all problems at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh.command import Answer, Target
+from metalk8s_expand.clients.ssh.diagnosis import error
+from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
+from metalk8s_expand.domain.preflight.result import Reached
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.thresholds import Thresholds
+from metalk8s_expand.errors import UnreachableError
+from metalk8s_expand.preflight import collect_cluster_facts as surroundings
+from metalk8s_expand.preflight import endpoints
+from metalk8s_expand.preflight import etcd_ports as inbound
+from metalk8s_expand.preflight import ssh as check_ssh
+from metalk8s_expand.preflight.etcd_ports import Peers
+from metalk8s_expand.remote import host_facts as probe
+
+__all__ = ["Reached", "ask", "look"]
+
+Facts = dict[str, Any]
+# What a host said, and when.
+Told = tuple[Facts, float]
+Sources = Mapping[str, Mapping[str, Any]]
+
+
+def look(world: World, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None) -> Reached:
+    """Ask the hosts of these nodes, and judge all their answers together, beside the cluster as it is.
+
+    ``metalk8s_expand:probe_sources`` of the master's configuration puts files of a host in the place of others, by node
+    name: for labs whose hosts share one machine.
+    """
+    configured = world.opts.get("metalk8s_expand") or {}
+    return ask(
+        nodes,
+        roster.ssh_targets(nodes, roster.access_from(world.opts, settings)),
+        settings,
+        surroundings.gather(world, settings, [node.name for node in nodes]),
+        master.Minions(world.opts),
+        clock,
+        settings.ssh_parallel,
+        configured.get("probe_sources") or {},
+    )
+
+
+def ask(
+    nodes: Sequence[Node],
+    targets: Sequence[Target],
+    settings: Settings,
+    around: Surroundings,
+    peers: Peers | None = None,
+    clock: Clock | None = None,
+    max_parallel: int = 32,
+    sources: Sources | None = None,
+) -> Reached:
+    """Ask every host once, with one self-contained probe over one SSH call, while ``peers`` try to reach the new members."""
+    clock = clock or Clock()
+    thresholds = settings.thresholds
+    around = _without(around, nodes)
+    joining = {node.name: node.address for node in nodes if node.is_etcd}
+    arguments = {node.name: _argument(node, around, thresholds, joining, sources or {}) for node in nodes}
+    source = Path(probe.__file__).read_text(encoding="utf-8")
+
+    def attempt(target: Target) -> Told:
+        command = [*preflight.COMMAND, arguments[target.name]]
+        answer = ssh.run(target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s)
+        return _facts(target, answer, settings.ssh_timeout), clock.now()
+
+    # New members listen for a while, and must do so at the same time, which is what the peers' time has to cover.
+    first = sorted(targets, key=lambda target: target.name not in joining)
+    window = settings.ssh_timeout + thresholds.etcd_window_s
+    peers_said = inbound.asked(peers, list(around.etcd_peers), list(joining.values()), window, clock)
+    answers = ssh.on_all(first, attempt, max(max_parallel, len(joining)))
+    return _judged(nodes, {target.name: answers[target.name] for target in targets}, around, peers_said(), settings)
+
+
+def _judged(
+    nodes: Sequence[Node],
+    answers: Mapping[str, Told | UnreachableError],
+    around: Surroundings,
+    said: inbound.Said,
+    settings: Settings,
+) -> Reached:
+    """All answers of all hosts beside each other."""
+    told = {name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)}
+    facts = {name: found for name, (found, _) in told.items()}
+    hosts = [
+        preflight.Host(
+            node,
+            facts[node.name],
+            _Others(facts, node.name),
+            now=told[node.name][1],
+            surroundings=around,
+            inbound=_inbound(said, node, told[node.name], settings.thresholds),
+            thresholds=settings.thresholds,
+        )
+        for node in nodes
+        if node.name in facts
+    ]
+    unreachable = {name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)}
+    return Reached(facts, unreachable, tuple(preflight.findings(hosts, settings.skipped)))
+
+
+def _inbound(said: inbound.Said, node: Node, told: Told, thresholds: Thresholds) -> dict[str, dict[int, str]]:
+    facts, now = told
+    since = now - (facts.get("elapsed") or 0.0)
+    return said.of(node.address, since, since + thresholds.etcd_window_s)
+
+
+class _Others(Mapping[str, Facts]):
+    """Everybody's answers but one's own; no copy, as there is one for each of many hosts."""
+
+    def __init__(self, everybody: Mapping[str, Facts], name: str) -> None:
+        self._everybody = everybody
+        self._name = name
+
+    def __getitem__(self, name: str) -> Facts:
+        if name == self._name:
+            raise KeyError(name)
+        return self._everybody[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._everybody if name != self._name)
+
+    def __len__(self) -> int:
+        return len(self._everybody) - (self._name in self._everybody)
+
+
+def _without(around: Surroundings, nodes: Sequence[Node]) -> Surroundings:
+    """What is there but for these nodes: what an interrupted run left of them serves nobody yet."""
+    names, addresses = {node.name for node in nodes}, {node.address for node in nodes}
+    return dataclasses.replace(
+        around,
+        endpoints=tuple(one for one in around.endpoints if not (one.check == endpoints.API and one.host in addresses)),
+        etcd_peers={name: address for name, address in around.etcd_peers.items() if name not in names},
+    )
+
+
+def _argument(node: Node, around: Surroundings, thresholds: Thresholds, joining: Mapping[str, str], sources: Sources) -> str:
+    others = {name: address for name, address in joining.items() if name != node.name}
+    return json.dumps(preflight.request(node, around, thresholds, others, sources.get(node.name) or {}))
+
+
+def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
+    """What the probe says. Raises UnreachableError with the cause when it says nothing, or somebody else speaks too."""
+    found: Facts | None = probe.answer(answer.stdout)  # type: ignore[no-untyped-call]
+    if found is None:
+        raise _silence(target, answer, timeout)
+    noise = [line for line in answer.stdout.splitlines() if line.strip() and not line.startswith(probe.MARK)]
+    if noise:
+        said = "\n".join(noise)
+        raise error(target, Trouble("shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"))
+    return found
+
+
+def _silence(target: Target, answer: Answer, timeout: float) -> UnreachableError:
+    """Why the probe did not run: found out by another call, so that hosts that are well need none."""
+    found = check_ssh.check_ssh([target], timeout)[target.name]
+    if isinstance(found, UnreachableError):
+        return found
+    said = answer.stderr.strip() or answer.stdout.strip() or "no output"
+    return UnreachableError(
+        f"the probe ended with {answer.returncode}: {said[:300]}",
+        node=target.name,
+        hint="log in by hand and run python3; look at what it says",
+        log="journalctl --unit ssh --unit sshd on the host",
+    )

@@ -1,0 +1,55 @@
+"""Is there anything to deploy a node with? Its version names the saltenv, and the saltenv must bring the deployment.
+
+Salt would only say so in the return of the job, after the Node was registered: "No matching sls found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from metalk8s_expand.domain.node.spec import Node
+
+ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
+PREFIX = "metalk8s-"
+
+
+class Files(Protocol):
+    """The master's file server."""
+
+    def has(self, sls: str, saltenv: str) -> bool:
+        """Whether this SLS is there."""
+
+    def saltenvs(self) -> list[str]:
+        """The names of all environments."""
+
+
+def of_version(version: str) -> str:
+    """Where nodes of this version are deployed from."""
+    return f"{PREFIX}{version}"
+
+
+def saltenv(node: Node) -> str:
+    """Where the node is deployed from."""
+    return of_version(node.version)
+
+
+def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
+    """Saltenvs that these nodes need and that are not there, or bring no deployment; each once, with who needs it."""
+    needed: dict[str, list[str]] = {}
+    for node in nodes:
+        needed.setdefault(saltenv(node), []).append(node.name)
+    return [_problem(files, name, who) for name, who in needed.items() if not files.has(ORCHESTRATION, name)]
+
+
+def hint(files: Files) -> str:
+    """What to do about them."""
+    usable = [name for name in files.saltenvs() if files.has(ORCHESTRATION, name)]
+    there = f"those that bring it: {', '.join(usable)}" if usable else "no saltenv brings it"
+    return f"correct the version in the pillar, or serve its tree under file_roots; {there}"
+
+
+def _problem(files: Files, name: str, who: Sequence[str]) -> str:
+    missing = f"has no {ORCHESTRATION}" if name in files.saltenvs() else "does not exist on this master"
+    few = ", ".join(who[:5]) + (f" and {len(who) - 5} more" if len(who) > 5 else "")
+    return f"the saltenv {name}, which {few} would be deployed from, {missing}"

@@ -1,0 +1,146 @@
+"""Whether salt-ssh could work on a host: one login, one command, and everything that it tells."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh import thin
+from metalk8s_expand.clients.ssh.command import Answer, Target
+from metalk8s_expand.clients.ssh.diagnosis import error
+from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.errors import ExpandError
+
+# Where salt-ssh looks for Python, as far as that is Python 3.
+INTERPRETERS = "python3 /usr/libexec/platform-python python"
+VERSION = "import sys; print(sys.version_info[:3])"
+PYTHON = f'"$p" -ESc "{VERSION}"'
+SUDO = "LC_ALL=C sudo -n"
+# One line without single quotes and "!", which every login shell passes on to sh. One Python runs, unless sudo refuses:
+# then whether Python runs without, whether sudo is there, lets its rules be read, and permits this.
+FIND = f"for n in {INTERPRETERS}; do p=$(command -v $n) && break; done"
+LOOK = f"v=$({PYTHON}); s=$?"
+LOOK_WITH_SUDO = (
+    f"v=$({SUDO} -- {PYTHON}); s=$?; if [ $s -gt 0 ]; then u=$s; v=$({PYTHON}); s=$?; command -v sudo >/dev/null || u=none;"
+    f' {SUDO} -l >/dev/null 2>&1; l=$?; {SUDO} -l -- "$p" >/dev/null 2>&1; c=$?; fi'
+)
+# sudo tells by its exit code neither that it wants a password nor why; this is what it (and sudo-rs) says in LC_ALL=C.
+WANTS_PASSWORD = re.compile(r"password|interactive authentication", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A host that salt-ssh could work on: seconds of the one call, the version of its Python, and where that is."""
+
+    elapsed: float
+    python: tuple[int, ...]
+    interpreter: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "seconds": round(self.elapsed, 3),
+            "python": ".".join(map(str, self.python)),
+            "interpreter": self.interpreter,
+        }
+
+
+def check_ssh(hosts: Sequence[Target], timeout: float, max_parallel: int = 32) -> dict[str, Checked | ExpandError]:
+    """By node name, what was found within ``timeout`` seconds of each host, or why salt-ssh could not work there."""
+
+    def attempt(target: Target) -> Checked:
+        mark = secrets.token_hex(8)
+        # Python is looked for as the user, and sudo is part of the command.
+        answer = ssh.run(replace(target, sudo=False), ["/bin/sh", "-c", script(target.sudo, mark)], timeout=timeout)
+        return _judged(target, answer, mark)
+
+    return dict(ssh.on_all(hosts, attempt, max_parallel))
+
+
+def script(sudo: bool, mark: str) -> str:
+    """What runs on the host; ``mark`` tells its lines from everything that the login shell prints."""
+    look = LOOK_WITH_SUDO if sudo else LOOK
+    found = f'if [ -n "$p" ]; then {look}; fi'
+    return f'echo {mark} begin; p=; s=; u=; l=; c=; {FIND}; {found}; echo "{mark} end [$p] [$s] [$u] [$l] [$c] [$v]"'
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the script found: an interpreter, its exit code and output; and when sudo refused, what it said to the questions."""
+
+    noise: str
+    interpreter: str
+    ended: str
+    version: tuple[int, ...]
+    sudo: str
+    may_list: bool
+    may_run: bool
+    stderr: str
+
+
+def _judged(target: Target, answer: Answer, mark: str) -> Checked:
+    said = _parsed(answer, mark)
+    if said is None:
+        printed = (answer.stdout + answer.stderr).strip() or "nothing"
+        found = f"the shell ended with {answer.returncode} and did not run the command; it printed: {printed[:500]}"
+        raise error(target, Trouble("shell-runs-no-command", found))
+    troubles = list(_troubles(target, said))
+    if troubles:
+        raise error(target, *troubles)
+    return Checked(answer.elapsed, said.version, said.interpreter)
+
+
+def _parsed(answer: Answer, mark: str) -> _Said | None:
+    fields = r" ".join([r"\[(.*?)\]"] * 6)
+    found = re.search(rf"(.*){mark} begin\n(.*){mark} end {fields}\n(.*)", answer.stdout, re.DOTALL)
+    if not found:
+        return None
+    before, between, path, ended, sudo, may_list, may_run, version, after = found.groups()
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version))
+    noise = (before + between + after).strip()
+    return _Said(noise, path, ended, numbers, sudo, may_list == "0", may_run == "0", answer.stderr.strip())
+
+
+def _troubles(target: Target, said: _Said) -> Iterator[Trouble]:
+    """The most fundamental first."""
+    yield from _python(said)
+    yield from _sudo(target, said)
+    if said.noise:
+        yield Trouble("shell-noise", f"the login shell of {target.user} prints on stdout: {said.noise[:200]!r}")
+
+
+def _python(said: _Said) -> Iterator[Trouble]:
+    if not said.interpreter:
+        yield Trouble("no-python", f"there is no Python: neither of {INTERPRETERS}")
+        return
+    if said.ended != "0" or not said.version:
+        yield Trouble(
+            "no-python", f"{said.interpreter} is no Python that runs, it ended with {said.ended}: {said.stderr[:300]}"
+        )
+        return
+    unmet = thin.unmet(said.version)
+    if unmet:
+        version, wanted = (".".join(map(str, numbers)) for numbers in (said.version, thin.minimum()))
+        needed = ", ".join(map(str, unmet))
+        found = f"{said.interpreter} is Python {version}, and what salt-ssh sends needs {wanted} or newer: {needed}"
+        yield Trouble("python-too-old", found)
+
+
+def _sudo(target: Target, said: _Said) -> Iterator[Trouble]:
+    if not said.sudo:
+        return
+    if said.sudo == "none":
+        yield Trouble("no-sudo", "there is no sudo")
+    elif said.may_list and not said.may_run:
+        yield Trouble(
+            "sudo-refused", f"sudo permits {target.user} other commands and not {said.interpreter}: {said.stderr[:300]}"
+        )
+    elif said.may_run or WANTS_PASSWORD.search(said.stderr):
+        hidden = "" if said.may_run else " (it asks for one before it tells whether the user is in sudoers)"
+        yield Trouble("sudo-needs-password", f"sudo wants a password of {target.user}{hidden}: {said.stderr[:300]}")
+    else:
+        yield Trouble("sudo-refused", f"sudo refuses {target.user}: {said.stderr[:300]}")

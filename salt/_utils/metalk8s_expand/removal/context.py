@@ -1,0 +1,64 @@
+"""What all steps of one removal share: what they work with, and how they ask for the member that leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.removal.plan import Options
+from metalk8s_expand.errors import QuorumError
+from metalk8s_expand.expansion import scheduler as expansion
+from metalk8s_expand.expansion.scheduler import Progress, Tell, nobody
+from metalk8s_expand.removal import discovery as departing
+
+
+class Lock(expansion.Lock, Protocol):
+    """The same, which can also be kept while a call blocks."""
+
+    def renewing(self, at_most: float) -> AbstractContextManager[None]:
+        """Renew for at most so many seconds."""
+
+
+@dataclass
+class Run:
+    """What the removal of one node works with, and what it has to tell."""
+
+    world: World
+    declared: Settings
+    name: str
+    options: Options
+    lock: Lock
+    progress: Progress
+    clock: Clock = field(default_factory=Clock)
+    before_member_change: Callable[[], object] = lambda: None
+    host: Node | None = None
+    roles: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    told: str = ""
+    tell: Tell = nobody
+
+    def etcd(self) -> Etcd:
+        """As the other members say it."""
+        found = departing.etcd_of_others(self.world, self.name)
+        if found is None:
+            raise QuorumError("no etcd member is known that could be asked", node=self.name)
+        return found
+
+    def member(self, members: Sequence[Member]) -> Member | None:
+        """The node's own among these."""
+        return departing.own_member(self.world, self.declared, self.name, members)
+
+    def wait(self, step: str, what: str) -> None:
+        """What a step waits for, once; the lock is kept meanwhile."""
+        self.lock.tick()
+        if what != self.told:
+            self.told = what
+            self.progress(self.name, step, what)

@@ -1,0 +1,87 @@
+"""Look at everything there is of one node: Node, etcd member, key, Pods, its host. Nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.kubernetes import evictions
+from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import ownership
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.node.manifest import NOTHING
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import node_inventory as departure
+from metalk8s_expand.domain.removal.node_inventory import Found
+from metalk8s_expand.removal import host_reset as host_side
+
+# Under this key a report names the node that it is about.
+REMOVED = "removed"
+
+
+def find(world: World, settings: Settings, name: str) -> Found:
+    """All of it, of this moment. Raises UnreachableError when the API or etcd does not answer."""
+    nodes = world.kube.nodes()
+    observed = next((item for item in nodes if item["metadata"]["name"] == name), None)
+    node = host_side.described(settings, name, observed)
+    host = host_side.look(world, settings, node)
+    pods = evictions.pods_on(world.kube, name)
+    wanted = [claim for pod in drain.leaving(pods) for claim in drain.claims(pod)]
+    etcd = etcd_of_others(world, name, nodes)
+    found = Found(
+        name=name,
+        declared=settings.nodes.get(name),
+        node=observed,
+        members=tuple(etcd.members()) if etcd else (),
+        leader=etcd.leader() if etcd else 0,
+        key=(master.Keys(world.opts).public_key(name) or ("",))[0],
+        host=host,
+        pods=tuple(pods),
+        local_claims=evictions.local_claims(world.kube, wanted),
+        masters=other_masters(nodes, name),
+        recorded=ownership.read(world.kube, [name]).get(name, NOTHING) != NOTHING,
+        is_salt_master=master.pillar_id(world.opts).removesuffix(master.MASTER_SUFFIX) == name,
+        master_key=master.master_key(world.opts),
+    )
+    known = found.exists or found.declared is not None
+    return found if known else replace(found, removed=was_removed(world.opts, name))
+
+
+def etcd_of_others(world: World, name: str, nodes: Sequence[JsonObject] | None = None) -> Etcd | None:
+    """etcd without the member that leaves: what it says of a cluster that it is no part of counts for nothing."""
+    found = world.kube.nodes(roles.label_key(roles.ETCD)) if nodes is None else nodes
+    others = [item for item in found if item["metadata"]["name"] != name]
+    return verify.access(world.kube, others).etcd or world.access().etcd
+
+
+def own_member(world: World, settings: Settings, name: str, members: Sequence[Member]) -> Member | None:
+    """The member of this node among these, or None."""
+    return departure.Found(name, settings.nodes.get(name), world.kube.node(name), tuple(members)).member
+
+
+def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:
+    """The other Nodes with an API server that are Ready."""
+    label = roles.label_key(roles.MASTER)
+    ready = [item for item in nodes if label in (item["metadata"].get("labels") or {}) and not health.ready_problems(item)]
+    return tuple(item["metadata"]["name"] for item in ready if item["metadata"]["name"] != name)
+
+
+def was_removed(opts: Mapping[str, Any], name: str) -> bool:
+    """Whether a kept report says that a node of this name was removed: then it is no unknown name."""
+    for path in reversed(cache.reports(opts)):
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if report.get(REMOVED) == name and report.get("ok"):
+            return True
+    return False

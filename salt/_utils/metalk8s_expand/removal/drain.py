@@ -1,0 +1,97 @@
+"""Empty a Node by the eviction API: budgets are waited for, and it is told which; what was moved is never asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from metalk8s_expand.clients.host.clock import Clock, asked, wait_until
+from metalk8s_expand.clients.kubernetes import evictions
+from metalk8s_expand.clients.kubernetes.evictions import Eviction
+from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+from metalk8s_expand.errors import ConflictError, DeadlineError
+
+INTERVAL_S = 1.0
+# A controller detaches a volume within seconds once its Pod has ended; a DaemonSet's stays as long as its Node.
+DETACH_S = 90.0
+
+
+class PodsRefusedError(ConflictError):
+    """Asking again is no use: only the operator can say that what a Pod holds may be lost."""
+
+    retry: ClassVar[bool] = False
+
+
+Tell = Callable[[str], None]
+Admit = Callable[[], object]
+
+
+def emptied(
+    kube: Kube, node: str, allowed: Allowed, timeout: float, admit: Admit, tell: Tell, clock: Clock | None = None
+) -> int:
+    """Evict every Pod that has to leave, until none is left; how many were. ``admit`` is asked before each eviction.
+
+    Raises DeadlineError with the Pods that are left and what keeps them, DeployError when waiting is no use, and
+    PodsRefusedError when a Pod has come that may not be evicted.
+    """
+    seen: set[str] = set()
+
+    def problems() -> list[str]:
+        left = drain.leaving(evictions.pods_on(kube, node))
+        _refuse(kube, node, left, allowed)
+        seen.update(drain.identity(pod) for pod in left)
+        found = [_asked(kube, pod, admit) for pod in left]
+        tell(f"{len(left)} of {len(seen)} Pods are left" + (f": {found[0]}" if found else ""))
+        return found
+
+    wait_until(
+        f"the Pods of {node} to move elsewhere",
+        problems,
+        timeout,
+        interval=INTERVAL_S,
+        clock=clock,
+        node=node,
+        hint="see what the budgets wait for (kubectl get poddisruptionbudgets -A), then run the same command again, or "
+        "allow more with drain_timeout_s; the node stays cordoned",
+        error=DeadlineError,
+    )
+    return len(seen)
+
+
+def detached(kube: Kube, node: str, tick: Callable[[], None], clock: Clock | None = None) -> str:
+    """Wait, for a while, until no volume is attached to the Node; what is left then, in one sentence."""
+    clock = clock or Clock()
+    deadline = clock.monotonic() + DETACH_S
+    while left := asked(lambda: evictions.attachments(kube, node)):
+        tick()
+        if clock.monotonic() >= deadline:
+            return f"volumes are still attached to {node} after {DETACH_S:.0f} s: {', '.join(left)}"
+        clock.sleep(INTERVAL_S)
+    return ""
+
+
+def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> None:
+    """A Pod may have come with its Node's name in it, past the cordon; that its data is lost was not agreed on."""
+    waiting = [pod for pod in pods if not drain.is_terminating(pod)]
+    claims = [claim for pod in waiting for claim in drain.claims(pod)]
+    local = evictions.local_claims(kube, claims) if claims and not allowed.delete_local_volumes else frozenset()
+    problems = drain.obstacles(waiting, allowed, local)
+    if problems:
+        hint = "move it yourself or name the option, then run the same command again; the node stays cordoned"
+        raise PodsRefusedError("there are Pods that may not be evicted", node=node, problems=problems, hint=hint)
+
+
+def _asked(kube: Kube, pod: JsonObject, admit: Admit) -> str:
+    """Why this Pod is not gone yet; it is asked to go, once."""
+    if drain.is_terminating(pod):
+        return f"Pod {drain.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"
+    admit()
+    answer, reason = evictions.evict(kube, pod)
+    words = {
+        Eviction.ACCEPTED: "was asked to end",
+        Eviction.GONE: "is about to be gone",
+        Eviction.WAIT: f"must not go yet: {reason}",
+    }
+    return f"Pod {drain.title(pod)} {words[answer]}"

@@ -1,0 +1,96 @@
+"""A node's own side of its removal: one self-contained script over one SSH call, which says what is there or what it did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster.context import World, from_observed
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.removal.node_inventory import Host
+from metalk8s_expand.errors import ConflictError, DeployError, ExpandError, SettingsError, UnreachableError
+from metalk8s_expand.remote import host_facts as probe
+from metalk8s_expand.remote import reset_host as retire
+
+LOOK, WITHDRAW, RETIRE = "look", "withdraw", "retire"
+# A kubelet may take its time to end an API server, and a disk to forget an etcd.
+SECONDS: Mapping[str, float] = {LOOK: 15.0, WITHDRAW: 90.0, RETIRE: 240.0}
+# Of these causes nothing at all has answered: whatever else it was, the host lives.
+SILENT = ("no-route", "time-out", "name-does-not-resolve")
+
+
+def target(world: World, settings: Settings, node: Node) -> Target:
+    """How the host is reached, by the roster's own entry."""
+    return roster.ssh_targets([node], roster.access_from(world.opts, settings))[0]
+
+
+def described(settings: Settings, name: str, observed: Mapping[str, Any] | None) -> Node | None:
+    """The node as it is declared, else as its Node object says; None when nobody says how to reach it."""
+    if name in settings.nodes:
+        return settings.nodes[name]
+    try:
+        return None if observed is None else from_observed(dict(observed))
+    except SettingsError:
+        return None
+
+
+def look(world: World, settings: Settings, node: Node | None) -> Host:
+    """What is on the host, or why it cannot be told."""
+    if node is None:
+        return Host(silence="neither the pillar nor a Node says how to reach it, so declare it")
+    try:
+        return Host(ask(world, settings, node, LOOK))
+    except UnreachableError as error:
+        return Host(silence=error.message, answers=error.cause not in SILENT)
+
+
+def ask(world: World, settings: Settings, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
+    """One call. UnreachableError when there is no answer."""
+    seconds = SECONDS[mode]
+    key = master.master_key(world.opts)
+    request = {"mode": mode, "node": node.name, "epoch": epoch, "master_key": key, "seconds": seconds}
+    source = Path(retire.__file__).read_text(encoding="utf-8")
+    command = [*preflight.COMMAND, json.dumps(request)]
+    timeout = settings.ssh_timeout + seconds + 30
+    answer = ssh.run(target(world, settings, node), command, stdin=source, timeout=timeout)
+    found: dict[str, Any] | None = probe.answer(answer.stdout, retire.MARK)  # type: ignore[no-untyped-call]
+    if found is None:
+        said = answer.stderr.strip() or answer.stdout.strip() or "no output"
+        raise UnreachableError(
+            f"the host gave no answer to {mode}, its command ended with {answer.returncode}: {said[-300:]}",
+            node=node.name,
+            hint="find out why with: salt-run metalk8s_expand.check_ssh; then run the same command again",
+            log="journalctl --unit ssh --unit sshd on the host",
+        )
+    return found
+
+
+def change(world: World, settings: Settings, node: Node, mode: str, epoch: int | None) -> tuple[list[str], list[str]]:
+    """What was changed, and what was left on purpose. Raises when the host refuses, or could not do all of it."""
+    try:
+        found = ask(world, settings, node, mode, epoch)
+    except ExpandError as error:
+        error.hint = f"make the host reachable and run the same command again; {error.hint}"
+        raise
+    if found["refused"]:
+        raise ConflictError(
+            f"the host refuses to {mode}: {found['refused']}",
+            node=node.name,
+            hint="look at that host yourself; nothing was changed there",
+        )
+    if found["failed"]:
+        raise DeployError(
+            f"the host could not {mode} everything",
+            node=node.name,
+            problems=found["failed"],
+            hint="mend it on the host and run the same command again; what was done is found done",
+        )
+    return list(found["changes"]), list(found["left"])

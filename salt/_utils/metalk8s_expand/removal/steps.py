@@ -1,0 +1,164 @@
+"""Each step of a removal, by its name: what there is now, whether that is what is wanted, and if not, the change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from metalk8s_expand.clients.host.clock import wait_until
+from metalk8s_expand.clients.kubernetes import evictions
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.cluster import ownership
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.node import health, manifest, roles
+from metalk8s_expand.domain.removal import plan as plans
+from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, UnreachableError
+from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.removal import drain as draining
+from metalk8s_expand.removal import etcd_member as leaving_member
+from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal.context import Run
+
+# For how long a call to the host may keep the lock while it blocks.
+CALL_S = 400.0
+GUARD_S, DELETE_S = 30.0, 20.0
+NOTHING = "was done already"
+
+
+def guard(run: Run) -> str:
+    """Once more, now that everything is about to change; no decision on a single bad answer."""
+    wait_until(
+        "the rest of the cluster to do without it",
+        lambda: _guard_problems(run),
+        GUARD_S,
+        clock=run.clock,
+        node=run.name,
+        hint="bring the others back first",
+        error=QuorumError,
+    )
+    return "the rest can do without it"
+
+
+def cordon(run: Run) -> str:
+    """Marked as ours, so that an ``expand`` that brings the node back takes it back."""
+    found = run.world.kube.node(run.name)
+    if found is None or health.cordon_problems(found):
+        return NOTHING
+    evictions.cordon(run.world.kube, run.name, manifest.uid(found), {manifest.CORDONED: "true"})
+    return "cordoned"
+
+
+def drain(run: Run) -> str:
+    """And wait for a while until its volumes are detached."""
+    kube, allowed = run.world.kube, run.options.allowed
+    moved = draining.emptied(
+        kube,
+        run.name,
+        allowed,
+        run.options.drain_timeout_s,
+        run.lock.check,
+        lambda what: run.wait(plans.DRAIN, what),
+        run.clock,
+    )
+    left = draining.detached(kube, run.name, run.lock.tick, run.clock)
+    run.notes += [left] if left else []
+    return f"{moved} Pods have left"
+
+
+def leadership(run: Run) -> str:
+    """Handed over, so that nobody has to elect."""
+    moved = leaving_member.leadership_moved(run.etcd(), run.member, run.name, run.lock.check, run.clock)
+    return "another member leads" if moved else NOTHING
+
+
+def member(run: Run) -> str:
+    """Under the guard, after what has to be safe before."""
+    etcd = run.etcd()
+    if run.member(etcd.members()) is None:
+        return NOTHING
+    run.before_member_change()
+    leaving_member.removed(etcd, run.member, run.name, run.lock.check, run.clock)
+    with suppress(ExpandError):
+        voters = len(quorum.voters(etcd.members()))
+        run.notes.append(f"etcd has {voters} voters now, and needs {quorum.quorum(voters)} of them")
+    return "removed"
+
+
+def withdraw(run: Run) -> str:
+    """The host's own API server."""
+    return _on_host(run, host_side.WITHDRAW)
+
+
+def retire(run: Run) -> str:
+    """Everything on the host."""
+    return _on_host(run, host_side.RETIRE)
+
+
+def key(run: Run) -> str:
+    """A minion that starts again shows a key of which nobody knows."""
+    keys = master.Keys(run.world.opts)
+    deleted = keys.delete(run.name)
+    if keys.public_key(run.name) is not None:
+        raise ConflictError(
+            "the key of its minion is still there after it was deleted",
+            node=run.name,
+            hint="find out whether a minion of this name still runs: salt-key --print " + run.name,
+        )
+    return "deleted" if deleted else NOTHING
+
+
+def node(run: Run) -> str:
+    """Its record first: without the Node nobody would find it again."""
+    kube = run.world.kube
+    ownership.write(kube, {name: (owned, manifest.NOTHING) for name, owned in ownership.read(kube, [run.name]).items()})
+    found = kube.node(run.name)
+    if found is None:
+        return NOTHING
+    run.lock.check()
+    kube.delete_node(run.name, manifest.uid(found))
+    wait_until(
+        "the Node to be gone",
+        lambda: _node_problems(run, manifest.uid(found)),
+        DELETE_S,
+        clock=run.clock,
+        node=run.name,
+        hint="see what keeps it: kubectl get node --output yaml, its finalizers above all",
+    )
+    return "deleted"
+
+
+ACTIONS: Mapping[str, Callable[[Run], str]] = {
+    plans.GUARD: guard,
+    plans.CORDON: cordon,
+    plans.DRAIN: drain,
+    plans.LEADERSHIP: leadership,
+    plans.API_SERVER: withdraw,
+    plans.MEMBER: member,
+    plans.RETIRE: retire,
+    plans.KEY: key,
+    plans.NODE: node,
+}
+
+
+def _guard_problems(run: Run) -> list[str]:
+    run.lock.tick()
+    is_master = roles.MASTER in run.roles
+    problems = [] if not is_master or departing.other_masters(run.world.kube.nodes(), run.name) else ["no other API server"]
+    found = departing.etcd_of_others(run.world, run.name)
+    members = found.members() if found else []
+    own = run.member(members)
+    return problems + (quorum.remove_problems(members, own.id) if own else [])
+
+
+def _on_host(run: Run, mode: str) -> str:
+    if run.host is None:
+        raise UnreachableError("nobody says how to reach its host", node=run.name, hint="declare the node, or use force=True")
+    with run.lock.renewing(CALL_S):
+        changes, left = host_side.change(run.world, run.declared, run.host, mode, run.lock.epoch)
+    run.notes += [f"left on the host of {run.name}: {item}" for item in left]
+    return "; ".join(changes) or NOTHING
+
+
+def _node_problems(run: Run, uid: str) -> list[str]:
+    found = run.world.kube.node(run.name)
+    return ["it is still there"] if found is not None and manifest.uid(found) == uid else []

@@ -1,0 +1,62 @@
+"""What every change is made under: the lock, the journal and the signals of one run, told to those who follow it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from metalk8s_expand.clients.host import signals
+from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.commands import arguments
+from metalk8s_expand.commands.context import Call
+from metalk8s_expand.domain.runs import events
+from metalk8s_expand.expansion.workflow import Held
+from metalk8s_expand.runs import orphaned_jobs as outlived
+from metalk8s_expand.runs.journal import Writer
+from metalk8s_expand.runs.lock import Lock, acquire
+
+
+class Holding(Call):
+    """A call that is the only one to change anything while it does."""
+
+    @contextmanager
+    def _held(self, doing: str, wait_s: float, patience: float) -> Iterator[Held]:
+        """The only one that changes anything, from here on: what an earlier one has started has ended."""
+        with self._locked(doing, wait_s) as lock, signals.heeded() as heard:
+            writer = Writer(self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock)
+            self.progress.listener, self.progress.bus = writer.said, self.bus.fire
+            held, outcome = Held(lock, writer, lambda: heard.name or lock.stop), "failed"
+            self.progress.event(events.started(self.progress.run, doing, writer.now.host))
+            try:
+                writer.keep()
+                outlived.wait(self.world, writer.now, patience, self.clock, held.go_on, self._resuming)
+                lock.check()
+                writer.fresh()
+                yield held
+                outcome = "ended"
+            except KeyboardInterrupt:
+                outcome = "been interrupted"
+                raise
+            finally:
+                writer.close(outcome)
+                self._tell_end(doing, outcome, held.outcome.get("retcode"), sys.exc_info()[1])
+
+    def _tell_end(self, doing: str, outcome: str, retcode: int | None, error: BaseException | None) -> None:
+        """``retcode`` is of the report, when there is one."""
+        known = retcode if retcode is not None else getattr(error, "retcode", 1 if error else 0)
+        self.progress.event(events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), known, error))
+
+    def _resuming(self, text: str) -> None:
+        self.progress("", "resume", text)
+
+    def _locked(self, doing: str, wait_s: float) -> Lock:
+        """The only one that holds the Lease."""
+        return acquire(
+            self.world.leases(),
+            claim(self.progress.run, doing),
+            arguments.seconds("wait_s", wait_s),
+            clock=self.clock,
+            waiting=lambda holder: self.progress("", "lock", f"waiting for {holder}"),
+        )

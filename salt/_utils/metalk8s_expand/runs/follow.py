@@ -1,0 +1,117 @@
+"""Tell of a run from elsewhere: what its journal says, and whether it is alive by its Lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.kubernetes.lease import Leases
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.runs import lease_rules as rules
+from metalk8s_expand.domain.runs.journal_record import Journal
+from metalk8s_expand.domain.runs.lease_rules import DURATION_S, Lease, Watch
+from metalk8s_expand.errors import DeadlineError, UnreachableError
+from metalk8s_expand.runs import journal
+
+POLL_S = 1.0
+# API servers restart during an expansion.
+PATIENCE_S = 120.0
+
+
+def current(kube: Kube, leases: Leases, now: float) -> dict[str, Any] | None:
+    """The run that goes on or was cut off, JSON-ready; None when the last one has ended."""
+    found = journal.read(kube)
+    if found is None or found.ended is not None:
+        return None
+    lease = rules.of(leases.get())
+    alive = lease is not None and lease.run == found.run
+    doing = {
+        name: {"step": step.step, "seconds": round(now - step.since, 1), "job": step.job or None}
+        for name, step in found.nodes.items()
+    }
+    return {
+        "run": found.run,
+        "doing": found.doing,
+        "host": found.host,
+        "started": found.started,
+        "alive": alive,
+        "stop": lease.stop if alive and lease else "",
+        "nodes": doing,
+        "failed": dict(found.failed),
+        "finished": found.finished,
+    }
+
+
+def text(now: Mapping[str, Any] | None) -> str:
+    """For people; nothing when no run goes on."""
+    if now is None:
+        return ""
+    title = f"Run {now['run']} ({now['doing']}, on {now['host']})"
+    state = "goes on" if now["alive"] else "was cut off; the next expand goes on from it"
+    asked = f", asked to stop: {now['stop']}" if now["stop"] else ""
+    steps = [
+        f"- {name}: {step['step']} for {step['seconds']:.0f} s{', job ' + step['job'] if step['job'] else ''}"
+        for name, step in now["nodes"].items()
+    ]
+    failed = [f"- {name}: FAILED: {reason}" for name, reason in now["failed"].items()]
+    return "\n".join([f"{title} {state}{asked}; {now['finished']} nodes are done", *steps, *failed])
+
+
+def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock) -> None:
+    """Tell every line of the run that goes on, until it has ended. Raises DeadlineError when it is heard of no more."""
+    watched = _Watched(kube, leases, clock)
+    first = watched.look()
+    if first is None or first.ended is not None:
+        tell("No run is going on.")
+        return
+    tell(f"{first.title}, since {clock.now() - first.started:.0f} s:")
+    told = 0
+    found: Journal | None = first
+    while found is not None and found.run == first.run:
+        for line in found.since(told):
+            tell(line)
+        told = found.told
+        if found.ended is not None:
+            tell(f"{first.title} has {found.outcome}. Its report: salt-run metalk8s_expand.report {first.run}")
+            return
+        clock.sleep(POLL_S)
+        found = watched.look()
+    tell(f"{first.title} is over, another one has begun")
+
+
+class _Watched:
+    """The journal, read for as long as its run is heard of."""
+
+    def __init__(self, kube: Kube, leases: Leases, clock: Clock) -> None:
+        self._kube = kube
+        self._leases = leases
+        self._clock = clock
+        self._watch = Watch()
+        self._answered = clock.monotonic()
+
+    def look(self) -> Journal | None:
+        """The journal now, or as soon as the API answers again."""
+        while True:
+            try:
+                found, lease = journal.read(self._kube), rules.of(self._leases.get())
+            except UnreachableError:
+                if self._clock.monotonic() - self._answered > PATIENCE_S:
+                    raise
+                self._clock.sleep(POLL_S)
+                continue
+            self._answered = self._clock.monotonic()
+            if found is not None and found.ended is None:
+                self._judge(found, lease)
+            return found
+
+    def _judge(self, found: Journal, lease: Lease | None) -> None:
+        duration = lease.duration if lease is not None else DURATION_S
+        if lease is not None:
+            self._watch = self._watch.saw(lease, self._answered)
+        if lease is None or lease.run != found.run or self._answered - self._watch.since > duration:
+            raise DeadlineError(
+                f"{found.title} is not heard of any more: it was killed, or its host is down",
+                hint="salt-run metalk8s_expand.expand takes over and goes on from it",
+                log=f"/var/log/salt/master on {found.host}",
+            )

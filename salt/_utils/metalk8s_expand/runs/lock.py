@@ -1,0 +1,271 @@
+"""One run at a time: take the Lease, keep it, give it back, and know when it is lost.
+
+The loop of the expansion renews (``tick``), and no thread beside it: a loop that hangs shall lose the Lease, and Salt
+forks to start jobs, which threads do not survive. Only around a long call that forks nothing of Salt's, the preflight of
+many hosts, a thread does it, for a bounded time (``renewing``).
+
+A Lease keeps nobody from acting, so every job carries ``epoch``; see the step ``fence``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol
+
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.kubernetes.lease import has_ended, stamp
+from metalk8s_expand.domain.runs import lease_rules as rules
+from metalk8s_expand.domain.runs.lease_rules import DURATION_S, NAME, NAMESPACE, Claim, Lease, LockLostError, Watch
+from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, UnreachableError
+
+log = logging.getLogger(__name__)
+
+# On average: those who began to wait at the same moment do not ask at the same moment for ever.
+POLL_S = 0.5
+# How old a confirmation by the API may be before a change, while the API answers.
+FRESH_S = 1.0
+# Of a write that somebody else came before; whoever waits asks again after that.
+ATTEMPTS = 5
+
+LOOK = f"kubectl -n {NAMESPACE} get lease {NAME} -o yaml"
+
+
+class Leases(Protocol):
+    """The Lease in the API; see clients.lease."""
+
+    def get(self) -> dict[str, Any] | None:
+        """It, or None."""
+
+    def create(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Make it."""
+
+    def update(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Replace the version that is named."""
+
+
+def acquire(
+    leases: Leases,
+    claim: Claim,
+    wait_s: float = 0.0,
+    duration: int = DURATION_S,
+    clock: Clock | None = None,
+    waiting: Callable[[str], None] = lambda holder: None,
+) -> Lock:
+    """Hold the Lease, waiting at most ``wait_s`` seconds for it; ``waiting`` is told of every holder that we wait for.
+
+    Raises LockedError with who holds it. A holder that died is taken over when ``wait_s`` is longer than its lease.
+    """
+    clock = clock or Clock()
+    candidate = Candidate(leases, claim, duration, clock)
+    deadline = clock.monotonic() + wait_s
+    told = ""
+    while True:
+        try:
+            lock = candidate.attempt()
+        except UnreachableError:
+            # API servers restart during an expansion.
+            if clock.monotonic() >= deadline:
+                raise
+            lock = None
+        if lock is not None:
+            return lock
+        left = deadline - clock.monotonic()
+        if left <= 0:
+            raise _held(candidate.found, wait_s)
+        if candidate.found and candidate.found.holder != told:
+            told = candidate.found.holder
+            waiting(candidate.found.title)
+        clock.sleep(min(POLL_S * random.uniform(0.5, 1.5), left))
+
+
+class Candidate:
+    """Someone who wants the Lease and remembers what it has seen of it."""
+
+    def __init__(self, leases: Leases, claim: Claim, duration: int, clock: Clock) -> None:
+        self.found: Lease | None = None
+        self._leases = leases
+        self._claim = claim
+        self._duration = duration
+        self._clock = clock
+        self._watch = Watch()
+
+    def attempt(self) -> Lock | None:
+        """Take the Lease if it may be taken; ``found`` is what was there."""
+        failure: UnreachableError | None = None
+        for _ in range(ATTEMPTS):
+            stored = self._leases.get()
+            self.found = rules.of(stored)
+            if self.found and not self._may_take(self.found):
+                return None
+            sent = self._clock.monotonic()
+            try:
+                written = self._write()
+            except ConflictError:
+                continue
+            except UnreachableError as exc:
+                # Perhaps only the reply was lost: then the next look finds us as the holder.
+                failure = exc
+                continue
+            if written is not None:
+                return Lock(self._leases, self._claim, Lease.from_stored(written), sent, self._clock)
+        if failure:
+            raise failure
+        return None
+
+    def _may_take(self, lease: Lease) -> bool:
+        moment = self._clock.monotonic()
+        self._watch = self._watch.saw(lease, moment)
+        return has_ended(lease.process) or self._watch.may_take(lease, self._claim.identity, moment)
+
+    def _write(self) -> dict[str, Any] | None:
+        now = self._clock.now()
+        body = rules.taken(self.found, self._claim, stamp(now), now, self._duration)
+        return self._leases.create(body) if self.found is None else self._leases.update(body)
+
+
+class Lock:
+    """The Lease while it is held. As a context it is released at the end, whatever happens."""
+
+    def __init__(self, leases: Leases, claim: Claim, lease: Lease, confirmed: float, clock: Clock) -> None:
+        self.epoch = lease.epoch
+        self._leases = leases
+        self._claim = claim
+        self._lease = lease
+        self._confirmed = self._tried = confirmed
+        self._clock = clock
+        self._lost = ""
+        self._failure: ExpandError | None = None
+        self._mutex = threading.Lock()
+        self._process = os.getpid()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def tick(self) -> None:
+        """Renew when it is due. To be called often; that the Lease is lost is for ``check`` to say."""
+        self._keep(self._lease.duration / rules.RENEWALS)
+
+    @property
+    def stop(self) -> str:
+        """Who asked this run to stop, as of the last renewal; ``check`` makes it recent."""
+        return self._lease.stop
+
+    def check(self) -> None:
+        """Pass when the next change may be made. Raises LockLostError when the Lease is lost or its time is over."""
+        self._keep(FRESH_S)
+        if self._lost:
+            raise LockLostError(
+                f"this run has lost the lock, so it stops before its next change: {self._lost}",
+                hint=f"look who holds it: {LOOK}; then run the same command again, it finds what was done",
+                log="/var/log/salt/master",
+            )
+
+    @contextmanager
+    def renewing(self, at_most: float) -> Iterator[None]:
+        """Renew from a thread, for at most so many seconds, while a long call blocks. Not where Salt starts jobs."""
+        until = self._clock.monotonic() + at_most
+        done = threading.Event()
+
+        def keep() -> None:
+            while self._clock.monotonic() < until and not done.wait(self._pace):
+                self.tick()
+
+        thread = threading.Thread(target=keep, name="renew the lock", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def release(self) -> None:
+        """Let others have the Lease at once. What cannot be told to the API expires by itself."""
+        # A job that was forked from this process does not hold what its parent holds.
+        if os.getpid() != self._process:
+            return
+        with self._mutex:
+            try:
+                self._write(rules.released)
+            except LockLostError as exc:
+                log.info("nothing to release: %s", exc.message)
+            except ExpandError as exc:
+                log.warning("the lock was not released, it expires by itself: %s", exc.message)
+            self._lost = self._lost or "it was released"
+
+    @property
+    def _pace(self) -> float:
+        """Seconds between two attempts to renew, when the first has failed."""
+        return self._lease.duration / rules.RENEWALS / 10
+
+    def _keep(self, older: float) -> None:
+        """Renew what was confirmed longer ago than ``older`` seconds."""
+        with self._mutex:
+            self._judge()
+            moment = self._clock.monotonic()
+            if not self._lost and moment - self._confirmed >= older and moment - self._tried >= min(older, self._pace):
+                self._tried = moment
+                self._renew()
+                self._judge()
+
+    def _judge(self) -> None:
+        """Our time is over by our own clock, whatever the API says later."""
+        moment = self._clock.monotonic()
+        if not self._lost and rules.is_over(self._confirmed, self._lease.duration, moment):
+            reason = self._failure.message if self._failure else "the run did not get to it"
+            self._lost = f"it was not renewed for {moment - self._confirmed:.0f} s: {reason}"
+
+    def _renew(self) -> None:
+        sent = self._clock.monotonic()
+        try:
+            self._write(rules.renewed)
+        except LockLostError as exc:
+            self._lost = exc.message
+        except ExpandError as exc:
+            log.warning("the lock was not renewed: %s", exc.message)
+            self._failure = exc
+        else:
+            self._confirmed, self._failure = sent, None
+
+    def _write(self, change: Callable[[Lease, str], dict[str, Any]]) -> None:
+        """Change the Lease. Raises LockLostError when it is not ours any more."""
+        for _ in range(ATTEMPTS):
+            try:
+                written = self._leases.update(change(self._lease, stamp(self._clock.now())))
+            except ConflictError:
+                written = None
+            if written is not None:
+                self._lease = Lease.from_stored(written)
+                return
+            # Somebody else wrote, or we ourselves and the reply was lost: who holds it decides.
+            self._lease = self._still_ours()
+        raise ConflictError("somebody else writes the Lease all the time", hint=LOOK)
+
+    def _still_ours(self) -> Lease:
+        stored = self._leases.get()
+        if stored is None:
+            raise LockLostError("somebody deleted the Lease", hint=LOOK)
+        found = Lease.from_stored(stored)
+        if found.holder != self._claim.identity:
+            reason = f"it is held by {found.title}" if found.holder else "somebody cleared its holder"
+            raise LockLostError(reason, hint=LOOK)
+        return found
+
+
+def _held(found: Lease | None, wait_s: float) -> LockedError:
+    if found is None or not found.holder:
+        return LockedError("the lock cannot be taken, others are quicker", hint="run the same command again")
+    waited = f" after {wait_s:.0f} s of waiting" if wait_s else ""
+    return LockedError(
+        f"another run holds the lock{waited}: {found.title}",
+        hint=f"wait for it with wait_s=SECONDS. If it is dead, more than {found.duration:.0f} s are enough. Look: {LOOK}",
+        log=f"/var/log/salt/master on {found.host}",
+    )

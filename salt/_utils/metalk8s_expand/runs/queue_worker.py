@@ -1,0 +1,170 @@
+"""Requests of events: write one down, and work off those that are there, one expansion at a time.
+
+A reaction does the first, the master's schedule calls the second. A request is removed after its node is there, and not
+before: whoever is killed meanwhile has lost nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.kubernetes.lease import Leases, stamp
+from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.domain.runs import lease_rules as leases
+from metalk8s_expand.domain.runs import queue_rules as rules
+from metalk8s_expand.domain.runs.queue_rules import Request
+from metalk8s_expand.errors import ExpandError, LockedError
+from metalk8s_expand.runs import request_queue as queue
+from metalk8s_expand.runs.request_queue import Requests
+
+log = logging.getLogger(__name__)
+
+# After so many of its terms without a renewal, by our clock, a holder is worth the wait that proves it dead.
+SILENT_TERMS = 3
+SPARE_S = 15.0
+
+Result = dict[str, Any]
+Admit = Callable[[Plan], Plan]
+
+
+class Expand(Protocol):
+    """An expansion of these nodes; ``admit`` is asked what of its plan is done, while the lock is held."""
+
+    def __call__(self, names: Sequence[str], wait_s: float, admit: Admit) -> Result: ...
+
+
+def request(kube: Kube, declared: Callable[[], Settings], node: object, retry: bool, clock: Clock) -> Result:
+    """Keep the request for one declared node. SettingsError for anything else, of which nothing is kept."""
+    name = rules.name(node)
+    # Of many equal events the first alone costs the rendering of the pillar.
+    if name not in queue.read(kube) and name not in declared().nodes:
+        raise rules.refusal(name, "the pillar does not declare it")
+    return {"node": name, "changed": queue.request(kube, name, retry, clock)}
+
+
+def rows(kube: Kube) -> list[Result]:
+    """For ``status``: what is asked for, the oldest first."""
+    return [found.as_dict() for found in queue.read(kube).values()]
+
+
+@dataclass
+class Work:
+    """One turn of the worker."""
+
+    kube: Kube
+    leases: Leases
+    declared: Callable[[], Settings]
+    plan: Callable[[Settings, Sequence[str]], Plan]
+    expand: Expand
+    clock: Clock = field(default_factory=Clock)
+    begun: list[str] = field(default_factory=list)
+
+    def off(self) -> Result:
+        """Expand what is due. Errors of one node stay with its request; one of the whole is raised."""
+        found = queue.read(self.kube)
+        if not found:
+            return self._told()
+        declared = self.declared()
+        requests = self._known(found, declared)
+        due = [name for name, request in requests.items() if request.is_due(self.clock.now())]
+        try:
+            settled = self.plan(declared, list(requests)).unchanged
+            self._remove(settled)
+            due = [name for name in due if name not in settled]
+            return self._expanded(due) if due else self._told(done=settled)
+        except LockedError as error:
+            if not self.begun:
+                return self._told(locked=error.message)
+            self._note(error, self.begun)
+            raise
+        except ExpandError as error:
+            self._note(error, self.begun or due)
+            raise
+
+    def _expanded(self, due: Sequence[str]) -> Result:
+        report = self.expand(due, self._patience(), self._admit)
+        nodes = {node["name"]: node for node in report.get("nodes", ())}
+        failed = {name: _reason(nodes[name]) for name in self.begun if name in nodes and not nodes[name]["ok"]}
+        self._alter({name: _failing(reason) for name, reason in failed.items()})
+        self._remove([name for name in self.begun if name in nodes and name not in failed])
+        return self._told(report)
+
+    def _admit(self, found: Plan) -> Plan:
+        """Under the lock: one node that is refused keeps no other waiting; what begins is written down before."""
+        self._remove(found.unchanged)
+        refused = {item.node.name: item.refused or "" for item in found.refused}
+        admitted = found.without(refused)
+        names = [item.node.name for item in admitted.nodes]
+        now = self.clock.now()
+        moves: dict[str, Callable[[Request], Request]] = {name: lambda request: request.begun(now) for name in names}
+        self._alter({**moves, **{name: _refusing(reason, now) for name, reason in refused.items()}})
+        self.begun = names
+        return admitted
+
+    def _known(self, found: Requests, declared: Settings) -> dict[str, Request]:
+        """Without those whose declaration is gone since."""
+        gone = [name for name in found if name not in declared.nodes]
+        if gone:
+            log.warning("requests of nodes that the pillar does not declare any more are dropped: %s", ascii(gone[:10]))
+            self._remove(gone)
+        return rules.declared_only(found, declared.nodes)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        if names:
+            queue.change(self.kube, lambda found: {key: found[key] for key in found if key not in names}, self.clock)
+
+    def _alter(self, moves: Mapping[str, Callable[[Request], Request]]) -> None:
+        def alter(found: Requests) -> Requests:
+            return {name: moves[name](request) if name in moves else request for name, request in found.items()}
+
+        if moves:
+            queue.change(self.kube, alter, self.clock)
+
+    def _note(self, error: ExpandError, names: Sequence[str]) -> None:
+        """Why all of these were not done; before they have begun, that is no attempt of theirs."""
+        try:
+            self._alter({name: _failing(error.message) for name in names})
+        except ExpandError as again:
+            log.warning("what kept requests from being worked off was not written down: %s", again.message)
+
+    def _patience(self) -> float:
+        """Nothing, beside a run that goes on; what it takes to see that a holder is dead, when it looks so."""
+        lease = leases.of(self.leases.get())
+        if lease is None or not lease.holder or not lease.renewed:
+            return 0
+        silent = lease.renewed < stamp(self.clock.now() - SILENT_TERMS * lease.duration)
+        return lease.duration + SPARE_S if silent else 0
+
+    def _told(self, report: Result | None = None, done: Sequence[str] = (), locked: str | None = None) -> Result:
+        return {
+            "report": report,
+            "done": sorted(done),
+            "locked": locked,
+            "queue": rows(self.kube),
+            "retcode": int((report or {}).get("retcode", 0)),
+        }
+
+
+def text(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
+    """For people."""
+    locked = f"Another run goes on, the requests stay: {result['locked']}" if result["locked"] else ""
+    blocks = [report(result["report"]) if result["report"] else "", locked, rules.text(result["queue"])]
+    return "\n\n".join(block for block in blocks if block) or "No request waits."
+
+
+def _failing(reason: str) -> Callable[[Request], Request]:
+    return lambda request: request.failed(reason)
+
+
+def _refusing(reason: str, now: float) -> Callable[[Request], Request]:
+    return lambda request: request.refused(reason, now)
+
+
+def _reason(node: Mapping[str, Any]) -> str:
+    return str((node["error"] or {}).get("message") or node["skipped"] or "it failed")

@@ -1,0 +1,64 @@
+"""Keep the requests to add nodes, in the API: what is written there outlives reactions, workers and the master.
+
+Reactions run in many threads of the master at once, so every write is a compare-and-swap.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock, persisted
+from metalk8s_expand.clients.kubernetes.objects import Kube, store_config_map
+from metalk8s_expand.domain.runs import queue_rules as rules
+from metalk8s_expand.domain.runs.queue_rules import NAME, NAMESPACE, Request
+
+Requests = Mapping[str, Request]
+
+# API servers restart during an expansion. Longer, and the reactor's few threads would all wait here.
+PATIENCE_S = 30.0
+PAUSE_S = 0.2
+
+
+def read(kube: Kube) -> dict[str, Request]:
+    """All that is asked for, the oldest first."""
+    return _parsed(kube.config_map(NAMESPACE, NAME))
+
+
+def change(kube: Kube, alter: Callable[[Requests], Requests], clock: Clock | None = None) -> dict[str, Request]:
+    """Replace the requests by what ``alter`` makes of them, and return that; nothing is written when it is the same.
+
+    Raises ConflictError or UnreachableError when that fails for half a minute. ``alter`` may be called many times: a
+    write whose answer was lost is looked for, and made again.
+    """
+    # Those that met shall not meet again.
+    return persisted(lambda: _attempt(kube, alter), PATIENCE_S, lambda: PAUSE_S * random.uniform(0.1, 1.9), clock or Clock())
+
+
+def request(kube: Kube, node: str, retry: bool = False, clock: Clock | None = None) -> bool:
+    """Write one down; whether that changed anything."""
+    clock = clock or Clock()
+    before: Requests = {}
+
+    def alter(found: Requests) -> Requests:
+        nonlocal before
+        before = found
+        return rules.with_request(found, node, clock.now(), retry)
+
+    return change(kube, alter, clock) != before
+
+
+def _attempt(kube: Kube, alter: Callable[[Requests], Requests]) -> dict[str, Request]:
+    found = kube.config_map(NAMESPACE, NAME)
+    before = _parsed(found)
+    after = dict(alter(before))
+    if after != before:
+        store_config_map(kube, NAMESPACE, NAME, rules.lines(after), found)
+    return after
+
+
+def _parsed(found: Mapping[str, Any] | None) -> dict[str, Request]:
+    data = (found or {}).get("data") or {}
+    requests = [rules.parse(node, str(stored)) for node, stored in data.items()]
+    return {request.node: request for request in sorted(requests, key=lambda request: (request.since, request.node))}

@@ -1,0 +1,79 @@
+"""Ask the run that holds the lock to stop after its current steps, from anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.kubernetes.lease import Leases
+from metalk8s_expand.domain.runs import lease_rules as rules
+from metalk8s_expand.domain.runs.lease_rules import Lease
+from metalk8s_expand.errors import ConflictError, DeadlineError
+
+ATTEMPTS = 10
+FOLLOW = "salt-run metalk8s_expand.status follow=True"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of it; ``run`` is nothing when none was going on."""
+
+    run: str
+    title: str
+    ended: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"run": self.run or None, "holder": self.title or None, "ended": self.ended}
+
+
+def stop(leases: Leases, who: str, wait_s: float = 0.0, clock: Clock | None = None) -> Asked:
+    """Ask, and wait at most ``wait_s`` seconds for the end. Raises DeadlineError when it does not come in time."""
+    found = _ask(leases, who)
+    if found is None:
+        return Asked("", "", True)
+    if not wait_s:
+        return Asked(found.run, found.title, False)
+    wait_until(
+        f"the run {found.run} to stop",
+        lambda: _still_running(leases, found),
+        wait_s,
+        clock=clock,
+        hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, run expand "
+        "again: it takes over and goes on",
+        log=f"/var/log/salt/master on {found.host}",
+        error=DeadlineError,
+    )
+    return Asked(found.run, found.title, True)
+
+
+def text(asked: Asked) -> str:
+    """For people."""
+    if not asked.run:
+        return "No run is going on."
+    if asked.ended:
+        return f"Stopped: {asked.title}"
+    return f"Asked to stop after its current steps: {asked.title}\nFollow it: {FOLLOW}"
+
+
+def _ask(leases: Leases, who: str) -> Lease | None:
+    """The Lease that carries the request now; None when nobody holds it."""
+    for _ in range(ATTEMPTS):
+        found = rules.of(leases.get())
+        if found is None or not found.holder:
+            return None
+        if found.stop:
+            return found
+        try:
+            if leases.update(rules.stopping(found, who)) is not None:
+                return found
+        except ConflictError:
+            # Its holder has renewed it.
+            continue
+    raise ConflictError(f"the Lease could not be changed in {ATTEMPTS} attempts", hint="run the same command again")
+
+
+def _still_running(leases: Leases, asked: Lease) -> list[str]:
+    now = rules.of(leases.get())
+    return [f"it holds the lock: {now.title}"] if now is not None and now.holder == asked.holder else []

@@ -1,1 +1,0 @@
-"""What each step of an expansion does: observe, compare, change."""

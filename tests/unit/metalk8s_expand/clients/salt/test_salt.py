@@ -1,0 +1,138 @@
+"""What the master knows of its minions, by Salt's real files; only the wire to the minions is a fake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.cache
+import salt.config
+import salt.exceptions
+
+from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.salt.pillar import Keys, Minions
+from metalk8s_expand.errors import UnreachableError
+
+Options = dict[str, Any]
+
+
+@pytest.fixture
+def opts(tmp_path: Path) -> Options:
+    """Of a master that has nothing yet."""
+    found: Options = salt.config.master_config(None)
+    found.update(id="boot", pki_dir=str(tmp_path / "pki"), cachedir=str(tmp_path / "cache"), conf_file=str(tmp_path / "master"))
+    return found
+
+
+def put(opts: Options, directory: str, *minions: str, key: str = "") -> None:
+    folder = Path(opts["pki_dir"]) / directory
+    folder.mkdir(parents=True, exist_ok=True)
+    for minion in minions:
+        (folder / minion).write_text(f"-----BEGIN PUBLIC KEY-----\n{key or directory}\n-----END PUBLIC KEY-----\n")
+
+
+class TestKeys:
+    def test_of_exact_names_wherever_they_are(self, opts: Options) -> None:
+        for directory, minion in zip(master.KEY_DIRECTORIES, ("a", "b", "c", "d"), strict=True):
+            put(opts, directory, minion, f"{minion}-2")
+        found = Keys(opts).public_keys(["a", "b", "c", "d", "e", "*", "a?"])
+        assert {name: pem.splitlines()[1] for name, pem in found.items()} == {
+            "a": "minions", "b": "minions_pre", "c": "minions_rejected", "d": "minions_denied",
+        }  # fmt: skip
+
+    def test_an_accepted_key_counts_more_than_one_that_was_denied(self, opts: Options) -> None:
+        put(opts, "minions_denied", "a")
+        put(opts, "minions", "a")
+        assert "minions\n" in Keys(opts).public_keys(["a"])["a"]
+
+    @pytest.mark.parametrize("count", [1, master.FEW, master.FEW + 1])
+    def test_of_few_or_many(self, opts: Options, count: int) -> None:
+        names = [f"a{number}" for number in range(count)]
+        put(opts, "minions", *names, "another")
+        put(opts, "minions_pre", "a-new-one")
+        assert sorted(Keys(opts).public_keys(names)) == sorted(names)
+
+    def test_every_key_of_one_exact_name_is_deleted(self, opts: Options) -> None:
+        Path(opts["cachedir"]).mkdir()
+        for directory in ("minions", "minions_pre", "minions_rejected"):
+            put(opts, directory, "a", "a-2")
+        assert Keys(opts).delete("a")
+        assert Keys(opts).public_key("a") is None
+        assert not Keys(opts).delete("a")
+        assert not Keys(opts).delete("a*")
+        assert sorted(Keys(opts).public_keys(["a", "a-2"])) == ["a-2"]
+
+    def test_several_keys_that_were_denied(self) -> None:
+        assert master._first(["one", "two"]) == "one"
+        assert master._first("one") == "one"
+
+    def test_no_keys(self, opts: Options) -> None:
+        assert Keys(opts).public_keys(["a"]) == {}
+        assert Keys(opts).public_keys([]) == {}
+
+    def test_the_masters_own(self, opts: Options) -> None:
+        assert master.master_key(opts) == ""
+        put(opts, ".", "master.pub", key="own")
+        assert "own" in master.master_key(opts)
+
+
+class TestGrains:
+    @pytest.mark.parametrize(("bank", "key", "data"), [("grains", "a", {"x": 1}), ("minions/a", "data", {"grains": {"x": 1}})])
+    def test_of_every_version_of_salt(self, opts: Options, bank: str, key: str, data: Any) -> None:
+        salt.cache.factory(opts).store(bank, key, data)
+        assert dict(Minions(opts).grains(["a", "b"])) == {"a": {"x": 1}}
+
+    @pytest.mark.parametrize("data", [[], ["x"], {}, None, "x"])
+    def test_what_is_no_mapping(self, opts: Options, data: Any) -> None:
+        salt.cache.factory(opts).store("grains", "a", data)
+        assert dict(Minions(opts).grains(["a"])) == {}
+
+    def test_of_a_master_that_remembers_nothing(self, opts: Options) -> None:
+        salt.cache.factory(opts).store("grains", "a", {"x": 1})
+        assert dict(Minions({**opts, "minion_data_cache": False}).grains(["a"])) == {}
+
+
+class Client:
+    """Salt's client with nobody behind it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.jobs: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *args: Any) -> None: ...
+
+    def cmd(self, tgt: Any, fun: str, **more: Any) -> Any:
+        self.jobs.append((tgt, fun, more["arg"], more["tgt_type"]))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class TestAsk:
+    def test_one_job_on_those_that_are_accepted(self, opts: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = Client({"a": {"x": ""}, "b": "Minion did not return."})
+        given: list[str] = []
+        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: given.append(c_path) or client)
+        put(opts, "minions", "a", "b")
+        put(opts, "minions_pre", "c")
+        assert Minions(opts).ask(["c", "b", "a"], "test.it", [[1, 2], 3]) == client.answer
+        assert client.jobs == [(["b", "a"], "test.it", [[1, 2], 3], "list")]
+        assert given == [opts["conf_file"]]
+
+    def test_nobody_to_ask(self, opts: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: pytest.fail("there is nobody to ask"))
+        assert Minions(opts).ask(["a"], "test.it", []) == {}
+        assert capsys.readouterr().out == ""
+
+    def test_no_master_to_send_it(self, opts: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = Client(salt.exceptions.SaltClientError("not responding"))
+        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: client)
+        put(opts, "minions", "a")
+        with pytest.raises(UnreachableError, match="cannot ask a: not responding") as error:
+            Minions(opts).ask(["a"], "test.it", [])
+        assert error.value.hint
+        assert error.value.log

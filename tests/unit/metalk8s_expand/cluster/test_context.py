@@ -1,0 +1,55 @@
+"""Whose certificates are renewed, in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.errors import SettingsError
+from tests.unit.metalk8s_expand.cluster.test_health import READY, FakeKube
+
+
+def node(name: str, *node_roles: str, deployed: bool = True) -> dict[str, Any]:
+    labels = dict.fromkeys(roles.label_keys(node_roles), "")
+    status = {**READY, "nodeInfo": {"kubeletVersion": "v1"}} if deployed else {}
+    return {"metadata": {"name": name, "labels": labels}, "status": status}
+
+
+NODES = (
+    node("a-cp", roles.MASTER, roles.ETCD),
+    node("b-etcd", roles.ETCD),
+    node("z-boot", roles.BOOTSTRAP, roles.MASTER, roles.ETCD, roles.INFRA),
+    node("w-2", roles.NODE),
+    node("i-1", roles.INFRA),
+    node("w-3", roles.NODE, deployed=False),
+)
+
+
+def world(*nodes: dict[str, Any]) -> World:
+    return World({}, FakeKube(*nodes))  # type: ignore[arg-type]
+
+
+def test_the_authority_is_the_first() -> None:
+    assert world(*NODES).renewal() == {
+        "ca_server": "z-boot", "control_plane": ["z-boot", "a-cp", "b-etcd"], "others": ["i-1", "w-2"],
+    }  # fmt: skip
+
+
+def test_one() -> None:
+    found = world(*NODES)
+    assert found.renewal("w-2") == {"ca_server": "z-boot", "control_plane": [], "others": ["w-2"]}
+    assert found.renewal("a-cp")["control_plane"] == ["a-cp"]
+
+
+@pytest.mark.parametrize("name", ["w-3", "w-9"])
+def test_one_that_is_not_deployed(name: str) -> None:
+    with pytest.raises(SettingsError, match="no deployed Node"):
+        world(*NODES).renewal(name)
+
+
+def test_nobody_signs() -> None:
+    with pytest.raises(SettingsError, match="nobody can sign"):
+        world(*NODES[:2]).renewal()

@@ -1,0 +1,123 @@
+"""When etcd is saved, and what stops a run; the files and streams themselves are tested with real members."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.cluster import etcd_snapshot as snapshot
+from metalk8s_expand.domain.declaration.settings import Settings, parse
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.errors import QuorumError, UnreachableError
+
+NODES = {"cp-1": {"profile": "control-plane", "address": "10.0.0.1"}, "w-1": {"profile": "worker", "address": "10.0.0.2"}}
+DECLARED = parse({"defaults": {"version": "1"}, "nodes": NODES})
+
+
+class World:
+    """One that has an etcd, or none; ``asked`` counts how often."""
+
+    def __init__(self, etcd: object | None) -> None:
+        self.etcd, self.asked = etcd, 0
+
+    def access(self) -> Any:
+        self.asked += 1
+        return self
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    calls: list[tuple[Any, ...]] = []
+
+    def take(etcd: Etcd, settings: SnapshotSettings, run: str, **_: Any) -> snapshot.Snapshot:
+        calls.append((etcd, settings, run))
+        return snapshot.Snapshot("/s/etcd.db", 4096, "0" * 64, 7, "cp-1")
+
+    monkeypatch.setattr(snapshot, "take", take)
+    return calls
+
+
+def before(world: World, declared: Settings, *names: str) -> dict[str, Any] | None:
+    found = plan.build(declared, {}, names)
+    return snapshot.snapshot_before_members(world, declared, found, "r1")  # type: ignore[arg-type]
+
+
+def test_it_is_taken_when_a_member_is_coming(taken: list[tuple[Any, ...]]) -> None:
+    found = before(World("etcd"), DECLARED, "cp-1", "w-1")
+    assert taken == [("etcd", SnapshotSettings(), "r1")]
+    assert found == {
+        "path": "/s/etcd.db",
+        "bytes": 4096,
+        "sha256": "0" * 64,
+        "revision": 7,
+        "member": "cp-1",
+        "copied_to": None,
+    }
+
+
+def test_workers_need_none(taken: list[tuple[Any, ...]]) -> None:
+    world = World("etcd")
+    assert before(world, DECLARED, "w-1") is None
+    assert (taken, world.asked) == ([], 0)
+
+
+def test_without_an_etcd_there_is_none(taken: list[tuple[Any, ...]]) -> None:
+    assert before(World(None), DECLARED, "cp-1") is None
+    assert taken == []
+
+
+def test_it_can_be_switched_off(taken: list[tuple[Any, ...]]) -> None:
+    world = World("etcd")
+    assert before(world, replace(DECLARED, etcd_snapshot=SnapshotSettings(enabled=False)), "cp-1") is None
+    assert (taken, world.asked) == ([], 0)
+
+
+class Listed(Etcd):
+    """A cluster of these members."""
+
+    def __init__(self, *members: Member) -> None:
+        super().__init__(["https://127.0.0.1:2379"])
+        self._members = list(members)
+
+    def members(self) -> list[Member]:
+        return self._members
+
+
+def voter(number: int, **changes: Any) -> Member:
+    fields = {"healthy": True, "cluster_id": 1, "client_url": "https://127.0.0.1:1", "db_size": 4096, **changes}
+    return Member(number, f"cp-{number}", (f"https://cp-{number}:2380",), **fields)
+
+
+def test_two_clusters_are_not_saved() -> None:
+    with pytest.raises(QuorumError, match="etcd cannot be saved"):
+        snapshot.take(Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1")
+
+
+def test_the_ill_are_named_when_nobody_can_be_asked() -> None:
+    with pytest.raises(UnreachableError, match="no voting etcd member is healthy") as caught:
+        snapshot.take(Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1")
+    assert "no answer from it" in str(caught.value)
+    assert caught.value.log
+
+
+def test_every_voter_that_fails_is_named_with_the_way_on(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot.snapshot, "SPARE_BYTES", 0)
+
+    def fail(self: Etcd, url: str) -> None:
+        raise UnreachableError("it has no leader")
+
+    monkeypatch.setattr(Etcd, "catch_up", fail)
+    with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
+        snapshot.take(Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")
+    assert [str(item).split(" ")[0] for item in caught.value.problems] == ["cp-1", "cp-2"]
+    assert "metalk8s_expand:etcd_snapshot:enabled" in (caught.value.hint or "")
+
+
+def test_an_unknown_size_is_no_reason_to_hope(tmp_path: Any) -> None:
+    with pytest.raises(UnreachableError, match="room for a snapshot cannot be checked"):
+        snapshot.take(Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")

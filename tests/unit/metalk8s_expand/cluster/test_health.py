@@ -1,0 +1,254 @@
+"""What makes a node or the cluster not well; what cannot be asked is not well either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import manifest, roles
+from metalk8s_expand.domain.node.spec import Node, Ssh
+from metalk8s_expand.errors import DeployError, UnreachableError
+from tests.fakes.clock import FakeClock
+
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+WORKER = Node("w-1", "1", (roles.NODE,), (), ssh=Ssh("10.0.0.3"), address="10.0.0.3")
+ETCD = Node("e-1", "1", (roles.ETCD,), (), ssh=Ssh("10.0.0.2"), address="10.0.0.2")
+# Loopback, where nothing serves 6443.
+MASTER = Node("m-1", "1", (roles.MASTER,), (), ssh=Ssh("127.0.0.1"), address="127.0.0.1")
+
+
+def stored(node: Node) -> dict[str, Any]:
+    return {**manifest.manifest(node), "status": READY}
+
+
+def member(number: int, name: str, **changes: Any) -> Member:
+    fields: dict[str, Any] = {"healthy": True, "cluster_id": 7, "raft_index": 9, "applied_index": 9}
+    return Member(number, name, (f"https://10.0.0.{number}:2380",), **{**fields, **changes})
+
+
+class FakeKube:
+    """A cluster with these Nodes and static Pods."""
+
+    def __init__(self, *nodes: dict[str, Any]) -> None:
+        self.stored = {item["metadata"]["name"]: item for item in nodes}
+        self.pods: list[str] = []
+        self.readyz = (200, "ok")
+        self.coredns: dict[str, Any] | None = None
+        self.endpoints: list[dict[str, Any]] = []
+
+    def node(self, name: str) -> dict[str, Any] | None:
+        return self.stored.get(name)
+
+    def nodes(self, selector: str = "") -> list[dict[str, Any]]:
+        return [item for item in self.stored.values() if not selector or selector in item["metadata"]["labels"]]
+
+    def cordoned_nodes(self) -> list[dict[str, Any]]:
+        return [item for item in self.stored.values() if (item.get("spec") or {}).get("unschedulable")]
+
+    def pods_of(self, name: str) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": pod, "namespace": "kube-system"}, "status": READY} for pod in self.pods]
+
+    def text(self, path: str) -> tuple[int, str]:
+        assert path == "/readyz"
+        return self.readyz
+
+    def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.coredns
+
+    def kubernetes_endpoints(self) -> list[dict[str, Any]]:
+        return self.endpoints
+
+
+class FakeEtcd:
+    def __init__(self, *members: Member) -> None:
+        self.listed = members
+
+    def members(self) -> list[Member]:
+        return list(self.listed)
+
+
+class DeadEtcd:
+    def members(self) -> list[Member]:
+        raise UnreachableError("no etcd member answers")
+
+
+def access(kube: FakeKube, *members: Member) -> verify.Access:
+    return verify.Access(kube, FakeEtcd(*members))  # type: ignore[arg-type]
+
+
+def dead(kube: FakeKube) -> verify.Access:
+    return verify.Access(kube, DeadEtcd())  # type: ignore[arg-type]
+
+
+def alone(kube: FakeKube) -> verify.Access:
+    return verify.Access(kube, None)  # type: ignore[arg-type]
+
+
+class TestNode:
+    def test_a_worker_needs_no_etcd(self) -> None:
+        assert verify.node_problems(alone(FakeKube(stored(WORKER))), WORKER) == []
+
+    def test_nobody(self) -> None:
+        assert verify.node_problems(alone(FakeKube()), WORKER) == ["Node w-1 is not registered"]
+
+    def test_an_observation_spares_the_question(self) -> None:
+        assert verify.node_problems(alone(FakeKube()), WORKER, observed=stored(WORKER)) == []
+
+    def test_a_member(self) -> None:
+        kube = FakeKube(stored(ETCD))
+        kube.pods = ["etcd-e-1"]
+        assert verify.node_problems(access(kube, member(1, "boot"), member(2, "e-1")), ETCD) == []
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda kube: access(kube, member(1, "boot")), "no started member named e-1"),
+            (lambda kube: access(kube, member(1, "boot"), member(2, "e-1", learner=True)), "still a learner"),
+            (lambda kube: access(kube, member(1, "boot"), member(2, "e-1", healthy=None)), "unknown health"),
+            (dead, "no etcd member answers"),
+            (alone, "etcd has no reachable member"),
+        ],
+    )
+    def test_a_member_that_is_not_well(self, make: Callable[[FakeKube], verify.Access], words: str) -> None:
+        kube = FakeKube(stored(ETCD))
+        kube.pods = ["etcd-e-1"]
+        [problem] = verify.node_problems(make(kube), ETCD)
+        assert words in problem
+
+    def test_members_that_are_known_are_not_asked_again(self) -> None:
+        kube = FakeKube(stored(ETCD))
+        kube.pods = ["etcd-e-1"]
+        assert verify.node_problems(dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")]) == []
+
+    def test_a_static_pod_is_missing(self) -> None:
+        problems = verify.node_problems(access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD)
+        assert problems == ["Pod kube-system/etcd-e-1 does not exist"]
+
+    def test_a_master_is_asked_itself(self, tmp_path: Any) -> None:
+        kube = FakeKube(stored(MASTER))
+        kube.pods = [f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")]
+        kube.endpoints = [{"endpoints": [{"addresses": ["127.0.0.1"]}]}]
+        found = verify.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        [problem] = verify.node_problems(found, MASTER)
+        assert problem.startswith("the API server at 127.0.0.1:6443 does not answer")
+
+    def test_a_master_is_an_endpoint(self, tmp_path: Any) -> None:
+        kube = FakeKube(stored(MASTER))
+        kube.endpoints = [{"endpoints": [{"addresses": ["10.0.0.1"]}]}, {"endpoints": None}]
+        found = verify.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        assert any("lack 127.0.0.1" in problem for problem in verify.node_problems(found, MASTER))
+
+
+class TestRunning:
+    def test_whatever_is_declared(self) -> None:
+        """Nobody declared the bootstrap node, and nobody reaches it over SSH."""
+        found = stored(ETCD)
+        found["metadata"]["annotations"] = {}
+        found["metadata"]["labels"]["metalk8s.scality.com/version"] = "0.1"
+        kube = FakeKube(found)
+        kube.pods = ["etcd-e-1"]
+        assert verify.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
+        assert "no started member named e-1" in verify.running_problems(access(kube, member(1, "boot")), "e-1")[0]
+
+    def test_a_static_pod_is_missing(self, clock: FakeClock) -> None:
+        found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
+        with pytest.raises(DeployError, match="node to work: Pod kube-system/etcd-e-1 does not exist"):
+            verify.wait_running(found, "e-1", 5, clock)
+
+    def test_nobody(self) -> None:
+        assert verify.running_problems(alone(FakeKube()), "w-1") == ["Node w-1 is not registered"]
+
+    def test_not_ready(self) -> None:
+        found = stored(WORKER)
+        found["status"] = {"conditions": []}
+        assert "not Ready" in verify.running_problems(alone(FakeKube(found)), "w-1")[0]
+
+
+class TestCluster:
+    def test_well(self) -> None:
+        assert verify.cluster_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
+
+    def test_the_api_is_ill(self) -> None:
+        kube = FakeKube()
+        kube.readyz = (500, "[-]etcd failed")
+        assert verify.cluster_problems(access(kube, member(1, "a"))) == ["the API answers /readyz with 500: [-]etcd failed"]
+
+    @pytest.mark.parametrize(("make", "words"), [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")])
+    def test_nobody_to_ask(self, make: Callable[[FakeKube], verify.Access], words: str) -> None:
+        [problem] = verify.cluster_problems(make(FakeKube()))
+        assert words in problem
+
+    @pytest.mark.parametrize(
+        ("ill", "words"),
+        [
+            (member(2, "b", healthy=False, error="NOSPACE"), ["not healthy: NOSPACE"]),
+            (member(2, "b", healthy=None), ["not healthy: no answer"]),
+            (member(2, "b", learner=True), ["still a learner"]),
+            (member(2, "", learner=True, healthy=None, error="not started"), ["still a learner", "not started"]),
+            (member(2, "b", cluster_id=8), ["2 cluster IDs"]),
+        ],
+    )
+    def test_an_ill_member(self, ill: Member, words: list[str]) -> None:
+        problems = verify.cluster_problems(access(FakeKube(), member(1, "a"), ill))
+        assert len(problems) == len(words)
+        assert all(word in problem for word, problem in zip(words, problems, strict=True))
+
+
+def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
+    labels = {"node-role.kubernetes.io/infra": ""}
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"unschedulable": cordoned}, "status": READY}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "replicas", "available", "well"),
+    [
+        ([infra("a"), infra("b")], 2, 2, True),
+        ([infra("a"), infra("b")], 2, 1, False),
+        ([infra("a")], 2, 1, True),
+        ([infra("a"), infra("b", cordoned=True)], 2, 1, True),
+        ([infra("a"), infra("b"), infra("c")], 2, 2, True),
+        ([infra("a")], 2, None, False),
+    ],
+)
+def test_addons(hosts: list[dict[str, Any]], replicas: int, available: int | None, well: bool) -> None:
+    kube = FakeKube(*hosts)
+    kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": replicas}, "status": {"availableReplicas": available}}
+    assert (verify.addon_problems(alone(kube)) == []) is well
+
+
+def test_addons_that_do_not_exist() -> None:
+    assert verify.addon_problems(alone(FakeKube(infra("a"))))
+
+
+def test_waiting_ends_with_what_is_not_so(clock: FakeClock) -> None:
+    with pytest.raises(DeployError, match="Node w-1 is not registered") as error:
+        verify.wait(alone(FakeKube()), WORKER, 30, clock)
+    assert error.value.node == "w-1"
+    assert error.value.log == verify.LOG
+    assert verify.wait(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
+
+
+class TestAccess:
+    def test_etcd_is_asked_at_every_node_of_its_role_that_has_an_address(self) -> None:
+        def item(name: str, label: str, *addresses: tuple[str, str]) -> dict[str, Any]:
+            entries = [{"type": kind, "address": address} for kind, address in addresses]
+            return {"metadata": {"name": name, "labels": {label: ""}}, "status": {"addresses": entries}}
+
+        label = "node-role.kubernetes.io/etcd"
+        nodes = [
+            item("a", label, ("Hostname", "a"), ("InternalIP", "10.0.0.1")),
+            item("b", label),
+            item("c", "node-role.kubernetes.io/node", ("InternalIP", "10.0.0.3")),
+            item("d", label, ("InternalIP", "10.0.0.4")),
+        ]
+        found = verify.access(FakeKube(), nodes)  # type: ignore[arg-type]
+        assert found.etcd is not None
+        assert found.etcd.urls == ("https://10.0.0.1:2379", "https://10.0.0.4:2379")
+
+    @pytest.mark.parametrize("nodes", [[], [{}], [{"metadata": {"labels": None}, "status": None}]])
+    def test_without_members(self, nodes: list[dict[str, Any]]) -> None:
+        assert verify.access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]

@@ -1,0 +1,180 @@
+"""A minion's key is accepted when the host itself shows it over SSH, and never otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.cluster import minion_key
+from metalk8s_expand.domain.salt.fingerprint import fingerprint
+from metalk8s_expand.errors import ConflictError, DeadlineError, UnreachableError
+from tests.fakes.clock import FakeClock
+from tests.unit.metalk8s_expand.conftest import Sshd, free_port
+
+PEM = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkq\nhkiG9w0BAQEF\n-----END PUBLIC KEY-----\n"
+OTHER = PEM.replace("MIIB", "MIIC")
+DENIED = "minions_denied"
+
+
+class FakeKeys:
+    """The master's key directories; a key may arrive late, and an acceptance be undone."""
+
+    def __init__(self, clock: FakeClock, key: str = PEM, directory: str = minion_key.PENDING, arrives: float = 0.0) -> None:
+        self.clock = clock
+        self.key = key
+        self.directory = directory
+        self.arrives = clock.time + arrives
+        self.flips = 0
+        self.accepted: list[str] = []
+
+    def public_key(self, minion: str) -> tuple[str, str] | None:
+        return (self.directory, self.key) if self.clock.time >= self.arrives else None
+
+    def accept(self, minion: str) -> bool:
+        assert self.directory == minion_key.PENDING
+        self.accepted.append(minion)
+        self.directory = minion_key.ACCEPTED
+        return True
+
+
+class FakeMinions:
+    """Answers from a moment on; with ``flips``, its early requests make the master write the key back as pending."""
+
+    def __init__(self, keys: FakeKeys, answers: float = 0.0, flips: int = 0) -> None:
+        self.keys = keys
+        self.answers = keys.clock.time + answers
+        self.flips = flips
+
+    def ping(self, minion: str) -> bool:
+        if self.flips:
+            self.flips -= 1
+            self.keys.directory = minion_key.PENDING
+            return False
+        return self.keys.directory == minion_key.ACCEPTED and self.keys.clock.time >= self.answers
+
+
+@pytest.fixture
+def host(sshd: Sshd) -> Sshd:
+    """A host that shows the key PEM, with another's line ends."""
+    shown = sshd.base / "minion.pub"
+    shown.write_text(PEM.replace("\n", "\r\n"))
+    sshd.force(f"cat {shown}")
+    return sshd
+
+
+def accept(keys: Any, minions: Any, sshd: Sshd, timeout: float = 60.0) -> dict[str, str]:
+    return minion_key.accept(keys, minions, sshd.target(), timeout, keys.clock)
+
+
+def test_the_key_of_the_host_is_accepted(host: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock, arrives=10)
+    assert minion_key.pending_change(keys, "w-1") is not None  # type: ignore[arg-type]
+    assert accept(keys, FakeMinions(keys, answers=20), host) == {"accepted": fingerprint(PEM)}
+    assert keys.accepted == ["w-1"]
+
+
+def test_a_second_run_changes_nothing(host: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock, directory=minion_key.ACCEPTED)
+    assert minion_key.pending_change(keys, "w-1") is None  # type: ignore[arg-type]
+    assert accept(keys, FakeMinions(keys), host) == {}
+    assert keys.accepted == []
+
+
+def test_an_acceptance_that_is_undone_is_repeated(host: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock)
+    assert "accepted" in accept(keys, FakeMinions(keys, flips=2), host)
+    assert keys.accepted == ["w-1"] * 3
+
+
+@pytest.mark.parametrize("directory", [minion_key.PENDING, minion_key.ACCEPTED, DENIED])
+def test_another_key_is_never_accepted(host: Sshd, clock: FakeClock, directory: str) -> None:
+    keys = FakeKeys(clock, OTHER, directory)
+    with pytest.raises(ConflictError) as error:
+        accept(keys, FakeMinions(keys), host)
+    assert keys.accepted == []
+    assert fingerprint(PEM) in error.value.message
+    assert fingerprint(OTHER) in error.value.message
+    assert "salt-key --delete w-1" in str(error.value.hint)
+    assert error.value.node == "w-1"
+
+
+def test_a_key_that_is_exchanged_meanwhile_is_not_accepted(host: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock)
+    minions = FakeMinions(keys)
+
+    def exchanged(minion: str) -> bool:
+        keys.key, keys.directory = OTHER, minion_key.PENDING
+        return False
+
+    minions.ping = exchanged  # type: ignore[method-assign]
+    with pytest.raises((ConflictError, DeadlineError), match="shows"):
+        accept(keys, minions, host)
+    assert keys.accepted == ["w-1"]
+
+
+@pytest.mark.parametrize("directory", [DENIED, "minions_rejected"])
+def test_a_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str) -> None:
+    keys = FakeKeys(clock, directory=directory)
+    with pytest.raises(DeadlineError, match=directory) as error:
+        accept(keys, FakeMinions(keys), host)
+    assert "salt-key --print w-1" in error.value.message
+    assert keys.accepted == []
+
+
+def test_a_key_that_never_arrives(host: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock, arrives=1000)
+    with pytest.raises(DeadlineError, match="no key of that name") as error:
+        accept(keys, FakeMinions(keys), host, timeout=30)
+    assert clock.time - 1000 == pytest.approx(30, abs=1)
+    assert "4505" in str(error.value.hint)
+    assert error.value.log
+
+
+def test_an_impostor_that_comes_before_the_host_has_made_its_key(sshd: Sshd, clock: FakeClock) -> None:
+    shown = sshd.base / "minion.pub"
+    sshd.force(f"cat {shown}")
+    sleep = clock.sleep
+
+    def makes(seconds: float) -> None:
+        sleep(seconds)
+        shown.write_text(PEM)
+
+    clock.sleep = makes  # type: ignore[method-assign]
+    keys = FakeKeys(clock, OTHER)
+    with pytest.raises(ConflictError) as error:
+        accept(keys, FakeMinions(keys), sshd)
+    assert fingerprint(PEM) in error.value.message
+    assert fingerprint(OTHER) in error.value.message
+
+
+def test_a_minion_that_never_answers(host: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock)
+    with pytest.raises(DeadlineError, match=r"test\.ping"):
+        accept(keys, FakeMinions(keys, answers=1000), host)
+
+
+@pytest.mark.parametrize("script", ["exit 0", "echo 'no such file' >&2; exit 1"])
+def test_a_host_without_a_key(sshd: Sshd, clock: FakeClock, script: str) -> None:
+    sshd.force(script)
+    keys = FakeKeys(clock)
+    with pytest.raises(UnreachableError, match="public key cannot be read"):
+        accept(keys, FakeMinions(keys), sshd, 3.0)
+    assert keys.accepted == []
+
+
+def test_a_host_that_cannot_be_asked(sshd: Sshd, clock: FakeClock) -> None:
+    keys = FakeKeys(clock)
+    with pytest.raises(UnreachableError, match="connection refused"):
+        minion_key.accept(keys, FakeMinions(keys), sshd.target(port=free_port()), 5, clock)  # type: ignore[arg-type]
+    assert keys.accepted == []
+
+
+@pytest.mark.parametrize("text", [PEM, PEM.strip(), PEM.replace("\n", "\r\n"), f"\n  {PEM}\n", PEM.replace("q\nh", "qh")])
+def test_fingerprints_ignore_white_space(text: str) -> None:
+    assert fingerprint(text) == fingerprint(PEM)
+    assert len(fingerprint(text)) == 95
+
+
+def test_fingerprints_differ() -> None:
+    assert fingerprint(PEM) != fingerprint(OTHER)

@@ -1,0 +1,146 @@
+"""What comes from a command line or a pillar, as YAML made it: either it is understood, or the argument is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.commands import arguments
+from metalk8s_expand.commands.arguments import Asked
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.errors import SettingsError
+
+DECLARED = settings.parse(
+    {
+        "defaults": {"version": "2.0"},
+        "nodes": {
+            "w-1": {"profile": "worker", "address": "10.0.0.1"},
+            "w-2": {"profile": "worker", "address": "10.0.0.2"},
+            "i-1": {"profile": "infra", "address": "10.0.0.3"},
+        },
+    }
+)
+W_9 = {"profile": "worker", "address": "10.0.0.9"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (Asked.of(), "salt-run metalk8s_expand.expand"),
+        (Asked.of("w-1"), "salt-run metalk8s_expand.add_node w-1"),
+        (Asked.of("w-1,w-2"), "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
+        (Asked.of("w-*", "worker"), "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker"),
+        (Asked.of(None, None, None, 3), "salt-run metalk8s_expand.expand max_parallel=3"),
+        (Asked.of("w-1", max_parallel=3), "salt-run metalk8s_expand.expand nodes=w-1 max_parallel=3"),
+        (
+            Asked.of("w-9", overrides={"profile": "worker", "roles": ["etcd"]}),
+            """salt-run metalk8s_expand.add_node w-9 profile=worker 'roles=["etcd"]'""",
+        ),
+    ],
+)
+def test_the_command_that_goes_on(asked: Asked, words: str) -> None:
+    assert asked.command() == words
+
+
+def test_what_it_means_for_a_declaration() -> None:
+    declared, names = Asked.of("w-*,i-1", "worker", max_parallel=1).settled(DECLARED)
+    assert (names, declared.max_parallel, DECLARED.max_parallel) == (("w-1", "w-2"), 1, 10)
+    assert Asked.of().settled(DECLARED) == (DECLARED, None)
+    declared, names = Asked.of("w-9", overrides=W_9).settled(DECLARED)
+    assert (names, declared.nodes["w-9"].address) == (("w-9",), "10.0.0.9")
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 101, True, "3", 2.5, [], {}, float("nan")])
+def test_max_parallel(wrong: Any) -> None:
+    with pytest.raises(
+        SettingsError, match=r"max_parallel: is (out of range|not a whole number) .*write a number from 1 to 100"
+    ):
+        Asked.of(max_parallel=wrong).settled(DECLARED)
+
+
+@pytest.mark.parametrize("number", [1, 100])
+def test_max_parallel_for_one_run(number: int) -> None:
+    assert Asked.of(max_parallel=number).settled(DECLARED)[0].max_parallel == number
+
+
+@pytest.mark.parametrize(
+    ("nodes", "profiles", "overrides"),
+    [
+        (None, None, W_9),
+        ("w-*", None, {"profile": "worker"}),
+        ("w-8,w-9", None, W_9),
+        ("w-9", "worker", W_9),
+    ],
+)
+def test_the_profile_of_one_node_is_no_choice_of_nodes(nodes: Any, profiles: Any, overrides: Any) -> None:
+    with pytest.raises(SettingsError, match="these arguments describe one node: profile") as error:
+        Asked.of(nodes, profiles, overrides).settled(DECLARED)
+    assert error.value.hint == "name one node, or leave them out; declared nodes are chosen by profiles=worker"
+
+
+def test_nor_the_other_way_round() -> None:
+    with pytest.raises(SettingsError, match=r"profiles: is an unknown key .*did you mean profile"):
+        arguments.one("w-9", {"profiles": "worker"}).settled(DECLARED)
+
+
+class TestAgain:
+    """A plan that was kept is gone on with, as JSON gives it back."""
+
+    def test_nothing_is_named(self) -> None:
+        before = {"asked": ["w-1", "w-2"], "max_parallel": 2, "declaration": {}}
+        declared, names = Asked.of().again(before).settled(DECLARED)
+        assert (names, declared.max_parallel) == (("w-1", "w-2"), 2)
+
+    def test_all_that_was_declared(self) -> None:
+        assert Asked.of().again({"asked": None, "max_parallel": None, "declaration": {}}) == Asked.of()
+
+    def test_a_node_that_the_pillar_does_not_declare(self) -> None:
+        again = Asked.of().again({"asked": ["w-9"], "max_parallel": None, "declaration": W_9})
+        assert again.settled(DECLARED)[1] == ("w-9",)
+
+    def test_what_is_said_anew_counts(self) -> None:
+        before = {"asked": ["w-1"], "max_parallel": 2, "declaration": {}}
+        declared, names = Asked.of("i-1", max_parallel=5).again(before).settled(DECLARED)
+        assert (names, declared.max_parallel) == (("i-1",), 5)
+        assert Asked.of("i-1").again(before).settled(DECLARED)[0].max_parallel == 2
+
+    def test_one_that_an_earlier_version_kept(self) -> None:
+        assert Asked.of().again({"asked": ["w-1"]}).settled(DECLARED)[1] == ("w-1",)
+
+    def test_none(self) -> None:
+        assert Asked.of("w-1").again(None) == Asked.of("w-1")
+
+    def test_what_a_plan_keeps(self) -> None:
+        kept = Asked.of("w-*", max_parallel=3).kept(("w-1", "w-2"))
+        assert kept == {"asked": ("w-1", "w-2"), "max_parallel": 3, "declaration": {}}
+
+
+@pytest.mark.parametrize("node", ["w-*", "*", None, True, ["w-1"], 1.5])
+def test_one_node(node: Any) -> None:
+    with pytest.raises(SettingsError, match="node"):
+        arguments.one(node)
+
+
+def test_flags() -> None:
+    arguments.flags(probe=True, skip_failed=False)
+    with pytest.raises(SettingsError) as error:
+        arguments.flags(probe="no", skip_failed=0, dry_run=True, preflight=None)
+    assert error.value.problems == (
+        "probe is 'no': write True or False", "skip_failed is 0: write True or False", "preflight is None: write True or False",
+    )  # fmt: skip
+    assert "a glob needs quotes" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("wrong", ["soon", -1, None, True, float("nan"), []])
+def test_seconds(wrong: Any) -> None:
+    with pytest.raises(SettingsError, match="wait_s is "):
+        arguments.seconds("wait_s", wrong)
+    assert arguments.seconds("wait_s", 0.5) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [(None, None), ("0123abcd", "0123abcd"), (12345678, "12345678"), ("a" * 64, "a" * 64)]
+)
+def test_digest(given: Any, wanted: str | None) -> None:
+    assert arguments.digest(given) == wanted

@@ -1,0 +1,783 @@
+"""The runner's functions as far as no daemon is needed: real options and pillar of Salt, a cluster at the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import yaml
+
+from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.commands import preflight as looking
+from metalk8s_expand.commands.runner import Commands
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.removal.node_inventory import Found, Host
+from metalk8s_expand.domain.reports.run import NodeReport
+from metalk8s_expand.domain.runs.lease_rules import STOP
+from metalk8s_expand.errors import (
+    ConflictError,
+    DeployError,
+    LockedError,
+    QuorumError,
+    SettingsError,
+    StoppedError,
+    UnreachableError,
+)
+from metalk8s_expand.expansion import workflow as batch
+from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.runs.lock import acquire
+from metalk8s_expand.runs.progress import Progress
+from tests.fakes.clock import FakeClock
+from tests.unit.metalk8s_expand.cluster.test_health import READY, FakeEtcd, FakeKube, infra, member
+from tests.unit.metalk8s_expand.conftest import free_port
+from tests.unit.metalk8s_expand.runs.test_lock import FakeLeases
+
+PILLAR: dict[str, Any] = {
+    "defaults": {"version": "2.0"},
+    "nodes": {
+        "w-1": {"profile": "worker", "address": "10.0.0.3"},
+        "w-2": {"profile": "worker", "address": "10.0.0.4"},
+        "i-1": {"profile": "infra", "address": "10.0.0.5"},
+    },
+}
+
+
+class Kube(FakeKube):
+    """As for verification, and Nodes can be created."""
+
+    def __init__(self, *nodes: dict[str, Any]) -> None:
+        super().__init__(*nodes)
+        self.leases = FakeLeases()
+        self.config_maps: dict[str, dict[str, Any]] = {}
+
+    def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.stored[body["metadata"]["name"]] = body
+        return body
+
+    def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Nothing is on record of Nodes: none has labels or taints of its own."""
+        return self.config_maps.get(name)
+
+    def create_config_map(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.replace_config_map(namespace, body["metadata"]["name"], body)
+
+    def replace_config_map(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.config_maps[name] = {**body, "metadata": {**body["metadata"], "resourceVersion": "1"}}
+        return self.config_maps[name]
+
+    def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        """There are no Services."""
+        return []
+
+
+class Cluster(World):
+    """The cluster with an etcd that answers at once."""
+
+    def access(self) -> verify.Access:
+        return verify.Access(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+
+    def leases(self) -> Any:
+        """Of all who share this cluster."""
+        return self.kube.leases  # type: ignore[attr-defined]
+
+
+class Minions:
+    """Each tells of one certificate, unless it says something else."""
+
+    def __init__(self) -> None:
+        self.days = 300.0
+        self.others: dict[str, Any] = {}
+        self.asked: list[str] = []
+
+    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> dict[str, Any]:
+        self.asked = list(minions)
+        entry = {
+            "path": "/etc/kubernetes/pki/kubelet-client.crt", "serial": "1", "key": "fits",
+            "not_after": "2027-01-01T00:00:00Z", "seconds_left": int(self.days * 86400),
+        }  # fmt: skip
+        return {**{name: {"kubelet-client": entry} for name in self.asked}, **self.others}
+
+
+class Heard:
+    """The event bus of the master."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def fire(self, tag: str, payload: dict[str, Any]) -> bool:
+        self.events.append((tag, payload))
+        return True
+
+
+Make = Callable[..., Commands]
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Make:
+    """A call with this pillar, these Nodes and these further options."""
+
+    def made(*nodes: dict[str, Any], pillar: Any = PILLAR, **more: Any) -> Commands:
+        (tmp_path / "pillar").mkdir(exist_ok=True)
+        top = {"base": {"lab_master": ["declared"]}}
+        (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
+        declared = {} if pillar is None else {"metalk8s_expand": pillar}
+        (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
+        deployment = tmp_path / "tree" / looking.DEPLOYMENT
+        deployment.parent.mkdir(parents=True, exist_ok=True)
+        deployment.touch()
+        opts = salt.config.master_config(None)
+        values = {"id": "lab_master", "cachedir": str(tmp_path / "cache"), "extension_modules": str(tmp_path / "ext"),
+                  "file_roots": {"metalk8s-2.0": [str(tmp_path / "tree")]},
+                  "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
+        opts.update(values)
+        call = Commands(opts, clock)
+        kube = Kube(*nodes)
+        kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
+        call.world = Cluster(opts, kube)  # type: ignore[arg-type]
+        call.minions = Minions()
+        call.bus = Heard()  # type: ignore[assignment]
+        return call
+
+    return made
+
+
+def node(name: str, deployed: bool = True) -> dict[str, Any]:
+    """A Node of the declaration, as the API has it."""
+    body = manifest.manifest(settings.parse(PILLAR).node(name))
+    return {**body, "status": {**READY, "nodeInfo": {"kubeletVersion": "v1"}} if deployed else {}}
+
+
+def everyone() -> list[dict[str, Any]]:
+    return [node("w-1"), node("w-2"), node("i-1")]
+
+
+class TestPlan:
+    def test_everything_is_new(self, make: Make) -> None:
+        found = make().plan(None)
+        assert [item["node"] for item in found["workers"]] == ["w-1", "w-2", "i-1"]
+        assert (found["control_plane"], found["unchanged"], found["warnings"]) == ([], [], [])
+        json.dumps(found)
+
+    @pytest.mark.parametrize(("threads", "parallel", "warned"), [(3, 10, True), (4, 10, False), (3, 2, False)])
+    def test_a_master_with_too_few_workers_is_told(self, make: Make, threads: int, parallel: int, warned: bool) -> None:
+        call = make(worker_threads=threads)
+        found = call.plan(None, max_parallel=parallel)
+        assert [item for item in found["warnings"] if "worker_threads to 4 or more" in item] == found["warnings"]
+        assert bool(found["warnings"]) == warned
+        assert make(*everyone(), worker_threads=3).plan(None)["warnings"] == []
+
+    def test_what_is_healthy_is_done(self, make: Make) -> None:
+        found = make(*everyone()).plan(None)
+        assert (found["workers"], found["unchanged"]) == ([], ["w-1", "w-2", "i-1"])
+
+    def test_what_is_not_ready_is_deployed_again(self, make: Make) -> None:
+        ill = node("w-1")
+        ill["status"]["conditions"] = [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
+        [found] = make(ill, node("w-2"), node("i-1")).plan(None)["workers"]
+        assert "deploy" in [step["name"] for step in found["steps"]]
+
+    def test_drift_of_the_object_alone_deploys_nothing(self, make: Make) -> None:
+        drifted = node("w-1")
+        drifted["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
+        [found] = make(drifted, node("w-2"), node("i-1")).plan(None)["workers"]
+        assert [step["name"] for step in found["steps"]] == ["register", "verify"]
+
+    def test_some(self, make: Make) -> None:
+        assert [item["node"] for item in make().plan("w-2")["workers"]] == ["w-2"]
+
+    @pytest.mark.parametrize("names", ["w-9", "w-1,w-9", "w-1,", "", ["W-1"]])
+    def test_unknown_names(self, make: Make, names: Any) -> None:
+        with pytest.raises(SettingsError):
+            make().plan(names)
+
+    def test_an_undeclared_one(self, make: Make) -> None:
+        [found] = make().plan("w-9", {"profile": "worker", "address": "10.0.0.9"})["workers"]
+        assert (found["node"], found["address"]) == ("w-9", "10.0.0.9")
+
+    @pytest.mark.parametrize("names", [None, "w-8,w-9"])
+    def test_arguments_describe_one_node(self, make: Make, names: Any) -> None:
+        with pytest.raises(SettingsError, match="one node: profile"):
+            make().plan(names, {"profile": "worker"})
+
+    def test_text_for_people_and_data_for_programs(self, make: Make) -> None:
+        call = make(__cli="salt-run")
+        assert set(call.plan(None)) == {"text"}
+        assert "w-1" in call.plan(None)["text"]
+        assert "workers" in make(__cli="salt-run", output="json").plan(None)
+        assert "workers" in make().plan(None)
+
+    def test_nothing_is_declared(self, make: Make) -> None:
+        with pytest.raises(SettingsError, match="no key metalk8s_expand"):
+            make(pillar=None).plan(None)
+
+    def test_a_mistake_is_told_without_the_api(self, make: Make) -> None:
+        call = make(pillar={"nodes": {"w-1": {"profile": "wroker"}}}, metalk8s_expand={"kubeconfig": "/nowhere"})
+        del call.world
+        with pytest.raises(SettingsError, match="did you mean worker"):
+            call.plan(None)
+
+    def test_the_api_is_reached_by_the_configuration(self, make: Make, tmp_path: Path) -> None:
+        call = make(metalk8s_expand={"kubeconfig": str(tmp_path / "nowhere")})
+        del call.world
+        with pytest.raises(UnreachableError, match="nowhere"):
+            call.plan(None)
+
+
+class TestSelection:
+    """The same for everything that is about several nodes."""
+
+    @pytest.mark.parametrize(
+        ("nodes", "profiles", "wanted"),
+        [("w-*", None, ["w-1", "w-2"]), ("*-1", "worker", ["w-1"]), (None, "infra,worker", ["w-1", "w-2", "i-1"])],
+    )
+    def test_a_plan(self, make: Make, nodes: Any, profiles: Any, wanted: list[str]) -> None:
+        assert [item["node"] for item in make().plan(nodes, profiles=profiles)["workers"]] == wanted
+
+    @pytest.mark.parametrize("function", ["plan", "expand", "check_ssh", "preflight", "health"])
+    def test_nothing_that_is_chosen_is_a_mistake(self, make: Make, function: str) -> None:
+        for wrong in ({"nodes": "x-*"}, {"profiles": "wroker"}, {"nodes": "w-1", "profiles": "infra"}, {"nodes": []}):
+            with pytest.raises(SettingsError):
+                getattr(make(), function)(**wrong)
+
+    def test_health(self, make: Make) -> None:
+        call = make(node("w-1"), infra("other"))
+        assert call.health("w-1", "worker")["healthy"] is True
+        with pytest.raises(DeployError, match="Node w-2 is declared and not registered"):
+            call.health(None, "worker")
+
+    def test_an_agreed_plan_is_that_of_the_nodes_that_matched(self, make: Make) -> None:
+        call = make(node("w-1"), node("w-2"))
+        found = call.plan("w-*", max_parallel=1)
+        assert found["asked"] == ("w-1", "w-2")
+        later = make(*call.world.kube.stored.values(), pillar=with_one_more())  # type: ignore[attr-defined]
+        assert later.expand(digest=found["digest"])["unchanged"] is True
+        with pytest.raises(ConflictError, match="world has moved"):
+            later.expand("w-*", digest=found["digest"])
+
+    def test_the_run_is_named_as_it_was_asked_for(self, make: Make) -> None:
+        call = make(*everyone())
+        report = call.expand("w-*", profiles="worker", max_parallel=2)
+        assert report["command"] == "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker max_parallel=2"
+        assert call.bus.events[0][1]["doing"] == "expand w-*, profile worker"  # type: ignore[attr-defined]
+
+
+class TestMaxParallel:
+    def test_it_is_in_the_waves_and_the_digest(self, make: Make) -> None:
+        one, two = make().plan(max_parallel=1), make().plan(max_parallel=2)
+        assert [wave["at_once"] for wave in one["waves"] + two["waves"]] == [1, 2]
+        assert one["digest"] != two["digest"]
+        assert make().plan()["digest"] == make().plan(max_parallel=10)["digest"]
+
+    def test_an_agreed_plan_says_it_too(self, make: Make) -> None:
+        """And what is left of it is seen to be the plan, without saying it again."""
+        call = make()
+        found = call.plan("w-1", max_parallel=3)
+        assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
+        refused = call.expand(digest=found["digest"], dry_run=True, max_parallel=4)["refusal"]
+        assert refused["problems"] == ["the waves changed"]
+
+    @pytest.mark.parametrize("wrong", [0, "2", True])
+    @pytest.mark.parametrize("function", ["plan", "expand"])
+    def test_wrong_ones(self, make: Make, function: str, wrong: Any) -> None:
+        with pytest.raises(SettingsError, match="max_parallel: "):
+            getattr(make(), function)(max_parallel=wrong)
+
+
+class TestDryRun:
+    @pytest.fixture
+    def declared(self) -> dict[str, Any]:
+        entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        return {**PILLAR, "nodes": {"w-1": entry}}
+
+    def test_it_is_the_plan_and_changes_nothing(self, make: Make) -> None:
+        call = make(*everyone())
+        found = call.expand(dry_run=True)
+        assert (found["digest"], found["refusal"], found["retcode"]) == (call.plan()["digest"], None, 0)
+        assert set(call.plan()) <= set(found)
+        assert (call.world.leases().stored, heard(call)) == (None, [])
+        assert call.world.kube.config_maps == {}  # type: ignore[attr-defined]
+        assert cache.reports(call.opts) == []
+
+    def test_no_lock_is_needed(self, make: Make) -> None:
+        call = make(*everyone())
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+            assert call.expand(dry_run=True)["retcode"] == 0
+
+    def test_a_host_that_would_stop_it(self, make: Make, declared: dict[str, Any]) -> None:
+        call = make(pillar=declared)
+        found = call.expand(dry_run=True)
+        assert (found["retcode"], found["refusal"]["type"]) == (4, "UnreachableError")
+        assert list(found["preflight"]["unreachable"]) == ["w-1"]
+        assert call.expand(None, batch.Options(skip_failed=True), dry_run=True)["retcode"] == 0
+        with pytest.raises(UnreachableError):
+            call.expand(digest=found["digest"])
+        assert call.world.kube.nodes() == []
+
+    def test_the_cluster_decides_first_and_the_hosts_are_told_all_the_same(self, make: Make, declared: dict[str, Any]) -> None:
+        call = make(pillar=declared)
+        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        found = call.add_node("w-1", dry_run=True)
+        assert (found["retcode"], found["refusal"]["type"]) == (6, "QuorumError")
+        assert list(found["preflight"]["unreachable"]) == ["w-1"]
+
+    def test_a_plan_that_is_refused(self, make: Make) -> None:
+        wrong = node("w-1")
+        wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
+        found = make(wrong).expand("w-1", dry_run=True)
+        assert (found["retcode"], found["refusal"]["message"]) == (5, "the plan is refused, so nothing was started")
+
+    def test_a_world_that_has_moved(self, make: Make) -> None:
+        call = make(node("w-1"))
+        digest = call.plan("w-1")["digest"]
+        call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
+        found = call.expand(digest=digest, dry_run=True)
+        assert found["refusal"]["problems"] == ["node w-1: was not in the plan, and now has something to do"]
+
+    def test_for_people(self, make: Make, declared: dict[str, Any]) -> None:
+        well = make(*everyone(), __cli="salt-run").expand(dry_run=True)
+        assert "this was a dry run. The run itself would go ahead" in well["text"]
+        ill = make(pillar=declared, __cli="salt-run").expand(dry_run=True)
+        assert (ill["retcode"], "would be refused:\nnot every host can be reached" in ill["text"]) == (4, True)
+
+    def test_an_undeclared_one(self, make: Make) -> None:
+        """As it is agreed on, it need not be described again."""
+        call = make()
+        given = {"profile": "worker", "address": "10.0.0.9", "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        found = call.add_node("w-9", None, given, dry_run=True)
+        assert [item["node"] for item in found["workers"]] == ["w-9"]
+        assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
+
+    def test_one_node_is_one(self, make: Make) -> None:
+        with pytest.raises(SettingsError, match="node: is a glob"):
+            make().add_node("w-*")
+
+    def test_register(self, make: Make) -> None:
+        call = make()
+        shown = call.register("w-1", dry_run=True)
+        assert call.world.kube.nodes() == []
+        assert shown == {**call.register("w-1"), "dry_run": True}
+        assert call.register("w-1", dry_run=True)["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [
+        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": batch.Options(probe="x")}),  # type: ignore[arg-type]
+        ("expand", {"options": batch.Options(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
+        ("status", {"with_certificates": "no"}), ("register", {"name": "w-1", "dry_run": None}),
+    ],
+)  # fmt: skip
+def test_what_is_no_flag(make: Make, function: str, argument: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="write True or False"):
+        getattr(make(*everyone()), function)(**argument)
+
+
+class TestManifest:
+    def test_a_declared_node(self, make: Make) -> None:
+        found = yaml.safe_load(make().manifest("i-1"))
+        assert found["metadata"]["name"] == "i-1"
+        assert found["spec"]["taints"] == [{"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}]
+
+    def test_an_undeclared_node(self, make: Make) -> None:
+        found = yaml.safe_load(make().manifest("w-9", {"profile": "worker", "address": "10.0.0.9"}))
+        assert found["metadata"]["annotations"]["metalk8s.scality.com/ssh-host"] == "10.0.0.9"
+
+    def test_an_unknown_node(self, make: Make) -> None:
+        with pytest.raises(SettingsError):
+            make().manifest("w-9")
+
+
+def test_register(make: Make) -> None:
+    call = make()
+    assert call.register("w-1")["changes"]
+    found = call.world.kube.node("w-1")
+    assert found is not None
+    assert found["spec"]["unschedulable"] is True
+    assert call.register("w-1") == {"node": "w-1", "changes": []}
+
+
+class TestStatus:
+    def test_every_state(self, make: Make) -> None:
+        ill = node("i-1")
+        ill["status"]["conditions"] = []
+        found = make(node("w-1"), node("w-2", deployed=False), ill, pillar=with_one_more()).status()["nodes"]
+        states = {name: item["state"] for name, item in found.items()}
+        assert states == {
+            "w-1": "ready", "w-2": "registered, not deployed", "i-1": "not ready", "w-3": "not registered",
+        }  # fmt: skip
+        assert found["i-1"]["problems"]
+        assert found["w-1"]["problems"] == []
+
+    def test_a_cordoned_node_is_not_ready(self, make: Make) -> None:
+        cordoned = node("w-1")
+        cordoned["spec"] = {"unschedulable": True}
+        assert "cordoned" in make(cordoned).status()["nodes"]["w-1"]["problems"][0]
+
+    def test_text(self, make: Make) -> None:
+        text = make(node("w-1"), __cli="salt-run").status()["text"]
+        assert "not registered" in text
+        assert "Runs: none" in text
+        assert "w-1 kubelet-client 2027-01-01T00:00:00Z 300.0" in " ".join(text.split())
+
+    def test_certificates_of_all_that_is_deployed(self, make: Make) -> None:
+        call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
+        call.world.kube.stored["boot"]["status"] = node("w-1")["status"]  # type: ignore[attr-defined]
+        call.minions.others = {"i-1": False}  # type: ignore[attr-defined]
+        found = call.status()
+        ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
+        unknown = {"unknown": "its minion does not answer, or its key is not accepted"}
+        assert found["certificates"] == {"w-1": ends, "boot": ends, "i-1": unknown}
+        assert {name: row["certificates"] for name, row in found["nodes"].items()} == {
+            "w-1": ends, "w-2": None, "i-1": unknown,
+        }  # fmt: skip
+
+    def test_nobody_is_asked(self, make: Make) -> None:
+        call = make(node("w-1"))
+        assert call.status(with_certificates=False)["certificates"] == {}
+        assert call.minions.asked == []  # type: ignore[attr-defined]
+
+
+def with_one_more() -> dict[str, Any]:
+    return {**PILLAR, "nodes": {**PILLAR["nodes"], "w-3": {"profile": "worker", "address": "10.0.0.6"}}}
+
+
+class TestHealth:
+    def test_well(self, make: Make) -> None:
+        assert make(*everyone()).health(None) == {"healthy": True, "nodes": 3, "warnings": []}
+
+    def test_certificates(self, make: Make) -> None:
+        call = make(*everyone())
+        call.minions.days = 20  # type: ignore[attr-defined]
+        assert len(call.health(None)["warnings"]) == 3
+        assert len(call.health("w-1")["warnings"]) == 1
+        call.minions.days = 6  # type: ignore[attr-defined]
+        with pytest.raises(DeployError, match="certificate kubelet-client of w-1 ends on 2027-01-01T00:00:00Z, in 6 days"):
+            call.health("w-1")
+        lax = make(*everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}})
+        lax.minions.days = 6  # type: ignore[attr-defined]
+        assert lax.health(None)["warnings"] == []
+
+    def test_a_silent_minion_is_not_healthy(self, make: Make) -> None:
+        call = make(*everyone())
+        call.minions.others = {"w-2": False}  # type: ignore[attr-defined]
+        with pytest.raises(DeployError, match="the certificates of w-2 are not known"):
+            call.health(None)
+        assert call.health("w-1")["healthy"] is True
+
+    def test_all_problems_at_once(self, make: Make) -> None:
+        cordoned = node("w-2")
+        cordoned["spec"] = {"unschedulable": True}
+        call = make(cordoned, node("i-1"), infra("other"))
+        call.world.kube.coredns["status"] = {}  # type: ignore[attr-defined]
+        with pytest.raises(DeployError) as error:
+            call.health(None)
+        text = str(error.value)
+        assert "CoreDNS: 0 of 2" in text
+        assert "Node w-2 is cordoned" in text
+        assert "Node w-1 is declared and not registered" in text
+
+    def test_of_some(self, make: Make) -> None:
+        assert make(node("w-1"), infra("other")).health("w-1")["healthy"] is True
+
+
+class TestReport:
+    def test_the_last_and_a_named_one(self, make: Make) -> None:
+        call = make()
+        for number in (1, 2):
+            data = {"id": f"2025010{number}000000", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []}
+            cache.save_report(call.opts, data)
+        assert call.report(None)["id"] == "20250102000000"
+        assert call.report("20250101000000")["id"] == "20250101000000"
+        assert call.report(20250101000000)["id"] == "20250101000000"  # type: ignore[arg-type]
+        assert call.status()["runs"] == ["20250101000000", "20250102000000"]
+
+    def test_it_is_text_for_people_and_no_failure_of_this_call(self, make: Make) -> None:
+        call = make(__cli="salt-run")
+        cache.save_report(call.opts, {"id": "1", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []})
+        found = call.report(None)
+        assert set(found) == {"text"}
+        assert "run 1 FAILED" in found["text"]
+
+    @pytest.mark.parametrize("run", [None, "1", "../../etc/passwd"])
+    def test_none(self, make: Make, run: str | None) -> None:
+        with pytest.raises(SettingsError, match="there is no report"):
+            make().report(run)
+
+    def test_it_is_readable_by_its_user_only(self, make: Make) -> None:
+        path = cache.save_report(make().opts, {"id": "1"})
+        assert path.parent.stat().st_mode & 0o077 == 0
+
+
+class TestExpand:
+    def test_nothing_to_do_is_a_success_and_says_so(self, make: Make) -> None:
+        call = make(*everyone())
+        found = call.expand(None)
+        assert (found["ok"], found["retcode"], found["unchanged"], found["nodes"]) == (True, 0, True, [])
+        assert [note for note in found["notes"] if "nothing to change" in note] == [
+            "w-1: nothing to change", "w-2: nothing to change", "i-1: nothing to change",
+        ]  # fmt: skip
+        assert Path(found["log"]).is_file()
+        assert call.report(None)["id"] == found["id"]
+
+    def test_an_ill_cluster_is_left_alone(self, make: Make) -> None:
+        call = make()
+        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        with pytest.raises(QuorumError, match="nothing was started"):
+            call.expand(None)
+        assert call.world.kube.nodes() == []
+
+    def test_an_agreed_plan_is_run_without_naming_its_nodes_again(self, make: Make) -> None:
+        call = make(node("w-1"))
+        digest = call.plan("w-1")["digest"]
+        assert call.expand(None, digest=digest[:12])["ok"] is True
+
+    def test_a_plan_is_not_run_when_the_world_has_moved(self, make: Make) -> None:
+        call = make(node("w-1"))
+        digest = call.plan("w-1")["digest"]
+        call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
+        with pytest.raises(ConflictError, match="the world has moved") as error:
+            call.expand(None, digest=digest)
+        assert error.value.problems == ("node w-1: was not in the plan, and now has something to do",)
+
+    @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
+    def test_an_unknown_plan_is_not_run(self, make: Make, digest: Any) -> None:
+        with pytest.raises(ConflictError, match="cannot be told"):
+            make(node("w-1")).expand("w-1", digest=digest)
+
+    @pytest.mark.parametrize("digest", ["", "0", "../../etc/passwd", 12, True, ["0" * 64], "A" * 64, "0" * 65])
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_what_is_no_digest_is_refused(self, make: Make, digest: Any, dry_run: bool) -> None:
+        """An empty one is how every digest begins."""
+        with pytest.raises(SettingsError, match="plan: is not the digest of a plan"):
+            make(node("w-1")).expand("w-1", digest=digest, dry_run=dry_run)
+
+    def test_another_run_holds_the_lock(self, make: Make) -> None:
+        call = make(*everyone())
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+            with pytest.raises(LockedError, match="20260101000000") as error:
+                call.expand(None)
+            assert error.value.retcode == 9
+        assert call.expand(None)["ok"] is True
+
+    @pytest.mark.parametrize("wait_s", ["soon", -1, None, True])
+    def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
+        with pytest.raises(SettingsError, match="wait_s"):
+            make(*everyone()).expand(None, wait_s=wait_s)
+
+    def test_a_version_that_nothing_is_deployed_with_is_refused_before_anything_is_changed(self, make: Make) -> None:
+        call = make(file_roots={"metalk8s-1.9": []})
+        with pytest.raises(SettingsError, match=r"the saltenv metalk8s-2\.0, which w-1 would be deployed from, does not exist"):
+            call.expand("w-1")
+        assert call.world.kube.nodes() == []
+
+    def test_a_cordon_of_others_is_told_though_nothing_is_to_be_done(self, make: Make) -> None:
+        """What is left of a deployment by MetalK8s that was broken off."""
+        cordoned = node("w-1")
+        cordoned["spec"] = {**(cordoned.get("spec") or {}), "unschedulable": True}
+        found = make(cordoned, node("w-2"), node("i-1")).plan(None)
+        assert [item for item in found["warnings"] if "kubectl uncordon w-1" in item]
+
+    def test_a_refused_plan_is_not_started(self, make: Make) -> None:
+        wrong = node("w-1")
+        wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
+        with pytest.raises(ConflictError, match="the plan is refused") as error:
+            make(wrong).expand("w-1")
+        assert "w-1" in str(error.value.node)
+
+    def test_an_unreachable_host_stops_everything_before_the_first_change(self, make: Make) -> None:
+        port = free_port()
+        nodes = {name: {**entry, "ssh": {"host": "127.0.0.1", "port": port}} for name, entry in PILLAR["nodes"].items()}
+        call = make(pillar={**PILLAR, "nodes": {"w-1": nodes["w-1"]}})
+        with pytest.raises(UnreachableError, match="w-1"):
+            call.expand(None)
+        assert call.world.kube.nodes() == []
+
+    def test_progress_goes_to_standard_error(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        make(*everyone(), __cli="salt-run", output="json").expand(None)
+        seen = capsys.readouterr()
+        assert seen.out == ""
+        assert "looking at it" in seen.err
+
+    def test_a_job_says_nothing(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        make(*everyone(), __cli="salt-master").expand(None)
+        assert capsys.readouterr() == ("", "")
+
+
+def heard(call: Commands) -> list[tuple[str, ...]]:
+    """What the bus was told: the tag without the run, what it came to, the class of the error."""
+    return [
+        (tag.replace(f"metalk8s_expand/{call.progress.run}/", ""), str(found.get("state", found.get("retcode", ""))),
+         (found.get("error") or {}).get("type", ""))
+        for tag, found in call.bus.events  # type: ignore[attr-defined]
+    ]  # fmt: skip
+
+
+class TestEvents:
+    def test_a_run_tells_that_it_begins_and_how_it_ends(self, make: Make) -> None:
+        call = make(*everyone())
+        call.expand(None)
+        assert heard(call) == [("started", "", ""), ("ended", "0", "")]
+
+    def test_and_why_it_did_not_go_on(self, make: Make) -> None:
+        call = make()
+        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        with pytest.raises(QuorumError):
+            call.expand(None)
+        assert heard(call) == [("started", "", ""), ("ended", "6", "QuorumError")]
+
+    def test_hosts_are_looked_at_in_two_steps(self, make: Make) -> None:
+        entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        call = make(pillar={**PILLAR, "nodes": {"w-1": entry}})
+        with pytest.raises(UnreachableError):
+            call.expand(None)
+        assert heard(call) == [
+            ("started", "", ""), ("w-1/check_ssh", "started", ""), ("w-1/check_ssh", "failed", "UnreachableError"),
+            ("ended", "4", "UnreachableError"),
+        ]  # fmt: skip
+
+    def test_who_only_looks_tells_nobody(self, make: Make) -> None:
+        call = make(*everyone())
+        call.plan(None)
+        call.status()
+        assert heard(call) == []
+
+
+class TestRequests:
+    def test_a_request_is_seen_and_worked_off(self, make: Make) -> None:
+        entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        call = make(pillar={**PILLAR, "nodes": {"w-1": entry}})
+        assert [call.request("w-1") for _ in range(3)] == [
+            {"node": "w-1", "changed": changed} for changed in (True, False, False)
+        ]
+        assert [row["node"] for row in call.status()["queue"]] == ["w-1"]
+        found = call.work()
+        assert found["report"]["nodes"][0]["ok"] is False
+        [row] = call.status()["queue"]
+        assert (row["node"], row["attempts"], row["parked"]) == ("w-1", 1, False)
+        assert "does not answer" in row["error"] or "refused" in row["error"], row
+
+    def test_one_that_is_there_is_done_at_once(self, make: Make) -> None:
+        call = make(*everyone())
+        call.request("w-1")
+        assert (call.work()["done"], call.status()["queue"], heard(call)) == (["w-1"], [], [])
+
+    def test_another_run_goes_on(self, make: Make) -> None:
+        call = make()
+        call.request("w-1")
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=call.clock):
+            found = call.work()
+        assert "20260101000000" in found["locked"]
+        assert ([row["attempts"] for row in found["queue"]], found["retcode"]) == ([0], 0)
+
+    def test_for_people(self, make: Make) -> None:
+        call = make(*everyone(), __cli="salt-run")
+        assert call.work() == {"text": "No request waits."}
+        call.request("w-1")
+        assert "w-1: waits for its turn" in call.status()["text"]
+
+    def test_nothing_but_declared_names(self, make: Make) -> None:
+        call = make()
+        for wrong in ("w-9", "{{ 1 }}", None, ["w-1"]):
+            with pytest.raises(SettingsError, match="is refused"):
+                call.request(wrong)
+        assert call.status()["queue"] == []
+
+
+class TestStop:
+    def test_nobody_runs(self, make: Make) -> None:
+        assert make(*everyone()).stop() == {"run": None, "holder": None, "ended": True}
+
+    def test_somebody_does(self, make: Make) -> None:
+        call = make(*everyone())
+        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+            found = call.stop()
+            assert (found["run"], found["ended"]) == ("20260101000000", False)
+            assert call.status()["now"] is None
+
+    @pytest.mark.parametrize("wait_s", ["soon", -1, True])
+    def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
+        with pytest.raises(SettingsError, match="wait_s"):
+            make().stop(wait_s)
+
+    def test_a_run_that_is_asked_to_stop_while_it_looks(self, make: Make) -> None:
+        call = make()
+        leases = call.world.leases()
+        leases.after = lambda: leases.stored["metadata"]["annotations"].update({STOP: "asked by me"})
+        with pytest.raises(StoppedError, match="asked by me") as error:
+            call.expand("w-1")
+        assert error.value.retcode == 10
+        assert call.world.kube.nodes() == []
+
+
+def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeReport:
+    error = {"retcode": retcode, "message": "m"} if retcode else None
+    return NodeReport(name, (), error is None and skipped is None, error, skipped)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "closing", "retcode"),
+    [
+        ((), (), 0),
+        ((reported("a"), reported("b")), (), 0),
+        ((reported("a"), reported("b", 7), reported("c", 6)), (), 7),
+        ((reported("a"),), ("CoreDNS: 0 of 2",), 8),
+        ((reported("a", 4),), ("CoreDNS: 0 of 2",), 4),
+        ((reported("a", skipped="unreachable"),), (), 0),
+        ((reported("a", 10), reported("b", 8)), (), 8),
+    ],
+)
+def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int) -> None:
+    found = batch.judged(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
+    assert (found.retcode, found.ok) == (retcode, retcode == 0)
+    assert found.notes[0] == "a note"
+    assert set(closing) <= set(found.notes)
+    assert any("unreachable" in note for note in found.notes) is any(item.skipped for item in nodes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "retcode"),
+    [
+        ((reported("a"),), 0),
+        ((reported("a"), reported("b", skipped="the run was stopped")), 10),
+        ((reported("a", 10),), 10),
+        ((reported("a", 10), reported("b", 6)), 6),
+    ],
+)
+def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], retcode: int) -> None:
+    assert batch.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode  # type: ignore[arg-type]
+
+
+def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
+    known = {plan.CHECK_SSH, plan.PREFLIGHT, plan.REGISTER, plan.DEPLOY, plan.VERIFY, plan.UNCORDON}
+    assert {step.name for step in plan.STEPS} == known
+
+
+def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Found("w-1", key="minions", host=Host({"names": ["w-1"], "traces": ["/etc/salt/minion"]}))
+    monkeypatch.setattr(departing, "find", lambda *_: state)
+    call = make(node("w-1"))
+    assert [step["name"] for step in call.remove_node("w-1", dry_run=True)["steps"]] == ["guard", "retire", "key"]
+    assert "retire" in make(node("w-1"), __cli="salt-run").remove_node("w-1", dry_run=True)["text"]
+
+
+@pytest.mark.parametrize("arguments", [{"dry_run": "yes"}, {"force": "no"}, {"wait_s": -1}, {"drain_timeout_s": "soon"}])
+def test_remove_node_with_wrong_arguments_does_nothing(make: Make, arguments: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        make(node("w-1")).remove_node("w-1", **arguments)
+
+
+def test_remove_node_holds_the_lock(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = make(node("w-1"))
+    acquire(call.world.leases(), claim("other", "expand"), clock=call.clock)
+    monkeypatch.setattr(departing, "find", lambda *_: pytest.fail("it must not even look"))
+    with pytest.raises(LockedError):
+        call.remove_node("w-1")

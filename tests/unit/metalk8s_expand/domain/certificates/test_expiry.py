@@ -1,0 +1,104 @@
+"""What is said of certificates, by what their nodes told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.certificates import expiry as certificates
+from metalk8s_expand.domain.certificates.expiry import DAY, Limits
+
+LIMITS = Limits(error=7, warning=30)
+
+
+def entry(days: float = 300, purpose: str = "apiserver", **more: Any) -> dict[str, Any]:
+    return {
+        "path": f"/etc/kubernetes/pki/{purpose}.crt", "serial": "a1", "key": "fits", "not_after": "2027-01-01T00:00:00Z",
+        "seconds_left": round(days * DAY), **more,
+    }  # fmt: skip
+
+
+def problems(answer: Any) -> list[str]:
+    return certificates.problems({"cp-1": answer}, LIMITS)
+
+
+def warnings(answer: Any) -> list[str]:
+    return certificates.warnings({"cp-1": answer}, LIMITS)
+
+
+def test_well() -> None:
+    answer = {"apiserver": entry(served={"port": 6443, "serial": "a1", "not_after": "2027-01-01T00:00:00Z"}), "ca": entry()}
+    assert (problems(answer), warnings(answer)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("days", "wanted"),
+    [
+        (-1, "ended on"),
+        (0, "ended on"),
+        (0.001, "in 86 seconds"),
+        (0.007, "in 10 minutes"),
+        (1, "in 24 hours"),
+        (6.99, "in 6 days"),
+    ],
+)
+def test_too_late(days: float, wanted: str) -> None:
+    [found] = problems({"apiserver": entry(days)})
+    assert found.startswith("certificate apiserver of cp-1 ")
+    assert wanted in found
+    assert "metalk8s.orchestrate.renew_certificates" in found
+    assert warnings({"apiserver": entry(days)}) == []
+
+
+@pytest.mark.parametrize("days", [7, 29.9])
+def test_soon(days: float) -> None:
+    assert problems({"apiserver": entry(days)}) == []
+    assert len(warnings({"apiserver": entry(days)})) == 1
+    assert warnings({"apiserver": entry(30)}) == []
+
+
+def test_an_authority_is_not_renewed_by_a_command() -> None:
+    [found] = problems({"ca": entry(1)})
+    assert found.endswith("see the page Certificates")
+
+
+@pytest.mark.parametrize("key", ["is missing", "is another's", "cannot be read"])
+def test_keys(key: str) -> None:
+    assert problems({"apiserver": entry(key=key)}) == [
+        f"certificate apiserver of cp-1: /etc/kubernetes/pki/apiserver.crt: its key {key}"
+    ]
+    assert len(problems({"ca": entry(key=key)})) == (0 if key == "is missing" else 1)
+
+
+def test_a_file_that_cannot_be_read() -> None:
+    answer = {"apiserver": {"path": "/x.crt", "error": "it is missing"}}
+    assert problems(answer) == ["certificate apiserver of cp-1: /x.crt: it is missing"]
+    assert certificates.first(answer) is None
+
+
+def test_what_is_served() -> None:
+    other = entry(served={"port": 6443, "serial": "a0", "not_after": "2026-01-01T00:00:00Z"})
+    [found] = problems({"apiserver": other})
+    assert "port 6443 serves another certificate" in found
+    assert "ends on 2026-01-01T00:00:00Z" in found
+    assert certificates.stale_problems({"apiserver": other}) == [found.removeprefix("certificate apiserver of cp-1: ")]
+    [silent] = problems({"apiserver": entry(served={"port": 6443, "error": "timed out"})})
+    assert "does not answer: timed out" in silent
+
+
+def test_files_of_others_are_no_problem() -> None:
+    answer = {"/etc/kubernetes/pki/old": entry(-5), "kubelet-client": entry(20, "kubelet-client")}
+    assert problems(answer) == []
+    assert certificates.first(answer) == {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 20.0}
+
+
+def test_the_first_of_all() -> None:
+    found = certificates.first({"apiserver": entry(3), "ca": entry(2.5), "scheduler": {"path": "", "error": "it is missing"}})
+    assert found is not None
+    assert (found["first"], found["days_left"]) == ("ca", 2.5)
+
+
+def test_unknown_is_not_healthy() -> None:
+    assert problems("its minion does not answer") == ["the certificates of cp-1 are not known: its minion does not answer"]
+    assert warnings("its minion does not answer") == []

@@ -1,0 +1,289 @@
+"""Whatever a requester asks for, Salt's own x509_v2 makes exactly the certificate that the policy says."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.utils.x509 as x509util
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from salt.modules import x509_v2
+
+from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.node import roles
+
+SERVICE = ("kubernetes", "kubernetes.default.svc.cluster.local")
+BOOTSTRAP = pki.Subject("bootstrap", "10.0.0.1", (roles.BOOTSTRAP, roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",))
+MASTER = pki.Subject("cp-1", "10.0.0.2", (roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",))
+WORKER = pki.Subject("w-1", "10.0.0.3", (roles.NODE,), SERVICE, ("10.96.0.1",))
+SUBJECTS = (BOOTSTRAP, MASTER, WORKER)
+
+# What may come from the requester: its public key; the rest of these can only make the signing fail.
+HARMLESS = {
+    "private_key",
+    "private_key_passphrase",
+    "public_key",
+    "signing_private_key_passphrase",
+    "skip_load_signing_private_key",
+}
+
+KINDS = {pki.CLIENT: {ExtendedKeyUsageOID.CLIENT_AUTH}, pki.SERVER: {ExtendedKeyUsageOID.SERVER_AUTH}}
+KINDS[pki.BOTH] = KINDS[pki.CLIENT] | KINDS[pki.SERVER]
+
+
+@dataclass
+class Case:
+    subject: pki.Subject
+    purpose: str
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        return pki.policies(self.subject)[pki.policy_name(self.subject.name, self.purpose)]
+
+    @property
+    def wanted(self) -> pki.Purpose:
+        return pki.purposes(self.subject.roles)[self.purpose]
+
+
+CASES = [Case(subject, purpose) for subject in SUBJECTS for purpose in pki.purposes(subject.roles)]
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three authorities' keys and certificates, as the role ``ca`` lays them out."""
+    base = tmp_path_factory.mktemp("pki")
+    for path in (pki.KUBERNETES, pki.ETCD, pki.FRONT_PROXY):
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path)])
+        now = datetime.datetime.now(tz=datetime.timezone.utc)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=3650))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        (base / path).parent.mkdir(exist_ok=True)
+        (base / f"{path}.key").write_bytes(pem(key))
+        (base / f"{path}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return base
+
+
+def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+@pytest.fixture(scope="module")
+def own_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def signed(case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey, **hostile: Any) -> x509.Certificate:
+    """What ``x509.sign_remote_certificate`` does with a request once the minion's name has matched."""
+    policy = copy.deepcopy(case.policy)
+    policy.pop("minions")
+    for key in ("signing_private_key", "signing_cert"):
+        policy[key] = policy[key].replace(pki.PKI, str(authorities))
+    public_key = own_key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    kwargs = x509util.merge_signing_policy(policy, {"public_key": public_key, **hostile})
+    found: x509.Certificate = x509_v2._create_certificate_local(**kwargs)[0]
+    return found
+
+
+def csr(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A request that asks for everything that is forbidden."""
+    usage = x509.KeyUsage(True, True, True, True, True, True, True, False, False)
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters")]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("kubernetes")]), critical=False)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.OCSPNoCheck(), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def names_of(certificate: x509.Certificate) -> set[str]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {f"{type(item).__name__}:{item.value}" for item in found}
+
+
+def wanted_names(case: Case) -> set[str]:
+    """Spelled out here again, by purpose, and not by the policy's own words."""
+    subject = case.subject
+    dns = {"kubelet-server": {subject.name}, "apiserver": {subject.name, "localhost", *SERVICE}}
+    ips = {"kubelet-server": {subject.address}, "apiserver": {subject.address, "127.0.0.1", "10.96.0.1"}}
+    for purpose in ("etcd-server", "etcd-peer"):
+        dns[purpose], ips[purpose] = {subject.name, "localhost"}, {subject.address, "127.0.0.1"}
+    found = {f"DNSName:{name}" for name in dns.get(case.purpose, set())}
+    return found | {f"IPAddress:{address}" for address in ips.get(case.purpose, set())}
+
+
+def assert_as_the_policy_says(case: Case, certificate: x509.Certificate, own_key: ec.EllipticCurvePrivateKey) -> None:
+    wanted = case.wanted
+    subject = {attribute.rfc4514_string() for attribute in certificate.subject}
+    assert subject == set(wanted.subject.format(name=case.subject.name).split(","))
+    assert certificate.issuer.rfc4514_string() == f"CN={wanted.ca}"
+    assert certificate.public_key() == own_key.public_key()
+    assert isinstance(certificate.signature_hash_algorithm, hashes.SHA256)
+    assert names_of(certificate) == wanted_names(case)
+    lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    assert abs(lifetime - datetime.timedelta(days=365)) < datetime.timedelta(minutes=1)
+    assert abs(certificate.not_valid_before_utc.timestamp() - datetime.datetime.now().timestamp()) < 60
+    extensions = {item.oid: item for item in certificate.extensions}
+    assert extensions[ExtensionOID.BASIC_CONSTRAINTS].critical
+    assert extensions[ExtensionOID.BASIC_CONSTRAINTS].value.ca is False
+    usage = extensions[ExtensionOID.KEY_USAGE].value
+    granted = {name for name in USAGES if getattr(usage, name)}
+    assert granted == {"digital_signature", "key_encipherment"}
+    assert set(extensions[ExtensionOID.EXTENDED_KEY_USAGE].value) == KINDS[wanted.usage]
+    optional = {ExtensionOID.SUBJECT_ALTERNATIVE_NAME} if wanted_names(case) else set()
+    assert set(extensions) == optional | {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    }
+
+
+USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign",
+)  # fmt: skip
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "another subject": {"subject": "O=system:masters,CN=kubernetes-admin"},
+    "another subject as a mapping": {"subject": {"O": "system:masters", "CN": "kubernetes-admin"}},
+    "another subject as a list": {"subject": ["O=system:masters"]},
+    "parts of a subject": {"CN": "kubernetes-admin", "O": "system:masters", "OU": "x", "UID": "0"},
+    "parts by their long names": {"commonName": "kubernetes-admin", "organizationName": "system:masters"},
+    "names": {"subjectAltName": ["DNS:kubernetes", "IP:10.96.0.1"]},
+    "names by their long name": {"X509v3 Subject Alternative Name": ["DNS:kubernetes"]},
+    "an authority": {"basicConstraints": "critical, CA:TRUE", "keyUsage": "critical, keyCertSign, cRLSign"},
+    "an authority by long names": {"X509v3 Basic Constraints": "CA:TRUE", "X509v3 Key Usage": "keyCertSign"},
+    "another use": {"extendedKeyUsage": "serverAuth, clientAuth, codeSigning"},
+    "a long life": {"days_valid": 36500, "not_after": "2099-01-01 00:00:00", "not_before": "2001-01-01 00:00:00"},
+    "a serial number": {"serial_number": "01"},
+    "a weak digest": {"digest": "sha1"},
+    "another issuer": {"signing_cert": "/nowhere.crt", "signing_private_key": "/nowhere.key"},
+    "further extensions": {
+        "authorityInfoAccess": "OCSP;URI:http://x/", "certificatePolicies": "1.2.3.4", "noCheck": True,
+        "crlDistributionPoints": "URI:http://x/", "inhibitAnyPolicy": 0, "issuerAltName": "DNS:x",
+        "nameConstraints": "permitted;DNS:x", "nsCertType": "sslCA", "nsComment": "x",
+        "policyConstraints": "requireExplicitPolicy:3", "tlsfeature": "status_request",
+    },
+    "key identifiers": {"subjectKeyIdentifier": "DE:AD", "authorityKeyIdentifier": "issuer:always"},
+    "an unknown argument": {"path": "/nowhere", "ca_server": "x", "signing_policy": "bootstrap/admin"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_requester_chooses_nothing(
+    case: Case, hostile: dict[str, Any], authorities: Path, own_key: ec.EllipticCurvePrivateKey
+) -> None:
+    assert_as_the_policy_says(case, signed(case, authorities, own_key, **copy.deepcopy(hostile)), own_key)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
+def test_a_csr_and_its_extensions_are_ignored(case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    assert_as_the_policy_says(case, signed(case, authorities, own_key, csr=csr(other)), own_key)
+
+
+def test_nothing_is_written_where_the_requester_says(
+    tmp_path: Path, authorities: Path, own_key: ec.EllipticCurvePrivateKey
+) -> None:
+    signed(CASES[0], authorities, own_key, copypath=str(tmp_path), prepend_cn=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
+def test_no_argument_is_left_to_the_requester(case: Case) -> None:
+    """A Salt that learns a new argument or extension fails here."""
+    arguments = {
+        *inspect.signature(x509util.build_crt).parameters,
+        *inspect.signature(x509_v2._create_certificate_local).parameters,
+    }
+    assert {*arguments, *x509util.CERT_EXTS} - {"kwargs"} - HARMLESS - set(case.policy) == set()
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_policies_are_of_one_node(subject: pki.Subject) -> None:
+    found = pki.policies(subject)
+    assert {policy["minions"] for policy in found.values()} == {subject.name}
+    assert all(name.startswith(f"{subject.name}/") for name in found)
+
+
+@pytest.mark.parametrize(
+    ("node_roles", "wanted"),
+    [
+        ((roles.NODE,), {"kubelet-client", "kubelet-server"}),
+        ((roles.INFRA,), {"kubelet-client", "kubelet-server"}),
+        ((), {"kubelet-client", "kubelet-server"}),
+        ((roles.ETCD,), {"kubelet-client", "kubelet-server", "etcd-server", "etcd-peer", "etcd-healthcheck-client"}),
+    ],
+)
+def test_purposes(node_roles: tuple[str, ...], wanted: set[str]) -> None:
+    assert set(pki.purposes(node_roles)) == wanted
+
+
+@pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
+def test_only_the_bootstrap_is_an_administrator(subject: pki.Subject) -> None:
+    assert [name for name, policy in pki.policies(subject).items() if "system:masters" in policy["subject"]] == []
+    assert "O=system:masters,CN=kubernetes-admin" in {p["subject"] for p in pki.policies(BOOTSTRAP).values()}
+
+
+@pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
+def test_only_the_bootstrap_is_the_salt_master(subject: pki.Subject) -> None:
+    """By a user of its own, in no group: a role names it."""
+    assert [name for name, policy in pki.policies(subject).items() if "metalk8s-expand" in policy["subject"]] == []
+    assert pki.policies(BOOTSTRAP)["bootstrap/metalk8s-expand"]["subject"] == "CN=metalk8s-expand"
+
+
+def test_a_worker_is_nobody_but_itself() -> None:
+    found = pki.policies(WORKER).values()
+    assert {policy["subject"] for policy in found} == {"O=system:nodes,CN=system:node:w-1"}
+    assert {policy["signing_cert"] for policy in found} == {"/etc/kubernetes/pki/ca.crt"}
+
+
+def test_days() -> None:
+    assert {policy["days_valid"] for policy in pki.policies(WORKER, 30).values()} == {30}
+
+
+def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
+    """Salt takes days in parts."""
+    policy = {**pki.policies(WORKER, 10 / 1440)["w-1/kubelet-client"]}
+    policy.pop("minions")
+    policy |= {key: policy[key].replace(pki.PKI, str(authorities)) for key in ("signing_private_key", "signing_cert")}
+    found = x509_v2._create_certificate_local(**policy, private_key=pem(own_key))[0]
+    lifetime = found.not_valid_after_utc - found.not_valid_before_utc
+    assert abs(lifetime - datetime.timedelta(minutes=10)) <= datetime.timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_every_purpose_has_its_place(subject: pki.Subject) -> None:
+    found = pki.paths(subject.roles)
+    assert set(found) == set(pki.purposes(subject.roles))
+    assert len(set(found.values())) == len(found)
+
+
+def test_places() -> None:
+    assert pki.PATHS["etcd-healthcheck-client"] == "/etc/kubernetes/pki/etcd/healthcheck-client"
+    assert pki.PATHS["apiserver-etcd-client"] == "/etc/kubernetes/pki/apiserver-etcd-client"
+    assert set(pki.PORTS) <= set(pki.PATHS)

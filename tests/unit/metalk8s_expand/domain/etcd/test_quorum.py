@@ -1,0 +1,142 @@
+"""Every row of the guard, and its meaning: no allowed change can lose the quorum by the newcomer's failure alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.etcd.quorum import Member
+
+
+def member(number: int, healthy: bool | None = True, **changes: object) -> Member:
+    fields = {
+        "id": number, "name": f"m{number}", "peer_urls": (f"https://10.0.0.{number}:2380",), "healthy": healthy,
+        "cluster_id": 7, "raft_index": 5000, "applied_index": 5000,
+    }  # fmt: skip
+    return Member(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def voters(healthy: int, ill: int = 0) -> list[Member]:
+    return [member(n, n <= healthy) for n in range(1, healthy + ill + 1)]
+
+
+NEW = ("new", "https://10.0.0.9:2380")
+LEARNER = member(9, name="new", learner=True)
+
+
+@pytest.mark.parametrize(
+    ("healthy", "ill", "allowed"),
+    [
+        (1, 0, True), (0, 1, False),
+        (2, 0, True), (1, 1, False),
+        (3, 0, True), (2, 1, False),
+        (4, 0, True), (3, 1, True), (2, 2, False),
+        (5, 0, True), (4, 1, True), (3, 2, False),
+        (7, 0, True), (5, 2, True), (4, 3, False),
+    ],
+)  # fmt: skip
+def test_add_and_promote_follow_one_rule(healthy: int, ill: int, allowed: bool) -> None:
+    members = voters(healthy, ill)
+    assert (quorum.add_problems(members, *NEW) == []) is allowed
+    assert (quorum.promote_problems([*members, LEARNER], 9) == []) is allowed
+
+
+def test_unknown_is_unhealthy() -> None:
+    assert quorum.add_problems([member(1), member(2), member(3, None)], *NEW)
+
+
+@pytest.mark.parametrize(("healthy", "ill"), list(itertools.product(range(2, 8), range(4))))
+def test_an_allowed_add_survives_a_newcomer_that_never_starts(healthy: int, ill: int) -> None:
+    if not quorum.add_problems(voters(healthy, ill), *NEW):
+        assert healthy >= quorum.quorum(healthy + ill + 1)
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        pytest.param([], id="nobody"),
+        pytest.param([LEARNER], id="no voter"),
+        pytest.param([*voters(3), member(4, learner=True)], id="foreign learner"),
+        pytest.param([*voters(3), member(4, name="")], id="nameless member"),
+        pytest.param([*voters(4), member(9, name="", healthy=None)], id="the newcomer is a voter that never started"),
+        pytest.param([*voters(4), member(9, name="new")], id="the newcomer votes already"),
+        pytest.param([*voters(4), member(5, name="new")], id="the name is taken"),
+        pytest.param([*voters(3), member(4, cluster_id=8)], id="two clusters"),
+    ],
+)
+def test_obstacles_to_an_add(obstacle: list[Member]) -> None:
+    assert quorum.add_problems(obstacle, *NEW)
+
+
+@pytest.mark.parametrize("name", ["", "new"])
+def test_our_own_learner_is_no_obstacle(name: str) -> None:
+    assert quorum.add_problems([*voters(3), member(9, name=name, learner=True, healthy=None)], *NEW) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"name": ""}, "never started"),
+        ({"healthy": None, "error": "refused"}, "refused"),
+        ({"healthy": False}, "unhealthy"),
+        ({"applied_index": None}, "unknown"),
+        ({"applied_index": 3999}, "1001"),
+    ],
+)
+def test_an_unready_learner_is_not_promoted(changes: dict[str, object], word: str) -> None:
+    learner = member(9, **{"name": "new", "learner": True, **changes})  # type: ignore[arg-type]
+    [problem] = quorum.promote_problems([*voters(3), learner], 9)
+    assert word in problem
+
+
+def test_promote_is_done_or_impossible() -> None:
+    assert quorum.promote_problems(voters(3), 3) == []
+    assert quorum.promote_problems(voters(3), 99)
+    assert quorum.promote_problems([*voters(3), LEARNER, member(8, learner=True)], 9)
+
+
+def test_lag() -> None:
+    ahead, ill = member(2, raft_index=6000), member(3, False, raft_index=9000)
+    assert quorum.lag([member(1), ahead, ill], LEARNER) == 1000
+    assert quorum.lag([member(1, raft_index=None)], LEARNER) is None
+    assert quorum.lag([member(1)], member(9, applied_index=5001)) == 0
+
+
+@pytest.mark.parametrize(
+    ("healthy", "ill", "leaving", "allowed"),
+    [
+        (1, 0, 1, False),
+        (2, 0, 1, True), (1, 1, 2, False), (1, 1, 1, False),
+        (3, 0, 1, True), (2, 1, 3, True), (2, 1, 1, False), (1, 2, 3, False),
+        (4, 0, 1, True), (3, 1, 4, True), (3, 1, 1, True), (2, 2, 4, False),
+        (5, 0, 1, True), (3, 2, 5, True), (3, 2, 1, False),
+    ],
+)  # fmt: skip
+def test_remove(healthy: int, ill: int, leaving: int, allowed: bool) -> None:
+    assert (quorum.remove_problems(voters(healthy, ill), leaving) == []) is allowed
+
+
+def test_a_learner_leaves_whenever_there_is_a_quorum() -> None:
+    assert quorum.remove_problems([*voters(1), LEARNER], 9) == []
+    assert quorum.remove_problems([*voters(1, 1), LEARNER], 9)
+    assert quorum.remove_problems(voters(3), 99)
+
+
+@pytest.mark.parametrize("other", [member(8, learner=True), member(8, name="", healthy=None)], ids=["learner", "unstarted"])
+def test_nobody_leaves_while_an_addition_is_not_finished(other: Member) -> None:
+    members = [*voters(4), other]
+    [problem] = quorum.remove_problems(members, 1)
+    assert "not of this run" in problem
+    assert quorum.remove_problems(members, other.id) == []
+
+
+def test_of_two_unfinished_additions_each_can_be_cleared_away() -> None:
+    members = [*voters(4), member(7, name="", healthy=None), member(8, learner=True)]
+    assert (quorum.remove_problems(members, 7), quorum.remove_problems(members, 8)) == ([], [])
+
+
+def test_messages_name_the_ill() -> None:
+    [problem] = quorum.add_problems([member(1), member(2, False, error="connection refused")], *NEW)
+    assert "m2: connection refused" in problem

@@ -1,0 +1,48 @@
+"""Which member is asked for a snapshot, how much room it needs, and which old ones go."""
+
+from __future__ import annotations
+
+from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd.quorum import Member
+
+CLUSTER = 0xABC
+
+
+def member(name: str, **changes: object) -> Member:
+    fields = {"healthy": True, "client_url": f"https://{name}:2379", **changes}
+    return Member(1, name, **fields)  # type: ignore[arg-type]
+
+
+def names(*members: Member, local: str = "") -> list[str]:
+    return [item.name for item in snapshot.sources(members, lambda url: bool(local) and local in url)]
+
+
+def test_the_leader_is_asked_last_and_the_local_one_first() -> None:
+    members = member("a", leads=True), member("b"), member("c")
+    assert names(*members) == ["b", "c", "a"]
+    assert names(*members, local="c") == ["c", "b", "a"]
+    assert names(*members, local="a") == ["b", "c", "a"]
+
+
+def test_only_healthy_voters_are_asked() -> None:
+    ill = member("a", healthy=False), member("b", healthy=None), member("c", learner=True), member("d", client_url="")
+    assert names(*ill) == []
+
+
+def test_the_largest_store_decides_on_the_room() -> None:
+    assert snapshot.needed([member("a", db_size=1000), member("b", db_size=2000), member("c")]) == 2200
+    assert snapshot.needed([member("a")]) is None
+
+
+def test_the_oldest_of_this_cluster_go() -> None:
+    found = [snapshot.name(CLUSTER, f"2026112219470{number}") for number in range(5)]
+    others = [snapshot.name(CLUSTER + 1, "1"), "etcd.db", "notes.txt", f".{found[0]}.partial", f"{found[0]}.gpg"]
+    assert snapshot.surplus([*found, *others], CLUSTER, 3, found[4]) == found[:2]
+    assert snapshot.surplus([*found, *others], CLUSTER, 1, found[4]) == found[:4]
+    assert snapshot.surplus([*found, *others], CLUSTER, 5, found[4]) == []
+    assert snapshot.surplus(found, CLUSTER, 1, found[0]) == found[1:], "that of this run stays, whatever its name"
+
+
+def test_only_this_clusters_leftovers_go() -> None:
+    own, other = (snapshot.partial(snapshot.name(number, "1")) for number in (CLUSTER, CLUSTER + 1))
+    assert snapshot.leftovers([own, other, snapshot.name(CLUSTER, "1"), ".hidden"], CLUSTER) == [own]

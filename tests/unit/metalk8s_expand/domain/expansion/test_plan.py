@@ -1,0 +1,206 @@
+"""The plan says what is needed and why, refuses what must not be, and changes its digest with the world."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node.roles import PROFILES
+from metalk8s_expand.domain.node.spec import Node, Ssh
+from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.errors import SettingsError
+
+ALL = ["check_ssh", "preflight", "register", "deploy", "verify", "uncordon"]
+
+
+def node(name: str, profile: str, **changes: Any) -> Node:
+    chosen = PROFILES[profile]
+    fields = {
+        "version": "1",
+        "roles": chosen.roles,
+        "taints": chosen.taints,
+        "ssh": Ssh("10.0.0.1"),
+        "address": "10.0.0.1",
+        **changes,
+    }
+    return Node(name=name, profile=profile, **fields)
+
+
+def ready(wanted: Node, status: str = "True", body: Any = manifest.manifest) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": status, "reason": "KubeletNotReady"}]
+    return {**body(wanted), "status": {"conditions": conditions, "nodeInfo": {"kubeletVersion": "v1.34.4"}}}
+
+
+DECLARED = {
+    n.name: n
+    for n in (node("w-2", "worker"), node("cp-2", "control-plane"), node("cp-1", "control-plane"), node("w-1", "infra"))
+}
+W = DECLARED["w-1"]
+
+
+def declared(nodes: dict[str, Node] = DECLARED, **more: Any) -> Settings:
+    return Settings(nodes=nodes, **more)
+
+
+def steps(found: Any, done: bool = False) -> list[str]:
+    return [step.name for step in plan.node_plan(W, found, done).steps]
+
+
+def test_the_order_is_one_list() -> None:
+    assert [step.name for step in plan.STEPS] == ALL
+
+
+def test_waves_keep_the_declared_order() -> None:
+    found = plan.build(declared(), {})
+    assert [p.node.name for p in found.control_plane] == ["cp-2", "cp-1"]
+    assert [p.node.name for p in found.workers] == ["w-2", "w-1"]
+    assert all([step.name for step in p.steps] == ALL and all(step.reason for step in p.steps) for p in found.nodes)
+    assert not found.empty
+    assert [wave.as_dict() for wave in found.waves] == [
+        {"title": "control plane", "at_once": 1, "nodes": ["cp-2", "cp-1"]},
+        {"title": "workers", "at_once": 10, "nodes": ["w-2", "w-1"]},
+    ]
+
+
+def test_a_refused_node_is_in_no_wave() -> None:
+    found = plan.build(declared(), {"w-1": ready(node("w-1", "worker"))}, ["w-1"])
+    assert (found.waves, [p.node.name for p in found.refused]) == ((), ["w-1"])
+
+
+def test_without() -> None:
+    found = plan.build(declared(), {}).without(["cp-2", "w-1"])
+    assert [p.node.name for p in found.nodes] == ["cp-1", "w-2"]
+    assert found.waves[1].at_once == 10
+
+
+def test_names_choose() -> None:
+    assert [p.node.name for p in plan.build(declared(), {}, ["w-1"]).nodes] == ["w-1"]
+    with pytest.raises(SettingsError, match="did you mean w-"):
+        plan.build(declared(), {}, ["w-l"])
+
+
+@pytest.mark.parametrize(
+    ("found", "done", "wanted"),
+    [
+        pytest.param(None, False, ALL, id="absent"),
+        pytest.param(
+            manifest.registration(W), False, ["check_ssh", "preflight", "deploy", "verify", "uncordon"], id="registered by us"
+        ),
+        pytest.param(manifest.manifest(W), False, ["check_ssh", "preflight", "deploy", "verify"], id="registered by hand"),
+        pytest.param(ready(W), True, [], id="done"),
+        pytest.param(ready(W), False, ["check_ssh", "preflight", "deploy", "verify"], id="deployed, ill"),
+        pytest.param(ready(W, "False"), True, ["check_ssh", "preflight", "deploy", "verify"], id="not ready"),
+        pytest.param(ready(W, body=manifest.registration), True, ["verify", "uncordon"], id="left cordoned"),
+        pytest.param(ready(node("w-1", "infra", ssh=Ssh("10.0.0.9"))), True, ["register", "verify"], id="drift"),
+    ],
+)
+def test_steps_that_are_needed(found: Any, done: bool, wanted: list[str]) -> None:
+    assert steps(found, done) == wanted
+
+
+def test_an_operators_cordon_stays() -> None:
+    found = ready(W)
+    found["spec"]["unschedulable"] = True
+    assert steps(found, True) == []
+
+
+def test_nothing_to_do() -> None:
+    found = plan.build(declared(), {name: ready(n) for name, n in DECLARED.items()}, done=set(DECLARED))
+    assert found.empty
+    assert found.unchanged == tuple(DECLARED)
+
+
+@pytest.mark.parametrize(
+    ("observed", "done"), [(ready(node("w-1", "worker")), False), (manifest.manifest(node("w-1", "worker")), True)]
+)
+def test_roles_of_a_deployed_node_do_not_change(observed: Any, done: bool) -> None:
+    found = plan.node_plan(W, observed, done)
+    assert found.refused is not None
+    assert "roles of a deployed node" in found.refused
+    assert (found.steps, bool(found.changes)) == ((), True)
+
+
+def test_roles_of_a_merely_registered_node_do() -> None:
+    assert plan.node_plan(W, manifest.manifest(node("w-1", "worker")), False).has("register")
+
+
+def test_the_bootstrap_node_is_refused() -> None:
+    observed = manifest.manifest(W)
+    observed["metadata"]["labels"]["node-role.kubernetes.io/bootstrap"] = ""
+    found = plan.build(declared(), {"w-1": observed})
+    assert [p.node.name for p in found.refused] == ["w-1"]
+
+
+def test_the_digest_is_stable_and_moves_with_the_world() -> None:
+    observed: dict[str, Any] = {"w-1": manifest.registration(W)}
+    first = plan.build(declared(), observed).digest
+    assert plan.build(declared(dict(DECLARED)), copy.deepcopy(observed)).digest == first
+    observed["w-1"]["metadata"]["labels"]["node-role.kubernetes.io/etcd"] = ""
+    assert plan.build(declared(), observed).digest != first
+    assert plan.build(declared(dict(reversed(DECLARED.items()))), {}).digest != plan.build(declared(), {}).digest
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        declared(max_parallel=3),
+        declared(skip=("disk",)),
+        declared(node_skip={"w-1": ("swap",)}),
+        declared({**DECLARED, "w-1": node("w-1", "infra", address="10.0.0.7")}),
+        declared({**DECLARED, "w-1": node("w-1", "infra", ssh=Ssh("10.0.0.1", host_key="ssh-ed25519 A"))}),
+        declared({**DECLARED, "w-1": node("w-1", "infra", labels={"a": "b"})}),
+    ],
+)
+def test_the_digest_moves_with_the_declaration(moved: Settings) -> None:
+    before = plan.build(declared(), {})
+    now = plan.build(moved, {})
+    assert now.digest != before.digest
+    assert plan.differences(before.as_dict(), now)
+
+
+def test_what_has_moved() -> None:
+    before = json.loads(json.dumps(plan.build(declared(), {}, ["w-1", "w-2"]).as_dict()))
+    now = plan.build(
+        declared(), {"w-1": manifest.registration(W), "w-2": ready(DECLARED["w-2"])}, ["w-1", "w-2", "cp-1"], {"w-2"}
+    )
+    assert plan.differences(before, now) == [
+        "node w-2: there is nothing to do any more",
+        "node cp-1: was not in the plan, and now has something to do",
+        "node w-1: steps, changes changed",
+    ]
+    assert plan.differences(now.as_dict(), now) == []
+
+
+def test_as_dict_and_text() -> None:
+    observed = {"w-1": ready(node("w-1", "worker")), "w-2": ready(DECLARED["w-2"])}
+    found = json.loads(json.dumps(plan.build(declared(), observed, done={"w-2"}).as_dict()))
+    text = report.plan_text(found)
+    assert found["unchanged"] == ["w-2"]
+    for expected in (
+        found["digest"],
+        "REFUSED: w-1 is deployed",
+        "check_ssh  ",
+        "+ metadata.labels",
+        "Unchanged: w-2",
+        "control plane, one after another: cp-2, cp-1",
+        "expand plan=",
+        "10.0.0.1, control-plane",
+    ):
+        assert expected in text
+
+
+def test_text_of_nothing() -> None:
+    assert "Nothing to do" in report.plan_text(plan.Plan().as_dict())
+
+
+def test_text_of_changes() -> None:
+    old = node("w-1", "infra", ssh=Ssh("10.0.0.9", port=2222))
+    text = report.plan_text(plan.build(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict())
+    assert "~ metadata.annotations[metalk8s.scality.com/ssh-host]: '10.0.0.9' -> '10.0.0.1'" in text
+    assert "- metadata.annotations[metalk8s.scality.com/ssh-port] = '2222'" in text

@@ -1,0 +1,53 @@
+"""The reader notes every problem with its path and goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing.reader import Problems, Reader, suggestion
+
+
+def paths(problems: Problems) -> list[str]:
+    return [problem.path for problem in problems]
+
+
+@pytest.mark.parametrize("value", [None, [], "text", 3])
+def test_no_mapping_is_one_problem(value: Any) -> None:
+    problems: Problems = []
+    reader = Reader(value, "a", problems)
+    assert reader.take("port", values.port, 22) == 22
+    reader.finish()
+    assert paths(problems) == ["a"]
+
+
+def test_everything_is_read_and_noted() -> None:
+    problems: Problems = []
+    reader = Reader({"port": 0, "ok": True, "inner": {"x": 1}, "list": [1, "a", 70000], 7: None}, "a", problems)
+    assert reader.take("port", values.port, 22) == 22
+    assert reader.take("ok", values.boolean, False) is True
+    assert reader.take_list("list", values.port) == (1,)
+    reader.section("inner").finish()
+    reader.section("absent").finish()
+    reader.finish()
+    assert paths(problems) == ["a:port", "a:list:1", "a:list:2", "a:inner:x", "a:7"]
+
+
+def test_free_keys() -> None:
+    problems: Problems = []
+    assert list(Reader({"good": 1, "Bad": 2}, "a", problems).items(values.node_name)) == ["good"]
+    assert paths(problems) == ["a:Bad"]
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "wanted"),
+    [
+        ("prot", ["port", "user"], "did you mean port? known: port, user"),
+        (3, ["port"], "known: port"),
+        ("x", [], "known: none"),
+    ],
+)
+def test_suggestion(word: object, known: list[str], wanted: str) -> None:
+    assert suggestion(word, known) == wanted

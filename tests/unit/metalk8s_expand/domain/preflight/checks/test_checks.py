@@ -1,0 +1,462 @@
+"""Every fault is found by its own check and by no other; what a host cannot tell is neither a pass nor a failure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight.checks import registry
+from metalk8s_expand.domain.preflight.checks.context import Host, Untold
+from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
+from metalk8s_expand.domain.preflight.thresholds import Thresholds
+from metalk8s_expand.domain.salt.fingerprint import fingerprint
+from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
+from tests.unit.metalk8s_expand.domain.preflight.checks.hosts import (
+    ADDRESS,
+    MAC,
+    MASTER_KEY,
+    MINION_KEY,
+    NAME,
+    UUID,
+    checks,
+    found,
+    host,
+    other,
+)
+
+E, W, U = preflight.ERROR, preflight.WARNING, preflight.UNKNOWN
+ROOT = Path(__file__).resolve().parents[6]
+
+
+def around(**changes: Any) -> Surroundings:
+    return dataclasses.replace(hosts.SURROUNDINGS, **changes)
+
+
+def existing(name: str, **changes: Any) -> Surroundings:
+    """The cluster with one Node more."""
+    return around(nodes={**hosts.SURROUNDINGS.nodes, name: Neighbour(name, **changes)})
+
+
+def place(path: str, **changes: Any) -> dict[str, Any]:
+    return {f"directories|{path}": {**hosts.EXT4, **changes}}
+
+
+CONTAINERD, KUBELET, ETCD = "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"
+TWO_APIS = around(endpoints=(Endpoint("api", "A", "10.200.0.10", 6443), Endpoint("api", "B", "10.200.0.12", 6443),
+                             *hosts.SURROUNDINGS.endpoints[1:]))  # fmt: skip
+NAMED = around(endpoints=(Endpoint("artifacts", "store", "store.example.com", 80), *hosts.SURROUNDINGS.endpoints[:3]))
+
+# Check, severity, what is said, and a host with one fault.
+FAULTS: list[tuple[str, str, str, Host]] = [
+    ("os", W, "debian 11", host({"system|version": "11"})),
+    ("os", W, "debian without a version", host({"system|version": ""})),
+    ("os", W, "arch", host({"system": {"id": "arch", "version": ""}})),
+    ("os", W, "a system without a name", host({"system": {"id": "", "version": "1"}})),
+    ("architecture", E, "riscv64", host({"architecture": "riscv64"})),
+    ("python", E, "3.8.10", host({"python": [3, 8, 10]})),
+    ("privilege", E, "uid 1000", host({"uid": 1000})),
+    ("systemd", E, "another init", host({"systemd": False})),
+    ("clock", E, "+5.1 s from the master", host({"time": 1005.1})),
+    ("clock", E, "-100.0 s from the master", host({"time": 900.0})),
+    ("hostname", W, "localhost", host({"hostname": "localhost"})),
+    ("hostname", E, "bootstrap, which is another node", host({"hostname": "bootstrap"})),
+    ("hostname", E, "cp-2, which is another node", host({"hostname": "cp-2"}, others={"cp-2": other(12)})),
+    ("hostname", E, "cp-2.example.com, which is another", host({"hostname": "cp-2.example.com"}, others={"cp-2": other(12)})),
+    ("machine-id", E, "none", host({"machine_id": ""})),
+    ("machine-id", E, "as cp-2", host(others={"cp-2": other(12, {"machine_id": "a" * 32})})),
+    ("machine-id", E, "as bootstrap", host({"machine_id": "B" * 32})),
+    ("product-uuid", E, "as cp-2", host(others={"cp-2": other(12, {"product_uuid": UUID.upper()})})),
+    ("product-uuid", E, "as bootstrap", host({"product_uuid": "UUID-B"})),
+    ("mac", E, "as cp-2", host(others={"cp-2": other(12, {"interfaces|host0|mac": MAC.upper()})})),
+    ("mac", E, "as bootstrap", host({"interfaces|host0|mac": "52:54:00:00:00:10"})),
+    ("address", E, "10.200.0.99", host({"addresses": ["10.200.0.99", "127.0.0.1"]})),
+    ("address", E, "none", host({"addresses": ["127.0.0.1"]})),
+    ("address", E, "as cp-2", host(others={"cp-2": other(12, {"addresses": [ADDRESS, "10.200.0.12"]})})),
+    ("address", E, "as old", host(surroundings=existing("old", addresses=(ADDRESS,)))),
+    ("swap", W, "on", host({"swap": True})),
+    ("cgroups", E, "version 2 without memory", host({"cgroups|controllers": ["cpuset", "cpu", "pids"]})),
+    ("cgroups", E, "version 1 without cpuset, pids", host({"cgroups": {"version": 1, "controllers": ["cpu", "memory"]}})),
+    ("kernel-modules", E, "no br_netfilter", host({"modules|br_netfilter": "missing", "modules|overlay": None})),
+    ("sysctls", E, "ip_forward = 0 in /etc/sysctl.d/99-hard.conf",
+     host({"sysctl_files": [["/etc/sysctl.d/99-hard.conf", "net.ipv4.ip_forward", "0"]]})),
+    ("sysctls", W, "max_user_instances = 16", host({"sysctls|fs.inotify.max_user_instances": "16"})),
+    ("cpu", E, "1", host({"cpus": 1})),
+    ("memory", E, "1699 MB", host({"memory_mb": 1699})),
+    ("disk", E, "4999 MB free at /data for /var/lib/containerd", host(place(CONTAINERD, mount="/data", free_mb=4999))),
+    ("disk", E, "/var/lib/etcd", host(place(ETCD, mount="/etcd", free_mb=10))),
+    ("disk", E, "7 inodes", host(place(KUBELET, free_inodes=7))),
+    ("filesystem", E, "nfs4 at /mnt", host(place(CONTAINERD, type="nfs4", mount="/mnt", free_mb=None))),
+    ("filesystem", E, "overlay at /", host(place(CONTAINERD, type="overlay"))),
+    ("filesystem", E, "fuse.sshfs", host(place(CONTAINERD, type="fuse.sshfs"))),
+    ("filesystem", E, "ftype=0", host(place(CONTAINERD, type="xfs", ftype=False))),
+    ("filesystem", E, "read-only: /etcd", host(place(ETCD, read_only=True, mount="/etcd"))),
+    ("filesystem", W, "bcachefs", host(place(CONTAINERD, type="bcachefs"))),
+    ("fsync", W, "10.1 ms", host({"fsync|p99_ms": 10.1})),
+    ("fsync", E, "100.1 ms", host({"fsync|p99_ms": 100.1})),
+    ("ports", E, "10250", host({"ports": [22, 10250]})),
+    # As it is when something listens at 2379: nobody can tell whether the others would be heard there.
+    ("ports", E, "2379", host({"ports": [2379], "listen|2379|problem": "EADDRINUSE"},
+                              inbound={"bootstrap": {2379: "connection refused", 2380: ""}})),
+    ("packages", E, "containerd.io, docker-ce", host({"packages": ["containerd.io", "docker-ce"],
+                                                      "services": {"docker": {"active": True, "enabled": True}}})),
+    ("services", E, "firewalld runs", host({"services": {"firewalld": {"active": True, "enabled": True}}})),
+    ("services", E, "docker runs", host({"services": {"docker": {"active": True, "enabled": False}}})),
+    ("services", W, "ufw is enabled", host({"services": {"ufw": {"active": False, "enabled": True}}})),
+    ("selinux", E, "enforcing", host({"selinux|mode": "enforcing"})),
+    ("selinux", W, "until the next boot", host({"selinux": {"mode": "permissive", "configured": "enforcing"}})),
+    ("network", E, f"{ADDRESS} inside of the Pod network", host(surroundings=around(pod_cidr="10.200.0.0/16"))),
+    ("network", W, "10.96.7.7 inside of the Service", host({"interfaces|eth1": {"mac": "", "addresses": ["10.96.7.7"]}})),
+    ("route", E, "none to 10.96.0.0/12: no route to the network", host({"route": "no route to the network"})),
+    ("dns", E, "store.example.com: the name does not resolve",
+     host({"resolve": {"store.example.com": "the name does not resolve"}, "connections|store.example.com:80": None},
+          surroundings=NAMED)),
+    ("dns", E, "no answer in time", host({"resolve": {"store.example.com": None}}, surroundings=NAMED)),
+    ("dns", E, "no answer from 10.200.0.53", host({"name_servers": {"10.200.0.53": False}})),
+    ("dns", W, "no answer from 10.0.0.1", host({"name_servers": {"10.200.0.53": True, "10.0.0.1": False}})),
+    ("api", E, "API server of bootstrap 10.200.0.10:6443: no answer", host({"connections|10.200.0.10:6443": "no answer"})),
+    ("api", W, "B 10.200.0.12:6443", host({"connections|10.200.0.12:6443": "no answer"}, surroundings=TWO_APIS)),
+    ("artifacts", E, "8080: connection refused", host({"connections|10.200.0.10:8080": "connection refused"})),
+    ("salt-master", E, "4506: no answer", host({"connections|10.200.0.10:4506": "no answer"})),
+    ("etcd-peers", E, "bootstrap 10.200.0.10:2380: no answer", host({"connections|10.200.0.10:2380": "no answer"})),
+    ("etcd-inbound", E, "from bootstrap to 2380: no answer", host(inbound={"bootstrap": {2379: "", 2380: "no answer"}})),
+    ("etcd-inbound", E, "from cp-2 to 2380: no answer",
+     host(others={"cp-2": other(12, {f"connections|{ADDRESS}:2379": "", f"connections|{ADDRESS}:2380": "no answer"})})),
+    ("leftovers", E, "/var/lib/etcd/member", host({"leftovers": ["/var/lib/etcd/member"]})),
+    ("leftovers", E, "of the minion w-7", host({"leftovers": ["/etc/salt/pki/minion/minion.pem"], "minion_id": "w-7"})),
+    ("leftovers", E, "/etc/kubernetes/pki", host({"leftovers": ["/etc/kubernetes/pki"], "minion_id": NAME, "master_key": "xx"},
+                                                 surroundings=around(master_key=fingerprint(MASTER_KEY)))),
+    ("stale-node", E, "is the machine " + "c" * 32, host(surroundings=existing(NAME, machine_id="c" * 32, deployed=True))),
+    ("stale-node", E, "this host has no key", host(surroundings=around(keys={NAME: fingerprint(MINION_KEY)}))),
+    ("stale-node", E, "this host's is", host({"minion_key": "other", "minion_id": NAME}, surroundings=around(keys={NAME: "ab:cd"}))),
+    ("version", E, "2.0", host(surroundings=around(version="2.1"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "severity", "words", "faulty"), FAULTS, ids=[f"{check}: {words}" for check, _, words, _ in FAULTS]
+)
+def test_a_fault_is_found_by_its_own_check_and_no_other(check: str, severity: str, words: str, faulty: Host) -> None:
+    [finding] = found(faulty)
+    assert (finding.node, finding.check, finding.severity) == (NAME, check, severity)
+    assert words in finding.found
+    assert finding.wanted
+    assert finding.remedy
+    assert str(finding) == f"node {NAME}: {check}: found {finding.found}, wanted {finding.wanted}; {finding.remedy}"
+
+
+def test_every_check_has_a_fault() -> None:
+    assert {check for check, *_ in FAULTS} == set(preflight.NAMES)
+
+
+@pytest.mark.parametrize(("check", "severity", "words", "faulty"), FAULTS[::3])
+def test_skipped_by_name(check: str, severity: str, words: str, faulty: Host) -> None:
+    assert preflight.findings([faulty], lambda name: {check}) == []
+    assert preflight.findings([faulty], lambda name: set(preflight.NAMES) - {check}) != []
+
+
+GOOD: list[Any] = [
+    pytest.param(host(), id="a control-plane host"),
+    pytest.param(host(node=hosts.node(node_roles=(roles.NODE,)), changes={"fsync": None, "listen": None}), id="a worker"),
+    pytest.param(host(node=hosts.node(node_roles=hosts.ALL_ROLES)), id="all roles"),
+    pytest.param(host({"python": [3, 9, 0]}), id="the oldest python"),
+    pytest.param(host({"architecture": "aarch64"}), id="arm"),
+    pytest.param(host({"system": {"id": "ubuntu", "version": "22.04"}}), id="ubuntu"),
+    pytest.param(host({"system": {"id": "rocky", "version": "8.10"}}), id="rocky"),
+    pytest.param(host({"hostname": "CP-1.example.com"}), id="a full host name"),
+    pytest.param(host({"hostname": "cp-1"}, node=hosts.node("cp-1.example.com")), id="a node with a domain"),
+    pytest.param(host({"time": 1005.0}), id="5 s ahead"),
+    pytest.param(host({"time": 995.0}), id="5 s behind"),
+    pytest.param(host(others={"cp-2": other(12)}), id="another host beside it"),
+    pytest.param(host({"interfaces|bmc0": {"mac": "b0:3a:f2:b6:05:9f", "addresses": []}},
+                      others={"cp-2": other(12, {"interfaces|bmc0": {"mac": "b0:3a:f2:b6:05:9f", "addresses": []}})}),
+                 id="the same management controller"),
+    pytest.param(host(surroundings=existing(NAME, addresses=(ADDRESS,), machine_id="a" * 32, deployed=True)), id="its own Node"),
+    pytest.param(host(surroundings=existing(NAME)), id="its own Node, registered only"),
+    pytest.param(host({"memory_mb": 1700}), id="just enough memory"),
+    pytest.param(host(place(CONTAINERD, free_mb=5000)), id="just enough disk"),
+    pytest.param(host(place(CONTAINERD, type="btrfs", free_inodes=None)), id="a file system without inodes"),
+    pytest.param(host(place(CONTAINERD, type="xfs", ftype=True)), id="xfs"),
+    pytest.param(host({"fsync|p99_ms": 10.0}), id="just fast enough"),
+    pytest.param(host({"ports": [22, 10257]}, node=hosts.node(node_roles=(roles.NODE,))), id="ports of other roles"),
+    pytest.param(host({"sysctl_files": [["/usr/lib/sysctl.d/50-x.conf", "net.ipv4.ip_forward", "0"]]}), id="undone by ours"),
+    pytest.param(host({"sysctl_files": [["/etc/sysctl.d/99-x.conf", "net.ipv4.ip_forward", "1"]]}), id="set twice"),
+    pytest.param(host({"interfaces|cni0": {"mac": "", "addresses": ["10.233.1.1"]}}), id="a Pod network's own interface"),
+    pytest.param(host({"leftovers": ["/etc/cni/net.d/87-podman-bridge.conflist"]}), id="podman's network"),
+    pytest.param(host({"services": {"firewalld": {"active": False, "enabled": False}}}), id="a firewall that is off"),
+    pytest.param(host({"selinux": {"mode": "permissive", "configured": "permissive"}}), id="permissive"),
+    pytest.param(host({"listen|2380|heard": ["10.200.0.10"]}, inbound={"bootstrap": {2379: ""}}), id="heard, not asked"),
+    pytest.param(host(others={"cp-2": other(12, {f"connections|{ADDRESS}:2380": ""})}), id="heard by another new one"),
+    pytest.param(host(surroundings=around(keys={NAME: fingerprint(MINION_KEY)}), changes={"minion_key": MINION_KEY}), id="its key"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("good", GOOD)
+def test_nothing_is_found_on_a_good_host(good: Host) -> None:
+    assert found(good) == []
+
+
+RESUMED = {
+    "minion_id": NAME, "minion_key": MINION_KEY, "master_key": MASTER_KEY, "ports": [22, 2379, 2380, 6443, 10250, 7443], "listen": {},
+    "leftovers": ["/etc/kubernetes/pki", "/var/lib/etcd/member", "/etc/salt/pki/minion/minion.pem", "/etc/cni/net.d/10-flannel.conflist"],
+    "packages": ["kubelet"], "services": {"kubelet": {"active": True, "enabled": True}, "containerd": {"active": True, "enabled": True}},
+    "interfaces|cni0": {"mac": "0a:00:00:00:00:01", "addresses": ["10.233.1.1"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("known", ["", fingerprint(MASTER_KEY)])
+def test_what_an_earlier_run_left_on_its_own_node(known: str) -> None:
+    assert (
+        found(host(RESUMED, inbound={"bootstrap": {2379: "connection refused"}}, surroundings=around(master_key=known))) == []
+    )
+
+
+def test_a_host_of_another_cluster_with_the_same_name_is_not_resumed() -> None:
+    faulty = host(RESUMED, surroundings=around(master_key="of:another"))
+    assert {check for check, _ in checks(faulty)} == {"ports", "packages", "services", "leftovers"}
+
+
+def test_another_runtime_is_found_on_a_resumed_host() -> None:
+    assert checks(host({**RESUMED, "services": {"k3s": {"active": True, "enabled": True}}})) == [("services", E)]
+
+
+FACTS_OF: dict[str, str] = {
+    "os": "system", "architecture": "architecture", "python": "python", "privilege": "uid", "systemd": "systemd", "clock": "time",
+    "hostname": "hostname", "machine-id": "machine_id", "product-uuid": "product_uuid", "swap": "swap", "cgroups": "cgroups",
+    "kernel-modules": "modules", "cpu": "cpus", "memory": "memory_mb", "fsync": "fsync", "ports": "ports", "packages": "packages",
+    "services": "services", "selinux": "selinux", "route": "route", "etcd-inbound": "listen", "leftovers": "leftovers",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "fact"), FACTS_OF.items())
+def test_what_the_host_does_not_tell_is_unknown(check: str, fact: str) -> None:
+    [finding] = found(host({fact: None}))
+    assert (finding.check, finding.severity) == (check, U)
+    assert fact in finding.found
+    assert f"preflight:skip: {check}" in finding.remedy
+
+
+UNKNOWN: list[tuple[list[str], Host]] = [
+    (["mac", "network"], host({"interfaces": None})),
+    (["mac"], host({"interfaces|host0|mac": ""})),
+    (["mac", "address"], host({"addresses": None, "interfaces|host0|mac": ""})),
+    (["sysctls"], host({"sysctl_files": None})),
+    (["sysctls"], host({"sysctls": None})),
+    (["disk", "filesystem"], host({"directories": None})),
+    (["disk", "filesystem"], host({"directories|/var/lib/kubelet": None})),
+    (["filesystem"], host(place(CONTAINERD, type="xfs", ftype=None))),
+    (["kernel-modules"], host({"modules|overlay": None})),
+    (["fsync"], host({"fsync": {"path": "/", "problem": "EIO"}})),
+    (["dns"], host({"name_servers": {}})),
+    (["dns"], host({"name_servers": None})),
+    (["api", "artifacts", "salt-master", "etcd-peers"], host({"connections": None})),
+    (["api"], host({"connections|10.200.0.10:6443": None})),
+    (["etcd-peers"], host({"connections|10.200.0.10:2379": None})),
+    (["etcd-inbound"], host(inbound={})),
+    (["etcd-inbound"], host({"listen|2379|problem": "EPERM"})),
+    (["etcd-inbound"], host(others={"cp-2": other(12, {f"connections|{ADDRESS}:2380": None})})),
+    (["etcd-peers", "etcd-inbound"], host(surroundings=around(etcd_peers={NAME: ADDRESS}))),
+    (["network", "route"], host(surroundings=around(pod_cidr=None, service_cidr=None))),
+    (["api", "artifacts", "salt-master"], host(surroundings=around(endpoints=()))),
+    (["version"], host(surroundings=around(version=""))),
+    (["stale-node"], host(surroundings=existing(NAME, deployed=True))),
+]
+
+
+@pytest.mark.parametrize(("names", "silent"), UNKNOWN)
+def test_what_nobody_tells_is_unknown(names: list[str], silent: Host) -> None:
+    assert checks(silent) == [(name, U) for name in names]
+
+
+def test_a_key_that_only_root_may_read_is_unknown() -> None:
+    faulty = host({"uid": 1000}, surroundings=around(keys={NAME: "ab:cd"}))
+    assert checks(faulty) == [("privilege", E), ("stale-node", U)]
+
+
+@pytest.mark.parametrize("problem", ["ENOSPC", "EROFS", "EACCES"])
+def test_a_disk_that_other_checks_tell_of(problem: str) -> None:
+    assert found(host({"fsync": {"path": "/", "problem": problem}})) == []
+
+
+def test_an_address_that_is_not_the_hosts_is_told_once() -> None:
+    faulty = host({"addresses": ["10.200.0.99"], "listen|2379|problem": "EADDRNOTAVAIL", "listen|2380|problem": "EADDRNOTAVAIL",
+                   "interfaces|host0|addresses": ["10.200.0.99"]}, inbound={"bootstrap": {2379: "no answer", 2380: "no answer"}})  # fmt: skip
+    assert checks(faulty) == [("address", E)]
+
+
+def test_a_new_peer_that_cannot_connect_anywhere_is_told_of_alone() -> None:
+    """cp-2 lets nothing out to 2380: cp-1, which it cannot reach either, is well."""
+    inbound = {f"connections|{ADDRESS}:2379": "", f"connections|{ADDRESS}:2380": "no answer"}
+    second = other(12, {**inbound, "connections|10.200.0.10:2380": "no answer", "hostname": "cp-2"})
+    first = host(others={"cp-2": second})
+    faulty = Host(
+        hosts.node("cp-2", address="10.200.0.12"), second, {NAME: first.facts}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND
+    )
+    assert [(item.node, item.check) for item in found(first, faulty)] == [("cp-2", "etcd-peers")]
+
+
+def test_a_new_peer_that_is_not_reached_at_all_says_nothing_of_others() -> None:
+    """It could not be asked over SSH, so it connected to nobody, and nobody to it."""
+    assert found(host({"connections|10.200.0.12:2379": "no answer", "connections|10.200.0.12:2380": "no answer"})) == []
+
+
+@pytest.mark.parametrize(("address", "name"), [(ADDRESS, "cp-9"), ("10.200.0.12", "cp-2")])
+def test_a_host_is_not_asked_to_reach_itself(address: str, name: str) -> None:
+    own = around(endpoints=(*hosts.SURROUNDINGS.endpoints, Endpoint("api", "own", address, 6443)))
+    reached = {"connections|10.200.0.12:6443": ""}
+    assert found(host(reached, surroundings=own)) == []
+
+
+def test_clones_are_both_told_of() -> None:
+    first, second = host(), hosts.node("cp-2", address="10.200.0.12")
+    twin = other(12, {"machine_id": "a" * 32, "hostname": "cp-2"})
+    both = found(
+        dataclasses.replace(first, others={"cp-2": twin}),
+        Host(second, twin, {NAME: first.facts}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND),
+    )
+    assert [(item.node, item.check) for item in both] == [(NAME, "machine-id"), ("cp-2", "machine-id")]
+
+
+def fleet(*skews: float) -> list[Host]:
+    """Workers, each with its own clock, that answered one after the other."""
+    made = []
+    for index, skew in enumerate(skews):
+        node = hosts.node(f"host-{20 + index}", (roles.NODE,), f"10.200.0.{20 + index}")
+        now = hosts.NOW + index * 100
+        made.append(Host(node, other(20 + index, {"time": now + skew}), {}, now, hosts.SURROUNDINGS))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("skews", "wrong"),
+    [
+        ((0.0, 1.0, 2.0), []),
+        ((0.0, 0.0, 30.0), ["host-22"]),
+        ((0.0, 30.0), ["host-21"]),
+        ((0.0, 30.0, 30.0), ["host-21", "host-22"]),
+        # Neither is far from the master, but they are from each other.
+        ((4.0, -4.0), ["host-20"]),
+        # Within the limit of the master, but not of the others.
+        ((4.0, 4.0, -4.0), ["host-22"]),
+        # It is the master that differs.
+        ((30.0, 30.0, 30.0), ["host-20", "host-21", "host-22"]),
+    ],
+)
+def test_clocks_are_compared_with_the_masters_and_with_each_other(skews: tuple[float, ...], wrong: list[str]) -> None:
+    told = [item for item in found(*fleet(*skews)) if item.severity != U]
+    assert [(item.node, item.check) for item in told] == [(name, "clock") for name in wrong]
+
+
+def test_a_master_that_differs_from_all_hosts_can_be_recognised() -> None:
+    assert "+30.0 s from the master, +0.0 s from the median" in found(*fleet(30.0, 30.0))[0].found
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "thresholds"),
+    [
+        ("clock", {"time": 1004.0}, {"clock_skew_s": 3}),
+        ("cpu", {}, {"cpus": {roles.ETCD: 3}}),
+        ("memory", {}, {"memory_mb": {roles.MASTER: 4001}}),
+        ("disk", {}, {"disk_mb": {roles.MASTER: 50_001}}),
+        ("disk", {}, {"disk_inodes": 3_000_001}),
+        ("fsync", {}, {"fsync_warning_ms": 1}),
+        ("fsync", {}, {"fsync_warning_ms": 1, "fsync_error_ms": 1}),
+    ],
+)
+def test_thresholds(check: str, changes: dict[str, Any], thresholds: dict[str, Any]) -> None:
+    [finding] = found(host(changes, thresholds=Thresholds(**thresholds)))
+    assert finding.check == check
+
+
+def test_what_is_not_of_the_nodes_roles_is_not_asked() -> None:
+    worker = hosts.node(node_roles=(roles.NODE,))
+    slow = {"fsync|p99_ms": 5000.0, "cpus": 1, "memory_mb": 900, "ports": [2379, 6443], **place(ETCD, free_mb=1)}
+    assert found(host({**slow, "connections|10.200.0.10:2379": "no answer"}, node=worker, inbound={})) == []
+
+
+def test_one_place_is_told_of_once() -> None:
+    small = {path: {**hosts.EXT4, "free_mb": 1} for path in (CONTAINERD, KUBELET, ETCD)}
+    [finding] = found(host({"directories": small}))
+    assert finding.found.count("1 MB free at /") == 1
+
+
+def test_a_check_that_fails_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def swap(host: Host) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setitem(preflight.CHECKS, "swap", swap)  # type: ignore[arg-type]
+    faults = found(host({"uid": 5}))
+    assert [(item.check, item.severity) for item in faults] == [("privilege", E), ("swap", E)]
+    assert "KeyError('oops')" in faults[1].found
+    assert "preflight:skip: swap" in faults[1].remedy
+
+
+@pytest.mark.parametrize("nonsense", ["a text", 5, [1], {"x": {}}, {}])
+@pytest.mark.parametrize("fact", sorted(hosts.FACTS))
+def test_a_host_that_says_nonsense(fact: str, nonsense: Any) -> None:
+    """Findings or none, never a traceback."""
+    assert all(item.remedy for item in found(host({fact: nonsense})))
+
+
+def test_a_host_that_says_nothing() -> None:
+    told = preflight.findings([Host(hosts.node(), {}, {}, 0.0)])
+    assert {item.severity for item in told} == {U}
+    assert len(told) >= len(preflight.NAMES) - 2
+
+
+def test_skipped_on_one_node_only() -> None:
+    second = Host(
+        hosts.node("host-12", address="10.200.0.12"), other(12, {"uid": 5}), {}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND
+    )
+    told = preflight.findings([host({"uid": 5}), second], lambda name: {"privilege"} if name == NAME else ())
+    assert [(item.node, item.check) for item in told] == [("host-12", "privilege")]
+
+
+def test_all_problems_of_all_hosts_in_order() -> None:
+    assert checks(host({"uid": 5, "cpus": 1, "systemd": False}), host({"selinux|mode": "enforcing"})) == [
+        ("privilege", E), ("systemd", E), ("cpu", E), ("selinux", E),
+    ]  # fmt: skip
+
+
+def test_only_errors_stop_an_expansion() -> None:
+    told = found(host({"uid": 5, "swap": True, "selinux": None}))
+    assert [item.severity for item in told] == [E, W, U]
+    assert [item.check for item in preflight.errors(told)] == ["privilege"]
+
+
+def test_a_finding_as_data() -> None:
+    [finding] = found(host({"uid": 5}))
+    assert finding.as_dict() == {
+        "node": NAME, "check": "privilege", "found": "uid 5", "wanted": "uid 0",
+        "remedy": "set ssh:sudo to true, or ssh:user to root", "severity": "error",
+    }  # fmt: skip
+
+
+def test_two_checks_of_one_name_are_refused() -> None:
+    def disk(host: Host) -> None:
+        raise Untold("never called")
+
+    with pytest.raises(ValueError, match="two preflight checks are called disk"):
+        registry.check(disk)
+
+
+def test_every_check_is_documented() -> None:
+    text = (ROOT / "docs/preflight.rst").read_text(encoding="utf-8")
+    assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(preflight.NAMES)
+
+
+def test_500_hosts_beside_5000_nodes_are_judged_at_once() -> None:
+    """Every host is compared with every other one, but not one by one."""
+    nodes = {f"n-{index}": Neighbour(f"n-{index}", (f"10.1.{index // 250}.{index % 250}",), f"{index:032x}", "", (), "2.0", True)
+             for index in range(5000)}  # fmt: skip
+    surroundings = around(nodes=nodes)
+    made = [Host(hosts.node(f"w-{index}", (roles.NODE,), f"10.2.{index // 250}.{index % 250}"),
+                 other(20, {"machine_id": f"m{index}", "product_uuid": f"u{index}"}), {}, hosts.NOW, surroundings)
+            for index in range(500)]  # fmt: skip
+    twins = [item for item in found(*made) if item.check == "machine-id"]
+    assert twins == []

@@ -1,0 +1,24 @@
+"""Every cause has a remedy, and a place in the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metalk8s_expand.domain.preflight.ssh_failures import REMEDIES, Trouble
+
+PAGE = Path(__file__).resolve().parents[5] / "docs" / "reachability.rst"
+
+
+@pytest.mark.parametrize("cause", REMEDIES)
+def test_remedies(cause: str) -> None:
+    remedy = Trouble(cause, "x").remedy("h", 23, "me", "/k")
+    assert remedy
+    assert "{" not in remedy
+
+
+def test_the_documentation_names_every_cause_and_no_other() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("   * - ``")]
+    documented = [line.split("``")[1] for line in rows]
+    assert [cause for cause in documented if cause in REMEDIES] == list(REMEDIES)

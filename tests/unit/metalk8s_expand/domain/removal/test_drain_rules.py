@@ -1,0 +1,70 @@
+"""Which Pods move, and which only on the operator's word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+
+
+def pod(name: str = "p", owner: str = "ReplicaSet", *volumes: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    owners = [{"kind": owner, "name": "o", "controller": True}] if owner else []
+    metadata = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "ownerReferences": owners, **changes.pop("metadata", {})}
+    return {"metadata": metadata, "spec": {"volumes": list(volumes)}, "status": {"phase": "Running", **changes}}
+
+
+EMPTY = {"name": "scratch", "emptyDir": {}}
+CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+EPHEMERAL = {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {}}}
+HOST_PATH = {"name": "host", "hostPath": {"path": "/var/log"}}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (pod(), ""),
+        (pod("p", ""), "delete_bare_pods"),
+        (pod("p", "ReplicaSet", EMPTY), "scratch: delete_emptydir_data"),
+        (pod("p", "ReplicaSet", CLAIM), "data on a disk of this node: delete_local_volumes"),
+        (pod("p", "ReplicaSet", EPHEMERAL), "p-tmp on a disk"),
+        (pod("p", "ReplicaSet", HOST_PATH), ""),
+        (pod("p", "DaemonSet", EMPTY, CLAIM), ""),
+        (pod("p", "", EMPTY, metadata={"annotations": {drain.MIRROR: "x"}}), ""),
+        (pod("p", "", EMPTY, phase="Succeeded"), ""),
+        (pod("p", "", EMPTY, phase="Failed"), ""),
+    ],
+)
+def test_obstacles(found: dict[str, Any], words: str) -> None:
+    problems = drain.obstacles([found], Allowed(), {("ns", "data"), ("ns", "p-tmp")})
+    assert len(problems) == bool(words)
+    assert all(words in problem and "ns/p" in problem for problem in problems)
+    assert drain.obstacles([found], Allowed(True, True, True), {("ns", "data"), ("ns", "p-tmp")}) == []
+
+
+def test_a_claim_elsewhere_is_no_obstacle() -> None:
+    assert drain.obstacles([pod("p", "ReplicaSet", CLAIM)], Allowed(), {("other", "data")}) == []
+
+
+def test_all_obstacles_at_once() -> None:
+    assert len(drain.obstacles([pod("a", ""), pod("b", "", EMPTY)], Allowed())) == 3
+
+
+def test_who_has_to_leave() -> None:
+    mirror = pod("mirror", "Node", metadata={"annotations": {drain.MIRROR: "x"}})
+    pods = [pod("a"), pod("ds", "DaemonSet"), mirror, pod("done", "DaemonSet", phase="Failed")]
+    assert [drain.title(item) for item in drain.leaving(pods)] == ["ns/a", "ns/done"]
+
+
+def test_local_volumes() -> None:
+    assert drain.is_local({"spec": {"local": {"path": "/x"}}})
+    assert drain.is_local({"spec": {"hostPath": {"path": "/x"}}})
+    assert not drain.is_local({"spec": {"csi": {"driver": "d"}}})
+
+
+def test_who_is_ending() -> None:
+    assert drain.is_terminating(pod(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
+    assert not drain.is_terminating(pod())
+    assert drain.identity(pod()) == "uid-p"

@@ -1,0 +1,222 @@
+"""The plan of a removal: which steps are needed given what was found, and what is refused, all of it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.removal import blockers as refusals
+from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import leftover_credentials as remains
+from metalk8s_expand.domain.removal import plan as removal
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+from metalk8s_expand.domain.removal.node_inventory import Found, Host
+from metalk8s_expand.domain.removal.plan import Options, Removal
+from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import EMPTY, pod
+
+MASTER = ("master", "etcd")
+FORCE = Options(force=True)
+LIVES: dict[str, Any] = {
+    "machine_id": "m", "names": ["cp-1"], "master_key": "key", "authority": False, "api_server": True,
+    "services": ["kubelet"], "traces": ["/etc/kubernetes"], "containers": 4,
+}  # fmt: skip
+BLANK = {**LIVES, "names": [], "master_key": "", "api_server": False, "services": [], "traces": [], "containers": 0}
+SILENT = Host(silence="no answer")
+
+
+def node(name: str = "cp-1", node_roles: tuple[str, ...] = MASTER, ready: str = "True", **spec: Any) -> dict[str, Any]:
+    labels = dict.fromkeys(roles.label_keys(node_roles), "")
+    status = {"conditions": [{"type": "Ready", "status": ready}], "nodeInfo": {"machineID": "m"}}
+    return {"metadata": {"name": name, "uid": "u", "labels": labels}, "spec": spec, "status": status}
+
+
+def member(number: int, name: str, healthy: bool | None = True, **changes: Any) -> Member:
+    fields: dict[str, Any] = {"healthy": healthy, "cluster_id": 7, "raft_index": 5, "applied_index": 5}
+    return Member(number, name, (f"https://10.0.0.{number}:2380",), **{**fields, **changes})
+
+
+VOTERS = (member(1, "boot"), member(2, "cp-1"), member(3, "cp-2"))
+
+
+def found(**changes: Any) -> Found:
+    """A control-plane node in good health, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "name": "cp-1", "node": node(), "members": VOTERS, "leader": 1, "key": "minions", "host": Host(LIVES),
+        "pods": (pod(),), "masters": ("boot", "cp-2"), "master_key": "key",
+    }  # fmt: skip
+    return Found(**{**fields, **changes})
+
+
+def worker(**changes: Any) -> Found:
+    said = {**LIVES, "names": ["w-1"], "api_server": False}
+    return found(**{"name": "w-1", "node": node("w-1", ("node",)), "host": Host(said), "members": VOTERS, **changes})
+
+
+def dead(**changes: Any) -> Found:
+    members = (member(1, "boot"), member(2, "cp-1", None), member(3, "cp-2"))
+    return found(**{"node": node(ready="Unknown"), "host": SILENT, "members": members, **changes})
+
+
+def names(plan: Removal) -> list[str]:
+    return [step.name for step in plan.steps]
+
+
+def built(state: Found, options: Options | None = None) -> Removal:
+    return removal.build(state, options or Options())
+
+
+def test_every_step_of_a_leading_control_plane_node_in_the_one_order() -> None:
+    plan = built(found(leader=2))
+    assert names(plan) == [step.name for step in removal.STEPS]
+    assert names(plan)[0] == removal.GUARD
+    assert names(plan)[-1] == removal.NODE
+    assert all(step.reason for step in plan.steps)
+
+
+def test_a_worker_has_no_member() -> None:
+    assert names(built(worker())) == ["guard", "cordon", "drain", "retire", "key", "node"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"node": node(unschedulable=True)}, {"cordon"}),
+        ({"pods": (pod("ds", "DaemonSet"),)}, {"drain"}),
+        ({"leader": 1}, {"leadership"}),
+        ({"members": (VOTERS[0], VOTERS[2]), "leader": 1}, {"leadership", "member"}),
+        ({"host": Host({**LIVES, "api_server": False})}, {"api_server"}),
+        ({"host": Host(BLANK)}, {"api_server", "retire", "drain"}),
+        ({"key": ""}, {"key"}),
+        ({"node": None}, {"cordon", "drain", "node"}),
+    ],
+)
+def test_what_is_done_is_not_planned(changes: dict[str, Any], missing: set[str]) -> None:
+    plan = built(found(**{"leader": 2, **changes}))
+    assert not plan.refused
+    assert {step.name for step in removal.STEPS} - set(names(plan)) == missing | (
+        {"leadership"} if "leader" in changes else set()
+    )
+
+
+def test_a_record_alone_is_cleared_away() -> None:
+    gone = Found("w-1", recorded=True, declared=Node("w-1", "2", ("node",), ()), host=Host({**BLANK, "names": []}))
+    assert names(built(gone)) == ["guard", "node"]
+
+
+DECLARED = Node("w-1", "2", ("node",), (), address="10.0.0.9")
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        Found("w-1", declared=DECLARED, host=SILENT, members=VOTERS),
+        Found("w-1", declared=DECLARED, host=Host(BLANK), members=VOTERS),
+        Found("w-1", declared=DECLARED, host=Host({**LIVES, "names": ["x"]}), members=VOTERS),
+        Found("w-1", removed=True, members=VOTERS),
+    ],
+    ids=["silent", "blank", "another's host", "removed before"],
+)
+def test_what_exists_nowhere_is_nothing_to_do(gone: Found) -> None:
+    for options in (Options(), FORCE):
+        plan = built(gone, options)
+        assert plan.empty
+        assert "Nothing to do" in removal.text(plan.as_dict())
+
+
+def test_a_host_that_came_back_is_wiped_though_nobody_else_knows_it() -> None:
+    back = Found("w-1", declared=DECLARED, host=Host({**LIVES, "names": ["w-1"]}), members=VOTERS)
+    assert names(built(back)) == ["guard", "api_server", "retire"]
+
+
+def kinds(state: Found, options: Options | None = None) -> list[str]:
+    plan = built(state, options)
+    assert not (plan.refused and plan.steps)
+    return [refusal.kind for refusal in plan.refused]
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "kind"),
+    [
+        (Found("x", members=VOTERS), Options(), refusals.UNKNOWN),
+        (Found("x", members=VOTERS), FORCE, refusals.UNKNOWN),
+        (found(node=node(node_roles=("bootstrap", "master", "etcd"))), Options(), refusals.BOOTSTRAP),
+        (found(is_salt_master=True), Options(), refusals.BOOTSTRAP),
+        (found(host=Host({**LIVES, "authority": True})), Options(), refusals.BOOTSTRAP),
+        (found(masters=()), Options(), refusals.BOOTSTRAP),
+        (dead(masters=()), FORCE, refusals.BOOTSTRAP),
+        (found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))), Options(), refusals.QUORUM),
+        (dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))), FORCE, refusals.QUORUM),
+        (dead(), Options(), refusals.UNREACHED),
+        (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), refusals.HOST),
+        (found(host=Host({**LIVES, "machine_id": "other"})), Options(), refusals.HOST),
+        (found(host=Host({**LIVES, "master_key": "other"})), Options(), refusals.HOST),
+        (found(host=Host({**LIVES, "names": []})), Options(), refusals.HOST),
+        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), Options(), refusals.PODS),
+        (dead(host=Host(LIVES)), FORCE, refusals.HOST),
+        (dead(host=Host(silence="key refused", answers=True)), FORCE, refusals.HOST),
+        (dead(node=node()), FORCE, refusals.HOST),
+        (dead(members=VOTERS), FORCE, refusals.HOST),
+    ],
+)
+def test_refused(state: Found, options: Options, kind: str) -> None:
+    assert kind in kinds(state, options)
+
+
+def test_everything_that_is_refused_at_once() -> None:
+    state = found(masters=(), pods=(pod("a", ""), pod("b", "", EMPTY)), members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None)))
+    assert set(kinds(state)) == {refusals.BOOTSTRAP, refusals.QUORUM, refusals.PODS}
+    assert len(kinds(state)) >= 5
+    assert removal.text(built(state).as_dict()).count("REFUSED") == len(kinds(state))
+
+
+def test_named_losses_are_no_obstacle() -> None:
+    assert not built(found(pods=(pod("b", "", EMPTY),)), Options(allowed=Allowed(True, True, True))).refused
+
+
+def test_a_dead_host_is_not_asked_for_anything() -> None:
+    plan = built(dead(pods=(pod("b", "", EMPTY),)), FORCE)
+    assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], True)
+
+
+def test_a_blank_host_of_the_same_machine_needs_no_force() -> None:
+    for options in (Options(), FORCE):
+        plan = built(dead(host=Host(BLANK), pods=(pod("b", "", EMPTY),)), options)
+        assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], False)
+
+
+def test_another_machine_at_the_address_of_a_dead_one() -> None:
+    plan = built(dead(host=Host({**BLANK, "machine_id": "new"})), FORCE)
+    assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], True)
+
+
+def test_a_member_that_never_started_is_found_by_its_address() -> None:
+    unstarted = dataclasses.replace(member(9, ""), learner=True, healthy=None)
+    state = found(declared=Node("cp-1", "2", MASTER, (), address="10.0.0.9"), members=(VOTERS[0], unstarted), node=None)
+    assert state.member == unstarted
+    assert "member" in names(built(state))
+
+
+def test_the_digest_moves_with_what_was_found() -> None:
+    assert built(found()).digest == built(found()).digest
+    assert built(found()).digest != built(found(key="")).digest
+    assert built(found()).as_dict()["digest"] == built(found()).digest
+
+
+def test_what_a_lost_host_still_holds() -> None:
+    of_worker, of_master = remains.credentials(("node",)), remains.credentials(MASTER)
+    assert not any("sa.key" in item or "etcd" in item for item in of_worker)
+    assert any("kubelet-client" in item for item in of_worker)
+    for word in ("sa.key", "encryption.conf", "apiserver-etcd-client", "etcd-peer", "minion"):
+        assert any(word in item for item in of_master), word
+    assert "without force" in remains.advice("cp-1", MASTER)[-1]
+
+
+def test_the_roles_are_what_anybody_says() -> None:
+    declared = Node("cp-1", "2", ("master",), ())
+    assert Found("cp-1", declared=declared, members=VOTERS).roles == ("master", "etcd")
+    assert drain.leaving([]) == []

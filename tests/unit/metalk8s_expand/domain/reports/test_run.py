@@ -1,0 +1,64 @@
+"""The report is JSON for programs and one readable page for people."""
+
+from __future__ import annotations
+
+import json
+
+from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
+from metalk8s_expand.errors import DeployError
+
+ERROR = DeployError("state etcd failed", node="cp-1", hint="mend it", job="2024", log="/var/log/salt/master").as_dict()
+FULL = Report(
+    "r1",
+    (
+        NodeReport(
+            "cp-1", (StepResult("register", 1.0, 0.25, True), StepResult("deploy", 1.3, 61.04, False, "d")), False, ERROR
+        ),
+        NodeReport("worker-1", skipped="cp-1 failed"),
+        NodeReport("worker-2"),
+        NodeReport("worker-3", ok=False, error={"message": "no answer"}),
+    ),
+    0.0,
+    62.345678,
+    False,
+    8,
+    ("etcd has two members",),
+    {"path": "/s/etcd-1-r1.db", "bytes": 4096, "member": "cp-2", "copied_to": "/mnt/etcd-1-r1.db"},
+)
+
+
+def test_text() -> None:
+    assert report.text(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
+        "run r1 FAILED after 62.3 s",
+        "",
+        "node      step      result                seconds",
+        "cp-1      register  ok                        0.2",
+        "          deploy    FAILED                   61.0",
+        "worker-1  -         skipped: cp-1 failed",
+        "worker-2  -         ok",
+        "worker-3  -         FAILED",
+        "",
+        "etcd snapshot: /s/etcd-1-r1.db (4096 bytes, of cp-2)",
+        "copied to /mnt/etcd-1-r1.db",
+        "",
+        "Failures:",
+        "  node cp-1: state etcd failed",
+        "    do next: mend it",
+        "    job: 2024",
+        "    log: /var/log/salt/master",
+        "  node worker-3: no answer",
+        "",
+        "Notes:",
+        "- etcd has two members",
+    ]
+
+
+def test_text_of_success() -> None:
+    assert report.text(Report("r", (), 0.0, 1.0, True).as_dict()) == "run r succeeded after 1.0 s"
+
+
+def test_as_dict_has_every_key() -> None:
+    found = FULL.as_dict()
+    assert set(found) == {"id", "ok", "retcode", "started", "elapsed", "nodes", "notes", "snapshot"}
+    assert found["nodes"][0]["steps"][1] == {"name": "deploy", "started": 1.3, "elapsed": 61.04, "ok": False, "detail": "d"}

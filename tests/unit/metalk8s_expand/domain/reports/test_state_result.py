@@ -1,0 +1,90 @@
+"""What a state says of a run: its verdict is the runner's, and what is no report at all is a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.reports import state_result as outcome
+
+REPORT: dict[str, Any] = {"id": "1", "ok": True, "retcode": 0, "elapsed": 1.0, "nodes": [], "notes": ["w-1: nothing to change"]}
+PLAN: dict[str, Any] = {
+    "dry_run": True, "digest": "d", "waves": [], "control_plane": [], "workers": [], "unchanged": ["w-1"], "warnings": [],
+    "refusal": None, "retcode": 0,
+}  # fmt: skip
+
+
+def reported(name: str, *steps: tuple[str, bool], error: Any = None) -> dict[str, Any]:
+    found = [{"name": step, "ok": ok, "elapsed": 1.0} for step, ok in steps]
+    return {"name": name, "ok": error is None, "steps": found, "skipped": None, "error": error}
+
+
+def planned(name: str, *steps: str, refused: str | None = None) -> dict[str, Any]:
+    return {
+        "node": name, "address": "a", "profile": "worker", "roles": ["node"], "refused": refused, "changes": [],
+        "steps": [{"name": step, "reason": "r"} for step in steps],
+    }  # fmt: skip
+
+
+def state(answer: Any) -> tuple[Any, Any, str]:
+    found = outcome.of_state("n", answer)
+    assert (found["name"], set(found)) == ("n", {"name", "result", "changes", "comment"})
+    return found["result"], found["changes"], found["comment"]
+
+
+def test_nothing_was_to_be_done() -> None:
+    result, changes, comment = state(REPORT)
+    assert (result, changes) == (True, {})
+    assert "w-1: nothing to change" in comment
+
+
+def test_what_was_done() -> None:
+    done = reported(
+        "w-1", ("check_ssh, preflight", True), ("register", True), ("deploy: Install", True), ("deploy", True), ("verify", True)
+    )
+    assert state({**REPORT, "nodes": [done, reported("w-2")]})[:2] == (True, {"w-1": ["register", "deploy"]})
+
+
+def test_a_failure_tells_what_was_done_all_the_same() -> None:
+    error = {"text": "node w-1: it broke", "node": "w-1", "message": "it broke"}
+    broken = reported("w-1", ("register", True), ("deploy", False), error=error)
+    result, changes, comment = state({**REPORT, "ok": False, "retcode": 8, "nodes": [broken]})
+    assert (result, changes) == (False, {"w-1": ["register", "deploy: failed"]})
+    assert "node w-1: it broke" in comment
+
+
+def test_what_would_be_done() -> None:
+    result, changes, comment = state(
+        {**PLAN, "workers": [planned("w-2", "check_ssh", "register", "deploy", "verify", "uncordon")]}
+    )
+    assert (result, changes) == (None, {"w-2": ["register", "deploy", "uncordon"]})
+    assert "would go ahead" in comment
+
+
+def test_nothing_would_be_done() -> None:
+    assert state(PLAN)[:2] == (True, {})
+
+
+def test_a_run_that_would_be_refused() -> None:
+    refusal = {"text": "not every host can be reached", "retcode": 4}
+    answer = {**PLAN, "workers": [planned("w-2", "register")], "refusal": refusal, "retcode": 4}
+    result, changes, comment = state(answer)
+    assert (result, changes) == (False, {})
+    assert comment.endswith("would be refused:\nnot every host can be reached")
+
+
+@pytest.mark.parametrize("error", [{"text": "locked", "message": "m"}, "locked"])
+def test_an_error(error: Any) -> None:
+    assert state({"retcode": 9, "error": error}) == (False, {}, "locked")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, True, "Passed invalid arguments", "'metalk8s_expand.expand' is not available.", [], {}, {"text": "run 1 succeeded"},
+     {"retcode": 0}, 0],
+)  # fmt: skip
+def test_what_is_no_report(answer: Any) -> None:
+    result, changes, comment = state(answer)
+    assert (result, changes) == (False, {})
+    assert comment.startswith("the runner returned no report: ")

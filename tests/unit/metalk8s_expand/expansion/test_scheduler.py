@@ -1,0 +1,689 @@
+"""Which step of which node runs when, with jobs and a cluster that behave as told and a clock that only waits move."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import manifest, roles
+from metalk8s_expand.domain.node.spec import Node, Ssh
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
+from metalk8s_expand.errors import DeadlineError, DeployError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.expansion import scheduler as expansion
+from tests.fakes.clock import FakeClock
+from tests.fakes.kube import merge
+
+
+def node(name: str, *node_roles: str) -> Node:
+    number = sum(map(ord, name)) % 250
+    return Node(name, "2.0", node_roles or (roles.NODE,), (), ssh=Ssh(f"10.0.0.{number}"), address=f"10.0.0.{number}")
+
+
+# Of the control plane's roles etcd alone: a master's own API server is asked at its real address.
+def member(name: str) -> Node:
+    return node(name, roles.ETCD)
+
+
+@dataclass
+class FakeCluster:
+    """API and etcd: a node is Ready once it is deployed."""
+
+    nodes_by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
+    listed: list[Member] = field(default_factory=list)
+    readyz: tuple[int, str] = (200, "ok")
+    fail: Callable[[str], None] = lambda what: None
+
+    @property
+    def access(self) -> verify.Access:
+        return verify.Access(self, self)  # type: ignore[arg-type]
+
+    def members(self) -> list[Member]:
+        return self.listed
+
+    def node(self, name: str) -> dict[str, Any] | None:
+        self.fail(f"read {name}")
+        return self.nodes_by_name.get(name)
+
+    def config_map(self, namespace: str, name: str) -> None:
+        """Nothing is on record of any Node."""
+
+    def create_node(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        found = dict(body)
+        found["metadata"] |= {"uid": "u", "resourceVersion": "1"}
+        self.nodes_by_name[found["metadata"]["name"]] = found
+        return found
+
+    def merge_patch_node(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        merge(self.nodes_by_name[name], patch)
+        return self.nodes_by_name[name]
+
+    def delete_node(self, name: str, uid: str, version: str) -> bool:
+        found = self.nodes_by_name.pop(name)
+        assert (found["metadata"]["uid"], found["metadata"]["resourceVersion"]) == (uid, version)
+        return True
+
+    def remove(self, member_id: int) -> None:
+        self.listed = [item for item in self.listed if item.id != member_id]
+
+    def pods_of(self, name: str) -> list[dict[str, Any]]:
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        return [{"metadata": {"name": f"etcd-{name}", "namespace": "kube-system"}, "status": ready}]
+
+    def text(self, path: str) -> tuple[int, str]:
+        return self.readyz
+
+    def deployed(self, name: str) -> None:
+        found = self.nodes_by_name[name]
+        found["status"] = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1"}}
+        if "node-role.kubernetes.io/etcd" in found["metadata"]["labels"]:
+            self.listed.append(etcd(len(self.listed) + 1, name))
+
+
+def etcd(number: int, name: str, **changes: Any) -> Member:
+    fields: dict[str, Any] = {"healthy": True, "cluster_id": 7, "raft_index": 1, "applied_index": 1}
+    peer_urls = changes.pop("peer_urls", (f"https://{name}:2380",))
+    return Member(number, name, peer_urls, **{**fields, **changes})
+
+
+SUCCESS: Any = {
+    "data": {"m": {"a_|-Install_|-b_|-c": {"result": True, "__id__": "Install", "__run_num__": 0, "duration": 1000.0}}}
+}
+FAILURE: Any = {
+    "data": {"m": {
+        "a_|-Install_|-b_|-c": {"result": True, "__id__": "Install", "__run_num__": 0, "duration": 1000.0},
+        "a_|-Run_|-b_|-c": {"result": False, "__id__": "Run", "__run_num__": 1, "comment": "it broke", "__jid__": "42"},
+        "a_|-Next_|-b_|-c": {"result": False, "__id__": "Next", "__run_num__": 2, "__state_ran__": False},
+    }}, "retcode": 1,
+}  # fmt: skip
+NEVER, DEAD = "never", "dead"
+
+
+@dataclass
+class FakeJobs:
+    """Orchestrations that take ``took`` seconds and return what ``returns`` says of the node."""
+
+    cluster: FakeCluster
+    clock: FakeClock
+    took: float = 10.0
+    returns: dict[str, Any] = field(default_factory=dict)
+    started: list[tuple[float, str]] = field(default_factory=list)
+    running: dict[str, tuple[str, float]] = field(default_factory=dict)
+    most: int = 0
+    made: int = 0
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    epochs: set[int] = field(default_factory=set)
+
+    def new(self) -> str:
+        self.made += 1
+        return f"job-{self.made}"
+
+    def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
+        self.epochs.add(pillar["orchestrate"]["epoch"])
+        name = pillar["orchestrate"]["node_name"]
+        if isinstance(self.returns.get(name), Exception):
+            raise self.returns[name]
+        self.calls.append((sls, saltenv))
+        self.started.append((self.clock.time, name))
+        self.running[jid] = (name, self.clock.time + self.took)
+        self.most = max(self.most, len(self.running))
+
+    def is_dead(self, jid: str) -> bool:
+        name, end = self.running[jid]
+        return self.returns.get(name) is DEAD and self.clock.time >= end
+
+    def result(self, jid: str) -> Any:
+        name, end = self.running[jid]
+        answer = self.returns.get(name, SUCCESS)
+        if answer in (NEVER, DEAD) or self.clock.time < end:
+            return None
+        del self.running[jid]
+        if answer is SUCCESS:
+            self.cluster.deployed(name)
+        return answer
+
+    @property
+    def names(self) -> list[str]:
+        return [name for _, name in self.started]
+
+
+@dataclass
+class FakeLock:
+    """Held until ``lost_at`` seconds."""
+
+    clock: FakeClock
+    epoch: int = 41
+    lost_at: float = float("inf")
+    ticks: list[float] = field(default_factory=list)
+
+    def tick(self) -> None:
+        self.ticks.append(self.clock.time)
+
+    def check(self) -> None:
+        if self.clock.time >= self.lost_at:
+            raise LockLostError("this run has lost the lock")
+
+
+@dataclass
+class FakeJournal:
+    """What was written down, in its order; ``fail`` may keep a step from being written."""
+
+    written: list[tuple[str, ...]] = field(default_factory=list)
+    fail: Callable[[str, str], None] = lambda node, step: None
+
+    def began(self, node: str, step: str) -> None:
+        self.fail(node, step)
+        self.written.append(("began", node, step))
+
+    def at(self, node: str, job: str) -> None:
+        self.written.append(("at", node, job))
+
+    def made(self, node: str) -> None:
+        self.written.append(("made", node))
+
+    def taken(self, node: str) -> None:
+        self.written.append(("taken", node))
+
+    def left(self, node: str, failure: str = "") -> None:
+        self.written.append(("left", node, failure))
+
+
+def planned(*nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None) -> plan.Plan:
+    return plan.build(Settings({item.name: item for item in nodes}), observed or {}, done=done or set())
+
+
+class Setting:
+    def __init__(self, clock: FakeClock, *nodes: Node, max_parallel: int = 10, deploy_timeout: float = 600.0) -> None:
+        self.clock = clock
+        self.cluster = FakeCluster(listed=[etcd(1, "boot")])
+        self.jobs = FakeJobs(self.cluster, clock)
+        self.said: list[tuple[str, str, str]] = []
+        self.nodes = nodes
+        self.lock = FakeLock(clock)
+        self.journal = FakeJournal()
+        self.asked = ""
+        self.run = expansion.Run(
+            access=lambda: self.cluster.access,
+            health=lambda node: verify.cluster_problems(self.cluster.access),
+            jobs=self.jobs,
+            lock=self.lock,
+            journal=self.journal,
+            stop=lambda: self.asked,
+            progress=lambda *words: self.said.append(words),
+            max_parallel=max_parallel,
+            deploy_timeout=deploy_timeout,
+            clock=clock,
+        )
+
+    def execute(self) -> None:
+        expansion.execute(self.run, planned(*self.nodes, observed=self.cluster.nodes_by_name))
+
+    def steps(self, name: str) -> list[tuple[str, bool]]:
+        return [(step.name, step.ok) for step in self.run.report(name).steps]
+
+
+@pytest.fixture
+def setting(clock: FakeClock) -> Callable[..., Setting]:
+    return lambda *nodes, **limits: Setting(clock, *nodes, **limits)
+
+
+def test_one_worker(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.execute()
+    report = made.run.report("w-1")
+    assert (report.ok, report.error, report.skipped) == (True, None, None)
+    assert made.steps("w-1") == [
+        ("register", True), ("deploy: Install", True), ("deploy", True), ("verify", True), ("uncordon", True),
+    ]  # fmt: skip
+    assert made.jobs.calls == [("metalk8s.orchestrate.deploy_node", "metalk8s-2.0")]
+    found = made.cluster.nodes_by_name["w-1"]
+    assert not manifest.is_cordoned_by_us(found)
+    elapsed = {step.name: step.elapsed for step in report.steps}
+    assert elapsed["deploy: Install"] == 1.0
+    assert elapsed["deploy"] == pytest.approx(10.0, abs=0.5)
+    assert {name for name, _, _ in made.said} == {"w-1"}
+
+
+def test_the_lock_is_kept_and_its_epoch_goes_with_every_job(setting: Any) -> None:
+    made = setting(member("cp-1"), node("w-1"))
+    made.execute()
+    assert made.jobs.epochs == {41}
+    pauses = [after - before for before, after in zip(made.lock.ticks, made.lock.ticks[1:], strict=False)]
+    assert max(pauses) <= 1.0
+
+
+def test_whoever_has_lost_the_lock_changes_nothing_more(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"), max_parallel=1)
+    made.lock.lost_at = made.clock.time + 5.0
+    made.execute()
+    # What runs already is waited for; its next step is not taken, and no other node is begun.
+    assert made.jobs.names == ["w-1"]
+    assert set(made.cluster.nodes_by_name) == {"w-1"}
+    assert [made.run.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
+    assert made.steps("w-1")[-1] == ("deploy", True)
+    # A newer run is at work: what this one made is its business.
+    assert ("taken", "w-2") not in made.journal.written
+
+
+def test_nothing_planned(setting: Any) -> None:
+    made = setting()
+    made.execute()
+    assert (made.jobs.started, made.run.steps) == ([], {})
+
+
+def test_only_the_planned_steps_run(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.cluster.create_node(manifest.registration(made.nodes[0]))
+    made.cluster.deployed("w-1")
+    expansion.execute(made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"}))
+    assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
+    assert made.jobs.started == []
+
+
+def test_control_plane_one_after_another_and_workers_beside(setting: Any) -> None:
+    made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
+    made.execute()
+    start = {name: moment for moment, name in made.jobs.started}
+    assert start["cp-2"] >= start["cp-1"] + 10
+    assert abs(start["w-1"] - start["cp-1"]) < 1
+    assert abs(start["w-2"] - start["cp-1"]) < 1
+    assert made.steps("cp-1")[0] == ("health", True)
+    assert ("health", True) not in made.steps("w-1")
+    assert all(made.run.report(item.name).ok for item in made.nodes)
+
+
+def test_nodes_are_registered_just_before_their_deployment(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"), max_parallel=1)
+    made.jobs.returns = {"w-1": NEVER}
+    made.run.deploy_timeout = 30.0
+    registered: list[set[str]] = []
+    start = made.jobs.start
+
+    def watched(*arguments: Any) -> None:
+        registered.append(set(made.cluster.nodes_by_name))
+        start(*arguments)
+
+    made.jobs.start = watched
+    made.execute()
+    assert registered == [{"w-1"}, {"w-1", "w-2"}]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("serial", [0, 1])
+def test_no_more_workers_at_a_time_than_wanted(setting: Any, limit: int, serial: int) -> None:
+    workers = [node(f"w-{number}") for number in range(6)]
+    made = setting(*[member("cp-1")][:serial], *workers, max_parallel=limit)
+    made.execute()
+    assert made.jobs.most == limit + serial
+    assert [name for name in made.jobs.names if name.startswith("w")] == [item.name for item in workers]
+
+
+def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
+    made = setting(member("cp-1"), node("w-1"), node("w-2"))
+    made.jobs.returns = {"w-1": FAILURE}
+    made.execute()
+    report = made.run.report("w-1")
+    assert (report.ok, report.error["type"], report.error["job"]) == (False, "DeployError", "job-2")
+    assert report.error["problems"] == ["state 'Run': it broke (job 42)"]
+    assert report.error["hint"]
+    assert report.error["log"]
+    assert made.steps("w-1") == [("register", True), ("deploy: Install", True), ("deploy: Run", False), ("deploy", False)]
+    assert made.run.report("w-2").ok
+    assert made.run.report("cp-1").ok
+    # No kubelet ever came, so nobody would ever delete its Node.
+    assert "w-1" not in made.cluster.nodes_by_name
+    assert report.undone == ("its Node was deleted again: no kubelet had ever reported on it",)
+    assert report.state == "there is no Node of this name"
+    assert ("left", "w-1", "metalk8s.orchestrate.deploy_node failed") in made.journal.written
+
+
+def test_a_control_plane_node_that_fails_skips_the_later_ones_by_name(setting: Any) -> None:
+    made = setting(member("cp-1"), member("cp-2"), member("cp-3"), node("w-1"))
+    made.jobs.returns = {"cp-2": FAILURE}
+    made.execute()
+    assert made.run.report("cp-1").ok
+    assert isinstance(made.run.errors["cp-2"], DeployError)
+    assert "cp-2 failed before it" in made.run.report("cp-3").skipped
+    assert made.run.report("cp-3").ok is False
+    assert "cp-3" not in made.cluster.nodes_by_name
+    assert made.run.report("w-1").ok
+
+
+def test_no_member_joins_an_ill_cluster(setting: Any) -> None:
+    made = setting(member("cp-1"), member("cp-2"), node("w-1"))
+    made.cluster.listed.append(etcd(2, "ill", healthy=False, error="no answer"))
+    made.execute()
+    error = made.run.errors["cp-1"]
+    assert isinstance(error, QuorumError)
+    assert "etcd member ill" in str(error)
+    assert made.steps("cp-1") == [("health", False)]
+    assert "cp-1" in made.run.skipped["cp-2"]
+    assert made.jobs.names == ["w-1"]
+
+
+def test_a_cluster_that_recovers_is_waited_for(setting: Any) -> None:
+    made = setting(member("cp-1"))
+    made.cluster.readyz = (500, "etcd failed")
+    sleep = made.clock.sleep
+
+    def recovers(seconds: float) -> None:
+        sleep(seconds)
+        if made.clock.time > 1050:
+            made.cluster.readyz = (200, "ok")
+
+    made.clock.sleep = recovers
+    made.execute()
+    assert made.run.report("cp-1").ok
+    assert made.jobs.started[0][0] > 1050
+
+
+def test_a_deployment_that_never_returns(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"), deploy_timeout=60.0)
+    made.jobs.returns = {"w-1": NEVER}
+    made.execute()
+    error = made.run.errors["w-1"]
+    assert isinstance(error, DeadlineError)
+    assert error.job == "job-1"
+    assert "jobs.lookup_jid job-1" in str(error.hint)
+    assert made.clock.time - 1000 < 70
+    assert made.run.report("w-2").ok
+
+
+@pytest.mark.parametrize("answer", [{}, [], "Exception occurred", {"data": {"m": ["No matching sls found"]}}, False])
+def test_a_return_without_states_is_a_failure(setting: Any, answer: Any) -> None:
+    made = setting(node("w-1"))
+    made.jobs.returns = {"w-1": answer}
+    made.execute()
+    assert isinstance(made.run.errors["w-1"], DeployError)
+
+
+def test_a_node_that_is_not_as_declared_after_its_deployment(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"))
+    made.cluster.deployed = lambda name: None
+    made.execute()
+    error = made.run.errors["w-1"]
+    assert isinstance(error, DeployError)
+    assert "Node w-1 is not Ready: it has never reported" in error.problems
+    assert made.steps("w-1")[-1] == ("verify", False)
+    assert made.clock.time - 1000 < expansion.VERIFY_TIMEOUT_S + 30, "both are waited for at once"
+
+
+def test_an_api_that_is_away_while_verifying_is_waited_for(setting: Any) -> None:
+    made = setting(node("w-1"))
+
+    def away(what: str) -> None:
+        if made.jobs.started and not made.jobs.running and made.clock.time < 1060:
+            raise UnreachableError("the API restarts")
+
+    made.cluster.fail = away
+    made.execute()
+    assert made.run.report("w-1").ok
+    assert made.clock.time > 1060
+
+
+ERRORS = [
+    (SettingsError("no"), "SettingsError", 2),
+    (UnreachableError("no"), "UnreachableError", 4),
+    (KeyError("a defect"), "ExpandError", 1),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "retcode"), ERRORS, ids=[kind for _, kind, _ in ERRORS])
+def test_whatever_ends_one_node_ends_no_other(setting: Any, error: Exception, kind: str, retcode: int) -> None:
+    made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
+    made.jobs.returns = {"w-1": copy.copy(error), "cp-1": copy.copy(error)}
+    made.execute()
+    found = made.run.report("w-1").error
+    assert (found["type"], found["retcode"], found["node"]) == (kind, retcode, "w-1")
+    assert found["log"]
+    assert made.steps("w-1") == [("register", True), ("deploy", False)]
+    assert made.run.report("w-2").ok
+    assert "cp-1" in made.run.skipped["cp-2"]
+
+
+def test_the_report_of_a_node_that_nothing_was_done_to(setting: Any) -> None:
+    made = setting()
+    made.run.skipped = {"w-1": "unreachable"}
+    assert made.run.report("w-1").as_dict() == {
+        "name": "w-1",
+        "ok": False,
+        "skipped": "unreachable",
+        "steps": [],
+        "error": None,
+        "undone": [],
+        "state": None,
+    }
+
+
+def test_steps_are_reported_in_the_order_they_ran(setting: Any) -> None:
+    made = setting(member("cp-1"), node("w-1"))
+    made.execute()
+    for name in ("cp-1", "w-1"):
+        steps = made.run.report(name).steps
+        ends = [step.started + step.elapsed for step in steps if ":" not in step.name]
+        assert ends == sorted(ends)
+
+
+def test_every_step_is_written_down_before_and_after(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.execute()
+    assert made.journal.written == [
+        ("began", "w-1", "register"), ("made", "w-1"), ("began", "w-1", "deploy"), ("at", "w-1", "job-1"),
+        ("taken", "w-1"), ("began", "w-1", "verify"), ("began", "w-1", "uncordon"), ("left", "w-1", ""),
+    ]  # fmt: skip
+
+
+def test_a_step_that_cannot_be_written_down_does_not_begin(setting: Any) -> None:
+    made = setting(node("w-1"))
+
+    def fail(name: str, step: str) -> None:
+        if step == "deploy":
+            raise UnreachableError("the API does not answer")
+
+    made.journal.fail = fail
+    made.execute()
+    assert made.jobs.started == []
+    assert made.steps("w-1") == [("register", True), ("deploy", False)]
+
+
+def test_a_job_whose_process_is_gone_is_not_waited_for(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"))
+    made.jobs.returns = {"w-1": DEAD}
+    made.execute()
+    error = made.run.errors["w-1"]
+    assert isinstance(error, DeployError)
+    assert error.job == "job-1"
+    assert "returned nothing" in str(error)
+    assert made.run.report("w-2").ok
+
+
+def test_an_end_on_request_comes_between_two_steps(setting: Any) -> None:
+    made = setting(node("w-1"), node("w-2"), member("cp-1"), max_parallel=1)
+    sleep = made.clock.sleep
+
+    def asks(seconds: float) -> None:
+        sleep(seconds)
+        if made.jobs.running:
+            made.asked = "asked by root on host"
+
+    made.clock.sleep = asks
+    made.execute()
+    assert made.steps("w-1")[-1] == ("deploy", True), "what had begun has ended"
+    assert made.run.errors["w-1"].retcode == 10
+    assert "verify" in made.run.errors["w-1"].message
+    assert "asked by root on host" in made.run.skipped["w-2"]
+    assert set(made.cluster.nodes_by_name) == {"w-1", "cp-1"}, "nothing is taken back"
+    assert made.run.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
+
+
+class TestWhatIsTakenBack:
+    def test_a_node_that_was_there_before_is_kept(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert "w-1" in made.cluster.nodes_by_name
+        assert made.run.report("w-1").undone == ()
+
+    def test_one_that_an_interrupted_run_made_is_not(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.run.created = {"w-1"}
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert "w-1" not in made.cluster.nodes_by_name
+
+    def test_nor_one_whose_kubelet_has_come(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        start = made.jobs.start
+
+        def started(*arguments: Any) -> None:
+            start(*arguments)
+            made.cluster.deployed("w-1")
+
+        made.jobs.start = started
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert "w-1" in made.cluster.nodes_by_name
+
+    def test_a_learner_that_does_not_answer_is_removed(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        made.cluster.listed.append(learner(made.nodes[0], healthy=False, error="no answer"))
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert [item.name for item in made.cluster.listed] == ["boot"]
+        assert "its etcd learner" in made.run.report("cp-1").undone[0]
+
+    def test_one_that_comes_back_in_time_is_kept(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        made.cluster.listed.append(learner(made.nodes[0]))
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert len(made.cluster.listed) == 2
+        assert "is kept" in made.run.report("cp-1").undone[0]
+
+    def test_not_without_a_quorum(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        made.cluster.listed = [
+            etcd(1, "boot", healthy=False),
+            etcd(2, "b", healthy=False),
+            learner(made.nodes[0], healthy=None),
+        ]
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert len(made.cluster.listed) == 3
+        assert "no quorum" in made.run.report("cp-1").undone[0]
+
+    def test_nothing_while_the_deployment_may_still_run(self, setting: Any) -> None:
+        made = setting(member("cp-1"), deploy_timeout=30.0)
+        made.cluster.listed.append(learner(made.nodes[0], healthy=None))
+        made.run.health = lambda node: []
+        made.jobs.returns = {"cp-1": NEVER}
+        made.execute()
+        assert len(made.cluster.listed) == 2
+        assert "cp-1" in made.cluster.nodes_by_name
+        assert not any(entry[0] == "left" for entry in made.journal.written), "the next run looks for the job"
+
+
+class TestTheirCordon:
+    """MetalK8s's own deployment cordons and drains the node, and leaves it so when it fails."""
+
+    def failed(self, setting: Any, **metadata: Any) -> Any:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.cluster.deployed("w-1")
+        found = made.cluster.nodes_by_name["w-1"]
+        found["spec"]["unschedulable"] = None
+        found["metadata"]["annotations"].pop("metalk8s-expand.scality.com/cordoned", None)
+        start = made.jobs.start
+
+        def started(*arguments: Any) -> None:
+            start(*arguments)
+            found["spec"]["unschedulable"] = True
+            found["metadata"].update(metadata)
+
+        made.jobs.start = started
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        return made
+
+    def test_is_named_with_the_command_and_left(self, setting: Any) -> None:
+        theirs = [{"manager": "OpenAPI-Generator", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]
+        made = self.failed(setting, managedFields=theirs)
+        assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
+        assert made.run.report("w-1").state == (
+            "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is well"
+        )
+
+    def test_is_none_when_nobody_did(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.cluster.deployed("w-1")
+        made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] = None
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert made.run.report("w-1").state == "Ready; not cordoned"
+
+    def test_ours_stays_for_the_next_run(self, setting: Any) -> None:
+        """Theirs changes nothing of a Node that is cordoned already, so the API still has it as ours."""
+        made = setting(node("w-1"))
+        start = made.jobs.start
+
+        def started(*arguments: Any) -> None:
+            start(*arguments)
+            made.cluster.deployed("w-1")
+
+        made.jobs.start = started
+        made.jobs.returns = {"w-1": FAILURE}
+        made.execute()
+        assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
+        assert made.run.report("w-1").state == "Ready; cordoned by us, so it takes no Pods"
+        made.jobs.returns = {}
+        made.run.errors.clear()
+        made.execute()
+        assert made.cluster.nodes_by_name["w-1"]["spec"].get("unschedulable") is None
+
+
+def learner(of: Node, **changes: Any) -> Member:
+    return etcd(9, of.name, peer_urls=(f"https://{of.address}:2380",), learner=True, **changes)
+
+
+def told(made: Any) -> list[tuple[Any, ...]]:
+    """What programs that follow the run hear: node, step, state, job, class of the error."""
+    heard: list[tuple[Any, ...]] = []
+
+    def tell(node: str, step: str, state: str, elapsed: float = 0, job: Any = None, error: Any = None) -> None:
+        assert elapsed >= 0
+        heard.append((node, step, state, job, error and type(error).__name__))
+
+    made.run.tell = tell
+    made.execute()
+    return heard
+
+
+def test_each_step_is_told(setting: Any) -> None:
+    heard = told(setting(node("w-1")))
+    jobs = {job for _, _, _, job, _ in heard if job}
+    assert len(jobs) == 1
+    assert [(step, state, bool(job), error) for _, step, state, job, error in heard] == [
+        ("register", "started", False, None), ("register", "done", False, None),
+        ("deploy", "started", False, None), ("deploy", "started", True, None), ("deploy", "done", True, None),
+        ("verify", "started", False, None), ("verify", "done", False, None),
+        ("uncordon", "started", False, None), ("uncordon", "done", False, None),
+    ]  # fmt: skip
+
+
+def test_a_step_that_fails_is_told_with_its_error(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.jobs.returns["w-1"] = FAILURE
+    assert [(step, state, error) for _, step, state, _, error in told(made)][-1] == ("deploy", "failed", "DeployError")

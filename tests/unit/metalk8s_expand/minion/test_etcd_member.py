@@ -1,0 +1,608 @@
+"""A host becomes a voter against an etcd that refuses, forgets replies and starts slowly, as the real one does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
+from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
+from metalk8s_expand.minion import etcd_member, fence
+
+NAME, ADDRESS, URL = "cp-1", "10.0.0.9", "https://10.0.0.9:2380"
+HEALTH_INTERVAL_S = 5.0
+
+
+def voter(number: int, healthy: bool = True, **changes: Any) -> Member:
+    fields: dict[str, Any] = {
+        "id": number, "name": f"m{number}", "peer_urls": (f"https://10.0.0.{number}:2380",), "healthy": healthy,
+        "cluster_id": 7, "raft_index": 5000, "applied_index": 5000, "error": None if healthy else "refused",
+    }  # fmt: skip
+    return Member(**{**fields, **changes})
+
+
+@dataclass
+class FakeEtcd:
+    """The cluster as its voters see it. Times are of the clock that is given."""
+
+    clock: Clock
+    listed: dict[int, Member]
+    urls: tuple[str, ...] = ("https://10.0.0.1:2379",)
+    refuse_until: float = 0.0
+    down_until: float = 0.0
+    lost_replies: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    next_id: int = 100
+
+    def members(self) -> list[Member]:
+        if not self.urls or self.clock.monotonic() < self.down_until:
+            raise UnreachableError("no etcd member answers")
+        return list(self.listed.values())
+
+    def add_learner(self, peer_url: str) -> int:
+        if self.clock.monotonic() < self.refuse_until:
+            raise ConflictError("etcdserver: unhealthy cluster")
+        if any(peer_url in member.peer_urls for member in self.listed.values()):
+            raise ConflictError("etcdserver: Peer URLs already exists")
+        if any(member.learner for member in self.listed.values()):
+            raise ConflictError("etcdserver: too many learner members in cluster")
+        self.next_id += 1
+        self.listed[self.next_id] = Member(
+            self.next_id, "", (peer_url,), learner=True, healthy=None, error="it has not started: it has no client URL"
+        )
+        self._done("add", peer_url)
+        return self.next_id
+
+    def promote(self, member_id: int) -> None:
+        member = self.listed[member_id]
+        if not member.learner:
+            raise ConflictError("etcdserver: can only promote a learner member")
+        if not member.name:
+            raise ConflictError("etcdserver: can only promote a learner member which is in sync with leader")
+        self.listed[member_id] = replace(member, learner=False)
+        self.refuse_until = self.clock.monotonic() + HEALTH_INTERVAL_S
+        self._done("promote", f"{member_id}")
+
+    def remove(self, member_id: int) -> None:
+        if member_id not in self.listed:
+            raise ConflictError("etcdserver: member not found")
+        del self.listed[member_id]
+        self._done("remove", f"{member_id}")
+
+    def start(self, member_id: int, **changes: Any) -> None:
+        """What the kubelet does with the static Pod."""
+        fields = {"name": NAME, "healthy": True, "error": None, "cluster_id": 7, "raft_index": 5000, "applied_index": 5000}
+        self.listed[member_id] = replace(self.listed[member_id], **{**fields, **changes})
+
+    def _done(self, what: str, which: str) -> None:
+        self.changed.append(f"{what} {which}")
+        if what in self.lost_replies:
+            self.lost_replies.remove(what)
+            raise UnreachableError(f"the reply to {what} was lost")
+
+
+class Files(MemberFiles):
+    """The real files below a directory; only the peer port is pretended."""
+
+    listening = False
+
+    def is_listening(self) -> bool:
+        return self.listening
+
+
+class Setting:
+    """One host, one cluster, one clock."""
+
+    def __init__(self, base: Path, clock: Clock, voters: int = 1) -> None:
+        self.clock = clock
+        self.etcd: Any = FakeEtcd(clock, {n: voter(n) for n in range(1, voters + 1)})
+        self.files = Files(str(base / "data"), str(base / "etc" / "etcd.yaml"), str(base / "etcd-manifest.yaml"), ADDRESS)
+        self.files.data.mkdir()
+        self.wanted = etcd_member.wanted(NAME, ADDRESS, timeout=60.0, start_timeout=120.0)
+
+    def added(self, **changes: Any) -> dict[str, Any]:
+        return etcd_member.added(self.etcd, self.files, replace(self.wanted, **changes), self.clock)
+
+    def promoted(self) -> dict[str, Any]:
+        return etcd_member.promoted(self.etcd, self.files, self.wanted, self.clock)
+
+    def pending(self, **changes: Any) -> list[str]:
+        return etcd_member.pending_changes(self.etcd, self.files, replace(self.wanted, **changes))
+
+    def started(self) -> None:
+        """The kubelet has started the member."""
+        [own] = [member.id for member in self.etcd.listed.values() if URL in member.peer_urls]
+        self.etcd.start(own)
+        self.write_data()
+
+    def write_data(self) -> None:
+        (self.files.data / "member" / "wal").mkdir(parents=True, exist_ok=True)
+        (self.files.data / "member" / "wal" / "0.wal").touch()
+
+    @property
+    def world(self) -> tuple[Any, ...]:
+        """Everything that a run can change."""
+        data = sorted(str(path) for path in self.files.data.rglob("*"))
+        return dict(self.etcd.listed), self.files.read_config(), self.files.manifest.exists(), data
+
+    @property
+    def cluster(self) -> tuple[str, str]:
+        config = self.files.read_config()
+        return config["initial-cluster"], config["initial-cluster-state"]
+
+
+@pytest.fixture
+def one(tmp_path: Path, clock: Clock) -> Setting:
+    return Setting(tmp_path, clock)
+
+
+@pytest.fixture
+def three(tmp_path: Path, clock: Clock) -> Setting:
+    return Setting(tmp_path, clock, voters=3)
+
+
+SEALED = (f"{NAME}={URL}", "existing")
+
+
+def test_a_fresh_host_is_added_promoted_and_sealed(one: Setting) -> None:
+    assert one.pending() == ["add cp-1 as a learner and promote it"]
+    assert one.added() == {"added": f"cp-1 as a learner at {URL}"}
+    assert one.cluster == (f"cp-1={URL},m1=https://10.0.0.1:2380", "existing")
+    assert one.files.config.stat().st_mode & 0o777 == 0o600
+    assert one.pending() == ["promote cp-1"]
+    one.started()
+    assert "promoted" in one.promoted()
+    assert one.etcd.changed == [f"add {URL}", "promote 101"]
+    assert one.cluster == SEALED
+
+
+def test_its_configuration_is_sealed_before_it_votes(one: Setting) -> None:
+    """A run that is killed in between must not leave a voter whose wiped disk could be started."""
+    one.added()
+    one.started()
+    promote, sealed = one.etcd.promote, []
+
+    def watched(member_id: int) -> None:
+        sealed.append(one.cluster)
+        promote(member_id)
+
+    one.etcd.promote = watched
+    one.promoted()
+    assert sealed == [SEALED]
+
+
+def test_a_voter_that_is_not_sealed_is_sealed(one: Setting) -> None:
+    one.added()
+    one.started()
+    one.etcd.start(101, learner=False)
+    assert set(one.promoted()) == {"sealed"}
+    assert one.cluster == SEALED
+    assert one.promoted() == {}
+
+
+def test_a_second_run_changes_nothing(one: Setting) -> None:
+    one.added()
+    one.started()
+    one.promoted()
+    before = one.files.config.stat().st_mtime_ns
+    assert (one.pending(), one.added(), one.promoted()) == ([], {}, {})
+    assert one.files.config.stat().st_mtime_ns == before
+    assert one.etcd.changed == [f"add {URL}", "promote 101"]
+
+
+def test_a_second_run_changes_nothing_however_slow_the_members_are(one: Setting) -> None:
+    one.added()
+    one.started()
+    one.promoted()
+    ask = one.etcd.members
+
+    def slowly() -> list[Member]:
+        one.clock.sleep(3.0)
+        found: list[Member] = ask()
+        return found
+
+    one.etcd.members = slowly
+    assert one.promoted() == {}
+
+
+def test_the_next_one_waits_until_etcd_finds_itself_healthy(three: Setting) -> None:
+    three.etcd.refuse_until = three.clock.monotonic() + HEALTH_INTERVAL_S
+    assert "added" in three.added()
+    assert three.clock.monotonic() - 1000.0 == pytest.approx(HEALTH_INTERVAL_S, abs=1.0)
+
+
+def test_it_waits_while_nobody_answers(one: Setting) -> None:
+    one.added()
+    one.started()
+    one.etcd.down_until = one.clock.monotonic() + 20
+    assert "promoted" in one.promoted()
+
+
+def test_the_reply_to_the_add_is_lost(one: Setting) -> None:
+    one.etcd.lost_replies = ["add"]
+    one.added()
+    assert one.etcd.changed == [f"add {URL}"]
+    assert one.cluster[1] == "existing"
+
+
+def test_the_reply_to_the_promotion_is_lost(one: Setting) -> None:
+    one.added()
+    one.started()
+    one.etcd.lost_replies = ["promote"]
+    assert "promoted" in one.promoted()
+    assert one.etcd.changed[1:] == ["promote 101"]
+    assert one.cluster == SEALED
+
+
+@pytest.mark.parametrize("with_config", [False, True])
+def test_an_unstarted_learner_of_an_interrupted_run_is_taken_over(one: Setting, with_config: bool) -> None:
+    one.added()
+    if not with_config:
+        one.files.config.unlink()
+    assert one.added() == {"configured": "member 65 of an earlier run"}
+    assert one.etcd.changed == [f"add {URL}"]
+    assert one.cluster == (f"cp-1={URL},m1=https://10.0.0.1:2380", "existing")
+
+
+def test_a_started_learner_of_an_interrupted_run_is_promoted(one: Setting) -> None:
+    one.added()
+    one.started()
+    assert one.added() == {}
+    assert "promoted" in one.promoted()
+
+
+@pytest.mark.parametrize("learner", [False, True])
+def test_a_member_that_lost_its_data_never_starts_again(three: Setting, learner: bool) -> None:
+    three.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,), learner=learner)
+    three.files.write_config({"initial-cluster-state": "existing"})
+    three.files.manifest.write_text("a Pod")
+    (three.files.data / "member" / "snap").mkdir(parents=True)
+    wanted = ["promote cp-1"] if learner else ["remove cp-1, whose data is lost, and add it again as a learner"]
+    assert three.pending() == wanted
+    changes = three.added()
+    assert changes["removed"] == "member 32, whose data directory is empty"
+    assert three.etcd.changed == ["remove 50", f"add {URL}"]
+    assert not three.files.manifest.exists(), "the kubelet would have started it under its old ID"
+    assert [path.name.partition("-")[0] for path in three.files.data.iterdir()] == ["stale"]
+    assert 50 not in three.etcd.listed
+
+
+def test_a_lost_member_stops_before_it_is_removed(three: Setting) -> None:
+    three.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,))
+    three.files.manifest.write_text("a Pod")
+    three.files.listening = True
+    with pytest.raises(Exception, match="peer port still answers"):
+        three.added()
+    assert three.etcd.changed == []
+
+
+def test_a_lost_member_is_not_removed_when_that_costs_the_quorum(three: Setting) -> None:
+    del three.etcd.listed[3]
+    three.etcd.listed |= {2: voter(2, False), 50: voter(50, name=NAME, peer_urls=(URL,))}
+    with pytest.raises(QuorumError, match="cannot be removed") as error:
+        three.added()
+    assert error.value.problems
+    assert three.etcd.changed == []
+
+
+def test_a_lost_member_stays_while_the_addition_of_another_is_not_finished(three: Setting) -> None:
+    """Its replacement would be refused, and a member would be missing until somebody mends that."""
+    three.etcd.listed |= {50: voter(50, name=NAME, peer_urls=(URL,)), 60: voter(60, learner=True)}
+    three.files.manifest.write_text("a Pod")
+    before = three.world
+    with pytest.raises(QuorumError, match=r"cannot be removed.*learner that is not of this run"):
+        three.added()
+    assert three.world == before
+
+
+def test_data_of_a_removed_member_is_set_aside(one: Setting) -> None:
+    one.write_data()
+    changes = one.added()
+    assert set(changes) == {"added", "set aside"}
+    assert (Path(changes["set aside"]) / "member" / "wal" / "0.wal").exists()
+    assert not one.files.has_data()
+
+
+OBSTACLES: dict[str, Callable[[FakeEtcd], None]] = {
+    "a foreign learner": lambda etcd: etcd.listed.update({60: voter(60, learner=True)}),
+    "a foreign member that never started": lambda etcd: etcd.listed.update({60: voter(60, name="", healthy=False)}),
+    "an unhealthy voter": lambda etcd: etcd.listed.update({3: voter(3, False)}),
+    "another cluster": lambda etcd: etcd.listed.update({3: voter(3, cluster_id=8)}),
+    "its name elsewhere": lambda etcd: etcd.listed.update({4: voter(4, name=NAME)}),
+}
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
+def test_the_guard_refuses(three: Setting, obstacle: Callable[[FakeEtcd], None]) -> None:
+    obstacle(three.etcd)
+    with pytest.raises(QuorumError) as error:
+        three.added()
+    assert error.value.problems
+    assert error.value.node == NAME
+    assert three.etcd.changed == []
+    assert not three.files.has_config(), "there must be nothing that could be started"
+    assert three.clock.monotonic() - 1000.0 == pytest.approx(60.0, abs=1.0)
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
+def test_a_refusal_leaves_the_host_as_it_is(three: Setting, obstacle: Callable[[FakeEtcd], None]) -> None:
+    obstacle(three.etcd)
+    three.write_data()
+    three.files.write_config({"name": NAME})
+    three.files.manifest.write_text("a Pod")
+    before = three.world
+    with pytest.raises(QuorumError):
+        three.added()
+    assert three.world == before
+
+
+def test_old_data_is_out_of_the_way_before_the_addition(one: Setting) -> None:
+    """A run that is killed in between must not leave a learner that starts on it."""
+    one.write_data()
+    add, there = one.etcd.add_learner, []
+
+    def watched(peer_url: str) -> int:
+        there.append(one.files.has_data())
+        number: int = add(peer_url)
+        return number
+
+    one.etcd.add_learner = watched
+    one.added()
+    assert there == [False]
+
+
+def test_the_whole_addition_keeps_to_its_time(three: Setting) -> None:
+    three.etcd.listed[3] = voter(3, False)
+    three.etcd.refuse_until = float("inf")
+    ask = three.etcd.members
+
+    def members() -> list[Member]:
+        if three.clock.monotonic() > 1040.0:
+            three.etcd.listed[3] = voter(3)
+        found: list[Member] = ask()
+        return found
+
+    three.etcd.members = members
+    with pytest.raises(QuorumError, match="unhealthy cluster"):
+        three.added()
+    assert three.clock.monotonic() - 1000.0 == pytest.approx(60.0, abs=1.0)
+
+
+def test_the_guard_relents_when_the_obstacle_goes(three: Setting) -> None:
+    three.etcd.listed[3] = voter(3, False)
+    ask, asked = three.etcd.members, []
+
+    def members() -> list[Member]:
+        asked.append(time.monotonic())
+        if len(asked) > 5:
+            three.etcd.listed[3] = voter(3)
+        found: list[Member] = ask()
+        return found
+
+    three.etcd.members = members
+    assert "added" in three.added()
+
+
+def test_a_learner_that_never_starts_is_withdrawn(one: Setting) -> None:
+    one.added()
+    with pytest.raises(QuorumError, match="never started") as error:
+        one.promoted()
+    assert error.value.log is not None
+    assert one.etcd.changed == [f"add {URL}", "remove 101"]
+    assert "added" in one.added(), "the same command again starts afresh"
+
+
+@pytest.mark.parametrize("state", [{"healthy": False, "error": "no leader"}, {"applied_index": 1}])
+def test_a_started_learner_that_does_not_follow_is_not_promoted_and_stays(one: Setting, state: dict[str, Any]) -> None:
+    one.added()
+    one.started()
+    one.etcd.start(101, **state)
+    with pytest.raises(QuorumError):
+        one.promoted()
+    assert one.etcd.changed == [f"add {URL}"]
+    assert one.cluster != SEALED
+
+
+def test_the_reason_survives_when_the_withdrawal_fails(one: Setting) -> None:
+    one.added()
+    one.etcd.down_until = float("inf")
+    with pytest.raises(QuorumError, match="no etcd member answers"):
+        one.promoted()
+
+
+def test_nothing_is_promoted_that_is_no_member(one: Setting) -> None:
+    with pytest.raises(QuorumError, match="not a member"):
+        one.promoted()
+    assert one.etcd.changed == []
+
+
+def test_the_promotion_is_guarded_again(three: Setting) -> None:
+    three.added()
+    three.started()
+    three.etcd.listed[3] = voter(3, False)
+    with pytest.raises(QuorumError):
+        three.promoted()
+    assert three.etcd.changed == [f"add {URL}"]
+
+
+class TestNewCluster:
+    @pytest.fixture
+    def alone(self, one: Setting) -> Setting:
+        one.etcd.urls = ()
+        return one
+
+    def test_it_starts_without_data(self, alone: Setting) -> None:
+        assert alone.pending(new_cluster=True) == ["start a new etcd cluster with cp-1 as its only member"]
+        assert alone.added(new_cluster=True) == {"configured": "a new cluster with one member"}
+        assert alone.cluster == (f"{NAME}={URL}", "new")
+        assert (alone.pending(new_cluster=True), alone.added(new_cluster=True)) == ([], {})
+
+    def test_never_on_data_of_an_earlier_one(self, alone: Setting) -> None:
+        alone.write_data()
+        with pytest.raises(QuorumError, match="holds data"):
+            alone.added(new_cluster=True)
+        assert not alone.files.has_config()
+
+    def test_never_unless_asked_for(self, alone: Setting) -> None:
+        with pytest.raises(QuorumError, match="second cluster"):
+            alone.added()
+        assert not alone.files.has_config()
+
+    def test_never_beside_an_existing_one(self, one: Setting) -> None:
+        assert "added" in one.added(new_cluster=True)
+        assert one.cluster[1] == "existing"
+
+
+def fresh(setting: Setting) -> None:
+    """Nothing was here before."""
+
+
+def lost(setting: Setting) -> None:
+    setting.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,))
+    setting.files.write_config({"initial-cluster-state": "existing"})
+    setting.files.manifest.write_text("a Pod")
+    (setting.files.data / "member" / "snap").mkdir(parents=True)
+
+
+def removed(setting: Setting) -> None:
+    setting.write_data()
+    setting.files.manifest.write_text("a Pod")
+
+
+def interrupted(setting: Setting) -> None:
+    setting.etcd.add_learner(URL)
+
+
+def unsealed(setting: Setting) -> None:
+    setting.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,))
+    setting.write_data()
+    setting.files.write_config({"initial-cluster-state": "existing"})
+
+
+def unstarted(setting: Setting) -> None:
+    setting.started = lambda: None  # type: ignore[method-assign]
+
+
+def first(setting: Setting) -> None:
+    setting.etcd.urls = ()
+    setting.wanted = replace(setting.wanted, new_cluster=True)
+
+
+# What a run finds, and what it does about it.
+FOUND: dict[Callable[[Setting], None], list[str]] = {
+    fresh: ["add_learner", "write_config", "write_config", "promote"],
+    lost: ["withdraw_manifest", "remove", "set_aside", "add_learner", "write_config", "write_config", "promote"],
+    removed: ["withdraw_manifest", "set_aside", "add_learner", "write_config", "write_config", "promote"],
+    interrupted: ["write_config", "write_config", "promote"],
+    unsealed: ["write_config"],
+    unstarted: ["add_learner", "write_config", "remove"],
+    first: ["write_config"],
+}
+
+
+class Fenced:
+    """A run of epoch 6 on a host where one of epoch 7 works from the question of this number on, or never."""
+
+    def __init__(self, base: Path, clock: Clock, prepare: Callable[[Setting], None], overtaken_at: int = 0) -> None:
+        base.mkdir()
+        self.epoch = str(base / "expand-epoch")
+        self.setting = Setting(base, clock, voters=3)
+        self.overtaken_at = overtaken_at
+        self.asked = 0
+        self.at_the_question: tuple[Any, ...] = ()
+        self.events: list[str] = []
+        prepare(self.setting)
+        for thing, name in (
+            *((self.setting.files, name) for name in ("withdraw_manifest", "set_aside", "write_config")),
+            *((self.setting.etcd, name) for name in ("remove", "add_learner", "promote")),
+        ):
+            setattr(thing, name, self._noted(name, getattr(thing, name)))
+        self.setting.wanted = replace(self.setting.wanted, admit=self._admit)
+
+    def deploy(self) -> None:
+        """The states in their order."""
+        self.setting.added()
+        if not self.setting.etcd.urls:
+            return
+        if not self.setting.files.has_data():
+            self.setting.started()
+        self.setting.promoted()
+
+    def go_on_as_the_newer(self) -> None:
+        self.setting.wanted = replace(self.setting.wanted, admit=lambda: fence.admit(self.epoch, 7))
+        self.deploy()
+
+    def _admit(self) -> None:
+        self.asked += 1
+        self.events.append("asked")
+        if self.asked == self.overtaken_at:
+            fence.admit(self.epoch, 7)
+            self.at_the_question = self.setting.world
+        fence.admit(self.epoch, 6)
+
+    def _noted(self, name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any) -> Any:
+            before = self.setting.world
+            try:
+                return change(*arguments)
+            finally:
+                if self.setting.world != before:
+                    self.events.append(name)
+
+        return noted
+
+
+@pytest.mark.parametrize("found", FOUND, ids=lambda found: str(found.__name__))
+class TestFence:
+    def test_it_is_asked_right_before_every_change(
+        self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]
+    ) -> None:
+        run = Fenced(tmp_path / "run", clock, found)
+        with suppress(QuorumError):
+            run.deploy()
+        assert [event for event in run.events if event != "asked"] == FOUND[found]
+        before = ["", *run.events]
+        assert all(before[number] == "asked" for number, event in enumerate(run.events) if event != "asked"), run.events
+
+    def test_a_run_that_was_overtaken_changes_nothing_more(
+        self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]
+    ) -> None:
+        undisturbed = Fenced(tmp_path / "undisturbed", clock, found)
+        with suppress(QuorumError):
+            undisturbed.deploy()
+        for number in range(1, undisturbed.asked + 1):
+            run = Fenced(tmp_path / f"run-{number}", clock, found, overtaken_at=number)
+            with pytest.raises(LockLostError, match="of the epoch 6, and one of the epoch 7"):
+                run.deploy()
+            assert run.asked == number, "it must end at once"
+            assert run.setting.world == run.at_the_question
+            if found not in (unstarted, first):
+                run.go_on_as_the_newer()
+                assert etcd_member.voting(run.setting.etcd, run.setting.wanted)
+
+
+def test_the_configuration_is_served_at_the_declared_address() -> None:
+    base = etcd_member.wanted(NAME, ADDRESS).base
+    assert base["listen-peer-urls"] == base["initial-advertise-peer-urls"] == URL
+    assert base["advertise-client-urls"] == "https://10.0.0.9:2379"
+    for side in ("client-transport-security", "peer-transport-security"):
+        assert base[side]["client-cert-auth"] is True
+        assert base[side]["trusted-ca-file"] == "/etc/kubernetes/pki/etcd/ca.crt"
+
+
+def test_voting(one: Setting) -> None:
+    assert etcd_member.voting(one.etcd, one.wanted) is False
+    one.added()
+    one.started()
+    assert etcd_member.voting(one.etcd, one.wanted) is False
+    one.promoted()
+    assert etcd_member.voting(one.etcd, one.wanted) is True

@@ -1,0 +1,201 @@
+"""What is known of the cluster before the hosts are asked; what is not known is left empty, and no minion decides on roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.cache
+import salt.config
+
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour
+from metalk8s_expand.domain.salt.fingerprint import fingerprint
+from metalk8s_expand.preflight import collect_cluster_facts as surroundings
+
+SETTINGS = Settings(nodes={"w-1": Node("w-1", "2.0", ("node",), ()), "w-2": Node("w-2", "2.0", ("node",), ())})
+KEY = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n"
+CLUSTER = {
+    "bootstrap": {"name": "boot", "address": "10.0.0.1"},
+    "artifacts": {"url": "http://10.0.0.1:8080"},
+    "networks": {"pod": "10.233.0.0/16", "service": "10.96.0.0/12"},
+}
+BEFORE_3008, SINCE_3008 = "minions/{}", "grains"
+
+
+class Kube:
+    """These Nodes, and these EndpointSlices by the name of their Service."""
+
+    def __init__(self, *nodes: dict[str, Any], **slices: dict[str, Any]) -> None:
+        self.items = list(nodes)
+        self.slices = slices
+        self.lists = 0
+
+    def nodes(self, selector: str = "") -> list[dict[str, Any]]:
+        self.lists += 1
+        return self.items
+
+    def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        assert path == "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
+        name = query["labelSelector"].removeprefix("kubernetes.io/service-name=")
+        return [self.slices[name]] if name in self.slices else []
+
+
+def node(name: str, address: str | None = None, *roles: str, ready: bool = True, **info: str) -> dict[str, Any]:
+    labels = {**{f"node-role.kubernetes.io/{role}": "" for role in roles}, "metalk8s.scality.com/version": f"2.0-{name}"}
+    status: dict[str, Any] = {"conditions": [{"type": "Ready", "status": str(ready)}]}
+    if address:
+        status["addresses"] = [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": address}]
+    if info:
+        status["nodeInfo"] = {"kubeletVersion": "v1", **info}
+    return {"metadata": {"name": name, "labels": labels}, "status": status}
+
+
+BOOT = node("boot", "10.0.0.1", "bootstrap", "master", "etcd", machineID="m", systemUUID="u")
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Make:
+    """A master with this description of the cluster in its pillar, and these options."""
+
+    def made(kube: Kube, cluster: Any = CLUSTER, **options: Any) -> World:
+        (tmp_path / "pillar").mkdir(exist_ok=True)
+        (tmp_path / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["cluster"]}}))
+        pillar = cluster if isinstance(cluster, str) else json.dumps({"metalk8s": {"cluster": cluster}} if cluster else {})
+        (tmp_path / "pillar" / "cluster.sls").write_text(pillar)
+        opts = salt.config.master_config(None)
+        opts.update(id="boot", cachedir=str(tmp_path / "cache"), pki_dir=str(tmp_path / "pki"),
+                    extension_modules=str(tmp_path / "ext"), pillar_roots={"base": [str(tmp_path / "pillar")]}, **options)  # fmt: skip
+        opts["__role"] = "master"
+        return World(opts, kube)  # type: ignore[arg-type]
+
+    return made
+
+
+def titled(found: Any, check: str) -> list[str]:
+    return [f"{one.title} {one.host}:{one.port}" for one in found.endpoints if one.check == check]
+
+
+def test_a_node_as_the_api_tells_it(world: Make) -> None:
+    kube = Kube(BOOT, node("new", None, "node"))
+    found = surroundings.gather(world(kube), SETTINGS)
+    assert found.nodes["boot"] == Neighbour("boot", ("10.0.0.1",), "m", "u", (), "2.0-boot", True)
+    assert found.nodes["new"] == Neighbour("new", version="2.0-new")
+    assert kube.lists == 1, "one list is enough"
+
+
+@pytest.mark.parametrize("bank", [BEFORE_3008, SINCE_3008])
+def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
+    made = world(Kube(BOOT, node("w-9")))
+    grains = {"hwaddr_interfaces": {"lo": "00:00:00:00:00:00", "eth0": "52:54:00:AA:00:01"}}
+    if bank == SINCE_3008:
+        salt.cache.factory(made.opts).store(bank, "boot", grains)
+    else:
+        salt.cache.factory(made.opts).store(bank.format("boot"), "data", {"grains": grains})
+    found = surroundings.gather(made, SETTINGS)
+    assert found.nodes["boot"].macs == ("00:00:00:00:00:00", "52:54:00:aa:00:01")
+    assert found.nodes["w-9"].macs == ()
+
+
+@pytest.mark.parametrize("grains", [{"x": 1}, {"hwaddr_interfaces": None}, {"hwaddr_interfaces": ["a"]}, ["nonsense"]])
+def test_a_minion_may_have_said_anything(world: Make, grains: Any) -> None:
+    made = world(Kube(BOOT))
+    salt.cache.factory(made.opts).store("grains", "boot", grains)
+    assert surroundings.gather(made, SETTINGS).nodes["boot"].macs == ()
+
+
+def test_without_a_memory_of_minions(world: Make) -> None:
+    assert surroundings.gather(world(Kube(BOOT), minion_data_cache=False), SETTINGS).nodes["boot"].macs == ()
+
+
+def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: Make) -> None:
+    kube = Kube(
+        BOOT, node("e-1", None, "etcd"), node("m-1", "10.0.0.2", "master"), node("e-2", "10.0.0.3", "etcd", ready=False)
+    )
+    assert surroundings.gather(world(kube), SETTINGS).etcd_peers == {"boot": "10.0.0.1", "e-2": "10.0.0.3"}
+
+
+def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
+    made = world(Kube())
+    for directory, name in (("minions_pre", "w-1"), ("minions_denied", "w-1"), ("minions", "w-9")):
+        (tmp_path / "pki" / directory).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pki" / directory / name).write_text(KEY.format(directory))
+    (tmp_path / "pki" / "master.pub").write_text(KEY.format("master"))
+    found = surroundings.gather(made, SETTINGS)
+    assert found.keys == {"w-1": fingerprint(KEY.format("minions_pre"))}
+    assert found.master_key == fingerprint(KEY.format("master"))
+
+
+def test_a_master_that_knows_no_keys(world: Make) -> None:
+    found = surroundings.gather(world(Kube()), SETTINGS)
+    assert (found.keys, found.master_key) == ({}, "")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "version"),
+    [
+        ([node("m", "10.0.0.2", "master"), BOOT], "2.0-boot"),
+        ([node("w", "10.0.0.9", "node"), node("m", "10.0.0.2", "master")], "2.0-m"),
+        ([node("w", "10.0.0.9", "node")], ""),
+        ([], ""),
+    ],
+)
+def test_the_version_is_that_of_the_control_plane(world: Make, nodes: list[dict[str, Any]], version: str) -> None:
+    assert surroundings.gather(world(Kube(*nodes)), SETTINGS).version == version
+
+
+def test_networks_are_those_declared_else_those_of_the_cluster(world: Make) -> None:
+    found = surroundings.gather(world(Kube(BOOT)), Settings(pod_cidr="10.1.0.0/16"))
+    assert (found.pod_cidr, found.service_cidr) == ("10.1.0.0/16", "10.96.0.0/12")
+    found = surroundings.gather(world(Kube(BOOT), None), Settings())
+    assert (found.pod_cidr, found.service_cidr) == (None, None)
+
+
+class TestEndpoints:
+    def test_api_servers_of_nodes_that_are_ready(self, world: Make) -> None:
+        kube = Kube(BOOT, node("m-1", "10.0.0.2", "master", ready=False), node("m-2", None, "master"), node("w", "10.0.0.3"))
+        assert titled(surroundings.gather(world(kube), SETTINGS), "api") == ["API server of boot 10.0.0.1:6443"]
+
+    def test_by_the_clusters_description(self, world: Make) -> None:
+        found = surroundings.gather(world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS)
+        assert titled(found, "artifacts") == ["artifact store 10.0.0.1:8080"]
+        assert titled(found, "salt-master") == ["Salt master 10.0.0.1:14505", "Salt master 10.0.0.1:14506"]
+
+    @pytest.mark.parametrize(
+        ("url", "wanted"),
+        [
+            ("https://store.example", [Endpoint("artifacts", "artifact store", "store.example", 443)]),
+            ("http://[fd00::1]:8080/path", [Endpoint("artifacts", "artifact store", "fd00::1", 8080)]),
+            ("http://store.example:99999", []),
+            ("http://[fd00::1", []),
+            ("store", []),
+            ("ftp://store", []),
+        ],
+    )
+    def test_the_masters_configuration_wins(self, world: Make, url: str, wanted: list[Endpoint]) -> None:
+        found = surroundings.gather(world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS)
+        assert [one for one in found.endpoints if one.check == "artifacts"] == wanted
+
+    def test_by_the_services_of_metalk8s(self, world: Make) -> None:
+        ready = {"endpoints": [{"addresses": ["10.0.0.7"]}, {"addresses": ["10.0.0.8"], "conditions": {"ready": False}}]}
+        slices = {"repositories": {**ready, "ports": [{"name": "http", "port": 8080}]},
+                  "salt-master": {**ready, "ports": [{"port": 4505}, {"port": 4506}]}}  # fmt: skip
+        found = surroundings.gather(world(Kube(BOOT, **slices), None), SETTINGS)
+        assert titled(found, "artifacts") == ["artifact store 10.0.0.7:8080"]
+        assert titled(found, "salt-master") == ["Salt master 10.0.0.7:4505", "Salt master 10.0.0.7:4506"]
+
+    def test_a_master_on_the_bootstrap_node(self, world: Make) -> None:
+        found = surroundings.gather(world(Kube(BOOT), None), SETTINGS)
+        assert titled(found, "salt-master") == ["Salt master 10.0.0.1:4505", "Salt master 10.0.0.1:4506"]
+        assert titled(found, "artifacts") == []
+
+    @pytest.mark.parametrize("cluster", [{}, "{{ broken", {"artifacts": None, "bootstrap": None}])
+    def test_what_nobody_tells(self, world: Make, cluster: Any) -> None:
+        assert surroundings.gather(world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS).endpoints == ()
+        assert titled(surroundings.gather(world(Kube(BOOT), cluster), SETTINGS), "artifacts") == []

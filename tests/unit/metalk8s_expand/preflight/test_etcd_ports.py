@@ -1,0 +1,102 @@
+"""Members of today are asked beside everything else; one that gives no answer is left out and holds up nobody."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.errors import UnreachableError
+from metalk8s_expand.preflight import etcd_ports as inbound
+from metalk8s_expand.preflight.etcd_ports import Said
+from tests.fakes.clock import FakeClock
+
+NOW = 1000.0
+
+
+class Peers:
+    """Minions that say this, or fail with it."""
+
+    def __init__(self, answer: Mapping[str, Any] | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[list[str], str, list[Any]]] = []
+
+    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+        self.asked.append((list(minions), function, list(arguments)))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def asked(peers: Peers | None, members: Sequence[str] = ("a",), addresses: Sequence[str] = ("10.0.0.1",)) -> Said:
+    return inbound.asked(peers, members, addresses, 12.0, FakeClock())()
+
+
+def test_every_member_is_asked_for_both_ports_of_every_new_one() -> None:
+    peers = Peers({})
+    asked(peers, ["cp-0", "cp-9"], ["10.0.0.1", "fd00::2"])
+    places = [["10.0.0.1", 2379], ["10.0.0.1", 2380], ["fd00::2", 2379], ["fd00::2", 2380]]
+    assert peers.asked == [(["cp-0", "cp-9"], "metalk8s_expand_host.connect", [places, 12.0])]
+
+
+def test_what_they_say_is_told_by_host_and_port() -> None:
+    said = {"10.0.0.1:2379": "", "10.0.0.1:2380": "no answer", "10.0.0.2:2379": "", "10.0.0.2:2380": ""}
+    found = asked(Peers({"cp-0": said}), ["cp-0"], ["10.0.0.1", "10.0.0.2"])
+    assert found.of("10.0.0.1", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: "no answer"}}
+    assert found.of("10.0.0.2", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: ""}}
+    assert found.of("10.0.0.3", NOW, NOW + 10) == {"cp-0": {}}
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "counts"),
+    [(0, 10, True), (9, 19, True), (10.5, 20.5, False), (30, 40, False), (-9, 1, False), (-8, 2, True)],
+)
+def test_a_failure_counts_if_they_tried_while_the_host_listened(since: float, until: float, counts: bool) -> None:
+    said = Said({"a": {"10.0.0.1:2379": "", "10.0.0.1:2380": "connection refused"}}, NOW, NOW + 12)
+    failed = {2380: "connection refused"} if counts else {}
+    assert said.of("10.0.0.1", NOW + since, NOW + until) == {"a": {2379: "", **failed}}
+
+
+def test_a_job_that_came_late_has_begun_as_late_as_it_may_have() -> None:
+    class Slow(Peers):
+        def ask(self, *question: Any) -> Mapping[str, Any]:
+            clock.sleep(20)
+            return {}
+
+    clock = FakeClock()
+    found = inbound.asked(Slow({}), ["a"], ["10.0.0.1"], 12.0, clock)()
+    assert (found.begun, found.ended) == (NOW + 8, NOW + 12)
+
+
+@pytest.mark.parametrize("answer", ["Minion did not return.", "'x' is not available.", False, None, ["a"]])
+def test_what_is_no_answer_is_left_out(answer: Any) -> None:
+    good = {"10.0.0.1:2379": ""}
+    assert asked(Peers({"a": answer, "b": good}), ["a", "b"]).answers == {"b": good}
+
+
+@pytest.mark.parametrize("error", [UnreachableError("no master"), RuntimeError("a defect")])
+def test_a_master_that_cannot_ask_makes_it_unknown(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert asked(Peers(error)).answers == {}
+    assert str(error) in caplog.text
+
+
+def test_nobody_is_asked_for_nothing() -> None:
+    peers = Peers({})
+    assert asked(peers, []) == asked(peers, addresses=[]) == asked(None) == Said()
+    assert peers.asked == []
+
+
+def test_a_job_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(Peers):
+        def ask(self, *question: Any) -> Mapping[str, Any]:
+            released.wait(30)
+            return {"a": {"10.0.0.1:2379": ""}}
+
+    released = threading.Event()
+    monkeypatch.setattr(inbound, "GRACE_S", 0.1)
+    assert inbound.asked(Hanging({}), ["a"], ["10.0.0.1"], 0.1, FakeClock())() == Said()
+    released.set()

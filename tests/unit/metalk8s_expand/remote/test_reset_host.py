@@ -1,0 +1,345 @@
+"""The script that wipes a host, below a directory that stands for /: what it takes, what it never takes, whom it refuses."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.remote import host_facts as probe
+from metalk8s_expand.remote import reset_host as retire
+
+SOURCE = Path(retire.__file__).read_text(encoding="utf-8")
+MOUNT = "36 35 98:0 / {} rw,noatime - ext4 /dev/x rw\n"
+UNIT = "[Service]\nExecStart=/usr/local/bin/kubelet --hostname-override=w-1 --node-ip=10.0.0.3\n"
+NODE: dict[str, str] = {
+    "/etc/kubernetes/manifests/etcd.yaml": "a Pod",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml": "a Pod",
+    "/etc/kubernetes/pki/kubelet-client.key": "secret",
+    "/etc/systemd/system/kubelet.service": UNIT,
+    "/etc/salt/minion": "id: w-1\nmaster: 10.0.0.1\n",
+    "/etc/salt/pki/minion/minion.pem": "secret",
+    "/etc/salt/pki/minion/minion_master.pub": "the master's\n",
+    "/etc/metalk8s/apiserver-proxy.cfg": "listen",
+    "/var/lib/etcd/member/wal/0.wal": "data",
+    "/var/lib/kubelet/pods/uid/volumes/x": "data",
+    "/var/cache/metalk8s/node.tar.unpacked": "kept",
+    "/var/log/pods/x.log": "kept",
+    "/etc/salt/other": "kept",
+}
+
+
+class Host(retire.Host):  # type: ignore[misc]
+    """Programs that say what they are told to, and what they were called with."""
+
+    def __init__(self, request: dict[str, Any], answers: dict[str, tuple[int, str]]) -> None:
+        super().__init__(request)
+        self.answers = answers
+        self.called: list[str] = []
+
+    def command(self, *arguments: str, **options: Any) -> tuple[int, str]:
+        line = " ".join(arguments)
+        self.called.append(line)
+        return next((answer for start, answer in self.answers.items() if line.startswith(start)), (127, "not there"))
+
+
+class Place:
+    """A host's files below a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.write({"/run/x": "", "/proc/self/mountinfo": "", "/etc/hostname": "w-1"})
+
+    def write(self, files: dict[str, str]) -> None:
+        for path, text in files.items():
+            target = self.at(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+
+    def at(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def mount(self, *points: str) -> None:
+        self.write({"/proc/self/mountinfo": "".join(MOUNT.format(point) for point in points)})
+
+    def files(self) -> set[str]:
+        """All but what the script's own turn and the kernel leave."""
+        found = {f"/{path.relative_to(self.root)}" for path in self.root.rglob("*") if not path.is_dir() or path.is_symlink()}
+        return {path for path in found if not path.startswith(("/run", "/proc"))}
+
+    def host(self, answers: dict[str, tuple[int, str]] | None = None, **request: Any) -> Host:
+        return Host({"mode": "retire", "node": "w-1", "root": str(self.root), "seconds": 2, **request}, answers or {})
+
+    def work(self, **request: Any) -> dict[str, Any]:
+        found: dict[str, Any] = retire.work(self.host(**request))
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def node(place: Place) -> Place:
+    place.write(NODE)
+    return place
+
+
+KEPT = {"/var/cache/metalk8s/node.tar.unpacked", "/var/log/pods/x.log", "/etc/salt/other", "/etc/hostname"}
+
+
+def test_it_wipes_what_is_listed_and_nothing_else(node: Place) -> None:
+    answer = node.work()
+    assert (answer["refused"], answer["failed"], answer["left"]) == ("", [], [])
+    assert node.files() == KEPT
+    assert "wiped /var/lib/etcd" in answer["changes"]
+
+
+def test_a_second_run_changes_nothing(node: Place) -> None:
+    node.work()
+    assert node.work() == {"changes": [], "left": [], "failed": [], "refused": ""}
+
+
+def test_identity_goes_last() -> None:
+    assert set(retire.PATHS[-2:]) < set(retire.IDENTITY)
+    assert set(retire.IDENTITY) < set(retire.PATHS)
+
+
+def test_a_link_is_removed_and_what_it_names_is_not(node: Place) -> None:
+    node.write({"/data/etcd/member/wal": "kept", "/data/x": "kept"})
+    link = node.at("/etc/kubernetes/link")
+    link.symlink_to(node.at("/data"))
+    directory = node.at("/var/lib/etcd")
+    directory.rename(node.at("/var/lib/was"))
+    directory.symlink_to(node.at("/data/etcd"))
+    answer = node.work()
+    assert node.files() - KEPT == {"/data/etcd/member/wal", "/data/x", "/var/lib/was/member/wal/0.wal"}
+    assert len(answer["left"]) == 1
+    assert "/data/etcd, to which /var/lib/etcd was a link" in answer["left"][0]
+
+
+def test_a_listed_mount_point_is_emptied_and_stays(node: Place) -> None:
+    node.mount("/var/lib/etcd")
+    assert node.work()["left"] == []
+    assert node.at("/var/lib/etcd").is_dir()
+    assert not list(node.at("/var/lib/etcd").iterdir())
+    assert node.work()["changes"] == []
+
+
+def test_what_is_mounted_below_is_never_entered(node: Place) -> None:
+    node.write({"/var/lib/etcd/disk/data": "kept", "/etc/kubernetes/deep/disk/data": "kept"})
+    node.mount("/var/lib/etcd/disk", "/etc/kubernetes/deep/disk")
+    answer = node.work()
+    assert node.files() - KEPT == {"/var/lib/etcd/disk/data", "/etc/kubernetes/deep/disk/data"}
+    assert len(answer["left"]) == 2
+    assert answer["failed"] == []
+    again = node.work()
+    assert (again["changes"], again["refused"]) == ([], "")
+    assert retire.traces(node.host()) == [], "what must stay is no reason to come again"
+
+
+def test_volumes_of_pods_are_unmounted_before_and_their_data_stays(node: Place) -> None:
+    points = [
+        "/var/lib/kubelet/pods/uid/volumes",
+        "/var/lib/kubelet/pods/uid/volumes/x",
+        "/var/lib/kubelet",
+        "/var/lib/kubelet/pods",
+    ]
+    node.mount(*points)
+    host = node.host({"umount": (0, "")})
+    retire.work(host)
+    assert [line for line in host.called if line.startswith("umount")] == [
+        f"umount --no-canonicalize {points[1]}",
+        f"umount --no-canonicalize {points[0]}",
+    ]
+
+
+def test_a_volume_that_stays_mounted_is_told_and_not_wiped(node: Place) -> None:
+    node.mount("/var/lib/kubelet/pods/uid/volumes")
+    answer = node.work()
+    assert any("stays mounted" in item for item in answer["failed"])
+    assert "/var/lib/kubelet/pods/uid/volumes/x" in node.files()
+    assert {"/etc/salt/minion", "/etc/systemd/system/kubelet.service"} <= node.files(), "the next run must know this host"
+
+
+def test_the_kubelet_is_stopped_before_its_containers(node: Place) -> None:
+    state = {"systemctl show": (0, "ActiveState=active\nUnitFileState=enabled"), "systemctl": (0, "")}
+    runtime = {"ctr --namespace k8s.io containers list": (0, "a\nb\n"), "ctr": (0, "")}
+    host = node.host({**state, **runtime})
+    answer = retire.work(host)
+    order = [host.called.index(line) for line in (
+        "systemctl disable --now kubelet.service", "ctr --namespace k8s.io containers delete a",
+        "systemctl disable --now containerd.service", "systemctl disable --now salt-minion.service",
+    )]  # fmt: skip
+    assert order == sorted(order)
+    assert "removed 2 containers" in answer["changes"]
+    assert "systemctl daemon-reload" in host.called
+
+
+def test_what_outlives_the_runtime_is_ours_by_its_control_group() -> None:
+    assert retire.is_ours("0::/kubepods.slice/kubepods-burstable.slice/x", "sleep 1 ")
+    assert retire.is_ours("1:name=systemd:/system.slice/salt-minion.service", "python ")
+    assert retire.is_ours("0::/x", "/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io -id a ")
+    assert not retire.is_ours("0::/x", "/usr/bin/containerd-shim-runc-v2 -namespace moby -id a ")
+    assert not retire.is_ours("0::/user.slice/session-1.scope", "python3 -BIS - ")
+
+
+def test_network_leftovers(node: Place) -> None:
+    node.write({"/run/flannel/subnet.env": "FLANNEL_NETWORK=10.233.0.0/16\n", "/sys/class/net/cni0/x": ""})
+    tables = "table ip kube-proxy\ntable inet filter\ntable ip flannel-ipv4\n"
+    answers = {
+        "nft list tables": (0, tables),
+        "nft delete": (0, ""),
+        "ip route": (0, "10.233.1.0/24 via 10.0.0.1"),
+        "ip link": (0, ""),
+    }
+    host = node.host(answers)
+    changes = retire.work(host)["changes"]
+    assert [line for line in host.called if line.startswith(("ip", "nft delete"))] == [
+        "ip link delete cni0",
+        "ip route show root 10.233.0.0/16",
+        "ip route flush root 10.233.0.0/16",
+        "nft delete table ip kube-proxy",
+        "nft delete table ip flannel-ipv4",
+    ]
+    assert "removed 1 routes to Pods" in changes
+
+
+@pytest.mark.parametrize(
+    ("files", "request_", "words"),
+    [
+        ({"/etc/kubernetes/pki/ca.key": "x"}, {}, "bootstrap"),
+        ({"/etc/salt/minion": "id: w-2\n"}, {}, "this host is w-1 and w-2 and not w-1"),
+        ({"/etc/salt/minion": "id: w-2\n", "/etc/systemd/system/kubelet.service": ""}, {}, "this host is w-2"),
+        ({}, {"node": "w-2"}, "this host is w-1 and not w-2"),
+        ({}, {"master_key": "another's"}, "another Salt master"),
+        ({"/etc/metalk8s/expand-epoch": "8\n"}, {"epoch": 7}, "epoch 8"),
+        ({"/etc/metalk8s/expand-epoch": "garbage\n"}, {"epoch": 7}, "garbage"),
+        ({"/etc/salt/minion": "", "/etc/systemd/system/kubelet.service": ""}, {}, "does not say that it is w-1"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["retire", "withdraw"])
+def test_whom_it_refuses_it_leaves_as_it_was(
+    node: Place, files: dict[str, str], request_: dict[str, Any], words: str, mode: str
+) -> None:
+    node.write(files)
+    before = node.files()
+    answer = node.work(**{"mode": mode, **request_})
+    assert words in answer["refused"]
+    assert (answer["changes"], node.files()) == ([], before)
+
+
+def test_the_epoch_is_remembered_and_outlives_the_wipe(node: Place) -> None:
+    node.work(epoch=7, master_key="the master's")
+    assert node.at(retire.EPOCH).read_text() == "7\n"
+    assert oct(node.at(retire.EPOCH).stat().st_mode & 0o777) == "0o600"
+    assert node.work(epoch=6)["refused"]
+    assert node.work(epoch=8)["refused"] == ""
+
+
+def test_one_at_a_time(node: Place) -> None:
+    with node.at(retire.TURN).open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        assert "still at work" in node.work(seconds=0.4)["refused"]
+
+
+def listening(port: int) -> str:
+    return f"  sl  local_address rem_address   st\n   0: 00000000:{port:04X} 00000000:0000 0A 00000000\n"
+
+
+def test_withdraw_waits_until_the_port_is_closed(node: Place) -> None:
+    node.write({"/proc/net/tcp": listening(6443)})
+    host = node.host({"systemctl show": (0, "ActiveState=active")}, mode="withdraw", seconds=17)
+    closing = threading.Timer(0.3, lambda: node.write({"/proc/net/tcp": listening(22)}))
+    closing.start()
+    answer = retire.work(host)
+    assert answer["changes"] == ["took away /etc/kubernetes/manifests/kube-apiserver.yaml", "the API server has ended"]
+    assert "/etc/kubernetes/manifests/etcd.yaml" in node.files()
+    assert node.work(mode="withdraw")["changes"] == []
+
+
+def test_withdraw_ends_what_no_kubelet_would_end(node: Place) -> None:
+    node.write({"/proc/net/tcp": listening(6443)})
+    host = node.host({"ctr --namespace k8s.io containers list": (0, "a")}, mode="withdraw")
+    answer = retire.work(host)
+    assert 'ctr --namespace k8s.io containers list --quiet labels."io.kubernetes.container.name"==kube-apiserver' in host.called
+    assert answer["failed"] == ["port 6443 is still served"]
+
+
+def test_look_tells_whose_host_it_is_and_changes_nothing(node: Place) -> None:
+    node.write({"/etc/machine-id": "m\n"})
+    before = node.files()
+    found = node.work(mode="look")
+    assert (found["names"], found["machine_id"], found["master_key"]) == (["w-1"], "m", "the master's")
+    assert (found["authority"], found["api_server"]) == (False, True)
+    assert "/etc/kubernetes" in found["traces"]
+    assert node.files() == before
+
+
+def test_a_blank_host_has_no_trace(place: Place) -> None:
+    for path in retire.DIRECTORIES:
+        place.at(path).mkdir(parents=True)
+    found = place.work(mode="look")
+    assert (found["names"], found["traces"], found["services"], found["containers"]) == ([], [], [], 0)
+
+
+def interpreters() -> list[str]:
+    beside = [str(path) for path in sorted(Path(sys.base_prefix).parent.glob("3.*/bin/python3"))]
+    return [sys.executable, *beside, *(path for path in ("/usr/bin/python3",) if os.path.exists(path))]
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_it_runs_as_it_is_sent(python: str, node: Place) -> None:
+    request = {"mode": "look", "node": "w-1", "root": str(node.root)}
+    command = [python, *preflight.COMMAND[1:], json.dumps(request)]
+    done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert probe.answer("noise\n" + done.stdout, retire.MARK)["names"] == ["w-1"]
+    assert probe.answer("noise", retire.MARK) is None
+    assert probe.answer(retire.MARK + "no JSON", retire.MARK) is None
+
+
+def test_real_mounts_are_never_entered(node: Place) -> None:
+    """Of another device and of the same one, of a directory and of a file, and one at a listed path."""
+    node.write({"/disk/data": "kept", "/disk/file": "kept", "/disk/etcd/member": "taken"})
+    for path in ("/etc/kubernetes/bound", "/var/lib/cni/tmpfs", "/run/flannel"):
+        node.at(path).mkdir(parents=True)
+    node.write({"/etc/salt/pki/minion/file": ""})
+    info = node.at("/proc/self/mountinfo")
+    info.unlink()
+    info.symlink_to("/proc/self/mountinfo")
+    mounts = [
+        f"mount --bind {node.at('/disk')} {node.at('/etc/kubernetes/bound')}",
+        f"mount -t tmpfs none {node.at('/var/lib/cni/tmpfs')}",
+        f"touch {node.at('/var/lib/cni/tmpfs/kept')}",
+        f"mount --bind {node.at('/disk/file')} {node.at('/etc/salt/pki/minion/file')}",
+        f"mount --bind {node.at('/disk/etcd')} {node.at('/var/lib/etcd')}",
+    ]
+    request = json.dumps({"mode": "retire", "node": "w-1", "root": str(node.root), "grace": 0})
+    script = "\n".join(["set -e", *mounts, 'exec "$0" -BIS - "$1"'])
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("mounts need root")
+    empty = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script.replace("exec ", "PATH=/nowhere exec "), sys.executable, request],
+        input=SOURCE.replace(retire.ENVIRONMENT["PATH"], "/nowhere"),
+        capture_output=True, text=True, timeout=30, check=False, env=empty,
+    )  # fmt: skip
+    found = probe.answer(done.stdout, retire.MARK)
+    assert found is not None, done.stderr
+    assert found["refused"] == ""
+    assert sorted(item.rpartition(str(node.root))[2] for item in found["left"]) == [
+        "/etc/kubernetes/bound is mounted there",
+        "/etc/salt/pki/minion/file is mounted there",
+        "/var/lib/cni/tmpfs is mounted there",
+    ]
+    assert node.files() - KEPT == {"/disk/data", "/disk/file", "/etc/salt/pki/minion/file", "/var/lib/etcd/member/wal/0.wal"}

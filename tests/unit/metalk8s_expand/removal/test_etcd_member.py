@@ -1,0 +1,123 @@
+"""A member leaves an etcd that refuses, forgets replies and is led by the one that leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
+from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
+from metalk8s_expand.removal import etcd_member as leaving_member
+from tests.fakes.clock import FakeClock
+from tests.unit.metalk8s_expand.minion.test_etcd_member import FakeEtcd, voter
+
+
+class Etcd(FakeEtcd):
+    """With a leader, who alone hands over."""
+
+    led_by = 1
+
+    def leader(self) -> int:
+        return self.led_by if self.led_by in self.listed else 0
+
+    def move_leader(self, leader_id: int, target_id: int) -> None:
+        if leader_id != self.led_by:
+            raise ConflictError("etcdserver: not leader")
+        self.led_by = target_id
+        self._done("move", f"{target_id}")
+
+
+@pytest.fixture
+def etcd(clock: FakeClock) -> Etcd:
+    return Etcd(clock, {number: voter(number) for number in (1, 2, 3)})
+
+
+def own(members: Sequence[Member]) -> Member | None:
+    return next((member for member in members if member.name == "m1"), None)
+
+
+def moved(etcd: Etcd) -> bool:
+    return leaving_member.leadership_moved(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
+
+
+def removed(etcd: Etcd) -> bool:
+    return leaving_member.removed(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
+
+
+def test_the_most_current_of_the_others_leads(etcd: Etcd) -> None:
+    etcd.listed[3] = voter(3, raft_index=6000)
+    assert moved(etcd)
+    assert (etcd.led_by, etcd.changed) == (3, ["move 3"])
+    assert not moved(etcd)
+
+
+def test_leadership_goes_to_nobody_who_is_ill(etcd: Etcd) -> None:
+    etcd.listed[3] = voter(3, False, raft_index=6000)
+    moved(etcd)
+    assert etcd.led_by == 2
+
+
+def test_nobody_can_lead(etcd: Etcd) -> None:
+    etcd.listed = {1: voter(1), 2: voter(2, False)}
+    with pytest.raises(QuorumError, match="no other voter is healthy"):
+        moved(etcd)
+
+
+def test_no_leader_is_waited_for(etcd: Etcd) -> None:
+    etcd.led_by = 9
+    with pytest.raises(QuorumError, match="no member leads"):
+        moved(etcd)
+
+
+def test_a_lost_reply_of_a_move_is_read_again(etcd: Etcd) -> None:
+    etcd.lost_replies = ["move"]
+    assert moved(etcd)
+    assert etcd.changed == ["move 2"]
+
+
+def test_removed_once(etcd: Etcd) -> None:
+    assert removed(etcd)
+    assert etcd.changed == ["remove 1"]
+    assert not removed(etcd)
+
+
+def test_a_lost_reply_of_a_removal_is_read_again(etcd: Etcd) -> None:
+    etcd.lost_replies = ["remove"]
+    assert removed(etcd)
+    assert etcd.changed == ["remove 1"]
+
+
+def test_the_guard_does_not_let_it_go(etcd: Etcd) -> None:
+    etcd.listed[3] = voter(3, False)
+    with pytest.raises(QuorumError, match="would have 2 voters"):
+        removed(etcd)
+    assert etcd.changed == []
+
+
+def test_no_decision_on_a_single_bad_answer(etcd: Etcd, clock: FakeClock) -> None:
+    etcd.down_until = clock.time + 10
+    assert removed(etcd)
+
+
+def test_a_dead_one_goes_while_the_others_are_well(etcd: Etcd) -> None:
+    etcd.listed[1] = replace(voter(1), healthy=None, error="no answer")
+    assert removed(etcd)
+
+
+@pytest.mark.parametrize("change", [leaving_member.leadership_moved, leaving_member.removed])
+def test_a_run_that_lost_the_lock_changes_nothing(etcd: Etcd, change: object, clock: FakeClock) -> None:
+    def lost() -> None:
+        raise LockLostError("lost")
+
+    with pytest.raises(LockLostError):
+        change(etcd, own, "m1", lost, clock)  # type: ignore[operator]
+    assert etcd.changed == []
+
+
+def test_etcd_that_never_answers(etcd: Etcd, clock: FakeClock) -> None:
+    etcd.down_until = clock.time + 1000
+    with pytest.raises((QuorumError, UnreachableError)):
+        removed(etcd)

@@ -1,0 +1,75 @@
+"""The script on a real host: this machine, through a real sshd, and only looking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.ssh.command import Answer
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import ConflictError, DeployError, UnreachableError
+from metalk8s_expand.removal import host_reset as host_side
+from tests.unit.metalk8s_expand.conftest import Sshd, free_port
+
+NODE = Node("w-1", "2", ("node",), ())
+SETTINGS = Settings()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, None)  # type: ignore[arg-type]
+
+
+def test_a_look_over_ssh(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target())
+    host = host_side.look(world, SETTINGS, NODE)
+    assert host.said is not None, host.silence
+    assert host.said["authority"] is False
+    assert set(host.said) == {
+        "machine_id", "names", "master_key", "authority", "api_server", "services", "traces", "containers",
+    }  # fmt: skip
+
+
+def test_a_closed_port_is_an_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target(port=free_port()))
+    host = host_side.look(world, SETTINGS, NODE)
+    assert (host.said, host.answers) == (None, True)
+    assert host.silence
+
+
+def test_a_host_that_says_nothing_may_be_off(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target(host="does-not-exist.invalid"))
+    assert not host_side.look(world, SETTINGS, NODE).answers
+
+
+def test_nobody_knows_the_host(world: World) -> None:
+    host = host_side.look(world, SETTINGS, host_side.described(SETTINGS, "w-1", {"metadata": {"name": "w-1"}, "spec": {}}))
+    assert (host.said, host.answers) == (None, False)
+    assert "how to reach it" in host.silence
+
+
+def test_silence_is_no_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target())
+    monkeypatch.setattr(host_side.ssh, "run", lambda *_, **__: Answer(1, "", "sudo: a password is required", 0.1))
+    with pytest.raises(UnreachableError, match="a password is required"):
+        host_side.ask(world, SETTINGS, NODE, host_side.RETIRE, 7)
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        ({"refused": "this host is w-2"}, ConflictError, "this host is w-2"),
+        ({"failed": ["/var/lib/etcd: busy"]}, DeployError, "everything"),
+    ],
+)
+def test_what_the_host_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    answer = {"changes": [], "left": [], "failed": [], "refused": "", **said}
+    monkeypatch.setattr(host_side, "ask", lambda *_: answer)
+    with pytest.raises(error, match=words):
+        host_side.change(world, SETTINGS, NODE, host_side.RETIRE, 7)

@@ -1,0 +1,464 @@
+"""A whole removal against a cluster and a host that behave as told: in order, refused, cut off anywhere, and again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.cluster.context import World
+from metalk8s_expand.commands import remove_node as removing
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.node import manifest, roles
+from metalk8s_expand.domain.node.ownership_record import text
+from metalk8s_expand.domain.removal import plan as removal
+from metalk8s_expand.domain.removal.drain_rules import Allowed
+from metalk8s_expand.domain.removal.plan import Options
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
+from metalk8s_expand.errors import ConflictError, DeployError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.expansion.workflow import Held
+from metalk8s_expand.removal import apiserver_proxies as forgetting
+from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal import workflow as step
+from metalk8s_expand.removal.steps import ACTIONS
+from metalk8s_expand.runs.progress import Progress
+from tests.fakes.clock import FakeClock
+from tests.fakes.kube import FakeKube
+from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import EMPTY, pod
+from tests.unit.metalk8s_expand.domain.removal.test_plan import BLANK, LIVES
+from tests.unit.metalk8s_expand.minion.test_etcd_member import voter
+from tests.unit.metalk8s_expand.removal.test_etcd_member import Etcd
+
+PILLAR = {
+    "defaults": {"version": "2.0"},
+    "nodes": {
+        "cp-1": {"profile": "control-plane", "address": "10.0.0.1"},
+        "w-1": {"profile": "worker", "address": "10.0.0.4"},
+    },
+}
+FORCE = Options(force=True)
+
+
+class Kube(FakeKube):
+    """Nodes, and the Pods on them, which end when they are told to."""
+
+    pods: list[dict[str, Any]]
+
+    def listed(self, path: str, query: Any = None) -> list[dict[str, Any]]:
+        return [item for item in self.pods if path.endswith("/pods") and query["fieldSelector"].endswith(item["node"])]
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
+        with self._write(f"evict {path.split('/')[-2]}"):
+            self.pods = [item for item in self.pods if item["metadata"]["uid"] != body["deleteOptions"]["preconditions"]["uid"]]
+            return 201, ""
+
+    def delete_node(self, name: str, uid: str) -> bool:
+        with self._write(f"delete {name}"):
+            if self.nodes_by_name[name]["metadata"]["uid"] != uid:
+                raise ConflictError("the UID in the precondition differs")
+            return bool(self.nodes_by_name.pop(name))
+
+    def get(self, path: str) -> None:
+        """There are no claims."""
+
+
+class FakeHost:
+    """One host, which lives or does not."""
+
+    def __init__(self, name: str, master: bool) -> None:
+        self.said: dict[str, Any] = {**LIVES, "names": [name], "master_key": "", "api_server": master}
+        self.error: UnreachableError | None = None
+        self.refused = ""
+        self.failed: list[str] = []
+        self.calls: list[tuple[str, Any]] = []
+
+    def ask(self, mode: str, epoch: Any) -> dict[str, Any]:
+        if self.error:
+            raise self.error
+        if mode == host_side.LOOK:
+            return dict(self.said)
+        self.calls.append((mode, epoch))
+        changes = ["something"] if not self.refused and self.said["services"] else []
+        if changes and not self.failed:
+            self.said = {**self.said, "api_server": False} if mode == host_side.WITHDRAW else dict(BLANK)
+        return {"changes": changes, "left": [], "failed": self.failed, "refused": self.refused}
+
+
+class FakeLock:
+    epoch = 7
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    def tick(self) -> None:
+        pass
+
+    def check(self) -> None:
+        if self.lost:
+            raise LockLostError("lost")
+
+    @contextmanager
+    def renewing(self, at_most: float) -> Iterator[None]:
+        yield
+
+
+class FakeKeys:
+    known: dict[str, tuple[str, str]]
+
+    def __init__(self, opts: Any) -> None:
+        pass
+
+    def public_key(self, name: str) -> tuple[str, str] | None:
+        return self.known.get(name)
+
+    def delete(self, name: str) -> bool:
+        return self.known.pop(name, None) is not None
+
+
+def node(name: str, *node_roles: str) -> dict[str, Any]:
+    labels = dict.fromkeys(roles.label_keys(node_roles), "")
+    status = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"machineID": "m", "kubeletVersion": "v1"}}
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, "annotations": {}}, "spec": {}, "status": status}
+
+
+class Setting:
+    """cp-1 leads a cluster of three members; w-1 has Pods."""
+
+    def __init__(self, base: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = clock
+        masters = [node(name, "master", "etcd") for name in ("boot", "cp-1", "cp-2")]
+        masters[0]["metadata"]["labels"][roles.label_key("bootstrap")] = ""
+        self.kube = Kube(*masters, node("w-1", "node"))
+        self.kube.pods = [{**pod("web"), "node": "w-1"}, {**pod("ds", "DaemonSet"), "node": "w-1"}]
+        self.etcd: Any = Etcd(clock, {1: voter(1, name="cp-1"), 2: voter(2, name="boot"), 3: voter(3, name="cp-2")})
+        self.hosts = {name: FakeHost(name, name != "w-1") for name in ("boot", "cp-1", "cp-2", "w-1")}
+        self.hosts["boot"].said["authority"] = True
+        FakeKeys.known = dict.fromkeys(self.hosts, ("minions", "key"))
+        self.lock = FakeLock()
+        self.opts = {"id": "lab_master", "cachedir": str(base), "pki_dir": str(base)}
+        self.declared = settings.parse(PILLAR)
+        self.before: list[int] = []
+        monkeypatch.setattr(departing, "etcd_of_others", lambda world, name, nodes=None: self.etcd)
+        monkeypatch.setattr(departing.master, "Keys", FakeKeys)
+        monkeypatch.setattr(
+            host_side, "ask", lambda world, declared, found, mode, epoch=None: self.hosts[found.name].ask(mode, epoch)
+        )
+        monkeypatch.setattr(forgetting.master, "Minions", lambda opts: self)
+        self.told: list[Any] = []
+
+    def ask(self, minions: Any, function: str, arguments: Any) -> dict[str, Any]:
+        """The minions, as far as the API proxies go."""
+        self.told.append((tuple(minions), arguments))
+        return {name: {"state": {"result": name != "cp-2"}} for name in minions}
+
+    @property
+    def world(self) -> World:
+        return World(self.opts, self.kube)  # type: ignore[arg-type]
+
+    def remove(self, name: str, options: Options | None = None) -> step.Outcome:
+        return step.remove(
+            self.world, self.declared, name, options or Options(), self.lock, lambda *words: None, self.clock,
+            lambda: self.before.append(len(self.etcd.listed)),
+        )  # fmt: skip
+
+    def dies(self, name: str) -> None:
+        self.hosts[name].error = UnreachableError("no answer", cause="time-out")
+        self.kube.nodes_by_name[name]["status"]["conditions"][0]["status"] = "Unknown"
+        for number, member in self.etcd.listed.items():
+            if member.name == name:
+                self.etcd.listed[number] = replace(member, healthy=None, error="no answer")
+                self.etcd.led_by = 2
+
+    def gone(self, name: str) -> bool:
+        members = [member.name for member in self.etcd.listed.values()]
+        return name not in self.kube.nodes_by_name and name not in members and name not in FakeKeys.known
+
+
+@pytest.fixture
+def setting(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Setting:
+    return Setting(tmp_path, clock, monkeypatch)
+
+
+def names(outcome: step.Outcome) -> list[str]:
+    return [found.name for found in outcome.node.steps]
+
+
+def test_a_control_plane_node_in_its_order(setting: Setting) -> None:
+    outcome = setting.remove("cp-1")
+    assert outcome.node.ok, outcome.node.error
+    assert names(outcome) == ["guard", "cordon", "leadership", "api_server", "member", "retire", "key", "node"]
+    assert setting.gone("cp-1")
+    assert setting.etcd.changed == ["move 2", "remove 1"]
+    assert setting.hosts["cp-1"].calls == [("withdraw", 7), ("retire", 7)]
+    assert setting.before == [3], "asked once, before the member left"
+    assert "etcd has 2 voters now, and needs 2 of them" in outcome.notes
+    assert any("still declares cp-1" in note for note in outcome.notes)
+
+
+def test_a_second_run_changes_nothing(setting: Setting) -> None:
+    setting.remove("cp-1")
+    before = list(setting.kube.writes), list(setting.etcd.changed), list(setting.hosts["cp-1"].calls)
+    outcome = setting.remove("cp-1")
+    assert (outcome.plan.empty, outcome.node.ok, names(outcome)) == (True, True, [])
+    assert "nothing to do" in outcome.notes[0]
+    assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == before
+
+
+def test_a_worker_is_drained_before_it_goes(setting: Setting) -> None:
+    setting.kube.lines = {"w-1": text(manifest.Owned(frozenset({"a"}), frozenset(), "uid-w-1")) or "", "w-2": "{}"}
+    outcome = setting.remove("w-1")
+    assert outcome.node.ok, outcome.node.error
+    assert setting.kube.writes == ["metadata", "evict web", "record", "delete w-1"]
+    assert setting.kube.lines == {"w-2": "{}"}
+    assert setting.before == []
+
+
+def test_our_cordon_is_one_that_expand_takes_back(setting: Setting) -> None:
+    setting.hosts["w-1"].failed = ["a disk is full"]
+    outcome = setting.remove("w-1")
+    assert not outcome.node.ok
+    assert manifest.is_marked(setting.kube.nodes_by_name["w-1"])
+    assert setting.kube.nodes_by_name["w-1"]["spec"]["unschedulable"]
+    assert "run the same command again" in outcome.notes[0]
+
+
+class Killed(BaseException):
+    """Nothing that handles errors sees it."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", ["cp-1", "w-1"])
+@pytest.mark.parametrize("at", [item.name for item in removal.STEPS])
+def test_a_run_that_was_killed_is_continued(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, at: str, name: str, when: str
+) -> None:
+    done = ACTIONS[at]
+
+    def dies(run: Any) -> str:
+        if when == "after":
+            done(run)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setitem(ACTIONS, at, dies)  # type: ignore[arg-type]
+        try:
+            setting.remove(name)
+        except Killed:
+            pass
+        else:
+            assert setting.gone(name), "it has no such step"
+    outcome = setting.remove(name)
+    assert outcome.node.ok, outcome.node.error
+    assert setting.gone(name)
+    assert setting.hosts[name].said == BLANK
+    assert setting.etcd.changed.count("remove 1") == (name == "cp-1")
+    assert len([word for word in setting.kube.writes if word.startswith("evict")]) == (name == "w-1")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("boot", ConflictError), ("nobody", SettingsError), ("lab", SettingsError)])
+def test_refusals_change_nothing(setting: Setting, name: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="refused"):
+        setting.remove(name, FORCE)
+    assert (setting.kube.writes, setting.etcd.changed) == ([], [])
+
+
+def test_the_quorum_is_never_overridden(setting: Setting) -> None:
+    setting.dies("cp-2")
+    for options in (Options(), FORCE):
+        with pytest.raises(QuorumError) as raised:
+            setting.remove("cp-1", options)
+    assert any("would have 2 voters" in str(problem) for problem in raised.value.problems)
+    assert setting.etcd.changed == []
+
+
+def test_an_election_is_no_reason_to_refuse(setting: Setting) -> None:
+    healthy = setting.etcd.listed[3]
+    setting.etcd.listed[3] = replace(healthy, healthy=False, error="it knows no leader")
+
+    def passes(seconds: float) -> None:
+        setting.etcd.listed[3] = healthy
+
+    setting.clock.sleep = passes  # type: ignore[method-assign]
+    assert setting.remove("cp-1").node.ok
+
+
+def test_obstacles_of_the_drain_before_anything_is_changed(setting: Setting) -> None:
+    setting.kube.pods += [{**pod("bare", ""), "node": "w-1"}, {**pod("scratch", "ReplicaSet", EMPTY), "node": "w-1"}]
+    with pytest.raises(ConflictError) as raised:
+        setting.remove("w-1")
+    assert len(raised.value.problems) == 2
+    assert setting.kube.writes == []
+    assert setting.remove("w-1", Options(allowed=Allowed(True, True, True))).node.ok
+
+
+def test_a_dead_host_needs_the_operators_word(setting: Setting) -> None:
+    setting.dies("cp-1")
+    with pytest.raises(UnreachableError, match="refused") as raised:
+        setting.remove("cp-1")
+    assert "force=True" in str(raised.value)
+    outcome = setting.remove("cp-1", FORCE)
+    assert outcome.node.ok, outcome.node.error
+    assert names(outcome) == ["guard", "cordon", "member", "key", "node"]
+    assert setting.gone("cp-1")
+    assert any("sa.key" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("cause", ["key-refused-or-user-unknown", "connection-refused"])
+def test_force_is_not_for_a_host_that_answers_something(setting: Setting, cause: str) -> None:
+    setting.dies("cp-1")
+    setting.hosts["cp-1"].error = UnreachableError("it says no", cause=cause)
+    with pytest.raises(ConflictError) as raised:
+        setting.remove("cp-1", FORCE)
+    assert any("answers" in str(problem) for problem in raised.value.problems)
+
+
+def test_a_host_that_comes_back_after_force_is_wiped_by_the_next_removal(setting: Setting) -> None:
+    setting.dies("cp-1")
+    setting.remove("cp-1", FORCE)
+    setting.hosts["cp-1"].error = None
+    setting.kube.nodes_by_name["cp-1"] = node("cp-1")
+    FakeKeys.known["cp-1"] = ("minions_pre", "key")
+    outcome = setting.remove("cp-1")
+    assert outcome.node.ok, outcome.node.error
+    assert names(outcome) == ["guard", "cordon", "api_server", "retire", "key", "node"]
+    assert setting.hosts["cp-1"].said == BLANK
+    assert setting.gone("cp-1")
+
+
+def test_the_host_may_refuse(setting: Setting) -> None:
+    setting.hosts["cp-1"].refused = "an older epoch"
+    outcome = setting.remove("cp-1")
+    assert outcome.node.error is not None
+    assert "an older epoch" in outcome.node.error["message"]
+    assert "cp-1" in setting.kube.nodes_by_name
+    assert setting.etcd.changed == ["move 2"], "its member stays while its API server does"
+
+
+def test_what_the_host_could_not_do_is_told_and_the_node_stays(setting: Setting) -> None:
+    setting.hosts["w-1"].failed = ["/var/lib/etcd: busy"]
+    error = setting.remove("w-1").node.error
+    assert error is not None
+    assert (error["type"], error["problems"]) == (DeployError.__name__, ["/var/lib/etcd: busy"])
+    assert "w-1" in setting.kube.nodes_by_name
+    assert "w-1" in FakeKeys.known
+
+
+def test_a_lost_lock_stops_it_before_the_next_change(setting: Setting) -> None:
+    setting.lock.lost = True
+    outcome = setting.remove("cp-1")
+    assert outcome.node.error is not None
+    assert outcome.node.error["retcode"] == 9
+    assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == ([], [], [])
+
+
+def test_a_defect_is_reported_and_not_lost(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTIONS, removal.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
+    error = setting.remove("w-1").node.error
+    assert error is not None
+    assert "ZeroDivisionError" in error["message"]
+
+
+def test_proxies_forget_a_master_that_nobody_declares(setting: Setting) -> None:
+    setting.declared = settings.parse({**PILLAR, "nodes": {"w-1": PILLAR["nodes"]["w-1"]}})  # type: ignore[index]
+    setting.kube.nodes_by_name["cp-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.1",
+        "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
+    outcome = setting.remove("cp-1")
+    assert outcome.node.ok, outcome.node.error
+    [(minions, arguments)] = setting.told
+    assert minions == ("boot", "cp-2", "w-1")
+    assert arguments[0] == "metalk8s.roles.node.apiserver_proxy"
+    assert [note for note in outcome.notes if "may still list cp-1: cp-2" in note]
+
+
+# The command.
+
+
+class FakeJournal:
+    """What was written down."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, ...]] = []
+
+    def began(self, node: str, step: str) -> None:
+        self.written.append((node, step))
+
+    def left(self, node: str, failure: str = "") -> None:
+        self.written.append((node, "left", failure))
+
+
+def command(setting: Setting, name: str, journal: Any = None, stop: str = "", **arguments: Any) -> dict[str, Any]:
+    held = Held(setting.lock, journal or FakeJournal(), lambda: stop)  # type: ignore[arg-type]
+    progress = Progress(setting.opts, setting.clock)
+    setting.clock.time += 60  # another run, another report
+    wanted = removing.options(**arguments)
+    return removing.remove_node(setting.world, setting.declared, name, wanted, held, progress, setting.clock)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removing.cluster_check, "operations", lambda world: [])
+
+
+def test_the_report_is_kept(setting: Setting) -> None:
+    data = command(setting, "w-1")
+    assert (data["ok"], data["unchanged"], data["removed"]) == (True, False, "w-1")
+    assert [item["name"] for item in data["plan"]["steps"]] == [item["name"] for item in data["nodes"][0]["steps"]]
+    assert json.loads(Path(data["log"]).read_text())["removed"] == "w-1"
+
+
+def test_every_step_is_written_down_and_none_begins_after_a_stop(setting: Setting) -> None:
+    journal = FakeJournal()
+    data = command(setting, "w-1", journal, stop="asked by me")
+    assert (data["retcode"], data["nodes"][0]["steps"], journal.written) == (10, [], [("w-1", "left", journal.written[0][2])])
+    assert "asked by me" in journal.written[0][2]
+    data = command(setting, "w-1", journal)
+    assert [step for _, step, *_ in journal.written[1:-1]] == [item["name"] for item in data["plan"]["steps"]]
+    assert journal.written[-1] == ("w-1", "left", "")
+
+
+def test_a_node_that_was_removed_is_no_unknown_name(setting: Setting) -> None:
+    setting.declared = settings.parse({**PILLAR, "nodes": {"cp-1": PILLAR["nodes"]["cp-1"]}})  # type: ignore[index]
+    setting.kube.nodes_by_name["w-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.4",
+        "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
+    assert command(setting, "w-1")["ok"]
+    again = command(setting, "w-1")
+    assert (again["retcode"], again["unchanged"], again["nodes"]) == (0, True, [])
+    assert len(cache.reports(setting.opts)) == 2
+
+
+def test_a_failure_decides_on_the_exit_code(setting: Setting) -> None:
+    setting.hosts["w-1"].failed = ["busy"]
+    data = command(setting, "w-1")
+    assert (data["ok"], data["retcode"]) == (False, DeployError.retcode)
+    assert "removed" not in data
+
+
+def test_another_operation_is_not_disturbed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removing.cluster_check, "operations", lambda world: ["an upgrade runs"])
+    with pytest.raises(Exception, match="another operation"):
+        command(setting, "w-1")
+    assert setting.kube.writes == []
+
+
+def test_what_would_be_done(setting: Setting) -> None:
+    data = removing.planned(setting.world, setting.declared, "w-1", Options())
+    assert data["dry_run"]
+    assert "drain" in removal.text(data)
+    assert setting.kube.writes == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"force": "no"}, {"delete_bare_pods": 1}, {"delete_emptydir_data": None}, {"drain_timeout_s": "10"},
+     {"drain_timeout_s": True}, {"drain_timeout_s": 0}],
+)  # fmt: skip
+def test_wrong_arguments(arguments: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        removing.options(**arguments)

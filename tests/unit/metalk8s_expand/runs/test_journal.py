@@ -1,0 +1,163 @@
+"""The journal in the API: written before a step, by the newest run alone, whatever becomes of replies."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.runs.lease_rules import LockLostError
+from metalk8s_expand.errors import ConflictError, UnreachableError
+from metalk8s_expand.runs import journal
+from metalk8s_expand.runs.journal import Writer
+from tests.fakes.clock import FakeClock
+
+DOWN = UnreachableError("the API does not answer")
+
+
+class FakeKube:
+    """One ConfigMap; ``after`` runs after a write was stored and may lose its reply."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.down_until = 0.0
+        self.after: Callable[[], None] = lambda: None
+        self.clock = FakeClock()
+
+    def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        self._answer()
+        return copy.deepcopy(self.stored)
+
+    def create_config_map(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._answer()
+        if self.stored is not None:
+            raise ConflictError("already exists")
+        return self._store(body)
+
+    def replace_config_map(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        self._answer()
+        if self.stored is None:
+            return None
+        if body["metadata"]["resourceVersion"] != self.stored["metadata"]["resourceVersion"]:
+            raise ConflictError("the object has been modified")
+        return self._store(body)
+
+    def _answer(self) -> None:
+        if self.clock.time < self.down_until:
+            raise DOWN
+
+    def _store(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        self.stored = copy.deepcopy(body)
+        self.stored["metadata"]["resourceVersion"] = str(self.version)
+        self.after()
+        return copy.deepcopy(self.stored)
+
+
+@pytest.fixture
+def kube() -> FakeKube:
+    return FakeKube()
+
+
+def writer(kube: FakeKube, epoch: int = 7, run: str = "r1") -> Writer:
+    return Writer(kube, run, "expand", "boot", epoch, kube.clock)  # type: ignore[arg-type]
+
+
+def read(kube: FakeKube) -> Any:
+    return journal.read(kube)  # type: ignore[arg-type]
+
+
+def test_what_has_begun_is_there_at_once(kube: FakeKube) -> None:
+    one = writer(kube)
+    one.made("w-1")
+    one.began("w-1", "deploy")
+    one.at("w-1", "42")
+    found = read(kube)
+    assert (found.jobs, found.created, found.ended) == ({"42"}, ("w-1",), None)
+    one.left("w-1")
+    one.close("ended")
+    assert (read(kube).nodes, read(kube).outcome) == ({}, "ended")
+
+
+def test_the_next_run_reads_what_was_left(kube: FakeKube) -> None:
+    one = writer(kube)
+    one.began("w-1", "deploy")
+    one.at("w-1", "42")
+    two = writer(kube, 8, "r2")
+    two.keep()
+    assert read(kube).run == "r2"
+    assert two.now.jobs == {"42"}
+    two.fresh()
+    assert read(kube).nodes == {}
+
+
+def test_an_api_that_restarts_is_waited_for(kube: FakeKube) -> None:
+    one = writer(kube)
+    kube.down_until = kube.clock.time + 10
+    one.began("w-1", "deploy")
+    assert set(read(kube).nodes) == {"w-1"}
+
+
+def test_a_step_must_not_begin_unwritten(kube: FakeKube) -> None:
+    one = writer(kube)
+    kube.down_until = kube.clock.time + 1000
+    with pytest.raises(UnreachableError):
+        one.began("w-1", "deploy")
+    assert kube.clock.time < 1000 + 60
+
+
+def test_an_end_may_be_written_later(kube: FakeKube) -> None:
+    one = writer(kube)
+    one.began("w-1", "deploy")
+    kube.down_until = kube.clock.time + 30
+    one.left("w-1")
+    assert set(read_later(kube).nodes) == {"w-1"}
+    one.began("w-2", "deploy")
+    assert set(read(kube).nodes) == {"w-2"}
+
+
+def read_later(kube: FakeKube) -> Any:
+    kube.down_until = 0.0
+    return read(kube)
+
+
+def test_a_reply_that_was_lost(kube: FakeKube) -> None:
+    one = writer(kube)
+    lost = iter([True])
+
+    def lose() -> None:
+        if next(lost, False):
+            raise DOWN
+
+    kube.after = lose
+    one.began("w-1", "register")
+    one.began("w-1", "deploy")
+    assert read(kube).nodes["w-1"].step == "deploy"
+
+
+def test_an_older_run_that_wakes_up_writes_nothing(kube: FakeKube) -> None:
+    old = writer(kube)
+    old.keep()
+    new = writer(kube, 8, "r2")
+    new.keep()
+    with pytest.raises(LockLostError, match="r2"):
+        old.began("w-1", "deploy")
+    assert read(kube).run == "r2"
+
+
+def test_somebody_deletes_it(kube: FakeKube) -> None:
+    one = writer(kube)
+    one.keep()
+    kube.stored = None
+    one.began("w-1", "deploy")
+    assert set(read(kube).nodes) == {"w-1"}
+
+
+def test_what_was_damaged_by_hand_is_written_anew(kube: FakeKube) -> None:
+    kube.stored = {"metadata": {"resourceVersion": "0"}, "data": {"run": "not ours"}}
+    one = writer(kube)
+    one.keep()
+    assert read(kube).run == "r1"

@@ -1,0 +1,554 @@
+"""One holder of many: taking, keeping, losing and giving back the Lease, with an API and clocks that do as they are told."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.domain.runs.lease_rules import Claim
+from metalk8s_expand.errors import ConflictError, LockedError, UnreachableError
+from metalk8s_expand.runs import lock
+from metalk8s_expand.runs.lock import Lock, acquire
+from tests.fakes.clock import FakeClock
+
+DOWN = UnreachableError("the API does not answer", hint="wait")
+
+
+class FakeLeases:
+    """The API's compare-and-swap; ``before`` and ``after`` run around each write and may raise."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
+        self.down = False
+        self.writes = 0
+
+    def get(self) -> dict[str, Any] | None:
+        self._answer()
+        return copy.deepcopy(self.stored)
+
+    def create(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        self._answer()
+        self.before()
+        if self.stored is not None:
+            raise ConflictError("already exists")
+        return self._store({**body, "metadata": {**body["metadata"], "uid": f"uid-{self.version}"}})
+
+    def update(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        self._answer()
+        self.before()
+        if self.stored is None:
+            return None
+        if self.stored["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError("the object has been modified")
+        return self._store(body)
+
+    def note(self) -> None:
+        """Somebody writes beside the holder."""
+        assert self.stored is not None
+        self._store({**self.stored, "metadata": {**self.stored["metadata"], "labels": {"noted": str(self.version)}}})
+
+    @property
+    def holder(self) -> str:
+        return str(((self.stored or {}).get("spec") or {}).get("holderIdentity") or "")
+
+    def _answer(self) -> None:
+        if self.down:
+            raise DOWN
+
+    def _store(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        self.writes += 1
+        # What changes nothing is no write to the API.
+        self.version += body != self.stored
+        found = copy.deepcopy(dict(body))
+        found["metadata"]["resourceVersion"] = str(self.version)
+        self.stored = found
+        self.after()
+        return copy.deepcopy(found)
+
+
+class OffsetClock(FakeClock):
+    """The same time as another clock's, on a host that was started at another moment and has its own idea of the date."""
+
+    def __init__(self, source: FakeClock, offset: float, date: float) -> None:
+        self.source, self.offset, self.date = source, offset, date
+
+    def now(self) -> float:
+        return self.date
+
+    def monotonic(self) -> float:
+        return self.source.time + self.offset
+
+    def sleep(self, seconds: float) -> None:
+        self.source.sleep(seconds)
+
+
+@pytest.fixture
+def leases() -> FakeLeases:
+    return FakeLeases()
+
+
+def who(name: str) -> Claim:
+    return Claim(name, f"host-of-{name}", "root", f"run-of-{name}", "expand")
+
+
+def hold(leases: FakeLeases, clock: Clock, name: str = "a", wait_s: float = 0.0) -> Lock:
+    return acquire(leases, who(name), wait_s, clock=clock)
+
+
+def once(error: Exception) -> Callable[[], None]:
+    """Fails the first time."""
+    left = [error]
+
+    def act() -> None:
+        if left:
+            raise left.pop()
+
+    return act
+
+
+# Taking
+
+
+def test_the_first_holds_and_the_second_is_told(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    with pytest.raises(LockedError) as error:
+        hold(leases, clock, "b")
+    assert (error.value.retcode, error.value.retry) == (9, True)
+    assert str(error.value).startswith("another run holds the lock: expand (run run-of-a of root on host-of-a, a), since ")
+    assert "wait_s" in str(error.value.hint)
+    assert error.value.log == "/var/log/salt/master on host-of-a"
+    held.check()
+    assert clock.time == 1000.0, "nobody waited"
+
+
+def test_each_holder_has_a_higher_epoch(leases: FakeLeases, clock: FakeClock) -> None:
+    epochs = []
+    for name in "abc":
+        with hold(leases, clock, name) as held:
+            epochs.append(held.epoch)
+    assert epochs == [epochs[0], epochs[0] + 1, epochs[0] + 2]
+    assert leases.holder == ""
+
+
+def test_one_who_waits_gets_it_and_hears_for_whom_it_waits(leases: FakeLeases, clock: FakeClock) -> None:
+    first = hold(leases, clock)
+    heard: list[str] = []
+
+    def waiting(holder: str) -> None:
+        heard.append(holder)
+        first.release()
+
+    acquire(leases, who("b"), 10.0, clock=clock, waiting=waiting).check()
+    assert [item.partition(" (")[0] for item in heard] == ["expand"]
+    assert clock.time <= 1000.0 + 2 * lock.POLL_S
+
+
+def test_one_who_waits_in_vain_waits_no_longer(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    clock.sleep(15)
+    held.tick()
+    with pytest.raises(LockedError, match="another run holds the lock after 30 s of waiting"):
+        hold(leases, clock, "b", wait_s=30)
+    assert clock.time == pytest.approx(1045.0)
+
+
+def test_the_dead_is_taken_over_after_its_time_and_not_before(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    with pytest.raises(LockedError):
+        hold(leases, clock, "b", wait_s=60)
+    start = clock.time
+    new = hold(leases, clock, "c", wait_s=61)
+    assert 60 < clock.time - start <= 60 + 2 * lock.POLL_S, "what another candidate has seen is not ours"
+    assert new.epoch == held.epoch + 1
+    new.check()
+    with pytest.raises(LockedError):
+        held.check()
+
+
+def test_dates_of_other_hosts_decide_nothing(leases: FakeLeases, clock: FakeClock) -> None:
+    holder = OffsetClock(clock, offset=5e6, date=4e9)
+    candidate = OffsetClock(clock, offset=-900.0, date=0.0)
+    held = hold(leases, holder)
+    for date in (0.0, 9e9, 1.0, 1.7e9):
+        clock.sleep(15)
+        holder.date = candidate.date = date
+        held.check()
+        with pytest.raises(LockedError):
+            hold(leases, candidate, "b", wait_s=20)
+    candidate.date = 9e9
+    start = clock.time
+    hold(leases, candidate, "b", wait_s=61)
+    assert clock.time - start > 60
+
+
+def test_of_two_at_the_same_moment_one_is_told(leases: FakeLeases, clock: FakeClock) -> None:
+    """The other creates the Lease between our look and our write."""
+
+    def other() -> None:
+        leases.before = lambda: None
+        hold(leases, clock, "b")
+
+    leases.before = other
+    with pytest.raises(LockedError, match="host-of-b"):
+        hold(leases, clock, "a")
+    assert leases.holder == "b"
+
+
+def test_writers_that_never_end_are_not_waited_for_forever(leases: FakeLeases, clock: FakeClock) -> None:
+    leases.before = once(ConflictError("x"))
+
+    def always() -> None:
+        raise ConflictError("x")
+
+    leases.before = always
+    with pytest.raises(LockedError, match="others are quicker"):
+        hold(leases, clock)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_lost_reply_to_the_taking_is_found(leases: FakeLeases, clock: FakeClock, exists: bool) -> None:
+    before = 0
+    if exists:
+        first = hold(leases, clock, "z")
+        first.release()
+        before = first.epoch + 1
+    leases.after = once(DOWN)
+    held = hold(leases, clock)
+    held.check()
+    assert leases.holder == "a"
+    assert not exists or held.epoch == before, "it was taken once"
+
+
+def test_an_api_that_is_down_is_told_or_waited_for(leases: FakeLeases, clock: FakeClock) -> None:
+    leases.down = True
+    with pytest.raises(UnreachableError):
+        hold(leases, clock)
+    with pytest.raises(UnreachableError):
+        hold(leases, clock, wait_s=5)
+    assert clock.time == 1005.0
+
+    class Restarting(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            leases.down = self.time < 1004
+
+    hold(leases, Restarting(), wait_s=5).check()
+
+
+def test_an_api_that_takes_no_writes_is_told(leases: FakeLeases, clock: FakeClock) -> None:
+    def refuse() -> None:
+        raise DOWN
+
+    leases.before = refuse
+    with pytest.raises(UnreachableError):
+        hold(leases, clock)
+
+
+# Keeping
+
+
+def test_renewed_every_third_of_its_time(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    for _ in range(1500):
+        clock.sleep(0.2)
+        held.tick()
+    assert 14 <= leases.writes - 1 <= 15
+    held.check()
+
+
+def test_a_change_is_confirmed_by_the_api_first(leases: FakeLeases, clock: FakeClock) -> None:
+    """A host that was suspended may have a clock that stood still."""
+    held = hold(leases, clock)
+    held.check()
+    assert leases.writes == 1, "it was taken just now"
+    assert leases.stored
+    leases.stored["spec"]["holderIdentity"] = "b"
+    leases.note()
+    clock.sleep(1.5)
+    with pytest.raises(LockedError, match="this run has lost the lock, so it stops before its next change: it is held by"):
+        held.check()
+
+
+def test_a_loop_that_hangs_loses_it_before_others_may_begin(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    clock.sleep(53.9)
+    held.check()
+    clock.sleep(54.0)
+    writes = leases.writes
+    with pytest.raises(LockedError, match=r"it was not renewed for 54 s: the run did not get to it") as error:
+        held.check()
+    assert leases.writes == writes, "it is not tried any more"
+    assert (error.value.retcode, error.value.retry) == (9, False), "a wait ends with it"
+    held.tick()
+    with pytest.raises(LockedError):
+        held.check()
+
+
+def test_failures_within_its_time_are_borne(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    clock.sleep(19)
+    leases.down = True
+    for _ in range(150):
+        clock.sleep(0.2)
+        held.tick()
+        held.check()
+    leases.down = False
+    clock.sleep(2)
+    held.tick()
+    clock.sleep(50)
+    held.check()
+
+
+def test_failures_beyond_its_time_end_it(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    leases.down = True
+    for _ in range(269):
+        clock.sleep(0.2)
+        held.tick()
+    held.check()
+    clock.sleep(0.3)
+    leases.down = False
+    with pytest.raises(LockedError, match=r"not renewed for 54 s: the API does not answer"):
+        held.check()
+
+
+def test_its_time_counts_from_before_the_request(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    clock.sleep(20)
+    leases.after = lambda: clock.sleep(50)
+    held.tick()
+    leases.after = lambda: None
+    clock.sleep(3)
+    held.check()
+    clock.sleep(20)
+    leases.before = lambda: clock.sleep(54)
+    with pytest.raises(LockedError, match="was not renewed for 54 s"):
+        held.check()
+
+
+def test_retries_are_paced(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    clock.sleep(20)
+    tried = []
+
+    def refuse() -> None:
+        tried.append(clock.time)
+        raise DOWN
+
+    leases.before = refuse
+    for _ in range(50):
+        held.tick()
+        clock.sleep(0.2)
+    assert 4 <= len(tried) <= 5
+
+
+@pytest.mark.parametrize("act", ["note", "lost reply"])
+def test_a_conflict_that_is_none(leases: FakeLeases, clock: FakeClock, act: str) -> None:
+    held = hold(leases, clock)
+    if act == "note":
+        leases.note()
+    else:
+        clock.sleep(25)
+        leases.after = once(DOWN)
+        held.tick()
+        leases.after = lambda: None
+    clock.sleep(25)
+    held.check()
+    assert leases.stored
+    assert ("labels" in leases.stored["metadata"]) is (act == "note"), "what others wrote stays"
+    clock.sleep(50)
+    held.check()
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"), [("deleted", "somebody deleted the Lease"), ("cleared", "somebody cleared its holder")]
+)
+def test_what_an_operator_takes_away_is_lost(leases: FakeLeases, clock: FakeClock, gone: str, words: str) -> None:
+    held = hold(leases, clock)
+    assert leases.stored
+    if gone == "deleted":
+        leases.stored = None
+    else:
+        leases.stored["spec"]["holderIdentity"] = ""
+        leases.note()
+    clock.sleep(2)
+    with pytest.raises(LockedError, match=words):
+        held.check()
+
+
+def test_others_that_write_all_the_time(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    leases.before = leases.note
+    clock.sleep(53)
+    held.check()
+    clock.sleep(1)
+    with pytest.raises(LockedError, match="somebody else writes the Lease all the time"):
+        held.check()
+
+
+# Around a call that blocks
+
+
+def test_a_long_call_keeps_it_for_a_bounded_time() -> None:
+    leases = FakeLeases()
+    held = acquire(leases, who("a"), duration=1)
+    with held.renewing(at_most=10):
+        time.sleep(1.5)
+        held.check()
+    held.check()
+    with held.renewing(at_most=0.5):
+        time.sleep(1.6)
+        with pytest.raises(LockedError, match="the run did not get to it"):
+            held.check()
+
+
+def test_no_thread_outlives_the_call() -> None:
+    import threading
+
+    before = threading.active_count()
+    held = acquire(FakeLeases(), who("a"))
+    with pytest.raises(ZeroDivisionError), held.renewing(at_most=100):
+        assert threading.active_count() == before + 1
+        raise ZeroDivisionError
+    assert threading.active_count() == before
+
+
+# Giving back
+
+
+def test_released_it_is_free_at_once_and_cannot_be_used(leases: FakeLeases, clock: FakeClock) -> None:
+    with hold(leases, clock) as held:
+        pass
+    assert leases.holder == ""
+    with pytest.raises(LockedError, match="it was released"):
+        held.check()
+    hold(leases, clock, "b").check()
+
+
+def test_a_failure_releases_it_as_well(leases: FakeLeases, clock: FakeClock) -> None:
+    with pytest.raises(KeyboardInterrupt), hold(leases, clock):
+        raise KeyboardInterrupt
+    assert leases.holder == ""
+
+
+def test_the_lease_of_another_is_not_released(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    hold(leases, clock, "b", wait_s=70)
+    held.release()
+    held.release()
+    assert leases.holder == "b"
+
+
+def test_what_time_took_is_released_if_nobody_has_it(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    clock.sleep(1000)
+    with pytest.raises(LockedError):
+        held.check()
+    held.release()
+    assert leases.holder == ""
+
+
+def test_a_release_that_cannot_be_told_is_no_failure(leases: FakeLeases, clock: FakeClock) -> None:
+    held = hold(leases, clock)
+    leases.down = True
+    held.release()
+    leases.down = False
+    assert leases.holder == "a"
+    hold(leases, clock, "b", wait_s=61)
+
+
+def test_a_forked_job_releases_nothing(leases: FakeLeases, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = hold(leases, clock)
+    pid = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: pid + 1)
+    held.release()
+    assert leases.holder == "a"
+
+
+# All of it at random: holders that freeze or are cut off, clocks that jump, an API that is slow, fails, or loses its replies
+
+
+class Actor:
+    """A run on a host of its own."""
+
+    def __init__(self, number: int, leases: FakeLeases, clock: FakeClock, chance: random.Random) -> None:
+        self.name = f"actor-{number}"
+        self.leases = leases
+        self.clock = OffsetClock(clock, chance.uniform(-1e6, 1e6), chance.uniform(0, 4e9))
+        self.chance = chance
+        self.frozen_until = self.cut_off_until = 0.0
+        self.held: Lock | None = None
+        self.candidate = self._candidate()
+
+    def act(self) -> bool:
+        """One step; whether a change may be made now."""
+        self.clock.date += self.chance.choice([0.1, 0.1, -5000, 5000]) + self.chance.random() / 1000
+        try:
+            if self.held is None:
+                self.held = self.candidate.attempt()
+                return False
+            return self._hold(self.held)
+        except UnreachableError:
+            return False
+
+    def _hold(self, held: Lock) -> bool:
+        held.tick()
+        if self.chance.random() < 0.02:
+            held.release()
+        try:
+            held.check()
+        except LockedError:
+            self.held, self.candidate = None, self._candidate()
+            return False
+        return True
+
+    def _candidate(self) -> lock.Candidate:
+        return lock.Candidate(self.leases, claim("run", self.name), 60, self.clock)
+
+
+@pytest.mark.parametrize("fresh", [lock.FRESH_S, 1e9], ids=["confirmed", "by the own clock alone"])
+@pytest.mark.parametrize("seed", range(10))
+def test_never_two_at_once(seed: int, fresh: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever passes ``check`` is the one that the API names, and epochs only grow."""
+    monkeypatch.setattr(lock, "FRESH_S", fresh)
+    chance, clock, leases = random.Random(seed), FakeClock(), FakeLeases()
+    actors = [Actor(number, leases, clock, chance) for number in range(4)]
+
+    def after() -> None:
+        clock.time += chance.choice([0.01, 0.01, 0.01, 3.0])
+        if chance.random() < 0.1:
+            raise DOWN
+
+    leases.after = after
+    epochs: list[int] = []
+    changes = 0
+    for _ in range(3000):
+        clock.time += chance.uniform(0.01, 1.0)
+        actor = chance.choice(actors)
+        if actor.frozen_until > clock.time:
+            continue
+        if chance.random() < 0.01:
+            actor.frozen_until = clock.time + chance.uniform(0, 200)
+            continue
+        if chance.random() < 0.01:
+            actor.cut_off_until = clock.time + chance.uniform(0, 200)
+        leases.down = actor.cut_off_until > clock.time or chance.random() < 0.05
+        if actor.act() and actor.held:
+            changes += 1
+            assert leases.holder == actor.held._claim.identity
+            if not epochs or epochs[-1] != actor.held.epoch:
+                epochs.append(actor.held.epoch)
+    assert changes > 100
+    assert len(epochs) > 5
+    assert epochs == sorted(epochs)

@@ -1,0 +1,95 @@
+"""Jobs of a run that was killed: waited for, within a bound, and never those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from metalk8s_expand.clients.salt.running_jobs import Runner
+from metalk8s_expand.domain.runs.journal_record import Journal
+from metalk8s_expand.errors import LockedError, StoppedError
+from metalk8s_expand.runs import orphaned_jobs as outlived
+from tests.fakes.clock import FakeClock
+
+BEFORE = Journal("r1", "expand", "boot", 7, 1.0)
+BY_TITLE = Runner(("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=42)"), 100)
+BY_FILE = Runner(("state.orchestrate", "metalk8s.orchestrate.deploy_node"), 101, "42")
+BY_HAND = Runner(("state.orchestrate", "metalk8s.orchestrate.deploy_node"), 102, "43")
+
+
+class World:
+    opts: ClassVar[dict[str, Any]] = {}
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
+    """What is seen at each look: runners on the master, jobs on minions."""
+    seen: dict[str, Iterator[Any]] = {"runners": iter(()), "minions": iter(())}
+    monkeypatch.setattr(outlived.runners, "running", lambda opts: next(seen["runners"], []))
+
+    class Minions:
+        def __init__(self, opts: Any) -> None: ...
+
+        def ask(self, names: list[str], function: str, arguments: list[Any]) -> Any:
+            assert function == "saltutil.running"
+            return next(seen["minions"], {})
+
+    monkeypatch.setattr(outlived.master, "Minions", Minions)
+    return seen
+
+
+def wait(before: Journal, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None) -> list[str]:
+    told: list[str] = []
+    outlived.wait(World(), before, timeout, clock, tick, told.append)  # type: ignore[arg-type]
+    return told
+
+
+def test_nothing_costs_nothing(running: Any, clock: FakeClock) -> None:
+    started = clock.time
+    assert wait(BEFORE, clock) == []
+    assert clock.time == started
+
+
+@pytest.mark.parametrize("runner", [BY_TITLE, BY_FILE])
+def test_an_orchestration_is_waited_for_and_told_of_once(running: Any, clock: FakeClock, runner: Runner) -> None:
+    running["runners"] = iter([[runner]] * 5)
+    before = BEFORE.began("w-1", "deploy", 1.0).at("w-1", "42")
+    [told] = wait(before, clock)
+    assert str(runner.pid) in told
+
+
+def test_one_that_was_started_by_hand_is_not_ours_to_wait_for(running: Any, clock: FakeClock) -> None:
+    running["runners"] = iter([[BY_HAND]] * 5)
+    assert wait(BEFORE, clock) == []
+
+
+def test_what_a_minion_still_does(running: Any, clock: FakeClock) -> None:
+    busy = {"w-1": [{"jid": "44", "fun": "state.sls"}, {"jid": "45", "fun": "saltutil.running"}]}
+    running["minions"] = iter([busy, busy, {"w-1": []}])
+    [told] = wait(BEFORE.began("w-1", "deploy", 1.0), clock)
+    assert "job 44 (state.sls) on w-1" in told
+    assert "45" not in told
+
+
+def test_a_minion_that_says_nothing_or_nonsense_does_nothing(running: Any, clock: FakeClock) -> None:
+    running["minions"] = iter([{"w-1": "The minion function caused an exception"}])
+    assert wait(BEFORE.began("w-1", "deploy", 1.0), clock) == []
+
+
+def test_it_is_bounded(running: Any, clock: FakeClock) -> None:
+    running["runners"] = iter([[BY_TITLE]] * 500)
+    with pytest.raises(LockedError, match="still runs"):
+        wait(BEFORE, clock, 60.0)
+    assert clock.time < 1000 + 70
+
+
+def test_and_it_can_be_stopped(running: Any, clock: FakeClock) -> None:
+    running["runners"] = iter([[BY_TITLE]] * 500)
+
+    def stop() -> None:
+        raise StoppedError("asked")
+
+    with pytest.raises(StoppedError):
+        wait(BEFORE, clock, 60.0, stop)

@@ -1,0 +1,256 @@
+"""What becomes of requests: with expansions that come out as told, other runs, and workers that are killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.clients.kubernetes.lease import stamp
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion.plan import NodePlan, Plan, PlannedStep
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, BEGUN
+from metalk8s_expand.errors import ExpandError, LockedError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.runs import queue_worker as work
+from metalk8s_expand.runs import request_queue as queue
+from tests.fakes.clock import FakeClock
+from tests.unit.metalk8s_expand.runs.test_request_queue import FakeQueue
+
+NAMES = ("w-1", "w-2", "w-3")
+
+
+class Site:
+    """A cluster in which ``there`` nodes are, ``refused`` ones are refused and ``failing`` ones fail, for these reasons."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.kube: Any = FakeQueue()
+        self.declared = list(NAMES)
+        self.there: set[str] = set()
+        self.refused: dict[str, str] = {}
+        self.failing: dict[str, str] = {}
+        self.error: BaseException | None = None
+        self.killed = False
+        self.expansions: list[tuple[str, ...]] = []
+        self.waits: list[float] = []
+        self.lease: dict[str, Any] | None = None
+        self.pillars = 0
+
+    def settings(self) -> Settings:
+        self.pillars += 1
+        return Settings(nodes={name: Node(name, "2.0", ("node",), ()) for name in self.declared})
+
+    def plan(self, declared: Settings, names: Sequence[str]) -> Plan:
+        chosen = declared.chosen(names)
+        plans = [
+            NodePlan(
+                node, () if node.name in self.refused else (PlannedStep("deploy", ""),), refused=self.refused.get(node.name)
+            )
+            for node in chosen
+            if node.name not in self.there
+        ]
+        return Plan(workers=tuple(plans), unchanged=tuple(node.name for node in chosen if node.name in self.there))
+
+    def expand(self, names: Sequence[str], wait_s: float, admit: work.Admit) -> dict[str, Any]:
+        self.waits.append(wait_s)
+        if isinstance(self.error, LockedError):
+            raise self.error
+        found = admit(self.plan(self.settings(), names))
+        assert not found.refused
+        self.expansions.append(tuple(item.node.name for item in found.nodes))
+        if self.killed:
+            raise KeyboardInterrupt
+        if self.error:
+            raise self.error
+        nodes = [self._node(item.node.name) for item in found.nodes]
+        return {"nodes": nodes, "retcode": 8 if self.failing else 0}
+
+    def _node(self, name: str) -> dict[str, Any]:
+        reason = self.failing.get(name)
+        if reason is None:
+            self.there.add(name)
+        error = {"message": reason} if reason and not reason.startswith("skipped") else None
+        return {"name": name, "ok": reason is None, "error": error, "skipped": reason if reason and not error else None}
+
+    def get(self) -> dict[str, Any] | None:
+        """The Lease."""
+        return self.lease
+
+    def ask(self, *names: Any) -> None:
+        for name in names:
+            work.request(self.kube, self.settings, name, False, self.clock)
+
+    def work(self) -> dict[str, Any]:
+        turn = work.Work(self.kube, self, self.settings, self.plan, self.expand, self.clock)  # type: ignore[arg-type]
+        return turn.off()
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        return {row["node"]: (row["attempts"], row["error"]) for row in work.rows(self.kube)}
+
+
+@pytest.fixture
+def site(clock: FakeClock) -> Site:
+    return Site(clock)
+
+
+@pytest.mark.parametrize("node", ["nobody", "{{ 7 }}", "a" * 10_000, "w-1\n", None, ["w-1"], {"w-1": 1}, True, 1.0, b"w-1", ""])
+def test_nothing_is_kept_of_what_is_not_declared(site: Site, node: Any) -> None:
+    with pytest.raises(SettingsError, match="is refused") as caught:
+        site.ask(node)
+    assert len(caught.value.message) < 400
+    assert site.kube.stored is None
+
+
+def test_the_same_hundred_times_is_one_expansion(site: Site) -> None:
+    site.ask(*["w-1"] * 100)
+    assert site.pillars == 1, "the first alone renders the pillar"
+    assert site.work()["queue"] == []
+    assert site.work()["report"] is None
+    assert site.expansions == [("w-1",)]
+
+
+def test_what_is_there_already_is_no_expansion(site: Site) -> None:
+    site.there = {"w-1"}
+    site.ask("w-1")
+    found = site.work()
+    assert (found["done"], found["report"], found["queue"]) == (["w-1"], None, [])
+    assert site.expansions == []
+
+
+def test_without_requests_nothing_is_rendered(site: Site) -> None:
+    assert site.work()["queue"] == []
+    assert site.pillars == 0
+
+
+def test_while_another_run_goes_on_the_requests_stay(site: Site) -> None:
+    site.ask("w-1")
+    site.lease = {"spec": {"holderIdentity": "other", "renewTime": stamp(site.clock.now() - 30), "leaseDurationSeconds": 60}}
+    site.error = LockedError("held by another")
+    found = site.work()
+    assert (found["locked"], found["retcode"], site.waits) == ("held by another", 0, [0])
+    assert site.asked == {"w-1": (0, None)}
+    assert "Another run goes on, the requests stay: held by another" in work.text(found, str)
+
+
+def test_a_holder_that_looks_dead_is_waited_out(site: Site) -> None:
+    site.ask("w-1")
+    site.lease = {"spec": {"holderIdentity": "other", "renewTime": stamp(site.clock.now() - 300), "leaseDurationSeconds": 60}}
+    assert site.work()["queue"] == []
+    assert site.waits == [75]
+
+
+def test_failures_are_tried_again_until_somebody_is_needed(site: Site) -> None:
+    site.ask("w-1", "w-2")
+    site.failing = {"w-1": "it broke"}
+    assert site.work()["retcode"] == 8
+    assert site.asked == {"w-1": (1, "it broke")}
+    for _ in range(600):
+        site.clock.sleep(10)
+        site.work()
+    assert site.expansions == [("w-1", "w-2")] + [("w-1",)] * (ATTEMPTS - 1)
+    assert work.rows(site.kube)[0]["parked"]
+    site.ask("w-1")
+    site.work()
+    assert len(site.expansions) == ATTEMPTS, "an event does not try again what a person must look at"
+    site.failing = {}
+    work.request(site.kube, site.settings, "w-1", True, site.clock)
+    assert site.work()["queue"] == []
+
+
+def test_a_host_that_was_skipped_is_tried_again(site: Site) -> None:
+    site.ask("w-1")
+    site.failing = {"w-1": "skipped: no SSH"}
+    site.work()
+    assert site.asked == {"w-1": (1, "skipped: no SSH")}
+
+
+def test_what_somebody_else_has_mended_goes(site: Site) -> None:
+    site.ask("w-1")
+    site.failing = {"w-1": "it broke"}
+    site.work()
+    site.there = {"w-1"}
+    assert site.work()["queue"] == []
+
+
+def test_a_refused_node_keeps_no_other_waiting(site: Site) -> None:
+    site.ask("w-1", "w-2")
+    site.refused = {"w-1": "it has other roles"}
+    site.work()
+    assert site.expansions == [("w-2",)]
+    assert site.asked == {"w-1": (1, "it has other roles")}
+
+
+def test_a_killed_worker_loses_nothing_and_not_for_ever(site: Site) -> None:
+    site.ask("w-1")
+    site.killed = True
+    for _ in range(ATTEMPTS):
+        with pytest.raises(KeyboardInterrupt):
+            site.work()
+        assert list(site.asked) == ["w-1"]
+        site.clock.sleep(3600)
+    assert site.asked == {"w-1": (ATTEMPTS, BEGUN)}
+    assert site.work()["report"] is None
+
+
+def test_a_killed_worker_is_gone_on_with(site: Site) -> None:
+    site.ask("w-1")
+    site.killed = True
+    with pytest.raises(KeyboardInterrupt):
+        site.work()
+    site.killed = False
+    site.clock.sleep(61)
+    assert site.work()["queue"] == []
+    assert site.there == {"w-1"}
+
+
+def test_a_cluster_that_is_not_well_costs_no_attempt(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: Any) -> Any:
+        raise QuorumError("etcd is not well")
+
+    site.ask("w-1")
+    monkeypatch.setattr(site, "expand", refuse)
+    for _ in range(2 * ATTEMPTS):
+        with pytest.raises(QuorumError):
+            site.work()
+    assert site.asked == {"w-1": (0, "etcd is not well")}
+
+
+@pytest.mark.parametrize("error", [UnreachableError("the API is away"), LockedError("lost it")])
+def test_an_error_of_the_whole_is_raised_and_kept(site: Site, error: ExpandError, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(names: Sequence[str], wait_s: float, admit: work.Admit) -> Any:
+        admit(site.plan(site.settings(), names))
+        raise error
+
+    site.ask("w-1")
+    monkeypatch.setattr(site, "expand", half)
+    with pytest.raises(type(error)):
+        site.work()
+    assert site.asked == {"w-1": (1, error.message)}
+
+
+def test_what_cannot_be_noted_hides_no_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*words: Any) -> Any:
+        site.kube.away = 10_000
+        raise QuorumError("etcd is not well")
+
+    site.ask("w-1")
+    monkeypatch.setattr(site, "expand", away)
+    with pytest.raises(QuorumError):
+        site.work()
+
+
+def test_a_declaration_that_is_gone_takes_its_request_with_it(site: Site) -> None:
+    site.ask("w-1", "w-2")
+    site.declared.remove("w-1")
+    site.work()
+    assert (site.expansions, queue.read(site.kube)) == ([("w-2",)], {})
+
+
+def test_for_people(site: Site) -> None:
+    assert work.text(site.work(), str) == "No request waits."
+    site.ask("w-1")
+    site.failing = {"w-1": "it broke"}
+    assert "w-1: attempt 1 of 5: it broke" in work.text(site.work(), lambda data: "the report")

@@ -1,0 +1,120 @@
+"""Requests in a ConfigMap with the API's compare-and-swap: many writers, lost answers, an API that is away."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.errors import ConflictError, UnreachableError
+from metalk8s_expand.runs import request_queue as queue
+from tests.fakes.clock import FakeClock
+
+
+class FakeQueue:
+    """One ConfigMap; the next ``lost`` writes succeed and are not answered, the next ``away`` requests fail."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.writes = 0
+        self.lost = 0
+        self.away = 0
+
+    @property
+    def lines(self) -> dict[str, str]:
+        return dict((self.stored or {}).get("data") or {})
+
+    def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        assert (namespace, name) == ("kube-system", "metalk8s-expand-queue")
+        self._answer()
+        return copy.deepcopy(self.stored)
+
+    def create_config_map(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if self.stored is not None:
+            raise ConflictError("already exists")
+        return self._store(body)
+
+    def replace_config_map(self, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        self._answer()
+        if self.stored is None:
+            return None
+        if body["metadata"]["resourceVersion"] != str(self.version):
+            raise ConflictError("the object has been modified")
+        return self._store(body)
+
+    def _answer(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise UnreachableError("the API is away")
+
+    def _store(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        self.writes += 1
+        self.stored = {**copy.deepcopy(dict(body)), "metadata": {"resourceVersion": str(self.version)}}
+        if self.lost:
+            self.lost -= 1
+            raise UnreachableError("no answer")
+        return self.stored
+
+
+@pytest.fixture
+def api() -> Any:
+    return FakeQueue()
+
+
+def test_a_hundred_equal_requests_are_one_line_and_one_write(api: Any, clock: FakeClock) -> None:
+    changed = [queue.request(api, "w-1", clock=clock) for _ in range(100)]
+    assert changed == [True] + [False] * 99
+    assert api.writes == 1
+    assert api.lines == {"w-1": '{"since":1000.0}'}
+
+
+def test_the_oldest_comes_first(api: Any, clock: FakeClock) -> None:
+    for name in ("w-2", "w-1", "w-3"):
+        queue.request(api, name, clock=clock)
+        clock.sleep(1)
+    assert list(queue.read(api)) == ["w-2", "w-1", "w-3"]
+
+
+def test_a_write_whose_answer_was_lost_is_found(api: Any, clock: FakeClock) -> None:
+    api.lost = 1
+    queue.request(api, "w-1", clock=clock)
+    assert (list(api.lines), api.writes) == (["w-1"], 1)
+
+
+def test_an_api_that_restarts_is_waited_for(api: Any, clock: FakeClock) -> None:
+    api.away = 5
+    queue.request(api, "w-1", clock=clock)
+    assert list(api.lines) == ["w-1"]
+
+
+def test_an_api_that_stays_away_is_told_in_time(api: Any, clock: FakeClock) -> None:
+    api.away = 10_000
+    with pytest.raises(UnreachableError):
+        queue.request(api, "w-1", clock=clock)
+    assert clock.time - 1000 < queue.PATIENCE_S + 1
+
+
+def test_it_was_deleted_meanwhile(api: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue.request(api, "w-1", clock=clock)
+    real = api.replace_config_map
+
+    def deleted(*words: Any) -> Any:
+        monkeypatch.setattr(api, "replace_config_map", real)
+        api.stored = None
+        return real(*words)
+
+    monkeypatch.setattr(api, "replace_config_map", deleted)
+    assert queue.request(api, "w-2", clock=clock)
+    assert list(api.lines) == ["w-2"]
+
+
+def test_many_at_once(api: Any) -> None:
+    names = [f"w-{number % 5}" for number in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda name: queue.request(api, name), names))
+    assert set(api.lines) == set(names)

@@ -1,0 +1,83 @@
+"""The execution module on a minion: the probe's own answers, by the functions that an operator calls."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.remote import host_facts as probe
+from tests import extension
+from tests.unit.metalk8s_expand.conftest import free_port
+
+LOCAL = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    return extension.load("modules", "metalk8s_expand_host")
+
+
+def test_it_is_there(module: ModuleType) -> None:
+    assert module.__virtual__() == "metalk8s_expand_host"
+
+
+def test_without_a_request_it_tells_what_every_host_is_asked(module: ModuleType, tmp_path: Path) -> None:
+    found = module.probe({"sources": {"/etc/resolv.conf": "/dev/null"}})
+    assert set(found) == {*probe.QUICK, *probe.SLOW, "ports", "elapsed", "time"}
+    assert set(found["modules"]) == set(preflight.QUESTIONS["modules"])
+    assert set(found["directories"]) == set(preflight.QUESTIONS["directories"])
+    assert (found["connections"], found["listen"], found["fsync"], found["route"]) == ({}, None, None, None)
+    json.dumps(found)
+
+
+def test_a_request(module: ModuleType) -> None:
+    port = free_port()
+    found = module.probe({"connect": [[LOCAL, port]], "sources": {"/etc/resolv.conf": "/dev/null"}})
+    assert found["connections"] == {f"{LOCAL}:{port}": "connection refused"}
+
+
+def test_connections(module: ModuleType) -> None:
+    closed = free_port()
+    with socket.create_server((LOCAL, 0)) as server:
+        port = server.getsockname()[1]
+        assert module.connect([[LOCAL, port], [LOCAL, str(port)], [LOCAL, closed]], window=0) == {
+            f"{LOCAL}:{port}": "", f"{LOCAL}:{closed}": "connection refused",
+        }  # fmt: skip
+
+
+def test_a_window_has_an_end(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "LONGEST_WINDOW", 0.5)
+    started = time.monotonic()
+    assert set(module.connect([[LOCAL, free_port()]], window=3600).values()) == {"connection refused"}
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("targets", [[[LOCAL]], [[LOCAL, "ssh"]], [5], "10.0.0.1:22"])
+def test_targets_that_are_none(module: ModuleType, targets: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        module.connect(targets)
+
+
+def test_nobody(module: ModuleType) -> None:
+    assert module.connect([]) == {}
+
+
+def test_every_function_is_documented(module: ModuleType) -> None:
+    assert all("CLI Example" in function.__doc__ for function in (module.probe, module.connect))
+
+
+@pytest.mark.parametrize(
+    "pillar", [{}, {"metalk8s": {}}, {"metalk8s": {"node": {"address": LOCAL}, "certificates": {"x": "/nowhere/x"}}}]
+)
+def test_certificates_by_the_nodes_own_pillar(module: ModuleType, pillar: dict[str, Any]) -> None:
+    module.__pillar__ = pillar  # type: ignore[attr-defined]
+    found = module.certificates()
+    assert ("x" in found) == bool(pillar.get("metalk8s"))
+    json.dumps(found)
