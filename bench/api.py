@@ -17,11 +17,9 @@ from bench.cluster import Cluster, running
 from bench.master import Master
 from bench.nodes import NODES, joined, pillar, registration, reported
 from bench.rows import Figure, Line, Row, in_turns, timed
-from metalk8s_expand.cluster import node_registration as register
-from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.domain.declaration import settings
-from metalk8s_expand.domain.node import manifest
-from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node import manifest, ownership_record
 from metalk8s_expand.domain.node.spec import Node
 from tests.integration import metrics
 
@@ -33,7 +31,7 @@ SLOW_ROUNDS = 3
 REPEATS = 25
 MAX_MB = 300
 MAX_START_S = 1.5
-RECORD = f"/api/v1/namespaces/{ownership.NAMESPACE}/configmaps/{ownership.NAME}"
+RECORD = f"/api/v1/namespaces/{ownership_record.NAMESPACE}/configmaps/{ownership_record.NAME}"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -104,12 +102,12 @@ def _from_nothing(cluster: Cluster, work: Callable[[], object]) -> float:
 
 
 def _registered(cluster: Cluster, nodes: Sequence[Node]) -> None:
-    outcome = register.register_all(cluster.kube, nodes)
+    outcome = node_registration.register_all(cluster.kube, nodes)
     assert all(isinstance(changes, list) and changes for changes in outcome.values()), outcome
 
 
 def _unchanged(cluster: Cluster, nodes: Sequence[Node]) -> None:
-    assert not any(register.register_all(cluster.kube, nodes).values())
+    assert not any(node_registration.register_all(cluster.kube, nodes).values())
 
 
 def _written(cluster: Cluster, nodes: Sequence[Node]) -> int:

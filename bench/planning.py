@@ -14,7 +14,7 @@ from pathlib import Path
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration import settings
-from metalk8s_expand.expansion import planner as planning
+from metalk8s_expand.expansion import planner
 
 
 def main(kubeconfig: str, pillar: str) -> None:
@@ -26,7 +26,7 @@ def main(kubeconfig: str, pillar: str) -> None:
     for _ in sys.stdin:
         declared = json.loads(text)
         started = time.perf_counter()
-        found = planning.current(world, settings.parse(declared))
+        found = planner.current(world, settings.parse(declared))
         shown = found.as_dict()
         taken = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

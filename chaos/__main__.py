@@ -83,19 +83,18 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, o
     if os.geteuid() != 0:
         raise SystemExit("root is needed for namespaces and mounts: run it with sudo")
     # Before the lab's own modules: they read its name when they are imported.
-    from chaos import experiment as run
-    from chaos import lab_snapshots as base
+    from chaos import experiment, lab_snapshots
 
     commit = places.commit()
     started = time.monotonic()
-    base.ensure(place, {case.base for case in cases})
+    lab_snapshots.ensure(place, {case.base for case in cases})
     rows = deque(chains(cases, results.of(code), lambda kind: 1 if options.alone else CHAINS.get(kind, CHAIN)))
     good, number = True, 0
     while rows and not (options.stop and not good):
         row, number = rows.popleft(), number + 1
         print(f"[{number}/{number + len(rows)}, {(time.monotonic() - started) / 60:.0f} min]", *row, sep="\n    ", flush=True)
         begun = datetime.now(timezone.utc).isoformat()
-        found = run.make(row, place)
+        found = experiment.make(row, place)
         for result in found:
             results.add({"code": code, "commit": commit, "begun": begun, **result})
         print(f"    {told(found[0])}", flush=True)
@@ -103,7 +102,7 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, o
         names = {result["name"] for result in found}
         rows.extend([case] for case in row if case.name not in names)
     if good:
-        base.rest()
+        lab_snapshots.rest()
 
 
 def told(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaos import lab_hosts as hosts
+from chaos import lab_hosts
 from chaos.cases import ADDRESSES
 
 ETCDCTL = (
@@ -41,7 +41,7 @@ def keep(directory: Path, result: Mapping[str, Any]) -> None:
     """Beside what the run wrote itself. What cannot be had is left out."""
     (directory / "result.json").write_text(json.dumps(result, indent=1, default=str))
     for name, command in CLUSTER.items():
-        _save(directory / f"{name}.txt", hosts.BOOTSTRAP, command)
+        _save(directory / f"{name}.txt", lab_hosts.BOOTSTRAP, command)
     for host in ADDRESSES:
         _save(directory / f"{host}.journal", host, JOURNAL)
         _save(directory / f"{host}.logs.tar.gz", host, LOGS)
@@ -49,5 +49,5 @@ def keep(directory: Path, result: Mapping[str, Any]) -> None:
 
 def _save(path: Path, host: str, command: str) -> None:
     with suppress(Exception), path.open("wb") as file:
-        words = hosts.argv(host, ["sh", "-c", command])
+        words = lab_hosts.argv(host, ["sh", "-c", command])
         subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)

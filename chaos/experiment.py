@@ -16,11 +16,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from chaos import faults, https
-from chaos import invariants as checks
-from chaos import lab_hosts as hosts
-from chaos import lab_snapshots as base
-from chaos import linearizability as history
+from chaos import faults, https, invariants, lab_hosts, lab_snapshots, linearizability
 from chaos.cases import ADDRESSES, Case, pillar
 from chaos.diagnostics import keep
 from chaos.event_log import Board
@@ -85,8 +81,8 @@ def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, An
     """Make the faults; all that must not be."""
     case = scene.case
     faults.mend()
-    base.begin(case.base, case.hosts)
-    hosts.declare(pillar(case.declared))
+    lab_snapshots.begin(case.base, case.hosts)
+    lab_hosts.declare(pillar(case.declared))
     _copy_keys(place)
     start = int(_in_network(place, "revision", case.members[:1]))
     scene.note("begun")
@@ -155,11 +151,13 @@ def _ended(scene: Scene) -> None:
 def _settled(scene: Scene) -> None:
     """What an operator waits for before trying again: hosts, master and API are up. Nothing is mended."""
     for name in scene.case.hosts:
-        if not hosts.is_up(name):
+        if not lab_hosts.is_up(name):
             scene.problems.append(f"{name} was down")
-            hosts.start(name)
-    hosts.until("the Salt master", hosts.master_problem, SETTLE_S)
-    hosts.until("the API", lambda: "" if hosts.kubectl("get", "--raw", "/readyz").strip() == "ok" else "not ready", SETTLE_S)
+            lab_hosts.start(name)
+    lab_hosts.until("the Salt master", lab_hosts.master_problem, SETTLE_S)
+    lab_hosts.until(
+        "the API", lambda: "" if lab_hosts.kubectl("get", "--raw", "/readyz").strip() == "ok" else "not ready", SETTLE_S
+    )
 
 
 def _finished(scene: Scene) -> None:
@@ -197,16 +195,16 @@ def _clients(scene: Scene, place: Place, start: int) -> Iterator[None]:
 
 def _judged(scene: Scene, place: Place, start: int, result: dict[str, Any]) -> list[str]:
     case = scene.case
-    operations = [history.operation(item) for item in _lines(scene.evidence / "operations.jsonl")]
-    seen = [(item["member"], history.event(item)) for item in _lines(scene.evidence / "seen.jsonl")]
+    operations = [linearizability.operation(item) for item in _lines(scene.evidence / "operations.jsonl")]
+    seen = [(item["member"], linearizability.event(item)) for item in _lines(scene.evidence / "seen.jsonl")]
     text = _in_network(place, "collect", case.voters, "--start", str(start))
     (scene.evidence / "members.json").write_text(text)
     gathered = json.loads(text)
     result |= _figures(operations)
     return [
-        *checks.attempt_problems(result["attempts"], REFUSALS.get(case.kind, frozenset())),
-        *history.problems(operations, checks.member_histories(gathered), seen),
-        *checks.etcd_problems(gathered, case.voters),
+        *invariants.attempt_problems(result["attempts"], REFUSALS.get(case.kind, frozenset())),
+        *linearizability.problems(operations, invariants.member_histories(gathered), seen),
+        *invariants.etcd_problems(gathered, case.voters),
         *_looked(case),
         *([] if result["writes"] else ["no write was ever acknowledged"]),
     ]
@@ -214,15 +212,15 @@ def _judged(scene: Scene, place: Place, start: int, result: dict[str, Any]) -> l
 
 def _figures(operations: list[Operation]) -> dict[str, Any]:
     return {
-        "writes": len(history.acknowledged(operations)),
-        "operations": history.counts(operations),
-        "pause": round(history.longest_pause(operations), 2),
+        "writes": len(linearizability.acknowledged(operations)),
+        "operations": linearizability.counts(operations),
+        "pause": round(linearizability.longest_pause(operations), 2),
     }
 
 
 def _looked(case: Case) -> list[str]:
     """What is wrong with the cluster; kubelets may need a moment to tell that all is well."""
-    look, deadline = checks.Look(case.declared), time.monotonic() + LOOK_S
+    look, deadline = invariants.Look(case.declared), time.monotonic() + LOOK_S
     while (problems := look.problems()) and time.monotonic() < deadline:
         time.sleep(3)
     return problems
@@ -235,7 +233,9 @@ def _places(names: tuple[str, ...]) -> list[str]:
 def _in_network(place: Place, what: str, names: tuple[str, ...], *more: str) -> str:
     """What ``chaos.etcd_state`` prints."""
     words = [sys.executable, "-m", "chaos.etcd_state", what, "--keys", str(place.keys), *more, *_places(names)]
-    done = subprocess.run(hosts.inside(words), capture_output=True, text=True, timeout=600, check=False, cwd=hosts.REPOSITORY)
+    done = subprocess.run(
+        lab_hosts.inside(words), capture_output=True, text=True, timeout=600, check=False, cwd=lab_hosts.REPOSITORY
+    )
     if done.returncode:
         raise ChaosError(f"members {what}: exit code {done.returncode}\n{done.stderr[-3000:]}")
     return done.stdout
@@ -267,4 +267,4 @@ def _copy_keys(place: Place) -> None:
         for name, path in zip(https.FILES, paths, strict=True):
             target = place.keys / kind / name
             target.touch(mode=0o600)
-            target.write_text(hosts.on(hosts.BOOTSTRAP, "cat", path).stdout)
+            target.write_text(lab_hosts.on(lab_hosts.BOOTSTRAP, "cat", path).stdout)

@@ -17,10 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos import cases as schedule
-from chaos import https
-from chaos import lab_hosts as hosts
-from chaos import network_faults as partition
+from chaos import cases, https, lab_hosts, network_faults
 from chaos.cases import ADDRESSES, Case
 from chaos.event_log import Board
 from chaos.processes import Runner
@@ -91,41 +88,41 @@ def master_killed(scene: Scene) -> Iterator[None]:
     """The Salt master's first process, and with it all of its container: the runners too. The kubelet starts it again."""
     for runner in scene.runners:
         runner.killed = True
-    hosts.shell(hosts.BOOTSTRAP, 'kill -9 "$(salt-master-container pid)"', timeout=120)
+    lab_hosts.shell(lab_hosts.BOOTSTRAP, 'kill -9 "$(salt-master-container pid)"', timeout=120)
     try:
         yield
     finally:
-        hosts.until("the Salt master", hosts.master_problem, 180)
+        lab_hosts.until("the Salt master", lab_hosts.master_problem, 180)
 
 
 def host_crashed(scene: Scene) -> Iterator[None]:
     """A host loses its power, and is switched on some time later."""
     target = scene.case.target
-    if target == hosts.BOOTSTRAP:
+    if target == lab_hosts.BOOTSTRAP:
         for runner in scene.runners:
             runner.killed = True
-    hosts.crash(target)
+    lab_hosts.crash(target)
     try:
         _hold(scene)
         yield
     finally:
-        hosts.start(target)
+        lab_hosts.start(target)
 
 
 def disk_blanked(scene: Scene) -> Iterator[None]:
     """A host loses its power, and comes back with nothing of etcd on its disk."""
     target = scene.case.target
-    hosts.crash(target)
+    lab_hosts.crash(target)
     try:
         _hold(scene)
-        directory = hosts.data_directory(target)
+        directory = lab_hosts.data_directory(target)
         names = sorted(path.name for path in directory.iterdir())
         for path in directory.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         scene.note(f"wiped {directory}: {', '.join(names) or 'nothing was there'}")
         yield
     finally:
-        hosts.start(target)
+        lab_hosts.start(target)
 
 
 def disk_full(scene: Scene) -> Iterator[None]:
@@ -138,19 +135,19 @@ def disk_full(scene: Scene) -> Iterator[None]:
         f'fallocate -l "$((free - free / 64))" {filler}.$i; done 2>/dev/null; '
         f"dd if=/dev/zero of={filler}.5 bs=4k 2>/dev/null; df -B1 {ETCD_DIRECTORY} | tail -1"
     )
-    scene.note("full: " + hosts.shell(target, script, timeout=120, check=False).strip())
+    scene.note("full: " + lab_hosts.shell(target, script, timeout=120, check=False).strip())
     try:
         _hold(scene)
         yield
     finally:
-        hosts.shell(target, f"rm -f {filler}.*", check=False)
+        lab_hosts.shell(target, f"rm -f {filler}.*", check=False)
 
 
 @contextmanager
 def small_disk(scene: Scene) -> Iterator[None]:
     """A file system of its own for the newcomer's etcd, on a loop device of this machine; it goes with the host's mounts."""
     target = scene.case.target
-    image = hosts.SETTINGS.state / "chaos-etcd.img"
+    image = lab_hosts.SETTINGS.state / "chaos-etcd.img"
     image.unlink(missing_ok=True)
     _run("truncate", "--size", DISK_SIZE, str(image))
     # All of it may be used, as root too: etcd is root.
@@ -163,7 +160,7 @@ def small_disk(scene: Scene) -> Iterator[None]:
         f"mount -t ext4 /dev/chaos-etcd {ETCD_DIRECTORY}; rmdir {ETCD_DIRECTORY}/lost+found; chmod 700 {ETCD_DIRECTORY}"
     )
     try:
-        hosts.shell(target, script)
+        lab_hosts.shell(target, script)
         yield
     finally:
         # In use until the host's disk is put back: then it goes by itself.
@@ -173,13 +170,13 @@ def small_disk(scene: Scene) -> Iterator[None]:
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
-        raise hosts.ChaosError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        raise lab_hosts.ChaosError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
 def cut(scene: Scene, rules: list[str]) -> Iterator[None]:
     """Rules on the bridge, for some time."""
-    hosts.outside("nft -f -", partition.table(rules))
+    lab_hosts.outside("nft -f -", network_faults.table(rules))
     try:
         _hold(scene)
         yield
@@ -189,26 +186,26 @@ def cut(scene: Scene, rules: list[str]) -> Iterator[None]:
 
 def mend() -> None:
     """No rule of ours, whoever made it."""
-    hosts.outside("nft -f -", partition.REMOVE, check=False)
+    lab_hosts.outside("nft -f -", network_faults.REMOVE, check=False)
 
 
 def one_way(scene: Scene) -> Iterator[None]:
     """Nothing gets from one host to another; the other way it does."""
     pair = ADDRESSES[scene.case.target], ADDRESSES[scene.case.options["other"]]
-    yield from cut(scene, partition.one_way(*pair))
+    yield from cut(scene, network_faults.one_way(*pair))
 
 
 def peers_only(scene: Scene) -> Iterator[None]:
     """One host's etcd and the others do not hear each other as peers."""
     others = [ADDRESSES[name] for name in scene.case.voters if name != scene.case.target]
-    yield from cut(scene, partition.peers_only(ADDRESSES[scene.case.target], others))
+    yield from cut(scene, network_faults.peers_only(ADDRESSES[scene.case.target], others))
 
 
 def reply_lost(scene: Scene) -> Iterator[None]:
     """The newcomer's promotion is done; that it is, does not get to it: held up by ``slow_replies``, thrown away now."""
-    rules = partition.table(partition.no_replies(ADDRESSES[scene.case.target]))
-    link = partition.interface(scene.case.target)
-    held = hosts.outside(f"nft -f - && {{ {partition.drop_held(link)} 2>&1 && echo dropped; true; }}", rules)
+    rules = network_faults.table(network_faults.no_replies(ADDRESSES[scene.case.target]))
+    link = network_faults.interface(scene.case.target)
+    held = lab_hosts.outside(f"nft -f - && {{ {network_faults.drop_held(link)} 2>&1 && echo dropped; true; }}", rules)
     scene.note(f"what was held up: {held.strip()}")
     try:
         _hold(scene)
@@ -220,13 +217,13 @@ def reply_lost(scene: Scene) -> Iterator[None]:
 @contextmanager
 def slow_replies(scene: Scene) -> Iterator[None]:
     """From when the newcomer's member has started, so that nothing before is slow."""
-    link = partition.interface(scene.case.target)
+    link = network_faults.interface(scene.case.target)
     before = scene.board
 
     def when_started() -> None:
         since = time.monotonic()
         if before.wait(member(scene.case.target, "learner"), since, 600, over.is_set):
-            hosts.outside(partition.slow_replies(link), check=False)
+            lab_hosts.outside(network_faults.slow_replies(link), check=False)
 
     over = threading.Event()
     thread = threading.Thread(target=when_started, daemon=True)
@@ -236,20 +233,20 @@ def slow_replies(scene: Scene) -> Iterator[None]:
     finally:
         over.set()
         thread.join(10)
-        hosts.outside(partition.drop_held(link), check=False)
+        lab_hosts.outside(network_faults.drop_held(link), check=False)
 
 
 def leader_frozen(scene: Scene) -> Iterator[None]:
     """The leader's process stops, without its connections being closed."""
     leader = etcd_leader(scene.case.voters)
     script = 'for p in $(pgrep -x etcd); do kill -s "$1" "$p"; done'
-    hosts.shell(leader, script, "STOP")
+    lab_hosts.shell(leader, script, "STOP")
     scene.note(f"the leader {leader} is frozen")
     try:
         _hold(scene)
         yield
     finally:
-        hosts.shell(leader, script, "CONT", check=False)
+        lab_hosts.shell(leader, script, "CONT", check=False)
 
 
 def etcd_leader(members: tuple[str, ...]) -> str:
@@ -258,7 +255,7 @@ def etcd_leader(members: tuple[str, ...]) -> str:
     words = ["curl", "--silent", "--show-error", "--max-time", "5", "--cacert", ca, "--cert", cert, "--key", key]
     answers = {}
     for name in members:
-        done = hosts.on(name, *words, "--data", "{}", "https://127.0.0.1:2379/v3/maintenance/status", check=False)
+        done = lab_hosts.on(name, *words, "--data", "{}", "https://127.0.0.1:2379/v3/maintenance/status", check=False)
         try:
             found = json.loads(done.stdout)
             if found["header"]["member_id"] == found["leader"]:
@@ -266,13 +263,13 @@ def etcd_leader(members: tuple[str, ...]) -> str:
         except (ValueError, KeyError):
             pass
         answers[name] = done.stdout.strip() or done.stderr.strip()
-    raise hosts.ChaosError(f"nobody of {', '.join(members)} says that it leads: {answers}")
+    raise lab_hosts.ChaosError(f"nobody of {', '.join(members)} says that it leads: {answers}")
 
 
 def api_killed(scene: Scene) -> Iterator[None]:
     """An API server is killed; its kubelet starts it again. In the end it must be there without our help."""
     script = 'p=$(pgrep -x kube-apiserver) && kill -9 $p; echo "killed: ${p:-none was running}"'
-    scene.note(f"{scene.case.target}: {hosts.shell(scene.case.target, script, check=False).strip()}")
+    scene.note(f"{scene.case.target}: {lab_hosts.shell(scene.case.target, script, check=False).strip()}")
     _hold(scene)
     yield
 
@@ -301,23 +298,23 @@ def two_at_once(scene: Scene) -> Iterator[None]:
 
 
 FAULTS: dict[str, Fault] = {
-    schedule.RUNNER_KILLED: runner_killed,
-    schedule.RUN_KILLED: run_killed,
-    schedule.MASTER_KILLED: master_killed,
-    schedule.NEWCOMER_CRASHED: host_crashed,
-    schedule.MEMBER_CRASHED: host_crashed,
-    schedule.BOOTSTRAP_CRASHED: host_crashed,
-    schedule.ONE_WAY: one_way,
-    schedule.PEERS_ONLY: peers_only,
-    schedule.FULL_DISK: disk_full,
-    schedule.BLANK_DISK: disk_blanked,
-    schedule.LEADER_FROZEN: leader_frozen,
-    schedule.RUNNER_FROZEN: runner_frozen,
-    schedule.REPLY_LOST: reply_lost,
-    schedule.API_KILLED: api_killed,
-    schedule.TWO_AT_ONCE: two_at_once,
+    cases.RUNNER_KILLED: runner_killed,
+    cases.RUN_KILLED: run_killed,
+    cases.MASTER_KILLED: master_killed,
+    cases.NEWCOMER_CRASHED: host_crashed,
+    cases.MEMBER_CRASHED: host_crashed,
+    cases.BOOTSTRAP_CRASHED: host_crashed,
+    cases.ONE_WAY: one_way,
+    cases.PEERS_ONLY: peers_only,
+    cases.FULL_DISK: disk_full,
+    cases.BLANK_DISK: disk_blanked,
+    cases.LEADER_FROZEN: leader_frozen,
+    cases.RUNNER_FROZEN: runner_frozen,
+    cases.REPLY_LOST: reply_lost,
+    cases.API_KILLED: api_killed,
+    cases.TWO_AT_ONCE: two_at_once,
 }
 PREPARED: dict[str, Callable[[Scene], AbstractContextManager[None]]] = {
-    schedule.FULL_DISK: small_disk,
-    schedule.REPLY_LOST: slow_replies,
+    cases.FULL_DISK: small_disk,
+    cases.REPLY_LOST: slow_replies,
 }

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chaos import linearizability as history
+from chaos import linearizability
 from chaos.linearizability import MemberHistory
 
 Found = Mapping[str, Any]
@@ -20,7 +20,7 @@ LEFT_OVER = (
 def member_histories(gathered: Found) -> list[MemberHistory]:
     """What ``chaos.etcd_state collect`` has printed, for the judgement."""
     return [
-        MemberHistory(item["name"], item["floor"], item["end"], tuple(history.event(event) for event in item["events"]))
+        MemberHistory(item["name"], item["floor"], item["end"], tuple(linearizability.event(event) for event in item["events"]))
         for item in gathered["members"]
     ]
 
@@ -120,9 +120,9 @@ class Look:
     """The questions to the cluster; each failure is a problem, and hides no other."""
 
     def __init__(self, declared: Sequence[str]) -> None:
-        from chaos import lab_hosts as hosts
+        from chaos import lab_hosts
 
-        self._hosts = hosts
+        self._hosts = lab_hosts
         self._declared = declared
 
     def problems(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from chaos import lab_hosts as hosts
+from chaos import lab_hosts
 from chaos.cases import ADDRESSES, BASES, HOSTS, pillar
 from chaos.lab_hosts import ChaosError
 from chaos.paths import MADE_OF, Place, fingerprint
@@ -25,16 +25,16 @@ def ensure(place: Place, wanted: set[int]) -> None:
         return
     if not known:
         print("making the lab anew", flush=True)
-        hosts.lab("destroy")
-        hosts.lab("up", "--nodes", str(HOSTS), timeout=BUILD_S)
+        lab_hosts.lab("destroy")
+        lab_hosts.lab("up", "--nodes", str(HOSTS), timeout=BUILD_S)
     else:
-        hosts.lab("rollback", snapshot(max(known)))
+        lab_hosts.lab("rollback", snapshot(max(known)))
         ready(max(known))
     for base in range(max(known, default=0) + 1, max(wanted) + 1):
         _make(base)
         known.add(base)
         place.root.mkdir(parents=True, exist_ok=True)
-        place.bases.write_text(json.dumps({"code": code, "lab": hosts.LAB, "bases": sorted(known)}))
+        place.bases.write_text(json.dumps({"code": code, "lab": lab_hosts.LAB, "bases": sorted(known)}))
 
 
 def _known(place: Place, code: str) -> set[int]:
@@ -42,9 +42,9 @@ def _known(place: Place, code: str) -> set[int]:
         found = json.loads(place.bases.read_text())
     except (FileNotFoundError, ValueError):
         return set()
-    if found.get("code") != code or found.get("lab") != hosts.LAB:
+    if found.get("code") != code or found.get("lab") != lab_hosts.LAB:
         return set()
-    kept = hosts.snapshots()
+    kept = lab_hosts.snapshots()
     there = {base for base in found["bases"] if snapshot(base) in kept}
     # Each was made from the one before it.
     return there if there == set(range(1, len(there) + 1)) else set()
@@ -54,32 +54,32 @@ def _make(base: int) -> None:
     """Add the base's last node to the one before, and keep the disks."""
     print(f"making the base with {base} members", flush=True)
     if base > 1:
-        hosts.declare(pillar(BASES[base][1:]))
-        done = hosts.on(hosts.BOOTSTRAP, "salt-run", "--out=json", "metalk8s_expand.expand", timeout=900, check=False)
+        lab_hosts.declare(pillar(BASES[base][1:]))
+        done = lab_hosts.on(lab_hosts.BOOTSTRAP, "salt-run", "--out=json", "metalk8s_expand.expand", timeout=900, check=False)
         if done.returncode:
             raise ChaosError(
                 f"the base with {base} members: expand ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
             )
     ready(base)
-    hosts.lab("snapshot", snapshot(base))
+    lab_hosts.lab("snapshot", snapshot(base))
     ready(base)
 
 
 def begin(base: int, names: Iterable[str]) -> None:
     """Put the lab back to a base, start these hosts of it, and wait until it is well."""
-    hosts.lab("rollback", snapshot(base), "--start", *names)
+    lab_hosts.lab("rollback", snapshot(base), "--start", *names)
     ready(base)
 
 
 def rest() -> None:
     """Stop the hosts; disks and snapshots stay."""
-    hosts.lab("down")
+    lab_hosts.lab("down")
 
 
 def ready(base: int) -> None:
     """Wait until the base's control plane works. Raises ChaosError with what is wrong."""
-    hosts.until("the Salt master", hosts.master_problem, 120)
+    lab_hosts.until("the Salt master", lab_hosts.master_problem, 120)
     for name in BASES[base]:
-        hosts.until(f"the API server of {name}", lambda name=name: hosts.api_problem(name, ADDRESSES[name]), 240)  # type: ignore[misc]
-    hosts.until("the minions", lambda: hosts.minions_problem(BASES[base]), 180)
-    hosts.until("the Nodes", lambda: hosts.nodes_problem(BASES[base]), 240)
+        lab_hosts.until(f"the API server of {name}", lambda name=name: lab_hosts.api_problem(name, ADDRESSES[name]), 240)  # type: ignore[misc]
+    lab_hosts.until("the minions", lambda: lab_hosts.minions_problem(BASES[base]), 180)
+    lab_hosts.until("the Nodes", lambda: lab_hosts.nodes_problem(BASES[base]), 240)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaos import lab_hosts as hosts
+from chaos import lab_hosts
 from chaos.event_log import Board
 from chaos.invariants import reason
 from chaos.trigger import EVENT, event_line
@@ -44,7 +44,7 @@ class Process:
             text=True,
             errors="replace",
             start_new_session=True,
-            cwd=hosts.REPOSITORY,
+            cwd=lab_hosts.REPOSITORY,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         pipes = ((self._process.stdout, out), (self._process.stderr, err))
@@ -103,7 +103,7 @@ class Runner:
         self._evidence = evidence
         words = ["salt-run", "--out=json", "metalk8s_expand.expand", *arguments]
         begin = [*SESSION, "sh", "-c", START, "sh", self.mark, *words]
-        self.process = Process(hosts.argv(hosts.BOOTSTRAP, begin), self._out.append, self._told)
+        self.process = Process(lab_hosts.argv(lab_hosts.BOOTSTRAP, begin), self._out.append, self._told)
 
     def _told(self, line: str) -> None:
         self._err.append(line)
@@ -112,7 +112,7 @@ class Runner:
     def signal(self, name: str) -> None:
         """To the whole process group of the runner, inside of the host. Nothing when it has ended."""
         script = 'g=$(cat "/run/chaos/$1") && kill -s "$2" -- "-$g"'
-        done = hosts.on(hosts.BOOTSTRAP, "sh", "-c", script, "sh", self.mark, name, check=False)
+        done = lab_hosts.on(lab_hosts.BOOTSTRAP, "sh", "-c", script, "sh", self.mark, name, check=False)
         self._board.add("harness", f"SIG{name} to runner {self.number}: exit code {done.returncode} {done.stderr.strip()}")
 
     def kill(self, jobs: bool = False) -> None:
@@ -120,7 +120,7 @@ class Runner:
         self.killed = True
         self.signal("KILL")
         if jobs:
-            hosts.shell(hosts.BOOTSTRAP, KILL_ALL, self.mark, check=False)
+            lab_hosts.shell(lab_hosts.BOOTSTRAP, KILL_ALL, self.mark, check=False)
 
     def wait(self, timeout: float) -> bool:
         """Whether it ended by itself within the time."""
@@ -157,7 +157,7 @@ class Events:
     def _keep(self) -> None:
         while not self._ended.is_set():
             try:
-                command = hosts.argv(hosts.BOOTSTRAP, ["salt-run", "state.event", "pretty=False"])
+                command = lab_hosts.argv(lab_hosts.BOOTSTRAP, ["salt-run", "state.event", "pretty=False"])
                 self._process = Process(command, self._line, lambda line: None)
                 while not self._ended.is_set() and not self._process.wait(0.5):
                     pass
@@ -176,8 +176,8 @@ class Events:
         deadline = time.monotonic() + 60
         while not self._heard.is_set():
             if time.monotonic() > deadline:
-                raise hosts.ChaosError("the master's event bus is not heard after 60 s")
-            hosts.on(hosts.BOOTSTRAP, "salt-run", "--out=quiet", "event.send", "chaos/ready", check=False)
+                raise lab_hosts.ChaosError("the master's event bus is not heard after 60 s")
+            lab_hosts.on(lab_hosts.BOOTSTRAP, "salt-run", "--out=quiet", "event.send", "chaos/ready", check=False)
             self._heard.wait(1.0)
 
     def close(self) -> None:
@@ -199,10 +199,10 @@ def beside(board: Board, source: str, module: str, *arguments: str) -> Process:
         else:
             board.add(source, line)
 
-    process = Process(hosts.inside([sys.executable, "-m", f"chaos.{module}", *arguments]), heard, said.append, stdin=True)
+    process = Process(lab_hosts.inside([sys.executable, "-m", f"chaos.{module}", *arguments]), heard, said.append, stdin=True)
     deadline = time.monotonic() + 150
     while not ready.wait(0.2):
         if process.ended() or time.monotonic() > deadline:
             process.kill()
-            raise hosts.ChaosError(f"{module} did not begin: {' / '.join(said[-5:])}")
+            raise lab_hosts.ChaosError(f"{module} did not begin: {' / '.join(said[-5:])}")
     return process

@@ -2,7 +2,7 @@
 What an orchestration has to know of the cluster before it can be rendered.
 """
 
-from metalk8s_expand.cluster import context as world
+from metalk8s_expand.cluster import context
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand_cluster"
@@ -29,7 +29,7 @@ def node(name):
 
         salt-run salt.cmd metalk8s_expand_cluster.node worker-1
     """
-    return world.World.from_opts(__opts__).deployment(name)
+    return context.World.from_opts(__opts__).deployment(name)
 
 
 def renewal(name=None):
@@ -47,4 +47,4 @@ def renewal(name=None):
 
         salt-run salt.cmd metalk8s_expand_cluster.renewal
     """
-    return world.World.from_opts(__opts__).renewal(name)
+    return context.World.from_opts(__opts__).renewal(name)

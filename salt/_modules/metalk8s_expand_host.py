@@ -4,7 +4,7 @@ What a host that has a minion tells of itself, by the probe that the preflight s
 It needs the library on the minion (synced, or installed by pip), so it is not there over salt-ssh.
 """
 
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import certificates as host_certificates
 from metalk8s_expand.remote import host_facts as host_probe
@@ -34,7 +34,7 @@ def probe(request=None):
 
         salt 'worker-*' metalk8s_expand_host.probe
     """
-    return host_probe.facts({**preflight.QUESTIONS, **(request or {})})
+    return host_probe.facts({**findings.QUESTIONS, **(request or {})})
 
 
 def connect(targets, window=10):

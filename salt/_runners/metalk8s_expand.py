@@ -9,7 +9,7 @@ else.
 """
 
 from metalk8s_expand.boundary import runner_boundary
-from metalk8s_expand.commands import runner as commands
+from metalk8s_expand.commands import runner
 from metalk8s_expand.expansion.workflow import Options
 from metalk8s_expand.loader import mixed_installation
 
@@ -22,7 +22,7 @@ def __virtual__():
 
 
 def _commands():
-    return commands.Commands(__opts__)
+    return runner.Commands(__opts__)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

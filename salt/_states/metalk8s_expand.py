@@ -5,7 +5,7 @@ They call the runner, so it is the master that they run on. With test=True they 
 does not.
 """
 
-from metalk8s_expand.domain.reports import state_result as outcome
+from metalk8s_expand.domain.reports import state_result
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand"
@@ -67,4 +67,4 @@ def _run(name, function, dry_run, kwargs):
     given = {key: value for key, value in kwargs.items() if not key.startswith("__")}
     asked = {**given, "dry_run": bool(__opts__.get("test")) or dry_run}
     answer = __salt__["saltutil.runner"](f"metalk8s_expand.{function}", kwarg=asked, full_return=True)
-    return outcome.of_state(name, answer.get("return") if isinstance(answer, dict) else answer)
+    return state_result.of_state(name, answer.get("return") if isinstance(answer, dict) else answer)

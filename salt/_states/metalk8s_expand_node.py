@@ -3,9 +3,7 @@ States of a Node object, applied on the master by an orchestration.
 """
 
 from metalk8s_expand.boundary import state_boundary
-from metalk8s_expand.cluster import context as world
-from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.cluster import context, health, node_registration
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand_node"
@@ -24,8 +22,8 @@ def registered(name):
     name
         Name of a node that the pillar declares.
     """
-    seen = world.World.from_opts(__opts__)
-    changes = register.register(seen.kube, seen.settings().node(name), test=__opts__["test"])
+    seen = context.World.from_opts(__opts__)
+    changes = node_registration.register(seen.kube, seen.settings().node(name), test=__opts__["test"])
     return {change["path"]: {"old": change["found"], "new": change["wanted"]} for change in changes}
 
 
@@ -41,8 +39,8 @@ def verified(name, timeout=300):
     """
     if __opts__["test"]:
         return {}
-    seen = world.World.from_opts(__opts__)
-    verify.wait(seen.access(), seen.node(name), timeout)
+    seen = context.World.from_opts(__opts__)
+    health.wait(seen.access(), seen.node(name), timeout)
     return {}
 
 
@@ -59,7 +57,7 @@ def well(name, timeout=180):
     """
     if __opts__["test"]:
         return {}
-    verify.wait_running(world.World.from_opts(__opts__).access(), name, timeout)
+    health.wait_running(context.World.from_opts(__opts__).access(), name, timeout)
     return {}
 
 
@@ -71,6 +69,6 @@ def uncordoned(name):
     name
         Name of the node.
     """
-    seen = world.World.from_opts(__opts__)
-    undone = register.uncordon(seen.kube, name, test=__opts__["test"])
+    seen = context.World.from_opts(__opts__)
+    undone = node_registration.uncordon(seen.kube, name, test=__opts__["test"])
     return {"unschedulable": {"old": True, "new": False}} if undone else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.commands.context import Call
-from metalk8s_expand.minion import certificates as host_certificates
+from metalk8s_expand.minion import certificates
 from tests.fakes.kube import apply, merge
 from tests.unit.metalk8s_expand.commands.test_runner import Cluster, Kube, Minions
 
@@ -47,4 +47,4 @@ def install() -> None:
 
     World.from_opts = from_opts  # type: ignore[assignment,method-assign]
     Call.minions = Minions()  # type: ignore[assignment]
-    host_certificates.of_master = lambda kubeconfig: {}  # type: ignore[assignment]
+    certificates.of_master = lambda kubeconfig: {}  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.salt import orchestration_result as verdict
+from metalk8s_expand.domain.salt import orchestration_result
 from tests import extension
 
 # As the roles of a node take it from the orchestration's pillar.
@@ -68,7 +68,7 @@ def test_an_older_job_changes_nothing_and_one_by_hand_passes(apply: Apply, tmp_p
     refused = apply(older)
     assert results(refused) == [False, False]
     assert "this job is of the epoch 6" in refused["Refuse a job of an older run"]["comment"]
-    assert refused["Change the host"]["comment"].startswith(verdict.NOT_RUN)
+    assert refused["Change the host"]["comment"].startswith(orchestration_result.NOT_RUN)
 
     assert results(apply({})) == [True, True]
     assert (tmp_path / "expand-epoch").read_text() == "7\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.clients.host import certificates
-from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates import signing_policies
 from tests import extension
 from tests.functional.test_sls import CLUSTER, Chunk, Site
 
@@ -30,7 +30,7 @@ class Node:
         shutil.copytree(extension.served("roles"), roles)
         library = site.copy.library
         for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
-            path.write_text(path.read_text().replace(pki.PKI, str(self.pki)))
+            path.write_text(path.read_text().replace(signing_policies.PKI, str(self.pki)))
         steps = library / "steps" / "host_certificates.py"
         steps.write_text(steps.read_text().replace("ports: Mapping[str, int] = pki.PORTS", "ports: Mapping[str, int] = {}"))
         assert "= pki.PORTS" not in steps.read_text()
@@ -45,13 +45,16 @@ class Node:
         return [list(states.values()) for states in found]
 
     def serials(self) -> dict[str, str]:
-        return {purpose: certificates.read(f"{self._path(path)}.crt").serial for purpose, path in pki.paths(ROLES).items()}
+        return {
+            purpose: certificates.read(f"{self._path(path)}.crt").serial
+            for purpose, path in signing_policies.paths(ROLES).items()
+        }
 
     def keys(self) -> dict[str, bytes]:
-        return {purpose: self._path(f"{path}.key").read_bytes() for purpose, path in pki.paths(ROLES).items()}
+        return {purpose: self._path(f"{path}.key").read_bytes() for purpose, path in signing_policies.paths(ROLES).items()}
 
     def _path(self, path: str) -> Path:
-        return Path(path.replace(pki.PKI, str(self.pki)))
+        return Path(path.replace(signing_policies.PKI, str(self.pki)))
 
 
 def changed(states: list[Chunk]) -> set[str]:
@@ -67,10 +70,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
 @pytest.mark.full
 def test_renewal(node: Node) -> None:
     """Made, left alone while enough is left, renewed by the same keys when it is not."""
-    signed = {f"Have the certificate {purpose} signed" for purpose in pki.paths(ROLES)}
+    signed = {f"Have the certificate {purpose} signed" for purpose in signing_policies.paths(ROLES)}
     node.describe(certificate_days=10 * MINUTE, certificate_renew_days=2 * MINUTE)
     made, again = node.run(("state.apply", ["metalk8s.roles.ca"], {}), RENEW, RENEW)[1:]
-    assert changed(made) == signed | {f"Make the key of {purpose}" for purpose in pki.paths(ROLES)}
+    assert changed(made) == signed | {f"Make the key of {purpose}" for purpose in signing_policies.paths(ROLES)}
     assert changed(again) == set()
     found = certificates.read(node.pki / "admin.crt")
     assert found.not_after - found.not_before == pytest.approx(600, abs=1)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.minion import fence
 from tests import extension
 
@@ -365,9 +365,9 @@ class TestCertificates:
     def test_one_table_of_paths(self, low: Low, minion: str, roles: list[str]) -> None:
         """What the roles have signed is what the library knows of, renews and tells."""
         [sls] = [sls for name, sls in ROLES.values() if name == minion]
-        assert places(low(minion, sls, HAND)) == pki.paths(roles)
+        assert places(low(minion, sls, HAND)) == signing_policies.paths(roles)
         if minion != "infra-1":
-            assert places(low(minion, "metalk8s.roles.certificates", HAND)) == pki.paths(roles)
+            assert places(low(minion, "metalk8s.roles.certificates", HAND)) == signing_policies.paths(roles)
 
     def test_nothing_else_is_changed_but_what_is_served(self, low: Low) -> None:
         chunks = low("cp-1", "metalk8s.roles.certificates", HAND)
@@ -376,8 +376,8 @@ class TestCertificates:
             ("metalk8s_expand_certificates", "served"),
         }  # fmt: skip
         last = chunks[-1]
-        assert (last["certificates"], last["address"]) == (pki.paths(["master", "etcd"]), "10.200.0.11")
-        assert len(list(requisites(last))) == len(pki.paths(["master", "etcd"]))
+        assert (last["certificates"], last["address"]) == (signing_policies.paths(["master", "etcd"]), "10.200.0.11")
+        assert len(list(requisites(last))) == len(signing_policies.paths(["master", "etcd"]))
 
     @pytest.mark.parametrize("pillar", [HAND, ONE, RUN], ids=["all", "one", "by a run"])
     def test_every_requisite_of_the_renewal_is_there(self, low: Low, pillar: dict[str, Any]) -> None:
@@ -432,7 +432,7 @@ class TestWithoutTheApi:
     def test_certificates_are_renewed_and_nothing_else_is_rendered(self, without_api: dict[str, list[Any]]) -> None:
         pillar, renewal, etcd = without_api["cp-1"]
         assert "127.0.0.1" in pillar[0]["pillar"]["metalk8s"]["api_error"]
-        assert places(renewal) == pki.paths(["master", "etcd"])
+        assert places(renewal) == signing_policies.paths(["master", "etcd"])
         assert all(isinstance(line, str) for line in etcd), "it needs to know the other members"
 
     def test_the_authority_still_knows_who_is_declared(self, without_api: dict[str, list[Any]]) -> None:

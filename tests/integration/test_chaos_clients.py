@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chaos import https
-from chaos import invariants as checks
-from chaos import linearizability as history
+from chaos import https, invariants, linearizability
 from tests.integration.apiserver import ApiServer
 from tests.integration.etcd_host import Host, Site
 
@@ -64,13 +62,13 @@ def test_three_members_are_asked_each(trio: list[Host], keys: Path) -> None:
     places = [f"{host.name}={host.address}" for host in trio]
     names = [host.name for host in trio]
     gathered = json.loads(members("collect", keys, "--start=1", *places))
-    assert checks.etcd_problems(gathered, names) == []
+    assert invariants.etcd_problems(gathered, names) == []
     assert [len(item["events"]) for item in gathered["members"]] == [6, 6, 6]
-    assert history.problems([], checks.member_histories(gathered)) == []
+    assert linearizability.problems([], invariants.member_histories(gathered)) == []
     third = gathered["members"][0]["events"][2]["revision"]
     assert trio[0].ctl("compact", str(third)).returncode == 0
     gathered = json.loads(members("collect", keys, "--start=1", *places))
-    assert checks.etcd_problems(gathered, names) == []
+    assert invariants.etcd_problems(gathered, names) == []
     assert [(item["floor"], len(item["events"])) for item in gathered["members"]] == [(third, 3)] * 3
 
 
@@ -84,13 +82,13 @@ def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_p
     time.sleep(4)
     for process in (write, watch):
         process.communicate(timeout=60)
-    operations = [history.operation(item) for item in lines(tmp_path / "operations")]
-    seen = [(item["member"], history.event(item)) for item in lines(tmp_path / "seen")]
+    operations = [linearizability.operation(item) for item in lines(tmp_path / "operations")]
+    seen = [(item["member"], linearizability.event(item)) for item in lines(tmp_path / "seen")]
     gathered = json.loads(members("collect", keys, f"--start={start}", place))
-    held = checks.member_histories(gathered)
-    assert len(history.acknowledged(operations)) > 20
-    assert history.problems(operations, held, seen) == []
+    held = invariants.member_histories(gathered)
+    assert len(linearizability.acknowledged(operations)) > 20
+    assert linearizability.problems(operations, held, seen) == []
     assert {event for _, event in seen} == set(held[0].events)
     assert gathered["problems"] == []
-    held = [history.MemberHistory(held[0].name, held[0].floor, held[0].end, held[0].events[:-1])]
-    assert any("LOST" in line for line in history.problems(operations, held, seen))
+    held = [linearizability.MemberHistory(held[0].name, held[0].floor, held[0].end, held[0].events[:-1])]
+    assert any("LOST" in line for line in linearizability.problems(operations, held, seen))

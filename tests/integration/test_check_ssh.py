@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh import command
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.preflight.ssh_failures import REMEDIES
 from metalk8s_expand.errors import UnreachableError
@@ -109,7 +109,7 @@ def test_everything_that_is_wrong_is_told_at_once(server: Server) -> None:
 def test_a_login_that_hangs(server: Server, user: str, cause: str) -> None:
     started = time.monotonic()
     assert refused(server.target(user), timeout=3.0).cause == cause
-    assert time.monotonic() - started < 3 + ssh.DIAGNOSIS_S + 1
+    assert time.monotonic() - started < 3 + command.DIAGNOSIS_S + 1
 
 
 def test_a_key_that_is_refused(server: Server, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_server_that_hangs_up(server: Server, listener: Callable[[Serve], int]
 def test_a_server_that_stays_silent(server: Server, listener: Callable[[Serve], int]) -> None:
     started = time.monotonic()
     assert refused(server.target(port=listener(lambda connection: None)), timeout=3.0).cause == "banner-time-out"
-    assert 2.5 < time.monotonic() - started < 3 + ssh.DIAGNOSIS_S
+    assert 2.5 < time.monotonic() - started < 3 + command.DIAGNOSIS_S
 
 
 def test_a_server_that_takes_no_connection(server: Server) -> None:
@@ -318,7 +318,7 @@ def test_a_server_that_takes_no_connection(server: Server) -> None:
             filler.connect_ex(full.getsockname())
         started = time.monotonic()
         error = refused(server.target(port=full.getsockname()[1]), timeout=3.0)
-        assert time.monotonic() - started < 3 + ssh.DIAGNOSIS_S
+        assert time.monotonic() - started < 3 + command.DIAGNOSIS_S
         for filler in fillers:
             filler.close()
     assert error.cause == "time-out"
@@ -345,7 +345,7 @@ def relayed(port: int, delay: float) -> Serve:
 
 
 def test_a_banner_that_comes_late(server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(command, "PATIENCE_S", 1.0)
     options = (*trusting(server.known_hosts), f"HostKeyAlias=[127.0.0.1]:{server.port}")
     target = server.target(port=listener(relayed(server.port, 1.5)), options=options)
     assert isinstance(check_ssh([target], TIMEOUT)["w-1"], Checked)
@@ -355,7 +355,7 @@ def test_silent_hosts_do_not_hold_up_the_others(
     server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that stay silent and those that hang after the login come first, and four are asked at a time."""
-    monkeypatch.setattr(ssh, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(command, "PATIENCE_S", 1.0)
     port = listener(lambda connection: None)
     silent = [server.target(name=f"silent-{number}", port=port) for number in range(12)]
     stuck = [server.target("mk-stuck", name=f"stuck-{number}") for number in range(3)]

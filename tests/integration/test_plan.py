@@ -14,7 +14,7 @@ import pytest
 import salt.config
 import salt.loader
 
-from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import health
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.commands.runner import Commands
 from metalk8s_expand.domain.etcd.quorum import Member
@@ -183,8 +183,8 @@ def test_what_the_declaration_drops_is_removed(master: Master) -> None:
 
 def test_a_plan_is_run_only_while_the_world_is_as_it_was(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
-    monkeypatch.setattr(verify, "etcd_problems", lambda etcd: [])
-    monkeypatch.setattr(World, "access", lambda self: verify.Access(self.kube, _Etcd([voter])))  # type: ignore[arg-type]
+    monkeypatch.setattr(health, "etcd_problems", lambda etcd: [])
+    monkeypatch.setattr(World, "access", lambda self: health.Access(self.kube, _Etcd([voter])))  # type: ignore[arg-type]
     digest = master.commands.plan("plan-w")["digest"]
     assert master.commands.plan("plan-w")["digest"] == digest
     master.commands.register("plan-w")

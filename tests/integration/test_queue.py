@@ -10,7 +10,7 @@ import pytest
 
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.runs.queue_rules import NAME, NAMESPACE
-from metalk8s_expand.runs import request_queue as queue
+from metalk8s_expand.runs import request_queue
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 
@@ -35,7 +35,7 @@ def at_once(server: ApiServer, names: list[str]) -> list[bool]:
     def ask(name: str) -> bool:
         kube = Kube.from_kubeconfig(str(server.admin))
         moment.wait(60)
-        return queue.request(kube, name)
+        return request_queue.request(kube, name)
 
     with ThreadPoolExecutor(len(names)) as pool:
         return list(pool.map(ask, names))
@@ -44,7 +44,7 @@ def at_once(server: ApiServer, names: list[str]) -> list[bool]:
 def test_many_different_ones_are_all_kept(server: ApiServer, kube: Kube) -> None:
     names = [f"worker-{number}" for number in range(CROWD)]
     assert at_once(server, names) == [True] * CROWD
-    assert set(queue.read(kube)) == set(names)
+    assert set(request_queue.read(kube)) == set(names)
 
 
 def test_many_equal_ones_are_one(server: ApiServer, kube: Kube) -> None:
@@ -56,10 +56,12 @@ def test_many_equal_ones_are_one(server: ApiServer, kube: Kube) -> None:
 def test_what_is_asked_for_while_others_are_removed_stays(server: ApiServer, kube: Kube) -> None:
     old = [f"old-{number}" for number in range(CROWD)]
     for name in old:
-        queue.request(kube, name)
+        request_queue.request(kube, name)
 
     def remove(name: str) -> None:
-        queue.change(Kube.from_kubeconfig(str(server.admin)), lambda found: {key: found[key] for key in found if key != name})
+        request_queue.change(
+            Kube.from_kubeconfig(str(server.admin)), lambda found: {key: found[key] for key in found if key != name}
+        )
 
     with ThreadPoolExecutor(CROWD) as pool:
         removals = [pool.submit(remove, name) for name in old]
@@ -67,11 +69,11 @@ def test_what_is_asked_for_while_others_are_removed_stays(server: ApiServer, kub
         for removal in removals:
             removal.result(60)
     assert asked == [True] * (CROWD // 2)
-    assert set(queue.read(kube)) == {f"new-{number}" for number in range(CROWD // 2)}
+    assert set(request_queue.read(kube)) == {f"new-{number}" for number in range(CROWD // 2)}
 
 
 def test_an_empty_queue_is_one(kube: Kube) -> None:
-    queue.request(kube, "worker-1")
-    queue.change(kube, lambda found: {})
-    assert queue.read(kube) == {}
-    assert queue.request(kube, "worker-1") is True
+    request_queue.request(kube, "worker-1")
+    request_queue.change(kube, lambda found: {})
+    assert request_queue.read(kube) == {}
+    assert request_queue.request(kube, "worker-1") is True

@@ -18,9 +18,8 @@ import yaml
 
 from metalk8s_expand.clients.kubernetes.api import PAGE
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.cluster import node_registration as register
-from metalk8s_expand.domain.node import manifest, roles
-from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.cluster import node_registration
+from metalk8s_expand.domain.node import manifest, ownership_record, roles
 from metalk8s_expand.domain.node.manifest import Owned
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, UnreachableError
@@ -192,7 +191,7 @@ def test_a_list_that_etcd_has_compacted_away_is_begun_again(kube: Kube, member: 
 
 
 def test_a_node_is_created_cordoned(kube: Kube, node: Node) -> None:
-    assert register.register(kube, node, test=True) == register.register(kube, node)
+    assert node_registration.register(kube, node, test=True) == node_registration.register(kube, node)
     stored = found(kube, node)
     assert stored["spec"]["unschedulable"] is True
     assert manifest.is_owned(stored)
@@ -205,24 +204,24 @@ def test_a_node_is_created_cordoned(kube: Kube, node: Node) -> None:
 
 
 def test_a_second_run_writes_nothing(kube: Kube, node: Node) -> None:
-    register.register(kube, node)
+    node_registration.register(kube, node)
     before = version(kube, node)
-    assert register.register(kube, node) == []
+    assert node_registration.register(kube, node) == []
     assert version(kube, node) == before
 
 
 def test_a_test_run_writes_nothing(kube: Kube, node: Node) -> None:
-    register.register(kube, node, test=True)
+    node_registration.register(kube, node, test=True)
     assert kube.node(node.name) is None
     kube.create_node({"metadata": {"name": node.name}})
     before = version(kube, node)
-    planned = register.register(kube, node, test=True)
+    planned = node_registration.register(kube, node, test=True)
     assert version(kube, node) == before
-    assert planned == register.register(kube, node) != []
+    assert planned == node_registration.register(kube, node) != []
 
 
 def test_what_others_own_is_not_touched(kube: Kube, node: Node) -> None:
-    register.register(kube, node)
+    node_registration.register(kube, node)
     others = {
         "metadata": {
             "labels": {"example.com/rack": "7", "kubernetes.io/hostname": node.name, "node-role.kubernetes.io/gpu": ""},
@@ -238,7 +237,7 @@ def test_what_others_own_is_not_touched(kube: Kube, node: Node) -> None:
     changed = dataclasses.replace(
         node, version="132.0.2", roles=(roles.INFRA,), taints=roles.taints((roles.INFRA,)), ssh=Ssh("192.0.2.2")
     )
-    changes = {change["path"]: change["wanted"] for change in register.register(kube, changed)}
+    changes = {change["path"]: change["wanted"] for change in node_registration.register(kube, changed)}
     assert changes == {
         "metadata.annotations[metalk8s.scality.com/ssh-host]": "192.0.2.2",
         "metadata.labels[metalk8s.scality.com/version]": "132.0.2",
@@ -253,7 +252,7 @@ def test_what_others_own_is_not_touched(kube: Kube, node: Node) -> None:
     assert foreign(after) == foreign(before)
     assert FOREIGN in after["spec"]["taints"]
     assert NOT_READY in after["spec"]["taints"]
-    assert register.register(kube, changed) == []
+    assert node_registration.register(kube, changed) == []
 
 
 def foreign(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,15 +275,15 @@ def test_a_node_without_taints_gets_and_loses_ours(kube: Kube, node: Node) -> No
     bare = dataclasses.replace(node, taints=())
     kube.create_node({"metadata": {"name": node.name}})
     kube.json_patch_node(node.name, [{"op": "remove", "path": "/spec/taints"}])
-    register.register(kube, node)
+    node_registration.register(kube, node)
     assert [taint["key"] for taint in found(kube, node)["spec"]["taints"]] == [taint.key for taint in node.taints]
-    register.register(kube, bare)
+    node_registration.register(kube, bare)
     assert "taints" not in found(kube, node)["spec"]
 
 
 def test_a_declared_taint_with_a_value_is_changed_in_place(kube: Kube, node: Node) -> None:
-    register.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "slow"),)))
-    register.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "fast"),)))
+    node_registration.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "slow"),)))
+    node_registration.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "fast"),)))
     disks = [taint for taint in found(kube, node)["spec"]["taints"] if taint["key"] == "example.com/disk"]
     assert disks == [{"key": "example.com/disk", "value": "fast", "effect": "NoSchedule"}]
 
@@ -293,7 +292,7 @@ def test_a_stale_taint_patch_is_repeated(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name}})
     taint = [{"op": "add", "path": "/spec/taints/-", "value": FOREIGN}]
     meddling = Meddling(kube, lambda: kube.json_patch_node(node.name, taint))
-    register.register(meddling, node)
+    node_registration.register(meddling, node)
     assert meddling.reads == 2
     taints = found(kube, node)["spec"]["taints"]
     assert FOREIGN in taints
@@ -315,16 +314,16 @@ def test_a_taint_patch_that_is_always_stale_gives_up(kube: Kube, node: Node) -> 
             kube.json_patch_node(name, [{"op": "add", "path": "/spec/taints/-", "value": taint}])
             return stored
 
-    with pytest.raises(ConflictError, match=f"could not be changed in {register.ATTEMPTS} attempts"):
-        register.register(Restless(), node)
-    assert next(writes) == register.ATTEMPTS
+    with pytest.raises(ConflictError, match=f"could not be changed in {node_registration.ATTEMPTS} attempts"):
+        node_registration.register(Restless(), node)
+    assert next(writes) == node_registration.ATTEMPTS
 
 
 def test_a_node_that_somebody_else_creates_at_once_is_patched(kube: Kube, node: Node) -> None:
     meddling = Meddling(
         kube, lambda: kube.create_node({"metadata": {"name": node.name, "labels": {"example.com/by": "kubelet"}}})
     )
-    register.register(meddling, node)
+    node_registration.register(meddling, node)
     stored = found(kube, node)
     assert stored["metadata"]["labels"]["example.com/by"] == "kubelet"
     assert manifest.drift(node, stored) == ()
@@ -333,7 +332,7 @@ def test_a_node_that_somebody_else_creates_at_once_is_patched(kube: Kube, node: 
 
 def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name}})
-    register.register(Meddling(kube, lambda: kube.request("DELETE", f"/api/v1/nodes/{node.name}")), node)
+    node_registration.register(Meddling(kube, lambda: kube.request("DELETE", f"/api/v1/nodes/{node.name}")), node)
     assert manifest.drift(node, found(kube, node)) == ()
 
 
@@ -381,14 +380,14 @@ class Writers:
 
 
 def test_everything_that_others_write_meanwhile_is_kept(kube: Kube, node: Node) -> None:
-    register.register(kube, node)
+    node_registration.register(kube, node)
     assert NOT_READY in found(kube, node)["spec"]["taints"]
     with Writers(kube, node) as others:
         for number in range(30):
             disk = [Taint("example.com/disk", "NoSchedule", f"v{number}")] * (number % 2)
             changed = declaring(dataclasses.replace(node, version=f"132.0.{number}"), {TEAM: str(number)}, *disk)
-            assert register.register(kube, changed)
-            assert register.register(kube, changed, test=True) == []
+            assert node_registration.register(kube, changed)
+            assert node_registration.register(kube, changed, test=True) == []
     assert others.lost == []
     assert min(others.written["taint"], others.written["label"]) > 5
 
@@ -403,51 +402,51 @@ def declaring(node: Node, labels: Mapping[str, str], *taints: Taint) -> Node:
 
 
 def line(kube: Kube, node: Node) -> str | None:
-    stored = kube.config_map(ownership.NAMESPACE, ownership.NAME) or {}
+    stored = kube.config_map(ownership_record.NAMESPACE, ownership_record.NAME) or {}
     return (stored.get("data") or {}).get(node.name)
 
 
 def test_what_the_declaration_drops_is_removed(kube: Kube, node: Node) -> None:
     disk = Taint("example.com/disk", "NoExecute", "slow")
-    register.register(kube, declaring(node, {ZONE: "a", TEAM: "x"}, disk))
+    node_registration.register(kube, declaring(node, {ZONE: "a", TEAM: "x"}, disk))
     kube.merge_patch_node(node.name, {"metadata": {"labels": {"example.com/rack": "7"}}})
     uid = found(kube, node)["metadata"]["uid"]
-    assert line(kube, node) == ownership.text(
+    assert line(kube, node) == ownership_record.text(
         Owned(frozenset({ZONE, TEAM}), frozenset({("example.com/disk", "NoExecute")}), uid)
     )
     dropped = declaring(node, {TEAM: "x"})
     paths = [f"metadata.labels[{ZONE}]", "spec.taints[example.com/disk:NoExecute]"]
-    assert [change["path"] for change in register.register(kube, dropped, test=True)] == paths
-    assert [change["path"] for change in register.register(kube, dropped)] == paths
+    assert [change["path"] for change in node_registration.register(kube, dropped, test=True)] == paths
+    assert [change["path"] for change in node_registration.register(kube, dropped)] == paths
     stored = found(kube, node)
     assert stored["metadata"]["labels"].keys() >= {TEAM, "example.com/rack"}
     assert ZONE not in stored["metadata"]["labels"]
     assert NOT_READY in stored["spec"]["taints"]
     assert "example.com/disk" not in [taint["key"] for taint in stored["spec"]["taints"]]
-    register.register(kube, node)
+    node_registration.register(kube, node)
     assert line(kube, node) is None
 
 
 def test_a_record_is_made_filled_emptied_and_filled_again(kube: Kube, node: Node) -> None:
-    kube.request("DELETE", f"/api/v1/namespaces/{ownership.NAMESPACE}/configmaps/{ownership.NAME}")
+    kube.request("DELETE", f"/api/v1/namespaces/{ownership_record.NAMESPACE}/configmaps/{ownership_record.NAME}")
     for labels in ({ZONE: "a"}, {}, {ZONE: "b"}):
-        register.register(kube, declaring(node, labels))
+        node_registration.register(kube, declaring(node, labels))
         assert (line(kube, node) is not None) == bool(labels)
         assert found(kube, node)["metadata"]["labels"].get(ZONE) == labels.get(ZONE)
 
 
 def test_a_label_of_others_with_the_declared_value_stays_theirs(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name, "labels": {ZONE: "a"}}})
-    register.register(kube, declaring(node, {ZONE: "a"}))
-    assert register.register(kube, node) == []
+    node_registration.register(kube, declaring(node, {ZONE: "a"}))
+    assert node_registration.register(kube, node) == []
     assert found(kube, node)["metadata"]["labels"][ZONE] == "a"
 
 
 def test_a_node_that_came_back_is_another_one(kube: Kube, node: Node) -> None:
-    register.register(kube, declaring(node, {ZONE: "a"}))
+    node_registration.register(kube, declaring(node, {ZONE: "a"}))
     kube.request("DELETE", f"/api/v1/nodes/{node.name}")
     kube.create_node({"metadata": {"name": node.name, "labels": {ZONE: "a"}}})
-    register.register(kube, node)
+    node_registration.register(kube, node)
     assert found(kube, node)["metadata"]["labels"][ZONE] == "a"
     assert line(kube, node) is None
 
@@ -455,11 +454,11 @@ def test_a_node_that_came_back_is_another_one(kube: Kube, node: Node) -> None:
 def test_runs_side_by_side_lose_no_line(kube: Kube) -> None:
     nodes = [Node(f"beside-{number}", "1", (roles.NODE,), (), {ZONE: "a"}, Ssh("192.0.2.1")) for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda node: register.register(kube, node), nodes))
+        list(pool.map(lambda node: node_registration.register(kube, node), nodes))
     assert all(line(kube, node) for node in nodes)
     bare = [dataclasses.replace(node, labels={}) for node in nodes]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda node: register.register(kube, node), bare))
+        list(pool.map(lambda node: node_registration.register(kube, node), bare))
     assert not any(line(kube, node) for node in nodes)
     assert not any(ZONE in found(kube, node)["metadata"]["labels"] for node in nodes)
 
@@ -486,27 +485,27 @@ def versions(kube: Kube) -> dict[str, str]:
 
 def test_many_are_created_and_changed_and_left_alone(kube: Kube, fleet: list[Node]) -> None:
     before = versions(kube)
-    planned = register.register_all(kube, fleet, test=True)
+    planned = node_registration.register_all(kube, fleet, test=True)
     assert versions(kube) == before
     assert line(kube, fleet[0]) is None
-    assert register.register_all(kube, fleet) == planned
+    assert node_registration.register_all(kube, fleet) == planned
     assert all(manifest.drift(node, found(kube, node)) == () for node in fleet)
 
     drifted = [dataclasses.replace(node, version="132.0.2", labels={}) for node in fleet[:10]]
     before = versions(kube)
-    planned = register.register_all(kube, [*drifted, *fleet[10:]], test=True)
+    planned = node_registration.register_all(kube, [*drifted, *fleet[10:]], test=True)
     assert versions(kube) == before
     assert [name for name, changes in planned.items() if changes] == [node.name for node in drifted]
-    assert register.register_all(kube, [*drifted, *fleet[10:]]) == planned
+    assert node_registration.register_all(kube, [*drifted, *fleet[10:]]) == planned
     moved = {name for name, number in versions(kube).items() if before.get(name) != number}
     assert moved == {node.name for node in drifted}
 
 
 def test_with_nothing_changed_one_list_is_read_and_nothing_written(kube: Kube, fleet: list[Node]) -> None:
-    register.register_all(kube, fleet)
+    node_registration.register_all(kube, fleet)
     pages = -(-len(kube.nodes()) // PAGE)
     before = metrics.requests(kube, "nodes", "configmaps")
-    assert not any(register.register_all(kube, fleet).values())
+    assert not any(node_registration.register_all(kube, fleet).values())
     asked = metrics.requests(kube, "nodes", "configmaps") - before
     assert metrics.writes(asked) == {}
     assert asked["GET", "nodes"] == 0
@@ -518,33 +517,33 @@ def test_with_nothing_changed_one_list_is_read_and_nothing_written(kube: Kube, f
 
 
 def test_our_cordon_is_taken_back(kube: Kube, node: Node) -> None:
-    register.register(kube, node)
-    assert register.uncordon(kube, node.name, test=True)
+    node_registration.register(kube, node)
+    assert node_registration.uncordon(kube, node.name, test=True)
     assert manifest.is_cordoned_by_us(found(kube, node))
-    assert register.uncordon(kube, node.name)
+    assert node_registration.uncordon(kube, node.name)
     stored = found(kube, node)
     assert "unschedulable" not in stored["spec"]
     assert manifest.EXCLUDE_DISRUPTION not in stored["metadata"]["labels"]
     assert manifest.CORDONED not in stored["metadata"]["annotations"]
     assert manifest.is_owned(stored)
-    assert not register.uncordon(kube, node.name)
-    assert register.register(kube, node) == []
+    assert not node_registration.uncordon(kube, node.name)
+    assert node_registration.register(kube, node) == []
 
 
 def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: Node) -> None:
-    register.register(kube, node)
-    register.uncordon(kube, node.name)
+    node_registration.register(kube, node)
+    node_registration.uncordon(kube, node.name)
     done = server.kubectl("cordon", node.name)
     assert done.returncode == 0, done.stderr
     before = version(kube, node)
-    assert not register.uncordon(kube, node.name)
-    assert register.register(kube, node) == []
+    assert not node_registration.uncordon(kube, node.name)
+    assert node_registration.register(kube, node) == []
     assert version(kube, node) == before
 
 
 def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(server: ApiServer, kube: Kube, node: Node) -> None:
     """He ended a run that broke off, put the Node into service by hand, and later wants it out of service."""
-    register.register(kube, node)
+    node_registration.register(kube, node)
     for verb in ("uncordon", "cordon"):
         done = server.kubectl(verb, node.name)
         assert done.returncode == 0, done.stderr
@@ -553,26 +552,26 @@ def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(server: ApiServ
     assert not manifest.is_cordoned_by_us(stored)
     [listed] = [item for item in kube.nodes() if item["metadata"]["name"] == node.name]
     assert not manifest.is_cordoned_by_us(listed)
-    assert not register.uncordon(kube, node.name)
+    assert not node_registration.uncordon(kube, node.name)
     stored = found(kube, node)
     assert stored["spec"]["unschedulable"] is True
     assert not manifest.is_marked(stored)
 
 
 def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(server: ApiServer, kube: Kube, node: Node) -> None:
-    register.register(kube, node)
+    node_registration.register(kube, node)
     server.kubectl("uncordon", node.name)
-    assert not register.uncordon(kube, node.name)
+    assert not node_registration.uncordon(kube, node.name)
     stored = found(kube, node)
     assert manifest.EXCLUDE_DISRUPTION not in stored["metadata"]["labels"]
     assert not manifest.is_marked(stored)
 
 
 def test_other_writers_do_not_make_our_cordon_theirs(server: ApiServer, kube: Kube, node: Node) -> None:
-    register.register(kube, node)
+    node_registration.register(kube, node)
     assert server.kubectl("label", "node", node.name, "example.com/rack=7").returncode == 0
     assert server.kubectl("cordon", node.name).returncode == 0
-    assert register.uncordon(kube, node.name)
+    assert node_registration.uncordon(kube, node.name)
 
 
 def test_a_node_that_takes_the_name_meanwhile_is_not_uncordoned(kube: Kube, node: Node) -> None:
@@ -580,13 +579,13 @@ def test_a_node_that_takes_the_name_meanwhile_is_not_uncordoned(kube: Kube, node
         kube.request("DELETE", f"/api/v1/nodes/{node.name}")
         kube.create_node({"metadata": {"name": node.name}, "spec": {"unschedulable": True}})
 
-    register.register(kube, node)
-    assert not register.uncordon(Meddling(kube, replace), node.name)
+    node_registration.register(kube, node)
+    assert not node_registration.uncordon(Meddling(kube, replace), node.name)
     assert found(kube, node)["spec"]["unschedulable"] is True
 
 
 def test_nothing_is_uncordoned_where_no_node_is(kube: Kube) -> None:
-    assert not register.uncordon(kube, "absent")
+    assert not node_registration.uncordon(kube, "absent")
 
 
 # Manifests

@@ -15,17 +15,12 @@ from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.domain.node import manifest, roles
-from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node import manifest, ownership_record, roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import Options
 from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
-from metalk8s_expand.removal import discovery as departing
-from metalk8s_expand.removal import drain as draining
-from metalk8s_expand.removal import etcd_member as leaving_member
-from metalk8s_expand.removal import host_reset as host_side
-from metalk8s_expand.removal import workflow as removal
+from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, workflow
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, is_up, voters
@@ -52,12 +47,12 @@ def test_the_leader_hands_over_and_leaves(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = second.etcd([third], own=True)
     second.put("before", "kept")
-    assert leaving_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
+    assert etcd_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
     assert not leader.leads()
-    assert not leaving_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
-    assert leaving_member.removed(etcd, own(leader), leader.name, lambda: None)
+    assert not etcd_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
+    assert etcd_member.removed(etcd, own(leader), leader.name, lambda: None)
     eventually("two voters", lambda: voters(second) == sorted([second.name, third.name]))
-    assert not leaving_member.removed(etcd, own(leader), leader.name, lambda: None)
+    assert not etcd_member.removed(etcd, own(leader), leader.name, lambda: None)
     assert third.get("before") == "kept"
 
 
@@ -66,8 +61,8 @@ def test_a_dead_member_is_removed_and_a_second_one_stays(trio: list[Host]) -> No
     third.power_off()
     etcd = leader.etcd([second], own=True)
     with pytest.raises(QuorumError, match="would have 2 voters and need 2 healthy"):
-        leaving_member._until("it", lambda: guard(etcd, second), 1.0, second.name, None)
-    assert leaving_member.removed(etcd, own(third), third.name, lambda: None)
+        etcd_member._until("it", lambda: guard(etcd, second), 1.0, second.name, None)
+    assert etcd_member.removed(etcd, own(third), third.name, lambda: None)
     eventually("two healthy voters", is_up(leader, [leader, second]))
 
 
@@ -75,14 +70,14 @@ def guard(etcd: Any, host: Host) -> list[str]:
     """What the step asks right before the change."""
     members = etcd.members()
     member = own(host)(members)
-    return leaving_member.quorum.remove_problems(members, member.id)
+    return etcd_member.quorum.remove_problems(members, member.id)
 
 
 def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([], own=True)
     for leaving in (third, second):
-        leaving_member.removed(etcd, own(leaving), leaving.name, lambda: None)
+        etcd_member.removed(etcd, own(leaving), leaving.name, lambda: None)
         leaving.power_off()
         leaving.wipe()
     assert voters(leader) == [leader.name]
@@ -92,7 +87,7 @@ def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
 def test_one_that_left_and_was_wiped_joins_again_at_once(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([second], own=True)
-    leaving_member.removed(etcd, own(third), third.name, lambda: None)
+    etcd_member.removed(etcd, own(third), third.name, lambda: None)
     third.power_off()
     third.wipe()
     third.files.config.unlink()
@@ -154,10 +149,10 @@ def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
             kube.merge_patch(f"/api/v1/nodes/{host.name}/status", {"status": status})
         eventually("kube-system", lambda: kube.get("/api/v1/namespaces/kube-system"))
         record = {
-            "metadata": {"name": ownership.NAME},
+            "metadata": {"name": ownership_record.NAME},
             "data": {trio[2].name: '{"labels":["a"],"taints":[],"uid":""}', "other": "{}"},
         }
-        kube.create_config_map(ownership.NAMESPACE, record)
+        kube.create_config_map(ownership_record.NAMESPACE, record)
         yield kube
     finally:
         server.stop()
@@ -168,23 +163,23 @@ def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkey
     calls: list[str] = []
 
     def ask(world: Any, settings: Any, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
-        if mode == host_side.LOOK:
+        if mode == host_reset.LOOK:
             return (
                 SAID if "retire" in calls else {**SAID, "names": [node.name], "services": ["kubelet"], "api_server": not calls}
             )
         calls.append(mode)
-        if mode == host_side.RETIRE:
+        if mode == host_reset.RETIRE:
             leaving.power_off()
         return {"changes": [mode], "left": [], "failed": [], "refused": ""}
 
-    monkeypatch.setattr(host_side, "ask", ask)
-    monkeypatch.setattr(departing.master, "Keys", Keys)
-    monkeypatch.setattr(departing, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
+    monkeypatch.setattr(host_reset, "ask", ask)
+    monkeypatch.setattr(discovery.master, "Keys", Keys)
+    monkeypatch.setattr(discovery, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
     declared = Settings(nodes={leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)})
     world = World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster)
 
-    def remove(options: Options) -> removal.Outcome:
-        return removal.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
+    def remove(options: Options) -> workflow.Outcome:
+        return workflow.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
 
     with pytest.raises(ConflictError, match="refused"):
         remove(Options(force=True))
@@ -196,7 +191,7 @@ def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkey
     assert calls == ["withdraw", "retire"]
     assert sorted(voters(others[0])) == sorted(host.name for host in others)
     assert cluster.node(leaving.name) is None
-    assert (cluster.config_map(ownership.NAMESPACE, ownership.NAME) or {})["data"] == {"other": "{}"}
+    assert (cluster.config_map(ownership_record.NAMESPACE, ownership_record.NAME) or {})["data"] == {"other": "{}"}
     again = remove(Options())
     assert again.plan.empty
     assert calls == ["withdraw", "retire"]
@@ -262,7 +257,7 @@ def allow(kube: Kube, name: str, allowed: int) -> None:
 def emptied(kube: Kube, node: str, timeout: float = 10.0, told: list[str] | None = None) -> int:
     """The step, without a lock."""
     tell = (told if told is not None else []).append
-    return draining.emptied(kube, node, Allowed(), timeout, lambda: None, tell)
+    return drain.emptied(kube, node, Allowed(), timeout, lambda: None, tell)
 
 
 def test_a_budget_is_waited_for(kube: Kube, node: str) -> None:
@@ -292,7 +287,7 @@ def test_what_stays_and_what_is_refused(kube: Kube, node: str) -> None:
     make_pod(kube, node, f"ds-{node}", "DaemonSet")
     assert emptied(kube, node) == 0
     make_pod(kube, node, f"bare-{node}", "")
-    with pytest.raises(draining.PodsRefusedError, match="may not be evicted"):
+    with pytest.raises(drain.PodsRefusedError, match="may not be evicted"):
         emptied(kube, node)
 
 
@@ -324,5 +319,5 @@ def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
     kube.create(evictions.ATTACHMENTS, {**base, "spec": spec})
     assert evictions.attachments(kube, node) == ["pv-far"]
     kube.request("DELETE", f"{evictions.ATTACHMENTS}/va-{node}")
-    assert draining.detached(kube, node, lambda: None) == ""
+    assert drain.detached(kube, node, lambda: None) == ""
     assert evictions.local_claims(kube, [(NAMESPACE, "absent")]) == frozenset()

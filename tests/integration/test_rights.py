@@ -20,18 +20,13 @@ from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster import node_registration as register
-from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster import health, node_registration, roster
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import DeployError, SettingsError, UnreachableError
-from metalk8s_expand.expansion import smoke_test as pod_probe
-from metalk8s_expand.preflight import cluster as cluster_check
-from metalk8s_expand.preflight import collect_cluster_facts as surroundings
-from metalk8s_expand.runs import journal
-from metalk8s_expand.runs import request_queue as queue
-from metalk8s_expand.runs import stop as stopping
+from metalk8s_expand.expansion import smoke_test
+from metalk8s_expand.preflight import cluster, collect_cluster_facts
+from metalk8s_expand.runs import journal, request_queue, stop
 from metalk8s_expand.runs.lock import FRESH_S, acquire
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
@@ -41,7 +36,7 @@ from tests.integration.test_plan import DECLARED, Master
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "salt" / "roles" / "addons" / "files" / "expand-rbac.yaml.j2"
 USER = "metalk8s-expand"
-PROBE = pod_probe.NAMESPACE
+PROBE = smoke_test.NAMESPACE
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}]}}
 
 
@@ -144,7 +139,7 @@ def events(server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.
     hold(master)
     ask_for_nodes(master)
     worker = World.from_opts(master.opts).node("plan-w")
-    assert "plan-w" in pod_probe.probe(kube, [worker], "RUN1", timeout=1), "no kubelet runs it"
+    assert "plan-w" in smoke_test.probe(kube, [worker], "RUN1", timeout=1), "no kubelet runs it"
     assert admin.pods(PROBE) == []
     take_back(master)
     empty(admin, kube)
@@ -161,7 +156,7 @@ def register_and_plan(master: Master) -> None:
     master.declare({**DECLARED, "profiles": profiles})
     assert master.commands.register("plan-gpu")["changes"]
     assert master.commands.register("plan-gpu")["changes"] == []
-    assert register.uncordon(World.from_opts(master.opts).kube, "plan-w")
+    assert node_registration.uncordon(World.from_opts(master.opts).kube, "plan-w")
     master.commands.plan(None)
 
 
@@ -170,12 +165,12 @@ def look(master: Master) -> None:
     world = World.from_opts(master.opts)
     declared = world.settings()
     nodes = list(declared.nodes.values())
-    assert cluster_check.refusal(world, declared, nodes) is not None, "no etcd answers"
-    surroundings.gather(world, declared)
+    assert cluster.refusal(world, declared, nodes) is not None, "no etcd answers"
+    collect_cluster_facts.gather(world, declared)
     access = world.access()
     for node in nodes:
-        verify.node_problems(access, node)
-    assert verify.addon_problems(access)
+        health.node_problems(access, node)
+    assert health.addon_problems(access)
     master.commands.status()
     with pytest.raises(DeployError):
         master.commands.health(None)
@@ -193,7 +188,7 @@ def hold(master: Master) -> None:
         with acquire(world.leases(), claim(run, "test")) as held:
             written = journal.Writer(world.kube, run, "test", "here", held.epoch, clock)
             written.began("plan-w", "register")
-            assert stopping.stop(world.leases(), "somebody").run == run
+            assert stop.stop(world.leases(), "somebody").run == run
             clock.sleep(FRESH_S)
             held.check()
             written.close("ended")
@@ -205,7 +200,7 @@ def ask_for_nodes(master: Master) -> None:
     master.commands.request("plan-w")
     with pytest.raises(SettingsError):
         master.commands.request("nobody")
-    queue.change(World.from_opts(master.opts).kube, lambda found: {})
+    request_queue.change(World.from_opts(master.opts).kube, lambda found: {})
     assert master.commands.work()["queue"] == []
 
 

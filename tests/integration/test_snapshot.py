@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.etcd import bolt_file
-from metalk8s_expand.clients.etcd import snapshot_stream as etcd_snapshot
+from metalk8s_expand.clients.etcd import bolt_file, snapshot_stream
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.cluster.etcd_snapshot import take
 from metalk8s_expand.domain.etcd import snapshot_policy as rules
@@ -235,7 +234,7 @@ def test_every_altered_byte_and_every_lost_one_is_found(single: list[Host], sett
 def test_a_bad_stream_leaves_nothing(
     kind: str, single: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = etcd_snapshot.pieces
+    plain = snapshot_stream.pieces
 
     def bad(*words: Any) -> Iterator[bytes]:
         found = list(plain(*words))
@@ -243,7 +242,7 @@ def test_a_bad_stream_leaves_nothing(
             found[0] = found[0][:6000] + bytes([found[0][6000] ^ 1]) + found[0][6001:]
         yield from found[:-1] if kind == "without its hash" else found[:1] if kind == "cut off" else found
 
-    monkeypatch.setattr(etcd_snapshot, "pieces", bad)
+    monkeypatch.setattr(snapshot_stream, "pieces", bad)
     with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
         take(client(single[0]), settings, RUN)
     assert "no sound snapshot of etcd" in str(caught.value)
@@ -251,7 +250,7 @@ def test_a_bad_stream_leaves_nothing(
 
 
 def test_the_next_voter_is_asked(trio: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, asked = etcd_snapshot.pieces, []
+    plain, asked = snapshot_stream.pieces, []
 
     def once_bad(etcd: Etcd, url: str, *words: Any) -> Iterator[bytes]:
         asked.append(url)
@@ -260,7 +259,7 @@ def test_the_next_voter_is_asked(trio: list[Host], settings: SnapshotSettings, m
             raise UnreachableError("it breaks off")
         yield from plain(etcd, url, *words)
 
-    monkeypatch.setattr(etcd_snapshot, "pieces", once_bad)
+    monkeypatch.setattr(snapshot_stream, "pieces", once_bad)
     taken = take(client(*trio[:3]), settings, RUN)
     assert len(set(asked)) == 2
     assert os.listdir(settings.directory) == [Path(taken.path).name]

@@ -10,7 +10,7 @@ import pytest
 
 from chaos import __main__ as program
 from chaos import cases as schedule
-from chaos import network_faults as partition
+from chaos import network_faults
 from chaos.cases import Case
 from metalk8s_expand.domain.declaration import settings as declarations
 
@@ -62,7 +62,7 @@ def test_every_boundary_has_every_fault() -> None:
 
 
 def test_names_of_interfaces_are_those_of_nspawn() -> None:
-    assert [partition.interface(name) for name in schedule.ADDRESSES] == [f"vb-{name}" for name in schedule.ADDRESSES]
+    assert [network_faults.interface(name) for name in schedule.ADDRESSES] == [f"vb-{name}" for name in schedule.ADDRESSES]
 
 
 def chosen(*words: str) -> list[str]:

@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
-from chaos import cases as schedule
-from chaos import experiment as run
-from chaos import faults
+from chaos import cases, experiment, faults
 from chaos.cases import Case
 from chaos.event_log import Board
 from chaos.faults import Scene
 from chaos.trigger import RUNNER
 
-KIND = schedule.NEWCOMER_CRASHED
-CASES = list(schedule.named([f"{name}+{KIND}" for name in ("looking", "register", "deployed")]))
+KIND = cases.NEWCOMER_CRASHED
+CASES = list(cases.named([f"{name}+{KIND}" for name in ("looking", "register", "deployed")]))
 SAID = {"looking": "check_ssh, preflight: asking", "register": "register: started", "deployed": "deploy: done"}
 
 
@@ -58,7 +56,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kills: bool, *boundari
     monkeypatch.setitem(faults.FAULTS, KIND, fault)
     monkeypatch.setattr(Scene, "expand", expand)
     scene, waiting = Scene(CASES[0], Board(), tmp_path), deque(CASES)
-    run._expanded(scene, waiting)
+    experiment._expanded(scene, waiting)
     assert scene.main.source == RUNNER
     return scene, waiting
 
@@ -77,5 +75,5 @@ def test_a_moment_that_does_not_come_is_waited_for_in_one_more(monkeypatch: pyte
     scene, waiting = made(monkeypatch, tmp_path, False, "looking", "deployed")
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[1:])
     assert scene.notes[-1].endswith(f"the moment of register+{KIND} did not come")
-    run._expanded(scene, waiting)
+    experiment._expanded(scene, waiting)
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[2:])

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos import faults
-from chaos import lab_hosts as hosts
+from chaos import faults, lab_hosts
 from chaos.lab_hosts import ChaosError
 
 
@@ -25,7 +24,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]) -> list[
         text = answers.get(host)
         return subprocess.CompletedProcess(command, 7 if text is None else 0, text or "", "" if text else "curl: (7) refused")
 
-    monkeypatch.setattr(hosts, "on", on)
+    monkeypatch.setattr(lab_hosts, "on", on)
     return asked
 
 

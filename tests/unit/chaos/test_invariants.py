@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos import etcd_state as members
-from chaos import invariants as checks
-from chaos import network_faults as partition
-from chaos import workload as writers
+from chaos import etcd_state, invariants, network_faults, workload
 
 VOTERS = ("bootstrap", "cp-1")
 LISTED = dict.fromkeys(VOTERS, "voter")
@@ -28,7 +25,7 @@ def gathered(**more: Any) -> dict[str, Any]:
 
 
 def test_a_sound_etcd() -> None:
-    assert checks.etcd_problems(gathered(), VOTERS) == []
+    assert invariants.etcd_problems(gathered(), VOTERS) == []
 
 
 @pytest.mark.parametrize(
@@ -44,7 +41,7 @@ def test_a_sound_etcd() -> None:
     ],
 )
 def test_an_unsound_etcd(more: dict[str, Any], words: str) -> None:
-    assert any(words in line for line in checks.etcd_problems(gathered(**more), VOTERS))
+    assert any(words in line for line in invariants.etcd_problems(gathered(**more), VOTERS))
 
 
 def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
@@ -52,8 +49,8 @@ def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
 
 
 def test_nodes() -> None:
-    assert checks.node_problems({"items": [node("bootstrap"), node("cp-1")]}, ["cp-1"]) == []
-    found = checks.node_problems({"items": [node("bootstrap", "Unknown"), node("x", unschedulable=True)]}, ["cp-1"])
+    assert invariants.node_problems({"items": [node("bootstrap"), node("cp-1")]}, ["cp-1"]) == []
+    found = invariants.node_problems({"items": [node("bootstrap", "Unknown"), node("x", unschedulable=True)]}, ["cp-1"])
     assert found == [
         "Node cp-1 is not there",
         "Node x was not declared",
@@ -63,12 +60,12 @@ def test_nodes() -> None:
 
 
 def test_keys_lease_and_jobs() -> None:
-    assert checks.key_problems({"minions": ["cp-1", "bootstrap"], "minions_pre": []}, ["cp-1"]) == []
-    assert len(checks.key_problems({"minions": ["bootstrap"], "minions_pre": ["cp-1"]}, ["cp-1"])) == 2
-    assert checks.lease_problems(None) == checks.lease_problems({"spec": {"holderIdentity": ""}}) == []
-    assert checks.lease_problems({"spec": {"holderIdentity": "me"}}) == ["the Lease is held by me"]
-    assert checks.job_problems("\n", {}) == []
-    assert len(checks.job_problems("salt-run x\n", {"2026": {"Function": "state.sls", "Running": []}})) == 2
+    assert invariants.key_problems({"minions": ["cp-1", "bootstrap"], "minions_pre": []}, ["cp-1"]) == []
+    assert len(invariants.key_problems({"minions": ["bootstrap"], "minions_pre": ["cp-1"]}, ["cp-1"])) == 2
+    assert invariants.lease_problems(None) == invariants.lease_problems({"spec": {"holderIdentity": ""}}) == []
+    assert invariants.lease_problems({"spec": {"holderIdentity": "me"}}) == ["the Lease is held by me"]
+    assert invariants.job_problems("\n", {}) == []
+    assert len(invariants.job_problems("salt-run x\n", {"2026": {"Function": "state.sls", "Running": []}})) == 2
 
 
 def attempt(code: int | None, reason: str = "", killed: bool = False) -> dict[str, Any]:
@@ -87,11 +84,11 @@ def attempt(code: int | None, reason: str = "", killed: bool = False) -> dict[st
     ],
 )
 def test_an_expansion_ends_well_or_says_why_not(attempts: list[dict[str, Any]], count: int) -> None:
-    assert len(checks.attempt_problems(attempts, frozenset())) == count
+    assert len(invariants.attempt_problems(attempts, frozenset())) == count
 
 
 def test_a_refusal_may_be_allowed() -> None:
-    assert checks.attempt_problems([attempt(6, "no quorum")], frozenset({6})) == []
+    assert invariants.attempt_problems([attempt(6, "no quorum")], frozenset({6})) == []
 
 
 @pytest.mark.parametrize(
@@ -104,8 +101,8 @@ def test_a_refusal_may_be_allowed() -> None:
     ],
 )
 def test_the_reason_of_a_failure(document: Any, told: str) -> None:
-    assert checks.reason(json.dumps(document), "") == told
-    assert checks.reason("Traceback", "") == ""
+    assert invariants.reason(json.dumps(document), "") == told
+    assert invariants.reason("Traceback", "") == ""
 
 
 def test_the_gateways_answers() -> None:
@@ -117,12 +114,12 @@ def test_the_gateways_answers() -> None:
         "version": "2",
         "value": "x",
     }
-    assert members.events({"result": {"events": [{"kv": kv}]}}) == [{"revision": 9, "key": "key-1", "version": 2}]
-    assert members.events({"result": {"created": True}}) == []
-    assert members.compacted({"result": {"canceled": True, "compact_revision": "5"}}) == 5
-    assert members.compacted({"result": {"events": []}}) is None
+    assert etcd_state.events({"result": {"events": [{"kv": kv}]}}) == [{"revision": 9, "key": "key-1", "version": 2}]
+    assert etcd_state.events({"result": {"created": True}}) == []
+    assert etcd_state.compacted({"result": {"canceled": True, "compact_revision": "5"}}) == 5
+    assert etcd_state.compacted({"result": {"events": []}}) is None
     with pytest.raises(ValueError, match="no permission"):
-        members.compacted({"result": {"canceled": True, "cancel_reason": "no permission"}})
+        etcd_state.compacted({"result": {"canceled": True, "cancel_reason": "no permission"}})
 
 
 def test_what_becomes_of_members() -> None:
@@ -134,15 +131,15 @@ def test_what_becomes_of_members() -> None:
         {"members": [{"name": "cp-1"}, {"name": "cp-2"}]},
         {"members": [{"name": "cp-1"}]},
     ]
-    seen = [members.states(step) for step in steps]
-    told = [list(members.changes(one, two, names)) for one, two in itertools.pairwise(seen)]
+    seen = [etcd_state.states(step) for step in steps]
+    told = [list(etcd_state.changes(one, two, names)) for one, two in itertools.pairwise(seen)]
     assert told == [["cp-2 learner"], ["cp-2 started"], ["cp-2 voter"], ["cp-2 gone"]]
-    assert list(members.changes(seen[0], seen[3], names)) == ["cp-2 learner", "cp-2 started", "cp-2 voter"]
-    assert list(members.changes(seen[3], seen[3], names)) == []
+    assert list(etcd_state.changes(seen[0], seen[3], names)) == ["cp-2 learner", "cp-2 started", "cp-2 voter"]
+    assert list(etcd_state.changes(seen[3], seen[3], names)) == []
 
 
 def test_a_member_that_was_added_again_is_told() -> None:
-    assert list(members.changes({"cp-2": "voter"}, {"cp-2": "learner"}, {})) == ["cp-2 learner"]
+    assert list(etcd_state.changes({"cp-2": "voter"}, {"cp-2": "learner"}, {})) == ["cp-2 learner"]
 
 
 @pytest.mark.parametrize(
@@ -150,16 +147,16 @@ def test_a_member_that_was_added_again_is_told() -> None:
     [(200, "ok"), (201, "ok"), (404, "failed"), (409, "failed"), (408, "unknown"), (500, "unknown"), (504, "unknown")],
 )
 def test_what_a_status_says_of_a_write(status: int, outcome: str) -> None:
-    assert writers.outcome(status) == outcome
+    assert workload.outcome(status) == outcome
 
 
 def test_rules_of_the_network() -> None:
-    assert partition.one_way("1.1.1.1", "2.2.2.2") == ["ip saddr 1.1.1.1 ip daddr 2.2.2.2 drop"]
-    peers = partition.peers_only("1.1.1.1", ["2.2.2.2", "3.3.3.3"])
+    assert network_faults.one_way("1.1.1.1", "2.2.2.2") == ["ip saddr 1.1.1.1 ip daddr 2.2.2.2 drop"]
+    peers = network_faults.peers_only("1.1.1.1", ["2.2.2.2", "3.3.3.3"])
     assert len(peers) == len(set(peers)) == 8
     assert all("2380" in rule for rule in peers)
-    text = partition.table(peers)
-    assert text.startswith(partition.REMOVE), "the rules before are replaced in one transaction"
+    text = network_faults.table(peers)
+    assert text.startswith(network_faults.REMOVE), "the rules before are replaced in one transaction"
     assert text.count("{") == text.count("}") == 2
     with pytest.raises(ValueError, match="shortens"):
-        partition.interface("worker-1234567")
+        network_faults.interface("worker-1234567")

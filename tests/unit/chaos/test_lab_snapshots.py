@@ -7,37 +7,36 @@ from pathlib import Path
 
 import pytest
 
-from chaos import lab_hosts as hosts
-from chaos import lab_snapshots as base
+from chaos import lab_hosts, lab_snapshots
 from chaos.paths import Place
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Of a lab that rests, with two bases; its disk is seen when it is attached."""
-    lab = hosts.lab_settings.Settings(tmp_path / "state", tmp_path / "cache", "3008.3", None)
+    lab = lab_hosts.lab_settings.Settings(tmp_path / "state", tmp_path / "cache", "3008.3", None)
 
-    def attach(settings: hosts.lab_settings.Settings) -> None:
+    def attach(settings: lab_hosts.lab_settings.Settings) -> None:
         for number in (1, 2):
-            there = settings.disk / "snapshots" / base.snapshot(number)
+            there = settings.disk / "snapshots" / lab_snapshots.snapshot(number)
             there.mkdir(parents=True)
             (there / "snapshot.json").write_text("{}")
 
-    monkeypatch.setattr(hosts, "SETTINGS", lab)
-    monkeypatch.setattr(hosts.disk, "attach", attach)
+    monkeypatch.setattr(lab_hosts, "SETTINGS", lab)
+    monkeypatch.setattr(lab_hosts.disk, "attach", attach)
     found = Place(tmp_path)
-    found.bases.write_text(json.dumps({"code": "c", "lab": hosts.LAB, "bases": [1, 2]}))
+    found.bases.write_text(json.dumps({"code": "c", "lab": lab_hosts.LAB, "bases": [1, 2]}))
     return found
 
 
 def test_those_of_a_lab_that_rests_are_known(place: Place) -> None:
-    assert base._known(place, "c") == {1, 2}
+    assert lab_snapshots._known(place, "c") == {1, 2}
 
 
 def test_those_of_another_code_are_not(place: Place) -> None:
-    assert base._known(place, "other") == set()
+    assert lab_snapshots._known(place, "other") == set()
 
 
 def test_one_whose_snapshot_is_gone_is_not(place: Place) -> None:
-    place.bases.write_text(json.dumps({"code": "c", "lab": hosts.LAB, "bases": [1, 2, 3]}))
-    assert base._known(place, "c") == {1, 2}
+    place.bases.write_text(json.dumps({"code": "c", "lab": lab_hosts.LAB, "bases": [1, 2, 3]}))
+    assert lab_snapshots._known(place, "c") == {1, 2}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos import linearizability as history
+from chaos import linearizability
 from chaos.linearizability import FAILED, OK, READ, UNKNOWN, WRITE, Event, MemberHistory, Operation
 
 
@@ -37,11 +37,11 @@ def member(*revisions: int, name: str = "a", floor: int = 0, first: int = 1) -> 
 def test_a_sound_history() -> None:
     done = [write(3, 0, 1), write(5, 2, 3, expected=3), read(5, 4, 5), write(None, 4, 9, UNKNOWN), write(9, 6, 7, expected=7)]
     members = [member(3, 5, 7, 9), member(3, 5, 7, 9, name="b")]
-    assert history.problems(done, members, [("a", Event(5, "k", 2))]) == []
+    assert linearizability.problems(done, members, [("a", Event(5, "k", 2))]) == []
 
 
 def test_nothing_at_all() -> None:
-    assert history.problems([], []) == []
+    assert linearizability.problems([], []) == []
 
 
 @pytest.mark.parametrize(
@@ -62,43 +62,43 @@ def test_nothing_at_all() -> None:
     ],
 )
 def test_what_must_not_be_is_found(done: list[Operation], members: list[MemberHistory], words: str) -> None:
-    assert any(words in line for line in history.problems(done, members))
+    assert any(words in line for line in linearizability.problems(done, members))
 
 
 def test_what_overlaps_may_have_any_order() -> None:
     done = [write(5, 0, 3), write(3, 1, 2), read(3, 0.5, 4)]
-    assert history.problems(done, [member(3, 5)]) == []
+    assert linearizability.problems(done, [member(3, 5)]) == []
 
 
 def test_unknown_writes_may_be_there_or_not() -> None:
     done = [write(3, 0, 1), write(None, 2, 3, UNKNOWN), read(3, 4, 5)]
-    assert history.problems(done, [member(3)]) == []
-    assert history.problems(done, [member(3, 4)]) == []
+    assert linearizability.problems(done, [member(3)]) == []
+    assert linearizability.problems(done, [member(3, 4)]) == []
 
 
 def test_below_what_was_compacted_what_was_shown_counts() -> None:
     done = [write(3, 0, 1), write(5, 2, 3, expected=3)]
     members = [member(5, floor=4, first=2)]
-    assert any("LOST" in line for line in history.problems(done, members))
-    assert history.problems(done, members, [("b", Event(3, "k", 1))]) == []
+    assert any("LOST" in line for line in linearizability.problems(done, members))
+    assert linearizability.problems(done, members, [("b", Event(3, "k", 1))]) == []
 
 
 def test_what_a_member_has_shown_must_stay() -> None:
-    assert any("was shown by b" in line for line in history.problems([], [member(3)], [("b", Event(5, "k", 2))]))
+    assert any("was shown by b" in line for line in linearizability.problems([], [member(3)], [("b", Event(5, "k", 2))]))
 
 
 def test_many_of_one_kind_are_counted() -> None:
     done = [write(number, number, number + 0.5) for number in range(1, 40)]
-    found = history.problems(done, [MemberHistory("a", 0, 40, ())])
-    assert len(found) == history.MOST + 1
+    found = linearizability.problems(done, [MemberHistory("a", 0, 40, ())])
+    assert len(found) == linearizability.MOST + 1
     assert "29 more" in found[-1]
 
 
 def test_the_longest_pause_is_of_acknowledged_writes() -> None:
     done = [write(3, 0, 1), write(None, 2, 3, UNKNOWN), write(5, 4, 8.5)]
-    assert history.longest_pause(done) == 7.5
-    assert history.longest_pause([]) == 0
-    assert history.counts(done) == {"write ok": 2, "write unknown": 1}
+    assert linearizability.longest_pause(done) == 7.5
+    assert linearizability.longest_pause([]) == 0
+    assert linearizability.counts(done) == {"write ok": 2, "write unknown": 1}
 
 
 class Store:
@@ -145,18 +145,18 @@ stores = st.builds(Store, st.integers(0, 2**32), st.integers(5, 60))
 @given(stores)
 def test_a_store_as_it_should_be_passes(store: Store) -> None:
     seen = [("b", event) for event in store.events]
-    assert history.problems(store.operations, [store.member(), store.member("b")], seen) == []
+    assert linearizability.problems(store.operations, [store.member(), store.member("b")], seen) == []
 
 
 @settings(deadline=None)
 @given(stores, st.data())
 def test_a_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) -> None:
-    done = history.acknowledged(store.operations)
+    done = linearizability.acknowledged(store.operations)
     if not done:
         return
     gone = data.draw(st.sampled_from(done)).revision
     events = tuple(event for event in store.events if event.revision != gone)
-    found = history.problems(store.operations, [store.member(), replace(store.member("b"), events=events)])
+    found = linearizability.problems(store.operations, [store.member(), replace(store.member("b"), events=events)])
     assert any(line.startswith("LOST") and "history of b" in line for line in found)
     assert any(line.startswith("SPLIT") for line in found)
 
@@ -164,38 +164,38 @@ def test_a_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) 
 @settings(deadline=None)
 @given(stores, st.data())
 def test_a_read_of_the_past_is_found(store: Store, data: st.DataObject) -> None:
-    done = history.acknowledged(store.operations)
+    done = linearizability.acknowledged(store.operations)
     pairs = [(old, new) for old in done for new in done if old.key == new.key and (old.revision or 0) < (new.revision or 0)]
     if not pairs:
         return
     old, new = data.draw(st.sampled_from(pairs))
     late = Operation("late", "s", READ, old.key, new.returned + 0.01, new.returned + 1, OK, old.revision, None, old.value)
-    assert list(history.stale_reads([*store.operations, late]))
+    assert list(linearizability.stale_reads([*store.operations, late]))
 
 
 @settings(deadline=None)
 @given(stores, st.data())
 def test_two_writes_in_the_wrong_order_are_found(store: Store, data: st.DataObject) -> None:
-    done = history.acknowledged(store.operations)
+    done = linearizability.acknowledged(store.operations)
     pairs = [(one, two) for one in done for two in done if one.returned < two.invoked]
     if not pairs:
         return
     one, two = data.draw(st.sampled_from(pairs))
     swapped = [replace(one, revision=two.revision), replace(two, revision=one.revision)]
-    assert list(history.disorder([*(item for item in done if item not in (one, two)), *swapped]))
+    assert list(linearizability.disorder([*(item for item in done if item not in (one, two)), *swapped]))
 
 
 @settings(deadline=None)
 @given(stores, st.data())
 def test_an_acknowledgement_given_twice_is_found(store: Store, data: st.DataObject) -> None:
-    done = history.acknowledged(store.operations)
+    done = linearizability.acknowledged(store.operations)
     if len(done) < 2:
         return
     one, two = data.draw(st.lists(st.sampled_from(done), min_size=2, max_size=2, unique_by=id))
-    assert list(history.duplicates([one, replace(two, revision=one.revision)]))
+    assert list(linearizability.duplicates([one, replace(two, revision=one.revision)]))
 
 
 def test_lines_of_writers_and_watchers() -> None:
     noted = {"client": "c", "server": "s", "kind": READ, "key": "k", "invoked": 1.0, "returned": 2.0, "outcome": FAILED}
-    assert history.operation(noted).revision is None
-    assert history.event({"revision": "7", "key": "k", "version": "2", "member": "a"}) == Event(7, "k", 2)
+    assert linearizability.operation(noted).revision is None
+    assert linearizability.event({"revision": "7", "key": "k", "version": "2", "member": "a"}) == Event(7, "k", 2)

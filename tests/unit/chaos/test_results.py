@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos import cases as schedule
-from chaos import paths as place
-from chaos import results
+from chaos import paths, results
 from chaos.results import BAD, GOOD, MISSED, Results
 
 CASES = schedule.drawn(1, 3)
@@ -107,11 +106,11 @@ def test_the_code_is_its_content(tmp_path: Path) -> None:
     for name, text in {"a/x": "1", "b/y": "2", "a/__pycache__/z": "3", "a/.mypy_cache/z": "3"}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    first = place.fingerprint(("a",), tmp_path)
+    first = paths.fingerprint(("a",), tmp_path)
     (tmp_path / "b/y").write_text("5")
     (tmp_path / "a/__pycache__/z").write_text("6")
     (tmp_path / "a/.mypy_cache/z").unlink()
-    assert place.fingerprint(("a",), tmp_path) == first
-    assert place.fingerprint(("a", "b/y"), tmp_path) != place.fingerprint(("a", "b/z"), tmp_path)
+    assert paths.fingerprint(("a",), tmp_path) == first
+    assert paths.fingerprint(("a", "b/y"), tmp_path) != paths.fingerprint(("a", "b/z"), tmp_path)
     (tmp_path / "a/x").write_text("7")
-    assert place.fingerprint(("a",), tmp_path) != first
+    assert paths.fingerprint(("a",), tmp_path) != first

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.minion import certificates as host_certificates
+from metalk8s_expand.minion import certificates
 from tests import extension
 
 PATHS = {"kubelet-server": "/etc/kubernetes/pki/kubelet-server"}
@@ -34,7 +34,7 @@ def apply(node: Node, monkeypatch: pytest.MonkeyPatch, test: bool) -> dict[str, 
     module = extension.load("states", "metalk8s_expand_certificates")
     assert module.__virtual__() == "metalk8s_expand_certificates"
     module.__opts__, module.__salt__ = {"test": test}, {"service.restart": node.restart}
-    monkeypatch.setattr(host_certificates, "observed", node.observed)
+    monkeypatch.setattr(certificates, "observed", node.observed)
     found: dict[str, Any] = module.served("w-1", PATHS, "10.0.0.3")
     return found
 

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.cluster import context as world
-from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster import minion_key
+from metalk8s_expand.cluster import context, health, minion_key
 from metalk8s_expand.domain.node import manifest
 from tests import extension
 from tests.fakes.kube import FakeKube
@@ -81,7 +79,7 @@ def cordoned(*keys: str) -> dict[str, Any]:
 )
 def test_uncordoned(monkeypatch: pytest.MonkeyPatch, found: Any, test: bool, result: Any, writes: int) -> None:
     kube = FakeKube(found)
-    monkeypatch.setattr(world.World, "from_opts", lambda opts: world.World(opts, kube))  # type: ignore[arg-type]
+    monkeypatch.setattr(context.World, "from_opts", lambda opts: context.World(opts, kube))  # type: ignore[arg-type]
     outcome = load("metalk8s_expand_node", test).uncordoned("w-1")
     assert (outcome["result"], len(kube.writes)) == (result, writes)
     assert bool(outcome["changes"]) is (result is None or bool(writes))
@@ -89,8 +87,8 @@ def test_uncordoned(monkeypatch: pytest.MonkeyPatch, found: Any, test: bool, res
 
 @pytest.mark.parametrize("function", ["verified", "well"])
 def test_a_verification_is_none_with_test(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
-    monkeypatch.setattr(world.World, "from_opts", lambda opts: pytest.fail("nothing is asked"))
-    monkeypatch.setattr(verify, "wait", lambda *_: pytest.fail("nothing is waited for"))
+    monkeypatch.setattr(context.World, "from_opts", lambda opts: pytest.fail("nothing is asked"))
+    monkeypatch.setattr(health, "wait", lambda *_: pytest.fail("nothing is waited for"))
     assert getattr(load("metalk8s_expand_node", True), function)("w-1")["result"] is True
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.preflight import findings as preflight
-from metalk8s_expand.remote import host_facts as probe
+from metalk8s_expand.domain.preflight import findings
+from metalk8s_expand.remote import host_facts
 from tests import extension
 from tests.unit.metalk8s_expand.conftest import free_port
 
@@ -30,9 +30,9 @@ def test_it_is_there(module: ModuleType) -> None:
 
 def test_without_a_request_it_tells_what_every_host_is_asked(module: ModuleType, tmp_path: Path) -> None:
     found = module.probe({"sources": {"/etc/resolv.conf": "/dev/null"}})
-    assert set(found) == {*probe.QUICK, *probe.SLOW, "ports", "elapsed", "time"}
-    assert set(found["modules"]) == set(preflight.QUESTIONS["modules"])
-    assert set(found["directories"]) == set(preflight.QUESTIONS["directories"])
+    assert set(found) == {*host_facts.QUICK, *host_facts.SLOW, "ports", "elapsed", "time"}
+    assert set(found["modules"]) == set(findings.QUESTIONS["modules"])
+    assert set(found["directories"]) == set(findings.QUESTIONS["directories"])
     assert (found["connections"], found["listen"], found["fsync"], found["route"]) == ({}, None, None, None)
     json.dumps(found)
 
@@ -53,7 +53,7 @@ def test_connections(module: ModuleType) -> None:
 
 
 def test_a_window_has_an_end(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "LONGEST_WINDOW", 0.5)
+    monkeypatch.setattr(host_facts, "LONGEST_WINDOW", 0.5)
     started = time.monotonic()
     assert set(module.connect([[LOCAL, free_port()]], window=3600).values()) == {"connection refused"}
     assert time.monotonic() - started < 5

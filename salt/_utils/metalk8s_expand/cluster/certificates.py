@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from metalk8s_expand.domain.certificates import expiry as certificates
+from metalk8s_expand.domain.certificates import expiry
 from metalk8s_expand.domain.certificates.expiry import Answer
 from metalk8s_expand.errors import UnreachableError
 
@@ -49,7 +49,7 @@ def text(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str
 def _row(answer: Answer | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"unknown": answer}
-    return certificates.first(answer) or {"unknown": "it has no certificate that can be read"}
+    return expiry.first(answer) or {"unknown": "it has no certificate that can be read"}
 
 
 def _told(name: str, answer: Any) -> Answer | str:

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.clients.etcd import bolt_file
-from metalk8s_expand.clients.etcd import snapshot_stream as etcd_snapshot
+from metalk8s_expand.clients.etcd import bolt_file, snapshot_stream
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.etcd.bolt_file import Checked
 from metalk8s_expand.clients.etcd.snapshot_directory import SnapshotFiles, contents
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.etcd import quorum
-from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd import quorum, snapshot_policy
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings, size_text
 from metalk8s_expand.domain.expansion import plan
@@ -86,8 +84,8 @@ def take(
     cluster, sources = _sources(members)
     files = SnapshotFiles(settings.directory, "directory")
     files.prepare(create=True)
-    files.remove(snapshot.leftovers(files.names(), cluster))
-    name = snapshot.name(cluster, run)
+    files.remove(snapshot_policy.leftovers(files.names(), cluster))
+    name = snapshot_policy.name(cluster, run)
     tell = progress or (lambda node, step, what: None)
     checked, member = _kept(files, name), ""
     if checked is None:
@@ -114,7 +112,7 @@ def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
     problems = quorum.cluster_problems(members)
     if problems:
         raise QuorumError("etcd cannot be saved", problems=problems, log=LOG)
-    found = snapshot.sources(members, etcd_snapshot.is_local)
+    found = snapshot_policy.sources(members, snapshot_stream.is_local)
     if not found or found[0].cluster_id is None:
         ill = [f"{item.title}: {item.error or 'not healthy'}" for item in quorum.voters(members)]
         raise UnreachableError("no voting etcd member is healthy, so none can be saved", problems=ill, log=LOG)
@@ -132,10 +130,10 @@ def _kept(files: SnapshotFiles, name: str) -> Checked | None:
 
 
 def _make_room(files: SnapshotFiles, members: Sequence[Member]) -> None:
-    size = snapshot.needed(members)
+    size = snapshot_policy.needed(members)
     if size is None:
         raise UnreachableError("no etcd member tells how large its store is, so room for a snapshot cannot be checked", log=LOG)
-    _check_space(files, size, snapshot.SPARE_BYTES)
+    _check_space(files, size, snapshot_policy.SPARE_BYTES)
 
 
 def _check_space(files: SnapshotFiles, size: int, spare: int) -> None:
@@ -160,7 +158,7 @@ def _first_sound(
         tell("", STEP, f"saving etcd as {member.name} has it to {files.path(name)}")
         try:
             etcd.catch_up(member.client_url)
-            pieces = etcd_snapshot.pieces(etcd, member.client_url, patience.left(), patience.clock)
+            pieces = snapshot_stream.pieces(etcd, member.client_url, patience.left(), patience.clock)
             return files.save(name, pieces, bolt_file.checked), member.name
         except (UnreachableError, ConflictError) as exc:
             problems.append(f"{member.title}: {exc.message}")
@@ -183,7 +181,7 @@ def _copied(
             f"{place.directory} is on the same file system as {files.directory}, so a copy there is worth nothing",
             hint=f"mount it, or name another place in {SWITCH}:copy_to",
         )
-    place.remove(snapshot.leftovers(place.names(), cluster))
+    place.remove(snapshot_policy.leftovers(place.names(), cluster))
     if name not in place.names() or _kept(place, name) != original:
         tell("", STEP, f"copying it to {place.directory}")
         _check_space(place, original.size, 0)
@@ -200,4 +198,4 @@ def _same(path: Path, original: Checked) -> Checked:
 
 
 def _prune(files: SnapshotFiles, cluster: int, keep: int, newest: str) -> None:
-    files.remove(snapshot.surplus(files.names(), cluster, keep, newest))
+    files.remove(snapshot_policy.surplus(files.names(), cluster, keep, newest))

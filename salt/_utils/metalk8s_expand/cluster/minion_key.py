@@ -7,7 +7,7 @@ from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock, wait_until
 from metalk8s_expand.clients.salt.pillar import Keys, Minions
-from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh import command
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.errors import ConflictError, UnreachableError
@@ -19,7 +19,7 @@ LOG = "/var/log/salt/minion and journalctl --unit salt-minion on the node; /var/
 
 def on_host(target: Target, timeout: float = 10.0) -> str:
     """The fingerprint of the key that lies on the host. Raises UnreachableError when it cannot be read."""
-    answer = ssh.run(target, ["cat", PUBLIC_KEY], timeout=timeout)
+    answer = command.run(target, ["cat", PUBLIC_KEY], timeout=timeout)
     if answer.returncode or not answer.stdout.strip():
         raise UnreachableError(
             f"the minion's public key cannot be read over SSH: {answer.stderr.strip() or PUBLIC_KEY + ' is empty'}",

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import health, roles, ssh_annotations
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 
 # Same on every API server, or tokens and stored Secrets of one cannot be read by another.
 SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
@@ -90,7 +90,7 @@ def node_pillar(
     names = set(registered)
     data: dict[str, Any] = {
         "node": host.as_dict(),
-        "certificates": pki.paths(host.roles),
+        "certificates": signing_policies.paths(host.roles),
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _addresses(hosts.values(), roles.MASTER),
         "etcd_members": [item for item in _addresses(hosts.values(), roles.ETCD) if item["name"] in names],
@@ -125,8 +125,8 @@ def _confined(host: Host, cluster: Mapping[str, Any], taken: Mapping[Address | N
 def _ip(text: str) -> Address | None:
     """An address that other nodes can reach: who verifies a certificate takes ::ffff:10.0.0.1 for 10.0.0.1."""
     try:
-        address = ipaddress.ip_address(values.address(text))
-    except values.Invalid:
+        address = ipaddress.ip_address(scalars.address(text))
+    except scalars.Invalid:
         return None
     plain = getattr(address, "ipv4_mapped", None)
     return _ip(str(plain)) if plain else address
@@ -152,5 +152,9 @@ def _policies(cluster: Mapping[str, Any], hosts: Iterable[Host]) -> dict[str, An
     found: dict[str, Any] = {}
     for host in hosts:
         if host.address:
-            found.update(pki.policies(pki.Subject(host.name, host.address, host.roles, names, (service,)), days))
+            found.update(
+                signing_policies.policies(
+                    signing_policies.Subject(host.name, host.address, host.roles, names, (service,)), days
+                )
+            )
     return found

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node import ownership_record
 from metalk8s_expand.domain.node.manifest import Owned
 from metalk8s_expand.domain.node.ownership_record import NAME, NAMESPACE
 from metalk8s_expand.errors import ConflictError
@@ -23,7 +23,7 @@ CHUNK = 4000
 def read(kube: Kube, names: Iterable[str] | None = None) -> dict[str, Owned]:
     """What is on record for these Nodes, or for all."""
     lines = _lines(kube.config_map(NAMESPACE, NAME))
-    return {name: ownership.parse(name, lines[name]) for name in (lines if names is None else names) if name in lines}
+    return {name: ownership_record.parse(name, lines[name]) for name in (lines if names is None else names) if name in lines}
 
 
 def write(kube: Kube, moves: Moves) -> set[str]:
@@ -41,8 +41,8 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
     for _ in range(ATTEMPTS):
         found = kube.config_map(NAMESPACE, NAME)
         lines = _lines(found)
-        stale = {name for name, (old, _) in moves.items() if ownership.parse(name, lines.get(name)) != old}
-        wanted = {name: ownership.text(new) for name, (_, new) in moves.items() if name not in stale}
+        stale = {name for name, (old, _) in moves.items() if ownership_record.parse(name, lines.get(name)) != old}
+        wanted = {name: ownership_record.text(new) for name, (_, new) in moves.items() if name not in stale}
         if _stored(kube, found is not None, lines, wanted):
             return stale
     raise ConflictError(
@@ -56,7 +56,7 @@ def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | N
     if not wanted:
         return True
     future = {name: line for name, line in {**lines, **wanted}.items() if line is not None}
-    ownership.check_size(future)
+    ownership_record.check_size(future)
     try:
         if not exists:
             return bool(kube.create_config_map(NAMESPACE, {"metadata": {"name": NAME}, "data": future}))

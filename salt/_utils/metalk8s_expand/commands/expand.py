@@ -7,18 +7,18 @@ from typing import Any
 
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.cluster import node_registration
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands import remove_node as removing
 from metalk8s_expand.commands.arguments import Asked, Names
 from metalk8s_expand.commands.context import Result
 from metalk8s_expand.commands.plan import Foresight
-from metalk8s_expand.domain.removal import plan as removal
-from metalk8s_expand.domain.reports import run as report
-from metalk8s_expand.expansion import planner as planning
+from metalk8s_expand.domain.removal import plan
+from metalk8s_expand.domain.reports import run
+from metalk8s_expand.expansion import planner
 from metalk8s_expand.expansion.workflow import Options
-from metalk8s_expand.preflight import cluster as cluster_check
-from metalk8s_expand.runs import queue_worker as work
+from metalk8s_expand.preflight import cluster
+from metalk8s_expand.runs import queue_worker
 from metalk8s_expand.runs import stop as stopping
 from metalk8s_expand.runs.exclusive import Holding
 from metalk8s_expand.runs.queue_worker import Admit
@@ -31,8 +31,8 @@ class Changing(Holding, Foresight):
         """See the runner."""
         arguments.flags(dry_run=dry_run)
         declared = arguments.with_node(self._settings(), name, overrides or {})
-        planning.refuse(planning.current(self.world, declared, [name]))
-        changes = register.register(self.world.kube, declared.node(name), test=dry_run)
+        planner.refuse(planner.current(self.world, declared, [name]))
+        changes = node_registration.register(self.world.kube, declared.node(name), test=dry_run)
         return {"node": name, "changes": changes, **({"dry_run": True} if dry_run else {})}
 
     def expand(
@@ -66,11 +66,11 @@ class Changing(Holding, Foresight):
         arguments.seconds("wait_s", wait_s)
         if dry_run:
             return self._foreseen(asked, wanted.skip_failed, known)
-        return self._shown(report.text, self._expanded(asked, wanted, known, wait_s))
+        return self._shown(run.text, self._expanded(asked, wanted, known, wait_s))
 
     def request(self, node: object, retry: bool = False) -> Result:
         """See the runner."""
-        return work.request(self.world.kube, self._settings, node, retry is True, self.clock)
+        return queue_worker.request(self.world.kube, self._settings, node, retry is True, self.clock)
 
     def work(self) -> Result:
         """See the runner."""
@@ -79,15 +79,15 @@ class Changing(Holding, Foresight):
             return self._expanded(Asked.of(names), Options(skip_failed=True), wait_s=wait_s, admit=admit)
 
         world = self.world
-        turn = work.Work(
+        turn = queue_worker.Work(
             world.kube,
             world.leases(),
             self._settings,
-            lambda declared, names: planning.current(world, declared, names),
+            lambda declared, names: planner.current(world, declared, names),
             expand,
             self.clock,
         )
-        return self._shown(lambda data: work.text(data, report.text), turn.off())
+        return self._shown(lambda data: queue_worker.text(data, run.text), turn.off())
 
     def _expanded(
         self,
@@ -102,14 +102,14 @@ class Changing(Holding, Foresight):
         declared, names = asked.settled(self._settings())
         with self._held(f"expand {asked.selection}", wait_s, declared.deploy_timeout) as held:
             self.progress("", "cluster", "looking at it")
-            refusal = cluster_check.refusal(self.world, declared, declared.chosen(names))
+            refusal = cluster.refusal(self.world, declared, declared.chosen(names))
             if refusal:
                 raise refusal
-            found = planning.current(self.world, declared, names)
+            found = planner.current(self.world, declared, names)
             if digest is not None:
-                planning.agreed(before, digest, found)
+                planner.agreed(before, digest, found)
             found = admit(found)
-            planning.refuse(found)
+            planner.refuse(found)
             outcome = self._batch(declared).run(found, names, options, held)
             data = {**outcome.as_dict(), "unchanged": found.empty, "command": asked.command()}
             data["log"] = str(cache.save_report(self.opts, data))
@@ -121,11 +121,11 @@ class Changing(Holding, Foresight):
         arguments.flags(dry_run=dry_run)
         wanted, declared = removing.options(**options), self._settings()
         if dry_run:
-            return self._shown(removal.text, removing.planned(self.world, declared, name, wanted))
+            return self._shown(plan.text, removing.planned(self.world, declared, name, wanted))
         with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
             data = removing.remove_node(self.world, declared, name, wanted, held, self.progress, self.clock)
             held.outcome["retcode"] = data["retcode"]
-        return self._shown(report.text, data)
+        return self._shown(run.text, data)
 
     def stop(self, wait_s: float = 0) -> Result:
         """See the runner."""

@@ -13,8 +13,8 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import Plan
 from metalk8s_expand.domain.reports import plan as foresight
 from metalk8s_expand.errors import ExpandError
-from metalk8s_expand.expansion import planner as planning
-from metalk8s_expand.preflight import cluster as cluster_check
+from metalk8s_expand.expansion import planner
+from metalk8s_expand.preflight import cluster
 
 
 class Foresight(Call):
@@ -44,7 +44,7 @@ class Foresight(Call):
         declared, names = asked.settled(self._settings())
         found, data = self._planned(asked, declared, names)
         reached = self._batch(declared).look(found.touched)
-        obstacle = cluster_check.refusal(self.world, declared, declared.chosen(names))
+        obstacle = cluster.refusal(self.world, declared, declared.chosen(names))
         error = obstacle or _refusal(before, digest, found) or (None if skip_failed else reached.error())
         data["preflight"] = reached.as_dict()
         data["refusal"] = error.as_dict() if error else None
@@ -59,9 +59,9 @@ class Foresight(Call):
 
     def _planned(self, asked: Asked, declared: Settings, names: tuple[str, ...] | None) -> tuple[Plan, Result]:
         """The plan, and how it is told; it is kept, to tell later what has moved since."""
-        found = planning.current(self.world, declared, names)
+        found = planner.current(self.world, declared, names)
         kept = asked.kept(names)
-        data = {**found.as_dict(), **kept, "warnings": planning.warnings(self.world, declared, found)}
+        data = {**found.as_dict(), **kept, "warnings": planner.warnings(self.world, declared, found)}
         cache.save_plan(self.opts, data)
         return found, data
 
@@ -70,8 +70,8 @@ def _refusal(before: Mapping[str, Any] | None, digest: str | None, found: Plan) 
     """Of the plan: it is another one than was agreed on, or it cannot be done."""
     try:
         if digest is not None:
-            planning.agreed(before, digest, found)
-        planning.refuse(found)
+            planner.agreed(before, digest, found)
+        planner.refuse(found)
     except ExpandError as error:
         return error
     return None

@@ -16,7 +16,7 @@ from metalk8s_expand.commands.context import Call, Result
 from metalk8s_expand.domain.node.manifest import manifest
 from metalk8s_expand.domain.reports import preflight as preflight_report
 from metalk8s_expand.domain.reports import run as report
-from metalk8s_expand.domain.reports import ssh as reach_report
+from metalk8s_expand.domain.reports import ssh
 from metalk8s_expand.errors import ExpandError, SettingsError, UnreachableError
 from metalk8s_expand.preflight.ssh import Checked, check_ssh
 
@@ -46,7 +46,7 @@ class Looking(Call):
             "warnings": roster.host_key_warnings(self.opts),
             "retcode": UnreachableError.retcode if unreachable else 0,
         }
-        return self._shown(reach_report.text, data)
+        return self._shown(ssh.text, data)
 
     def preflight(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""

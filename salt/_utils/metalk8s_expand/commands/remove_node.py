@@ -7,7 +7,7 @@ from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.cluster import etcd_snapshot as snapshot
+from metalk8s_expand.cluster import etcd_snapshot
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -16,9 +16,8 @@ from metalk8s_expand.domain.removal.plan import Options
 from metalk8s_expand.domain.reports.run import Report
 from metalk8s_expand.errors import LockedError, SettingsError
 from metalk8s_expand.expansion.workflow import SAVED_S, Held
-from metalk8s_expand.preflight import cluster as cluster_check
-from metalk8s_expand.removal import discovery as departing
-from metalk8s_expand.removal import workflow as removal
+from metalk8s_expand.preflight import cluster
+from metalk8s_expand.removal import discovery, workflow
 from metalk8s_expand.runs.progress import Progress
 
 DRAIN_TIMEOUT_S = 600.0
@@ -51,7 +50,7 @@ def remove_node(
     world: World, declared: Settings, node: str, wanted: Options, held: Held, progress: Progress, clock: Clock
 ) -> dict[str, Any]:
     """Remove it and keep the report, which is returned. Etcd is saved before its member goes."""
-    busy = cluster_check.operations(world)
+    busy = cluster.operations(world)
     if busy:
         hint = "wait until it has ended, or end it: salt-run jobs.master"
         raise LockedError("another operation runs on this cluster, so nothing was changed", problems=busy, hint=hint)
@@ -63,26 +62,26 @@ def remove_node(
 
     def save() -> None:
         with held.lock.renewing(declared.etcd_snapshot.timeout_s + SAVED_S):
-            taken = snapshot.take_for(world, declared, progress.run, progress)
+            taken = etcd_snapshot.take_for(world, declared, progress.run, progress)
         saved.extend([taken] if taken else [])
 
-    outcome = removal.remove(world, declared, node, wanted, held.lock, progress, clock, save, begin, progress.step)
+    outcome = workflow.remove(world, declared, node, wanted, held.lock, progress, clock, save, begin, progress.step)
     error = outcome.node.error
     held.journal.left(node, str(error["message"]) if error else "")
     found = replace(_report(outcome, progress), snapshot=next(iter(saved), None))
     data = {**found.as_dict(), "plan": outcome.plan.as_dict(), "unchanged": outcome.plan.empty}
     if outcome.node.ok:
-        data[departing.REMOVED] = node
+        data[discovery.REMOVED] = node
     data["log"] = str(cache.save_report(world.opts, data))
     return data
 
 
 def planned(world: World, declared: Settings, node: str, wanted: Options) -> dict[str, Any]:
     """What it would do. Nothing is changed, and no lock is needed."""
-    return {**removal.planned(world, declared, node, wanted).as_dict(), "dry_run": True}
+    return {**workflow.planned(world, declared, node, wanted).as_dict(), "dry_run": True}
 
 
-def _report(outcome: removal.Outcome, progress: Progress) -> Report:
+def _report(outcome: workflow.Outcome, progress: Progress) -> Report:
     error = outcome.node.error
     retcode = int(error["retcode"]) if error else 0
     nodes = () if outcome.plan.empty else (outcome.node,)

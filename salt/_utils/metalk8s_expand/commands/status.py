@@ -16,12 +16,12 @@ from metalk8s_expand.domain.certificates import expiry as certificate_rules
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import health
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.reports import run as report
-from metalk8s_expand.domain.runs import queue_rules as queue
+from metalk8s_expand.domain.reports import run
+from metalk8s_expand.domain.runs import queue_rules
 from metalk8s_expand.errors import DeployError
 from metalk8s_expand.minion import certificates as host_certificates
 from metalk8s_expand.runs import follow as following
-from metalk8s_expand.runs import queue_worker as work
+from metalk8s_expand.runs import queue_worker
 
 
 class Condition(Call):
@@ -41,7 +41,13 @@ class Condition(Call):
         rows = {name: _status(node, observed.get(name), name in at_work) for name, node in declared.nodes.items()}
         for name, row in rows.items():
             row["certificates"] = ending.get(name)
-        data = {"nodes": rows, "certificates": ending, "queue": work.rows(self.world.kube), "runs": runs[-20:], "now": now}
+        data = {
+            "nodes": rows,
+            "certificates": ending,
+            "queue": queue_worker.rows(self.world.kube),
+            "runs": runs[-20:],
+            "now": now,
+        }
         return self._shown(_status_text, data)
 
     def health(self, nodes: Names = None, profiles: Names = None) -> Result:
@@ -92,11 +98,11 @@ def _status_text(data: Mapping[str, Any]) -> str:
     runs = f"Runs: {', '.join(data['runs']) or 'none'}"
     ending = certificates.text(data["certificates"])
     blocks = [
-        report.table(("node", "roles", "state"), rows),
+        run.table(("node", "roles", "state"), rows),
         "\n".join(problems),
-        report.table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
+        run.table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
         following.text(data["now"]),
-        queue.text(data["queue"]),
+        queue_rules.text(data["queue"]),
         runs,
     ]
     return "\n\n".join(block for block in blocks if block)

@@ -7,8 +7,7 @@ from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster import node_registration as register
-from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -25,7 +24,7 @@ SALTS_THREADS = 5
 def current(world: World, declared: Settings, names: Sequence[str] | None = None) -> Plan:
     """The plan for these nodes, all declared when names is None."""
     chosen = declared.chosen(names)
-    seen = register.observe(world.kube, None if names is None else [node.name for node in chosen])
+    seen = node_registration.observe(world.kube, None if names is None else [node.name for node in chosen])
     return plan.build(declared, seen.nodes, names, _done(world, chosen, seen.nodes), seen.owned)
 
 

@@ -14,16 +14,16 @@ from typing import Any, Protocol
 
 from metalk8s_expand.clients.host.clock import Clock, asked
 from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster import node_registration as register
+from metalk8s_expand.cluster import node_registration
 from metalk8s_expand.domain.expansion import plan as plans
 from metalk8s_expand.domain.expansion.plan import NodePlan, Plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.reports.run import NodeReport, StepResult
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
-from metalk8s_expand.domain.salt import orchestration_result as verdict
+from metalk8s_expand.domain.salt import orchestration_result
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError, StoppedError
-from metalk8s_expand.expansion import rollback as undo
+from metalk8s_expand.expansion import rollback
 from metalk8s_expand.expansion.rollback import Undo
 from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
 
@@ -231,9 +231,9 @@ def _clear(run: Run, node: Node) -> Waiting:
     tools = Undo(run.access, run.lock.check, run.clock)
     done = run.undone.setdefault(node.name, [])
     if not isinstance(run.errors[node.name], _AS_IT_IS):
-        yield from undo.take_back(tools, node, node.name in run.created, done)
+        yield from rollback.take_back(tools, node, node.name in run.created, done)
         run.journal.taken(node.name)
-    run.states[node.name] = undo.state(tools, node)
+    run.states[node.name] = rollback.state(tools, node)
     # A job that may still run is looked for by the next run.
     if not isinstance(run.errors[node.name], DeadlineError):
         run.journal.left(node.name, run.errors[node.name].message)
@@ -300,7 +300,7 @@ def _register(run: Run, node: Node) -> Waiting:
     if kube.node(node.name) is None:
         run.journal.made(node.name)
         run.created.add(node.name)
-    register.register(kube, node)
+    node_registration.register(kube, node)
     yield
 
 
@@ -331,9 +331,9 @@ def _deploy(run: Run, node: Node) -> Waiting:
                 job=job,
             )
         yield
-    for state in (found for found in verdict.states(answer) if found.ran):
+    for state in (found for found in orchestration_result.states(answer) if found.ran):
         run.record(node.name, f"{plans.DEPLOY}: {state.name}", started, state.ok, state.job or "", state.elapsed)
-    problems = verdict.problems(answer)
+    problems = orchestration_result.problems(answer)
     if problems:
         raise DeployError(
             f"{ORCHESTRATION} failed",
@@ -353,7 +353,7 @@ def _verify(run: Run, node: Node) -> Waiting:
 
 
 def _uncordon(run: Run, node: Node) -> Waiting:
-    register.uncordon(run.access().kube, node.name)
+    node_registration.uncordon(run.access().kube, node.name)
     yield
 
 

@@ -8,22 +8,18 @@ from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.cluster import etcd_snapshot as snapshot
-from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import etcd_snapshot, health
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.expansion.plan import Plan
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.reports.run import NodeReport, Report
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import DeployError, ExpandError, PreflightError, StoppedError
-from metalk8s_expand.expansion import planner as planning
-from metalk8s_expand.expansion import scheduler as expansion
-from metalk8s_expand.expansion import smoke_test as pod_probe
-from metalk8s_expand.preflight import cluster as cluster_check
-from metalk8s_expand.preflight import hosts as reach
+from metalk8s_expand.expansion import planner, scheduler, smoke_test
+from metalk8s_expand.preflight import cluster, hosts
 from metalk8s_expand.runs.journal import Writer
 from metalk8s_expand.runs.lock import Lock
 from metalk8s_expand.runs.progress import Progress
@@ -75,7 +71,7 @@ class Batch:
     def run(self, found: Plan, names: Sequence[str] | None, options: Options, held: Held) -> Report:
         """Do what the plan says. An error before the first change is raised; one after it is in the report."""
         lock = held.lock
-        notes = [f"{name}: nothing to change" for name in found.unchanged] + planning.warnings(self.world, self.declared, found)
+        notes = [f"{name}: nothing to change" for name in found.unchanged] + planner.warnings(self.world, self.declared, found)
         reports, saved = ((), None) if found.empty else self._executed(found, options.skip_failed, held, notes)
         ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
         workers = [node for node in self.declared.chosen(names) if node.name in ready and not node.is_control_plane]
@@ -84,11 +80,11 @@ class Batch:
             closing = () if stopped else self._closing(not found.empty, workers if options.probe else [], lock)
         return replace(judged(reports, closing, notes, self.progress, stopped), snapshot=saved)
 
-    def look(self, chosen: Sequence[Node]) -> reach.Reached:
+    def look(self, chosen: Sequence[Node]) -> hosts.Reached:
         """Ask the hosts of these nodes, all at once."""
         for node in chosen:
             self.progress(node.name, LOOK, f"asking {node.ssh.host}")
-        return reach.look(self.world, chosen, self.declared, self.clock)
+        return hosts.look(self.world, chosen, self.declared, self.clock)
 
     def _executed(self, found: Plan, skip_failed: bool, held: Held, notes: list[str]) -> tuple[tuple[NodeReport, ...], Saved]:
         """Reach all hosts, save etcd, then do what the plan says on those that may be touched."""
@@ -103,7 +99,7 @@ class Batch:
         error = reached.error()
         if error and not skip_failed:
             raise error
-        notes += [str(item) for item in reached.findings if item.severity != preflight.ERROR]
+        notes += [str(item) for item in reached.findings if item.severity != findings.ERROR]
         touched = found.without(reached.failed)
         lock.check()
         saved = self._saved(touched, lock)
@@ -111,7 +107,7 @@ class Batch:
             master.prepare_ssh(self.world.opts)
         jobs = master.Orchestrations(self.world.opts)
         timeout = self.declared.deploy_timeout
-        run = expansion.Run(
+        run = scheduler.Run(
             access=self.world.access,
             health=self._health,
             jobs=jobs,
@@ -128,10 +124,10 @@ class Batch:
         for node in chosen:
             run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
         run.skipped = dict(reached.reasons)
-        expansion.execute(run, touched)
+        scheduler.execute(run, touched)
         return tuple(run.report(item.node.name) for item in found.nodes), saved
 
-    def _tell_of_look(self, chosen: Sequence[Node], reached: reach.Reached | None) -> None:
+    def _tell_of_look(self, chosen: Sequence[Node], reached: hosts.Reached | None) -> None:
         """Programs follow two steps; a host that cannot be reached is not preflighted."""
         for name in (node.name for node in chosen):
             if reached is None:
@@ -146,12 +142,12 @@ class Batch:
     def _saved(self, touched: Plan, lock: Lock) -> Saved:
         """The snapshot of etcd, when members are going to be changed."""
         with lock.renewing(self.declared.etcd_snapshot.timeout_s + SAVED_S):
-            taken = snapshot.snapshot_before_members(self.world, self.declared, touched, self.progress.run, self.progress)
+            taken = etcd_snapshot.snapshot_before_members(self.world, self.declared, touched, self.progress.run, self.progress)
         lock.check()
         return taken
 
     def _health(self, node: Node) -> list[str]:
-        return cluster_check.health(self.world, self.declared, [node])
+        return cluster.health(self.world, self.declared, [node])
 
     def _closing(self, changed: bool, workers: Sequence[Node], lock: Lock) -> tuple[str, ...]:
         """What is wrong with the whole. Whatever happens here, the report of what was done is not lost."""
@@ -162,9 +158,9 @@ class Batch:
 
     def _addons(self) -> tuple[str, ...]:
         """What only the whole can tell: DNS runs on two nodes."""
-        deadline = self.clock.monotonic() + expansion.VERIFY_TIMEOUT_S
+        deadline = self.clock.monotonic() + scheduler.VERIFY_TIMEOUT_S
         access = self.world.access()
-        while (problems := verify.addon_problems(access)) and self.clock.monotonic() < deadline:
+        while (problems := health.addon_problems(access)) and self.clock.monotonic() < deadline:
             self.clock.sleep(0.5)
         return tuple(problems)
 
@@ -173,7 +169,7 @@ class Batch:
             return ()
         self.progress("", "probe", f"a Pod on each of {', '.join(node.name for node in workers)}, reached through a Service")
         lock.check()
-        failed = pod_probe.probe(self.world.kube, workers, self.progress.run, self.declared.probe_image)
+        failed = smoke_test.probe(self.world.kube, workers, self.progress.run, self.declared.probe_image)
         return tuple(f"node {name}: {reason}" for name, reason in failed.items())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from metalk8s_expand.clients.host import certificates
 from metalk8s_expand.clients.host.certificates import Certificate
 from metalk8s_expand.clients.host.clock import Clock, wait_until
-from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.certificates.expiry import KUBECONFIG, MASTER, stale_problems
 from metalk8s_expand.errors import DeployError
 
@@ -32,8 +32,8 @@ Restart = Callable[[str], Any]
 def observed(
     expected: Mapping[str, str],
     address: str = "",
-    directory: str = pki.PKI,
-    ports: Mapping[str, int] = pki.PORTS,
+    directory: str = signing_policies.PKI,
+    ports: Mapping[str, int] = signing_policies.PORTS,
     clock: Clock | None = None,
 ) -> dict[str, Entry]:
     """Every certificate that should be here or is here, by purpose; one without a known purpose by its path.
@@ -61,7 +61,7 @@ def of_master(kubeconfig: str, clock: Clock | None = None) -> dict[str, dict[str
         return {}
     except (OSError, ValueError) as error:
         return {MASTER: {KUBECONFIG: {"path": kubeconfig, "error": f"it cannot be read: {error}"}}}
-    if found is None or found[0].startswith(f"{pki.PKI}/"):
+    if found is None or found[0].startswith(f"{signing_policies.PKI}/"):
         return {}
     return {MASTER: {KUBECONFIG: {"path": found[0], **_described(found[1], now)}}}
 
@@ -94,9 +94,11 @@ def serve(
 
 
 def _found(directory: Path) -> dict[str, str]:
-    known = {path: purpose for purpose, path in pki.PATHS.items()} | {f"{pki.PKI}/{name}": name for name in pki.AUTHORITIES}
+    known = {path: purpose for purpose, path in signing_policies.PATHS.items()} | {
+        f"{signing_policies.PKI}/{name}": name for name in signing_policies.AUTHORITIES
+    }
     found = (path.with_suffix("") for path in sorted(directory.rglob("*.crt")))
-    return {known.get(f"{pki.PKI}/{path.relative_to(directory)}", str(path)): str(path) for path in found}
+    return {known.get(f"{signing_policies.PKI}/{path.relative_to(directory)}", str(path)): str(path) for path in found}
 
 
 def _entry(path: str, now: float) -> Entry:

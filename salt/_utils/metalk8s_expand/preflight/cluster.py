@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.clients.salt import running_jobs as runners
+from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.clients.salt.running_jobs import Runner
 from metalk8s_expand.cluster import health as verify
@@ -21,8 +21,7 @@ from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, SettingsError
-from metalk8s_expand.preflight import collect_cluster_facts as surroundings
-from metalk8s_expand.preflight import saltenvs as environments
+from metalk8s_expand.preflight import collect_cluster_facts, saltenvs
 
 OPERATIONS = "metalk8s.orchestrate."
 ORCHESTRATE = ("state.orchestrate", "state.orch", "state.sls")
@@ -41,7 +40,7 @@ def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandEr
     """
     unhealthy, busy, versions = health(world, settings, nodes), operations(world), version_problems(world, settings, nodes)
     files = FileServer(world.opts)
-    unserved = environments.problems(files, nodes)
+    unserved = saltenvs.problems(files, nodes)
     problems = [*unhealthy, *busy, *versions, *unserved]
     if unhealthy:
         hint = "make the control plane healthy first"
@@ -54,7 +53,7 @@ def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandEr
         return ConflictError("the versions do not fit, so nothing was started", problems=problems, hint=hint)
     if unserved:
         text = "there is nothing to deploy these nodes with, so nothing was started"
-        return SettingsError(text, problems=problems, hint=environments.hint(files))
+        return SettingsError(text, problems=problems, hint=saltenvs.hint(files))
     return None
 
 
@@ -70,7 +69,7 @@ def operations(world: World) -> list[str]:
     """Which orchestrations of MetalK8s run on this master, but for the one that asks."""
     return [
         f"{title} runs on this master, process {runner.pid}{f', job {runner.job}' if runner.job else ''}"
-        for runner in runners.running(world.opts)
+        for runner in running_jobs.running(world.opts)
         if (title := _operation(runner))
     ]
 
@@ -83,7 +82,7 @@ def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
 def version_problems(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
     """Nodes that are declared with another version than the cluster's, and a control plane that is half upgraded."""
     items = [*world.kube.nodes(roles.label_key(roles.BOOTSTRAP)), *world.kube.nodes(roles.label_key(roles.MASTER))]
-    cluster = surroundings.version(items)
+    cluster = collect_cluster_facts.version(items)
     if not cluster:
         return []
     names = {node.name for node in nodes}

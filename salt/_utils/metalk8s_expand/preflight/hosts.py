@@ -17,18 +17,16 @@ from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
 from metalk8s_expand.domain.preflight.result import Reached
 from metalk8s_expand.domain.preflight.ssh_failures import Trouble
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.errors import UnreachableError
-from metalk8s_expand.preflight import collect_cluster_facts as surroundings
-from metalk8s_expand.preflight import endpoints
-from metalk8s_expand.preflight import etcd_ports as inbound
+from metalk8s_expand.preflight import collect_cluster_facts, endpoints, etcd_ports
 from metalk8s_expand.preflight import ssh as check_ssh
 from metalk8s_expand.preflight.etcd_ports import Peers
-from metalk8s_expand.remote import host_facts as probe
+from metalk8s_expand.remote import host_facts
 
 __all__ = ["Reached", "ask", "look"]
 
@@ -49,7 +47,7 @@ def look(world: World, nodes: Sequence[Node], settings: Settings, clock: Clock |
         nodes,
         roster.ssh_targets(nodes, roster.access_from(world.opts, settings)),
         settings,
-        surroundings.gather(world, settings, [node.name for node in nodes]),
+        collect_cluster_facts.gather(world, settings, [node.name for node in nodes]),
         master.Minions(world.opts),
         clock,
         settings.ssh_parallel,
@@ -73,17 +71,17 @@ def ask(
     around = _without(around, nodes)
     joining = {node.name: node.address for node in nodes if node.is_etcd}
     arguments = {node.name: _argument(node, around, thresholds, joining, sources or {}) for node in nodes}
-    source = Path(probe.__file__).read_text(encoding="utf-8")
+    source = Path(host_facts.__file__).read_text(encoding="utf-8")
 
     def attempt(target: Target) -> Told:
-        command = [*preflight.COMMAND, arguments[target.name]]
+        command = [*findings.COMMAND, arguments[target.name]]
         answer = ssh.run(target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s)
         return _facts(target, answer, settings.ssh_timeout), clock.now()
 
     # New members listen for a while, and must do so at the same time, which is what the peers' time has to cover.
     first = sorted(targets, key=lambda target: target.name not in joining)
     window = settings.ssh_timeout + thresholds.etcd_window_s
-    peers_said = inbound.asked(peers, list(around.etcd_peers), list(joining.values()), window, clock)
+    peers_said = etcd_ports.asked(peers, list(around.etcd_peers), list(joining.values()), window, clock)
     answers = ssh.on_all(first, attempt, max(max_parallel, len(joining)))
     return _judged(nodes, {target.name: answers[target.name] for target in targets}, around, peers_said(), settings)
 
@@ -92,14 +90,14 @@ def _judged(
     nodes: Sequence[Node],
     answers: Mapping[str, Told | UnreachableError],
     around: Surroundings,
-    said: inbound.Said,
+    said: etcd_ports.Said,
     settings: Settings,
 ) -> Reached:
     """All answers of all hosts beside each other."""
     told = {name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)}
     facts = {name: found for name, (found, _) in told.items()}
     hosts = [
-        preflight.Host(
+        findings.Host(
             node,
             facts[node.name],
             _Others(facts, node.name),
@@ -112,10 +110,10 @@ def _judged(
         if node.name in facts
     ]
     unreachable = {name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)}
-    return Reached(facts, unreachable, tuple(preflight.findings(hosts, settings.skipped)))
+    return Reached(facts, unreachable, tuple(findings.findings(hosts, settings.skipped)))
 
 
-def _inbound(said: inbound.Said, node: Node, told: Told, thresholds: Thresholds) -> dict[str, dict[int, str]]:
+def _inbound(said: etcd_ports.Said, node: Node, told: Told, thresholds: Thresholds) -> dict[str, dict[int, str]]:
     facts, now = told
     since = now - (facts.get("elapsed") or 0.0)
     return said.of(node.address, since, since + thresholds.etcd_window_s)
@@ -152,15 +150,15 @@ def _without(around: Surroundings, nodes: Sequence[Node]) -> Surroundings:
 
 def _argument(node: Node, around: Surroundings, thresholds: Thresholds, joining: Mapping[str, str], sources: Sources) -> str:
     others = {name: address for name, address in joining.items() if name != node.name}
-    return json.dumps(preflight.request(node, around, thresholds, others, sources.get(node.name) or {}))
+    return json.dumps(findings.request(node, around, thresholds, others, sources.get(node.name) or {}))
 
 
 def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
     """What the probe says. Raises UnreachableError with the cause when it says nothing, or somebody else speaks too."""
-    found: Facts | None = probe.answer(answer.stdout)  # type: ignore[no-untyped-call]
+    found: Facts | None = host_facts.answer(answer.stdout)  # type: ignore[no-untyped-call]
     if found is None:
         raise _silence(target, answer, timeout)
-    noise = [line for line in answer.stdout.splitlines() if line.strip() and not line.startswith(probe.MARK)]
+    noise = [line for line in answer.stdout.splitlines() if line.strip() and not line.startswith(host_facts.MARK)]
     if noise:
         said = "\n".join(noise)
         raise error(target, Trouble("shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"))

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metalk8s_expand.clients.ssh import command as ssh
-from metalk8s_expand.clients.ssh import thin
+from metalk8s_expand.clients.ssh import command, thin
 from metalk8s_expand.clients.ssh.command import Answer, Target
 from metalk8s_expand.clients.ssh.diagnosis import error
 from metalk8s_expand.domain.preflight.ssh_failures import Trouble
@@ -55,10 +54,10 @@ def check_ssh(hosts: Sequence[Target], timeout: float, max_parallel: int = 32) -
     def attempt(target: Target) -> Checked:
         mark = secrets.token_hex(8)
         # Python is looked for as the user, and sudo is part of the command.
-        answer = ssh.run(replace(target, sudo=False), ["/bin/sh", "-c", script(target.sudo, mark)], timeout=timeout)
+        answer = command.run(replace(target, sudo=False), ["/bin/sh", "-c", script(target.sudo, mark)], timeout=timeout)
         return _judged(target, answer, mark)
 
-    return dict(ssh.on_all(hosts, attempt, max_parallel))
+    return dict(command.on_all(hosts, attempt, max_parallel))
 
 
 def script(sudo: bool, mark: str) -> str:

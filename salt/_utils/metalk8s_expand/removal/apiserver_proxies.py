@@ -11,7 +11,7 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.errors import ExpandError
-from metalk8s_expand.preflight import saltenvs as environments
+from metalk8s_expand.preflight import saltenvs
 
 PROXY = "metalk8s.roles.node.apiserver_proxy"
 
@@ -37,7 +37,7 @@ def _told(world: World) -> list[str]:
     failed: list[str] = []
     for version in sorted(set(versions.values())):
         minions = [name for name, found in versions.items() if found == version]
-        keywords = {"__kwarg__": True, "saltenv": environments.of_version(version) if version else "base", "concurrent": True}
+        keywords = {"__kwarg__": True, "saltenv": saltenvs.of_version(version) if version else "base", "concurrent": True}
         answers = master.Minions(world.opts).ask(minions, "state.apply", [PROXY, keywords])
         failed += [name for name in minions if not _succeeded(answers.get(name))]
     return failed

@@ -15,12 +15,12 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal.plan import Options
 from metalk8s_expand.errors import QuorumError
-from metalk8s_expand.expansion import scheduler as expansion
+from metalk8s_expand.expansion import scheduler
 from metalk8s_expand.expansion.scheduler import Progress, Tell, nobody
-from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.removal import discovery
 
 
-class Lock(expansion.Lock, Protocol):
+class Lock(scheduler.Lock, Protocol):
     """The same, which can also be kept while a call blocks."""
 
     def renewing(self, at_most: float) -> AbstractContextManager[None]:
@@ -47,14 +47,14 @@ class Run:
 
     def etcd(self) -> Etcd:
         """As the other members say it."""
-        found = departing.etcd_of_others(self.world, self.name)
+        found = discovery.etcd_of_others(self.world, self.name)
         if found is None:
             raise QuorumError("no etcd member is known that could be asked", node=self.name)
         return found
 
     def member(self, members: Sequence[Member]) -> Member | None:
         """The node's own among these."""
-        return departing.own_member(self.world, self.declared, self.name, members)
+        return discovery.own_member(self.world, self.declared, self.name, members)
 
     def wait(self, step: str, what: str) -> None:
         """What a step waits for, once; the lock is kept meanwhile."""

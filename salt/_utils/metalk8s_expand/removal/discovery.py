@@ -19,10 +19,9 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import NOTHING
-from metalk8s_expand.domain.removal import drain_rules as drain
-from metalk8s_expand.domain.removal import node_inventory as departure
+from metalk8s_expand.domain.removal import drain_rules, node_inventory
 from metalk8s_expand.domain.removal.node_inventory import Found
-from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal import host_reset
 
 # Under this key a report names the node that it is about.
 REMOVED = "removed"
@@ -32,10 +31,10 @@ def find(world: World, settings: Settings, name: str) -> Found:
     """All of it, of this moment. Raises UnreachableError when the API or etcd does not answer."""
     nodes = world.kube.nodes()
     observed = next((item for item in nodes if item["metadata"]["name"] == name), None)
-    node = host_side.described(settings, name, observed)
-    host = host_side.look(world, settings, node)
+    node = host_reset.described(settings, name, observed)
+    host = host_reset.look(world, settings, node)
     pods = evictions.pods_on(world.kube, name)
-    wanted = [claim for pod in drain.leaving(pods) for claim in drain.claims(pod)]
+    wanted = [claim for pod in drain_rules.leaving(pods) for claim in drain_rules.claims(pod)]
     etcd = etcd_of_others(world, name, nodes)
     found = Found(
         name=name,
@@ -65,7 +64,7 @@ def etcd_of_others(world: World, name: str, nodes: Sequence[JsonObject] | None =
 
 def own_member(world: World, settings: Settings, name: str, members: Sequence[Member]) -> Member | None:
     """The member of this node among these, or None."""
-    return departure.Found(name, settings.nodes.get(name), world.kube.node(name), tuple(members)).member
+    return node_inventory.Found(name, settings.nodes.get(name), world.kube.node(name), tuple(members)).member
 
 
 def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:

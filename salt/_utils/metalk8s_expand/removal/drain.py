@@ -9,7 +9,7 @@ from metalk8s_expand.clients.host.clock import Clock, asked, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
-from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.errors import ConflictError, DeadlineError
 
@@ -39,9 +39,9 @@ def emptied(
     seen: set[str] = set()
 
     def problems() -> list[str]:
-        left = drain.leaving(evictions.pods_on(kube, node))
+        left = drain_rules.leaving(evictions.pods_on(kube, node))
         _refuse(kube, node, left, allowed)
-        seen.update(drain.identity(pod) for pod in left)
+        seen.update(drain_rules.identity(pod) for pod in left)
         found = [_asked(kube, pod, admit) for pod in left]
         tell(f"{len(left)} of {len(seen)} Pods are left" + (f": {found[0]}" if found else ""))
         return found
@@ -74,10 +74,10 @@ def detached(kube: Kube, node: str, tick: Callable[[], None], clock: Clock | Non
 
 def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> None:
     """A Pod may have come with its Node's name in it, past the cordon; that its data is lost was not agreed on."""
-    waiting = [pod for pod in pods if not drain.is_terminating(pod)]
-    claims = [claim for pod in waiting for claim in drain.claims(pod)]
+    waiting = [pod for pod in pods if not drain_rules.is_terminating(pod)]
+    claims = [claim for pod in waiting for claim in drain_rules.claims(pod)]
     local = evictions.local_claims(kube, claims) if claims and not allowed.delete_local_volumes else frozenset()
-    problems = drain.obstacles(waiting, allowed, local)
+    problems = drain_rules.obstacles(waiting, allowed, local)
     if problems:
         hint = "move it yourself or name the option, then run the same command again; the node stays cordoned"
         raise PodsRefusedError("there are Pods that may not be evicted", node=node, problems=problems, hint=hint)
@@ -85,8 +85,8 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
 
 def _asked(kube: Kube, pod: JsonObject, admit: Admit) -> str:
     """Why this Pod is not gone yet; it is asked to go, once."""
-    if drain.is_terminating(pod):
-        return f"Pod {drain.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"
+    if drain_rules.is_terminating(pod):
+        return f"Pod {drain_rules.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"
     admit()
     answer, reason = evictions.evict(kube, pod)
     words = {
@@ -94,4 +94,4 @@ def _asked(kube: Kube, pod: JsonObject, admit: Admit) -> str:
         Eviction.GONE: "is about to be gone",
         Eviction.WAIT: f"must not go yet: {reason}",
     }
-    return f"Pod {drain.title(pod)} {words[answer]}"
+    return f"Pod {drain_rules.title(pod)} {words[answer]}"

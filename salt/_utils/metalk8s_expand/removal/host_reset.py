@@ -14,11 +14,10 @@ from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import World, from_observed
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.removal.node_inventory import Host
 from metalk8s_expand.errors import ConflictError, DeployError, ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.remote import host_facts as probe
-from metalk8s_expand.remote import reset_host as retire
+from metalk8s_expand.remote import host_facts, reset_host
 
 LOOK, WITHDRAW, RETIRE = "look", "withdraw", "retire"
 # A kubelet may take its time to end an API server, and a disk to forget an etcd.
@@ -57,11 +56,11 @@ def ask(world: World, settings: Settings, node: Node, mode: str, epoch: int | No
     seconds = SECONDS[mode]
     key = master.master_key(world.opts)
     request = {"mode": mode, "node": node.name, "epoch": epoch, "master_key": key, "seconds": seconds}
-    source = Path(retire.__file__).read_text(encoding="utf-8")
-    command = [*preflight.COMMAND, json.dumps(request)]
+    source = Path(reset_host.__file__).read_text(encoding="utf-8")
+    command = [*findings.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
     answer = ssh.run(target(world, settings, node), command, stdin=source, timeout=timeout)
-    found: dict[str, Any] | None = probe.answer(answer.stdout, retire.MARK)  # type: ignore[no-untyped-call]
+    found: dict[str, Any] | None = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
     if found is None:
         said = answer.stderr.strip() or answer.stdout.strip() or "no output"
         raise UnreachableError(

@@ -13,10 +13,8 @@ from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.removal import plan as plans
 from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, UnreachableError
-from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.removal import discovery, etcd_member, host_reset
 from metalk8s_expand.removal import drain as draining
-from metalk8s_expand.removal import etcd_member as leaving_member
-from metalk8s_expand.removal import host_reset as host_side
 from metalk8s_expand.removal.context import Run
 
 # For how long a call to the host may keep the lock while it blocks.
@@ -67,7 +65,7 @@ def drain(run: Run) -> str:
 
 def leadership(run: Run) -> str:
     """Handed over, so that nobody has to elect."""
-    moved = leaving_member.leadership_moved(run.etcd(), run.member, run.name, run.lock.check, run.clock)
+    moved = etcd_member.leadership_moved(run.etcd(), run.member, run.name, run.lock.check, run.clock)
     return "another member leads" if moved else NOTHING
 
 
@@ -77,7 +75,7 @@ def member(run: Run) -> str:
     if run.member(etcd.members()) is None:
         return NOTHING
     run.before_member_change()
-    leaving_member.removed(etcd, run.member, run.name, run.lock.check, run.clock)
+    etcd_member.removed(etcd, run.member, run.name, run.lock.check, run.clock)
     with suppress(ExpandError):
         voters = len(quorum.voters(etcd.members()))
         run.notes.append(f"etcd has {voters} voters now, and needs {quorum.quorum(voters)} of them")
@@ -86,12 +84,12 @@ def member(run: Run) -> str:
 
 def withdraw(run: Run) -> str:
     """The host's own API server."""
-    return _on_host(run, host_side.WITHDRAW)
+    return _on_host(run, host_reset.WITHDRAW)
 
 
 def retire(run: Run) -> str:
     """Everything on the host."""
-    return _on_host(run, host_side.RETIRE)
+    return _on_host(run, host_reset.RETIRE)
 
 
 def key(run: Run) -> str:
@@ -143,8 +141,8 @@ ACTIONS: Mapping[str, Callable[[Run], str]] = {
 def _guard_problems(run: Run) -> list[str]:
     run.lock.tick()
     is_master = roles.MASTER in run.roles
-    problems = [] if not is_master or departing.other_masters(run.world.kube.nodes(), run.name) else ["no other API server"]
-    found = departing.etcd_of_others(run.world, run.name)
+    problems = [] if not is_master or discovery.other_masters(run.world.kube.nodes(), run.name) else ["no other API server"]
+    found = discovery.etcd_of_others(run.world, run.name)
     members = found.members() if found else []
     own = run.member(members)
     return problems + (quorum.remove_problems(members, own.id) if own else [])
@@ -154,7 +152,7 @@ def _on_host(run: Run, mode: str) -> str:
     if run.host is None:
         raise UnreachableError("nobody says how to reach its host", node=run.name, hint="declare the node, or use force=True")
     with run.lock.renewing(CALL_S):
-        changes, left = host_side.change(run.world, run.declared, run.host, mode, run.lock.epoch)
+        changes, left = host_reset.change(run.world, run.declared, run.host, mode, run.lock.epoch)
     run.notes += [f"left on the host of {run.name}: {item}" for item in left]
     return "; ".join(changes) or NOTHING
 

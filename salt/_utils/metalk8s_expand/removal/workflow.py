@@ -13,18 +13,14 @@ from dataclasses import dataclass, field
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.removal import blockers as refusals
-from metalk8s_expand.domain.removal import leftover_credentials as remains
-from metalk8s_expand.domain.removal import node_inventory as departure
+from metalk8s_expand.domain.removal import blockers, leftover_credentials, node_inventory
 from metalk8s_expand.domain.removal import plan as plans
 from metalk8s_expand.domain.removal.plan import Options, Removal
 from metalk8s_expand.domain.reports.run import NodeReport, StepResult
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.expansion.scheduler import LOGS, Progress, Tell, nobody
-from metalk8s_expand.removal import apiserver_proxies as forgetting
-from metalk8s_expand.removal import discovery as departing
-from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal.context import Lock, Run
 from metalk8s_expand.removal.steps import ACTIONS
 
@@ -33,9 +29,9 @@ log = logging.getLogger(__name__)
 # How often etcd's quorum is asked for before it refuses, and the seconds between.
 LOOKS, PAUSE_S = 4, 2.0
 ERRORS: dict[str, type[ExpandError]] = {
-    refusals.QUORUM: QuorumError,
-    refusals.UNKNOWN: SettingsError,
-    refusals.UNREACHED: UnreachableError,
+    blockers.QUORUM: QuorumError,
+    blockers.UNKNOWN: SettingsError,
+    blockers.UNREACHED: UnreachableError,
 }
 
 
@@ -50,7 +46,7 @@ class Outcome:
 
 def planned(world: World, declared: Settings, node: str, options: Options) -> Removal:
     """What ``remove`` would do now."""
-    return plans.build(departing.find(world, declared, node), options)
+    return plans.build(discovery.find(world, declared, node), options)
 
 
 def remove(
@@ -74,7 +70,7 @@ def remove(
     progress(node, "look", "at the cluster and the host")
     found, plan = _looked(world, declared, node, options, lock, clock)
     refuse(plan)
-    host = host_side.described(declared, node, found.node)
+    host = host_reset.described(declared, node, found.node)
     run = Run(world, declared, node, options, lock, progress, clock, before_member_change, host, plan.roles, tell=tell)
     report = _executed(run, plan, begin)
     return Outcome(plan, report, (*run.notes, *_closing(run, plan, report)))
@@ -85,7 +81,7 @@ def refuse(plan: Removal) -> None:
     if not plan.refused:
         return
     kinds = [refusal.kind for refusal in plan.refused]
-    gravest = min(kinds, key=refusals.KINDS.index)
+    gravest = min(kinds, key=blockers.KINDS.index)
     raise ERRORS.get(gravest, ConflictError)(
         "the removal is refused, so nothing was changed",
         node=plan.name,
@@ -96,16 +92,16 @@ def refuse(plan: Removal) -> None:
 
 def _looked(
     world: World, declared: Settings, node: str, options: Options, lock: Lock, clock: Clock
-) -> tuple[departure.Found, Removal]:
+) -> tuple[node_inventory.Found, Removal]:
     """What there is and what follows; an etcd that elects at this very moment is no reason to refuse."""
     for _ in range(LOOKS - 1):
-        found = departing.find(world, declared, node)
+        found = discovery.find(world, declared, node)
         plan = plans.build(found, options)
-        if refusals.QUORUM not in {refusal.kind for refusal in plan.refused}:
+        if blockers.QUORUM not in {refusal.kind for refusal in plan.refused}:
             return found, plan
         lock.tick()
         clock.sleep(PAUSE_S)
-    found = departing.find(world, declared, node)
+    found = discovery.find(world, declared, node)
     return found, plans.build(found, options)
 
 
@@ -159,7 +155,7 @@ def _closing(run: Run, plan: Removal, report: NodeReport) -> list[str]:
         )
         return notes
     if plan.given_up:
-        notes += remains.advice(run.name, plan.roles)
+        notes += leftover_credentials.advice(run.name, plan.roles)
     if run.name in run.declared.nodes:
         notes.append(f"the pillar still declares {run.name}: the next expand adds it again; if it shall stay away, take it out")
-    return notes + forgetting.proxies_told(run.world, run.declared, run.name, plan.roles)
+    return notes + apiserver_proxies.proxies_told(run.world, run.declared, run.name, plan.roles)

@@ -13,7 +13,7 @@ from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.context import Call
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.expansion.workflow import Held
-from metalk8s_expand.runs import orphaned_jobs as outlived
+from metalk8s_expand.runs import orphaned_jobs
 from metalk8s_expand.runs.journal import Writer
 from metalk8s_expand.runs.lock import Lock, acquire
 
@@ -31,7 +31,7 @@ class Holding(Call):
             self.progress.event(events.started(self.progress.run, doing, writer.now.host))
             try:
                 writer.keep()
-                outlived.wait(self.world, writer.now, patience, self.clock, held.go_on, self._resuming)
+                orphaned_jobs.wait(self.world, writer.now, patience, self.clock, held.go_on, self._resuming)
                 lock.check()
                 writer.fresh()
                 yield held

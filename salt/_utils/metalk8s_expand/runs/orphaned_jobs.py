@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.clients.salt import running_jobs as runners
+from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.running_jobs import Runner
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.runs.journal_record import Journal
 from metalk8s_expand.errors import LockedError
-from metalk8s_expand.preflight import cluster as cluster_check
+from metalk8s_expand.preflight import cluster
 
 POLL_S = 1.0
 # A minion that answers nothing costs some seconds at each question, so it is not asked as often.
@@ -53,7 +53,7 @@ def _until_none(
 
 
 def _orchestrations(world: World, jobs: set[str]) -> list[str]:
-    return [_title(runner) for runner in runners.running(world.opts) if cluster_check.is_ours(runner, jobs)]
+    return [_title(runner) for runner in running_jobs.running(world.opts) if cluster.is_ours(runner, jobs)]
 
 
 def _title(runner: Runner) -> str:

@@ -20,7 +20,7 @@ from metalk8s_expand.domain.runs import lease_rules as leases
 from metalk8s_expand.domain.runs import queue_rules as rules
 from metalk8s_expand.domain.runs.queue_rules import Request
 from metalk8s_expand.errors import ExpandError, LockedError
-from metalk8s_expand.runs import request_queue as queue
+from metalk8s_expand.runs import request_queue
 from metalk8s_expand.runs.request_queue import Requests
 
 log = logging.getLogger(__name__)
@@ -43,14 +43,14 @@ def request(kube: Kube, declared: Callable[[], Settings], node: object, retry: b
     """Keep the request for one declared node. SettingsError for anything else, of which nothing is kept."""
     name = rules.name(node)
     # Of many equal events the first alone costs the rendering of the pillar.
-    if name not in queue.read(kube) and name not in declared().nodes:
+    if name not in request_queue.read(kube) and name not in declared().nodes:
         raise rules.refusal(name, "the pillar does not declare it")
-    return {"node": name, "changed": queue.request(kube, name, retry, clock)}
+    return {"node": name, "changed": request_queue.request(kube, name, retry, clock)}
 
 
 def rows(kube: Kube) -> list[Result]:
     """For ``status``: what is asked for, the oldest first."""
-    return [found.as_dict() for found in queue.read(kube).values()]
+    return [found.as_dict() for found in request_queue.read(kube).values()]
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Work:
 
     def off(self) -> Result:
         """Expand what is due. Errors of one node stay with its request; one of the whole is raised."""
-        found = queue.read(self.kube)
+        found = request_queue.read(self.kube)
         if not found:
             return self._told()
         declared = self.declared()
@@ -117,14 +117,14 @@ class Work:
 
     def _remove(self, names: Sequence[str]) -> None:
         if names:
-            queue.change(self.kube, lambda found: {key: found[key] for key in found if key not in names}, self.clock)
+            request_queue.change(self.kube, lambda found: {key: found[key] for key in found if key not in names}, self.clock)
 
     def _alter(self, moves: Mapping[str, Callable[[Request], Request]]) -> None:
         def alter(found: Requests) -> Requests:
             return {name: moves[name](request) if name in moves else request for name, request in found.items()}
 
         if moves:
-            queue.change(self.kube, alter, self.clock)
+            request_queue.change(self.kube, alter, self.clock)
 
     def _note(self, error: ExpandError, names: Sequence[str]) -> None:
         """Why all of these were not done; before they have begun, that is no attempt of theirs."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.cluster import etcd_snapshot as snapshot
+from metalk8s_expand.cluster import etcd_snapshot
 from metalk8s_expand.domain.declaration.settings import Settings, parse
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
@@ -34,17 +34,17 @@ class World:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
 
-    def take(etcd: Etcd, settings: SnapshotSettings, run: str, **_: Any) -> snapshot.Snapshot:
+    def take(etcd: Etcd, settings: SnapshotSettings, run: str, **_: Any) -> etcd_snapshot.Snapshot:
         calls.append((etcd, settings, run))
-        return snapshot.Snapshot("/s/etcd.db", 4096, "0" * 64, 7, "cp-1")
+        return etcd_snapshot.Snapshot("/s/etcd.db", 4096, "0" * 64, 7, "cp-1")
 
-    monkeypatch.setattr(snapshot, "take", take)
+    monkeypatch.setattr(etcd_snapshot, "take", take)
     return calls
 
 
 def before(world: World, declared: Settings, *names: str) -> dict[str, Any] | None:
     found = plan.build(declared, {}, names)
-    return snapshot.snapshot_before_members(world, declared, found, "r1")  # type: ignore[arg-type]
+    return etcd_snapshot.snapshot_before_members(world, declared, found, "r1")  # type: ignore[arg-type]
 
 
 def test_it_is_taken_when_a_member_is_coming(taken: list[tuple[Any, ...]]) -> None:
@@ -95,29 +95,29 @@ def voter(number: int, **changes: Any) -> Member:
 
 def test_two_clusters_are_not_saved() -> None:
     with pytest.raises(QuorumError, match="etcd cannot be saved"):
-        snapshot.take(Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1")
+        etcd_snapshot.take(Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1")
 
 
 def test_the_ill_are_named_when_nobody_can_be_asked() -> None:
     with pytest.raises(UnreachableError, match="no voting etcd member is healthy") as caught:
-        snapshot.take(Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1")
+        etcd_snapshot.take(Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1")
     assert "no answer from it" in str(caught.value)
     assert caught.value.log
 
 
 def test_every_voter_that_fails_is_named_with_the_way_on(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot.snapshot, "SPARE_BYTES", 0)
+    monkeypatch.setattr(etcd_snapshot.snapshot_policy, "SPARE_BYTES", 0)
 
     def fail(self: Etcd, url: str) -> None:
         raise UnreachableError("it has no leader")
 
     monkeypatch.setattr(Etcd, "catch_up", fail)
     with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
-        snapshot.take(Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")
+        etcd_snapshot.take(Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")
     assert [str(item).split(" ")[0] for item in caught.value.problems] == ["cp-1", "cp-2"]
     assert "metalk8s_expand:etcd_snapshot:enabled" in (caught.value.hint or "")
 
 
 def test_an_unknown_size_is_no_reason_to_hope(tmp_path: Any) -> None:
     with pytest.raises(UnreachableError, match="room for a snapshot cannot be checked"):
-        snapshot.take(Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")
+        etcd_snapshot.take(Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")

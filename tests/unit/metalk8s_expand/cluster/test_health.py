@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import health
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
@@ -76,32 +76,32 @@ class DeadEtcd:
         raise UnreachableError("no etcd member answers")
 
 
-def access(kube: FakeKube, *members: Member) -> verify.Access:
-    return verify.Access(kube, FakeEtcd(*members))  # type: ignore[arg-type]
+def access(kube: FakeKube, *members: Member) -> health.Access:
+    return health.Access(kube, FakeEtcd(*members))  # type: ignore[arg-type]
 
 
-def dead(kube: FakeKube) -> verify.Access:
-    return verify.Access(kube, DeadEtcd())  # type: ignore[arg-type]
+def dead(kube: FakeKube) -> health.Access:
+    return health.Access(kube, DeadEtcd())  # type: ignore[arg-type]
 
 
-def alone(kube: FakeKube) -> verify.Access:
-    return verify.Access(kube, None)  # type: ignore[arg-type]
+def alone(kube: FakeKube) -> health.Access:
+    return health.Access(kube, None)  # type: ignore[arg-type]
 
 
 class TestNode:
     def test_a_worker_needs_no_etcd(self) -> None:
-        assert verify.node_problems(alone(FakeKube(stored(WORKER))), WORKER) == []
+        assert health.node_problems(alone(FakeKube(stored(WORKER))), WORKER) == []
 
     def test_nobody(self) -> None:
-        assert verify.node_problems(alone(FakeKube()), WORKER) == ["Node w-1 is not registered"]
+        assert health.node_problems(alone(FakeKube()), WORKER) == ["Node w-1 is not registered"]
 
     def test_an_observation_spares_the_question(self) -> None:
-        assert verify.node_problems(alone(FakeKube()), WORKER, observed=stored(WORKER)) == []
+        assert health.node_problems(alone(FakeKube()), WORKER, observed=stored(WORKER)) == []
 
     def test_a_member(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
-        assert verify.node_problems(access(kube, member(1, "boot"), member(2, "e-1")), ETCD) == []
+        assert health.node_problems(access(kube, member(1, "boot"), member(2, "e-1")), ETCD) == []
 
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -113,34 +113,34 @@ class TestNode:
             (alone, "etcd has no reachable member"),
         ],
     )
-    def test_a_member_that_is_not_well(self, make: Callable[[FakeKube], verify.Access], words: str) -> None:
+    def test_a_member_that_is_not_well(self, make: Callable[[FakeKube], health.Access], words: str) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
-        [problem] = verify.node_problems(make(kube), ETCD)
+        [problem] = health.node_problems(make(kube), ETCD)
         assert words in problem
 
     def test_members_that_are_known_are_not_asked_again(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
-        assert verify.node_problems(dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")]) == []
+        assert health.node_problems(dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")]) == []
 
     def test_a_static_pod_is_missing(self) -> None:
-        problems = verify.node_problems(access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD)
+        problems = health.node_problems(access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD)
         assert problems == ["Pod kube-system/etcd-e-1 does not exist"]
 
     def test_a_master_is_asked_itself(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
         kube.pods = [f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")]
         kube.endpoints = [{"endpoints": [{"addresses": ["127.0.0.1"]}]}]
-        found = verify.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
-        [problem] = verify.node_problems(found, MASTER)
+        found = health.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        [problem] = health.node_problems(found, MASTER)
         assert problem.startswith("the API server at 127.0.0.1:6443 does not answer")
 
     def test_a_master_is_an_endpoint(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
         kube.endpoints = [{"endpoints": [{"addresses": ["10.0.0.1"]}]}, {"endpoints": None}]
-        found = verify.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
-        assert any("lack 127.0.0.1" in problem for problem in verify.node_problems(found, MASTER))
+        found = health.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        assert any("lack 127.0.0.1" in problem for problem in health.node_problems(found, MASTER))
 
 
 class TestRunning:
@@ -151,35 +151,35 @@ class TestRunning:
         found["metadata"]["labels"]["metalk8s.scality.com/version"] = "0.1"
         kube = FakeKube(found)
         kube.pods = ["etcd-e-1"]
-        assert verify.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
-        assert "no started member named e-1" in verify.running_problems(access(kube, member(1, "boot")), "e-1")[0]
+        assert health.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
+        assert "no started member named e-1" in health.running_problems(access(kube, member(1, "boot")), "e-1")[0]
 
     def test_a_static_pod_is_missing(self, clock: FakeClock) -> None:
         found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
         with pytest.raises(DeployError, match="node to work: Pod kube-system/etcd-e-1 does not exist"):
-            verify.wait_running(found, "e-1", 5, clock)
+            health.wait_running(found, "e-1", 5, clock)
 
     def test_nobody(self) -> None:
-        assert verify.running_problems(alone(FakeKube()), "w-1") == ["Node w-1 is not registered"]
+        assert health.running_problems(alone(FakeKube()), "w-1") == ["Node w-1 is not registered"]
 
     def test_not_ready(self) -> None:
         found = stored(WORKER)
         found["status"] = {"conditions": []}
-        assert "not Ready" in verify.running_problems(alone(FakeKube(found)), "w-1")[0]
+        assert "not Ready" in health.running_problems(alone(FakeKube(found)), "w-1")[0]
 
 
 class TestCluster:
     def test_well(self) -> None:
-        assert verify.cluster_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
+        assert health.cluster_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
 
     def test_the_api_is_ill(self) -> None:
         kube = FakeKube()
         kube.readyz = (500, "[-]etcd failed")
-        assert verify.cluster_problems(access(kube, member(1, "a"))) == ["the API answers /readyz with 500: [-]etcd failed"]
+        assert health.cluster_problems(access(kube, member(1, "a"))) == ["the API answers /readyz with 500: [-]etcd failed"]
 
     @pytest.mark.parametrize(("make", "words"), [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")])
-    def test_nobody_to_ask(self, make: Callable[[FakeKube], verify.Access], words: str) -> None:
-        [problem] = verify.cluster_problems(make(FakeKube()))
+    def test_nobody_to_ask(self, make: Callable[[FakeKube], health.Access], words: str) -> None:
+        [problem] = health.cluster_problems(make(FakeKube()))
         assert words in problem
 
     @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ class TestCluster:
         ],
     )
     def test_an_ill_member(self, ill: Member, words: list[str]) -> None:
-        problems = verify.cluster_problems(access(FakeKube(), member(1, "a"), ill))
+        problems = health.cluster_problems(access(FakeKube(), member(1, "a"), ill))
         assert len(problems) == len(words)
         assert all(word in problem for word, problem in zip(words, problems, strict=True))
 
@@ -217,19 +217,19 @@ def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
 def test_addons(hosts: list[dict[str, Any]], replicas: int, available: int | None, well: bool) -> None:
     kube = FakeKube(*hosts)
     kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": replicas}, "status": {"availableReplicas": available}}
-    assert (verify.addon_problems(alone(kube)) == []) is well
+    assert (health.addon_problems(alone(kube)) == []) is well
 
 
 def test_addons_that_do_not_exist() -> None:
-    assert verify.addon_problems(alone(FakeKube(infra("a"))))
+    assert health.addon_problems(alone(FakeKube(infra("a"))))
 
 
 def test_waiting_ends_with_what_is_not_so(clock: FakeClock) -> None:
     with pytest.raises(DeployError, match="Node w-1 is not registered") as error:
-        verify.wait(alone(FakeKube()), WORKER, 30, clock)
+        health.wait(alone(FakeKube()), WORKER, 30, clock)
     assert error.value.node == "w-1"
-    assert error.value.log == verify.LOG
-    assert verify.wait(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
+    assert error.value.log == health.LOG
+    assert health.wait(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
 
 
 class TestAccess:
@@ -245,10 +245,10 @@ class TestAccess:
             item("c", "node-role.kubernetes.io/node", ("InternalIP", "10.0.0.3")),
             item("d", label, ("InternalIP", "10.0.0.4")),
         ]
-        found = verify.access(FakeKube(), nodes)  # type: ignore[arg-type]
+        found = health.access(FakeKube(), nodes)  # type: ignore[arg-type]
         assert found.etcd is not None
         assert found.etcd.urls == ("https://10.0.0.1:2379", "https://10.0.0.4:2379")
 
     @pytest.mark.parametrize("nodes", [[], [{}], [{"metadata": {"labels": None}, "status": None}]])
     def test_without_members(self, nodes: list[dict[str, Any]]) -> None:
-        assert verify.access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]
+        assert health.access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.cluster import node_registration as register
-from metalk8s_expand.cluster import ownership
+from metalk8s_expand.cluster import node_registration, ownership
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, SettingsError, UnreachableError
@@ -28,11 +27,11 @@ def stored(**spec: Any) -> dict[str, Any]:
 
 
 def run(kube: Any, test: bool = False) -> list[dict[str, Any]]:
-    return register.register(kube, NODE, test)
+    return node_registration.register(kube, NODE, test)
 
 
 def uncordon(kube: Any, test: bool = False) -> bool:
-    return register.uncordon(kube, "w-1", test)
+    return node_registration.uncordon(kube, "w-1", test)
 
 
 def test_a_new_node_is_created_cordoned() -> None:
@@ -116,9 +115,9 @@ def test_conflicts_are_bounded(action: Callable[[Any], Any]) -> None:
     kube.stored["metadata"]["uid"] = "u-1"
     kube.stored["metadata"]["labels"]["node-role.kubernetes.io/node"] = ""
     kube.meddle = _always
-    with pytest.raises(ConflictError, match=f"{register.ATTEMPTS} attempts: 409") as error:
+    with pytest.raises(ConflictError, match=f"{node_registration.ATTEMPTS} attempts: 409") as error:
         action(kube)
-    assert (kube.reads, error.value.node) == (register.ATTEMPTS, "w-1")
+    assert (kube.reads, error.value.node) == (node_registration.ATTEMPTS, "w-1")
     assert error.value.hint
 
 
@@ -204,7 +203,7 @@ class TestOwnership:
 
     def test_what_we_set_on_a_new_node(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({ZONE: "a"}, GPU))
+        node_registration.register(kube, free({ZONE: "a"}, GPU))
         assert kube.writes == ["record", "create", "record"]
         assert kube.lines is not None
         assert json.loads(kube.lines["w-1"]) == {
@@ -212,7 +211,7 @@ class TestOwnership:
             "taints": ["example.com/gpu:NoExecute"],
             "uid": kube.stored["metadata"]["uid"],
         }
-        changes = register.register(kube, free())
+        changes = node_registration.register(kube, free())
         assert changes == [
             {"path": f"metadata.labels[{ZONE}]", "found": "a", "wanted": None},
             {"path": "spec.taints[example.com/gpu:NoExecute]", "found": "a100", "wanted": None},
@@ -220,14 +219,14 @@ class TestOwnership:
         assert ZONE not in kube.stored["metadata"]["labels"]
         assert taints(kube) == ["node-role.kubernetes.io/infra"]
         assert kube.lines == {}
-        assert register.register(kube, free()) == []
+        assert node_registration.register(kube, free()) == []
         assert kube.writes == ["record", "create", "record", "taints", "metadata", "record"]
 
     def test_nothing_is_written_when_nothing_changes(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({ZONE: "a"}, GPU))
+        node_registration.register(kube, free({ZONE: "a"}, GPU))
         kube.writes.clear()
-        assert register.register(kube, free({ZONE: "a"}, GPU)) == []
+        assert node_registration.register(kube, free({ZONE: "a"}, GPU)) == []
         assert kube.writes == []
 
     def test_a_node_without_such_costs_no_record(self) -> None:
@@ -240,17 +239,17 @@ class TestOwnership:
         kube.stored["metadata"]["labels"] |= {ZONE: "a", RACK: "1"}
         kube.stored["spec"]["taints"].append(GPU.as_dict())
         declared = free({ZONE: "a", RACK: "2"}, GPU)
-        assert [change["path"] for change in register.register(kube, declared)] == [f"metadata.labels[{RACK}]"]
-        assert [change["path"] for change in register.register(kube, free())] == [f"metadata.labels[{RACK}]"]
+        assert [change["path"] for change in node_registration.register(kube, declared)] == [f"metadata.labels[{RACK}]"]
+        assert [change["path"] for change in node_registration.register(kube, free())] == [f"metadata.labels[{RACK}]"]
         assert kube.stored["metadata"]["labels"][ZONE] == "a"
         assert "example.com/gpu" in taints(kube)
 
     def test_only_what_is_dropped_goes(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({ZONE: "a", RACK: "1"}, GPU))
-        register.register(kube, free({RACK: "2"}, GPU))
+        node_registration.register(kube, free({ZONE: "a", RACK: "1"}, GPU))
+        node_registration.register(kube, free({RACK: "2"}, GPU))
         assert kube.stored["metadata"]["labels"][RACK] == "2"
-        register.register(kube, free({}, GPU))
+        node_registration.register(kube, free({}, GPU))
         assert {ZONE, RACK}.isdisjoint(kube.stored["metadata"]["labels"])
         assert "example.com/gpu" in taints(kube)
         assert kube.lines is not None
@@ -258,39 +257,41 @@ class TestOwnership:
 
     def test_a_test_run_shows_it_and_writes_nothing(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({ZONE: "a"}))
+        node_registration.register(kube, free({ZONE: "a"}))
         kube.writes.clear()
-        assert register.register(kube, free(), test=True) == [
+        assert node_registration.register(kube, free(), test=True) == [
             {"path": f"metadata.labels[{ZONE}]", "found": "a", "wanted": None}
         ]
         assert kube.writes == []
 
     def test_on_a_node_that_came_back_what_others_set_is_theirs(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({ZONE: "a", RACK: "1"}))
+        node_registration.register(kube, free({ZONE: "a", RACK: "1"}))
         kube.stored = stored()
         kube.stored["metadata"]["uid"] = "u-2"
         kube.stored["metadata"]["labels"] |= {ZONE: "b"}
-        assert register.register(kube, free()) == []
+        assert node_registration.register(kube, free()) == []
         assert kube.stored["metadata"]["labels"][ZONE] == "b"
         assert kube.lines == {}
 
     def test_a_taint_that_the_kubelet_brought_back_is_still_ours(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({}, GPU))
+        node_registration.register(kube, free({}, GPU))
         kube.stored = stored(taints=[*(taint.as_dict() for taint in NODE.taints), GPU.as_dict()])
         kube.stored["metadata"]["uid"] = "u-2"
-        assert register.register(kube, free({}, GPU)) == []
-        assert [change["path"] for change in register.register(kube, free())] == ["spec.taints[example.com/gpu:NoExecute]"]
+        assert node_registration.register(kube, free({}, GPU)) == []
+        assert [change["path"] for change in node_registration.register(kube, free())] == [
+            "spec.taints[example.com/gpu:NoExecute]"
+        ]
 
     def test_a_label_that_somebody_took_off_and_another_set_is_not_ours(self) -> None:
         kube = FakeKube()
-        register.register(kube, free({ZONE: "a"}))
+        node_registration.register(kube, free({ZONE: "a"}))
         del kube.stored["metadata"]["labels"][ZONE]
-        register.register(kube, free())
+        node_registration.register(kube, free())
         assert kube.lines == {}
         kube.stored["metadata"]["labels"][ZONE] = "b"
-        assert register.register(kube, free()) == []
+        assert node_registration.register(kube, free()) == []
 
     @pytest.mark.parametrize("deaths", range(6))
     def test_nothing_is_forgotten_wherever_we_are_cut_off(self, deaths: int) -> None:
@@ -306,12 +307,12 @@ class TestOwnership:
         kube.meddle = die
         for declared in (free({ZONE: "a"}), free({ZONE: "a", RACK: "1"})):
             try:
-                register.register(kube, declared)
+                node_registration.register(kube, declared)
             except KeyboardInterrupt:
                 break
         kube.meddle = lambda kube: None
-        register.register(kube, free({ZONE: "a"}))
-        register.register(kube, free())
+        node_registration.register(kube, free({ZONE: "a"}))
+        node_registration.register(kube, free())
         assert {ZONE, RACK}.isdisjoint(kube.stored["metadata"]["labels"])
         assert kube.lines == {}
 
@@ -325,8 +326,8 @@ class TestOwnership:
                 self.stored["metadata"]["labels"][ZONE] = "a"
 
         kube.meddle = overtake
-        assert register.register(kube, free({ZONE: "a"})) == []
-        assert register.register(kube, free()) == []
+        assert node_registration.register(kube, free({ZONE: "a"})) == []
+        assert node_registration.register(kube, free()) == []
         assert kube.stored["metadata"]["labels"][ZONE] == "a"
         assert kube.lines == {}
 
@@ -350,7 +351,7 @@ class TestOwnership:
             self.lines["w-2"] = '{"labels":["b"]}'
 
         kube.meddle = once
-        register.register(kube, free({ZONE: "a"}))
+        node_registration.register(kube, free({ZONE: "a"}))
         assert sorted(kube.lines) == ["w-0", "w-1", "w-2"]
         assert kube.writes == ["record", "create", "record"]
 
@@ -363,7 +364,7 @@ class TestOwnership:
             self.stored["metadata"]["labels"][RACK] = "1"
 
         kube.meddle = once
-        register.register(kube, free({ZONE: "a"}))
+        node_registration.register(kube, free({ZONE: "a"}))
         assert kube.stored["metadata"]["labels"].get(RACK) is None
         assert kube.lines is not None
         assert json.loads(kube.lines["w-1"])["labels"] == [ZONE]
@@ -373,7 +374,7 @@ class TestOwnership:
         kube.lines = {}
         kube.meddle = _always
         with pytest.raises(ConflictError, match=f"{ownership.ATTEMPTS} attempts"):
-            register.register(kube, free({ZONE: "a"}))
+            node_registration.register(kube, free({ZONE: "a"}))
         assert kube.writes == []
 
     def test_what_was_done_is_told_though_the_record_lags_behind(self) -> None:
@@ -384,10 +385,10 @@ class TestOwnership:
                 raise ConflictError("409")
 
         kube.meddle = late
-        assert [change["path"] for change in register.register(kube, free({ZONE: "a"}))] == ["Node"]
+        assert [change["path"] for change in node_registration.register(kube, free({ZONE: "a"}))] == ["Node"]
         kube.meddle = lambda kube: None
-        assert register.register(kube, free({ZONE: "a"})) == []
-        register.register(kube, free())
+        assert node_registration.register(kube, free({ZONE: "a"})) == []
+        node_registration.register(kube, free())
         assert ZONE not in kube.stored["metadata"]["labels"]
         assert kube.lines == {}
 
@@ -395,7 +396,7 @@ class TestOwnership:
         kube = FakeKube(stored())
         kube.lines = {"w-1": "labels: zone"}
         with pytest.raises(SettingsError, match="kube-system/metalk8s-expand-owned") as error:
-            register.register(kube, free({ZONE: "a"}))
+            node_registration.register(kube, free({ZONE: "a"}))
         assert error.value.node == "w-1"
         assert "kubectl -n kube-system edit configmap" in str(error.value.hint)
         assert kube.writes == []
@@ -404,7 +405,7 @@ class TestOwnership:
         kube = FakeKube()
         kube.lines = {f"n-{number}": json.dumps({"labels": ["x" * 200] * 5}) for number in range(1100)}
         with pytest.raises(SettingsError, match="1048576 are possible"):
-            register.register(kube, free({ZONE: "a"}))
+            node_registration.register(kube, free({ZONE: "a"}))
         assert kube.writes == []
 
 
@@ -417,42 +418,42 @@ class TestAll:
         nodes = many(3, labels={ZONE: "a"})
         kube = FakeKube()
         created = [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
-        assert register.register_all(kube, nodes[:2]) == {"n-0": created, "n-1": created}
+        assert node_registration.register_all(kube, nodes[:2]) == {"n-0": created, "n-1": created}
         assert (kube.lists, kube.reads, kube.writes) == (1, 0, ["record", "create", "create", "record"])
         kube.nodes_by_name["n-1"]["metadata"]["labels"][ZONE] = "b"
         kube.writes.clear()
         changed = {"path": f"metadata.labels[{ZONE}]", "found": "b", "wanted": "a"}
-        assert register.register_all(kube, nodes) == {"n-0": [], "n-1": [changed], "n-2": created}
+        assert node_registration.register_all(kube, nodes) == {"n-0": [], "n-1": [changed], "n-2": created}
         assert sorted(kube.writes) == ["create", "metadata", "record", "record"]
 
     def test_with_nothing_changed_nothing_is_written(self) -> None:
         nodes, kube = many(20, labels={ZONE: "a"}), FakeKube()
-        register.register_all(kube, nodes)
+        node_registration.register_all(kube, nodes)
         kube.writes.clear()
-        assert set(map(str, register.register_all(kube, nodes).values())) == {"[]"}
+        assert set(map(str, node_registration.register_all(kube, nodes).values())) == {"[]"}
         assert kube.writes == []
 
     def test_a_test_run_shows_what_is_done_afterwards(self) -> None:
         nodes, kube = many(3, labels={ZONE: "a"}), FakeKube()
-        planned = register.register_all(kube, nodes, test=True)
+        planned = node_registration.register_all(kube, nodes, test=True)
         assert kube.writes == []
-        assert planned == register.register_all(kube, nodes)
+        assert planned == node_registration.register_all(kube, nodes)
 
     def test_a_given_observation_saves_the_list(self) -> None:
         nodes, kube = many(3), FakeKube()
-        register.register_all(kube, nodes, register.observe(kube))
+        node_registration.register_all(kube, nodes, node_registration.observe(kube))
         assert (kube.lists, kube.reads) == (1, 0)
 
     def test_one_is_read_alone(self) -> None:
         kube = FakeKube()
-        register.register_all(kube, many(1))
+        node_registration.register_all(kube, many(1))
         assert (kube.lists, kube.reads) == (0, 1)
 
     def test_who_moved_since_the_observation_is_read_again(self) -> None:
         nodes, kube = many(3), FakeKube()
-        seen = register.observe(kube)
-        register.register(kube, dataclasses.replace(nodes[1], version="0"))
-        outcome = register.register_all(kube, nodes, seen)
+        seen = node_registration.observe(kube)
+        node_registration.register(kube, dataclasses.replace(nodes[1], version="0"))
+        outcome = node_registration.register_all(kube, nodes, seen)
         assert [change["path"] for change in outcome["n-1"]] == ["metadata.labels[metalk8s.scality.com/version]"]
         assert [change["path"] for change in outcome["n-2"]] == ["Node"]
 
@@ -466,7 +467,7 @@ class TestAll:
             return create(body)
 
         kube.create_node = refuse  # type: ignore[method-assign]
-        outcome = register.register_all(kube, nodes)
+        outcome = node_registration.register_all(kube, nodes)
         assert isinstance(outcome["n-1"], UnreachableError)
         assert [change["path"] for change in (*outcome["n-0"], *outcome["n-2"])] == ["Node", "Node"]
 
@@ -477,7 +478,7 @@ class TestAll:
             raise UnreachableError("etcd is full")
 
         kube.create_config_map = full  # type: ignore[method-assign]
-        outcome = register.register_all(kube, nodes)
+        outcome = node_registration.register_all(kube, nodes)
         assert list(map(type, outcome.values())) == [list, UnreachableError, UnreachableError]
         assert sorted(kube.nodes_by_name) == ["n-0"]
 
@@ -485,11 +486,11 @@ class TestAll:
         kube = FakeKube(stored())
         kube.stored["status"] = {"nodeInfo": {"kubeletVersion": "v1.34.4"}}
         changed = dataclasses.replace(NODE, roles=(roles.NODE,), taints=())
-        outcome = register.register_all(kube, [changed])["w-1"]
+        outcome = node_registration.register_all(kube, [changed])["w-1"]
         assert isinstance(outcome, ConflictError)
         for test in (True, False):
             with pytest.raises(ConflictError, match="roles of a deployed node cannot be changed"):
-                register.register(kube, changed, test)
+                node_registration.register(kube, changed, test)
         assert kube.writes == []
 
     def test_no_more_at_a_time_than_there_are_connections(self) -> None:
@@ -505,5 +506,5 @@ class TestAll:
             return create(body)
 
         kube.create_node = counted  # type: ignore[method-assign]
-        register.register_all(kube, many(100), parallel=64)
+        node_registration.register_all(kube, many(100), parallel=64)
         assert 2 <= most[0] <= 16

@@ -13,9 +13,9 @@ import yaml
 
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import health
 from metalk8s_expand.cluster.context import World
-from metalk8s_expand.commands import preflight as looking
+from metalk8s_expand.commands import preflight
 from metalk8s_expand.commands.runner import Commands
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.expansion import plan
@@ -32,8 +32,8 @@ from metalk8s_expand.errors import (
     StoppedError,
     UnreachableError,
 )
-from metalk8s_expand.expansion import workflow as batch
-from metalk8s_expand.removal import discovery as departing
+from metalk8s_expand.expansion import workflow
+from metalk8s_expand.removal import discovery
 from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
@@ -82,8 +82,8 @@ class Kube(FakeKube):
 class Cluster(World):
     """The cluster with an etcd that answers at once."""
 
-    def access(self) -> verify.Access:
-        return verify.Access(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+    def access(self) -> health.Access:
+        return health.Access(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
 
     def leases(self) -> Any:
         """Of all who share this cluster."""
@@ -131,7 +131,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
         declared = {} if pillar is None else {"metalk8s_expand": pillar}
         (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
-        deployment = tmp_path / "tree" / looking.DEPLOYMENT
+        deployment = tmp_path / "tree" / preflight.DEPLOYMENT
         deployment.parent.mkdir(parents=True, exist_ok=True)
         deployment.touch()
         opts = salt.config.master_config(None)
@@ -317,7 +317,7 @@ class TestDryRun:
         found = call.expand(dry_run=True)
         assert (found["retcode"], found["refusal"]["type"]) == (4, "UnreachableError")
         assert list(found["preflight"]["unreachable"]) == ["w-1"]
-        assert call.expand(None, batch.Options(skip_failed=True), dry_run=True)["retcode"] == 0
+        assert call.expand(None, workflow.Options(skip_failed=True), dry_run=True)["retcode"] == 0
         with pytest.raises(UnreachableError):
             call.expand(digest=found["digest"])
         assert call.world.kube.nodes() == []
@@ -371,8 +371,8 @@ class TestDryRun:
 @pytest.mark.parametrize(
     ("function", "argument"),
     [
-        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": batch.Options(probe="x")}),  # type: ignore[arg-type]
-        ("expand", {"options": batch.Options(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
+        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": workflow.Options(probe="x")}),  # type: ignore[arg-type]
+        ("expand", {"options": workflow.Options(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
         ("status", {"with_certificates": "no"}), ("register", {"name": "w-1", "dry_run": None}),
     ],
 )  # fmt: skip
@@ -736,7 +736,7 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
     ],
 )
 def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int) -> None:
-    found = batch.judged(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
+    found = workflow.judged(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
     assert (found.retcode, found.ok) == (retcode, retcode == 0)
     assert found.notes[0] == "a note"
     assert set(closing) <= set(found.notes)
@@ -753,7 +753,7 @@ def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str,
     ],
 )
 def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], retcode: int) -> None:
-    assert batch.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode  # type: ignore[arg-type]
+    assert workflow.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode  # type: ignore[arg-type]
 
 
 def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
@@ -763,7 +763,7 @@ def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
 
 def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     state = Found("w-1", key="minions", host=Host({"names": ["w-1"], "traces": ["/etc/salt/minion"]}))
-    monkeypatch.setattr(departing, "find", lambda *_: state)
+    monkeypatch.setattr(discovery, "find", lambda *_: state)
     call = make(node("w-1"))
     assert [step["name"] for step in call.remove_node("w-1", dry_run=True)["steps"]] == ["guard", "retire", "key"]
     assert "retire" in make(node("w-1"), __cli="salt-run").remove_node("w-1", dry_run=True)["text"]
@@ -778,6 +778,6 @@ def test_remove_node_with_wrong_arguments_does_nothing(make: Make, arguments: di
 def test_remove_node_holds_the_lock(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     call = make(node("w-1"))
     acquire(call.world.leases(), claim("other", "expand"), clock=call.clock)
-    monkeypatch.setattr(departing, "find", lambda *_: pytest.fail("it must not even look"))
+    monkeypatch.setattr(discovery, "find", lambda *_: pytest.fail("it must not even look"))
     with pytest.raises(LockedError):
         call.remove_node("w-1")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import health
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.expansion import plan
@@ -17,7 +17,7 @@ from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import DeadlineError, DeployError, QuorumError, SettingsError, UnreachableError
-from metalk8s_expand.expansion import scheduler as expansion
+from metalk8s_expand.expansion import scheduler
 from tests.fakes.clock import FakeClock
 from tests.fakes.kube import merge
 
@@ -42,8 +42,8 @@ class FakeCluster:
     fail: Callable[[str], None] = lambda what: None
 
     @property
-    def access(self) -> verify.Access:
-        return verify.Access(self, self)  # type: ignore[arg-type]
+    def access(self) -> health.Access:
+        return health.Access(self, self)  # type: ignore[arg-type]
 
     def members(self) -> list[Member]:
         return self.listed
@@ -209,9 +209,9 @@ class Setting:
         self.lock = FakeLock(clock)
         self.journal = FakeJournal()
         self.asked = ""
-        self.run = expansion.Run(
+        self.run = scheduler.Run(
             access=lambda: self.cluster.access,
-            health=lambda node: verify.cluster_problems(self.cluster.access),
+            health=lambda node: health.cluster_problems(self.cluster.access),
             jobs=self.jobs,
             lock=self.lock,
             journal=self.journal,
@@ -223,7 +223,7 @@ class Setting:
         )
 
     def execute(self) -> None:
-        expansion.execute(self.run, planned(*self.nodes, observed=self.cluster.nodes_by_name))
+        scheduler.execute(self.run, planned(*self.nodes, observed=self.cluster.nodes_by_name))
 
     def steps(self, name: str) -> list[tuple[str, bool]]:
         return [(step.name, step.ok) for step in self.run.report(name).steps]
@@ -282,7 +282,7 @@ def test_only_the_planned_steps_run(setting: Any) -> None:
     made = setting(node("w-1"))
     made.cluster.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
-    expansion.execute(made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"}))
+    scheduler.execute(made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"}))
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
     assert made.jobs.started == []
 
@@ -412,7 +412,7 @@ def test_a_node_that_is_not_as_declared_after_its_deployment(setting: Any) -> No
     assert isinstance(error, DeployError)
     assert "Node w-1 is not Ready: it has never reported" in error.problems
     assert made.steps("w-1")[-1] == ("verify", False)
-    assert made.clock.time - 1000 < expansion.VERIFY_TIMEOUT_S + 30, "both are waited for at once"
+    assert made.clock.time - 1000 < scheduler.VERIFY_TIMEOUT_S + 30, "both are waited for at once"
 
 
 def test_an_api_that_is_away_while_verifying_is_waited_for(setting: Any) -> None:

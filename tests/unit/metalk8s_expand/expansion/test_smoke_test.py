@@ -9,7 +9,7 @@ import pytest
 from metalk8s_expand.domain.node.roles import taints
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import DeployError, UnreachableError
-from metalk8s_expand.expansion import smoke_test as pod_probe
+from metalk8s_expand.expansion import smoke_test
 
 
 class FakeKube:
@@ -65,7 +65,7 @@ def worker(name: str, *roles: str) -> Node:
 
 
 def probed(kube: FakeKube, *workers: Node) -> dict[str, str]:
-    return pod_probe.probe(kube, workers, "RUN1", timeout=10, clock=FakeClock())  # type: ignore[arg-type]
+    return smoke_test.probe(kube, workers, "RUN1", timeout=10, clock=FakeClock())  # type: ignore[arg-type]
 
 
 def test_server_on_the_worker_and_client_on_another() -> None:

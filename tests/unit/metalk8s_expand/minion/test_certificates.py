@@ -15,7 +15,7 @@ import pytest
 
 from metalk8s_expand.domain.certificates.expiry import DAY, Limits, problems
 from metalk8s_expand.errors import DeployError
-from metalk8s_expand.minion import certificates as host_certificates
+from metalk8s_expand.minion import certificates
 from tests.fakes.clock import FakeClock
 from tests.integration.pki import Authority
 from tests.unit.metalk8s_expand.conftest import free_port
@@ -55,7 +55,7 @@ class Host:
 
     def look(self, **expected: str) -> dict[str, Any]:
         port = self._server.server_port if self._server else free_port()
-        return host_certificates.observed(
+        return certificates.observed(
             {"kubelet-server": str(self.path), **expected}, directory=str(self.directory), ports={"kubelet-server": port}
         )
 
@@ -106,10 +106,10 @@ def test_a_renewed_file_is_not_served_before_the_restart(host: Host) -> None:
     host.sign()
     found = host.look()
     assert found["kubelet-server"]["served"]["serial"] != found["kubelet-server"]["serial"]
-    assert host_certificates.serve(host.look, host.restart, 5, test=True) == {"kubelet": "restarted"}
+    assert certificates.serve(host.look, host.restart, 5, test=True) == {"kubelet": "restarted"}
     assert host.restarts == []
-    assert host_certificates.serve(host.look, host.restart, 5) == {"kubelet": "restarted"}
-    assert host_certificates.serve(host.look, host.restart, 5) == {}
+    assert certificates.serve(host.look, host.restart, 5) == {"kubelet": "restarted"}
+    assert certificates.serve(host.look, host.restart, 5) == {}
     assert host.restarts == ["kubelet"]
 
 
@@ -118,7 +118,7 @@ def test_a_port_that_is_closed(host: Host, clock: FakeClock) -> None:
     assert "refused" in host.look()["kubelet-server"]["served"]["error"]
     useless: Callable[[str], None] = host.restarts.append
     with pytest.raises(DeployError, match="kubelet-server, does not answer") as error:
-        host_certificates.serve(host.look, useless, 20, clock=clock)
+        certificates.serve(host.look, useless, 20, clock=clock)
     assert host.restarts == ["kubelet"]
     assert error.value.log
 
@@ -131,7 +131,7 @@ def test_who_reads_again_by_himself_is_waited_for_and_not_restarted(clock: FakeC
             "apiserver": {"path": "/x.crt", "serial": "new", "served": {"port": 6443, "serial": next(served), "not_after": ""}}
         }
 
-    assert host_certificates.serve(look, pytest.fail, 60, clock=clock) == {}
+    assert certificates.serve(look, pytest.fail, 60, clock=clock) == {}
     assert clock.now() == 1004
 
 
@@ -146,21 +146,21 @@ class TestMaster:
 
     def test_embedded_or_beside(self, host: Host) -> None:
         text = base64.b64encode(Path(f"{host.path}.crt").read_bytes()).decode()
-        embedded = host_certificates.of_master(self.kubeconfig(host.directory, {"client-certificate-data": text}))
-        beside = host_certificates.of_master(self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}))
+        embedded = certificates.of_master(self.kubeconfig(host.directory, {"client-certificate-data": text}))
+        beside = certificates.of_master(self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}))
         for found in (embedded, beside):
             assert found["(this master)"]["kubeconfig"]["subject"] == "CN=system:node:w-1,O=system:nodes"
             assert problems(found, Limits(0, 0)) == []
             assert "see the page" in problems(found, Limits(7, 30))[0]
 
     def test_what_is_told_elsewhere_or_is_none(self, host: Host) -> None:
-        assert host_certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"})) == {}
-        assert host_certificates.of_master(str(host.directory / "absent")) == {}
+        assert certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"})) == {}
+        assert certificates.of_master(str(host.directory / "absent")) == {}
 
     @pytest.mark.parametrize(
         "text", ["", "[]", "a: {", "current-context: c\ncontexts: []", "{current-context: c, contexts: null}"]
     )
     def test_no_kubeconfig(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "salt.conf").write_text(text)
-        found = host_certificates.of_master(str(tmp_path / "salt.conf"))
+        found = certificates.of_master(str(tmp_path / "salt.conf"))
         assert "it cannot be read: it is no kubeconfig" in problems(found, Limits())[0]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.salt import running_jobs as runners
+from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.running_jobs import Runner
-from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster import health
 from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
@@ -33,8 +33,8 @@ class Cluster(World):
 
     etcd: Any = None
 
-    def access(self) -> verify.Access:
-        return verify.Access(self.kube, self.etcd)
+    def access(self) -> health.Access:
+        return health.Access(self.kube, self.etcd)
 
 
 def control_plane(name: str, version: str, role: str = "master") -> dict[str, Any]:
@@ -53,7 +53,7 @@ def cluster(*members: Member, nodes: Sequence[dict[str, Any]] = (), readyz: tupl
 def others(monkeypatch: pytest.MonkeyPatch) -> list[Runner]:
     """What runs on the master: nothing yet."""
     found: list[Runner] = []
-    monkeypatch.setattr(runners, "running", lambda opts: found)
+    monkeypatch.setattr(running_jobs, "running", lambda opts: found)
     return found
 
 
@@ -144,7 +144,7 @@ class TestHealth:
 
     def test_an_api_that_does_not_answer(self) -> None:
         class Gone(Cluster):
-            def access(self) -> verify.Access:
+            def access(self) -> health.Access:
                 raise UnreachableError("no API")
 
         with pytest.raises(UnreachableError):

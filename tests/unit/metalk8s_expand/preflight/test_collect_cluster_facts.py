@@ -16,7 +16,7 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
-from metalk8s_expand.preflight import collect_cluster_facts as surroundings
+from metalk8s_expand.preflight import collect_cluster_facts
 
 SETTINGS = Settings(nodes={"w-1": Node("w-1", "2.0", ("node",), ()), "w-2": Node("w-2", "2.0", ("node",), ())})
 KEY = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n"
@@ -84,7 +84,7 @@ def titled(found: Any, check: str) -> list[str]:
 
 def test_a_node_as_the_api_tells_it(world: Make) -> None:
     kube = Kube(BOOT, node("new", None, "node"))
-    found = surroundings.gather(world(kube), SETTINGS)
+    found = collect_cluster_facts.gather(world(kube), SETTINGS)
     assert found.nodes["boot"] == Neighbour("boot", ("10.0.0.1",), "m", "u", (), "2.0-boot", True)
     assert found.nodes["new"] == Neighbour("new", version="2.0-new")
     assert kube.lists == 1, "one list is enough"
@@ -98,7 +98,7 @@ def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
         salt.cache.factory(made.opts).store(bank, "boot", grains)
     else:
         salt.cache.factory(made.opts).store(bank.format("boot"), "data", {"grains": grains})
-    found = surroundings.gather(made, SETTINGS)
+    found = collect_cluster_facts.gather(made, SETTINGS)
     assert found.nodes["boot"].macs == ("00:00:00:00:00:00", "52:54:00:aa:00:01")
     assert found.nodes["w-9"].macs == ()
 
@@ -107,18 +107,18 @@ def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
 def test_a_minion_may_have_said_anything(world: Make, grains: Any) -> None:
     made = world(Kube(BOOT))
     salt.cache.factory(made.opts).store("grains", "boot", grains)
-    assert surroundings.gather(made, SETTINGS).nodes["boot"].macs == ()
+    assert collect_cluster_facts.gather(made, SETTINGS).nodes["boot"].macs == ()
 
 
 def test_without_a_memory_of_minions(world: Make) -> None:
-    assert surroundings.gather(world(Kube(BOOT), minion_data_cache=False), SETTINGS).nodes["boot"].macs == ()
+    assert collect_cluster_facts.gather(world(Kube(BOOT), minion_data_cache=False), SETTINGS).nodes["boot"].macs == ()
 
 
 def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: Make) -> None:
     kube = Kube(
         BOOT, node("e-1", None, "etcd"), node("m-1", "10.0.0.2", "master"), node("e-2", "10.0.0.3", "etcd", ready=False)
     )
-    assert surroundings.gather(world(kube), SETTINGS).etcd_peers == {"boot": "10.0.0.1", "e-2": "10.0.0.3"}
+    assert collect_cluster_facts.gather(world(kube), SETTINGS).etcd_peers == {"boot": "10.0.0.1", "e-2": "10.0.0.3"}
 
 
 def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
@@ -127,13 +127,13 @@ def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
         (tmp_path / "pki" / directory).mkdir(parents=True, exist_ok=True)
         (tmp_path / "pki" / directory / name).write_text(KEY.format(directory))
     (tmp_path / "pki" / "master.pub").write_text(KEY.format("master"))
-    found = surroundings.gather(made, SETTINGS)
+    found = collect_cluster_facts.gather(made, SETTINGS)
     assert found.keys == {"w-1": fingerprint(KEY.format("minions_pre"))}
     assert found.master_key == fingerprint(KEY.format("master"))
 
 
 def test_a_master_that_knows_no_keys(world: Make) -> None:
-    found = surroundings.gather(world(Kube()), SETTINGS)
+    found = collect_cluster_facts.gather(world(Kube()), SETTINGS)
     assert (found.keys, found.master_key) == ({}, "")
 
 
@@ -147,23 +147,23 @@ def test_a_master_that_knows_no_keys(world: Make) -> None:
     ],
 )
 def test_the_version_is_that_of_the_control_plane(world: Make, nodes: list[dict[str, Any]], version: str) -> None:
-    assert surroundings.gather(world(Kube(*nodes)), SETTINGS).version == version
+    assert collect_cluster_facts.gather(world(Kube(*nodes)), SETTINGS).version == version
 
 
 def test_networks_are_those_declared_else_those_of_the_cluster(world: Make) -> None:
-    found = surroundings.gather(world(Kube(BOOT)), Settings(pod_cidr="10.1.0.0/16"))
+    found = collect_cluster_facts.gather(world(Kube(BOOT)), Settings(pod_cidr="10.1.0.0/16"))
     assert (found.pod_cidr, found.service_cidr) == ("10.1.0.0/16", "10.96.0.0/12")
-    found = surroundings.gather(world(Kube(BOOT), None), Settings())
+    found = collect_cluster_facts.gather(world(Kube(BOOT), None), Settings())
     assert (found.pod_cidr, found.service_cidr) == (None, None)
 
 
 class TestEndpoints:
     def test_api_servers_of_nodes_that_are_ready(self, world: Make) -> None:
         kube = Kube(BOOT, node("m-1", "10.0.0.2", "master", ready=False), node("m-2", None, "master"), node("w", "10.0.0.3"))
-        assert titled(surroundings.gather(world(kube), SETTINGS), "api") == ["API server of boot 10.0.0.1:6443"]
+        assert titled(collect_cluster_facts.gather(world(kube), SETTINGS), "api") == ["API server of boot 10.0.0.1:6443"]
 
     def test_by_the_clusters_description(self, world: Make) -> None:
-        found = surroundings.gather(world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS)
+        found = collect_cluster_facts.gather(world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS)
         assert titled(found, "artifacts") == ["artifact store 10.0.0.1:8080"]
         assert titled(found, "salt-master") == ["Salt master 10.0.0.1:14505", "Salt master 10.0.0.1:14506"]
 
@@ -179,23 +179,23 @@ class TestEndpoints:
         ],
     )
     def test_the_masters_configuration_wins(self, world: Make, url: str, wanted: list[Endpoint]) -> None:
-        found = surroundings.gather(world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS)
+        found = collect_cluster_facts.gather(world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS)
         assert [one for one in found.endpoints if one.check == "artifacts"] == wanted
 
     def test_by_the_services_of_metalk8s(self, world: Make) -> None:
         ready = {"endpoints": [{"addresses": ["10.0.0.7"]}, {"addresses": ["10.0.0.8"], "conditions": {"ready": False}}]}
         slices = {"repositories": {**ready, "ports": [{"name": "http", "port": 8080}]},
                   "salt-master": {**ready, "ports": [{"port": 4505}, {"port": 4506}]}}  # fmt: skip
-        found = surroundings.gather(world(Kube(BOOT, **slices), None), SETTINGS)
+        found = collect_cluster_facts.gather(world(Kube(BOOT, **slices), None), SETTINGS)
         assert titled(found, "artifacts") == ["artifact store 10.0.0.7:8080"]
         assert titled(found, "salt-master") == ["Salt master 10.0.0.7:4505", "Salt master 10.0.0.7:4506"]
 
     def test_a_master_on_the_bootstrap_node(self, world: Make) -> None:
-        found = surroundings.gather(world(Kube(BOOT), None), SETTINGS)
+        found = collect_cluster_facts.gather(world(Kube(BOOT), None), SETTINGS)
         assert titled(found, "salt-master") == ["Salt master 10.0.0.1:4505", "Salt master 10.0.0.1:4506"]
         assert titled(found, "artifacts") == []
 
     @pytest.mark.parametrize("cluster", [{}, "{{ broken", {"artifacts": None, "bootstrap": None}])
     def test_what_nobody_tells(self, world: Make, cluster: Any) -> None:
-        assert surroundings.gather(world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS).endpoints == ()
-        assert titled(surroundings.gather(world(Kube(BOOT), cluster), SETTINGS), "artifacts") == []
+        assert collect_cluster_facts.gather(world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS).endpoints == ()
+        assert titled(collect_cluster_facts.gather(world(Kube(BOOT), cluster), SETTINGS), "artifacts") == []

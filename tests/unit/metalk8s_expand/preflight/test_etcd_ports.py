@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.errors import UnreachableError
-from metalk8s_expand.preflight import etcd_ports as inbound
+from metalk8s_expand.preflight import etcd_ports
 from metalk8s_expand.preflight.etcd_ports import Said
 from tests.fakes.clock import FakeClock
 
@@ -32,7 +32,7 @@ class Peers:
 
 
 def asked(peers: Peers | None, members: Sequence[str] = ("a",), addresses: Sequence[str] = ("10.0.0.1",)) -> Said:
-    return inbound.asked(peers, members, addresses, 12.0, FakeClock())()
+    return etcd_ports.asked(peers, members, addresses, 12.0, FakeClock())()
 
 
 def test_every_member_is_asked_for_both_ports_of_every_new_one() -> None:
@@ -67,7 +67,7 @@ def test_a_job_that_came_late_has_begun_as_late_as_it_may_have() -> None:
             return {}
 
     clock = FakeClock()
-    found = inbound.asked(Slow({}), ["a"], ["10.0.0.1"], 12.0, clock)()
+    found = etcd_ports.asked(Slow({}), ["a"], ["10.0.0.1"], 12.0, clock)()
     assert (found.begun, found.ended) == (NOW + 8, NOW + 12)
 
 
@@ -97,6 +97,6 @@ def test_a_job_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Non
             return {"a": {"10.0.0.1:2379": ""}}
 
     released = threading.Event()
-    monkeypatch.setattr(inbound, "GRACE_S", 0.1)
-    assert inbound.asked(Hanging({}), ["a"], ["10.0.0.1"], 0.1, FakeClock())() == Said()
+    monkeypatch.setattr(etcd_ports, "GRACE_S", 0.1)
+    assert etcd_ports.asked(Hanging({}), ["a"], ["10.0.0.1"], 0.1, FakeClock())() == Said()
     released.set()

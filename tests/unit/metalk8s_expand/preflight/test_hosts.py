@@ -20,19 +20,19 @@ from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.checks.etcd import PORTS
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.errors import PreflightError, UnreachableError
 from metalk8s_expand.preflight import hosts as reach
 from metalk8s_expand.preflight.hosts import Reached
-from metalk8s_expand.remote import host_facts as probe
+from metalk8s_expand.remote import host_facts
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
 
 # This very machine is asked, whatever it is: what it lacks is not the subject here.
-NO_CHECKS = Settings(ssh_timeout=20, skip=preflight.NAMES)
+NO_CHECKS = Settings(ssh_timeout=20, skip=findings.NAMES)
 STRICT = Settings(ssh_timeout=20)
 LIMITS = Thresholds(etcd_window_s=3, connect_timeout_s=1)
 # Loopback addresses of nobody else's tests.
@@ -53,7 +53,7 @@ def say(sshd: Sshd, *answers: Mapping[str, Any]) -> None:
 
     The time is that of the answer, whenever it is asked for.
     """
-    lines = [f"echo '{probe.MARK}{json.dumps({**answer, 'time': None})}'" for answer in answers]
+    lines = [f"echo '{host_facts.MARK}{json.dumps({**answer, 'time': None})}'" for answer in answers]
     lines = [line.replace('"time": null', "\"time\": '$(date +%s.%N)'") for line in lines]
     if len(lines) == 1:
         sshd.force(f"cat >/dev/null; {lines[0]}")
@@ -97,7 +97,7 @@ def test_files_and_clock_are_replaced_by_the_labs_sources(sshd: Sshd, tmp_path: 
 
 
 def _all_but(*names: str) -> tuple[str, ...]:
-    return tuple(name for name in preflight.NAMES if name not in names)
+    return tuple(name for name in findings.NAMES if name not in names)
 
 
 def test_a_host_that_meets_everything(sshd: Sshd) -> None:
@@ -151,7 +151,7 @@ def test_what_is_skipped_on_one_node_is_checked_on_the_other(sshd: Sshd) -> None
 def test_warnings_and_what_is_unknown_stop_nothing(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"product_uuid": None, "selinux": None}))
     found = ask(sshd, [good(1)], STRICT, around=hosts.SURROUNDINGS)
-    assert {item.severity for item in found.findings} == {preflight.UNKNOWN}
+    assert {item.severity for item in found.findings} == {findings.UNKNOWN}
     assert (found.failed, found.error(), found.as_dict()["hosts"]) == ((), None, {"host-1": "passed"})
 
 
@@ -162,7 +162,7 @@ def test_the_clock_is_compared_at_the_moment_of_the_answer(sshd: Sshd) -> None:
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("noise", ["Welcome!", "5", "null", f"{probe.MARK}[1]", f"{probe.MARK}{{", ""])
+    @pytest.mark.parametrize("noise", ["Welcome!", "5", "null", f"{host_facts.MARK}[1]", f"{host_facts.MARK}{{", ""])
     def test_an_answer_that_is_none(self, sshd: Sshd, noise: str) -> None:
         sshd.force(f"cat >/dev/null; echo '{noise}'")
         error = ask(sshd, [node()]).unreachable["w-1"]
@@ -207,7 +207,7 @@ class Members:
     def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
         places, self.window = arguments
         self.places = [(address, port) for address, port in places]
-        said = {probe.place(place): self._knock(place) for place in self.places} if self.says is None else self.says
+        said = {host_facts.place(place): self._knock(place) for place in self.places} if self.says is None else self.says
         return dict.fromkeys(minions, said)
 
     def _knock(self, place: tuple[str, int]) -> str:
@@ -258,12 +258,12 @@ class TestEtcd:
 
         settings = replace(self.settings, ssh_timeout=2)
         found = ask(sshd, [node("e-1", FIRST, roles.ETCD)], settings, around=self.around, peers=Late())
-        assert [(item.check, item.severity) for item in found.findings] == [("etcd-inbound", preflight.UNKNOWN)]
+        assert [(item.check, item.severity) for item in found.findings] == [("etcd-inbound", findings.UNKNOWN)]
 
     @pytest.mark.parametrize("peers", [None, Members("Minion did not return")])
     def test_a_member_that_gives_no_answer_is_unknown(self, sshd: Sshd, peers: Members | None) -> None:
         found = ask(sshd, [node("e-1", FIRST, roles.ETCD)], self.settings, around=self.around, peers=peers)
-        assert [(item.check, item.severity) for item in found.findings] == [("etcd-inbound", preflight.UNKNOWN)]
+        assert [(item.check, item.severity) for item in found.findings] == [("etcd-inbound", findings.UNKNOWN)]
 
     def test_they_listen_at_the_same_time_however_few_hosts_are_asked_at_once(self, sshd: Sshd) -> None:
         nodes = [node("w-1"), node("e-1", FIRST, roles.ETCD), node("e-2", SECOND, roles.ETCD)]
@@ -299,7 +299,7 @@ def test_by_the_masters_configuration(sshd: Sshd, tmp_path: Path, monkeypatch: p
     opts.update(id="boot", cachedir=str(tmp_path), known_hosts_file=str(sshd.known_hosts))
     opts["metalk8s_expand"] = {"probe_sources": {"w-1": {"clock": 3600}}}
     ssh = Ssh("127.0.0.1", sshd.port, getpass.getuser(), str(sshd.key))
-    monkeypatch.setattr(reach.surroundings, "gather", lambda world, settings, names: hosts.SURROUNDINGS)
+    monkeypatch.setattr(reach.collect_cluster_facts, "gather", lambda world, settings, names: hosts.SURROUNDINGS)
     settings = replace(NO_CHECKS, skip=_all_but("clock"))
     found = reach.look(World(opts, None), [replace(node(), ssh=ssh)], settings)  # type: ignore[arg-type]
     assert [item.check for item in found.findings] == ["clock"]

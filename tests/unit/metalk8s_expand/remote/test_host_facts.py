@@ -19,14 +19,14 @@ import pytest
 
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Surroundings
 from metalk8s_expand.domain.preflight.findings import Host
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
-from metalk8s_expand.remote import host_facts as probe
+from metalk8s_expand.remote import host_facts
 from tests.unit.metalk8s_expand.conftest import free_port
 
-SOURCE = Path(probe.__file__).read_text(encoding="utf-8")
+SOURCE = Path(host_facts.__file__).read_text(encoding="utf-8")
 LOCAL = "127.0.0.1"
 # Longer than a label may be, so nobody is asked for it.
 NOBODY = "x" * 64
@@ -42,10 +42,10 @@ def interpreters() -> list[str]:
 
 def run(request: dict[str, Any], python: str = sys.executable, timeout: float = 30) -> dict[str, Any]:
     """The probe as it is run on a host."""
-    command = [python, *preflight.COMMAND[1:], json.dumps(request)]
+    command = [python, *findings.COMMAND[1:], json.dumps(request)]
     done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=timeout, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    found = probe.answer(done.stdout)
+    found = host_facts.answer(done.stdout)
     assert found is not None
     return found
 
@@ -54,13 +54,13 @@ def run(request: dict[str, Any], python: str = sys.executable, timeout: float = 
 def place(tmp_path: Path) -> Any:
     """Make a host of files below a directory: ``place({"/etc/os-release": "ID=x"}, key=value of the request)``."""
 
-    def make(files: dict[str, str], **request: Any) -> probe.Host:
+    def make(files: dict[str, str], **request: Any) -> host_facts.Host:
         for path, text in files.items():
             target = tmp_path / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
         sources = {f"/{name}": str(tmp_path / name) for name in ROOTS}
-        return probe.Host({"sources": {**sources, **request.pop("sources", {})}, **request})
+        return host_facts.Host({"sources": {**sources, **request.pop("sources", {})}, **request})
 
     return make
 
@@ -77,7 +77,7 @@ def test_on_every_python(python: str) -> None:
         version="1",
     )
     node = Node("w-1", "1", (roles.MASTER, roles.ETCD), (), address="127.0.0.77")
-    request = preflight.request(node, around, Thresholds(), {"c": "127.0.0.78"}, {"/etc/resolv.conf": os.devnull})
+    request = findings.request(node, around, Thresholds(), {"c": "127.0.0.78"}, {"/etc/resolv.conf": os.devnull})
     found = run({**request, "window": 0.2, "fsync": {"path": "/tmp", "writes": 3, "seconds": 1}}, python)
     assert {key for key, value in found.items() if value is None} <= {
         "product_uuid",
@@ -94,7 +94,7 @@ def test_on_every_python(python: str) -> None:
     assert abs(found["time"] - time.time()) < 60
     assert found["connections"]["127.0.0.78:2380"] is not None
     assert found["fsync"]["writes"] == 3
-    told = preflight.findings([Host(node, found, {}, time.time(), around)])
+    told = findings.findings([Host(node, found, {}, time.time(), around)])
     assert [item.found for item in told if "the check itself failed" in item.found] == []
 
 
@@ -126,7 +126,7 @@ def test_it_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "etcd").mkdir()
     request = {"fsync": {"path": str(tmp_path / "etcd" / "member"), "writes": 5, "seconds": 1}}
-    command = [sys.executable, "-X", f"pycache_prefix={tmp_path / 'cache'}", *preflight.COMMAND[1:], json.dumps(request)]
+    command = [sys.executable, "-X", f"pycache_prefix={tmp_path / 'cache'}", *findings.COMMAND[1:], json.dumps(request)]
     done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=True)
     assert '"writes": 5' in done.stdout
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "cache", tmp_path / "etcd"]
@@ -146,23 +146,25 @@ def test_whatever_hangs_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_one_look_spoils_no_other(place: Any) -> None:
-    found = probe.facts(place({"/proc/meminfo": "nonsense", "/proc/cgroups": "a b", "/proc/sys/kernel/hostname": "h"}).request)
+    found = host_facts.facts(
+        place({"/proc/meminfo": "nonsense", "/proc/cgroups": "a b", "/proc/sys/kernel/hostname": "h"}).request
+    )
     assert (found["memory_mb"], found["cgroups"], found["swap"], found["hostname"]) == (None, None, None, "h")
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (f"Last login\n{probe.MARK}" + '{"a": 1}\n', {"a": 1}),
-        (f'{probe.MARK}{{"a": 1}}\n{probe.MARK}{{"a": 2}}\nbye', {"a": 2}),
-        (f"{probe.MARK}[1]", None),
-        (f"{probe.MARK}{{", None),
-        (f'x{probe.MARK}{{"a": 1}}', None),
+        (f"Last login\n{host_facts.MARK}" + '{"a": 1}\n', {"a": 1}),
+        (f'{host_facts.MARK}{{"a": 1}}\n{host_facts.MARK}{{"a": 2}}\nbye', {"a": 2}),
+        (f"{host_facts.MARK}[1]", None),
+        (f"{host_facts.MARK}{{", None),
+        (f'x{host_facts.MARK}{{"a": 1}}', None),
         ("", None),
     ],
 )
 def test_the_answer_among_noise(text: str, found: Any) -> None:
-    assert probe.answer(text) == found
+    assert host_facts.answer(text) == found
 
 
 def test_the_clock_is_shifted() -> None:
@@ -209,16 +211,16 @@ def test_the_clock_is_shifted() -> None:
     ],
 )  # fmt: skip
 def test_files(place: Any, look: str, files: dict[str, str], request_: dict[str, Any], wanted: Any) -> None:
-    assert probe.attempt(probe.QUICK[look], place(files, **request_)) == wanted
+    assert host_facts.attempt(host_facts.QUICK[look], place(files, **request_)) == wanted
 
 
 def test_an_empty_directory_is_no_leftover(place: Any, tmp_path: Path) -> None:
     (tmp_path / "etc" / "empty").mkdir(parents=True)
-    assert probe.leftovers(place({}, leftovers=["/etc/empty", "/etc/empty/*"])) == []
+    assert host_facts.leftovers(place({}, leftovers=["/etc/empty", "/etc/empty/*"])) == []
 
 
 def test_architecture_of_another_machine(place: Any) -> None:
-    assert probe.architecture(place({}, sources={"architecture": "riscv64"})) == "riscv64"
+    assert host_facts.architecture(place({}, sources={"architecture": "riscv64"})) == "riscv64"
 
 
 LISTS = {
@@ -246,7 +248,7 @@ LISTS = {
 )
 def test_modules(place: Any, files: dict[str, str], wanted: list[Any]) -> None:
     names = ["overlay", "br_netfilter", "nf_conntrack"]
-    assert list(probe.modules(place(files, modules=names)).values()) == wanted
+    assert list(host_facts.modules(place(files, modules=names)).values()) == wanted
 
 
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -260,12 +262,12 @@ TCP6 = """  sl  local_address                         remote_address            
 
 
 def test_listening_ports(place: Any) -> None:
-    assert probe.listening(place({"/proc/net/tcp": TCP, "/proc/net/tcp6": TCP6})) == [22, 7443, 10250]
+    assert host_facts.listening(place({"/proc/net/tcp": TCP, "/proc/net/tcp6": TCP6})) == [22, 7443, 10250]
 
 
 def test_a_listening_port_of_this_machine() -> None:
     with socket.create_server((LOCAL, 0)) as server:
-        assert server.getsockname()[1] in probe.listening(probe.Host({}))
+        assert server.getsockname()[1] in host_facts.listening(host_facts.Host({}))
 
 
 MOUNTS = """22 1 0:21 / / rw,relatime - ext4 /dev/root rw
@@ -289,20 +291,20 @@ MOUNTS = """22 1 0:21 / / rw,relatime - ext4 /dev/root rw
 )
 def test_the_mount_of_a_path(place: Any, monkeypatch: Any, path: str, mount: str, kind: str, read_only: bool) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((4096, 4096, 0, 0, 512, 0, 0, 9, 0, 255)))
-    found = probe.directory(path, probe.mount_table(place({"/proc/self/mountinfo": MOUNTS})))
+    found = host_facts.directory(path, host_facts.mount_table(place({"/proc/self/mountinfo": MOUNTS})))
     assert (found["mount"], found["type"], found["read_only"]) == (mount, kind, read_only)
     assert (found["free_mb"], found["free_inodes"]) == (2, None)
 
 
 def test_the_space_of_a_server_is_not_asked_for(place: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: pytest.fail("the server may be gone"))
-    mounts = probe.mount_table(place({"/proc/self/mountinfo": MOUNTS.replace("overlay overlay", "nfs4 x")}))
-    assert "free_mb" not in probe.directory("/var/lib", mounts)
+    mounts = host_facts.mount_table(place({"/proc/self/mountinfo": MOUNTS.replace("overlay overlay", "nfs4 x")}))
+    assert "free_mb" not in host_facts.directory("/var/lib", mounts)
 
 
 def test_directories_that_are_not_there_yet(tmp_path: Path) -> None:
     path = str(tmp_path / "not" / "yet")
-    found = probe.directories(probe.Host({"directories": [path]}))[path]
+    found = host_facts.directories(host_facts.Host({"directories": [path]}))[path]
     assert found["free_mb"] > 0
     assert found["type"]
 
@@ -342,25 +344,25 @@ NAMES = ["docker.io", "containerd", "containerd.io", "kubelet", "cri-o", "docker
 
 
 def test_packages_of_dpkg(place: Any) -> None:
-    assert probe.packages(place({"/var/lib/dpkg/status": STATUS}, packages=NAMES)) == ["docker.io", "kubelet"]
+    assert host_facts.packages(place({"/var/lib/dpkg/status": STATUS}, packages=NAMES)) == ["docker.io", "kubelet"]
 
 
 @pytest.mark.parametrize("database", ["/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/rpmdb.sqlite"])
 def test_packages_of_rpm(place: Any, script: Any, database: str) -> None:
     script("rpm", f'echo "$@" >> "$0.called"; {RPM}')
-    assert probe.packages(place({database: ""}, packages=NAMES)) == ["containerd.io"]
+    assert host_facts.packages(place({database: ""}, packages=NAMES)) == ["containerd.io"]
 
 
 def test_packages_of_neither(place: Any, script: Any) -> None:
     script("rpm", "echo docker-ce")
-    assert probe.packages(place({}, packages=NAMES)) is None
+    assert host_facts.packages(place({}, packages=NAMES)) is None
 
 
 def test_packages_of_an_rpm_that_cannot_be_run(place: Any) -> None:
     broken = place({"/var/lib/rpm/Packages": ""}, packages=NAMES)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", "/nonexistent")
-        assert probe.attempt(probe.packages, broken) is None
+        assert host_facts.attempt(host_facts.packages, broken) is None
 
 
 SYSTEMCTL = """test "$1" = show || exit 9
@@ -379,7 +381,7 @@ UNITS = {
 
 def test_services(place: Any, script: Any) -> None:
     script("systemctl", SYSTEMCTL)
-    assert probe.services(place(UNITS, services=["firewalld", "ufw", "absent", "docker", "crio"])) == {
+    assert host_facts.services(place(UNITS, services=["firewalld", "ufw", "absent", "docker", "crio"])) == {
         "firewalld": {"active": True, "enabled": True},
         "docker": {"active": False, "enabled": True},
         "crio": {"active": False, "enabled": False},
@@ -389,18 +391,18 @@ def test_services(place: Any, script: Any) -> None:
 def test_ufw_counts_when_its_own_file_says_so(place: Any, script: Any) -> None:
     script("systemctl", "printf 'Id=ufw.service\\nActiveState=active\\nUnitFileState=enabled\\n'")
     enabled = place({**UNITS, "/etc/ufw/ufw.conf": "# x\nENABLED=yes\n"}, services=["ufw"])
-    assert probe.services(enabled) == {"ufw": {"active": True, "enabled": True}}
+    assert host_facts.services(enabled) == {"ufw": {"active": True, "enabled": True}}
 
 
 def test_nothing_is_run_where_no_service_is_installed(place: Any, script: Any) -> None:
     script("systemctl", "sleep 60")
-    assert probe.services(place({}, services=["firewalld"])) == {}
+    assert host_facts.services(place({}, services=["firewalld"])) == {}
 
 
 def test_a_command_that_hangs_is_ended(script: Any) -> None:
     script("hang", "exec sleep 60")
     started = time.monotonic()
-    assert probe.attempt(probe.command, ["hang"], 0.2) is None
+    assert host_facts.attempt(host_facts.command, ["hang"], 0.2) is None
     assert time.monotonic() - started < 10
 
 
@@ -424,9 +426,9 @@ def full_port() -> Iterator[int]:
 
 def test_connections(silent_port: int, full_port: int) -> None:
     closed = free_port()
-    host = probe.Host({"connect": [[LOCAL, silent_port], [LOCAL, closed], [LOCAL, full_port], [NOBODY, 1]], "timeout": 1})
+    host = host_facts.Host({"connect": [[LOCAL, silent_port], [LOCAL, closed], [LOCAL, full_port], [NOBODY, 1]], "timeout": 1})
     started = time.monotonic()
-    assert probe.connections(host) == {
+    assert host_facts.connections(host) == {
         f"{LOCAL}:{silent_port}": "",
         f"{LOCAL}:{closed}": "connection refused",
         f"{LOCAL}:{full_port}": "no answer",
@@ -440,7 +442,7 @@ def test_connections(silent_port: int, full_port: int) -> None:
     [(errno.ENETUNREACH, "no route to the network"), (errno.EACCES, "EACCES"), (99999, "EIO"), (None, "no answer")],
 )
 def test_reasons(number: int | None, wanted: str) -> None:
-    assert probe.reason(OSError(number, "x") if number else OSError("timed out")) == wanted
+    assert host_facts.reason(OSError(number, "x") if number else OSError("timed out")) == wanted
 
 
 def later(port: int, after: float, seconds: float) -> threading.Thread:
@@ -460,7 +462,7 @@ def test_connecting_until_it_works() -> None:
     port, never = free_port(), free_port()
     listener = later(port, 0.5, 1.5)
     started = time.monotonic()
-    assert probe.connect_all([(LOCAL, port), (LOCAL, never)], 2) == {
+    assert host_facts.connect_all([(LOCAL, port), (LOCAL, never)], 2) == {
         f"{LOCAL}:{port}": "",
         f"{LOCAL}:{never}": "connection refused",
     }
@@ -497,45 +499,45 @@ def test_two_new_members_hear_each_other() -> None:
 def test_listening_ends_with_the_window() -> None:
     started = time.monotonic()
     ports = [free_port(), free_port()]
-    found = probe.listen(probe.Host(etcd_request(ports, ["127.0.0.9"], window=1)))
+    found = host_facts.listen(host_facts.Host(etcd_request(ports, ["127.0.0.9"], window=1)))
     assert 0.9 < time.monotonic() - started < 3
     assert found == {str(port): {"problem": "", "heard": []} for port in ports}
 
 
 def test_with_nobody_to_hear_it_does_not_wait() -> None:
     started = time.monotonic()
-    probe.listen(probe.Host(etcd_request([free_port()], [])))
+    host_facts.listen(host_facts.Host(etcd_request([free_port()], [])))
     assert time.monotonic() - started < 2
 
 
 def test_a_port_that_is_taken(silent_port: int) -> None:
     free = free_port()
-    found = probe.listen(probe.Host(etcd_request([silent_port, free], ["127.0.0.9"], window=1)))
+    found = host_facts.listen(host_facts.Host(etcd_request([silent_port, free], ["127.0.0.9"], window=1)))
     assert {port: entry["problem"] for port, entry in found.items()} == {str(silent_port): "EADDRINUSE", str(free): ""}
 
 
 def test_an_address_of_somebody_else() -> None:
     request = etcd_request([free_port()], [])
     request["listen"]["address"] = "192.0.2.77"
-    assert [entry["problem"] for entry in probe.listen(probe.Host(request)).values()] == ["EADDRNOTAVAIL"]
+    assert [entry["problem"] for entry in host_facts.listen(host_facts.Host(request)).values()] == ["EADDRNOTAVAIL"]
 
 
 def test_it_does_not_listen_where_an_earlier_run_may_start_etcd(place: Any) -> None:
-    assert probe.listen(place({"/etc/salt/minion": "id: a"}, **etcd_request([free_port()], [LOCAL]))) == {}
+    assert host_facts.listen(place({"/etc/salt/minion": "id: a"}, **etcd_request([free_port()], [LOCAL]))) == {}
 
 
 def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert probe.resolve(probe.Host({"resolve": ["localhost", NOBODY]})) == {
+    assert host_facts.resolve(host_facts.Host({"resolve": ["localhost", NOBODY]})) == {
         "localhost": "", NOBODY: "the name does not resolve",
     }  # fmt: skip
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: time.sleep(30))
-    assert probe.resolve(probe.Host({"resolve": ["slow"], "timeout": 0.1})) == {"slow": None}
+    assert host_facts.resolve(host_facts.Host({"resolve": ["slow"], "timeout": 0.1})) == {"slow": None}
 
 
 def test_name_servers_of_resolv_conf(place: Any) -> None:
     """Nothing listens there, and only the first three are ever asked."""
     text = "search x\n nameserver 127.0.0.71\nnameserver 127.0.0.72 # x\n#nameserver 127.0.0.70\nnameserver ::1\nnameserver 127.0.0.74\n"
-    found = probe.name_servers(place({"/etc/resolv.conf": text}, timeout=0.2))
+    found = host_facts.name_servers(place({"/etc/resolv.conf": text}, timeout=0.2))
     assert list(found) == ["127.0.0.71", "127.0.0.72", "::1"]
 
 
@@ -554,15 +556,15 @@ def test_a_name_server_answers_whatever_it_says(reply: Any, wanted: bool) -> Non
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert probe.answers(LOCAL, 0.5, server.getsockname()[1]) is wanted
+        assert host_facts.answers(LOCAL, 0.5, server.getsockname()[1]) is wanted
         thread.join()
 
 
 def test_a_route() -> None:
-    assert probe.route(probe.Host({"route": "127.0.0.9"})) == ""
-    assert probe.route(probe.Host({})) is None
+    assert host_facts.route(host_facts.Host({"route": "127.0.0.9"})) == ""
+    assert host_facts.route(host_facts.Host({})) is None
     # Where every machine has a route, the kernel refuses an ordinary socket its broadcasts.
-    assert probe.route(probe.Host({"route": "255.255.255.255"})) == "EACCES"
+    assert host_facts.route(host_facts.Host({"route": "255.255.255.255"})) == "EACCES"
 
 
 def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -570,7 +572,7 @@ def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENETUNREACH, "x")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert probe.route(probe.Host({"route": "10.96.0.1"})) == "no route to the network"
+    assert host_facts.route(host_facts.Host({"route": "10.96.0.1"})) == "no route to the network"
 
 
 # The disk.
@@ -578,7 +580,7 @@ def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fsync_is_measured(tmp_path: Path) -> None:
     request = {"fsync": {"path": str(tmp_path), "writes": 20, "seconds": 5}, "sources": {"fsync": 0.02}}
-    found = probe.fsync(probe.Host(request))
+    found = host_facts.fsync(host_facts.Host(request))
     assert (found["path"], found["problem"], found["writes"]) == (str(tmp_path), "", 20)
     assert 20 <= found["p99_ms"] < 2000
 
@@ -586,7 +588,7 @@ def test_fsync_is_measured(tmp_path: Path) -> None:
 def test_fsync_of_a_slow_disk_ends(tmp_path: Path) -> None:
     request = {"fsync": {"path": str(tmp_path), "writes": 1000, "seconds": 0.3}, "sources": {"fsync": 0.1}}
     started = time.monotonic()
-    assert probe.fsync(probe.Host(request))["writes"] < 10
+    assert host_facts.fsync(host_facts.Host(request))["writes"] < 10
     assert time.monotonic() - started < 3
 
 
@@ -595,8 +597,8 @@ def test_fsync_where_nothing_can_be_written(tmp_path: Path, monkeypatch: Any, nu
     def refuse(*arguments: Any) -> int:
         raise OSError(number, "x")
 
-    monkeypatch.setattr(probe.os, "open", refuse)
-    found = probe.fsync(probe.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}}))
+    monkeypatch.setattr(host_facts.os, "open", refuse)
+    found = host_facts.fsync(host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}}))
     assert found == {"path": str(tmp_path), "problem": errno.errorcode[number]}
 
 
@@ -604,8 +606,8 @@ def test_fsync_on_a_full_disk(tmp_path: Path, monkeypatch: Any) -> None:
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "x")
 
-    monkeypatch.setattr(probe.os, "posix_fallocate", full)
-    found = probe.fsync(probe.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}}))
+    monkeypatch.setattr(host_facts.os, "posix_fallocate", full)
+    found = host_facts.fsync(host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}}))
     assert found["problem"] == "ENOSPC"
 
 
@@ -618,10 +620,10 @@ def test_a_file_without_a_name_where_the_file_system_has_none(tmp_path: Path, mo
             raise OSError(number, "x")
         return really(path, flags, *arguments)
 
-    monkeypatch.setattr(probe.os, "open", old)
-    os.close(probe.nameless_file(str(tmp_path)))
+    monkeypatch.setattr(host_facts.os, "open", old)
+    os.close(host_facts.nameless_file(str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_fsync_is_not_measured_unless_asked() -> None:
-    assert probe.fsync(probe.Host({})) is None
+    assert host_facts.fsync(host_facts.Host({})) is None

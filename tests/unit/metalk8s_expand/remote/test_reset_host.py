@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.preflight import findings as preflight
-from metalk8s_expand.remote import host_facts as probe
-from metalk8s_expand.remote import reset_host as retire
+from metalk8s_expand.domain.preflight import findings
+from metalk8s_expand.remote import host_facts, reset_host
 
-SOURCE = Path(retire.__file__).read_text(encoding="utf-8")
+SOURCE = Path(reset_host.__file__).read_text(encoding="utf-8")
 MOUNT = "36 35 98:0 / {} rw,noatime - ext4 /dev/x rw\n"
 UNIT = "[Service]\nExecStart=/usr/local/bin/kubelet --hostname-override=w-1 --node-ip=10.0.0.3\n"
 NODE: dict[str, str] = {
@@ -37,7 +36,7 @@ NODE: dict[str, str] = {
 }
 
 
-class Host(retire.Host):  # type: ignore[misc]
+class Host(reset_host.Host):  # type: ignore[misc]
     """Programs that say what they are told to, and what they were called with."""
 
     def __init__(self, request: dict[str, Any], answers: dict[str, tuple[int, str]]) -> None:
@@ -79,7 +78,7 @@ class Place:
         return Host({"mode": "retire", "node": "w-1", "root": str(self.root), "seconds": 2, **request}, answers or {})
 
     def work(self, **request: Any) -> dict[str, Any]:
-        found: dict[str, Any] = retire.work(self.host(**request))
+        found: dict[str, Any] = reset_host.work(self.host(**request))
         return found
 
 
@@ -110,8 +109,8 @@ def test_a_second_run_changes_nothing(node: Place) -> None:
 
 
 def test_identity_goes_last() -> None:
-    assert set(retire.PATHS[-2:]) < set(retire.IDENTITY)
-    assert set(retire.IDENTITY) < set(retire.PATHS)
+    assert set(reset_host.PATHS[-2:]) < set(reset_host.IDENTITY)
+    assert set(reset_host.IDENTITY) < set(reset_host.PATHS)
 
 
 def test_a_link_is_removed_and_what_it_names_is_not(node: Place) -> None:
@@ -144,7 +143,7 @@ def test_what_is_mounted_below_is_never_entered(node: Place) -> None:
     assert answer["failed"] == []
     again = node.work()
     assert (again["changes"], again["refused"]) == ([], "")
-    assert retire.traces(node.host()) == [], "what must stay is no reason to come again"
+    assert reset_host.traces(node.host()) == [], "what must stay is no reason to come again"
 
 
 def test_volumes_of_pods_are_unmounted_before_and_their_data_stays(node: Place) -> None:
@@ -156,7 +155,7 @@ def test_volumes_of_pods_are_unmounted_before_and_their_data_stays(node: Place) 
     ]
     node.mount(*points)
     host = node.host({"umount": (0, "")})
-    retire.work(host)
+    reset_host.work(host)
     assert [line for line in host.called if line.startswith("umount")] == [
         f"umount --no-canonicalize {points[1]}",
         f"umount --no-canonicalize {points[0]}",
@@ -175,7 +174,7 @@ def test_the_kubelet_is_stopped_before_its_containers(node: Place) -> None:
     state = {"systemctl show": (0, "ActiveState=active\nUnitFileState=enabled"), "systemctl": (0, "")}
     runtime = {"ctr --namespace k8s.io containers list": (0, "a\nb\n"), "ctr": (0, "")}
     host = node.host({**state, **runtime})
-    answer = retire.work(host)
+    answer = reset_host.work(host)
     order = [host.called.index(line) for line in (
         "systemctl disable --now kubelet.service", "ctr --namespace k8s.io containers delete a",
         "systemctl disable --now containerd.service", "systemctl disable --now salt-minion.service",
@@ -186,11 +185,11 @@ def test_the_kubelet_is_stopped_before_its_containers(node: Place) -> None:
 
 
 def test_what_outlives_the_runtime_is_ours_by_its_control_group() -> None:
-    assert retire.is_ours("0::/kubepods.slice/kubepods-burstable.slice/x", "sleep 1 ")
-    assert retire.is_ours("1:name=systemd:/system.slice/salt-minion.service", "python ")
-    assert retire.is_ours("0::/x", "/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io -id a ")
-    assert not retire.is_ours("0::/x", "/usr/bin/containerd-shim-runc-v2 -namespace moby -id a ")
-    assert not retire.is_ours("0::/user.slice/session-1.scope", "python3 -BIS - ")
+    assert reset_host.is_ours("0::/kubepods.slice/kubepods-burstable.slice/x", "sleep 1 ")
+    assert reset_host.is_ours("1:name=systemd:/system.slice/salt-minion.service", "python ")
+    assert reset_host.is_ours("0::/x", "/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io -id a ")
+    assert not reset_host.is_ours("0::/x", "/usr/bin/containerd-shim-runc-v2 -namespace moby -id a ")
+    assert not reset_host.is_ours("0::/user.slice/session-1.scope", "python3 -BIS - ")
 
 
 def test_network_leftovers(node: Place) -> None:
@@ -203,7 +202,7 @@ def test_network_leftovers(node: Place) -> None:
         "ip link": (0, ""),
     }
     host = node.host(answers)
-    changes = retire.work(host)["changes"]
+    changes = reset_host.work(host)["changes"]
     assert [line for line in host.called if line.startswith(("ip", "nft delete"))] == [
         "ip link delete cni0",
         "ip route show root 10.233.0.0/16",
@@ -240,14 +239,14 @@ def test_whom_it_refuses_it_leaves_as_it_was(
 
 def test_the_epoch_is_remembered_and_outlives_the_wipe(node: Place) -> None:
     node.work(epoch=7, master_key="the master's")
-    assert node.at(retire.EPOCH).read_text() == "7\n"
-    assert oct(node.at(retire.EPOCH).stat().st_mode & 0o777) == "0o600"
+    assert node.at(reset_host.EPOCH).read_text() == "7\n"
+    assert oct(node.at(reset_host.EPOCH).stat().st_mode & 0o777) == "0o600"
     assert node.work(epoch=6)["refused"]
     assert node.work(epoch=8)["refused"] == ""
 
 
 def test_one_at_a_time(node: Place) -> None:
-    with node.at(retire.TURN).open("w") as turn:
+    with node.at(reset_host.TURN).open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         assert "still at work" in node.work(seconds=0.4)["refused"]
 
@@ -261,7 +260,7 @@ def test_withdraw_waits_until_the_port_is_closed(node: Place) -> None:
     host = node.host({"systemctl show": (0, "ActiveState=active")}, mode="withdraw", seconds=17)
     closing = threading.Timer(0.3, lambda: node.write({"/proc/net/tcp": listening(22)}))
     closing.start()
-    answer = retire.work(host)
+    answer = reset_host.work(host)
     assert answer["changes"] == ["took away /etc/kubernetes/manifests/kube-apiserver.yaml", "the API server has ended"]
     assert "/etc/kubernetes/manifests/etcd.yaml" in node.files()
     assert node.work(mode="withdraw")["changes"] == []
@@ -270,7 +269,7 @@ def test_withdraw_waits_until_the_port_is_closed(node: Place) -> None:
 def test_withdraw_ends_what_no_kubelet_would_end(node: Place) -> None:
     node.write({"/proc/net/tcp": listening(6443)})
     host = node.host({"ctr --namespace k8s.io containers list": (0, "a")}, mode="withdraw")
-    answer = retire.work(host)
+    answer = reset_host.work(host)
     assert 'ctr --namespace k8s.io containers list --quiet labels."io.kubernetes.container.name"==kube-apiserver' in host.called
     assert answer["failed"] == ["port 6443 is still served"]
 
@@ -286,7 +285,7 @@ def test_look_tells_whose_host_it_is_and_changes_nothing(node: Place) -> None:
 
 
 def test_a_blank_host_has_no_trace(place: Place) -> None:
-    for path in retire.DIRECTORIES:
+    for path in reset_host.DIRECTORIES:
         place.at(path).mkdir(parents=True)
     found = place.work(mode="look")
     assert (found["names"], found["traces"], found["services"], found["containers"]) == ([], [], [], 0)
@@ -300,12 +299,12 @@ def interpreters() -> list[str]:
 @pytest.mark.parametrize("python", interpreters())
 def test_it_runs_as_it_is_sent(python: str, node: Place) -> None:
     request = {"mode": "look", "node": "w-1", "root": str(node.root)}
-    command = [python, *preflight.COMMAND[1:], json.dumps(request)]
+    command = [python, *findings.COMMAND[1:], json.dumps(request)]
     done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert probe.answer("noise\n" + done.stdout, retire.MARK)["names"] == ["w-1"]
-    assert probe.answer("noise", retire.MARK) is None
-    assert probe.answer(retire.MARK + "no JSON", retire.MARK) is None
+    assert host_facts.answer("noise\n" + done.stdout, reset_host.MARK)["names"] == ["w-1"]
+    assert host_facts.answer("noise", reset_host.MARK) is None
+    assert host_facts.answer(reset_host.MARK + "no JSON", reset_host.MARK) is None
 
 
 def test_real_mounts_are_never_entered(node: Place) -> None:
@@ -331,10 +330,10 @@ def test_real_mounts_are_never_entered(node: Place) -> None:
     empty = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script.replace("exec ", "PATH=/nowhere exec "), sys.executable, request],
-        input=SOURCE.replace(retire.ENVIRONMENT["PATH"], "/nowhere"),
+        input=SOURCE.replace(reset_host.ENVIRONMENT["PATH"], "/nowhere"),
         capture_output=True, text=True, timeout=30, check=False, env=empty,
     )  # fmt: skip
-    found = probe.answer(done.stdout, retire.MARK)
+    found = host_facts.answer(done.stdout, reset_host.MARK)
     assert found is not None, done.stderr
     assert found["refused"] == ""
     assert sorted(item.rpartition(str(node.root))[2] for item in found["left"]) == [

@@ -11,7 +11,7 @@ from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import DeadlineError, DeployError
-from metalk8s_expand.removal import drain as draining
+from metalk8s_expand.removal import drain
 from tests.fakes.clock import FakeClock
 from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import CLAIM, EMPTY, pod
 
@@ -53,7 +53,7 @@ class FakeApi:
 
 def emptied(api: FakeApi, allowed: Allowed | None = None, timeout: float = 60.0, **more: Any) -> int:
     options: dict[str, Any] = {"admit": lambda: None, "tell": lambda what: None, **more}
-    return draining.emptied(api, "w-1", allowed or Allowed(), timeout, clock=api.clock, **options)  # type: ignore[arg-type]
+    return drain.emptied(api, "w-1", allowed or Allowed(), timeout, clock=api.clock, **options)  # type: ignore[arg-type]
 
 
 def test_every_pod_is_asked_once_and_waited_for(clock: FakeClock) -> None:
@@ -99,7 +99,7 @@ def test_a_late_pod_is_not_thrown_away(clock: FakeClock, late: dict[str, Any]) -
         "/api/v1/namespaces/ns/persistentvolumeclaims/data": {"spec": {"volumeName": "pv"}},
         "/api/v1/persistentvolumes/pv": {"spec": {"local": {"path": "/x"}}},
     }
-    with pytest.raises(draining.PodsRefusedError, match="may not be evicted"):
+    with pytest.raises(drain.PodsRefusedError, match="may not be evicted"):
         emptied(api)
     assert api.evicted == []
     assert emptied(api, Allowed(True, True, True)) == 1
@@ -128,7 +128,7 @@ def test_volumes_are_waited_for_and_then_told(clock: FakeClock) -> None:
     until = clock.time + 10
     api.attached = lambda: ["pv-1"] if clock.time < until else []
     ticks: list[int] = []
-    assert draining.detached(api, "w-1", lambda: ticks.append(1), clock) == ""  # type: ignore[arg-type]
+    assert drain.detached(api, "w-1", lambda: ticks.append(1), clock) == ""  # type: ignore[arg-type]
     assert len(ticks) == 10
     api.attached = lambda: ["pv-1"]
-    assert "pv-1" in draining.detached(api, "w-1", lambda: None, clock)  # type: ignore[arg-type]
+    assert "pv-1" in drain.detached(api, "w-1", lambda: None, clock)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
-from metalk8s_expand.removal import etcd_member as leaving_member
+from metalk8s_expand.removal import etcd_member
 from tests.fakes.clock import FakeClock
 from tests.unit.metalk8s_expand.minion.test_etcd_member import FakeEtcd, voter
 
@@ -40,11 +40,11 @@ def own(members: Sequence[Member]) -> Member | None:
 
 
 def moved(etcd: Etcd) -> bool:
-    return leaving_member.leadership_moved(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
+    return etcd_member.leadership_moved(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
 
 
 def removed(etcd: Etcd) -> bool:
-    return leaving_member.removed(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
+    return etcd_member.removed(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
 
 
 def test_the_most_current_of_the_others_leads(etcd: Etcd) -> None:
@@ -107,7 +107,7 @@ def test_a_dead_one_goes_while_the_others_are_well(etcd: Etcd) -> None:
     assert removed(etcd)
 
 
-@pytest.mark.parametrize("change", [leaving_member.leadership_moved, leaving_member.removed])
+@pytest.mark.parametrize("change", [etcd_member.leadership_moved, etcd_member.removed])
 def test_a_run_that_lost_the_lock_changes_nothing(etcd: Etcd, change: object, clock: FakeClock) -> None:
     def lost() -> None:
         raise LockLostError("lost")

@@ -12,7 +12,7 @@ from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError, DeployError, UnreachableError
-from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal import host_reset
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 
 NODE = Node("w-1", "2", ("node",), ())
@@ -25,8 +25,8 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_look_over_ssh(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target())
-    host = host_side.look(world, SETTINGS, NODE)
+    monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
+    host = host_reset.look(world, SETTINGS, NODE)
     assert host.said is not None, host.silence
     assert host.said["authority"] is False
     assert set(host.said) == {
@@ -35,28 +35,28 @@ def test_a_look_over_ssh(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_closed_port_is_an_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target(port=free_port()))
-    host = host_side.look(world, SETTINGS, NODE)
+    monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(port=free_port()))
+    host = host_reset.look(world, SETTINGS, NODE)
     assert (host.said, host.answers) == (None, True)
     assert host.silence
 
 
 def test_a_host_that_says_nothing_may_be_off(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target(host="does-not-exist.invalid"))
-    assert not host_side.look(world, SETTINGS, NODE).answers
+    monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(host="does-not-exist.invalid"))
+    assert not host_reset.look(world, SETTINGS, NODE).answers
 
 
 def test_nobody_knows_the_host(world: World) -> None:
-    host = host_side.look(world, SETTINGS, host_side.described(SETTINGS, "w-1", {"metadata": {"name": "w-1"}, "spec": {}}))
+    host = host_reset.look(world, SETTINGS, host_reset.described(SETTINGS, "w-1", {"metadata": {"name": "w-1"}, "spec": {}}))
     assert (host.said, host.answers) == (None, False)
     assert "how to reach it" in host.silence
 
 
 def test_silence_is_no_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_side, "target", lambda *_: sshd.target())
-    monkeypatch.setattr(host_side.ssh, "run", lambda *_, **__: Answer(1, "", "sudo: a password is required", 0.1))
+    monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
+    monkeypatch.setattr(host_reset.ssh, "run", lambda *_, **__: Answer(1, "", "sudo: a password is required", 0.1))
     with pytest.raises(UnreachableError, match="a password is required"):
-        host_side.ask(world, SETTINGS, NODE, host_side.RETIRE, 7)
+        host_reset.ask(world, SETTINGS, NODE, host_reset.RETIRE, 7)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_what_the_host_answers(
     world: World, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     answer = {"changes": [], "left": [], "failed": [], "refused": "", **said}
-    monkeypatch.setattr(host_side, "ask", lambda *_: answer)
+    monkeypatch.setattr(host_reset, "ask", lambda *_: answer)
     with pytest.raises(error, match=words):
-        host_side.change(world, SETTINGS, NODE, host_side.RETIRE, 7)
+        host_reset.change(world, SETTINGS, NODE, host_reset.RETIRE, 7)

@@ -13,19 +13,17 @@ import pytest
 
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster.context import World
-from metalk8s_expand.commands import remove_node as removing
+from metalk8s_expand.commands import remove_node
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.ownership_record import text
-from metalk8s_expand.domain.removal import plan as removal
+from metalk8s_expand.domain.removal import plan
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import Options
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import ConflictError, DeployError, QuorumError, SettingsError, UnreachableError
 from metalk8s_expand.expansion.workflow import Held
-from metalk8s_expand.removal import apiserver_proxies as forgetting
-from metalk8s_expand.removal import discovery as departing
-from metalk8s_expand.removal import host_reset as host_side
+from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal import workflow as step
 from metalk8s_expand.removal.steps import ACTIONS
 from metalk8s_expand.runs.progress import Progress
@@ -82,12 +80,12 @@ class FakeHost:
     def ask(self, mode: str, epoch: Any) -> dict[str, Any]:
         if self.error:
             raise self.error
-        if mode == host_side.LOOK:
+        if mode == host_reset.LOOK:
             return dict(self.said)
         self.calls.append((mode, epoch))
         changes = ["something"] if not self.refused and self.said["services"] else []
         if changes and not self.failed:
-            self.said = {**self.said, "api_server": False} if mode == host_side.WITHDRAW else dict(BLANK)
+            self.said = {**self.said, "api_server": False} if mode == host_reset.WITHDRAW else dict(BLANK)
         return {"changes": changes, "left": [], "failed": self.failed, "refused": self.refused}
 
 
@@ -145,12 +143,12 @@ class Setting:
         self.opts = {"id": "lab_master", "cachedir": str(base), "pki_dir": str(base)}
         self.declared = settings.parse(PILLAR)
         self.before: list[int] = []
-        monkeypatch.setattr(departing, "etcd_of_others", lambda world, name, nodes=None: self.etcd)
-        monkeypatch.setattr(departing.master, "Keys", FakeKeys)
+        monkeypatch.setattr(discovery, "etcd_of_others", lambda world, name, nodes=None: self.etcd)
+        monkeypatch.setattr(discovery.master, "Keys", FakeKeys)
         monkeypatch.setattr(
-            host_side, "ask", lambda world, declared, found, mode, epoch=None: self.hosts[found.name].ask(mode, epoch)
+            host_reset, "ask", lambda world, declared, found, mode, epoch=None: self.hosts[found.name].ask(mode, epoch)
         )
-        monkeypatch.setattr(forgetting.master, "Minions", lambda opts: self)
+        monkeypatch.setattr(apiserver_proxies.master, "Minions", lambda opts: self)
         self.told: list[Any] = []
 
     def ask(self, minions: Any, function: str, arguments: Any) -> dict[str, Any]:
@@ -235,7 +233,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", ["cp-1", "w-1"])
-@pytest.mark.parametrize("at", [item.name for item in removal.STEPS])
+@pytest.mark.parametrize("at", [item.name for item in plan.STEPS])
 def test_a_run_that_was_killed_is_continued(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, at: str, name: str, when: str
 ) -> None:
@@ -359,7 +357,7 @@ def test_a_lost_lock_stops_it_before_the_next_change(setting: Setting) -> None:
 
 
 def test_a_defect_is_reported_and_not_lost(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ACTIONS, removal.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
+    monkeypatch.setitem(ACTIONS, plan.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
     error = setting.remove("w-1").node.error
     assert error is not None
     assert "ZeroDivisionError" in error["message"]
@@ -397,13 +395,13 @@ def command(setting: Setting, name: str, journal: Any = None, stop: str = "", **
     held = Held(setting.lock, journal or FakeJournal(), lambda: stop)  # type: ignore[arg-type]
     progress = Progress(setting.opts, setting.clock)
     setting.clock.time += 60  # another run, another report
-    wanted = removing.options(**arguments)
-    return removing.remove_node(setting.world, setting.declared, name, wanted, held, progress, setting.clock)
+    wanted = remove_node.options(**arguments)
+    return remove_node.remove_node(setting.world, setting.declared, name, wanted, held, progress, setting.clock)
 
 
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removing.cluster_check, "operations", lambda world: [])
+    monkeypatch.setattr(remove_node.cluster, "operations", lambda world: [])
 
 
 def test_the_report_is_kept(setting: Setting) -> None:
@@ -441,16 +439,16 @@ def test_a_failure_decides_on_the_exit_code(setting: Setting) -> None:
 
 
 def test_another_operation_is_not_disturbed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removing.cluster_check, "operations", lambda world: ["an upgrade runs"])
+    monkeypatch.setattr(remove_node.cluster, "operations", lambda world: ["an upgrade runs"])
     with pytest.raises(Exception, match="another operation"):
         command(setting, "w-1")
     assert setting.kube.writes == []
 
 
 def test_what_would_be_done(setting: Setting) -> None:
-    data = removing.planned(setting.world, setting.declared, "w-1", Options())
+    data = remove_node.planned(setting.world, setting.declared, "w-1", Options())
     assert data["dry_run"]
-    assert "drain" in removal.text(data)
+    assert "drain" in plan.text(data)
     assert setting.kube.writes == []
 
 
@@ -461,4 +459,4 @@ def test_what_would_be_done(setting: Setting) -> None:
 )  # fmt: skip
 def test_wrong_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
-        removing.options(**arguments)
+        remove_node.options(**arguments)

@@ -10,7 +10,7 @@ import pytest
 from metalk8s_expand.clients.salt.running_jobs import Runner
 from metalk8s_expand.domain.runs.journal_record import Journal
 from metalk8s_expand.errors import LockedError, StoppedError
-from metalk8s_expand.runs import orphaned_jobs as outlived
+from metalk8s_expand.runs import orphaned_jobs
 from tests.fakes.clock import FakeClock
 
 BEFORE = Journal("r1", "expand", "boot", 7, 1.0)
@@ -27,7 +27,7 @@ class World:
 def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
     """What is seen at each look: runners on the master, jobs on minions."""
     seen: dict[str, Iterator[Any]] = {"runners": iter(()), "minions": iter(())}
-    monkeypatch.setattr(outlived.runners, "running", lambda opts: next(seen["runners"], []))
+    monkeypatch.setattr(orphaned_jobs.running_jobs, "running", lambda opts: next(seen["runners"], []))
 
     class Minions:
         def __init__(self, opts: Any) -> None: ...
@@ -36,13 +36,13 @@ def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
             assert function == "saltutil.running"
             return next(seen["minions"], {})
 
-    monkeypatch.setattr(outlived.master, "Minions", Minions)
+    monkeypatch.setattr(orphaned_jobs.master, "Minions", Minions)
     return seen
 
 
 def wait(before: Journal, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None) -> list[str]:
     told: list[str] = []
-    outlived.wait(World(), before, timeout, clock, tick, told.append)  # type: ignore[arg-type]
+    orphaned_jobs.wait(World(), before, timeout, clock, tick, told.append)  # type: ignore[arg-type]
     return told
 
 

@@ -13,8 +13,7 @@ from metalk8s_expand.domain.expansion.plan import NodePlan, Plan, PlannedStep
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, BEGUN
 from metalk8s_expand.errors import ExpandError, LockedError, QuorumError, SettingsError, UnreachableError
-from metalk8s_expand.runs import queue_worker as work
-from metalk8s_expand.runs import request_queue as queue
+from metalk8s_expand.runs import queue_worker, request_queue
 from tests.fakes.clock import FakeClock
 from tests.unit.metalk8s_expand.runs.test_request_queue import FakeQueue
 
@@ -53,7 +52,7 @@ class Site:
         ]
         return Plan(workers=tuple(plans), unchanged=tuple(node.name for node in chosen if node.name in self.there))
 
-    def expand(self, names: Sequence[str], wait_s: float, admit: work.Admit) -> dict[str, Any]:
+    def expand(self, names: Sequence[str], wait_s: float, admit: queue_worker.Admit) -> dict[str, Any]:
         self.waits.append(wait_s)
         if isinstance(self.error, LockedError):
             raise self.error
@@ -80,15 +79,15 @@ class Site:
 
     def ask(self, *names: Any) -> None:
         for name in names:
-            work.request(self.kube, self.settings, name, False, self.clock)
+            queue_worker.request(self.kube, self.settings, name, False, self.clock)
 
     def work(self) -> dict[str, Any]:
-        turn = work.Work(self.kube, self, self.settings, self.plan, self.expand, self.clock)  # type: ignore[arg-type]
+        turn = queue_worker.Work(self.kube, self, self.settings, self.plan, self.expand, self.clock)  # type: ignore[arg-type]
         return turn.off()
 
     @property
     def asked(self) -> dict[str, Any]:
-        return {row["node"]: (row["attempts"], row["error"]) for row in work.rows(self.kube)}
+        return {row["node"]: (row["attempts"], row["error"]) for row in queue_worker.rows(self.kube)}
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def test_while_another_run_goes_on_the_requests_stay(site: Site) -> None:
     found = site.work()
     assert (found["locked"], found["retcode"], site.waits) == ("held by another", 0, [0])
     assert site.asked == {"w-1": (0, None)}
-    assert "Another run goes on, the requests stay: held by another" in work.text(found, str)
+    assert "Another run goes on, the requests stay: held by another" in queue_worker.text(found, str)
 
 
 def test_a_holder_that_looks_dead_is_waited_out(site: Site) -> None:
@@ -151,12 +150,12 @@ def test_failures_are_tried_again_until_somebody_is_needed(site: Site) -> None:
         site.clock.sleep(10)
         site.work()
     assert site.expansions == [("w-1", "w-2")] + [("w-1",)] * (ATTEMPTS - 1)
-    assert work.rows(site.kube)[0]["parked"]
+    assert queue_worker.rows(site.kube)[0]["parked"]
     site.ask("w-1")
     site.work()
     assert len(site.expansions) == ATTEMPTS, "an event does not try again what a person must look at"
     site.failing = {}
-    work.request(site.kube, site.settings, "w-1", True, site.clock)
+    queue_worker.request(site.kube, site.settings, "w-1", True, site.clock)
     assert site.work()["queue"] == []
 
 
@@ -220,7 +219,7 @@ def test_a_cluster_that_is_not_well_costs_no_attempt(site: Site, monkeypatch: py
 
 @pytest.mark.parametrize("error", [UnreachableError("the API is away"), LockedError("lost it")])
 def test_an_error_of_the_whole_is_raised_and_kept(site: Site, error: ExpandError, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(names: Sequence[str], wait_s: float, admit: work.Admit) -> Any:
+    def half(names: Sequence[str], wait_s: float, admit: queue_worker.Admit) -> Any:
         admit(site.plan(site.settings(), names))
         raise error
 
@@ -246,11 +245,11 @@ def test_a_declaration_that_is_gone_takes_its_request_with_it(site: Site) -> Non
     site.ask("w-1", "w-2")
     site.declared.remove("w-1")
     site.work()
-    assert (site.expansions, queue.read(site.kube)) == ([("w-2",)], {})
+    assert (site.expansions, request_queue.read(site.kube)) == ([("w-2",)], {})
 
 
 def test_for_people(site: Site) -> None:
-    assert work.text(site.work(), str) == "No request waits."
+    assert queue_worker.text(site.work(), str) == "No request waits."
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}
-    assert "w-1: attempt 1 of 5: it broke" in work.text(site.work(), lambda data: "the report")
+    assert "w-1: attempt 1 of 5: it broke" in queue_worker.text(site.work(), lambda data: "the report")

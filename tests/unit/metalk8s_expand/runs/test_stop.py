@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.errors import DeadlineError
-from metalk8s_expand.runs import follow as following
-from metalk8s_expand.runs import stop as stopping
+from metalk8s_expand.runs import follow, stop
 from metalk8s_expand.runs.lock import acquire
 from tests.fakes.clock import FakeClock
 from tests.unit.metalk8s_expand.runs.test_journal import FakeKube, writer
@@ -22,12 +21,12 @@ def leases() -> FakeLeases:
 
 class TestStop:
     def test_nobody_runs(self, leases: FakeLeases) -> None:
-        assert stopping.stop(leases, "me").ended  # type: ignore[arg-type]
+        assert stop.stop(leases, "me").ended  # type: ignore[arg-type]
         assert leases.stored is None
 
     def test_the_holder_hears_of_it_before_its_next_step(self, leases: FakeLeases, clock: FakeClock) -> None:
         with hold(leases, clock) as lock:
-            found = stopping.stop(leases, "asked by me")  # type: ignore[arg-type]
+            found = stop.stop(leases, "asked by me")  # type: ignore[arg-type]
             assert (found.run, found.ended) == ("run-of-a", False)
             assert lock.stop == ""
             clock.sleep(2.0)
@@ -41,27 +40,27 @@ class TestStop:
 
     def test_nor_for_one_that_takes_over(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
-        stopping.stop(leases, "asked by me")  # type: ignore[arg-type]
+        stop.stop(leases, "asked by me")  # type: ignore[arg-type]
         with hold(leases, clock, "b", wait_s=100.0) as lock:
             assert lock.stop == ""
 
     def test_twice_is_once(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
-        stopping.stop(leases, "one")  # type: ignore[arg-type]
+        stop.stop(leases, "one")  # type: ignore[arg-type]
         writes = leases.writes
-        stopping.stop(leases, "two")  # type: ignore[arg-type]
+        stop.stop(leases, "two")  # type: ignore[arg-type]
         assert leases.writes == writes
 
     def test_a_renewal_in_between(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
         notes = iter([True])
         leases.before = lambda: leases.note() if next(notes, False) else None
-        assert stopping.stop(leases, "me").run == "run-of-a"  # type: ignore[arg-type]
+        assert stop.stop(leases, "me").run == "run-of-a"  # type: ignore[arg-type]
 
     def test_an_end_that_does_not_come(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
         with pytest.raises(DeadlineError, match="run-of-a"):
-            stopping.stop(leases, "me", 30.0, clock)  # type: ignore[arg-type]
+            stop.stop(leases, "me", 30.0, clock)  # type: ignore[arg-type]
 
     def test_one_that_comes(self, leases: FakeLeases, clock: FakeClock) -> None:
         lock = hold(leases, clock)
@@ -72,15 +71,15 @@ class TestStop:
             lock.release()
 
         clock.sleep = ends  # type: ignore[method-assign]
-        found = stopping.stop(leases, "me", 30.0, clock)  # type: ignore[arg-type]
+        found = stop.stop(leases, "me", 30.0, clock)  # type: ignore[arg-type]
         assert found.ended
-        assert "Stopped" in stopping.text(found)
+        assert "Stopped" in stop.text(found)
 
 
 class TestFollow:
     def run(self, kube: FakeKube, leases: FakeLeases) -> list[str]:
         told: list[str] = []
-        following.follow(kube, leases, told.append, kube.clock)  # type: ignore[arg-type]
+        follow.follow(kube, leases, told.append, kube.clock)  # type: ignore[arg-type]
         return told
 
     def begun(self, leases: FakeLeases, kube: FakeKube) -> Any:
@@ -108,7 +107,7 @@ class TestFollow:
         told = self.run(kube, leases)
         assert told[1:-1] == [f"line {number}" for number in range(81)]
         assert "has ended" in told[-1]
-        assert following.current(kube, leases, 0.0) is None  # type: ignore[arg-type]
+        assert follow.current(kube, leases, 0.0) is None  # type: ignore[arg-type]
 
     def test_a_run_that_dies(self, leases: FakeLeases) -> None:
         kube = FakeKube()
@@ -132,7 +131,7 @@ class TestFollow:
         kube.clock.sleep = works  # type: ignore[method-assign]
         # It has begun before it cannot be asked any more.
         kube.down_until, down = 0.0, kube.down_until
-        first = following._Watched(kube, leases, kube.clock).look()  # type: ignore[arg-type]
+        first = follow._Watched(kube, leases, kube.clock).look()  # type: ignore[arg-type]
         kube.down_until = down
         assert first is not None
         assert "has failed" in self.run(kube, leases)[-1]
@@ -142,10 +141,10 @@ class TestFollow:
         lock, one = self.begun(leases, kube)
         one.began("w-1", "deploy")
         one.at("w-1", "42")
-        now = following.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
+        now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
         assert now is not None
         assert now["alive"] is True
-        assert "w-1: deploy for 5 s, job 42" in following.text(now)
+        assert "w-1: deploy for 5 s, job 42" in follow.text(now)
         lock.release()
-        now = following.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
-        assert "was cut off" in following.text(now)
+        now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
+        assert "was cut off" in follow.text(now)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd import snapshot_policy
 from metalk8s_expand.errors import PreflightError
 
 _PIECE = 1024 * 1024
@@ -62,7 +62,7 @@ class SnapshotFiles:
 
         Whatever is raised, by the check or while the pieces come, nothing of the file is left.
         """
-        partial = self.path(snapshot.partial(name))
+        partial = self.path(snapshot_policy.partial(name))
         try:
             self._write(partial, pieces)
             with self._told("be read again"):

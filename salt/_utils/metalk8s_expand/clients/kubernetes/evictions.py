@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
-from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Claim
 from metalk8s_expand.errors import ConflictError, DeployError, UnreachableError
 
@@ -85,4 +85,4 @@ def _is_local(kube: Kube, claim: Claim) -> bool:
     namespace, name = claim
     found = kube.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}") or {}
     volume = (found.get("spec") or {}).get("volumeName")
-    return bool(volume) and drain.is_local(kube.get(f"/api/v1/persistentvolumes/{volume}") or {})
+    return bool(volume) and drain_rules.is_local(kube.get(f"/api/v1/persistentvolumes/{volume}") or {})

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.clients.salt import running_jobs as runners
+from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.errors import SettingsError, UnreachableError
 
 PILLAR_KEY = "metalk8s_expand"
@@ -248,7 +248,7 @@ class Orchestrations:
         moment = time.monotonic()
         if moment - self._looked > LOOK_S:
             self._looked = moment
-            running = runners.running(self._opts)
+            running = running_jobs.running(self._opts)
             alive = [job for job in self._asked if any(runner.does(job) for runner in running)]
             self._seen.update(dict.fromkeys(alive, moment))
         gone = moment - self._seen.get(jid, moment) > GONE_S

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metalk8s_expand.clients.ssh import process_pool as places
+from metalk8s_expand.clients.ssh import process_pool
 from metalk8s_expand.clients.ssh.diagnosis import FAILED, Failure, error
 from metalk8s_expand.clients.ssh.process import Ended
 from metalk8s_expand.clients.ssh.process_pool import Allowance, on_all
@@ -75,7 +75,7 @@ _UNANSWERED = {FAILED, None}
 
 def _attempt(target: Target, command: str, stdin: str, allowance: Allowance, connect_timeout: float) -> Ended:
     arguments = [*target.openssh(connect_timeout=connect_timeout), "--", target.host, command]
-    return places.run(arguments, allowance, stdin)
+    return process_pool.run(arguments, allowance, stdin)
 
 
 def _answer(ended: Ended) -> Answer:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from metalk8s_expand.clients.ssh import host_keys
+from metalk8s_expand.clients.ssh import host_keys, private_key
 from metalk8s_expand.clients.ssh import port as network
-from metalk8s_expand.clients.ssh import private_key as key_file
 from metalk8s_expand.clients.ssh.process import Ended
 from metalk8s_expand.clients.ssh.process_pool import Allowance, run
 from metalk8s_expand.clients.ssh.target import Target
@@ -58,7 +57,7 @@ class Failure:
         if self.config and not self._proxied and (trouble := host_keys.trouble(self.config, self.allowance)):
             return trouble
         path = self.target.key_path
-        return (key_file.trouble(path, self.allowance) if path else None) or self._again()
+        return (private_key.trouble(path, self.allowance) if path else None) or self._again()
 
     def _look(self, seconds: float) -> Trouble | None:
         host, port = self.config.get("hostname", self.target.host), int(self.config.get("port", self.target.port))
@@ -95,7 +94,7 @@ class Failure:
 
     def _refused(self) -> str:
         path, user = self.target.key_path, self.target.user
-        key = f"{path} ({key_file.fingerprint(path, self.allowance)})" if path else "every key that the master has"
+        key = f"{path} ({private_key.fingerprint(path, self.allowance)})" if path else "every key that the master has"
         return (
             f"sshd refuses {key} for {user}: the key is not authorised, or there is no such user, or it may not log in;"
             " sshd does not tell which"

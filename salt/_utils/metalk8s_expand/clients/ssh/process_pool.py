@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from threading import Event, Semaphore
 from typing import Protocol, TypeVar
 
-from metalk8s_expand.clients.ssh import process as child
+from metalk8s_expand.clients.ssh import process
 from metalk8s_expand.errors import UnreachableError
 
 # Threads that wait: more silent hosts than these make others wait as well.
@@ -87,14 +87,14 @@ class Allowance:
         self.left = max(self.left, seconds)
 
 
-def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> child.Ended:
+def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> process.Ended:
     """Run a program within a host's allowance, at a place of its own when there are many hosts."""
     places = _current.get()
     if places is None:
         with allowance.spent():
-            return child.run(arguments, stdin, allowance.left)
+            return process.run(arguments, stdin, allowance.left)
     with places.taken() as place, allowance.spent():
-        return child.run(arguments, stdin, allowance.left, place.tick)
+        return process.run(arguments, stdin, allowance.left, place.tick)
 
 
 class Places:

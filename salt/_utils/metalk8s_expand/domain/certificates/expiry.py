@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metalk8s_expand.domain.certificates import signing_policies as pki
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.certificates import signing_policies
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
 
 Entry = Mapping[str, Any]
@@ -36,7 +36,7 @@ class Limits:
 def read(reader: Reader) -> Limits:
     """The mapping ``certificates`` of the declaration; problems are noted."""
     plain = Limits()
-    days = values.integer(0, MAX_DAYS)
+    days = scalars.integer(0, MAX_DAYS)
     found = Limits(reader.take("error_days", days, plain.error), reader.take("warning_days", days, plain.warning))
     if found.warning < found.error:
         remedy = f"write at least {found.error}, which is error_days"
@@ -101,7 +101,7 @@ def _file(purpose: str, entry: Entry) -> Iterator[str]:
     """What keeps a process from using it. The key of an authority is on one node only, any other beside its certificate."""
     if "error" in entry:
         yield f"{entry['path']}: {entry['error']}"
-    elif entry.get("key", "fits") != "fits" and not (purpose in pki.AUTHORITIES and entry["key"] == "is missing"):
+    elif entry.get("key", "fits") != "fits" and not (purpose in signing_policies.AUTHORITIES and entry["key"] == "is missing"):
         yield f"{entry['path']}: its key {entry['key']}"
 
 
@@ -117,7 +117,7 @@ def _served(purpose: str, entry: Entry) -> Iterator[str]:
 
 def _known(answer: Answer) -> Iterator[tuple[str, Entry]]:
     """Others lie there, too: copies of old ones, or those of somebody else."""
-    known = {*pki.PATHS, *pki.AUTHORITIES, KUBECONFIG}
+    known = {*signing_policies.PATHS, *signing_policies.AUTHORITIES, KUBECONFIG}
     return ((purpose, entry) for purpose, entry in answer.items() if purpose in known)
 
 
@@ -126,7 +126,7 @@ def _title(node: str, purpose: str) -> str:
 
 
 def _remedy(purpose: str) -> str:
-    return f"renew it: {RENEW}" if purpose in pki.PATHS else "see the page Certificates"
+    return f"renew it: {RENEW}" if purpose in signing_policies.PATHS else "see the page Certificates"
 
 
 def _left(entry: Entry) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.manifest import EXCLUDE_DISRUPTION, VERSION_LABEL
 from metalk8s_expand.domain.node.roles import PROFILES, Taint
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import suggestion
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 
 # The kubelet or this project sets them; declaring one would start a fight over it.
 RESERVED_LABELS = (
@@ -26,16 +26,16 @@ RESERVED_TAINTS = "node.kubernetes.io/"
 def role(value: object) -> str:
     """A role that may be declared."""
     if value == roles.BOOTSTRAP:
-        raise values.Invalid("is the bootstrap node's role", "the bootstrap node exists already: leave it out")
+        raise scalars.Invalid("is the bootstrap node's role", "the bootstrap node exists already: leave it out")
     if not isinstance(value, str) or value not in roles.DECLARABLE:
-        raise values.Invalid("is an unknown role", suggestion(value, roles.DECLARABLE))
+        raise scalars.Invalid("is an unknown role", suggestion(value, roles.DECLARABLE))
     return value
 
 
 def check(value: object) -> str:
     """The name of a preflight check."""
-    if not isinstance(value, str) or value not in preflight.NAMES:
-        raise values.Invalid("is an unknown check", suggestion(value, preflight.NAMES))
+    if not isinstance(value, str) or value not in findings.NAMES:
+        raise scalars.Invalid("is an unknown check", suggestion(value, findings.NAMES))
     return value
 
 
@@ -44,22 +44,22 @@ def taint(value: object) -> Taint:
     if isinstance(value, str):
         return Taint(roles.label_key(role(value)))
     if not isinstance(value, Mapping) or "key" not in value or not set(value) <= {"key", "effect", "value"}:
-        raise values.Invalid("is not a taint", "write a role's name, or a mapping of key, effect and value")
-    key, effect = values.label_key(value["key"]), value.get("effect", roles.NO_SCHEDULE)
+        raise scalars.Invalid("is not a taint", "write a role's name, or a mapping of key, effect and value")
+    key, effect = scalars.label_key(value["key"]), value.get("effect", roles.NO_SCHEDULE)
     if key.startswith(RESERVED_TAINTS) or key == roles.label_key(roles.BOOTSTRAP):
-        raise values.Invalid("is a taint of Kubernetes or of the bootstrap node", "use a key of your own")
+        raise scalars.Invalid("is a taint of Kubernetes or of the bootstrap node", "use a key of your own")
     if effect not in roles.EFFECTS:
-        raise values.Invalid("has an unknown effect", f"write one of {', '.join(roles.EFFECTS)}")
-    return Taint(key, effect, values.label_value(value.get("value", "")))
+        raise scalars.Invalid("has an unknown effect", f"write one of {', '.join(roles.EFFECTS)}")
+    return Taint(key, effect, scalars.label_value(value.get("value", "")))
 
 
 def free_label_key(value: object) -> str:
     """The key of a label that is the operator's to set."""
-    key = values.label_key(value)
+    key = scalars.label_key(value)
     if key.startswith(roles.LABEL_PREFIX):
-        raise values.Invalid("is a role label", "write the role into roles, or use a profile")
+        raise scalars.Invalid("is a role label", "write the role into roles, or use a profile")
     if key in RESERVED_LABELS:
-        raise values.Invalid("is a label that is set for you", "leave it out; the version has a key of its own")
+        raise scalars.Invalid("is a label that is set for you", "leave it out; the version has a key of its own")
     return key
 
 
@@ -69,9 +69,9 @@ def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
 
     def parse(value: object) -> str:
         if value == roles.BOOTSTRAP:
-            raise values.Invalid("is the bootstrap node's profile", "the bootstrap node exists already: leave it out")
+            raise scalars.Invalid("is the bootstrap node's profile", "the bootstrap node exists already: leave it out")
         if not isinstance(value, str) or value not in known:
-            raise values.Invalid("is an unknown profile", suggestion(value, known))
+            raise scalars.Invalid("is an unknown profile", suggestion(value, known))
         return value
 
     return parse
@@ -80,5 +80,5 @@ def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
 def own_profile_name(value: object) -> str:
     """A name that no built-in profile has."""
     if value == roles.BOOTSTRAP or value in PROFILES:
-        raise values.Invalid("is a name that is taken", "give your profile another name")
-    return values.node_name(value)
+        raise scalars.Invalid("is a name that is taken", "give your profile another name")
+    return scalars.node_name(value)

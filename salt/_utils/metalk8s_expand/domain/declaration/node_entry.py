@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from metalk8s_expand.domain.declaration import fields as vocabulary
+from metalk8s_expand.domain.declaration import fields
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.roles import PROFILES, Profile, Taint
 from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, KEY_NAME, Node, Ssh
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
 
 
@@ -41,13 +41,13 @@ class Declared:
 
 def read_profiles(reader: Reader) -> dict[str, Profile]:
     """The built-in profiles and the declared ones."""
-    own = {name: _profile(reader.section(name), name) for name in reader.items(vocabulary.own_profile_name)}
+    own = {name: _profile(reader.section(name), name) for name in reader.items(fields.own_profile_name)}
     return {**PROFILES, **own}
 
 
 def read_defaults(reader: Reader, profiles: Iterable[str], key_directory: str) -> Defaults:
-    profile = reader.take("profile", vocabulary.known_profile(profiles), None)
-    version = reader.take("version", values.version, None)
+    profile = reader.take("profile", fields.known_profile(profiles), None)
+    version = reader.take("version", scalars.version, None)
     base = Ssh("", key_path=f"{key_directory}/{KEY_NAME}")
     ssh = _ssh(reader.section("ssh"), base, key_directory)
     reader.finish()
@@ -57,8 +57,8 @@ def read_defaults(reader: Reader, profiles: Iterable[str], key_directory: str) -
 def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
     """One node; where it has problems, they are noted and the value must not be used."""
     profile = _role_set(reader, terms)
-    address = _required(reader, "address", values.address)
-    version = reader.take("version", values.version, terms.defaults.version)
+    address = _required(reader, "address", scalars.address)
+    version = reader.take("version", scalars.version, terms.defaults.version)
     if version is None and "version" not in reader:
         reader.note(reader.at("version"), None, "is missing", "set it here or in metalk8s_expand:defaults:version")
     labels = {**profile.labels, **_labels(reader.section("labels"))}
@@ -73,10 +73,10 @@ def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
 
 def read_skip(preflight: Reader) -> tuple[str, ...]:
     """The names of checks below the key ``skip``."""
-    return preflight.take_list("skip", vocabulary.check)
+    return preflight.take_list("skip", fields.check)
 
 
-def _required(reader: Reader, key: str, parse: values.Parser) -> str:
+def _required(reader: Reader, key: str, parse: scalars.Parser) -> str:
     if key not in reader:
         reader.note(reader.at(key), None, "is missing", "write the node's control-plane IP")
     return reader.take(key, parse, "")
@@ -86,7 +86,7 @@ def _role_set(reader: Reader, terms: Terms) -> Profile:
     """What the node is: its profile, its own roles and taints, or the default profile."""
     explicit = "roles" in reader or "taints" in reader
     own = Profile("", _roles(reader, required="roles" in reader), _taints(reader))
-    name = reader.take("profile", vocabulary.known_profile(terms.profiles), None)
+    name = reader.take("profile", fields.known_profile(terms.profiles), None)
     if explicit and "profile" in reader:
         reader.note(reader.at("profile"), reader["profile"], "stands beside roles or taints", "write either of them")
     if explicit:
@@ -110,7 +110,7 @@ def _profile(reader: Reader, name: str) -> Profile:
 
 
 def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
-    found = reader.take_list("roles", vocabulary.role)
+    found = reader.take_list("roles", fields.role)
     if required and reader["roles"] in (None, [], ()):
         reader.note(reader.at("roles"), reader["roles"], "is empty", f"write at least one of {', '.join(roles.DECLARABLE)}")
     if roles.MASTER in found and roles.ETCD not in found:
@@ -122,7 +122,7 @@ _MASTER_ALONE = "an API server is deployed beside an etcd member of its own: wri
 
 
 def _taints(reader: Reader) -> tuple[Taint, ...]:
-    found = reader.take_list("taints", vocabulary.taint)
+    found = reader.take_list("taints", fields.taint)
     identities = [(taint.key, taint.effect) for taint in found]
     for key, effect in {identity for identity in identities if identities.count(identity) > 1}:
         reader.note(reader.at("taints"), f"{key}:{effect}", "is one taint written twice", "keep one of them")
@@ -130,17 +130,17 @@ def _taints(reader: Reader) -> tuple[Taint, ...]:
 
 
 def _labels(reader: Reader) -> dict[str, str]:
-    keys = reader.items(vocabulary.free_label_key)
-    return {key: reader.take(key, values.label_value, "") for key in keys}
+    keys = reader.items(fields.free_label_key)
+    return {key: reader.take(key, scalars.label_value, "") for key in keys}
 
 
 def _ssh(reader: Reader, base: Ssh, key_directory: str, host: str = "", host_key: str | None = None) -> Ssh:
     ssh = Ssh(
         host,
-        reader.take("port", values.port, base.port),
-        reader.take("user", values.user, base.user),
-        reader.take("key_path", values.key_path(key_directory), base.key_path),
-        reader.take("sudo", values.boolean, base.sudo),
+        reader.take("port", scalars.port, base.port),
+        reader.take("user", scalars.user, base.user),
+        reader.take("key_path", scalars.key_path(key_directory), base.key_path),
+        reader.take("sudo", scalars.boolean, base.sudo),
         host_key,
     )
     reader.finish()
@@ -148,6 +148,6 @@ def _ssh(reader: Reader, base: Ssh, key_directory: str, host: str = "", host_key
 
 
 def _node_ssh(reader: Reader, address: str, terms: Terms) -> Ssh:
-    host = reader.take("host", values.host, address)
-    host_key = reader.take("host_key", values.host_key, None)
+    host = reader.take("host", scalars.host, address)
+    host_key = reader.take("host_key", scalars.host_key, None)
     return _ssh(reader, terms.defaults.ssh, terms.key_directory, host, host_key)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from metalk8s_expand.domain.certificates import expiry as certificates
 from metalk8s_expand.domain.certificates.expiry import Limits
 from metalk8s_expand.domain.declaration.node_entry import Declared, Terms, read_defaults, read_node, read_profiles, read_skip
-from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd import snapshot_policy
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, Node
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Problems, Reader, suggestion
 from metalk8s_expand.domain.preflight import thresholds
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
@@ -83,18 +83,18 @@ def parse(pillar: object) -> Settings:
     settings = Settings(
         nodes={name: entry.node for name, entry in declared.items()},
         terms=terms,
-        max_parallel=reader.take("max_parallel", values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL),
-        deploy_timeout=reader.take("deploy_timeout", values.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT),
-        ssh_timeout=reader.take("ssh_timeout", values.integer(1, 600), DEFAULT_SSH_TIMEOUT),
-        ssh_parallel=reader.take("ssh_parallel", values.integer(1, 256), DEFAULT_SSH_PARALLEL),
-        host_keys=reader.take("host_keys", values.one_of(KNOWN, ACCEPT_NEW), KNOWN),
+        max_parallel=reader.take("max_parallel", scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL),
+        deploy_timeout=reader.take("deploy_timeout", scalars.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT),
+        ssh_timeout=reader.take("ssh_timeout", scalars.integer(1, 600), DEFAULT_SSH_TIMEOUT),
+        ssh_parallel=reader.take("ssh_parallel", scalars.integer(1, 256), DEFAULT_SSH_PARALLEL),
+        host_keys=reader.take("host_keys", scalars.one_of(KNOWN, ACCEPT_NEW), KNOWN),
         pod_cidr=networks["pod_cidr"],
         service_cidr=networks["service_cidr"],
-        probe_image=reader.take("probe_image", values.text, None),
+        probe_image=reader.take("probe_image", scalars.text, None),
         skip=skip,
         thresholds=limits,
         node_skip={name: entry.skip for name, entry in declared.items() if entry.skip},
-        etcd_snapshot=snapshot.read(reader.section("etcd_snapshot")),
+        etcd_snapshot=snapshot_policy.read(reader.section("etcd_snapshot")),
         certificates=certificates.read(reader.section("certificates")),
     )
     reader.finish()
@@ -129,7 +129,7 @@ def with_max_parallel(settings: Settings, value: object) -> Settings:
         return settings
     problems: Problems = []
     reader = Reader({}, "max_parallel", problems)
-    number = reader.attempt(reader.path, value, values.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL)
+    number = reader.attempt(reader.path, value, scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL)
     _refuse(WRONG_ARGUMENTS, problems)
     return dataclasses.replace(settings, max_parallel=number)
 
@@ -152,13 +152,13 @@ def even_members_warning(existing_members: int, settings: Settings) -> str | Non
 
 
 def _terms(reader: Reader) -> Terms:
-    directory = reader.take("key_directory", values.absolute_path, DEFAULT_KEY_DIRECTORY)
+    directory = reader.take("key_directory", scalars.absolute_path, DEFAULT_KEY_DIRECTORY)
     profiles = read_profiles(reader.section("profiles"))
     return Terms(profiles, read_defaults(reader.section("defaults"), profiles, directory), directory)
 
 
 def _networks(reader: Reader) -> dict[str, str | None]:
-    networks = {key: reader.take(key, values.cidr, None) for key in ("pod_cidr", "service_cidr")}
+    networks = {key: reader.take(key, scalars.cidr, None) for key in ("pod_cidr", "service_cidr")}
     reader.finish()
     return networks
 
@@ -170,12 +170,12 @@ def _preflight(reader: Reader) -> tuple[tuple[str, ...], Thresholds]:
 
 
 def _nodes(reader: Reader, terms: Terms) -> dict[str, Declared]:
-    names = reader.items(values.node_name)
+    names = reader.items(scalars.node_name)
     return {name: read_node(reader.section(name), name, terms) for name in names}
 
 
 def _undeclared(settings: Settings, name: str, reader: Reader) -> Declared:
-    reader.attempt("add_node", name, values.node_name, "")
+    reader.attempt("add_node", name, scalars.node_name, "")
     if name in settings.nodes:
         reader.note(f"{PILLAR}:nodes", name, "is declared in the pillar", "change it there, or leave the arguments out")
     return read_node(reader, name, settings.terms)

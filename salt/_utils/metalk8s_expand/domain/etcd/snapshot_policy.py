@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
 
 # Neither on etcd's own path, which is wiped when a member is, nor in Salt's cache, which may be emptied.
@@ -34,11 +34,11 @@ class SnapshotSettings:
 def read(reader: Reader) -> SnapshotSettings:
     """The mapping ``etcd_snapshot``, with the default for what is not there; problems are noted."""
     found = SnapshotSettings(
-        enabled=reader.take("enabled", values.boolean, True),
-        directory=reader.take("directory", values.absolute_path, DIRECTORY),
-        keep=reader.take("keep", values.integer(1, 1000), 5),
-        timeout_s=reader.take("timeout_s", values.integer(10, 86400), 600),
-        copy_to=reader.take("copy_to", values.absolute_path, None),
+        enabled=reader.take("enabled", scalars.boolean, True),
+        directory=reader.take("directory", scalars.absolute_path, DIRECTORY),
+        keep=reader.take("keep", scalars.integer(1, 1000), 5),
+        timeout_s=reader.take("timeout_s", scalars.integer(10, 86400), 600),
+        copy_to=reader.take("copy_to", scalars.absolute_path, None),
     )
     reader.finish()
     for key, path in (("directory", found.directory), ("copy_to", found.copy_to)):

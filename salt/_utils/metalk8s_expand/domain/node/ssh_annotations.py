@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, DEFAULT_PORT, DEFAULT_USER, KEY_NAME, Ssh
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.errors import Problem, SettingsError
 
 PREFIX = "metalk8s.scality.com/"
@@ -47,19 +47,19 @@ def from_annotations(name: str, annotations: object, key_directory: str = DEFAUL
             return default
         try:
             return parse(found[key])
-        except values.Invalid as error:
+        except scalars.Invalid as error:
             problems.append(Problem(f"{name}:{key}", found[key], error.message, error.remedy))
             return default
 
     if HOST not in found:
         problems.append(_missing_host(name, annotations))
     ssh = Ssh(
-        host=take(HOST, values.host, name),
-        port=take(PORT, values.port_text, DEFAULT_PORT),
-        user=take(USER, values.user, DEFAULT_USER),
-        key_path=take(KEY_PATH, values.key_path(key_directory), f"{key_directory}/{KEY_NAME}"),
-        sudo=take(SUDO, values.boolean, False),
-        host_key=take(HOST_KEY, values.host_key, None),
+        host=take(HOST, scalars.host, name),
+        port=take(PORT, scalars.port_text, DEFAULT_PORT),
+        user=take(USER, scalars.user, DEFAULT_USER),
+        key_path=take(KEY_PATH, scalars.key_path(key_directory), f"{key_directory}/{KEY_NAME}"),
+        sudo=take(SUDO, scalars.boolean, False),
+        host_key=take(HOST_KEY, scalars.host_key, None),
     )
     if problems:
         raise SettingsError("the SSH annotations of the Node cannot be used", node=name, problems=problems)

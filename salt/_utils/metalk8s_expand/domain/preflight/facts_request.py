@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight.checks import etcd, kernel, resources, software
-from metalk8s_expand.domain.preflight.checks import leftovers as membership
+from metalk8s_expand.domain.preflight.checks import etcd, kernel, leftovers, resources, software
 from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 
@@ -26,7 +25,7 @@ QUESTIONS: Mapping[str, Any] = MappingProxyType(
         "directories": resources.DIRECTORIES,
         "packages": software.PACKAGES,
         "services": tuple(software.SERVICES),
-        "leftovers": membership.LEFTOVERS,
+        "leftovers": leftovers.LEFTOVERS,
     }
 )
 NONE: Mapping[str, Any] = MappingProxyType({})

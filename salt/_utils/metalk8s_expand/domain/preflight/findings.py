@@ -10,8 +10,17 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from metalk8s_expand.domain.preflight.checks import etcd, identity, kernel, network, registry, resources, software, system
-from metalk8s_expand.domain.preflight.checks import leftovers as membership
+from metalk8s_expand.domain.preflight.checks import (
+    etcd,
+    identity,
+    kernel,
+    leftovers,
+    network,
+    registry,
+    resources,
+    software,
+    system,
+)
 from metalk8s_expand.domain.preflight.checks.context import Facts, Host, Untold
 from metalk8s_expand.domain.preflight.checks.duplicates import Census, census
 from metalk8s_expand.domain.preflight.checks.registry import ERROR, UNKNOWN, WARNING, Check, Remark
@@ -24,7 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 # In this order they are made and told of.
-SUBJECTS = [module.__name__ for module in (system, identity, kernel, resources, software, network, etcd, membership)]
+SUBJECTS = [module.__name__ for module in (system, identity, kernel, resources, software, network, etcd, leftovers)]
 CHECKS: Mapping[str, Check] = dict(sorted(registry.CHECKS.items(), key=lambda item: SUBJECTS.index(item[1].__module__)))
 NAMES = tuple(CHECKS)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metalk8s_expand.domain.node.roles import DECLARABLE, ETCD, INFRA, MASTER, NODE
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
 
 LARGE = 1_000_000_000
@@ -66,7 +66,7 @@ def read(reader: Reader) -> Thresholds:
         if isinstance(default, Mapping):
             found[key] = _roles(reader.section(key), limits, default)
         else:
-            found[key] = reader.take(key, values.integer(*limits), default)
+            found[key] = reader.take(key, scalars.integer(*limits), default)
     reader.finish()
     thresholds = Thresholds(**found)
     _refuse_contradictions(reader, thresholds)
@@ -79,7 +79,7 @@ def largest(by_role: Mapping[str, int], roles: Iterable[str]) -> int:
 
 
 def _roles(reader: Reader, limits: tuple[int, int], defaults: Mapping[str, int]) -> dict[str, int]:
-    found = {role: reader.take(role, values.integer(*limits), default) for role, default in defaults.items()}
+    found = {role: reader.take(role, scalars.integer(*limits), default) for role, default in defaults.items()}
     reader.finish()
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import health, roles
-from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import Found
 
@@ -40,7 +40,7 @@ def refusals(found: Found, force: bool, allowed: Allowed) -> Iterator[Refusal]:
         yield from (Refusal(QUORUM, problem) for problem in quorum.remove_problems(found.members, found.member.id))
     yield from _alive(found) if force else _unreached(found)
     if found.node and not force and not found.is_blank:
-        yield from (Refusal(PODS, problem) for problem in drain.obstacles(found.pods, allowed, found.local_claims))
+        yield from (Refusal(PODS, problem) for problem in drain_rules.obstacles(found.pods, allowed, found.local_claims))
 
 
 def _unreached(found: Found) -> Iterator[Refusal]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import roles
 
 # What somebody could do with a certificate, where it is more than to speak as this one node.
@@ -26,10 +26,10 @@ CERTIFICATES = (
 
 def credentials(node_roles: Sequence[str]) -> list[str]:
     """Every credential that a node of these roles was given, one sentence each."""
-    found = [_certificate(name, purpose) for name, purpose in pki.purposes(node_roles).items()]
+    found = [_certificate(name, purpose) for name, purpose in signing_policies.purposes(node_roles).items()]
     if roles.MASTER in node_roles:
         found += [
-            f"{pki.PKI}/sa.key: who has it makes tokens of every service account; if the disk is not in your hands, give "
+            f"{signing_policies.PKI}/sa.key: who has it makes tokens of every service account; if the disk is not in your hands, give "
             "all API servers a new key",
             "/etc/kubernetes/encryption.conf: who has it reads the Secrets in copies of etcd; if the disk is not in your "
             "hands, add a new key there and write all Secrets anew",
@@ -47,6 +47,6 @@ def advice(name: str, node_roles: Sequence[str]) -> list[str]:
     return [*listed, CERTIFICATES, again]
 
 
-def _certificate(name: str, purpose: pki.Purpose) -> str:
+def _certificate(name: str, purpose: signing_policies.Purpose) -> str:
     power = POWERS.get(name)
     return f"the certificate {name} of {purpose.ca}" + (f": {power}" if power else "")

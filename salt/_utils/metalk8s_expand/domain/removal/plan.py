@@ -7,7 +7,7 @@ from typing import Any
 
 from metalk8s_expand.domain.expansion.plan import PlannedStep, Step, digest
 from metalk8s_expand.domain.node import health
-from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.blockers import Refusal, refusals
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import Found
@@ -98,7 +98,7 @@ def text(plan: dict[str, Any]) -> str:
 def _reasons(found: Found, force: bool) -> dict[str, str]:
     """The steps that are needed, with the reason of each."""
     said, given_up = found.said, force and not found.is_blank
-    pods = [] if given_up or found.is_blank else drain.leaving(found.pods)
+    pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)
     reasons: dict[str, str | None] = {
         CORDON: "Pods may still come to it" if found.node and not health.cordon_problems(found.node) else None,
         DRAIN: f"{len(pods)} Pods have to move" if found.node and pods else None,

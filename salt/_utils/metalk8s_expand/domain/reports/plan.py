@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metalk8s_expand.domain.reports import preflight as preflight_report
-from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.domain.reports import preflight, run
 
 
 def text(data: Mapping[str, Any]) -> str:
     """Of ``plan``, or of a dry run of ``expand``."""
-    looked = [preflight_report.text(data["preflight"])] if "preflight" in data else []
+    looked = [preflight.text(data["preflight"])] if "preflight" in data else []
     warnings = [f"Warning: {warning}" for warning in data["warnings"]]
     verdict = [_verdict(data["refusal"])] if "refusal" in data else []
-    return "\n\n".join([report.plan_text(data), *looked, *warnings, *verdict])
+    return "\n\n".join([run.plan_text(data), *looked, *warnings, *verdict])
 
 
 def _verdict(refusal: Mapping[str, Any] | None) -> str:

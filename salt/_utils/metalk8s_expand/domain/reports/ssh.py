@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metalk8s_expand.domain.reports import preflight as preflight_report
-from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.domain.reports import preflight, run
 
 Object = Mapping[str, Any]
 
@@ -17,8 +16,8 @@ def text(data: Object) -> str:
     rows = [(name, found["python"], f"{found['seconds']:.1f}") for name, found in reached.items()]
     blocks = [
         f"SSH to {len(reached) + len(unreachable)} hosts: {len(reached)} can be used, {len(unreachable)} cannot",
-        report.table(("host", "python", "seconds"), rows) if rows else "",
-        preflight_report.unreachable(unreachable),
+        run.table(("host", "python", "seconds"), rows) if rows else "",
+        preflight.unreachable(unreachable),
         *(f"Warning: {warning}" for warning in data["warnings"]),
     ]
     return "\n\n".join(block for block in blocks if block)

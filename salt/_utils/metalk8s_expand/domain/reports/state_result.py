@@ -7,7 +7,7 @@ from typing import Any
 
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.reports import plan as foresight
-from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.domain.reports import run
 
 # The steps that change something; the others look.
 CHANGING = (plan.REGISTER, plan.DEPLOY, plan.UNCORDON)
@@ -30,7 +30,7 @@ def of_state(name: str, answer: object) -> dict[str, Any]:
         changes, comment = {} if answer["refusal"] else _planned(answer), foresight.text(answer)
         result = False if answer["refusal"] else None if changes else True
     elif "nodes" in answer:
-        changes, comment, result = _done(answer), report.text(answer), answer.get("retcode") == 0
+        changes, comment, result = _done(answer), run.text(answer), answer.get("retcode") == 0
     else:
         comment = f"the runner returned no report: {str(dict(answer))[:2000]}"
     return {"name": name, "result": result, "changes": changes, "comment": comment}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.scalars import Invalid
 from metalk8s_expand.errors import SettingsError
 
@@ -77,7 +77,7 @@ def name(value: object) -> str:
     """The name that a request gives, if it can be one. SettingsError otherwise, with little and harmless of the value."""
     try:
         # Salt makes a number of a name of digits only.
-        return values.node_name(str(value) if type(value) is int else value)
+        return scalars.node_name(str(value) if type(value) is int else value)
     except (Invalid, ValueError) as error:
         raise refusal(value, f"it {getattr(error, 'message', 'is no name')}") from None
 

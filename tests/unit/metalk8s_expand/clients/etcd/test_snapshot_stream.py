@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from metalk8s_expand.clients.etcd import snapshot_stream as etcd_snapshot
+from metalk8s_expand.clients.etcd import snapshot_stream
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.errors import UnreachableError
-from tests.unit.metalk8s_expand.clients.etcd import test_api as test_etcd
+from tests.unit.metalk8s_expand.clients.etcd import test_api
 
-pki = test_etcd.pki
+pki = test_api.pki
 
 Answer = Callable[[Any], None]
 
@@ -69,7 +69,7 @@ def received(pki: Path) -> Iterator[Callable[..., bytes]]:
 
     def receive(answer: Answer, timeout: float = 10.0, into: Callable[[Iterator[bytes]], Any] = b"".join) -> Any:
         kind.answer = staticmethod(answer)  # type: ignore[attr-defined]
-        return into(etcd_snapshot.pieces(Etcd([url], credentials), url, timeout))
+        return into(snapshot_stream.pieces(Etcd([url], credentials), url, timeout))
 
     yield receive
     server.shutdown()
@@ -159,7 +159,7 @@ def test_something_else(received: Callable[..., bytes], text: bytes) -> None:
 
 
 def test_an_endless_line_is_not_kept(received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd_snapshot, "_LONGEST", 100_000)
+    monkeypatch.setattr(snapshot_stream, "_LONGEST", 100_000)
 
     def answer(handler: Handler) -> None:
         handler.start()
@@ -171,7 +171,7 @@ def test_an_endless_line_is_not_kept(received: Callable[..., bytes], monkeypatch
 
 
 def test_one_that_says_nothing_any_more(received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd_snapshot, "SILENCE_S", 1.0)
+    monkeypatch.setattr(snapshot_stream, "SILENCE_S", 1.0)
 
     def answer(handler: Handler) -> None:
         handler.start()
@@ -198,6 +198,6 @@ def test_one_that_dribbles(received: Callable[..., bytes]) -> None:
 
 
 def test_a_host_is_local_or_not() -> None:
-    assert etcd_snapshot.is_local("https://127.0.0.1:2379")
-    assert etcd_snapshot.is_local("https://[::1]:2379") in (True, False)
-    assert not etcd_snapshot.is_local("https://192.0.2.1:2379")
+    assert snapshot_stream.is_local("https://127.0.0.1:2379")
+    assert snapshot_stream.is_local("https://[::1]:2379") in (True, False)
+    assert not snapshot_stream.is_local("https://192.0.2.1:2379")

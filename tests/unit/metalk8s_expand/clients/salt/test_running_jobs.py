@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import salt.payload
 
-from metalk8s_expand.clients.salt import running_jobs as runners
+from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.running_jobs import Runner
 
 Start = Callable[..., int]
@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def found(pid: int, opts: dict[str, Any]) -> list[Runner]:
     """Until the process has become what it was started as."""
     deadline = time.monotonic() + 10
-    while not (seen := [item for item in runners.running(opts) if item.pid == pid]) and time.monotonic() < deadline:
+    while not (seen := [item for item in running_jobs.running(opts) if item.pid == pid]) and time.monotonic() < deadline:
         time.sleep(0.02)
     return seen
 
@@ -60,7 +60,7 @@ def test_a_command_in_another_terminal(start: Start, tmp_path: Path) -> None:
 def test_a_program_that_is_only_called_with_its_name(start: Start, tmp_path: Path) -> None:
     editor, real = start("salt-run", "metalk8s_expand.expand", name="editor"), start("a.b")
     assert found(real, {"cachedir": str(tmp_path)})
-    assert [item for item in runners.running({"cachedir": str(tmp_path)}) if item.pid == editor] == []
+    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == editor] == []
 
 
 def test_a_job_of_another_process(start: Start, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_job_whose_number_another_process_of_salt_has_by_now(start: Start, tmp
     file = tmp_path / "proc" / "20260101"
     assert found(job, {"cachedir": str(tmp_path)})
     os.utime(file, (1, 1))
-    assert [item for item in runners.running({"cachedir": str(tmp_path)}) if item.pid == job] == []
+    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == job] == []
     # A clock that was set forward: what says that it is the job still is.
     job_file(tmp_path, other, "runner.metalk8s_expand.expand")
     os.utime(file, (1, 1))
@@ -95,14 +95,14 @@ def test_what_is_no_runner(start: Start, tmp_path: Path) -> None:
     job_file(tmp_path, pid, "wheel.key.list_all")
     real = start("a.b")
     assert found(real, {"cachedir": str(tmp_path)})
-    assert [item for item in runners.running({"cachedir": str(tmp_path)}) if item.pid == pid] == []
+    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == pid] == []
 
 
 @pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["itself", "its parent"])
 def test_one_is_not_in_ones_own_way(tmp_path: Path, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("salt.utils.master._check_cmdline", lambda data: True)
     job_file(tmp_path, pid, "runner.metalk8s_expand.expand")
-    assert [item for item in runners.running({"cachedir": str(tmp_path)}) if item.pid == pid] == []
+    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == pid] == []
 
 
 def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "proc" / "123" / "cmdline").symlink_to("gone")
     (tmp_path / "proc" / "124").mkdir()
     (tmp_path / "proc" / "124" / "cmdline").write_bytes(b"")
-    assert runners.running({"cachedir": str(tmp_path)}, str(tmp_path / "proc")) == []
+    assert running_jobs.running({"cachedir": str(tmp_path)}, str(tmp_path / "proc")) == []
 
 
 def test_which_job_a_process_does() -> None:
@@ -133,7 +133,7 @@ def test_another_container_has_a_master_of_its_own(tmp_path: Path) -> None:
             time.sleep(0.02)
         assert found(int(child[0]), {"cachedir": str(tmp_path)}) == []
         # unshare itself carries the words, but is no salt-run.
-        assert not [item for item in runners.running({"cachedir": str(tmp_path)}) if "elsewhere" in item.words]
+        assert not [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if "elsewhere" in item.words]
     finally:
         process.kill()
         process.wait(10)

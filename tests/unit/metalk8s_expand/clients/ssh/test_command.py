@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.clients.ssh import command as ssh
+from metalk8s_expand.clients.ssh import command
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.errors import UnreachableError
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
@@ -15,7 +15,7 @@ from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 
 def refused(target: Target, timeout: float = 15.0) -> UnreachableError:
     with pytest.raises(UnreachableError) as error:
-        ssh.run(target, ["true"], timeout=timeout)
+        command.run(target, ["true"], timeout=timeout)
     assert error.value.node == target.name
     assert error.value.hint
     assert error.value.log
@@ -24,30 +24,30 @@ def refused(target: Target, timeout: float = 15.0) -> UnreachableError:
 
 
 def test_a_command_and_what_it_prints(sshd: Sshd) -> None:
-    answer = ssh.run(sshd.target(), ["sh", "-c", "cat; echo 'a  b' >&2; exit 3"], stdin="ä\n")
+    answer = command.run(sshd.target(), ["sh", "-c", "cat; echo 'a  b' >&2; exit 3"], stdin="ä\n")
     assert (answer.returncode, answer.stdout, answer.stderr) == (3, "ä\n", "a  b\n")
     assert 0 < answer.elapsed < 10
 
 
 def test_much_input(sshd: Sshd) -> None:
-    assert ssh.run(sshd.target(), ["wc", "-c"], stdin="x" * 300_000).stdout.strip() == "300000"
+    assert command.run(sshd.target(), ["wc", "-c"], stdin="x" * 300_000).stdout.strip() == "300000"
 
 
 def test_input_that_nobody_reads(sshd: Sshd) -> None:
-    assert ssh.run(sshd.target(), ["true"], stdin="x" * 300_000).returncode == 0
+    assert command.run(sshd.target(), ["true"], stdin="x" * 300_000).returncode == 0
 
 
 def test_arguments_arrive_as_they_are(sshd: Sshd) -> None:
-    assert ssh.run(sshd.target(), ["printf", "%s|", "a b", "$HOME", "'", "*"]).stdout == "a b|$HOME|'|*|"
+    assert command.run(sshd.target(), ["printf", "%s|", "a b", "$HOME", "'", "*"]).stdout == "a b|$HOME|'|*|"
 
 
 def test_output_that_is_no_text_is_no_error(sshd: Sshd) -> None:
-    assert "\N{REPLACEMENT CHARACTER}" in ssh.run(sshd.target(), ["printf", r"\377"]).stdout
+    assert "\N{REPLACEMENT CHARACTER}" in command.run(sshd.target(), ["printf", r"\377"]).stdout
 
 
 def test_sudo_never_asks(sshd: Sshd) -> None:
     sshd.force('echo "$SSH_ORIGINAL_COMMAND"')
-    assert ssh.run(sshd.target(sudo=True), ["cat", "/a b"]).stdout == "sudo -n -- cat '/a b'\n"
+    assert command.run(sshd.target(sudo=True), ["cat", "/a b"]).stdout == "sudo -n -- cat '/a b'\n"
 
 
 def test_connection_refused() -> None:
@@ -74,19 +74,19 @@ def test_a_silent_host_within_its_deadline(silent_port: int) -> None:
 def test_a_host_that_logs_in_and_then_stays_silent(sshd: Sshd) -> None:
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="no answer within 2 s"):
-        ssh.run(sshd.target(), ["sleep", "60"], timeout=2.0)
+        command.run(sshd.target(), ["sleep", "60"], timeout=2.0)
     assert time.monotonic() - started < 30
 
 
 def test_output_without_end(sshd: Sshd) -> None:
     with pytest.raises(UnreachableError) as error:
-        ssh.run(sshd.target(), ["yes"])
+        command.run(sshd.target(), ["yes"])
     assert error.value.cause == "output-flood"
 
 
 def test_a_command_that_ends_with_the_code_of_openssh(sshd: Sshd) -> None:
     with pytest.raises(UnreachableError) as error:
-        ssh.run(sshd.target(), ["sh", "-c", "exit 255"])
+        command.run(sshd.target(), ["sh", "-c", "exit 255"])
     assert error.value.cause == "connection-lost"
 
 
@@ -96,8 +96,8 @@ def test_many_hosts_at_a_time_each_with_its_own_outcome(sshd: Sshd, silent_port:
     started = time.monotonic()
     # The good ones may take their time on a loaded machine.
     limits = {target.name: 3.0 for target in bad}
-    found = ssh.on_all(
-        [*good, *bad], lambda target: ssh.run(target, ["sleep", "0.5"], timeout=limits.get(target.name, 15.0)).returncode
+    found = command.on_all(
+        [*good, *bad], lambda target: command.run(target, ["sleep", "0.5"], timeout=limits.get(target.name, 15.0)).returncode
     )
     assert list(found) == [*(target.name for target in good), "gone", "silent"]
     assert [found[target.name] for target in good] == [0] * 5

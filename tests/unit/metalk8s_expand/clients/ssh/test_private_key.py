@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.clients.ssh import private_key as key_file
+from metalk8s_expand.clients.ssh import private_key
 from metalk8s_expand.clients.ssh.process_pool import Allowance
 
 
@@ -19,8 +19,8 @@ def test_formats(tmp_path: Path, kind: str, form: str, passphrase: str, cause: s
     path = tmp_path / "key"
     command = ["ssh-keygen", "-q", "-t", kind, "-m", form, "-N", passphrase, "-f", str(path)]
     subprocess.run(command, check=True, timeout=60)
-    assert key_file.is_encrypted(path.read_text()) == (cause is not None)
-    trouble = key_file.trouble(str(path), Allowance(60))
+    assert private_key.is_encrypted(path.read_text()) == (cause is not None)
+    trouble = private_key.trouble(str(path), Allowance(60))
     assert (trouble and trouble.cause) == cause
 
 
@@ -31,20 +31,20 @@ def test_what_is_no_private_key(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"
     path.write_text(text)
     path.chmod(0o600)
-    trouble = key_file.trouble(str(path), Allowance(60))
+    trouble = private_key.trouble(str(path), Allowance(60))
     assert trouble is not None
     assert trouble.cause == "key-file-invalid"
 
 
 def test_below_a_file_there_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    trouble = key_file.trouble(f"{tmp_path}/file/key", Allowance(60))
+    trouble = private_key.trouble(f"{tmp_path}/file/key", Allowance(60))
     assert trouble is not None
     assert trouble.cause == "key-file-missing"
 
 
 def test_a_fingerprint_that_cannot_be_had(tmp_path: Path) -> None:
-    assert key_file.fingerprint(str(tmp_path / "none"), Allowance(60)) == "unreadable"
+    assert private_key.fingerprint(str(tmp_path / "none"), Allowance(60)) == "unreadable"
 
 
 def as_nobody(path: Path) -> str:
@@ -55,7 +55,7 @@ def as_nobody(path: Path) -> str:
         try:
             if os.getuid() == 0:
                 os.setuid(65534)
-            trouble = key_file.trouble(str(path), Allowance(60))
+            trouble = private_key.trouble(str(path), Allowance(60))
             os.write(writing, trouble.cause.encode() if trouble else b"none")
         finally:
             os._exit(0)

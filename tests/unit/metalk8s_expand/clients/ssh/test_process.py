@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.clients.ssh import process as child
+from metalk8s_expand.clients.ssh import process
 
 
-def shell(script: str, stdin: str = "", timeout: float = 10.0) -> child.Ended:
-    return child.run(["sh", "-c", script], stdin, timeout)
+def shell(script: str, stdin: str = "", timeout: float = 10.0) -> process.Ended:
+    return process.run(["sh", "-c", script], stdin, timeout)
 
 
 def test_input_output_and_exit_code() -> None:
@@ -52,28 +52,28 @@ def test_a_process_that_closes_its_output_and_stays() -> None:
 def test_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = shell("yes")
     assert (ended.returncode, ended.flooded) == (None, True)
-    assert child.LIMIT < len(ended.stdout) <= child.LIMIT + child.CHUNK
+    assert process.LIMIT < len(ended.stdout) <= process.LIMIT + process.CHUNK
 
 
 def test_a_program_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError):
-        child.run(["/no/such/program"])
+        process.run(["/no/such/program"])
 
 
 def test_idle_is_told_and_may_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "TICK_S", 0.05)
+    monkeypatch.setattr(process, "TICK_S", 0.05)
     idle: list[float] = []
 
     def tick(seconds: float) -> bool:
         idle.append(seconds)
         return seconds < 0.3
 
-    assert child.run(["sleep", "60"], timeout=30, tick=tick).returncode is None
+    assert process.run(["sleep", "60"], timeout=30, tick=tick).returncode is None
     assert idle == sorted(idle)
 
 
 def test_a_process_that_computes_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "TICK_S", 0.1)
+    monkeypatch.setattr(process, "TICK_S", 0.1)
     idle: list[float] = []
-    child.run(["sh", "-c", "while :; do :; done"], timeout=1.5, tick=lambda seconds: idle.append(seconds) is None)
+    process.run(["sh", "-c", "while :; do :; done"], timeout=1.5, tick=lambda seconds: idle.append(seconds) is None)
     assert max(idle) < 1.0

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.clients.ssh import process as child
-from metalk8s_expand.clients.ssh import process_pool as places
+from metalk8s_expand.clients.ssh import process, process_pool
 from metalk8s_expand.clients.ssh.process_pool import Allowance, on_all, run
 from metalk8s_expand.errors import UnreachableError
 
@@ -72,8 +71,8 @@ def test_a_defect_ends_the_whole() -> None:
 
 
 def test_hanging_processes_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "TICK_S", 0.05)
-    monkeypatch.setattr(places, "HANGS_S", 0.2)
+    monkeypatch.setattr(process, "TICK_S", 0.05)
+    monkeypatch.setattr(process_pool, "HANGS_S", 0.2)
     ended: dict[str, float] = {}
 
     def work(host: Host) -> None:
@@ -86,8 +85,8 @@ def test_hanging_processes_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_more_of_them_than_those_that_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(child, "TICK_S", 0.02)
-    monkeypatch.setattr(places, "HANGS_S", 0.05)
+    monkeypatch.setattr(process, "TICK_S", 0.02)
+    monkeypatch.setattr(process_pool, "HANGS_S", 0.05)
     assert 2 < most_at_a_time(tmp_path, 12, 2) <= 4
 
 

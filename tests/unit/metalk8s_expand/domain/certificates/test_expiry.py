@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.certificates import expiry as certificates
+from metalk8s_expand.domain.certificates import expiry
 from metalk8s_expand.domain.certificates.expiry import DAY, Limits
 
 LIMITS = Limits(error=7, warning=30)
@@ -20,11 +20,11 @@ def entry(days: float = 300, purpose: str = "apiserver", **more: Any) -> dict[st
 
 
 def problems(answer: Any) -> list[str]:
-    return certificates.problems({"cp-1": answer}, LIMITS)
+    return expiry.problems({"cp-1": answer}, LIMITS)
 
 
 def warnings(answer: Any) -> list[str]:
-    return certificates.warnings({"cp-1": answer}, LIMITS)
+    return expiry.warnings({"cp-1": answer}, LIMITS)
 
 
 def test_well() -> None:
@@ -74,7 +74,7 @@ def test_keys(key: str) -> None:
 def test_a_file_that_cannot_be_read() -> None:
     answer = {"apiserver": {"path": "/x.crt", "error": "it is missing"}}
     assert problems(answer) == ["certificate apiserver of cp-1: /x.crt: it is missing"]
-    assert certificates.first(answer) is None
+    assert expiry.first(answer) is None
 
 
 def test_what_is_served() -> None:
@@ -82,7 +82,7 @@ def test_what_is_served() -> None:
     [found] = problems({"apiserver": other})
     assert "port 6443 serves another certificate" in found
     assert "ends on 2026-01-01T00:00:00Z" in found
-    assert certificates.stale_problems({"apiserver": other}) == [found.removeprefix("certificate apiserver of cp-1: ")]
+    assert expiry.stale_problems({"apiserver": other}) == [found.removeprefix("certificate apiserver of cp-1: ")]
     [silent] = problems({"apiserver": entry(served={"port": 6443, "error": "timed out"})})
     assert "does not answer: timed out" in silent
 
@@ -90,11 +90,11 @@ def test_what_is_served() -> None:
 def test_files_of_others_are_no_problem() -> None:
     answer = {"/etc/kubernetes/pki/old": entry(-5), "kubelet-client": entry(20, "kubelet-client")}
     assert problems(answer) == []
-    assert certificates.first(answer) == {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 20.0}
+    assert expiry.first(answer) == {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 20.0}
 
 
 def test_the_first_of_all() -> None:
-    found = certificates.first({"apiserver": entry(3), "ca": entry(2.5), "scheduler": {"path": "", "error": "it is missing"}})
+    found = expiry.first({"apiserver": entry(3), "ca": entry(2.5), "scheduler": {"path": "", "error": "it is missing"}})
     assert found is not None
     assert (found["first"], found["days_left"]) == ("ca", 2.5)
 

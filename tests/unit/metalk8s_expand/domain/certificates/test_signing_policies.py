@@ -17,13 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from salt.modules import x509_v2
 
-from metalk8s_expand.domain.certificates import signing_policies as pki
+from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import roles
 
 SERVICE = ("kubernetes", "kubernetes.default.svc.cluster.local")
-BOOTSTRAP = pki.Subject("bootstrap", "10.0.0.1", (roles.BOOTSTRAP, roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",))
-MASTER = pki.Subject("cp-1", "10.0.0.2", (roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",))
-WORKER = pki.Subject("w-1", "10.0.0.3", (roles.NODE,), SERVICE, ("10.96.0.1",))
+BOOTSTRAP = signing_policies.Subject(
+    "bootstrap", "10.0.0.1", (roles.BOOTSTRAP, roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",)
+)
+MASTER = signing_policies.Subject("cp-1", "10.0.0.2", (roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",))
+WORKER = signing_policies.Subject("w-1", "10.0.0.3", (roles.NODE,), SERVICE, ("10.96.0.1",))
 SUBJECTS = (BOOTSTRAP, MASTER, WORKER)
 
 # What may come from the requester: its public key; the rest of these can only make the signing fail.
@@ -35,32 +37,32 @@ HARMLESS = {
     "skip_load_signing_private_key",
 }
 
-KINDS = {pki.CLIENT: {ExtendedKeyUsageOID.CLIENT_AUTH}, pki.SERVER: {ExtendedKeyUsageOID.SERVER_AUTH}}
-KINDS[pki.BOTH] = KINDS[pki.CLIENT] | KINDS[pki.SERVER]
+KINDS = {signing_policies.CLIENT: {ExtendedKeyUsageOID.CLIENT_AUTH}, signing_policies.SERVER: {ExtendedKeyUsageOID.SERVER_AUTH}}
+KINDS[signing_policies.BOTH] = KINDS[signing_policies.CLIENT] | KINDS[signing_policies.SERVER]
 
 
 @dataclass
 class Case:
-    subject: pki.Subject
+    subject: signing_policies.Subject
     purpose: str
 
     @property
     def policy(self) -> dict[str, Any]:
-        return pki.policies(self.subject)[pki.policy_name(self.subject.name, self.purpose)]
+        return signing_policies.policies(self.subject)[signing_policies.policy_name(self.subject.name, self.purpose)]
 
     @property
-    def wanted(self) -> pki.Purpose:
-        return pki.purposes(self.subject.roles)[self.purpose]
+    def wanted(self) -> signing_policies.Purpose:
+        return signing_policies.purposes(self.subject.roles)[self.purpose]
 
 
-CASES = [Case(subject, purpose) for subject in SUBJECTS for purpose in pki.purposes(subject.roles)]
+CASES = [Case(subject, purpose) for subject in SUBJECTS for purpose in signing_policies.purposes(subject.roles)]
 
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The three authorities' keys and certificates, as the role ``ca`` lays them out."""
     base = tmp_path_factory.mktemp("pki")
-    for path in (pki.KUBERNETES, pki.ETCD, pki.FRONT_PROXY):
+    for path in (signing_policies.KUBERNETES, signing_policies.ETCD, signing_policies.FRONT_PROXY):
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path)])
         now = datetime.datetime.now(tz=datetime.timezone.utc)
@@ -90,7 +92,7 @@ def signed(case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey, *
     policy = copy.deepcopy(case.policy)
     policy.pop("minions")
     for key in ("signing_private_key", "signing_cert"):
-        policy[key] = policy[key].replace(pki.PKI, str(authorities))
+        policy[key] = policy[key].replace(signing_policies.PKI, str(authorities))
     public_key = own_key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     kwargs = x509util.merge_signing_policy(policy, {"public_key": public_key, **hostile})
     found: x509.Certificate = x509_v2._create_certificate_local(**kwargs)[0]
@@ -224,8 +226,8 @@ def test_no_argument_is_left_to_the_requester(case: Case) -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_policies_are_of_one_node(subject: pki.Subject) -> None:
-    found = pki.policies(subject)
+def test_policies_are_of_one_node(subject: signing_policies.Subject) -> None:
+    found = signing_policies.policies(subject)
     assert {policy["minions"] for policy in found.values()} == {subject.name}
     assert all(name.startswith(f"{subject.name}/") for name in found)
 
@@ -240,50 +242,52 @@ def test_policies_are_of_one_node(subject: pki.Subject) -> None:
     ],
 )
 def test_purposes(node_roles: tuple[str, ...], wanted: set[str]) -> None:
-    assert set(pki.purposes(node_roles)) == wanted
+    assert set(signing_policies.purposes(node_roles)) == wanted
 
 
 @pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
-def test_only_the_bootstrap_is_an_administrator(subject: pki.Subject) -> None:
-    assert [name for name, policy in pki.policies(subject).items() if "system:masters" in policy["subject"]] == []
-    assert "O=system:masters,CN=kubernetes-admin" in {p["subject"] for p in pki.policies(BOOTSTRAP).values()}
+def test_only_the_bootstrap_is_an_administrator(subject: signing_policies.Subject) -> None:
+    assert [name for name, policy in signing_policies.policies(subject).items() if "system:masters" in policy["subject"]] == []
+    assert "O=system:masters,CN=kubernetes-admin" in {p["subject"] for p in signing_policies.policies(BOOTSTRAP).values()}
 
 
 @pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
-def test_only_the_bootstrap_is_the_salt_master(subject: pki.Subject) -> None:
+def test_only_the_bootstrap_is_the_salt_master(subject: signing_policies.Subject) -> None:
     """By a user of its own, in no group: a role names it."""
-    assert [name for name, policy in pki.policies(subject).items() if "metalk8s-expand" in policy["subject"]] == []
-    assert pki.policies(BOOTSTRAP)["bootstrap/metalk8s-expand"]["subject"] == "CN=metalk8s-expand"
+    assert [name for name, policy in signing_policies.policies(subject).items() if "metalk8s-expand" in policy["subject"]] == []
+    assert signing_policies.policies(BOOTSTRAP)["bootstrap/metalk8s-expand"]["subject"] == "CN=metalk8s-expand"
 
 
 def test_a_worker_is_nobody_but_itself() -> None:
-    found = pki.policies(WORKER).values()
+    found = signing_policies.policies(WORKER).values()
     assert {policy["subject"] for policy in found} == {"O=system:nodes,CN=system:node:w-1"}
     assert {policy["signing_cert"] for policy in found} == {"/etc/kubernetes/pki/ca.crt"}
 
 
 def test_days() -> None:
-    assert {policy["days_valid"] for policy in pki.policies(WORKER, 30).values()} == {30}
+    assert {policy["days_valid"] for policy in signing_policies.policies(WORKER, 30).values()} == {30}
 
 
 def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
     """Salt takes days in parts."""
-    policy = {**pki.policies(WORKER, 10 / 1440)["w-1/kubelet-client"]}
+    policy = {**signing_policies.policies(WORKER, 10 / 1440)["w-1/kubelet-client"]}
     policy.pop("minions")
-    policy |= {key: policy[key].replace(pki.PKI, str(authorities)) for key in ("signing_private_key", "signing_cert")}
+    policy |= {
+        key: policy[key].replace(signing_policies.PKI, str(authorities)) for key in ("signing_private_key", "signing_cert")
+    }
     found = x509_v2._create_certificate_local(**policy, private_key=pem(own_key))[0]
     lifetime = found.not_valid_after_utc - found.not_valid_before_utc
     assert abs(lifetime - datetime.timedelta(minutes=10)) <= datetime.timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_every_purpose_has_its_place(subject: pki.Subject) -> None:
-    found = pki.paths(subject.roles)
-    assert set(found) == set(pki.purposes(subject.roles))
+def test_every_purpose_has_its_place(subject: signing_policies.Subject) -> None:
+    found = signing_policies.paths(subject.roles)
+    assert set(found) == set(signing_policies.purposes(subject.roles))
     assert len(set(found.values())) == len(found)
 
 
 def test_places() -> None:
-    assert pki.PATHS["etcd-healthcheck-client"] == "/etc/kubernetes/pki/etcd/healthcheck-client"
-    assert pki.PATHS["apiserver-etcd-client"] == "/etc/kubernetes/pki/apiserver-etcd-client"
-    assert set(pki.PORTS) <= set(pki.PATHS)
+    assert signing_policies.PATHS["etcd-healthcheck-client"] == "/etc/kubernetes/pki/etcd/healthcheck-client"
+    assert signing_policies.PATHS["apiserver-etcd-client"] == "/etc/kubernetes/pki/apiserver-etcd-client"
+    assert set(signing_policies.PORTS) <= set(signing_policies.PATHS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metalk8s_expand.domain.etcd import snapshot_policy as snapshot
+from metalk8s_expand.domain.etcd import snapshot_policy
 from metalk8s_expand.domain.etcd.quorum import Member
 
 CLUSTER = 0xABC
@@ -14,7 +14,7 @@ def member(name: str, **changes: object) -> Member:
 
 
 def names(*members: Member, local: str = "") -> list[str]:
-    return [item.name for item in snapshot.sources(members, lambda url: bool(local) and local in url)]
+    return [item.name for item in snapshot_policy.sources(members, lambda url: bool(local) and local in url)]
 
 
 def test_the_leader_is_asked_last_and_the_local_one_first() -> None:
@@ -30,19 +30,19 @@ def test_only_healthy_voters_are_asked() -> None:
 
 
 def test_the_largest_store_decides_on_the_room() -> None:
-    assert snapshot.needed([member("a", db_size=1000), member("b", db_size=2000), member("c")]) == 2200
-    assert snapshot.needed([member("a")]) is None
+    assert snapshot_policy.needed([member("a", db_size=1000), member("b", db_size=2000), member("c")]) == 2200
+    assert snapshot_policy.needed([member("a")]) is None
 
 
 def test_the_oldest_of_this_cluster_go() -> None:
-    found = [snapshot.name(CLUSTER, f"2026112219470{number}") for number in range(5)]
-    others = [snapshot.name(CLUSTER + 1, "1"), "etcd.db", "notes.txt", f".{found[0]}.partial", f"{found[0]}.gpg"]
-    assert snapshot.surplus([*found, *others], CLUSTER, 3, found[4]) == found[:2]
-    assert snapshot.surplus([*found, *others], CLUSTER, 1, found[4]) == found[:4]
-    assert snapshot.surplus([*found, *others], CLUSTER, 5, found[4]) == []
-    assert snapshot.surplus(found, CLUSTER, 1, found[0]) == found[1:], "that of this run stays, whatever its name"
+    found = [snapshot_policy.name(CLUSTER, f"2026112219470{number}") for number in range(5)]
+    others = [snapshot_policy.name(CLUSTER + 1, "1"), "etcd.db", "notes.txt", f".{found[0]}.partial", f"{found[0]}.gpg"]
+    assert snapshot_policy.surplus([*found, *others], CLUSTER, 3, found[4]) == found[:2]
+    assert snapshot_policy.surplus([*found, *others], CLUSTER, 1, found[4]) == found[:4]
+    assert snapshot_policy.surplus([*found, *others], CLUSTER, 5, found[4]) == []
+    assert snapshot_policy.surplus(found, CLUSTER, 1, found[0]) == found[1:], "that of this run stays, whatever its name"
 
 
 def test_only_this_clusters_leftovers_go() -> None:
-    own, other = (snapshot.partial(snapshot.name(number, "1")) for number in (CLUSTER, CLUSTER + 1))
-    assert snapshot.leftovers([own, other, snapshot.name(CLUSTER, "1"), ".hidden"], CLUSTER) == [own]
+    own, other = (snapshot_policy.partial(snapshot_policy.name(number, "1")) for number in (CLUSTER, CLUSTER + 1))
+    assert snapshot_policy.leftovers([own, other, snapshot_policy.name(CLUSTER, "1"), ".hidden"], CLUSTER) == [own]

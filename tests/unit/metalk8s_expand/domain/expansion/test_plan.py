@@ -13,7 +13,7 @@ from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.roles import PROFILES
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.domain.reports import run
 from metalk8s_expand.errors import SettingsError
 
 ALL = ["check_ssh", "preflight", "register", "deploy", "verify", "uncordon"]
@@ -180,7 +180,7 @@ def test_what_has_moved() -> None:
 def test_as_dict_and_text() -> None:
     observed = {"w-1": ready(node("w-1", "worker")), "w-2": ready(DECLARED["w-2"])}
     found = json.loads(json.dumps(plan.build(declared(), observed, done={"w-2"}).as_dict()))
-    text = report.plan_text(found)
+    text = run.plan_text(found)
     assert found["unchanged"] == ["w-2"]
     for expected in (
         found["digest"],
@@ -196,11 +196,11 @@ def test_as_dict_and_text() -> None:
 
 
 def test_text_of_nothing() -> None:
-    assert "Nothing to do" in report.plan_text(plan.Plan().as_dict())
+    assert "Nothing to do" in run.plan_text(plan.Plan().as_dict())
 
 
 def test_text_of_changes() -> None:
     old = node("w-1", "infra", ssh=Ssh("10.0.0.9", port=2222))
-    text = report.plan_text(plan.build(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict())
+    text = run.plan_text(plan.build(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict())
     assert "~ metadata.annotations[metalk8s.scality.com/ssh-host]: '10.0.0.9' -> '10.0.0.1'" in text
     assert "- metadata.annotations[metalk8s.scality.com/ssh-port] = '2222'" in text

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.node import manifest
-from metalk8s_expand.domain.node import ownership_record as ownership
+from metalk8s_expand.domain.node import manifest, ownership_record
 from metalk8s_expand.domain.node.manifest import NOTHING, Owned
 from metalk8s_expand.domain.node.roles import NODE, label_key
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
@@ -50,25 +49,27 @@ def owned(labels: str = "", taints: tuple[Taint, ...] = (), uid: str = "u-1") ->
     ],
 )  # fmt: skip
 def test_moves(found: dict[str, Any], recorded: Owned, before: Owned, after: Owned) -> None:
-    assert ownership.before(DECLARED, found, recorded) == before
-    assert ownership.after(DECLARED, found, recorded) == after
+    assert ownership_record.before(DECLARED, found, recorded) == before
+    assert ownership_record.after(DECLARED, found, recorded) == after
 
 
 def test_a_created_node_is_bound_by_its_uid() -> None:
     created = manifest.registration(DECLARED)
     created["metadata"]["uid"] = "u-9"
-    assert ownership.bound(ownership.after(DECLARED, {}, NOTHING), created) == owned("ab", (GPU,), "u-9")
-    assert ownership.bound(NOTHING, created) == NOTHING
+    assert ownership_record.bound(ownership_record.after(DECLARED, {}, NOTHING), created) == owned("ab", (GPU,), "u-9")
+    assert ownership_record.bound(NOTHING, created) == NOTHING
 
 
 @pytest.mark.parametrize("value", [owned("ab", (GPU,)), owned("b"), owned("", (GPU, Taint("x/y"))), NOTHING])
 def test_a_line_says_what_it_was_made_from(value: Owned) -> None:
-    assert ownership.parse("w-1", ownership.text(value)) == value
+    assert ownership_record.parse("w-1", ownership_record.text(value)) == value
 
 
 def test_the_line_is_short_and_stable() -> None:
-    assert ownership.text(owned("ba", (GPU,))) == '{"labels":["a","b"],"taints":["example.com/gpu:NoExecute"],"uid":"u-1"}'
-    assert ownership.text(NOTHING) is None
+    assert (
+        ownership_record.text(owned("ba", (GPU,))) == '{"labels":["a","b"],"taints":["example.com/gpu:NoExecute"],"uid":"u-1"}'
+    )
+    assert ownership_record.text(NOTHING) is None
 
 
 @pytest.mark.parametrize(
@@ -77,12 +78,12 @@ def test_the_line_is_short_and_stable() -> None:
 )
 def test_a_damaged_line(line: str) -> None:
     with pytest.raises(SettingsError) as error:
-        ownership.parse("w-1", line)
+        ownership_record.parse("w-1", line)
     assert error.value.node == "w-1"
     assert error.value.hint
 
 
 def test_the_size_of_the_record() -> None:
-    ownership.check_size({"w-1": "x" * (ownership.MAX_BYTES - 3)})
-    with pytest.raises(SettingsError, match=f"{ownership.MAX_BYTES + 1} bytes for 1 Nodes"):
-        ownership.check_size({"w-1": "x" * (ownership.MAX_BYTES - 2)})
+    ownership_record.check_size({"w-1": "x" * (ownership_record.MAX_BYTES - 3)})
+    with pytest.raises(SettingsError, match=f"{ownership_record.MAX_BYTES + 1} bytes for 1 Nodes"):
+        ownership_record.check_size({"w-1": "x" * (ownership_record.MAX_BYTES - 2)})

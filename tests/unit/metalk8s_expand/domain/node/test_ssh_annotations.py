@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalk8s_expand.domain.node import ssh_annotations as annotations
+from metalk8s_expand.domain.node import ssh_annotations
 from metalk8s_expand.domain.node.spec import Ssh
 from metalk8s_expand.errors import SettingsError
 
@@ -17,7 +17,7 @@ P = "metalk8s.scality.com/ssh-"
 
 
 def test_defaults_are_written_as_the_page_shows() -> None:
-    assert annotations.to_annotations(Ssh("10.0.0.1"), "w") == {
+    assert ssh_annotations.to_annotations(Ssh("10.0.0.1"), "w") == {
         f"{P}key-path": "/etc/metalk8s/pki/salt-bootstrap",
         f"{P}host": "10.0.0.1",
         f"{P}sudo": "false",
@@ -25,7 +25,7 @@ def test_defaults_are_written_as_the_page_shows() -> None:
 
 
 def test_the_rest_is_written_when_not_the_default() -> None:
-    found = annotations.to_annotations(Ssh("h", 2222, "me", sudo=True, host_key=KEY), "w")
+    found = ssh_annotations.to_annotations(Ssh("h", 2222, "me", sudo=True, host_key=KEY), "w")
     assert {key: found[f"{P}{key}"] for key in ("port", "user", "sudo", "host-key")} == {
         "port": "2222", "user": "me", "sudo": "true", "host-key": KEY,
     }  # fmt: skip
@@ -43,18 +43,18 @@ def test_the_rest_is_written_when_not_the_default() -> None:
     )
 )
 def test_round_trip(ssh: Ssh) -> None:
-    assert annotations.from_annotations("w", annotations.to_annotations(ssh, "w")) == ssh
+    assert ssh_annotations.from_annotations("w", ssh_annotations.to_annotations(ssh, "w")) == ssh
 
 
 @pytest.mark.parametrize("word", ["false", "no"])
 def test_false_is_false(word: str) -> None:
-    assert annotations.from_annotations("w", {f"{P}host": "h", f"{P}sudo": word}).sudo is False
+    assert ssh_annotations.from_annotations("w", {f"{P}host": "h", f"{P}sudo": word}).sudo is False
 
 
 @pytest.mark.parametrize("nothing", [None, {}, [], "text", 7, {"other": "x"}])
 def test_nothing_is_an_error_that_names_the_node(nothing: Any) -> None:
     with pytest.raises(SettingsError) as caught:
-        annotations.from_annotations("w-1", nothing)
+        ssh_annotations.from_annotations("w-1", nothing)
     assert caught.value.node == "w-1"
     assert [problem.path for problem in caught.value.problems] == [f"w-1:{P}host"]
 
@@ -73,15 +73,15 @@ def test_nothing_is_an_error_that_names_the_node(nothing: Any) -> None:
 )  # fmt: skip
 def test_bad_values_are_problems(key: str, value: Any) -> None:
     with pytest.raises(SettingsError) as caught:
-        annotations.from_annotations("w", {f"{P}host": "h", f"{P}{key}": value})
+        ssh_annotations.from_annotations("w", {f"{P}host": "h", f"{P}{key}": value})
     assert [problem.path for problem in caught.value.problems] == [f"w:{P}{key}"]
 
 
 def test_all_problems_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
-        annotations.from_annotations("w", {f"{P}port": "x", f"{P}sudo": "x"})
+        ssh_annotations.from_annotations("w", {f"{P}port": "x", f"{P}sudo": "x"})
     assert len(caught.value.problems) == 3
 
 
 def test_the_key_directory_moves_the_default_key() -> None:
-    assert annotations.from_annotations("w", {f"{P}host": "h"}, "/keys").key_path == "/keys/salt-bootstrap"
+    assert ssh_annotations.from_annotations("w", {f"{P}host": "h"}, "/keys").key_path == "/keys/salt-bootstrap"

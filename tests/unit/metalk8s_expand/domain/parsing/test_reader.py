@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Problems, Reader, suggestion
 
 
@@ -18,7 +18,7 @@ def paths(problems: Problems) -> list[str]:
 def test_no_mapping_is_one_problem(value: Any) -> None:
     problems: Problems = []
     reader = Reader(value, "a", problems)
-    assert reader.take("port", values.port, 22) == 22
+    assert reader.take("port", scalars.port, 22) == 22
     reader.finish()
     assert paths(problems) == ["a"]
 
@@ -26,9 +26,9 @@ def test_no_mapping_is_one_problem(value: Any) -> None:
 def test_everything_is_read_and_noted() -> None:
     problems: Problems = []
     reader = Reader({"port": 0, "ok": True, "inner": {"x": 1}, "list": [1, "a", 70000], 7: None}, "a", problems)
-    assert reader.take("port", values.port, 22) == 22
-    assert reader.take("ok", values.boolean, False) is True
-    assert reader.take_list("list", values.port) == (1,)
+    assert reader.take("port", scalars.port, 22) == 22
+    assert reader.take("ok", scalars.boolean, False) is True
+    assert reader.take_list("list", scalars.port) == (1,)
     reader.section("inner").finish()
     reader.section("absent").finish()
     reader.finish()
@@ -37,7 +37,7 @@ def test_everything_is_read_and_noted() -> None:
 
 def test_free_keys() -> None:
     problems: Problems = []
-    assert list(Reader({"good": 1, "Bad": 2}, "a", problems).items(values.node_name)) == ["good"]
+    assert list(Reader({"good": 1, "Bad": 2}, "a", problems).items(scalars.node_name)) == ["good"]
     assert paths(problems) == ["a:Bad"]
 
 

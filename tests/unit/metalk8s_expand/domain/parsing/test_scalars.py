@@ -7,43 +7,43 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.parsing import scalars as values
+from metalk8s_expand.domain.parsing import scalars
 
-IN_KEYS = values.key_path("/keys")
+IN_KEYS = scalars.key_path("/keys")
 ODD: list[Any] = [None, 1.5, [], {}, object(), b"x"]
 GOOD: dict[Callable[[object], Any], dict[Any, Any]] = {
-    values.boolean: {True: True, False: False, "true": True, "yes": True, "false": False, "no": False},
-    values.port: {1: 1, 65535: 65535},
-    values.port_text: {"22": 22, "65535": 65535},
-    values.node_name: {"a": "a", "w-1.example.com": "w-1.example.com", "1": "1", "a" * 63: "a" * 63},
-    values.host: {"10.0.0.1": "10.0.0.1", "host.Example.com": "host.Example.com", "fd00::1": "fd00::1", "w1": "w1"},
-    values.address: {"10.0.0.1": "10.0.0.1", "fd00:0::0001": "fd00::1"},
-    values.cidr: {"10.0.0.0/8": "10.0.0.0/8", "fd00::/64": "fd00::/64"},
-    values.user: {"root": "root", "_apt": "_apt", "a-b_c": "a-b_c"},
-    values.version: {"2.0.0-dev": "2.0.0-dev", "1": "1"},
-    values.text: {"x": "x"},
-    values.absolute_path: {"/etc/metalk8s/pki": "/etc/metalk8s/pki"},
+    scalars.boolean: {True: True, False: False, "true": True, "yes": True, "false": False, "no": False},
+    scalars.port: {1: 1, 65535: 65535},
+    scalars.port_text: {"22": 22, "65535": 65535},
+    scalars.node_name: {"a": "a", "w-1.example.com": "w-1.example.com", "1": "1", "a" * 63: "a" * 63},
+    scalars.host: {"10.0.0.1": "10.0.0.1", "host.Example.com": "host.Example.com", "fd00::1": "fd00::1", "w1": "w1"},
+    scalars.address: {"10.0.0.1": "10.0.0.1", "fd00:0::0001": "fd00::1"},
+    scalars.cidr: {"10.0.0.0/8": "10.0.0.0/8", "fd00::/64": "fd00::/64"},
+    scalars.user: {"root": "root", "_apt": "_apt", "a-b_c": "a-b_c"},
+    scalars.version: {"2.0.0-dev": "2.0.0-dev", "1": "1"},
+    scalars.text: {"x": "x"},
+    scalars.absolute_path: {"/etc/metalk8s/pki": "/etc/metalk8s/pki"},
     IN_KEYS: {"/keys/a": "/keys/a", "/keys/b/c": "/keys/b/c"},
-    values.label_key: {"a": "a", "example.com/A_b.c": "example.com/A_b.c"},
-    values.label_value: {"": "", "A_b.c-1": "A_b.c-1"},
-    values.host_key: {f"ssh-rsa {'A' * 20}== root@host": f"ssh-rsa {'A' * 20}=="},
+    scalars.label_key: {"a": "a", "example.com/A_b.c": "example.com/A_b.c"},
+    scalars.label_value: {"": "", "A_b.c-1": "A_b.c-1"},
+    scalars.host_key: {f"ssh-rsa {'A' * 20}== root@host": f"ssh-rsa {'A' * 20}=="},
 }
 BAD: dict[Callable[[object], Any], list[Any]] = {
-    values.boolean: ["maybe", "", 0, 1, "True", "off"],
-    values.port: [0, 65536, -1, "22", True, 22.0],
-    values.port_text: ["0", "65536", "", "a", "２２", 22, "022222"],
-    values.node_name: ["", "A", "a_b", "-a", "a-", "a..b", "a" * 64, "a\n", 1],
-    values.host: ["", " ", "a b", "-a", "user@host", "host:22", "300.1.1.1", "1", 7, "h" * 254, "fe80::1%eth0"],
-    values.address: ["", "host", "10.0.0.1/24", "127.0.0.1", "0.0.0.0", "224.0.0.1", "169.254.0.1", "::1", 167772161, True],
-    values.cidr: ["10.0.0.1/8", "10.0.0.0/33", "x", ""],
-    values.user: ["", "Root", "-l", "a b", "a" * 33],
-    values.version: ["", "-1", "1-", "a b", 2.0, "v" * 64],
-    values.text: ["", "  ", 3],
-    values.absolute_path: ["", "/", "a", "/a/../b", "/a//b", "/a/", "//a", "/a b", "/a;b"],
+    scalars.boolean: ["maybe", "", 0, 1, "True", "off"],
+    scalars.port: [0, 65536, -1, "22", True, 22.0],
+    scalars.port_text: ["0", "65536", "", "a", "２２", 22, "022222"],
+    scalars.node_name: ["", "A", "a_b", "-a", "a-", "a..b", "a" * 64, "a\n", 1],
+    scalars.host: ["", " ", "a b", "-a", "user@host", "host:22", "300.1.1.1", "1", 7, "h" * 254, "fe80::1%eth0"],
+    scalars.address: ["", "host", "10.0.0.1/24", "127.0.0.1", "0.0.0.0", "224.0.0.1", "169.254.0.1", "::1", 167772161, True],
+    scalars.cidr: ["10.0.0.1/8", "10.0.0.0/33", "x", ""],
+    scalars.user: ["", "Root", "-l", "a b", "a" * 33],
+    scalars.version: ["", "-1", "1-", "a b", 2.0, "v" * 64],
+    scalars.text: ["", "  ", 3],
+    scalars.absolute_path: ["", "/", "a", "/a/../b", "/a//b", "/a/", "//a", "/a b", "/a;b"],
     IN_KEYS: ["/keys", "/keysx/a", "/keys/../etc/shadow", "/etc/shadow"],
-    values.label_key: ["", "/a", "a/", "a b", "A.com/a", "a/b/c", "x" * 64],
-    values.label_value: ["a b", "-a", "a" * 64, True, 1],
-    values.host_key: ["", "ssh-ed25519", "AAAA", "ssh-foo AAAAAAAAAAAAAAAAAAAA"],
+    scalars.label_key: ["", "/a", "a/", "a b", "A.com/a", "a/b/c", "x" * 64],
+    scalars.label_value: ["a b", "-a", "a" * 64, True, 1],
+    scalars.host_key: ["", "ssh-ed25519", "AAAA", "ssh-foo AAAAAAAAAAAAAAAAAAAA"],
 }
 
 
@@ -58,7 +58,7 @@ def test_taken(parse: Callable[[object], Any], value: Any, wanted: Any) -> None:
 
 @pytest.mark.parametrize(("parse", "value"), [(p, v) for p, rows in BAD.items() for v in rows + ODD])
 def test_refused_with_a_remedy(parse: Callable[[object], Any], value: Any) -> None:
-    with pytest.raises(values.Invalid) as caught:
+    with pytest.raises(scalars.Invalid) as caught:
         parse(value)
     assert caught.value.message
     assert caught.value.remedy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.domain.node import roles
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
@@ -23,14 +23,14 @@ JOINING = {"cp-1": hosts.ADDRESS, "cp-2": "10.200.0.12"}
 def asked(node: Any = MEMBER, thresholds: Thresholds | None = None, **changes: Any) -> dict[str, Any]:
     joining, sources = changes.pop("joining", {}), changes.pop("sources", {})
     around = dataclasses.replace(hosts.SURROUNDINGS, **changes)
-    found = preflight.request(node, around, thresholds or Thresholds(), joining, sources)
+    found = findings.request(node, around, thresholds or Thresholds(), joining, sources)
     assert json.loads(json.dumps(found)) == found
     return found
 
 
 def test_what_every_host_is_asked() -> None:
     found = asked(WORKER)
-    assert {key: tuple(value) for key, value in found.items() if key in preflight.QUESTIONS} == dict(preflight.QUESTIONS)
+    assert {key: tuple(value) for key, value in found.items() if key in findings.QUESTIONS} == dict(findings.QUESTIONS)
     assert (found["node"], found["seconds"], found["timeout"]) == ("w-1", 20, 3)
     assert found["connect"] == ENDPOINTS
     assert found["route"] == "10.96.0.1"

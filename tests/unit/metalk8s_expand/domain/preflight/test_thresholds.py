@@ -13,8 +13,7 @@ import yaml
 
 from metalk8s_expand.domain.node.roles import DECLARABLE
 from metalk8s_expand.domain.parsing.reader import Problems, Reader
-from metalk8s_expand.domain.preflight import findings as preflight
-from metalk8s_expand.domain.preflight import thresholds
+from metalk8s_expand.domain.preflight import findings, thresholds
 from metalk8s_expand.domain.preflight.thresholds import RANGES, Thresholds, largest
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -131,7 +130,7 @@ def test_the_documentation_knows_the_defaults_and_the_ranges() -> None:
 
 
 def test_the_schema_knows_the_names_of_the_checks() -> None:
-    assert SCHEMA.schema["$defs"]["skip"]["items"]["enum"] == list(preflight.NAMES)
+    assert SCHEMA.schema["$defs"]["skip"]["items"]["enum"] == list(findings.NAMES)
     node = {"nodes": {"w-1": {"address": "10.0.0.1", "preflight": {"skip": ["disk"]}}}}
     assert SCHEMA.is_valid(node)
     assert not SCHEMA.is_valid({"preflight": {"skip": ["disc"]}})

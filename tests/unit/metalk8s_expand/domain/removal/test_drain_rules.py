@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.removal import drain_rules as drain
+from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 
 
@@ -32,39 +32,39 @@ HOST_PATH = {"name": "host", "hostPath": {"path": "/var/log"}}
         (pod("p", "ReplicaSet", EPHEMERAL), "p-tmp on a disk"),
         (pod("p", "ReplicaSet", HOST_PATH), ""),
         (pod("p", "DaemonSet", EMPTY, CLAIM), ""),
-        (pod("p", "", EMPTY, metadata={"annotations": {drain.MIRROR: "x"}}), ""),
+        (pod("p", "", EMPTY, metadata={"annotations": {drain_rules.MIRROR: "x"}}), ""),
         (pod("p", "", EMPTY, phase="Succeeded"), ""),
         (pod("p", "", EMPTY, phase="Failed"), ""),
     ],
 )
 def test_obstacles(found: dict[str, Any], words: str) -> None:
-    problems = drain.obstacles([found], Allowed(), {("ns", "data"), ("ns", "p-tmp")})
+    problems = drain_rules.obstacles([found], Allowed(), {("ns", "data"), ("ns", "p-tmp")})
     assert len(problems) == bool(words)
     assert all(words in problem and "ns/p" in problem for problem in problems)
-    assert drain.obstacles([found], Allowed(True, True, True), {("ns", "data"), ("ns", "p-tmp")}) == []
+    assert drain_rules.obstacles([found], Allowed(True, True, True), {("ns", "data"), ("ns", "p-tmp")}) == []
 
 
 def test_a_claim_elsewhere_is_no_obstacle() -> None:
-    assert drain.obstacles([pod("p", "ReplicaSet", CLAIM)], Allowed(), {("other", "data")}) == []
+    assert drain_rules.obstacles([pod("p", "ReplicaSet", CLAIM)], Allowed(), {("other", "data")}) == []
 
 
 def test_all_obstacles_at_once() -> None:
-    assert len(drain.obstacles([pod("a", ""), pod("b", "", EMPTY)], Allowed())) == 3
+    assert len(drain_rules.obstacles([pod("a", ""), pod("b", "", EMPTY)], Allowed())) == 3
 
 
 def test_who_has_to_leave() -> None:
-    mirror = pod("mirror", "Node", metadata={"annotations": {drain.MIRROR: "x"}})
+    mirror = pod("mirror", "Node", metadata={"annotations": {drain_rules.MIRROR: "x"}})
     pods = [pod("a"), pod("ds", "DaemonSet"), mirror, pod("done", "DaemonSet", phase="Failed")]
-    assert [drain.title(item) for item in drain.leaving(pods)] == ["ns/a", "ns/done"]
+    assert [drain_rules.title(item) for item in drain_rules.leaving(pods)] == ["ns/a", "ns/done"]
 
 
 def test_local_volumes() -> None:
-    assert drain.is_local({"spec": {"local": {"path": "/x"}}})
-    assert drain.is_local({"spec": {"hostPath": {"path": "/x"}}})
-    assert not drain.is_local({"spec": {"csi": {"driver": "d"}}})
+    assert drain_rules.is_local({"spec": {"local": {"path": "/x"}}})
+    assert drain_rules.is_local({"spec": {"hostPath": {"path": "/x"}}})
+    assert not drain_rules.is_local({"spec": {"csi": {"driver": "d"}}})
 
 
 def test_who_is_ending() -> None:
-    assert drain.is_terminating(pod(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
-    assert not drain.is_terminating(pod())
-    assert drain.identity(pod()) == "uid-p"
+    assert drain_rules.is_terminating(pod(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
+    assert not drain_rules.is_terminating(pod())
+    assert drain_rules.identity(pod()) == "uid-p"

@@ -10,9 +10,7 @@ import pytest
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.removal import blockers as refusals
-from metalk8s_expand.domain.removal import drain_rules as drain
-from metalk8s_expand.domain.removal import leftover_credentials as remains
+from metalk8s_expand.domain.removal import blockers, drain_rules, leftover_credentials
 from metalk8s_expand.domain.removal import plan as removal
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import Found, Host
@@ -142,25 +140,25 @@ def kinds(state: Found, options: Options | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("state", "options", "kind"),
     [
-        (Found("x", members=VOTERS), Options(), refusals.UNKNOWN),
-        (Found("x", members=VOTERS), FORCE, refusals.UNKNOWN),
-        (found(node=node(node_roles=("bootstrap", "master", "etcd"))), Options(), refusals.BOOTSTRAP),
-        (found(is_salt_master=True), Options(), refusals.BOOTSTRAP),
-        (found(host=Host({**LIVES, "authority": True})), Options(), refusals.BOOTSTRAP),
-        (found(masters=()), Options(), refusals.BOOTSTRAP),
-        (dead(masters=()), FORCE, refusals.BOOTSTRAP),
-        (found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))), Options(), refusals.QUORUM),
-        (dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))), FORCE, refusals.QUORUM),
-        (dead(), Options(), refusals.UNREACHED),
-        (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), refusals.HOST),
-        (found(host=Host({**LIVES, "machine_id": "other"})), Options(), refusals.HOST),
-        (found(host=Host({**LIVES, "master_key": "other"})), Options(), refusals.HOST),
-        (found(host=Host({**LIVES, "names": []})), Options(), refusals.HOST),
-        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), Options(), refusals.PODS),
-        (dead(host=Host(LIVES)), FORCE, refusals.HOST),
-        (dead(host=Host(silence="key refused", answers=True)), FORCE, refusals.HOST),
-        (dead(node=node()), FORCE, refusals.HOST),
-        (dead(members=VOTERS), FORCE, refusals.HOST),
+        (Found("x", members=VOTERS), Options(), blockers.UNKNOWN),
+        (Found("x", members=VOTERS), FORCE, blockers.UNKNOWN),
+        (found(node=node(node_roles=("bootstrap", "master", "etcd"))), Options(), blockers.BOOTSTRAP),
+        (found(is_salt_master=True), Options(), blockers.BOOTSTRAP),
+        (found(host=Host({**LIVES, "authority": True})), Options(), blockers.BOOTSTRAP),
+        (found(masters=()), Options(), blockers.BOOTSTRAP),
+        (dead(masters=()), FORCE, blockers.BOOTSTRAP),
+        (found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))), Options(), blockers.QUORUM),
+        (dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))), FORCE, blockers.QUORUM),
+        (dead(), Options(), blockers.UNREACHED),
+        (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), blockers.HOST),
+        (found(host=Host({**LIVES, "machine_id": "other"})), Options(), blockers.HOST),
+        (found(host=Host({**LIVES, "master_key": "other"})), Options(), blockers.HOST),
+        (found(host=Host({**LIVES, "names": []})), Options(), blockers.HOST),
+        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), Options(), blockers.PODS),
+        (dead(host=Host(LIVES)), FORCE, blockers.HOST),
+        (dead(host=Host(silence="key refused", answers=True)), FORCE, blockers.HOST),
+        (dead(node=node()), FORCE, blockers.HOST),
+        (dead(members=VOTERS), FORCE, blockers.HOST),
     ],
 )
 def test_refused(state: Found, options: Options, kind: str) -> None:
@@ -169,7 +167,7 @@ def test_refused(state: Found, options: Options, kind: str) -> None:
 
 def test_everything_that_is_refused_at_once() -> None:
     state = found(masters=(), pods=(pod("a", ""), pod("b", "", EMPTY)), members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None)))
-    assert set(kinds(state)) == {refusals.BOOTSTRAP, refusals.QUORUM, refusals.PODS}
+    assert set(kinds(state)) == {blockers.BOOTSTRAP, blockers.QUORUM, blockers.PODS}
     assert len(kinds(state)) >= 5
     assert removal.text(built(state).as_dict()).count("REFUSED") == len(kinds(state))
 
@@ -208,15 +206,15 @@ def test_the_digest_moves_with_what_was_found() -> None:
 
 
 def test_what_a_lost_host_still_holds() -> None:
-    of_worker, of_master = remains.credentials(("node",)), remains.credentials(MASTER)
+    of_worker, of_master = leftover_credentials.credentials(("node",)), leftover_credentials.credentials(MASTER)
     assert not any("sa.key" in item or "etcd" in item for item in of_worker)
     assert any("kubelet-client" in item for item in of_worker)
     for word in ("sa.key", "encryption.conf", "apiserver-etcd-client", "etcd-peer", "minion"):
         assert any(word in item for item in of_master), word
-    assert "without force" in remains.advice("cp-1", MASTER)[-1]
+    assert "without force" in leftover_credentials.advice("cp-1", MASTER)[-1]
 
 
 def test_the_roles_are_what_anybody_says() -> None:
     declared = Node("cp-1", "2", ("master",), ())
     assert Found("cp-1", declared=declared, members=VOTERS).roles == ("master", "etcd")
-    assert drain.leaving([]) == []
+    assert drain_rules.leaving([]) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from metalk8s_expand.domain.reports import run as report
+from metalk8s_expand.domain.reports import run
 from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
 from metalk8s_expand.errors import DeployError
 
@@ -29,7 +29,7 @@ FULL = Report(
 
 
 def test_text() -> None:
-    assert report.text(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
+    assert run.text(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
         "run r1 FAILED after 62.3 s",
         "",
         "node      step      result                seconds",
@@ -55,7 +55,7 @@ def test_text() -> None:
 
 
 def test_text_of_success() -> None:
-    assert report.text(Report("r", (), 0.0, 1.0, True).as_dict()) == "run r succeeded after 1.0 s"
+    assert run.text(Report("r", (), 0.0, 1.0, True).as_dict()) == "run r succeeded after 1.0 s"
 
 
 def test_as_dict_has_every_key() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.reports import state_result as outcome
+from metalk8s_expand.domain.reports import state_result
 
 REPORT: dict[str, Any] = {"id": "1", "ok": True, "retcode": 0, "elapsed": 1.0, "nodes": [], "notes": ["w-1: nothing to change"]}
 PLAN: dict[str, Any] = {
@@ -28,7 +28,7 @@ def planned(name: str, *steps: str, refused: str | None = None) -> dict[str, Any
 
 
 def state(answer: Any) -> tuple[Any, Any, str]:
-    found = outcome.of_state("n", answer)
+    found = state_result.of_state("n", answer)
     assert (found["name"], set(found)) == ("n", {"name", "result", "changes", "comment"})
     return found["result"], found["changes"], found["comment"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalk8s_expand.domain.runs import journal_record as journal
+from metalk8s_expand.domain.runs import journal_record
 from metalk8s_expand.domain.runs.journal_record import Doing, Journal
 
 EMPTY = Journal("20260101000000", "expand w-1", "boot", 7, 100.0)
@@ -15,24 +15,24 @@ EMPTY = Journal("20260101000000", "expand w-1", "boot", 7, 100.0)
 def test_as_stored_and_back() -> None:
     full = EMPTY.began("w-1", "deploy", 101.0).at("w-1", "42").made("w-1").began("w-2", "verify", 102.0).left("w-2", "broken")
     full = full.said("a line").closed(110.0, "failed")
-    assert journal.parse(journal.text(full)) == full
+    assert journal_record.parse(journal_record.text(full)) == full
 
 
 @given(st.text() | st.dictionaries(st.text(), st.integers()).map(str))
 def test_what_nobody_of_ours_wrote_is_no_journal(text: str) -> None:
-    assert journal.parse(text) is None
+    assert journal_record.parse(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "{}", "null", "[]", '{"nodes": 3}', '{"nodes": {"a": {"job": "1"}}, "created": [], "lines": []}']
 )
 def test_nor_is_half_of_one(text: str) -> None:
-    assert journal.parse(text) is None
+    assert journal_record.parse(text) is None
 
 
 def test_the_next_run_takes_over_what_was_left_behind() -> None:
     before = EMPTY.made("w-1").began("w-1", "deploy", 101.0).at("w-1", "42").began("w-2", "verify", 102.0).left("w-2")
-    found = journal.next_one(before, "20260101000100", "expand", "cp-1", 8, 160.0)
+    found = journal_record.next_one(before, "20260101000100", "expand", "cp-1", 8, 160.0)
     assert (found.created, found.jobs, set(found.nodes)) == (("w-1",), {"42"}, {"w-1"})
     assert (found.run, found.epoch, found.finished, found.lines) == ("20260101000100", 8, 0, ())
     assert found.fresh().nodes == {}
@@ -40,7 +40,7 @@ def test_the_next_run_takes_over_what_was_left_behind() -> None:
 
 
 def test_the_first_run_takes_over_nothing() -> None:
-    assert journal.next_one(None, "1", "expand", "boot", 1, 1.0).nodes == {}
+    assert journal_record.next_one(None, "1", "expand", "boot", 1, 1.0).nodes == {}
 
 
 def test_a_node_that_is_done_is_counted_and_one_that_failed_is_named() -> None:
@@ -55,9 +55,9 @@ def test_the_next_step_forgets_the_job_of_the_one_before() -> None:
 
 def test_only_the_newest_lines_are_kept_and_all_are_counted() -> None:
     found = EMPTY
-    for number in range(journal.KEPT_LINES + 50):
+    for number in range(journal_record.KEPT_LINES + 50):
         found = found.said(str(number))
-    assert (len(found.lines), found.told) == (journal.KEPT_LINES, journal.KEPT_LINES + 50)
+    assert (len(found.lines), found.told) == (journal_record.KEPT_LINES, journal_record.KEPT_LINES + 50)
     assert found.since(found.told - 2) == (str(found.told - 2), str(found.told - 1))
     assert found.since(found.told) == ()
-    assert len(found.since(0)) == journal.KEPT_LINES
+    assert len(found.since(0)) == journal_record.KEPT_LINES

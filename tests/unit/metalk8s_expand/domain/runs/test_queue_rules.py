@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalk8s_expand.domain.runs import queue_rules as queue
+from metalk8s_expand.domain.runs import queue_rules
 from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, Request
 from metalk8s_expand.errors import SettingsError
 
@@ -22,16 +22,16 @@ ANYTHING = st.recursive(
 def test_a_hundred_equal_requests_are_one() -> None:
     requests: dict[str, Request] = {}
     for moment in range(100):
-        requests = queue.with_request(requests, "w-1", 1000.0 + moment)
+        requests = queue_rules.with_request(requests, "w-1", 1000.0 + moment)
     assert requests == {"w-1": Request("w-1", 1000.0)}
 
 
 @given(ANYTHING)
 def test_a_name_is_one_or_refused_in_few_harmless_words(value: Any) -> None:
     try:
-        found = queue.name(value)
+        found = queue_rules.name(value)
     except SettingsError as error:
-        assert len(error.message) < 300 + 5 * queue.SHOWN
+        assert len(error.message) < 300 + 5 * queue_rules.SHOWN
         assert error.message.isascii() and error.message.isprintable()
     else:
         assert found == str(value) and len(found) <= 63 and set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
@@ -44,12 +44,12 @@ def test_a_name_is_one_or_refused_in_few_harmless_words(value: Any) -> None:
 )
 def test_no_name(value: Any) -> None:
     with pytest.raises(SettingsError, match="is refused"):
-        queue.name(value)
+        queue_rules.name(value)
 
 
 @given(st.text() | st.dictionaries(st.sampled_from(["since", "attempts", "last", "error", "node"]), ANYTHING).map(str))
 def test_what_was_damaged_by_hand_is_a_request_still(stored: str) -> None:
-    found = queue.parse("w-1", stored)
+    found = queue_rules.parse("w-1", stored)
     assert found.node == "w-1"
     assert found.attempts <= ATTEMPTS
     found.is_due(1e9)
@@ -57,16 +57,16 @@ def test_what_was_damaged_by_hand_is_a_request_still(stored: str) -> None:
 
 @pytest.mark.parametrize("stored", ['{"since":NaN}', '{"last":1e999}', '{"attempts":-1}', '{"attempts":Infinity}', "[]", "7"])
 def test_numbers_that_are_none(stored: str) -> None:
-    assert queue.parse("w-1", stored) == Request("w-1", 0.0)
+    assert queue_rules.parse("w-1", stored) == Request("w-1", 0.0)
 
 
 @given(
     st.floats(0, 1e11), st.integers(0, ATTEMPTS), st.floats(0, 1e11),
-    st.text("abc .:", max_size=queue.LONGEST).map(lambda text: " ".join(text.split())),
+    st.text("abc .:", max_size=queue_rules.LONGEST).map(lambda text: " ".join(text.split())),
 )  # fmt: skip
 def test_a_line_is_read_as_it_was_written(since: float, attempts: int, last: float, error: str) -> None:
     request = Request("w-1", since, attempts, last, error)
-    assert queue.parse("w-1", queue.line(request)) == request
+    assert queue_rules.parse("w-1", queue_rules.line(request)) == request
 
 
 def test_the_pauses_grow_until_somebody_is_needed() -> None:
@@ -81,8 +81,10 @@ def test_the_pauses_grow_until_somebody_is_needed() -> None:
         now = request.due_at
     assert waited == [60, 120, 240, 480]
     assert not request.is_due(now + 1e9)
-    assert queue.with_request({"w-1": request}, "w-1", now)["w-1"] is request, "an event does not try again what has failed"
-    assert queue.with_request({"w-1": request}, "w-1", now, retry=True)["w-1"].is_due(now)
+    assert queue_rules.with_request({"w-1": request}, "w-1", now)["w-1"] is request, (
+        "an event does not try again what has failed"
+    )
+    assert queue_rules.with_request({"w-1": request}, "w-1", now, retry=True)["w-1"].is_due(now)
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
@@ -91,27 +93,27 @@ def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
 
 def test_an_error_is_kept_short_and_plain() -> None:
     found = Request("w-1", 0.0).failed("line 1\nline 2 \x1b[2J é" + "x" * 1000)
-    assert len(found.error) == queue.LONGEST
+    assert len(found.error) == queue_rules.LONGEST
     assert found.error.isascii() and "\n" not in found.error
     thousand = {f"{number:063d}": Request(f"{number:063d}", 1e9, 5, 1e9, found.error) for number in range(2500)}
-    assert len(queue.lines(thousand)) == 2500
+    assert len(queue_rules.lines(thousand)) == 2500
     with pytest.raises(SettingsError, match="is full"):
-        queue.lines({f"{number:063d}": found for number in range(10_000)})
+        queue_rules.lines({f"{number:063d}": found for number in range(10_000)})
 
 
 def test_what_is_declared_no_more_goes() -> None:
     requests = {name: Request(name, 0.0) for name in ("w-1", "gone")}
-    assert list(queue.declared_only(requests, ["w-1", "w-2"])) == ["w-1"]
+    assert list(queue_rules.declared_only(requests, ["w-1", "w-2"])) == ["w-1"]
 
 
 def test_for_people() -> None:
     waiting = Request("w-1", 0.0)
     failing = Request("w-2", 0.0, 2, 5.0, "it broke")
     parked = Request("w-3", 0.0, ATTEMPTS, 5.0, "it broke")
-    text = queue.text(request.as_dict() for request in (waiting, failing, parked))
+    text = queue_rules.text(request.as_dict() for request in (waiting, failing, parked))
     assert "w-1: waits for its turn\n" in text
     assert "w-2: attempt 2 of 5: it broke; it is tried again" in text
     assert "salt-run metalk8s_expand.request w-3 retry=True" in text
-    assert queue.text([]) == ""
+    assert queue_rules.text([]) == ""
     assert waiting.failed("the API is away").as_dict()["error"] == "the API is away"
-    assert queue.text([waiting.failed("the API is away").as_dict()]).endswith("w-1: waits for its turn: the API is away")
+    assert queue_rules.text([waiting.failed("the API is away").as_dict()]).endswith("w-1: waits for its turn: the API is away")

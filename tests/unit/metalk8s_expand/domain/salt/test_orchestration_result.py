@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.salt import orchestration_result as verdict
+from metalk8s_expand.domain.salt import orchestration_result
 
 
 def state(number: int, name: str, result: bool | None = True, **more: Any) -> dict[str, Any]:
@@ -42,8 +42,8 @@ TRACEBACK = (
 
 def test_success() -> None:
     answer = orchestrated(INSTALL, state(1, "Verify"))
-    assert verdict.problems(answer) == []
-    assert [(item.name, item.ok, item.elapsed, item.job) for item in verdict.states(answer)] == [
+    assert orchestration_result.problems(answer) == []
+    assert [(item.name, item.ok, item.elapsed, item.job) for item in orchestration_result.states(answer)] == [
         ("Install", True, 1.5, "20250101000000000000"),
         ("Verify", True, 1.5, None),
     ]
@@ -51,11 +51,11 @@ def test_success() -> None:
 
 def test_states_come_in_the_order_they_ran() -> None:
     answer = orchestrated(state(10, "c"), state(2, "b"), state(0, "a"))
-    assert [item.name for item in verdict.states(answer)] == ["a", "b", "c"]
+    assert [item.name for item in orchestration_result.states(answer)] == ["a", "b", "c"]
 
 
 def test_under_test_true_nothing_failed() -> None:
-    assert verdict.problems(orchestrated(state(0, "Install", None))) == []
+    assert orchestration_result.problems(orchestrated(state(0, "Install", None))) == []
 
 
 def without_mark(value: Any) -> Any:
@@ -68,12 +68,12 @@ def without_mark(value: Any) -> Any:
 @pytest.mark.parametrize("returned", [lambda answer: answer, without_mark], ids=["3008", "before"])
 def test_a_failed_inner_state_is_named_and_its_followers_are_not(returned: Callable[[Any], Any]) -> None:
     answer = returned(orchestrated(INSTALL, INNER_FAILURE, NOT_RUN, retcode=1))
-    [problem] = verdict.problems(answer)
+    [problem] = orchestration_result.problems(answer)
     assert "'Run kubelet'" in problem
     assert "on w-1, state 'Run b': Service b is dead" in problem
     assert "20250101000000000001" in problem
     assert "Run c" not in problem
-    assert [(item.name, item.ok, item.ran) for item in verdict.states(answer)] == [
+    assert [(item.name, item.ok, item.ran) for item in orchestration_result.states(answer)] == [
         ("Install", True, True), ("Run kubelet", False, True), ("Verify", False, False),
     ]  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_a_failed_inner_state_is_named_and_its_followers_are_not(returned: Calla
     ],
 )  # fmt: skip
 def test_a_failed_state(failed: dict[str, Any], words: str) -> None:
-    [problem] = verdict.problems(orchestrated(failed, retcode=1))
+    [problem] = orchestration_result.problems(orchestrated(failed, retcode=1))
     assert problem.startswith("state 'x': ")
     assert words in problem
     assert "\n" not in problem
@@ -114,25 +114,25 @@ def test_a_failed_state(failed: dict[str, Any], words: str) -> None:
     ],
 )  # fmt: skip
 def test_what_holds_no_states_is_no_success(answer: object, words: str) -> None:
-    assert verdict.states(answer) == ()
-    [problem] = verdict.problems(answer)
+    assert orchestration_result.states(answer) == ()
+    [problem] = orchestration_result.problems(answer)
     assert words in problem
     assert "Traceback" not in problem
 
 
 def test_a_return_code_without_a_failed_state_is_no_success() -> None:
-    assert verdict.problems(orchestrated(INSTALL, retcode=2)) == ["the orchestration ended with the return code 2"]
+    assert orchestration_result.problems(orchestrated(INSTALL, retcode=2)) == ["the orchestration ended with the return code 2"]
 
 
 @pytest.mark.parametrize(("duration", "seconds"), [(1500, 1.5), ("12.5 ms", 0.0125), (None, 0.0), ("", 0.0), ("soon", 0.0)])
 def test_durations(duration: object, seconds: float) -> None:
-    [found] = verdict.states(orchestrated(state(0, "x", duration=duration)))
+    [found] = orchestration_result.states(orchestrated(state(0, "x", duration=duration)))
     assert found.elapsed == seconds
 
 
 def test_a_state_without_an_id_is_named_by_its_key() -> None:
     answer = {"data": {"m": {"salt_|-Install_|-x_|-state": {"result": True}, "odd": {"result": True}}}}
-    assert [item.name for item in verdict.states(answer)] == ["Install", "odd"]
+    assert [item.name for item in orchestration_result.states(answer)] == ["Install", "odd"]
 
 
 def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
@@ -140,13 +140,13 @@ def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
     said = "Rendering SLS 'x' failed: Jinja variable 'y' is undefined; line 3\n\n---\n[...]\npassword: hunter2    <======\n---"
     failed = state(0, "x", False, changes={"ret": {"w-1": [said]}}, comment=f"Run failed on minions: w-1\n{said}")
     for answer in (orchestrated(failed), {"data": {"m": [said]}, "retcode": 1}, {"data": {"m": said}, "retcode": 1}):
-        [problem] = verdict.problems(answer)
+        [problem] = orchestration_result.problems(answer)
         assert "hunter2" not in problem
         assert "'y' is undefined; line 3" in problem
 
 
 def test_long_comments_are_cut() -> None:
-    [problem] = verdict.problems(orchestrated(state(0, "x", False, comment="y" * 5000)))
+    [problem] = orchestration_result.problems(orchestrated(state(0, "x", False, comment="y" * 5000)))
     assert len(problem) < 700
 
 
@@ -174,13 +174,13 @@ INVALID = "\nPassed invalid arguments: wait() got an unexpected keyword argument
 )  # fmt: skip
 def test_a_runner_that_failed(returned: Any, result: bool, words: str) -> None:
     answer = orchestrated(nested(returned, result))
-    [problem] = verdict.problems(answer)
+    [problem] = orchestration_result.problems(answer)
     assert problem.startswith("state 'Register etcd': ")
     assert words in problem
     assert "(job 42)" in problem
     assert "Usage" not in problem
     assert "Traceback" not in problem
-    assert [item.ok for item in verdict.states(answer)] == [False]
+    assert [item.ok for item in orchestration_result.states(answer)] == [False]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_runner_that_failed(returned: Any, result: bool, words: str) -> None:
     ],
 )  # fmt: skip
 def test_a_runner_that_did_not_fail(returned: Any) -> None:
-    assert verdict.problems(orchestrated(nested(returned))) == []
+    assert orchestration_result.problems(orchestrated(nested(returned))) == []
 
 
 @pytest.mark.parametrize(
@@ -206,16 +206,16 @@ def test_a_runner_that_did_not_fail(returned: Any) -> None:
 )  # fmt: skip
 def test_a_function_that_failed(returned: Any, words: str) -> None:
     failed = state(0, "Check", False, changes={"ret": returned}, comment="Running function x failed on minions: w-1")
-    [problem] = verdict.problems(orchestrated(failed, retcode=1))
+    [problem] = orchestration_result.problems(orchestrated(failed, retcode=1))
     assert words in problem
 
 
 def test_minions_that_may_fail() -> None:
     """Salt calls the state a success when it allows for that: MetalK8s kills controllers where there may be none."""
     tolerated = state(0, "Kill", True, changes={"ret": {"cp-1": False}}, comment="Function ran successfully.")
-    assert verdict.problems(orchestrated(tolerated)) == []
+    assert orchestration_result.problems(orchestrated(tolerated)) == []
 
 
 def test_nobody_was_told_to_do_anything() -> None:
     failed = state(0, "Check", False, comment="No minions responded")
-    assert verdict.problems(orchestrated(failed)) == ["state 'Check': No minions responded"]
+    assert orchestration_result.problems(orchestrated(failed)) == ["state 'Check': No minions responded"]

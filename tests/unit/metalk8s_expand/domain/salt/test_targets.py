@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.salt import targets as targeting
+from metalk8s_expand.domain.salt import targets
 
 KNOWN = {"w-1": ("node",), "w-10": ("node",), "cp-1": ("master", "etcd")}
 
@@ -23,7 +23,7 @@ KNOWN = {"w-1": ("node",), "w-10": ("node",), "cp-1": ("master", "etcd")}
     ],
 )
 def test_exact_names(tgt: Any, tgt_type: str, exact: tuple[str, ...]) -> None:
-    assert targeting.exact_names(tgt, tgt_type) == exact
+    assert targets.exact_names(tgt, tgt_type) == exact
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_exact_names(tgt: Any, tgt_type: str, exact: tuple[str, ...]) -> None:
     ],
 )
 def test_matching(tgt: Any, tgt_type: str, wanted: list[str]) -> None:
-    assert targeting.matching(tgt, tgt_type, KNOWN, {}) == wanted
+    assert targets.matching(tgt, tgt_type, KNOWN, {}) == wanted
 
 
 def test_a_configured_group_comes_before_a_role() -> None:
-    assert targeting.matching("etcd", "nodegroup", KNOWN, {"etcd": ["w-1"]}) == ["w-1"]
+    assert targets.matching("etcd", "nodegroup", KNOWN, {"etcd": ["w-1"]}) == ["w-1"]

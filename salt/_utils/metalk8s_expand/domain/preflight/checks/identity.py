@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metalk8s_expand.domain.preflight.checks import duplicates as census
+from metalk8s_expand.domain.preflight.checks import duplicates
 from metalk8s_expand.domain.preflight.checks.context import Host, Untold
 from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
 
@@ -27,7 +27,7 @@ def hostname(host: Host) -> Remark | None:
 def machine_id(host: Host) -> Remark | None:
     """No other host or Node has the same."""
     own = str(host.fact("machine_id"))
-    twins = host.census.others(census.MACHINE_ID, [own], host.name)
+    twins = host.census.others(duplicates.MACHINE_ID, [own], host.name)
     if own and not twins:
         return None
     found = f"{own}, as {', '.join(twins)}" if own else "none"
@@ -38,7 +38,7 @@ def machine_id(host: Host) -> Remark | None:
 def product_uuid(host: Host) -> Remark | None:
     """No other host or Node has the same."""
     own = str(host.fact("product_uuid"))
-    twins = host.census.others(census.PRODUCT_UUID, [own], host.name)
+    twins = host.census.others(duplicates.PRODUCT_UUID, [own], host.name)
     if not twins:
         return None
     remedy = "give the virtual machine a UUID of its own; if the firmware's is a constant, skip this check"
@@ -48,7 +48,7 @@ def product_uuid(host: Host) -> Remark | None:
 @check
 def mac(host: Host) -> Remark | None:
     """No other host or Node has the MAC of the interface that carries the declared address."""
-    twins = host.census.others(census.MAC, host.macs, host.name)
+    twins = host.census.others(duplicates.MAC, host.macs, host.name)
     if twins:
         found = f"{', '.join(host.macs)}, as {', '.join(twins)}"
         return Remark(found, "one of its own", "give the virtual machine's network card a MAC of its own")
@@ -64,7 +64,7 @@ def address(host: Host) -> Remark | None:
     if own not in found:
         shown = ", ".join(one for one in found if not one.startswith(("127.", "::1", "fe80:"))) or "none"
         return Remark(shown, own, "correct the node's address or ssh:host in the pillar")
-    twins = host.census.others(census.ADDRESS, [own], host.name)
+    twins = host.census.others(duplicates.ADDRESS, [own], host.name)
     if not twins:
         return None
     return Remark(f"{own}, as {', '.join(twins)}", "one of its own", "take the address away from one of them")

@@ -8,7 +8,7 @@ from typing import Any
 
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
 from metalk8s_expand.domain.preflight.findings import Finding, Host
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
@@ -134,7 +134,7 @@ def other(number: int, changes: Mapping[str, Any] | None = None) -> dict[str, An
 
 
 def found(*hosts: Host) -> list[Finding]:
-    return preflight.findings(hosts)
+    return findings.findings(hosts)
 
 
 def checks(*hosts: Host) -> list[tuple[str, str]]:

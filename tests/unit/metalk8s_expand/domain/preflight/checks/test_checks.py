@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.domain.node import roles
-from metalk8s_expand.domain.preflight import findings as preflight
+from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.checks import registry
 from metalk8s_expand.domain.preflight.checks.context import Host, Untold
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
@@ -30,7 +30,7 @@ from tests.unit.metalk8s_expand.domain.preflight.checks.hosts import (
     other,
 )
 
-E, W, U = preflight.ERROR, preflight.WARNING, preflight.UNKNOWN
+E, W, U = findings.ERROR, findings.WARNING, findings.UNKNOWN
 ROOT = Path(__file__).resolve().parents[6]
 
 
@@ -151,13 +151,13 @@ def test_a_fault_is_found_by_its_own_check_and_no_other(check: str, severity: st
 
 
 def test_every_check_has_a_fault() -> None:
-    assert {check for check, *_ in FAULTS} == set(preflight.NAMES)
+    assert {check for check, *_ in FAULTS} == set(findings.NAMES)
 
 
 @pytest.mark.parametrize(("check", "severity", "words", "faulty"), FAULTS[::3])
 def test_skipped_by_name(check: str, severity: str, words: str, faulty: Host) -> None:
-    assert preflight.findings([faulty], lambda name: {check}) == []
-    assert preflight.findings([faulty], lambda name: set(preflight.NAMES) - {check}) != []
+    assert findings.findings([faulty], lambda name: {check}) == []
+    assert findings.findings([faulty], lambda name: set(findings.NAMES) - {check}) != []
 
 
 GOOD: list[Any] = [
@@ -389,7 +389,7 @@ def test_a_check_that_fails_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> 
     def swap(host: Host) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setitem(preflight.CHECKS, "swap", swap)  # type: ignore[arg-type]
+    monkeypatch.setitem(findings.CHECKS, "swap", swap)  # type: ignore[arg-type]
     faults = found(host({"uid": 5}))
     assert [(item.check, item.severity) for item in faults] == [("privilege", E), ("swap", E)]
     assert "KeyError('oops')" in faults[1].found
@@ -404,16 +404,16 @@ def test_a_host_that_says_nonsense(fact: str, nonsense: Any) -> None:
 
 
 def test_a_host_that_says_nothing() -> None:
-    told = preflight.findings([Host(hosts.node(), {}, {}, 0.0)])
+    told = findings.findings([Host(hosts.node(), {}, {}, 0.0)])
     assert {item.severity for item in told} == {U}
-    assert len(told) >= len(preflight.NAMES) - 2
+    assert len(told) >= len(findings.NAMES) - 2
 
 
 def test_skipped_on_one_node_only() -> None:
     second = Host(
         hosts.node("host-12", address="10.200.0.12"), other(12, {"uid": 5}), {}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND
     )
-    told = preflight.findings([host({"uid": 5}), second], lambda name: {"privilege"} if name == NAME else ())
+    told = findings.findings([host({"uid": 5}), second], lambda name: {"privilege"} if name == NAME else ())
     assert [(item.node, item.check) for item in told] == [("host-12", "privilege")]
 
 
@@ -426,7 +426,7 @@ def test_all_problems_of_all_hosts_in_order() -> None:
 def test_only_errors_stop_an_expansion() -> None:
     told = found(host({"uid": 5, "swap": True, "selinux": None}))
     assert [item.severity for item in told] == [E, W, U]
-    assert [item.check for item in preflight.errors(told)] == ["privilege"]
+    assert [item.check for item in findings.errors(told)] == ["privilege"]
 
 
 def test_a_finding_as_data() -> None:
@@ -447,7 +447,7 @@ def test_two_checks_of_one_name_are_refused() -> None:
 
 def test_every_check_is_documented() -> None:
     text = (ROOT / "docs/preflight.rst").read_text(encoding="utf-8")
-    assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(preflight.NAMES)
+    assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(findings.NAMES)
 
 
 def test_500_hosts_beside_5000_nodes_are_judged_at_once() -> None:
