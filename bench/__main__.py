@@ -16,7 +16,9 @@ PARTS = ("api", "ssh", "preflight")
 def main(arguments: Sequence[str]) -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}; all when none is given")
+    parser.add_argument(
+        "part", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}; all when none is given"
+    )
     chosen = parser.parse_args(arguments).part
     if unknown := sorted(set(chosen) - set(PARTS)):
         parser.error(f"unknown: {', '.join(unknown)}")

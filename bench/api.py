@@ -42,7 +42,10 @@ def rows() -> Iterator[Line]:
         yield from _start(master)
         yield from _registration(cluster, bare, "new Nodes", _nodes(NEW))
         yield from _registration(
-            cluster, bare, "new Nodes with a label of the operator's", _nodes(NEW, labels={"example.com/rack": "7"})
+            cluster,
+            bare,
+            "new Nodes with a label of the operator's",
+            _nodes(NEW, labels={"example.com/rack": "7"}),
         )
         yield from _large(cluster, bare)
         yield _compiled(master)
@@ -56,8 +59,16 @@ def _start(master: Master) -> Iterator[Line]:
     """A command's own start: what it takes beyond a runner function that does nothing."""
     master.declare(pillar(FEW))
     assert len(master.run("metalk8s_expand.plan")["waves"]) == 2
-    ours, bare = in_turns(SLOW_ROUNDS + 2, lambda: master.run("metalk8s_expand.plan"), lambda: master.run("test.arg"))
-    yield Row(f"salt-run metalk8s_expand.plan on {FEW} nodes, beyond test.arg", ours - bare, "allowed", MAX_START_S, 1)
+    ours, bare = in_turns(
+        SLOW_ROUNDS + 2, lambda: master.run("metalk8s_expand.plan"), lambda: master.run("test.arg")
+    )
+    yield Row(
+        f"salt-run metalk8s_expand.plan on {FEW} nodes, beyond test.arg",
+        ours - bare,
+        "allowed",
+        MAX_START_S,
+        1,
+    )
     yield Figure("salt-run test.arg", bare)
 
 
@@ -68,11 +79,22 @@ def _registration(cluster: Cluster, bare: Bare, what: str, nodes: Sequence[Node]
     yield Row(f"register {len(nodes)} {what}", new, "bare POSTs on 16 connections", posts, 2.5)
     _from_nothing(cluster, lambda: _registered(cluster, nodes))
     bare.connect()
-    works = (lambda: _unchanged(cluster, nodes), lambda: json.loads(bare.get(NODES)), lambda: bare.get(NODES))
+    works = (
+        lambda: _unchanged(cluster, nodes),
+        lambda: json.loads(bare.get(NODES)),
+        lambda: bare.get(NODES),
+    )
     again, decoded, read = in_turns(REPEATS, *works)
     yield Row("the same with nothing changed", again, "one bare list, decoded", decoded, 3)
     yield Figure("the same beside the bytes of that list alone", again / read, "times")
-    yield Row("the same with nothing changed: writes", _written(cluster, nodes), "none allowed", 1, 0, unit="")
+    yield Row(
+        "the same with nothing changed: writes",
+        _written(cluster, nodes),
+        "none allowed",
+        1,
+        0,
+        unit="",
+    )
     _from_nothing(cluster, lambda: None)
 
 
@@ -89,7 +111,9 @@ def _creations(cluster: Cluster, bare: Bare, nodes: Sequence[Node]) -> tuple[flo
         bare.connect()
         posts.append(_from_nothing(cluster, lambda: bare.send(requests)))
         if turn < SLOW_ROUNDS:
-            kubectl.append(_from_nothing(cluster, lambda: _kubectl(cluster, "apply", "-f", str(manifests))))
+            kubectl.append(
+                _from_nothing(cluster, lambda: _kubectl(cluster, "apply", "-f", str(manifests)))
+            )
     return statistics.median(ours), statistics.median(posts), statistics.median(kubectl)
 
 
@@ -118,7 +142,11 @@ def _written(cluster: Cluster, nodes: Sequence[Node]) -> int:
 
 
 def _kubectl(cluster: Cluster, *arguments: str) -> None:
-    program = [str(cluster.server.programs["kubectl"]), f"--kubeconfig={cluster.server.admin}", *arguments]
+    program = [
+        str(cluster.server.programs["kubectl"]),
+        f"--kubeconfig={cluster.server.admin}",
+        *arguments,
+    ]
     subprocess.run(program, stdout=subprocess.DEVNULL, check=True, timeout=600)
 
 
@@ -146,7 +174,9 @@ def _plan(cluster: Cluster, declaration: dict[str, Any]) -> Iterator[Line]:
     path.write_text(json.dumps(declaration))
     command = [sys.executable, "-m", "bench.planning", str(cluster.server.admin), str(path)]
     answers: list[dict[str, Any]] = []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         kubectl = []
@@ -155,11 +185,20 @@ def _plan(cluster: Cluster, declaration: dict[str, Any]) -> Iterator[Line]:
             print(file=child.stdin, flush=True)
             answers.append(json.loads(child.stdout.readline()))
         child.stdin.close()
-    assert {(answer["due"], answer["unchanged"]) for answer in answers} == {(DECLARED - THERE, THERE)}, answers
+    assert {(answer["due"], answer["unchanged"]) for answer in answers} == {
+        (DECLARED - THERE, THERE)
+    }, answers
     what = f"plan for {DECLARED} declared Nodes, {THERE} there"
     ours = statistics.median(answer["seconds"] for answer in answers)
     yield Row(what, ours, "kubectl get nodes -o json", statistics.median(kubectl), 3)
-    yield Row(f"{what}: memory", max(answer["peak"] for answer in answers), "allowed", MAX_MB, 1, unit="MB")
+    yield Row(
+        f"{what}: memory",
+        max(answer["peak"] for answer in answers),
+        "allowed",
+        MAX_MB,
+        1,
+        unit="MB",
+    )
 
 
 def _roster(cluster: Cluster, bare: Bare, declared: settings.Settings, name: str) -> Line:
@@ -182,4 +221,7 @@ def _compiled(master: Master) -> Line:
 
     master.declare(pillar(DECLARED))
     opts = salt.config.master_config(str(master.base / "master"))
-    return Figure(f"compiling and parsing the pillar of {DECLARED} nodes", timed(lambda: settings.parse(declared_pillar(opts))))
+    return Figure(
+        f"compiling and parsing the pillar of {DECLARED} nodes",
+        timed(lambda: settings.parse(declared_pillar(opts))),
+    )

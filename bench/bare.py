@@ -32,7 +32,9 @@ class Bare:
         context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
         where = urlsplit(server.url)
         self._all = [
-            http.client.HTTPSConnection(where.hostname or "", where.port, timeout=60, context=context)
+            http.client.HTTPSConnection(
+                where.hostname or "", where.port, timeout=60, context=context
+            )
             for _ in range(CONNECTIONS)
         ]
 
@@ -59,7 +61,9 @@ def _in_turn(connection: http.client.HTTPSConnection, requests: Sequence[Request
 
 
 def _asked(connection: http.client.HTTPSConnection, request: Request) -> bytes:
-    connection.request(request.method, request.path, request.body, {"Content-Type": request.content_type})
+    connection.request(
+        request.method, request.path, request.body, {"Content-Type": request.content_type}
+    )
     answer = connection.getresponse()
     data = answer.read()
     if answer.status >= 300:

@@ -21,7 +21,11 @@ class Master:
     def __init__(self, base: Path, kubeconfig: Path) -> None:
         self.base = base
         for kind in KINDS:
-            shutil.copytree(ROOT / "salt" / f"_{kind}", base / "ext" / kind, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / "salt" / f"_{kind}",
+                base / "ext" / kind,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
         # What a master makes when it starts.
         (base / "cache" / "proc").mkdir(parents=True)
         (base / "pillar").mkdir()

@@ -19,7 +19,11 @@ def pillar(count: int, profiles: tuple[str, ...] = PROFILES, **node: Any) -> dic
     """The declaration of so many nodes, of these profiles in turn, each with what ``node`` says besides."""
     first = ipaddress.ip_address("10.64.0.1")
     nodes = {
-        f"node-{number:05}": {"profile": profiles[number % len(profiles)], "address": str(first + number), **node}
+        f"node-{number:05}": {
+            "profile": profiles[number % len(profiles)],
+            "address": str(first + number),
+            **node,
+        }
         for number in range(count)
     }
     return {"defaults": {"version": "132.0.1"}, "nodes": nodes}
@@ -50,19 +54,45 @@ def joined(node: Node) -> Request:
 def reported(node: Node) -> Request:
     """The request by which its kubelet reports for the first time."""
     path = f"{NODES}/{node.name}/status?fieldManager=kubelet"
-    return Request("PATCH", path, json.dumps({"status": _status(node)}).encode(), "application/merge-patch+json")
+    return Request(
+        "PATCH",
+        path,
+        json.dumps({"status": _status(node)}).encode(),
+        "application/merge-patch+json",
+    )
 
 
 def _status(node: Node) -> dict[str, Any]:
-    resources = {"cpu": "32", "ephemeral-storage": "1919758376Ki", "hugepages-1Gi": "0", "memory": "131693004Ki", "pods": "250"}
+    resources = {
+        "cpu": "32",
+        "ephemeral-storage": "1919758376Ki",
+        "hugepages-1Gi": "0",
+        "memory": "131693004Ki",
+        "pods": "250",
+    }
     return {
-        "addresses": [{"type": "InternalIP", "address": node.address}, {"type": "Hostname", "address": node.name}],
+        "addresses": [
+            {"type": "InternalIP", "address": node.address},
+            {"type": "Hostname", "address": node.name},
+        ],
         "allocatable": resources,
         "capacity": resources,
         "conditions": [
-            _condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            _condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            _condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            _condition(
+                "MemoryPressure",
+                "False",
+                "KubeletHasSufficientMemory",
+                "kubelet has sufficient memory available",
+            ),
+            _condition(
+                "DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"
+            ),
+            _condition(
+                "PIDPressure",
+                "False",
+                "KubeletHasSufficientPID",
+                "kubelet has sufficient PID available",
+            ),
             _condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
@@ -79,15 +109,23 @@ def _status(node: Node) -> dict[str, Any]:
             "osImage": "Rocky Linux 9.6 (Blue Onyx)",
             "systemUUID": "4c4c4544-0042-3510-8052-b4c04f564433",
         },
-        "runtimeHandlers": [{"name": "runc", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": True}}],
+        "runtimeHandlers": [
+            {"name": "runc", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": True}}
+        ],
     }
 
 
 def _condition(kind: str, status: str, reason: str, message: str) -> dict[str, str]:
-    times = {"lastHeartbeatTime": "2025-01-01T00:00:00Z", "lastTransitionTime": "2025-01-01T00:00:00Z"}
+    times = {
+        "lastHeartbeatTime": "2025-01-01T00:00:00Z",
+        "lastTransitionTime": "2025-01-01T00:00:00Z",
+    }
     return {"type": kind, "status": status, "reason": reason, "message": message, **times}
 
 
 def _image(number: int) -> dict[str, Any]:
     name = f"metalk8s-registry-from-config.invalid/metalk8s-132.0.1/component-{number:02}"
-    return {"names": [f"{name}@sha256:{number:064x}", f"{name}:v1.34.{number}"], "sizeBytes": 81_234_567 + number}
+    return {
+        "names": [f"{name}@sha256:{number:064x}", f"{name}:v1.34.{number}"],
+        "sizeBytes": 81_234_567 + number,
+    }

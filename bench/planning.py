@@ -30,7 +30,12 @@ def main(kubeconfig: str, pillar: str) -> None:
         shown = found.as_dict()
         taken = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answer = {"seconds": taken, "peak": peak, "due": len(found.nodes), "unchanged": len(shown["unchanged"])}
+        answer = {
+            "seconds": taken,
+            "peak": peak,
+            "due": len(found.nodes),
+            "unchanged": len(shown["unchanged"]),
+        }
         print(json.dumps(answer), flush=True)
 
 

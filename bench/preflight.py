@@ -22,19 +22,31 @@ def rows() -> Iterator[Row]:
     """Workers: etcd's disk is not measured, which takes its time by intention."""
     with running() as hosts:
         targets = hosts.targets(COUNT)
-        ours, peer = in_turns(ROUNDS, lambda: _preflight(hosts, targets), lambda: _check_ssh(targets))
+        ours, peer = in_turns(
+            ROUNDS, lambda: _preflight(hosts, targets), lambda: _check_ssh(targets)
+        )
         yield Row(f"preflight of {COUNT} hosts", ours, "check_ssh of the same hosts", peer, 2)
 
 
 def _preflight(hosts: Hosts, targets: Sequence[Target]) -> None:
     worker = PROFILES["worker"]
-    nodes = [Node(target.name, "1", worker.roles, ssh=Ssh(target.host), address=target.host, taints=()) for target in targets]
+    nodes = [
+        Node(target.name, "1", worker.roles, ssh=Ssh(target.host), address=target.host, taints=())
+        for target in targets
+    ]
     # An API server, a store and a master to connect to, as there are in every cluster.
-    endpoints = tuple(Endpoint(check, check, "127.0.0.1", hosts.port) for check in ("api", "artifacts", "salt-master"))
+    endpoints = tuple(
+        Endpoint(check, check, "127.0.0.1", hosts.port)
+        for check in ("api", "artifacts", "salt-master")
+    )
     settings = Settings({node.name: node for node in nodes}, ssh_timeout=int(DEADLINE_S))
-    found = reach.ask(nodes, targets, settings, Surroundings(endpoints=endpoints), max_parallel=AT_A_TIME)
+    found = reach.ask(
+        nodes, targets, settings, Surroundings(endpoints=endpoints), max_parallel=AT_A_TIME
+    )
     if len(found.facts) != COUNT:
-        raise RuntimeError(f"{len(found.unreachable)} hosts are unreachable: {next(iter(found.unreachable.values()))}")
+        raise RuntimeError(
+            f"{len(found.unreachable)} hosts are unreachable: {next(iter(found.unreachable.values()))}"
+        )
 
 
 def _check_ssh(targets: Sequence[Target]) -> None:

@@ -76,4 +76,6 @@ def median(work: Callable[[], object], times: int) -> float:
 
 def table(lines: Iterable[Line]) -> str:
     """All lines as text, each row with its ratio and whether it keeps its limit."""
-    return "\n".join([f"{'what':<62} {'ours':>11} {'peer':>11} {'ratio':>7} {'limit':>8}", *map(str, lines)])
+    return "\n".join(
+        [f"{'what':<62} {'ours':>11} {'peer':>11} {'ratio':>7} {'limit':>8}", *map(str, lines)]
+    )

@@ -39,13 +39,28 @@ def rows() -> Iterator[Row]:
         )
         what = f"check_ssh of {COUNT} hosts"
         yield Row(what, ours, f"xargs -P{AT_A_TIME} ssh, same command", xargs, 1.15)
-        yield Row(what, ours, f"{ANSIBLE} -m raw -f {AT_A_TIME}, same command", playing, 1.7, faster=True)
+        yield Row(
+            what, ours, f"{ANSIBLE} -m raw -f {AT_A_TIME}, same command", playing, 1.7, faster=True
+        )
         few = targets[:FEW]
         _salt_ssh(hosts, few[:1])
         some, salt = in_turns(1, lambda: _all_well(few), lambda: _salt_ssh(hosts, few))
-        yield Row(f"check_ssh of {FEW} hosts", some, "salt-ssh test.ping, thin deployed before", salt, 10, faster=True)
+        yield Row(
+            f"check_ssh of {FEW} hosts",
+            some,
+            "salt-ssh test.ping, thin deployed before",
+            salt,
+            10,
+            faster=True,
+        )
         taken = timed(lambda: _some_silent(hosts.targets(COUNT, SILENT)))
-        yield Row(f"check_ssh of {COUNT} hosts, {SILENT} of them silent", taken, "the deadline of a host", DEADLINE_S, 1.2)
+        yield Row(
+            f"check_ssh of {COUNT} hosts, {SILENT} of them silent",
+            taken,
+            "the deadline of a host",
+            DEADLINE_S,
+            1.2,
+        )
 
 
 def _all_well(targets: Sequence[Target]) -> None:
@@ -57,7 +72,11 @@ def _all_well(targets: Sequence[Target]) -> None:
 
 def _some_silent(targets: Sequence[Target]) -> None:
     found = check_ssh(targets, DEADLINE_S, AT_A_TIME).values()
-    silent = [answer for answer in found if isinstance(answer, UnreachableError) and answer.cause == "banner-time-out"]
+    silent = [
+        answer
+        for answer in found
+        if isinstance(answer, UnreachableError) and answer.cause == "banner-time-out"
+    ]
     well = [answer for answer in found if isinstance(answer, Checked)]
     if (len(well), len(silent)) != (COUNT - SILENT, SILENT):
         raise RuntimeError(f"{len(well)} hosts are well and {len(silent)} silent")
@@ -80,7 +99,18 @@ def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None
     options = shlex.join(part for option in targets[0].options for part in ("-o", option))
     common = f"ansible_port={hosts.port} ansible_user={targets[0].user} ansible_ssh_private_key_file={hosts.key}"
     lines = [f"{target.name} ansible_host={target.host}" for target in targets]
-    inventory.write_text("\n".join(["[all]", *lines, "[all:vars]", *common.split(), f"ansible_ssh_common_args={options}", ""]))
+    inventory.write_text(
+        "\n".join(
+            [
+                "[all]",
+                *lines,
+                "[all:vars]",
+                *common.split(),
+                f"ansible_ssh_common_args={options}",
+                "",
+            ]
+        )
+    )
     arguments = ["all", "-i", str(inventory), "-m", "raw", "-f", str(AT_A_TIME), "-a", _command()]
     shared = hosts.base / "shared"
     home = {"HOME": str(hosts.base / "home"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(shared)}
@@ -88,7 +118,12 @@ def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None
     _complete("ansible", done.count("end ["), targets)
     # It leaves its connections open for a minute, and the next run would find them.
     for path in shared.glob("*"):
-        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "none"], capture_output=True, check=False, timeout=10)
+        subprocess.run(
+            ["ssh", "-O", "exit", "-o", f"ControlPath={path}", "none"],
+            capture_output=True,
+            check=False,
+            timeout=10,
+        )
 
 
 def _salt_ssh(hosts: Hosts, targets: Sequence[Target]) -> None:
@@ -107,17 +142,31 @@ def _salt_ssh(hosts: Hosts, targets: Sequence[Target]) -> None:
         for target in targets
     }
     (root / "roster").write_text(yaml.safe_dump(entries))
-    (root / "master").write_text(yaml.safe_dump({"root_dir": str(root), "cachedir": str(root / "cache")}))
+    (root / "master").write_text(
+        yaml.safe_dump({"root_dir": str(root), "cachedir": str(root / "cache")})
+    )
     program = str(Path(sys.executable).parent / "salt-ssh")
     given = ["-c", str(root), "--roster-file", str(root / "roster"), "--max-procs", str(AT_A_TIME)]
     done = _run([program, *given, "*", "test.ping"])
     _complete("salt-ssh", done.count("True"), targets)
 
 
-def _run(arguments: Sequence[str], data: str = "", environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(arguments, input=data, capture_output=True, text=True, env=environment, check=False, timeout=1800)
+def _run(
+    arguments: Sequence[str], data: str = "", environment: dict[str, str] | None = None
+) -> str:
+    done = subprocess.run(
+        arguments,
+        input=data,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=1800,
+    )
     if done.returncode:
-        raise RuntimeError(f"{arguments[0]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1000:]}")
+        raise RuntimeError(
+            f"{arguments[0]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1000:]}"
+        )
     return done.stdout
 
 

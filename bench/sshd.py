@@ -47,7 +47,9 @@ class Hosts:
         """The server, once it answers."""
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with (self.base / "log").open("wb") as log:
-            process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(self.base / "sshd_config")], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(self.base / "sshd_config")], stdout=log, stderr=log
+            )
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -56,7 +58,9 @@ class Hosts:
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline:
                     process.kill()
-                    raise RuntimeError(f"sshd did not start: {(self.base / 'log').read_text()}") from None
+                    raise RuntimeError(
+                        f"sshd did not start: {(self.base / 'log').read_text()}"
+                    ) from None
                 time.sleep(0.05)
 
     def close(self) -> None:
@@ -66,7 +70,9 @@ class Hosts:
     def _target(self, number: int, port: int) -> Target:
         address = f"{NETWORK}.{number // 250}.{number % 250 + 1}"
         options = ("StrictHostKeyChecking=yes", f"UserKnownHostsFile={self.known_hosts}")
-        return Target(f"w-{number}", address, port, getpass.getuser(), str(self.key), False, options)
+        return Target(
+            f"w-{number}", address, port, getpass.getuser(), str(self.key), False, options
+        )
 
 
 @contextmanager
@@ -84,7 +90,11 @@ def running() -> Iterator[Hosts]:
 
 
 def _keygen(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
     return path
 
 

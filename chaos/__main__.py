@@ -38,21 +38,43 @@ def main(arguments: Sequence[str]) -> int:
     results = Results(place.results)
     begun = datetime.now(timezone.utc).isoformat()
     if not options.summary:
-        make_all(cases if options.again else remaining(cases, results.of(code)), place, code, results, options)
+        make_all(
+            cases if options.again else remaining(cases, results.of(code)),
+            place,
+            code,
+            results,
+            options,
+        )
     known = results.of(code)
     if options.again:
         known = {name: item for name, item in known.items() if item["begun"] >= begun}
-    print(f"\ncommit {places.commit()}, code {code}, results {place.results}\n\n{summary(cases, known)}")
+    print(
+        f"\ncommit {places.commit()}, code {code}, results {place.results}\n\n{summary(cases, known)}"
+    )
     return 0 if all_good(cases, known) else 1
 
 
 def parser() -> argparse.ArgumentParser:
     """All options."""
     top = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    top.add_argument("run", nargs="*", help="names of runs: of a boundary and fault, or seed-NUMBER; by default all")
-    top.add_argument("--short", action="store_true", help=f"{len(schedule.SHORT)} boundaries and {SHORT_RUNS} random runs")
-    top.add_argument("--seed", type=int, help=f"random runs only, from this seed on (by default {FIRST_SEED})")
-    top.add_argument("--runs", type=int, help=f"how many random runs (by default {RANDOM_RUNS}); without --seed no boundaries")
+    top.add_argument(
+        "run",
+        nargs="*",
+        help="names of runs: of a boundary and fault, or seed-NUMBER; by default all",
+    )
+    top.add_argument(
+        "--short",
+        action="store_true",
+        help=f"{len(schedule.SHORT)} boundaries and {SHORT_RUNS} random runs",
+    )
+    top.add_argument(
+        "--seed", type=int, help=f"random runs only, from this seed on (by default {FIRST_SEED})"
+    )
+    top.add_argument(
+        "--runs",
+        type=int,
+        help=f"how many random runs (by default {RANDOM_RUNS}); without --seed no boundaries",
+    )
     top.add_argument("--boundaries", action="store_true", help="no random runs")
     top.add_argument("--kind", action="append", help="runs of this fault only; can be repeated")
     top.add_argument("--again", action="store_true", help="also runs that are known to be good")
@@ -76,7 +98,9 @@ def chosen(options: argparse.Namespace) -> list[Case]:
     return [case for case in cases if not options.kind or case.kind in options.kind]
 
 
-def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, options: argparse.Namespace) -> None:
+def make_all(
+    cases: Sequence[Case], place: Place, code: str, results: Results, options: argparse.Namespace
+) -> None:
     """Make them one after another; each is noted down when it has ended. The lab stays up for a look at what was not good."""
     if not cases:
         return
@@ -88,11 +112,20 @@ def make_all(cases: Sequence[Case], place: Place, code: str, results: Results, o
     commit = places.commit()
     started = time.monotonic()
     lab_snapshots.ensure(place, {case.base for case in cases})
-    rows = deque(chains(cases, results.of(code), lambda kind: 1 if options.alone else CHAINS.get(kind, CHAIN)))
+    rows = deque(
+        chains(
+            cases, results.of(code), lambda kind: 1 if options.alone else CHAINS.get(kind, CHAIN)
+        )
+    )
     good, number = True, 0
     while rows and not (options.stop and not good):
         row, number = rows.popleft(), number + 1
-        print(f"[{number}/{number + len(rows)}, {(time.monotonic() - started) / 60:.0f} min]", *row, sep="\n    ", flush=True)
+        print(
+            f"[{number}/{number + len(rows)}, {(time.monotonic() - started) / 60:.0f} min]",
+            *row,
+            sep="\n    ",
+            flush=True,
+        )
         begun = datetime.now(timezone.utc).isoformat()
         found = experiment.make(row, place)
         for result in found:

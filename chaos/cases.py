@@ -11,7 +11,11 @@ from chaos import trigger as moments
 from chaos.trigger import Trigger
 
 # The control-plane nodes of each base in the order they came; the next one is added by a run, and a worker beside it.
-BASES: Mapping[int, tuple[str, ...]] = {1: ("bootstrap",), 2: ("bootstrap", "cp-1"), 3: ("bootstrap", "cp-1", "cp-2")}
+BASES: Mapping[int, tuple[str, ...]] = {
+    1: ("bootstrap",),
+    2: ("bootstrap", "cp-1"),
+    3: ("bootstrap", "cp-1", "cp-2"),
+}
 NEWCOMER: Mapping[int, str] = {1: "cp-1", 2: "cp-2", 3: "worker-2"}
 WORKER = "worker-1"
 # The hosts of a lab of five blank ones, in its own order from 10.200.0.10 on.
@@ -22,10 +26,25 @@ ADDRESSES = {
 HOSTS = len(ADDRESSES) - 1
 ENUMERATED_BASE = 2
 
-RUNNER_KILLED, RUN_KILLED, MASTER_KILLED, NEWCOMER_CRASHED = "runner-killed", "run-killed", "master-killed", "newcomer-crashed"
+RUNNER_KILLED, RUN_KILLED, MASTER_KILLED, NEWCOMER_CRASHED = (
+    "runner-killed",
+    "run-killed",
+    "master-killed",
+    "newcomer-crashed",
+)
 AT_BOUNDARIES = (RUNNER_KILLED, RUN_KILLED, MASTER_KILLED, NEWCOMER_CRASHED)
-MEMBER_CRASHED, BOOTSTRAP_CRASHED, ONE_WAY, PEERS_ONLY = "member-crashed", "bootstrap-crashed", "one-way", "peers-only"
-FULL_DISK, BLANK_DISK, LEADER_FROZEN, RUNNER_FROZEN = "full-disk", "blank-disk", "leader-frozen", "runner-frozen"
+MEMBER_CRASHED, BOOTSTRAP_CRASHED, ONE_WAY, PEERS_ONLY = (
+    "member-crashed",
+    "bootstrap-crashed",
+    "one-way",
+    "peers-only",
+)
+FULL_DISK, BLANK_DISK, LEADER_FROZEN, RUNNER_FROZEN = (
+    "full-disk",
+    "blank-disk",
+    "leader-frozen",
+    "runner-frozen",
+)
 REPLY_LOST, API_KILLED, TWO_AT_ONCE = "promote-reply-lost", "api-killed", "two-at-once"
 # In this order by the seed, so that as many seeds in a row as there are kinds have them all.
 RANDOM = (
@@ -117,7 +136,10 @@ def pillar(nodes: tuple[str, ...]) -> dict[str, Any]:
                     "disk_inodes": 1000,
                 }
             },
-            "nodes": {name: {"profile": profile, "address": ADDRESSES[name]} for name, profile in profiles.items()},
+            "nodes": {
+                name: {"profile": profile, "address": ADDRESSES[name]}
+                for name, profile in profiles.items()
+            },
         }
     }
 
@@ -172,11 +194,17 @@ def enumerated() -> list[Case]:
             if kind == RUN_KILLED and moment.source == moments.RUNNER and name != "deploy":
                 continue
             target = node if kind == NEWCOMER_CRASHED else ""
-            cases.append(Case(f"{name}+{kind}", kind, ENUMERATED_BASE, moment, target, worker=False))
+            cases.append(
+                Case(f"{name}+{kind}", kind, ENUMERATED_BASE, moment, target, worker=False)
+            )
     return cases
 
 
-SHORT = (f"registered+{RUNNER_KILLED}", f"learner-added+{RUN_KILLED}", f"promoted+{NEWCOMER_CRASHED}")
+SHORT = (
+    f"registered+{RUNNER_KILLED}",
+    f"learner-added+{RUN_KILLED}",
+    f"promoted+{NEWCOMER_CRASHED}",
+)
 
 
 def short() -> list[Case]:

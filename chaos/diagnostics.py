@@ -50,4 +50,11 @@ def keep(directory: Path, result: Mapping[str, Any]) -> None:
 def _save(path: Path, host: str, command: str) -> None:
     with suppress(Exception), path.open("wb") as file:
         words = lab_hosts.argv(host, ["sh", "-c", command])
-        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
+        subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT_S,
+            check=False,
+        )

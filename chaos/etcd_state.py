@@ -47,7 +47,9 @@ def events(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     for item in answer.get("result", {}).get("events") or ():
         kv = item["kv"]
         key = base64.b64decode(kv["key"]).decode().rpartition("/")[2]
-        found.append({"revision": int(kv["mod_revision"]), "key": key, "version": int(kv.get("version", 0))})
+        found.append(
+            {"revision": int(kv["mod_revision"]), "key": key, "version": int(kv.get("version", 0))}
+        )
     return found
 
 
@@ -72,14 +74,20 @@ def states(listed: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def changes(before: Mapping[str, str], now: Mapping[str, str], names: Mapping[str, str]) -> Iterator[str]:
+def changes(
+    before: Mapping[str, str], now: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[str]:
     """Lines of what has become of members; ``names`` by address. Steps that were too quick to be seen are told as well."""
-    before, now = ({_name(key, names): state for key, state in each.items()} for each in (before, now))
+    before, now = (
+        {_name(key, names): state for key, state in each.items()} for each in (before, now)
+    )
     order = ["learner", "started", "voter"]
     for name, state in now.items():
         passed = order.index(before[name]) + 1 if name in before and before[name] in order else 0
         if before.get(name) != state:
-            yield from (f"{name} {step}" for step in order[passed : order.index(state) + 1] or [state])
+            yield from (
+                f"{name} {step}" for step in order[passed : order.index(state) + 1] or [state]
+            )
     yield from (f"{name} gone" for name in before if name not in now)
 
 
@@ -111,7 +119,9 @@ def poll(clients: Mapping[str, Client], names: Mapping[str, str]) -> None:
     while True:
         for client in clients.values():
             try:
-                status, answer = client.call("POST", "/v3/cluster/member/list", {"linearizable": False})
+                status, answer = client.call(
+                    "POST", "/v3/cluster/member/list", {"linearizable": False}
+                )
             except https.ERRORS:
                 continue
             if status == 200 and answer.get("members"):
@@ -132,7 +142,9 @@ def collect(name: str, client: Client, start: int, target: int) -> dict[str, Any
     deadline, reason = time.monotonic() + COLLECT_S, "nothing was heard"
     while time.monotonic() < deadline:
         try:
-            for answer in client.lines("/v3/watch", watch_request(floor + 1 if not found else end + 1)):
+            for answer in client.lines(
+                "/v3/watch", watch_request(floor + 1 if not found else end + 1)
+            ):
                 lower = compacted(answer)
                 if lower is not None:
                     floor, found = lower, []
@@ -144,7 +156,13 @@ def collect(name: str, client: Client, start: int, target: int) -> dict[str, Any
         except https.ERRORS as error:
             reason = str(error)
         time.sleep(0.5)
-    return {"name": name, "floor": floor, "end": end, "events": found, "problem": f"it did not get to {target}: {reason}"}
+    return {
+        "name": name,
+        "floor": floor,
+        "end": end,
+        "events": found,
+        "problem": f"it did not get to {target}: {reason}",
+    }
 
 
 def newest(client: Client) -> int:
@@ -165,7 +183,10 @@ def hashes(clients: Mapping[str, Client]) -> dict[str, Any]:
     for _ in range(HASH_ATTEMPTS):
         try:
             revision = min(current(client) for client in clients.values())
-            found = {"revision": revision, "members": {name: _hash(client, revision) for name, client in clients.items()}}
+            found = {
+                "revision": revision,
+                "members": {name: _hash(client, revision) for name, client in clients.items()},
+            }
         except https.ERRORS as error:
             found = {"problem": str(error)}
         else:
@@ -177,7 +198,10 @@ def hashes(clients: Mapping[str, Client]) -> dict[str, Any]:
 
 def _hash(client: Client, revision: int) -> dict[str, str]:
     answer = _asked(client, "/v3/maintenance/hashkv", {"revision": str(revision)})
-    return {"hash": str(answer.get("hash")), "compact_revision": str(answer.get("compact_revision", "0"))}
+    return {
+        "hash": str(answer.get("hash")),
+        "compact_revision": str(answer.get("compact_revision", "0")),
+    }
 
 
 def _asked(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,8 +226,12 @@ def gathered(clients: Mapping[str, Client], start: int) -> dict[str, Any]:
         if "problem" in history:
             found["problems"].append(f"{name}: {history.pop('problem')}")
         try:
-            found["clusters"][name] = _asked(client, "/v3/maintenance/status", {})["header"]["cluster_id"]
-            found["lists"][name] = states(_asked(client, "/v3/cluster/member/list", {"linearizable": False}))
+            found["clusters"][name] = _asked(client, "/v3/maintenance/status", {})["header"][
+                "cluster_id"
+            ]
+            found["lists"][name] = states(
+                _asked(client, "/v3/cluster/member/list", {"linearizable": False})
+            )
         except https.ERRORS as error:
             found["problems"].append(f"{name}: {error}")
     return {**found, "hashes": hashes(clients)}
@@ -228,7 +256,12 @@ def main() -> int:
     elif arguments.what == "collect":
         print(json.dumps(gathered(clients(10), arguments.start)))
     else:
-        watch(clients, {address: name for name, address in addresses.items()}, arguments.log, arguments.start)
+        watch(
+            clients,
+            {address: name for name, address in addresses.items()},
+            arguments.log,
+            arguments.start,
+        )
     return 0
 
 

@@ -38,7 +38,13 @@ class Board:
                     file.write(f"{line.moment - self._start:9.3f} {source:<7} {text}\n")
             self._changed.notify_all()
 
-    def wait(self, trigger: Trigger, since: float, timeout: float, ended: Callable[[], bool] = lambda: False) -> bool:
+    def wait(
+        self,
+        trigger: Trigger,
+        since: float,
+        timeout: float,
+        ended: Callable[[], bool] = lambda: False,
+    ) -> bool:
         """Whether the trigger came within the time, counted from ``since``; not any more once ``ended`` says so.
 
         The clock's always comes: the moment after the end is one, too.
@@ -52,7 +58,9 @@ class Board:
         _sleep_until(line.moment + trigger.delay, lambda: False)
         return True
 
-    def _find(self, trigger: Trigger, since: float, deadline: float, ended: Callable[[], bool]) -> Line | None:
+    def _find(
+        self, trigger: Trigger, since: float, deadline: float, ended: Callable[[], bool]
+    ) -> Line | None:
         place = 0
         while True:
             # Asked before the lines are looked at, and without the lock: the last ones may just be coming.

@@ -60,11 +60,25 @@ def make(cases: Sequence[Case], place: Place) -> list[dict[str, Any]]:
     outcome = BAD if problems else GOOD if scene.came else MISSED
     if not scene.came:
         problems.append(f"the moment never came: {first.trigger}")
-    result |= {"problems": problems, "notes": scene.notes, "took": round(time.monotonic() - started, 1)}
-    result |= {kind: sum(line.startswith(f"{kind.upper()}:") for line in problems) for kind in ("lost", "split")}
+    result |= {
+        "problems": problems,
+        "notes": scene.notes,
+        "took": round(time.monotonic() - started, 1),
+    }
+    result |= {
+        kind: sum(line.startswith(f"{kind.upper()}:") for line in problems)
+        for kind in ("lost", "split")
+    }
     told = scene.came or [first]
     results = [
-        {"name": case.name, "kind": case.kind, "seed": case.seed, "case": case.as_dict(), "outcome": outcome} for case in told
+        {
+            "name": case.name,
+            "kind": case.kind,
+            "seed": case.seed,
+            "case": case.as_dict(),
+            "outcome": outcome,
+        }
+        for case in told
     ]
     results[0] |= result
     for item in results[1:]:
@@ -156,7 +170,9 @@ def _settled(scene: Scene) -> None:
             lab_hosts.start(name)
     lab_hosts.until("the Salt master", lab_hosts.master_problem, SETTLE_S)
     lab_hosts.until(
-        "the API", lambda: "" if lab_hosts.kubectl("get", "--raw", "/readyz").strip() == "ok" else "not ready", SETTLE_S
+        "the API",
+        lambda: "" if lab_hosts.kubectl("get", "--raw", "/readyz").strip() == "ok" else "not ready",
+        SETTLE_S,
     )
 
 
@@ -181,10 +197,26 @@ def _clients(scene: Scene, place: Place, start: int) -> Iterator[None]:
     running: list[Process] = []
     try:
         words = ["--keys", str(place.keys)]
-        watch = ["watch", *words, "--log", str(scene.evidence / "seen.jsonl"), "--start", str(start), *voters]
+        watch = [
+            "watch",
+            *words,
+            "--log",
+            str(scene.evidence / "seen.jsonl"),
+            "--start",
+            str(start),
+            *voters,
+        ]
         running.append(beside(scene.board, "member", "etcd_state", *watch))
         running.append(
-            beside(scene.board, "writer", "workload", *words, "--log", str(scene.evidence / "operations.jsonl"), *voters)
+            beside(
+                scene.board,
+                "writer",
+                "workload",
+                *words,
+                "--log",
+                str(scene.evidence / "operations.jsonl"),
+                *voters,
+            )
         )
         yield
     finally:
@@ -195,8 +227,13 @@ def _clients(scene: Scene, place: Place, start: int) -> Iterator[None]:
 
 def _judged(scene: Scene, place: Place, start: int, result: dict[str, Any]) -> list[str]:
     case = scene.case
-    operations = [linearizability.operation(item) for item in _lines(scene.evidence / "operations.jsonl")]
-    seen = [(item["member"], linearizability.event(item)) for item in _lines(scene.evidence / "seen.jsonl")]
+    operations = [
+        linearizability.operation(item) for item in _lines(scene.evidence / "operations.jsonl")
+    ]
+    seen = [
+        (item["member"], linearizability.event(item))
+        for item in _lines(scene.evidence / "seen.jsonl")
+    ]
     text = _in_network(place, "collect", case.voters, "--start", str(start))
     (scene.evidence / "members.json").write_text(text)
     gathered = json.loads(text)
@@ -232,9 +269,23 @@ def _places(names: tuple[str, ...]) -> list[str]:
 
 def _in_network(place: Place, what: str, names: tuple[str, ...], *more: str) -> str:
     """What ``chaos.etcd_state`` prints."""
-    words = [sys.executable, "-m", "chaos.etcd_state", what, "--keys", str(place.keys), *more, *_places(names)]
+    words = [
+        sys.executable,
+        "-m",
+        "chaos.etcd_state",
+        what,
+        "--keys",
+        str(place.keys),
+        *more,
+        *_places(names),
+    ]
     done = subprocess.run(
-        lab_hosts.inside(words), capture_output=True, text=True, timeout=600, check=False, cwd=lab_hosts.REPOSITORY
+        lab_hosts.inside(words),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        cwd=lab_hosts.REPOSITORY,
     )
     if done.returncode:
         raise ChaosError(f"members {what}: exit code {done.returncode}\n{done.stderr[-3000:]}")

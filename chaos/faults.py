@@ -51,7 +51,9 @@ class Scene:
     def expand(self, *arguments: str, source: str = "") -> Runner:
         """Start one more."""
         number = len(self.runners) + 1
-        runner = Runner(self.board, self.evidence, number, source or f"{RUNNER}{number}", *arguments)
+        runner = Runner(
+            self.board, self.evidence, number, source or f"{RUNNER}{number}", *arguments
+        )
         self.runners.append(runner)
         return runner
 
@@ -164,13 +166,17 @@ def small_disk(scene: Scene) -> Iterator[None]:
         yield
     finally:
         # In use until the host's disk is put back: then it goes by itself.
-        subprocess.run(["losetup", "--detach", device], capture_output=True, timeout=30, check=False)
+        subprocess.run(
+            ["losetup", "--detach", device], capture_output=True, timeout=30, check=False
+        )
 
 
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
-        raise lab_hosts.ChaosError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        raise lab_hosts.ChaosError(
+            f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        )
     return done.stdout
 
 
@@ -205,7 +211,9 @@ def reply_lost(scene: Scene) -> Iterator[None]:
     """The newcomer's promotion is done; that it is, does not get to it: held up by ``slow_replies``, thrown away now."""
     rules = network_faults.table(network_faults.no_replies(ADDRESSES[scene.case.target]))
     link = network_faults.interface(scene.case.target)
-    held = lab_hosts.outside(f"nft -f - && {{ {network_faults.drop_held(link)} 2>&1 && echo dropped; true; }}", rules)
+    held = lab_hosts.outside(
+        f"nft -f - && {{ {network_faults.drop_held(link)} 2>&1 && echo dropped; true; }}", rules
+    )
     scene.note(f"what was held up: {held.strip()}")
     try:
         _hold(scene)
@@ -252,10 +260,29 @@ def leader_frozen(scene: Scene) -> Iterator[None]:
 def etcd_leader(members: tuple[str, ...]) -> str:
     """Which member leads, by the word of any."""
     ca, cert, key = https.CREDENTIALS["etcd"]
-    words = ["curl", "--silent", "--show-error", "--max-time", "5", "--cacert", ca, "--cert", cert, "--key", key]
+    words = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "5",
+        "--cacert",
+        ca,
+        "--cert",
+        cert,
+        "--key",
+        key,
+    ]
     answers = {}
     for name in members:
-        done = lab_hosts.on(name, *words, "--data", "{}", "https://127.0.0.1:2379/v3/maintenance/status", check=False)
+        done = lab_hosts.on(
+            name,
+            *words,
+            "--data",
+            "{}",
+            "https://127.0.0.1:2379/v3/maintenance/status",
+            check=False,
+        )
         try:
             found = json.loads(done.stdout)
             if found["header"]["member_id"] == found["leader"]:
@@ -269,7 +296,9 @@ def etcd_leader(members: tuple[str, ...]) -> str:
 def api_killed(scene: Scene) -> Iterator[None]:
     """An API server is killed; its kubelet starts it again. In the end it must be there without our help."""
     script = 'p=$(pgrep -x kube-apiserver) && kill -9 $p; echo "killed: ${p:-none was running}"'
-    scene.note(f"{scene.case.target}: {lab_hosts.shell(scene.case.target, script, check=False).strip()}")
+    scene.note(
+        f"{scene.case.target}: {lab_hosts.shell(scene.case.target, script, check=False).strip()}"
+    )
     _hold(scene)
     yield
 

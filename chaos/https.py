@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 CREDENTIALS = {
-    "kubernetes": ("/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/admin.crt", "/etc/kubernetes/pki/admin.key"),
+    "kubernetes": (
+        "/etc/kubernetes/pki/ca.crt",
+        "/etc/kubernetes/pki/admin.crt",
+        "/etc/kubernetes/pki/admin.key",
+    ),
     "etcd": (
         "/etc/kubernetes/pki/etcd/ca.crt",
         "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
@@ -73,7 +77,9 @@ class Client:
 
     def _connected(self) -> http.client.HTTPSConnection:
         if self._connection is None:
-            made = http.client.HTTPSConnection(*self._place, timeout=self._timeout, context=self._tls)
+            made = http.client.HTTPSConnection(
+                *self._place, timeout=self._timeout, context=self._tls
+            )
             try:
                 made.connect()
             except OSError as error:

@@ -20,7 +20,12 @@ LEFT_OVER = (
 def member_histories(gathered: Found) -> list[MemberHistory]:
     """What ``chaos.etcd_state collect`` has printed, for the judgement."""
     return [
-        MemberHistory(item["name"], item["floor"], item["end"], tuple(linearizability.event(event) for event in item["events"]))
+        MemberHistory(
+            item["name"],
+            item["floor"],
+            item["end"],
+            tuple(linearizability.event(event) for event in item["events"]),
+        )
         for item in gathered["members"]
     ]
 
@@ -33,7 +38,9 @@ def etcd_problems(gathered: Found, voters: Sequence[str]) -> list[str]:
         found.append(f"SPLIT: members are of several clusters: {clusters}")
     wanted = dict.fromkeys(voters, "voter")
     found += [
-        f"{name} lists the members {listed}, not {wanted}" for name, listed in gathered["lists"].items() if listed != wanted
+        f"{name} lists the members {listed}, not {wanted}"
+        for name, listed in gathered["lists"].items()
+        if listed != wanted
     ]
     return found + hash_problems(gathered["hashes"])
 
@@ -44,7 +51,9 @@ def hash_problems(hashes: Found) -> list[str]:
         return [f"the hashes are not known: {hashes.get('problem', 'nothing was asked')}"]
     by_member = hashes["members"]
     if len({item["compact_revision"] for item in by_member.values()}) > 1:
-        return [f"members stay compacted differently, so their hashes cannot be compared: {by_member}"]
+        return [
+            f"members stay compacted differently, so their hashes cannot be compared: {by_member}"
+        ]
     if len({item["hash"] for item in by_member.values()}) > 1:
         return [f"SPLIT: the hashes differ at revision {hashes['revision']}: {by_member}"]
     return []
@@ -59,7 +68,10 @@ def node_problems(nodes: Found, declared: Sequence[str]) -> list[str]:
     for name, item in sorted(found.items()):
         if item["spec"].get("unschedulable"):
             problems.append(f"Node {name} is left cordoned")
-        if not any(one["type"] == "Ready" and one["status"] == "True" for one in item["status"].get("conditions", ())):
+        if not any(
+            one["type"] == "Ready" and one["status"] == "True"
+            for one in item["status"].get("conditions", ())
+        ):
             problems.append(f"Node {name} is not Ready")
     return problems
 
@@ -68,7 +80,9 @@ def key_problems(keys: Found, declared: Sequence[str]) -> list[str]:
     """Accepted are the minions of the declared nodes; nothing waits."""
     wanted = sorted({"bootstrap", *declared})
     problems = (
-        [] if sorted(keys.get("minions", ())) == wanted else [f"accepted minions are {keys.get('minions')}, not {wanted}"]
+        []
+        if sorted(keys.get("minions", ())) == wanted
+        else [f"accepted minions are {keys.get('minions')}, not {wanted}"]
     )
     for kind in ("minions_pre", "minions_rejected", "minions_denied"):
         if keys.get(kind):
@@ -84,9 +98,14 @@ def lease_problems(lease: Found | None) -> list[str]:
 
 def job_problems(processes: str, active: Found) -> list[str]:
     """Nothing that an expansion started still runs, on the master or on a minion."""
-    problems = [f"an expansion's process still runs: {line}" for line in processes.splitlines() if line.strip()]
+    problems = [
+        f"an expansion's process still runs: {line}"
+        for line in processes.splitlines()
+        if line.strip()
+    ]
     return problems + [
-        f"the job {jid} still runs: {item.get('Function')} on {item.get('Running')}" for jid, item in active.items()
+        f"the job {jid} still runs: {item.get('Function')} on {item.get('Running')}"
+        for jid, item in active.items()
     ]
 
 
@@ -94,11 +113,19 @@ def attempt_problems(attempts: Sequence[Found], allowed: frozenset[int]) -> list
     """An expansion ends well or says why not; the last one ends well, or with a refusal that its fault allows."""
     problems = []
     for item in attempts:
-        if not item["killed"] and item["code"] != 0 and not (item["reason"] and item["code"] in range(2, 10)):
-            problems.append(f"expand {item['number']} ended with {item['code']} and states no reason: {item['reason']!r}")
+        if (
+            not item["killed"]
+            and item["code"] != 0
+            and not (item["reason"] and item["code"] in range(2, 10))
+        ):
+            problems.append(
+                f"expand {item['number']} ended with {item['code']} and states no reason: {item['reason']!r}"
+            )
     last = attempts[-1]
     if last["code"] != 0 and last["code"] not in allowed:
-        problems.append(f"the last expand ended with {last['code']}: {last['reason'] or 'no reason'}")
+        problems.append(
+            f"the last expand ended with {last['code']}: {last['reason'] or 'no reason'}"
+        )
     return problems
 
 
@@ -112,7 +139,9 @@ def reason(out: str, err: str) -> str:
         return ""
     if error := found.get("error"):
         return str(error.get("text") if isinstance(error, dict) else error)
-    nodes = [node["error"].get("text", "") for node in found.get("nodes") or () if node.get("error")]
+    nodes = [
+        node["error"].get("text", "") for node in found.get("nodes") or () if node.get("error")
+    ]
     return "\n".join([*nodes, *([] if found.get("ok") else map(str, found.get("notes") or ()))])
 
 
@@ -126,7 +155,13 @@ class Look:
         self._declared = declared
 
     def problems(self) -> list[str]:
-        questions: tuple[Callable[[], list[str]], ...] = (self._nodes, self._keys, self._lease, self._jobs, self._health)
+        questions: tuple[Callable[[], list[str]], ...] = (
+            self._nodes,
+            self._keys,
+            self._lease,
+            self._jobs,
+            self._health,
+        )
         return [line for question in questions for line in self._asked(question)]
 
     def _asked(self, question: Callable[[], list[str]]) -> list[str]:
@@ -144,7 +179,13 @@ class Look:
 
     def _lease(self) -> list[str]:
         text = self._hosts.kubectl(
-            "-n", "kube-system", "get", "lease", "metalk8s-expand", "--ignore-not-found", "--output=json"
+            "-n",
+            "kube-system",
+            "get",
+            "lease",
+            "metalk8s-expand",
+            "--ignore-not-found",
+            "--output=json",
         )
         return lease_problems(json.loads(text) if text.strip() else None)
 
@@ -154,5 +195,16 @@ class Look:
         return job_problems(processes, json.loads(done.stdout or "{}"))
 
     def _health(self) -> list[str]:
-        done = self._hosts.on("bootstrap", "salt-run", "--out=json", "metalk8s_expand.health", timeout=180, check=False)
-        return [] if done.returncode == 0 else [f"health ends with {done.returncode}: {done.stdout[-2000:]}"]
+        done = self._hosts.on(
+            "bootstrap",
+            "salt-run",
+            "--out=json",
+            "metalk8s_expand.health",
+            timeout=180,
+            check=False,
+        )
+        return (
+            []
+            if done.returncode == 0
+            else [f"health ends with {done.returncode}: {done.stdout[-2000:]}"]
+        )

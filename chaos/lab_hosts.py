@@ -42,7 +42,9 @@ def lab(*words: str, timeout: float = 900) -> None:
     except subprocess.TimeoutExpired as error:
         raise ChaosError(f"lab {' '.join(words)}: not done after {timeout:.0f} s") from error
     if done.returncode:
-        raise ChaosError(f"lab {' '.join(words)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
+        raise ChaosError(
+            f"lab {' '.join(words)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
+        )
 
 
 def snapshots() -> list[str]:
@@ -51,7 +53,9 @@ def snapshots() -> list[str]:
     return disk.snapshots(SETTINGS)
 
 
-def on(host: str, *command: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Done:
+def on(
+    host: str, *command: str, stdin: str | None = None, timeout: float = 60, check: bool = True
+) -> Done:
     """Run a command in a host and capture what it prints. Raises ChaosError when it fails, unless not ``check``."""
     try:
         return machine.execute(host, command, input=stdin, timeout=timeout, check=check)
@@ -66,7 +70,9 @@ def shell(host: str, script: str, *arguments: str, timeout: float = 60, check: b
 
 def kubectl(*words: str, timeout: float = 30) -> str:
     """What kubectl prints on the bootstrap host."""
-    return on(BOOTSTRAP, "kubectl", f"--request-timeout={timeout / 2:.0f}s", *words, timeout=timeout).stdout
+    return on(
+        BOOTSTRAP, "kubectl", f"--request-timeout={timeout / 2:.0f}s", *words, timeout=timeout
+    ).stdout
 
 
 def get(*words: str) -> Any:
@@ -86,9 +92,18 @@ def inside(command: Sequence[str]) -> list[str]:
 
 def outside(script: str, stdin: str | None = None, check: bool = True) -> str:
     """Run a script of this machine in the lab's network, outside of all hosts."""
-    done = subprocess.run(inside(["sh", "-c", script]), input=stdin, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        inside(["sh", "-c", script]),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     if check and done.returncode:
-        raise ChaosError(f"{script}: exit code {done.returncode}\n{done.stdout}{done.stderr}{stdin or ''}")
+        raise ChaosError(
+            f"{script}: exit code {done.returncode}\n{done.stdout}{done.stderr}{stdin or ''}"
+        )
     return done.stdout
 
 
@@ -134,9 +149,21 @@ def until(what: str, problem: Callable[[], str], timeout: float, pause: float = 
 def api_problem(host: str, address: str) -> str:
     """Why the API server of a node cannot be used, asked on the node itself; nothing when it can."""
     done = on(
-        host, "curl", "--silent", "--max-time", "5", "--insecure", f"https://{address}:6443/readyz", check=False, timeout=20
+        host,
+        "curl",
+        "--silent",
+        "--max-time",
+        "5",
+        "--insecure",
+        f"https://{address}:6443/readyz",
+        check=False,
+        timeout=20,
     )
-    return "" if done.stdout.strip() == "ok" else f"{host}: {done.stdout[-300:] or done.stderr[-300:] or 'no answer'}"
+    return (
+        ""
+        if done.stdout.strip() == "ok"
+        else f"{host}: {done.stdout[-300:] or done.stderr[-300:] or 'no answer'}"
+    )
 
 
 def master_problem() -> str:
@@ -147,7 +174,15 @@ def master_problem() -> str:
 
 def minions_problem(names: Sequence[str]) -> str:
     """Which of these minions do not answer the master."""
-    words = ["salt", "--out=json", "--static", "--timeout=5", "--list", ",".join(names), "test.ping"]
+    words = [
+        "salt",
+        "--out=json",
+        "--static",
+        "--timeout=5",
+        "--list",
+        ",".join(names),
+        "test.ping",
+    ]
     done = on(BOOTSTRAP, *words, timeout=90, check=False)
     found = json.loads(done.stdout or "{}")
     missing = [name for name in names if found.get(name) is not True]

@@ -34,7 +34,9 @@ def ensure(place: Place, wanted: set[int]) -> None:
         _make(base)
         known.add(base)
         place.root.mkdir(parents=True, exist_ok=True)
-        place.bases.write_text(json.dumps({"code": code, "lab": lab_hosts.LAB, "bases": sorted(known)}))
+        place.bases.write_text(
+            json.dumps({"code": code, "lab": lab_hosts.LAB, "bases": sorted(known)})
+        )
 
 
 def _known(place: Place, code: str) -> set[int]:
@@ -55,7 +57,14 @@ def _make(base: int) -> None:
     print(f"making the base with {base} members", flush=True)
     if base > 1:
         lab_hosts.declare(pillar(BASES[base][1:]))
-        done = lab_hosts.on(lab_hosts.BOOTSTRAP, "salt-run", "--out=json", "metalk8s_expand.expand", timeout=900, check=False)
+        done = lab_hosts.on(
+            lab_hosts.BOOTSTRAP,
+            "salt-run",
+            "--out=json",
+            "metalk8s_expand.expand",
+            timeout=900,
+            check=False,
+        )
         if done.returncode:
             raise ChaosError(
                 f"the base with {base} members: expand ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
@@ -80,6 +89,10 @@ def ready(base: int) -> None:
     """Wait until the base's control plane works. Raises ChaosError with what is wrong."""
     lab_hosts.until("the Salt master", lab_hosts.master_problem, 120)
     for name in BASES[base]:
-        lab_hosts.until(f"the API server of {name}", lambda name=name: lab_hosts.api_problem(name, ADDRESSES[name]), 240)  # type: ignore[misc]
+        lab_hosts.until(
+            f"the API server of {name}",
+            lambda name=name: lab_hosts.api_problem(name, ADDRESSES[name]),
+            240,
+        )  # type: ignore[misc]
     lab_hosts.until("the minions", lambda: lab_hosts.minions_problem(BASES[base]), 180)
     lab_hosts.until("the Nodes", lambda: lab_hosts.nodes_problem(BASES[base]), 240)

@@ -60,7 +60,9 @@ class MemberHistory:
 
 
 def problems(
-    operations: Sequence[Operation], members: Sequence[MemberHistory], seen: Iterable[tuple[str, Event]] = ()
+    operations: Sequence[Operation],
+    members: Sequence[MemberHistory],
+    seen: Iterable[tuple[str, Event]] = (),
 ) -> list[str]:
     """Everything that must not be, as sentences. ``seen`` is what members showed on the way, by the member's name."""
     noted = list(seen)
@@ -80,7 +82,11 @@ def problems(
 
 def acknowledged(operations: Iterable[Operation], kind: str = WRITE) -> list[Operation]:
     """Those that came back well, with their revision."""
-    return [one for one in operations if one.kind == kind and one.outcome == OK and one.revision is not None]
+    return [
+        one
+        for one in operations
+        if one.kind == kind and one.outcome == OK and one.revision is not None
+    ]
 
 
 def unnamed(operations: Iterable[Operation]) -> Iterator[str]:
@@ -129,7 +135,11 @@ def _overtaken(
     for one in sorted(later, key=lambda item: item.invoked):
         while returned and returned[0][0] < one.invoked:
             other = heapq.heappop(returned)[2]
-            newest = other if newest is None or (other.revision or 0) > (newest.revision or 0) else newest
+            newest = (
+                other
+                if newest is None or (other.revision or 0) > (newest.revision or 0)
+                else newest
+            )
         if newest is not None and newest is not one:
             gap = (one.revision or 0) - (newest.revision or 0)
             if gap < 0 or (strictly and gap == 0):
@@ -139,7 +149,11 @@ def _overtaken(
 def values(operations: Sequence[Operation]) -> Iterator[str]:
     """One revision of a key has one value for everybody, and nobody reads what was refused."""
     first: dict[tuple[str, int], Operation] = {}
-    refused = {one.value: one for one in operations if one.kind == WRITE and one.outcome == FAILED and one.value}
+    refused = {
+        one.value: one
+        for one in operations
+        if one.kind == WRITE and one.outcome == FAILED and one.value
+    }
     for one in (*acknowledged(operations), *acknowledged(operations, READ)):
         other = first.setdefault((one.key, one.revision or 0), one)
         if other.value != one.value:
@@ -148,7 +162,9 @@ def values(operations: Sequence[Operation]) -> Iterator[str]:
             yield f"the {one.title} found the value of a write that was refused: {one.value!r}"
 
 
-def lost(operations: Sequence[Operation], members: Iterable[MemberHistory], seen: set[Event]) -> Iterator[str]:
+def lost(
+    operations: Sequence[Operation], members: Iterable[MemberHistory], seen: set[Event]
+) -> Iterator[str]:
     """An acknowledged write that a member does not hold; below its floor, that no member ever showed."""
     shown = {(event.key, event.revision) for event in seen}
     for member in members:
@@ -156,13 +172,19 @@ def lost(operations: Sequence[Operation], members: Iterable[MemberHistory], seen
         for one in (*acknowledged(operations), *acknowledged(operations, READ)):
             place = (one.key, one.revision or 0)
             if place not in (held if place[1] > member.floor else shown):
-                what = "LOST: the acknowledged" if one.kind == WRITE else "what was read is not there: the"
+                what = (
+                    "LOST: the acknowledged"
+                    if one.kind == WRITE
+                    else "what was read is not there: the"
+                )
                 yield f"{what} {one.title} is not in the history of {member.name} ({member.floor}–{member.end}]"
 
 
 def lineage(operations: Sequence[Operation], members: Iterable[MemberHistory]) -> Iterator[str]:
     """Each acknowledged write replaced the very revision that it named, and the versions of a key have no gap."""
-    expected = {(one.key, one.revision): one for one in acknowledged(operations) if one.expected is not None}
+    expected = {
+        (one.key, one.revision): one for one in acknowledged(operations) if one.expected is not None
+    }
     for member in members:
         for earlier, later in _changes(member):
             write = expected.get((later.key, later.revision))
@@ -187,7 +209,10 @@ def disagreement(members: Sequence[MemberHistory]) -> Iterator[str]:
     first, *others = members
     for other in others:
         floor, end = max(first.floor, other.floor), min(first.end, other.end)
-        ours, theirs = ({event for event in one.events if floor < event.revision <= end} for one in (first, other))
+        ours, theirs = (
+            {event for event in one.events if floor < event.revision <= end}
+            for one in (first, other)
+        )
         for event in sorted(ours ^ theirs):
             has, lacks = (first, other) if event in ours else (other, first)
             yield f"SPLIT: {event} is in the history of {has.name}, not in that of {lacks.name}"

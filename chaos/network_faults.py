@@ -29,7 +29,10 @@ def peers_only(host: str, others: Sequence[str]) -> list[str]:
     rules = []
     for other in others:
         for source, target in ((host, other), (other, host)):
-            rules += [f"ip saddr {source} ip daddr {target} tcp {port} {PEER} drop" for port in ("dport", "sport")]
+            rules += [
+                f"ip saddr {source} ip daddr {target} tcp {port} {PEER} drop"
+                for port in ("dport", "sport")
+            ]
     return rules
 
 
@@ -57,5 +60,7 @@ def interface(host: str) -> str:
     """The outer end of the host's link, as systemd-nspawn names it."""
     name = f"vb-{host}"
     if len(name) > 15:
-        raise ValueError(f"{host}: systemd-nspawn shortens a name as long as {name} in a way of its own")
+        raise ValueError(
+            f"{host}: systemd-nspawn shortens a name as long as {name} in a way of its own"
+        )
     return name

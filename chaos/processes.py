@@ -24,16 +24,18 @@ from chaos.trigger import EVENT, event_line
 SESSION = ("setsid", "--fork", "--wait")
 # Salt's processes overwrite their environment with their titles, but what is forked keeps an open file.
 START = 'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && exec 9<"/run/chaos/$1" && shift && exec "$@"'
-KILL_ALL = (
-    'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1" && kill -9 "${p#/proc/}"; done; true'
-)
+KILL_ALL = 'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1" && kill -9 "${p#/proc/}"; done; true'
 
 
 class Process:
     """A process whose lines are heard; killed with its whole session in the end."""
 
     def __init__(
-        self, command: Sequence[str], out: Callable[[str], None], err: Callable[[str], None], stdin: bool = False
+        self,
+        command: Sequence[str],
+        out: Callable[[str], None],
+        err: Callable[[str], None],
+        stdin: bool = False,
     ) -> None:
         self.started = time.monotonic()
         self._process = subprocess.Popen(
@@ -92,7 +94,9 @@ def _read(pipe: Any, heard: Callable[[str], None]) -> None:
 class Runner:
     """One ``expand``, as an operator starts it on the master. Its lines are heard as of ``source``."""
 
-    def __init__(self, board: Board, evidence: Path, number: int, source: str, *arguments: str) -> None:
+    def __init__(
+        self, board: Board, evidence: Path, number: int, source: str, *arguments: str
+    ) -> None:
         self.number, self.source, self.arguments = number, source, arguments
         # Not one that is the beginning of another's.
         self.mark = f"{number}-{uuid.uuid4().hex}"
@@ -103,7 +107,9 @@ class Runner:
         self._evidence = evidence
         words = ["salt-run", "--out=json", "metalk8s_expand.expand", *arguments]
         begin = [*SESSION, "sh", "-c", START, "sh", self.mark, *words]
-        self.process = Process(lab_hosts.argv(lab_hosts.BOOTSTRAP, begin), self._out.append, self._told)
+        self.process = Process(
+            lab_hosts.argv(lab_hosts.BOOTSTRAP, begin), self._out.append, self._told
+        )
 
     def _told(self, line: str) -> None:
         self._err.append(line)
@@ -112,8 +118,13 @@ class Runner:
     def signal(self, name: str) -> None:
         """To the whole process group of the runner, inside of the host. Nothing when it has ended."""
         script = 'g=$(cat "/run/chaos/$1") && kill -s "$2" -- "-$g"'
-        done = lab_hosts.on(lab_hosts.BOOTSTRAP, "sh", "-c", script, "sh", self.mark, name, check=False)
-        self._board.add("harness", f"SIG{name} to runner {self.number}: exit code {done.returncode} {done.stderr.strip()}")
+        done = lab_hosts.on(
+            lab_hosts.BOOTSTRAP, "sh", "-c", script, "sh", self.mark, name, check=False
+        )
+        self._board.add(
+            "harness",
+            f"SIG{name} to runner {self.number}: exit code {done.returncode} {done.stderr.strip()}",
+        )
 
     def kill(self, jobs: bool = False) -> None:
         """Kill -9; with ``jobs`` whatever it has forked as well."""
@@ -157,7 +168,9 @@ class Events:
     def _keep(self) -> None:
         while not self._ended.is_set():
             try:
-                command = lab_hosts.argv(lab_hosts.BOOTSTRAP, ["salt-run", "state.event", "pretty=False"])
+                command = lab_hosts.argv(
+                    lab_hosts.BOOTSTRAP, ["salt-run", "state.event", "pretty=False"]
+                )
                 self._process = Process(command, self._line, lambda line: None)
                 while not self._ended.is_set() and not self._process.wait(0.5):
                     pass
@@ -177,7 +190,14 @@ class Events:
         while not self._heard.is_set():
             if time.monotonic() > deadline:
                 raise lab_hosts.ChaosError("the master's event bus is not heard after 60 s")
-            lab_hosts.on(lab_hosts.BOOTSTRAP, "salt-run", "--out=quiet", "event.send", "chaos/ready", check=False)
+            lab_hosts.on(
+                lab_hosts.BOOTSTRAP,
+                "salt-run",
+                "--out=quiet",
+                "event.send",
+                "chaos/ready",
+                check=False,
+            )
             self._heard.wait(1.0)
 
     def close(self) -> None:
@@ -199,7 +219,12 @@ def beside(board: Board, source: str, module: str, *arguments: str) -> Process:
         else:
             board.add(source, line)
 
-    process = Process(lab_hosts.inside([sys.executable, "-m", f"chaos.{module}", *arguments]), heard, said.append, stdin=True)
+    process = Process(
+        lab_hosts.inside([sys.executable, "-m", f"chaos.{module}", *arguments]),
+        heard,
+        said.append,
+        stdin=True,
+    )
     deadline = time.monotonic() + 150
     while not ready.wait(0.2):
         if process.ended() or time.monotonic() > deadline:

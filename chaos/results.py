@@ -23,7 +23,11 @@ class Results:
         """Append one; a line that a kill cut off does not spoil it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, default=str) + "\n"
-        cut = self.path.exists() and self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n")
+        cut = (
+            self.path.exists()
+            and self.path.stat().st_size
+            and not self.path.read_bytes().endswith(b"\n")
+        )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"\n{text}" if cut else text)
 
@@ -45,7 +49,11 @@ class Results:
 
 def made(cases: Sequence[Case], known: Mapping[str, Result]) -> dict[str, Result]:
     """The results of these very cases: not of others that had their names."""
-    return {case.name: known[case.name] for case in cases if known.get(case.name, {}).get("case") == _plain(case)}
+    return {
+        case.name: known[case.name]
+        for case in cases
+        if known.get(case.name, {}).get("case") == _plain(case)
+    }
 
 
 def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
@@ -54,7 +62,9 @@ def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
     return [case for case in cases if case.name not in good]
 
 
-def chains(cases: Sequence[Case], known: Mapping[str, Result], length: Callable[[str], int]) -> list[list[Case]]:
+def chains(
+    cases: Sequence[Case], known: Mapping[str, Result], length: Callable[[str], int]
+) -> list[list[Case]]:
     """The cases in rows, each to be made in one run: the same fault at boundaries far from each other.
 
     A row has at most as many as its kind allows. Alone is what its seed decides, and what has not ended well: so it is seen
@@ -116,7 +126,9 @@ def _row(case: Case, result: Result | None) -> str:
     codes = ",".join(str(item.get("code")) for item in result.get("attempts", ()))
     text = f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} {took:>6.0f} s  pause {pause:>5.1f} s  exit codes {codes}"
     first = next(iter(result.get("problems", ())), "")
-    return text + (f"\n    {first.splitlines()[0]}\n    {result.get('evidence', '')}" if first else "")
+    return text + (
+        f"\n    {first.splitlines()[0]}\n    {result.get('evidence', '')}" if first else ""
+    )
 
 
 def _total(items: Iterable[Result], key: str) -> int:

@@ -31,7 +31,9 @@ class Trigger:
 
     def __str__(self) -> str:
         after = f"{self.delay:.1f} s after " if self.delay or self.source == CLOCK else ""
-        return f"{after}{'the start' if self.source == CLOCK else f'{self.source} /{self.pattern}/'}"
+        return (
+            f"{after}{'the start' if self.source == CLOCK else f'{self.source} /{self.pattern}/'}"
+        )
 
 
 def progress(node: str, step: str, what: str) -> Trigger:
@@ -46,12 +48,16 @@ def member(name: str, state: str) -> Trigger:
 
 def published(function: str, target: str, argument: str = "") -> Trigger:
     """The master has sent a job to a minion."""
-    return Trigger(EVENT, rf"^new {re.escape(function)} \S*\b{re.escape(target)}\b.*{re.escape(argument)}")
+    return Trigger(
+        EVENT, rf"^new {re.escape(function)} \S*\b{re.escape(target)}\b.*{re.escape(argument)}"
+    )
 
 
 def returned(function: str, minion: str, argument: str = "") -> Trigger:
     """A minion has returned a job."""
-    return Trigger(EVENT, rf"^ret {re.escape(function)} {re.escape(minion)} .*{re.escape(argument)}")
+    return Trigger(
+        EVENT, rf"^ret {re.escape(function)} {re.escape(minion)} .*{re.escape(argument)}"
+    )
 
 
 def started(minion: str) -> Trigger:

@@ -79,14 +79,26 @@ class Worker:
         """Make a key; whether it is there."""
         # Never the same value twice: the first of two attempts may have been done.
         self._count += 1
-        answer = self._timed(WRITE, key, "POST", COLLECTION, configmap(key, f"{self._name}-{self._count}"))
+        answer = self._timed(
+            WRITE, key, "POST", COLLECTION, configmap(key, f"{self._name}-{self._count}")
+        )
         return answer is not None or self.read(key) is not None
 
-    def _timed(self, kind: str, key: str, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
-        item: dict[str, Any] = {"client": self._name, "server": self._server, "kind": kind, "key": key}
+    def _timed(
+        self, kind: str, key: str, method: str, path: str, body: dict[str, Any] | None
+    ) -> dict[str, Any] | None:
+        item: dict[str, Any] = {
+            "client": self._name,
+            "server": self._server,
+            "kind": kind,
+            "key": key,
+        }
         if body is not None:
             expected = body["metadata"].get("resourceVersion")
-            item |= {"value": body["data"]["value"], "expected": int(expected) if expected else None}
+            item |= {
+                "value": body["data"]["value"],
+                "expected": int(expected) if expected else None,
+            }
         item["invoked"] = time.monotonic()
         answer: dict[str, Any] = {}
         try:
@@ -105,7 +117,11 @@ class Worker:
 
 
 def configmap(key: str, value: str, version: str | None = None) -> dict[str, Any]:
-    metadata = {"name": key, "namespace": NAMESPACE, **({"resourceVersion": version} if version else {})}
+    metadata = {
+        "name": key,
+        "namespace": NAMESPACE,
+        **({"resourceVersion": version} if version else {}),
+    }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": value}}
 
 
@@ -114,7 +130,9 @@ def prepare(client: Client, worker: Worker) -> None:
     deadline, reason = time.monotonic() + PREPARE_S, ""
     while time.monotonic() < deadline:
         try:
-            status, answer = client.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+            status, answer = client.call(
+                "POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}
+            )
             if status in (201, 409) and all(worker.create(key) for key in KEYS):
                 return
             reason = f"{status}: {answer.get('message')}"
@@ -136,7 +154,10 @@ def main() -> int:
     with arguments.log.open("a", encoding="utf-8") as file:
         log = Log(file)
         first, address = next(iter(servers.items()))
-        prepare(Client(address, PORT, tls), Worker("first", first, Client(address, PORT, tls), log, True))
+        prepare(
+            Client(address, PORT, tls),
+            Worker("first", first, Client(address, PORT, tls), log, True),
+        )
         threads = []
         for name, address in servers.items():
             for number, writes in enumerate((True, True, False)):

@@ -29,7 +29,9 @@ def _one_extension() -> Iterator[None]:
     """What is tested is what the header says, from the first import to the last."""
     import metalk8s_expand.errors
 
-    assert Path(metalk8s_expand.errors.__file__).resolve().is_relative_to(extension.PACKAGE.resolve())
+    assert (
+        Path(metalk8s_expand.errors.__file__).resolve().is_relative_to(extension.PACKAGE.resolve())
+    )
     yield
     assert extension.strangers() == []
 

@@ -37,14 +37,27 @@ def wheel(base: Path) -> Path:
 def install(base: Path) -> Path:
     """Build the wheel and let pip install it below ``base``; the directory that has to be on Python's path."""
     site = base / "site-packages"
-    _run("pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel(base)))
+    _run(
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(site),
+        str(wheel(base)),
+    )
     return site
 
 
 def _run(*module: str) -> None:
-    done = subprocess.run([sys.executable, "-m", *module], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", *module], capture_output=True, text=True, timeout=300, check=False
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(module)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+        raise RuntimeError(
+            f"{' '.join(module)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        )
 
 
 def _library() -> Path:
@@ -115,11 +128,21 @@ def lay_out_copy(base: Path, ext: Path, *kinds: str) -> Copy:
         return Copy(ext / "utils" / "metalk8s_expand", ext, dict(os.environ))
     site = base / "site-packages"
     shutil.copytree(LIBRARY, site, ignore=_NEVER_SERVED)
-    return Copy(site / "metalk8s_expand", site / "metalk8s_expand", {**os.environ, "PYTHONPATH": str(site)})
+    return Copy(
+        site / "metalk8s_expand", site / "metalk8s_expand", {**os.environ, "PYTHONPATH": str(site)}
+    )
 
 
 def strangers() -> list[str]:
     """Modules of the extension that this process has from elsewhere: there must be none."""
     loaded = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-    ours = {name: file for name, file in loaded.items() if name.partition(".")[0] == "metalk8s_expand" and file}
-    return [f"{name}: {file}" for name, file in ours.items() if not Path(file).resolve().is_relative_to(PACKAGE.resolve())]
+    ours = {
+        name: file
+        for name, file in loaded.items()
+        if name.partition(".")[0] == "metalk8s_expand" and file
+    }
+    return [
+        f"{name}: {file}"
+        for name, file in ours.items()
+        if not Path(file).resolve().is_relative_to(PACKAGE.resolve())
+    ]

@@ -68,7 +68,9 @@ def awaited(look: Callable[[], int | None], patience: float = PATIENCE_S) -> int
         if found:
             return found
         if time.monotonic() > deadline:
-            raise NotThereError(f"no salt-master that answers after {patience} s: kubectl -n kube-system get pods")
+            raise NotThereError(
+                f"no salt-master that answers after {patience} s: kubectl -n kube-system get pods"
+            )
         time.sleep(0.2)
 
 
@@ -111,8 +113,14 @@ def restart() -> None:
 def enter(pid: int, command: Sequence[str]) -> int:
     """Run the command in the container and become what became of it."""
     kinds = ("ipc", "uts", "pid", "mnt")
-    spaces = {kind: os.open(PROC / str(pid) / "ns" / kind, os.O_RDONLY | os.O_CLOEXEC) for kind in kinds}
-    groups = [group for line in _read(PROC / str(pid) / "cgroup").decode().splitlines() if (group := _group(line))]
+    spaces = {
+        kind: os.open(PROC / str(pid) / "ns" / kind, os.O_RDONLY | os.O_CLOEXEC) for kind in kinds
+    }
+    groups = [
+        group
+        for line in _read(PROC / str(pid) / "cgroup").decode().splitlines()
+        if (group := _group(line))
+    ]
     signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
     os.setns(spaces["pid"], os.CLONE_NEWPID)
     child = os.fork()

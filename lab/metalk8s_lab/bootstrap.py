@@ -39,7 +39,12 @@ LIMIT = 600  # seconds that any one command may take
 def provision(lab: Lab) -> None:
     """Bring the bootstrap host to the state of a fresh MetalK8s installation; again changes nothing."""
     wanted = fingerprint(lab)
-    if lab.exec(NAME, ["sh", "-c", f'test "$(cat {MARKER})" = "$1"', "same", wanted], check=False).returncode == 0:
+    if (
+        lab.exec(
+            NAME, ["sh", "-c", f'test "$(cat {MARKER})" = "$1"', "same", wanted], check=False
+        ).returncode
+        == 0
+    ):
         return
     with working("bootstrap: Salt's master and trees"):
         install_salt(lab)
@@ -60,7 +65,9 @@ def fingerprint(lab: Lab) -> str:
     digest.update(lab.settings.install.encode())
     digest.update(known_hosts(lab).encode())
     for top in (REPOSITORY / "salt", FILES, Path(__file__).parent):
-        for path in sorted(path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        for path in sorted(
+            path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ):
             digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -78,7 +85,9 @@ def install_salt(lab: Lab) -> None:
 def install_trees(lab: Lab) -> None:
     """Serve the repository's Salt tree as MetalK8s would, in sync mode; with the wheel only what minions need of it."""
     salt = REPOSITORY / "salt"
-    for source in sorted(path for path in salt.iterdir() if path.is_dir() and path.name != "__pycache__"):
+    for source in sorted(
+        path for path in salt.iterdir() if path.is_dir() and path.name != "__pycache__"
+    ):
         lab.copy_tree(NAME, source, f"{TREE}/{SERVED.get(source.name, source.name)}")
     for name in FOR_MINIONS:
         lab.copy_tree(NAME, salt / name, f"{MINIONS_TREE}/{name}")
@@ -93,8 +102,14 @@ def configure(lab: Lab) -> None:
     ):
         lab.write_file(NAME, path, (FILES / name).read_text())
     lab.write_file(NAME, "/etc/salt/master", master(lab.settings.install))
-    _once(lab, "/srv/metalk8s/pillar/metalk8s_expand.sls", (FILES / "metalk8s_expand.sls").read_text())
-    lab.write_file(NAME, "/srv/metalk8s/pillar/cluster.sls", "#!json\n" + json.dumps(cluster(lab), indent=1, sort_keys=True))
+    _once(
+        lab, "/srv/metalk8s/pillar/metalk8s_expand.sls", (FILES / "metalk8s_expand.sls").read_text()
+    )
+    lab.write_file(
+        NAME,
+        "/srv/metalk8s/pillar/cluster.sls",
+        "#!json\n" + json.dumps(cluster(lab), indent=1, sort_keys=True),
+    )
     # salt-ssh falls back to this roster and must find it empty (facts: a missing one is a traceback).
     lab.write_file(NAME, "/etc/salt/roster", "{}\n")
     lab.write_file(NAME, "/etc/metalk8s/pki/salt-bootstrap", lab.ssh_key.read_text(), 0o600)
@@ -110,7 +125,10 @@ def master(install: str) -> str:
     text = (FILES / "master").read_text()
     if install == "synced":
         return text
-    for saltenv, trees in (("base", INSTALLED_TREE), (SALTENV, f"{INSTALLED_TREE}, {MINIONS_TREE}")):
+    for saltenv, trees in (
+        ("base", INSTALLED_TREE),
+        (SALTENV, f"{INSTALLED_TREE}, {MINIONS_TREE}"),
+    ):
         text = text.replace(f"  {saltenv}: [{TREE}]", f"  {saltenv}: [{trees}]")
     return text
 
@@ -118,7 +136,12 @@ def master(install: str) -> str:
 def manifest(lab: Lab) -> str:
     """The static Pod of Salt's master; another image is another Pod."""
     image = master_image(lab)
-    return (FILES / "salt-master.yaml").read_text().replace("@IMAGE@", image["image"]).replace("@DIGEST@", image["sha256"])
+    return (
+        (FILES / "salt-master.yaml")
+        .read_text()
+        .replace("@IMAGE@", image["image"])
+        .replace("@DIGEST@", image["sha256"])
+    )
 
 
 def master_image(lab: Lab) -> dict[str, str]:
@@ -126,7 +149,9 @@ def master_image(lab: Lab) -> dict[str, str]:
     if lab.settings.install == "wheel":
         archive = wheel_image.build(lab.settings, lab.artifacts) / wheel_image.ARCHIVE
         return {"image": wheel_image.REFERENCE, "sha256": file_digest(archive)}
-    found: dict[str, str] = json.loads((lab.artifacts / "artifacts.json").read_text())["images/salt-master.tar"]
+    found: dict[str, str] = json.loads((lab.artifacts / "artifacts.json").read_text())[
+        "images/salt-master.tar"
+    ]
     return found
 
 
@@ -142,7 +167,12 @@ def cluster(lab: Lab) -> dict[str, Any]:
             "roles": ["bootstrap", "master", "etcd", "infra"],
             "taints": ["bootstrap", "infra"],
         },
-        "networks": {"pod": "10.233.0.0/16", "service": "10.96.0.0/12", "dns": "10.96.0.10", "domain": "cluster.local"},
+        "networks": {
+            "pod": "10.233.0.0/16",
+            "service": "10.96.0.0/12",
+            "dns": "10.96.0.10",
+            "domain": "cluster.local",
+        },
         "artifacts": {
             "url": f"http://{lab.bootstrap.address}:8080",
             "directory": "/srv/artifacts",
@@ -161,7 +191,11 @@ def known_hosts(lab: Lab) -> str:
     """The host keys as whoever installed the hosts would have noted them."""
     lines = []
     for one in lab.hosts:
-        key = (lab.settings.state / "identity" / one.name / "ssh_host_ed25519_key.pub").read_text().split()
+        key = (
+            (lab.settings.state / "identity" / one.name / "ssh_host_ed25519_key.pub")
+            .read_text()
+            .split()
+        )
         lines.append(f"{one.address},{one.name} {key[0]} {key[1]}")
     return "\n".join(lines) + "\n"
 
@@ -173,26 +207,40 @@ def apply_roles(lab: Lab) -> None:
         "test -e /etc/kubernetes/manifests/kube-apiserver.yaml || exit 0; "
         "for i in $(seq 120); do kubectl get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
     )
-    lab.exec(NAME, ["env", "KUBECONFIG=/etc/kubernetes/admin.conf", "sh", "-c", wait], timeout=LIMIT)
+    lab.exec(
+        NAME, ["env", "KUBECONFIG=/etc/kubernetes/admin.conf", "sh", "-c", wait], timeout=LIMIT
+    )
     local = ["salt-call", "--local", "--config-dir=/etc/salt/local", "--retcode-passthrough"]
     lab.exec(NAME, [*local, "saltutil.sync_all", f"saltenv={SALTENV}"], timeout=LIMIT)
     pillar = json.dumps({"metalk8s": {"new_etcd_cluster": True}})
     done = lab.exec(
         NAME,
-        [*local, "--out=json", "state.apply", "metalk8s.roles.bootstrap", f"saltenv={SALTENV}", f"pillar={pillar}"],
+        [
+            *local,
+            "--out=json",
+            "state.apply",
+            "metalk8s.roles.bootstrap",
+            f"saltenv={SALTENV}",
+            f"pillar={pillar}",
+        ],
         timeout=LIMIT,
         check=False,
     )
     failed = _failed(done.stdout)
     if done.returncode or failed:
-        raise LabError("the bootstrap node's roles failed:\n" + ("\n".join(failed) or done.stdout + done.stderr))
+        raise LabError(
+            "the bootstrap node's roles failed:\n"
+            + ("\n".join(failed) or done.stdout + done.stderr)
+        )
 
 
 def import_image(lab: Lab) -> None:
     """Give the master's image to containerd as soon as there is one: unpacking takes longer than all else that is beside it."""
     want, archive = master_image(lab)["sha256"], "/srv/artifacts/images/salt-master.tar"
     if lab.settings.install == "wheel":
-        lab.copy_tree(NAME, wheel_image.build(lab.settings, lab.artifacts), "/var/cache/metalk8s/wheel")
+        lab.copy_tree(
+            NAME, wheel_image.build(lab.settings, lab.artifacts), "/var/cache/metalk8s/wheel"
+        )
         archive = f"/var/cache/metalk8s/wheel/{wheel_image.ARCHIVE}"
     script = """
 marker=/var/lib/containerd/salt-master.imported
@@ -249,4 +297,6 @@ def _failed(text: str) -> list[str]:
         return []
     if not isinstance(states, dict):
         return [str(states)]
-    return [f"{key}: {item['comment']}" for key, item in states.items() if not item.get("result", False)]
+    return [
+        f"{key}: {item['comment']}" for key, item in states.items() if not item.get("result", False)
+    ]

@@ -20,15 +20,33 @@ _NO_SUCH_HOST = 125  # as other tools that run commands elsewhere: not to be con
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
-    top = argparse.ArgumentParser(prog="lab", description="Real hosts on this machine, in a network of their own.")
+    top = argparse.ArgumentParser(
+        prog="lab", description="Real hosts on this machine, in a network of their own."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="build what is missing, start all hosts, make the first cluster on the bootstrap host")
-    up.add_argument("--nodes", type=int, metavar="N", help=f"how many blank hosts (at first {DEFAULT_NODES}, then as before)")
-    up.add_argument("--blank", action="store_true", help="make no cluster; hosts that exist keep what is on their disks")
+    up = commands.add_parser(
+        "up",
+        help="build what is missing, start all hosts, make the first cluster on the bootstrap host",
+    )
+    up.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help=f"how many blank hosts (at first {DEFAULT_NODES}, then as before)",
+    )
+    up.add_argument(
+        "--blank",
+        action="store_true",
+        help="make no cluster; hosts that exist keep what is on their disks",
+    )
     commands.add_parser("down", help="stop all hosts; their disks stay")
-    commands.add_parser("destroy", help="down, and delete the disks, snapshots and keys; the cache stays")
+    commands.add_parser(
+        "destroy", help="down, and delete the disks, snapshots and keys; the cache stays"
+    )
     commands.add_parser("build", help="only fill the cache")
-    commands.add_parser("status", help="which hosts there are and run").add_argument("--json", action="store_true")
+    commands.add_parser("status", help="which hosts there are and run").add_argument(
+        "--json", action="store_true"
+    )
     execute = commands.add_parser("exec", help="run a command in a host: lab exec NODE -- CMD…")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD")
@@ -39,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
         "reset": "make a host blank again (same name, address and keys) and start it",
     }.items():
         commands.add_parser(name, help=text).add_argument("node")
-    commands.add_parser("snapshot", help="keep all disks under a name").add_argument("name", nargs="?", default="default")
+    commands.add_parser("snapshot", help="keep all disks under a name").add_argument(
+        "name", nargs="?", default="default"
+    )
     back = commands.add_parser("rollback", help="put all disks back and start all hosts")
     back.add_argument("name", nargs="?", default="default")
     back.add_argument("--start", nargs="+", metavar="NODE", help="start these only")
@@ -129,7 +149,9 @@ def _status(lab: Lab, as_json: bool) -> int:
         print(json.dumps(status, indent=2))
         return 0
     for each in status["hosts"]:  # type: ignore[attr-defined]
-        print(f"{each['name']:<12} {each['address']:<14} {'running, PID ' + str(each['pid']) if each['pid'] else 'stopped'}")
+        print(
+            f"{each['name']:<12} {each['address']:<14} {'running, PID ' + str(each['pid']) if each['pid'] else 'stopped'}"
+        )
     print(f"network namespace: {status['namespace'] or 'none'}")
     print(f"snapshots: {', '.join(status['snapshots']) or 'none'}")  # type: ignore[arg-type]
     print(f"state: {status['state']}  cache: {status['cache']}")

@@ -56,7 +56,13 @@ class Lab:
         return artifacts.build(self.settings)
 
     def exec(
-        self, name: str, argv: Sequence[str], *, input: str | None = None, timeout: float = 60, check: bool = True
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        input: str | None = None,
+        timeout: float = 60,
+        check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in a host as root and capture its output; with ``check`` a failure raises ``LabError``."""
         return host.execute(name, argv, input=input, timeout=timeout, check=check)
@@ -68,7 +74,17 @@ class Lab:
     def copy_tree(self, name: str, source: Path, target: str) -> None:
         """Make a directory in a host the same as one on this machine (what else lies in it is deleted)."""
         self.exec(name, ["sh", "-c", 'rm -rf "$1" && mkdir -p "$1"', "sh", target])
-        pack = ["tar", "-C", str(source), "--exclude=__pycache__", "--owner=0", "--group=0", "-cf", "-", "."]
+        pack = [
+            "tar",
+            "-C",
+            str(source),
+            "--exclude=__pycache__",
+            "--owner=0",
+            "--group=0",
+            "-cf",
+            "-",
+            ".",
+        ]
         with subprocess.Popen(pack, stdout=subprocess.PIPE) as tar:
             unpack = subprocess.run(
                 host.exec_argv(name, ["tar", "-C", target, "--no-same-owner", "-xf", "-"]),
@@ -78,7 +94,9 @@ class Lab:
                 check=False,
             )
         if tar.returncode or unpack.returncode:
-            raise LabError(f"{name}: {source} cannot be copied to {target}: {unpack.stderr.decode(errors='replace')}")
+            raise LabError(
+                f"{name}: {source} cannot be copied to {target}: {unpack.stderr.decode(errors='replace')}"
+            )
 
     # The commands.
 
@@ -113,7 +131,11 @@ class Lab:
         for path in ("disk.img", "disk.img.new", "lab.json"):
             (self.settings.state / path).unlink(missing_ok=True)
         for name in ("disk", "mnt", "log", "identity", "keys"):
-            subprocess.run(["rm", "-rf", "--one-file-system", str(self.settings.state / name)], check=True, timeout=300)
+            subprocess.run(
+                ["rm", "-rf", "--one-file-system", str(self.settings.state / name)],
+                check=True,
+                timeout=300,
+            )
 
     def start(self, name: str) -> None:
         """Let one host run."""
@@ -141,7 +163,9 @@ class Lab:
         self._prepare()
         self._stop_all()
         with working(f"snapshot {name}"):
-            kept = [each.name for each in self.hosts if disk.host_dir(self.settings, each.name).is_dir()]
+            kept = [
+                each.name for each in self.hosts if disk.host_dir(self.settings, each.name).is_dir()
+            ]
             disk.snapshot(self.settings, name, kept, {"nodes": self._nodes(), "time": time.time()})
         self._launch(running)
 
@@ -162,7 +186,10 @@ class Lab:
         """What there is and what runs, for people and programs."""
         return {
             "namespace": NAMESPACE if network.exists() else None,
-            "hosts": [{"name": each.name, "address": str(each.address), "pid": host.leader(each.name)} for each in self.hosts],
+            "hosts": [
+                {"name": each.name, "address": str(each.address), "pid": host.leader(each.name)}
+                for each in self.hosts
+            ],
             "snapshots": disk.snapshots(self.settings),
             "state": str(self.settings.state),
             "cache": str(self.settings.cache),

@@ -37,7 +37,9 @@ def _acquire(descriptor: int, path: Path, wait: float) -> None:
         except BlockingIOError:
             holder = path.read_text().strip() or "unknown"
         if time.monotonic() > deadline:
-            raise LabError(f"another lab command (process {holder}) still holds {path} after {wait:.0f} s")
+            raise LabError(
+                f"another lab command (process {holder}) still holds {path} after {wait:.0f} s"
+            )
         if not told:
             progress(f"another lab command runs (process {holder}); waiting for it")
             told = True

@@ -65,7 +65,9 @@ def from_environment() -> Settings:
     state = "/var/lib/metalk8s-expand-lab" + ("" if LAB_NAME == _DEFAULT_NAME else f".{LAB_NAME}")
     return Settings(
         state=Path(os.environ.get("METALK8S_LAB_STATE", state)).absolute(),
-        cache=Path(os.environ.get("METALK8S_LAB_CACHE", "/var/cache/metalk8s-expand-lab")).absolute(),
+        cache=Path(
+            os.environ.get("METALK8S_LAB_CACHE", "/var/cache/metalk8s-expand-lab")
+        ).absolute(),
         salt_version=os.environ.get("SALT_VERSION") or SALT_VERSION,
         prebuilt=Path(prebuilt).absolute() if prebuilt else None,
         install=_install(),

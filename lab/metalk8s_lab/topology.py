@@ -48,7 +48,9 @@ def hosts(count: int) -> list[Host]:
 
 def is_host_name(name: str) -> bool:
     """Whether a host of some lab can have this name."""
-    return name in (BOOTSTRAP, *_LEADING) or (name.startswith("worker-") and name.removeprefix("worker-").isdigit())
+    return name in (BOOTSTRAP, *_LEADING) or (
+        name.startswith("worker-") and name.removeprefix("worker-").isdigit()
+    )
 
 
 def find(all_hosts: list[Host], name: str) -> Host:
@@ -56,4 +58,6 @@ def find(all_hosts: list[Host], name: str) -> Host:
     for host in all_hosts:
         if host.name == name:
             return host
-    raise LabError(f"there is no host {name!r} in this lab; its hosts are: {', '.join(h.name for h in all_hosts)}")
+    raise LabError(
+        f"there is no host {name!r} in this lab; its hosts are: {', '.join(h.name for h in all_hosts)}"
+    )

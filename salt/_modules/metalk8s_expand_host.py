@@ -76,4 +76,6 @@ def certificates():
         salt cp-1 metalk8s_expand_host.certificates
     """
     known = __pillar__.get("metalk8s") or {}
-    return host_certificates.observed(known.get("certificates") or {}, (known.get("node") or {}).get("address", ""))
+    return host_certificates.observed(
+        known.get("certificates") or {}, (known.get("node") or {}).get("address", "")
+    )

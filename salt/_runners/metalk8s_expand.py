@@ -173,7 +173,16 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0, profiles=None, max_parallel=None, dry_run=False):
+def expand(
+    nodes=None,
+    skip_failed=False,
+    probe=False,
+    plan=None,
+    wait_s=0,
+    profiles=None,
+    max_parallel=None,
+    dry_run=False,
+):
     """
     Add every declared node that is not there yet, or those of them that are chosen, and verify each.
 
@@ -207,7 +216,9 @@ def expand(nodes=None, skip_failed=False, probe=False, plan=None, wait_s=0, prof
         salt-run metalk8s_expand.expand profiles=worker max_parallel=3
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
     """
-    return _commands().expand(nodes, Options(skip_failed, probe), plan, wait_s, profiles, max_parallel, dry_run)
+    return _commands().expand(
+        nodes, Options(skip_failed, probe), plan, wait_s, profiles, max_parallel, dry_run
+    )
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

@@ -66,5 +66,7 @@ def _run(name, function, dry_run, kwargs):
     # What is wrong with it is for the runner to say, of test=True as well.
     given = {key: value for key, value in kwargs.items() if not key.startswith("__")}
     asked = {**given, "dry_run": bool(__opts__.get("test")) or dry_run}
-    answer = __salt__["saltutil.runner"](f"metalk8s_expand.{function}", kwarg=asked, full_return=True)
+    answer = __salt__["saltutil.runner"](
+        f"metalk8s_expand.{function}", kwarg=asked, full_return=True
+    )
     return state_result.of_state(name, answer.get("return") if isinstance(answer, dict) else answer)

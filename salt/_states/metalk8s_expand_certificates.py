@@ -33,4 +33,6 @@ def served(name, certificates, address, timeout=120):
     def look():
         return host_certificates.observed(certificates, address)
 
-    return host_certificates.serve(look, __salt__["service.restart"], timeout, test=__opts__["test"])
+    return host_certificates.serve(
+        look, __salt__["service.restart"], timeout, test=__opts__["test"]
+    )

@@ -40,7 +40,9 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
     admitted = _admitted(epoch)
     files = _files(address)
     etcd = _etcd(address, endpoints, own=files.has_data())
-    wanted = etcd_member.wanted(name, address, new_cluster=new_cluster, timeout=timeout, admit=lambda: _admitted(epoch))
+    wanted = etcd_member.wanted(
+        name, address, new_cluster=new_cluster, timeout=timeout, admit=lambda: _admitted(epoch)
+    )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
     return {**admitted, **etcd_member.added(etcd, files, wanted)}
@@ -59,7 +61,9 @@ def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     admitted = _admitted(epoch)
     files = _files(address)
     etcd = _etcd(address, endpoints, own=files.has_data() or not endpoints)
-    wanted = etcd_member.wanted(name, address, start_timeout=timeout, admit=lambda: _admitted(epoch))
+    wanted = etcd_member.wanted(
+        name, address, start_timeout=timeout, admit=lambda: _admitted(epoch)
+    )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
     return {**admitted, **etcd_member.promoted(etcd, files, wanted)}
@@ -81,4 +85,9 @@ def _etcd(address, endpoints, own):
 
 
 def _files(address):
-    return MemberFiles("/var/lib/etcd", "/etc/kubernetes/etcd/etcd.yaml", "/etc/kubernetes/manifests/etcd.yaml", address)
+    return MemberFiles(
+        "/var/lib/etcd",
+        "/etc/kubernetes/etcd/etcd.yaml",
+        "/etc/kubernetes/manifests/etcd.yaml",
+        address,
+    )

@@ -23,7 +23,9 @@ def registered(name):
         Name of a node that the pillar declares.
     """
     seen = context.World.from_opts(__opts__)
-    changes = node_registration.register(seen.kube, seen.settings().node(name), test=__opts__["test"])
+    changes = node_registration.register(
+        seen.kube, seen.settings().node(name), test=__opts__["test"]
+    )
     return {change["path"]: {"old": change["found"], "new": change["wanted"]} for change in changes}
 
 

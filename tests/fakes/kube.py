@@ -49,7 +49,11 @@ class FakeKube:
     def config_map(self, namespace: str, name: str) -> JsonObject | None:
         assert (namespace, name) == (NAMESPACE, NAME)
         # An empty mapping is left out.
-        return None if self.lines is None else {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
+        return (
+            None
+            if self.lines is None
+            else {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
+        )
 
     # What is written.
 
@@ -87,7 +91,9 @@ class FakeKube:
             self.lines = dict(body["data"])
             return {"data": self.lines}
 
-    def json_patch_config_map(self, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> JsonObject | None:
+    def json_patch_config_map(
+        self, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]
+    ) -> JsonObject | None:
         with self._write("record"):
             found = self.config_map(namespace, name)
             if found is None:

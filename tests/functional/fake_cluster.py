@@ -13,7 +13,11 @@ from metalk8s_expand.minion import certificates
 from tests.fakes.kube import apply, merge
 from tests.unit.metalk8s_expand.commands.test_runner import Cluster, Kube, Minions
 
-COREDNS = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
+COREDNS = {
+    "metadata": {"name": "coredns"},
+    "spec": {"replicas": 2},
+    "status": {"availableReplicas": 2},
+}
 
 
 class FileKube(Kube):

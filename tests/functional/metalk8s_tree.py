@@ -39,7 +39,15 @@ NAMES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 # Those of its SLS that are below the two trees of which we have some as well.
 SLS = {
-    "metalk8s.orchestrate": ("apiserver", "bootstrap", "certs.renew", "deploy_node", "etcd", "register_etcd", "upgrade"),
+    "metalk8s.orchestrate": (
+        "apiserver",
+        "bootstrap",
+        "certs.renew",
+        "deploy_node",
+        "etcd",
+        "register_etcd",
+        "upgrade",
+    ),
     "metalk8s.roles": ("bootstrap", "ca", "etcd", "infra", "master", "minion", "node"),
 }
 

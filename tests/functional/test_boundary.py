@@ -90,7 +90,9 @@ def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def runs(salt_run: Run) -> dict[str, subprocess.CompletedProcess[str]]:
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(ROWS, pool.map(lambda name: salt_run(f"outcomes.{name}"), ROWS), strict=True))
+        return dict(
+            zip(ROWS, pool.map(lambda name: salt_run(f"outcomes.{name}"), ROWS), strict=True)
+        )
 
 
 @pytest.fixture(scope="module")

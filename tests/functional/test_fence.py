@@ -35,7 +35,9 @@ def apply(tmp_path: Path) -> Apply:
     """``salt-call --local state.apply`` with a pillar: the states by their ID."""
     extension.lay_out(tmp_path / "ext", "states", "utils")
     (tmp_path / "states").mkdir()
-    (tmp_path / "states" / "change.sls").write_text(SLS.replace("PATH", str(tmp_path / "expand-epoch")))
+    (tmp_path / "states" / "change.sls").write_text(
+        SLS.replace("PATH", str(tmp_path / "expand-epoch"))
+    )
     config = {"root_dir": str(tmp_path), "extension_modules": str(tmp_path / "ext"), "file_client": "local", "id": "m",
               "file_roots": {"base": [str(tmp_path / "states")]}, "log_level": "quiet", "log_level_logfile": "quiet"}  # fmt: skip
     (tmp_path / "minion").write_text(json.dumps(config))

@@ -37,7 +37,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_plugins_load_by_the_entry_point(installed: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", PROGRAM]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env=environment, cwd=installed)
+    ran = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        cwd=installed,
+    )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert found["library"].startswith(str(installed))

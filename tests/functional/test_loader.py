@@ -75,7 +75,11 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Salt's extension modules as ``saltutil.sync_all`` lays them out."""
     base = tmp_path_factory.mktemp("synced")
     for kind in KINDS:
-        shutil.copytree(ROOT / "salt" / f"_{kind}", base / "ext" / kind, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "salt" / f"_{kind}",
+            base / "ext" / kind,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     return base
 
 
@@ -85,7 +89,9 @@ def load(base: Path, site: Path | None = None) -> Any:
     if site is not None:
         environment["PYTHONPATH"] = str(site)
     command = [sys.executable, "-c", PROGRAM, str(base)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, cwd=base, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=environment, cwd=base, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -110,7 +116,9 @@ def test_every_plugin_loads(mode: Any) -> None:
     assert set(mode["loaded"].values()) == {True}
 
 
-def test_the_library_comes_from_where_the_plugins_do(in_site: Any, in_sync: Any, site: Path, synced: Path) -> None:
+def test_the_library_comes_from_where_the_plugins_do(
+    in_site: Any, in_sync: Any, site: Path, synced: Path
+) -> None:
     assert Path(in_site["library"]).is_relative_to(site)
     assert Path(in_sync["library"]).is_relative_to(synced)
 
@@ -220,8 +228,19 @@ def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
 
     def apply(sls: str, test: bool) -> Any:
         program = str(Path(sys.executable).with_name("salt-call"))
-        command = [program, "-c", str(base), "--local", "--out=json", "state.apply", sls, f"test={test}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+        command = [
+            program,
+            "-c",
+            str(base),
+            "--local",
+            "--out=json",
+            "state.apply",
+            sls,
+            f"test={test}",
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=False, env=environment
+        )
         found = json.loads(done.stdout)["local"]
         assert isinstance(found, dict), found
         return {key.split("_|-")[1]: state for key, state in found.items()}

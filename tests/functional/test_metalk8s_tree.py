@@ -111,7 +111,15 @@ def run(program: str, base: Path, path: Path, timeout: int = 300, **given: Any) 
         (base / name).mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(path)}
     command = [sys.executable, "-c", program, json.dumps({"base": str(base), **given})]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=base, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment,
+        cwd=base,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -126,15 +134,24 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is copied for a synced installation: the plugins and the library, and none of our SLS."""
     base = tmp_path_factory.mktemp("ours")
     for kind in KINDS:
-        shutil.copytree(ROOT / "salt" / f"_{kind}", base / f"_{kind}", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "salt" / f"_{kind}",
+            base / f"_{kind}",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     return base
 
 
 @pytest.fixture
 def load(theirs: Path, ours: Path, tmp_path: Path) -> Any:
     def loaded(*sync: str, site: Path | None = None, **roots: list[Path]) -> Any:
-        named = {saltenv.replace("_", "-").replace("v", "."): list(map(str, paths)) for saltenv, paths in roots.items()}
-        return run(SYNC_AND_LOAD, tmp_path, site or tmp_path, file_roots=named, sync=sync, kinds=KINDS)
+        named = {
+            saltenv.replace("_", "-").replace("v", "."): list(map(str, paths))
+            for saltenv, paths in roots.items()
+        }
+        return run(
+            SYNC_AND_LOAD, tmp_path, site or tmp_path, file_roots=named, sync=sync, kinds=KINDS
+        )
 
     return loaded
 
@@ -165,8 +182,14 @@ def test_every_name_that_both_have_is_in_the_documentation() -> None:
     ours = {"metalk8s." + ".".join(path.relative_to(ROOT / "salt").with_suffix("").parts).removesuffix(".init")
             for tree in ("orchestrate", "roles") for path in (ROOT / "salt" / tree).rglob("*.sls")}  # fmt: skip
     theirs = {f"{package}.{name}" for package, names in metalk8s_tree.SLS.items() for name in names}
-    assert ours & theirs >= {"metalk8s.orchestrate.deploy_node", "metalk8s.roles.minion", "metalk8s.roles.etcd"}
-    missing = [name for name in [*sorted(ours & theirs), "kubernetes_nodes"] if f"``{name}``" not in page]
+    assert ours & theirs >= {
+        "metalk8s.orchestrate.deploy_node",
+        "metalk8s.roles.minion",
+        "metalk8s.roles.etcd",
+    }
+    missing = [
+        name for name in [*sorted(ours & theirs), "kubernetes_nodes"] if f"``{name}``" not in page
+    ]
     assert missing == []
 
 
@@ -208,7 +231,9 @@ def test_before_theirs_the_drop_in_would_win(load: Any, theirs: Path, ours: Path
     assert found["kubernetes"] == "theirs"
 
 
-def test_a_sync_of_another_saltenv_removes_what_that_does_not_bring(load: Any, theirs: Path, ours: Path) -> None:
+def test_a_sync_of_another_saltenv_removes_what_that_does_not_bring(
+    load: Any, theirs: Path, ours: Path
+) -> None:
     """Of Salt, with clean_dynamic_modules: so both stand in every saltenv that is synced, and base is never synced."""
     found = load(THEIRS, NEXT, metalk8s_2v0=[theirs, ours], metalk8s_2v1=[theirs])
     assert "metalk8s_expand" not in found["runners"]
@@ -224,7 +249,9 @@ def test_of_two_files_that_name_a_saltenv_the_last_one_counts(tmp_path: Path) ->
     (tmp_path / "master.d" / "99-metalk8s-roots.conf").write_text(
         json.dumps({"file_roots": {THEIRS: ["/theirs"], NEXT: ["/next"]}})
     )
-    (tmp_path / "master.d" / "zz-metalk8s-expand.conf").write_text(json.dumps({"file_roots": {THEIRS: ["/theirs", "/ours"]}}))
+    (tmp_path / "master.d" / "zz-metalk8s-expand.conf").write_text(
+        json.dumps({"file_roots": {THEIRS: ["/theirs", "/ours"]}})
+    )
     program = "import json, sys, salt.config; print(json.dumps(salt.config.master_config(sys.argv[1])['file_roots']))"
     command = [sys.executable, "-c", program, str(tmp_path / "master")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -242,7 +269,12 @@ print(json.dumps(master.declared_pillar(opts)))
 def test_the_declaration_is_found_beside_their_pillar(tmp_path: Path) -> None:
     """Theirs is a saltenv of its own, and partly matched by what only its external pillar tells."""
     tops = {
-        "theirs": {THEIRS: {"*": ["repositories"], "metalk8s:nodes:boot:roles:master": [{"match": "pillar"}, "master"]}},
+        "theirs": {
+            THEIRS: {
+                "*": ["repositories"],
+                "metalk8s:nodes:boot:roles:master": [{"match": "pillar"}, "master"],
+            }
+        },
         "ours": {"base": {"boot_master": ["metalk8s_expand"]}},
     }
     texts = {
@@ -296,7 +328,10 @@ def chained(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     base = tmp_path_factory.mktemp("chain")
     for kind in ("modules", "runners", "states"):
         shutil.copytree(theirs / f"_{kind}", base / "ext" / kind)
-    nodes = {name: {"version": "2.0", "roles": ["etcd"] if name.startswith("e-") else ["node"]} for name in VERDICTS}
+    nodes = {
+        name: {"version": "2.0", "roles": ["etcd"] if name.startswith("e-") else ["node"]}
+        for name in VERDICTS
+    }
     del nodes["w-unlabelled"]
     (base / "pillar").mkdir()
     (base / "empty").mkdir()
@@ -304,7 +339,9 @@ def chained(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     (base / "pillar" / "nodes.sls").write_text(json.dumps({"metalk8s": {"nodes": nodes}}))
     runs = [(name, THEIRS) for name in VERDICTS] + [("w-good", "metalk8s-9")]
     roots = {THEIRS: [str(theirs)], "metalk8s-empty": [str(base / "empty")]}
-    return run(CHAIN, base, extension.LIBRARY, timeout=400, file_roots=roots, replies=REPLIES, runs=runs)
+    return run(
+        CHAIN, base, extension.LIBRARY, timeout=400, file_roots=roots, replies=REPLIES, runs=runs
+    )
 
 
 @pytest.mark.slow
@@ -330,7 +367,10 @@ class TestChain:
 
     def test_a_saltenv_that_is_not_there(self, chained: Any) -> None:
         [problem] = chained["w-good metalk8s-9"]["problems"]
-        assert "No matching sls found for 'metalk8s.orchestrate.deploy_node' in env 'metalk8s-9'" in problem
+        assert (
+            "No matching sls found for 'metalk8s.orchestrate.deploy_node' in env 'metalk8s-9'"
+            in problem
+        )
 
     def test_which_is_refused_before_anything_starts(self, chained: Any) -> None:
         assert chained["environments"]["problems"] == [

@@ -47,10 +47,17 @@ class Master:
 
     def _declare(self) -> None:
         closed = {"host": "127.0.0.1", "port": free_port()}
-        nodes = {**PILLAR["nodes"], "far-1": {"profile": "infra", "address": "10.0.0.9", "ssh": closed}}
+        nodes = {
+            **PILLAR["nodes"],
+            "far-1": {"profile": "infra", "address": "10.0.0.9", "ssh": closed},
+        }
         (self.base / "pillar").mkdir()
-        (self.base / "pillar" / "top.sls").write_text(json.dumps({"base": {"lab_master": ["declared"]}}))
-        (self.base / "pillar" / "declared.sls").write_text(json.dumps({"metalk8s_expand": {**PILLAR, "nodes": nodes}}))
+        (self.base / "pillar" / "top.sls").write_text(
+            json.dumps({"base": {"lab_master": ["declared"]}})
+        )
+        (self.base / "pillar" / "declared.sls").write_text(
+            json.dumps({"metalk8s_expand": {**PILLAR, "nodes": nodes}})
+        )
         roots = {"base": [str(self.base / "tree")], "metalk8s-2.0": [str(self.base / "served")]}
         config = {
             "id": "lab_master", "root_dir": str(self.base), "extension_modules": str(self.base / "ext"), "file_roots": roots,
@@ -69,16 +76,26 @@ class Master:
         """``salt-run state.orchestrate``, as it is typed."""
         program = str(Path(sys.executable).with_name("salt-run"))
         words = ["state.orchestrate", sls, f"test={test}"]
-        words += [f"pillar={json.dumps({'metalk8s_expand_run': asked})}"] if asked is not None else []
+        words += (
+            [f"pillar={json.dumps({'metalk8s_expand_run': asked})}"] if asked is not None else []
+        )
         command = [program, "-c", str(self.base), "--out=json", *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, check=False, cwd=self.base, env=self.environment
+            command,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            cwd=self.base,
+            env=self.environment,
         )
         return Outcome(done)
 
     def label(self, name: str) -> str:
         """The version that the Node has."""
-        [found] = [item for item in json.loads(self.nodes.read_text()) if item["metadata"]["name"] == name]
+        [found] = [
+            item for item in json.loads(self.nodes.read_text()) if item["metadata"]["name"] == name
+        ]
         return str(found["metadata"]["labels"]["metalk8s.scality.com/version"])
 
 
@@ -139,7 +156,11 @@ class TestOurs:
     def test_what_would_be(self, outcomes: Any, title: str) -> None:
         found, version = outcomes[title]
         [state] = found.ran
-        assert (found.code, state["result"], state["changes"]) == (0, None, {"w-1": ["register"]}), state
+        assert (found.code, state["result"], state["changes"]) == (
+            0,
+            None,
+            {"w-1": ["register"]},
+        ), state
         assert "The run itself would go ahead" in state["comment"]
         assert "Unchanged: w-2" in state["comment"]
         assert version == "1.0"
@@ -147,7 +168,11 @@ class TestOurs:
     def test_it_is_done(self, outcomes: Any) -> None:
         found, version = outcomes["done"]
         [state] = found.ran
-        assert (found.code, state["result"], state["changes"]) == (0, True, {"w-1": ["register"]}), state
+        assert (found.code, state["result"], state["changes"]) == (
+            0,
+            True,
+            {"w-1": ["register"]},
+        ), state
         assert "succeeded" in state["comment"] and "w-2: nothing to change" in state["comment"]
         assert version == "2.0"
 
@@ -163,7 +188,10 @@ class TestOurs:
         found, version = outcomes["mistyped"]
         [state] = found.ran
         assert (found.code, state["result"], version) == (1, False, "1.0")
-        assert "profile: is an unknown argument (found 'profile'); did you mean profiles?" in state["comment"]
+        assert (
+            "profile: is an unknown argument (found 'profile'); did you mean profiles?"
+            in state["comment"]
+        )
 
     def test_progress_is_told_beside_the_document(self, outcomes: Any) -> None:
         assert "looking at it" in outcomes["done"][0].stderr
@@ -185,4 +213,8 @@ class TestDocumented:
 
     def test_what_would_be(self, outcomes: Any) -> None:
         found, version = outcomes["own seen"]
-        assert (found.code, [state["result"] for state in found.ran], version) == (0, [None, True, None], "1.0")
+        assert (found.code, [state["result"] for state in found.ran], version) == (
+            0,
+            [None, True, None],
+            "1.0",
+        )

@@ -34,20 +34,31 @@ def opts(tmp_path: Path) -> Any:
 
 
 def test_the_runner_reads_it(opts: Any) -> None:
-    assert list(settings.parse(declared_pillar(opts)).nodes) == ["cp-1", "cp-2", "infra-1", "worker-1"]
+    assert list(settings.parse(declared_pillar(opts)).nodes) == [
+        "cp-1",
+        "cp-2",
+        "infra-1",
+        "worker-1",
+    ]
 
 
 # Declared nodes, the bootstrap node's own minion, one that would like to be the master, one unknown.
-@pytest.mark.parametrize("minion", ["cp-1", "worker-1", "bootstrap", "bootstrap_master2", "master", "x"])
+@pytest.mark.parametrize(
+    "minion", ["cp-1", "worker-1", "bootstrap", "bootstrap_master2", "master", "x"]
+)
 def test_no_minion_does(opts: Any, minion: str) -> None:
-    found = salt.pillar.Pillar({**opts, "pillar": {}}, {"id": minion}, minion, "base").compile_pillar()
+    found = salt.pillar.Pillar(
+        {**opts, "pillar": {}}, {"id": minion}, minion, "base"
+    ).compile_pillar()
     assert found == {}
 
 
 def test_a_name_that_is_there_twice_is_refused(opts: Any, tmp_path: Path) -> None:
     node = "    w-1: {profile: worker, address: 10.0.0.%d, version: '1'}\n"
     (tmp_path / "metalk8s_expand.sls").unlink()
-    (tmp_path / "metalk8s_expand.sls").write_text("metalk8s_expand:\n  nodes:\n" + node % 1 + node % 2)
+    (tmp_path / "metalk8s_expand.sls").write_text(
+        "metalk8s_expand:\n  nodes:\n" + node % 1 + node % 2
+    )
     with pytest.raises(SettingsError, match=r"conflicting ID 'w-1'.*line 4") as error:
         declared_pillar(opts)
     assert error.value.retcode == 2

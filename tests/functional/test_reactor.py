@@ -84,14 +84,25 @@ def chunks(reactor: Any, data: Any) -> list[dict[str, Any]]:
 def asked(reactor: Any, data: Any) -> list[Any]:
     """What the runner would be called with."""
     found = chunks(reactor, data)
-    assert all((chunk["state"], chunk["fun"]) == ("runner", "metalk8s_expand.request") for chunk in found)
-    assert all(set(chunk) <= {"state", "fun", "name", "args", "order", "__id__", "__sls__", "__env__"} for chunk in found)
+    assert all(
+        (chunk["state"], chunk["fun"]) == ("runner", "metalk8s_expand.request") for chunk in found
+    )
+    assert all(
+        set(chunk) <= {"state", "fun", "name", "args", "order", "__id__", "__sls__", "__env__"}
+        for chunk in found
+    )
     return [chunk["args"] for chunk in found]
 
 
 def by_minion(node: Any) -> dict[str, Any]:
     """As ``salt-call event.send metalk8s/expand/add node=…`` arrives."""
-    return {"id": "worker-1", "tag": TAG, "cmd": "_minion_event", "pretag": None, "data": {"node": node, "__pub_pid": 7}}
+    return {
+        "id": "worker-1",
+        "tag": TAG,
+        "cmd": "_minion_event",
+        "pretag": None,
+        "data": {"node": node, "__pub_pid": 7},
+    }
 
 
 def on_master(node: Any) -> dict[str, Any]:
@@ -112,10 +123,22 @@ def test_the_reaction_may_be_in_a_saltenv_of_its_own(reactor: Any) -> None:
 
 
 def test_nothing_else_of_the_event_is(reactor: Any) -> None:
-    data = {**on_master("w-1"), "address": "10.0.0.1", "roles": ["master"], "retry": True, "fun": "cmd.run", "user": "root"}
+    data = {
+        **on_master("w-1"),
+        "address": "10.0.0.1",
+        "roles": ["master"],
+        "retry": True,
+        "fun": "cmd.run",
+        "user": "root",
+    }
     assert asked(reactor, data) == [[{"node": "w-1"}]]
     data = by_minion("w-1")
-    data["data"] |= {"retry": True, "address": "10.0.0.1", "profile": "control-plane", "kwarg": {"retry": True}}
+    data["data"] |= {
+        "retry": True,
+        "address": "10.0.0.1",
+        "profile": "control-plane",
+        "kwarg": {"retry": True},
+    }
     assert asked(reactor, {**data, "node": "other"}) == [[{"node": "w-1"}]]
 
 
@@ -141,7 +164,9 @@ WRONG = [
 
 
 @SHAPES
-@pytest.mark.parametrize("value", WRONG, ids=lambda value: f"{type(value).__name__} {str(value)[:9]}")
+@pytest.mark.parametrize(
+    "value", WRONG, ids=lambda value: f"{type(value).__name__} {str(value)[:9]}"
+)
 def test_wrong_types_and_lengths_are_refused_and_logged(
     reactor: Any, shape: Callable[[Any], Any], value: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -151,7 +176,9 @@ def test_wrong_types_and_lengths_are_refused_and_logged(
     assert "refused" in line and len(line) < 400 and line.isascii() and "\n" not in line
 
 
-@pytest.mark.parametrize("data", [{}, {"data": None}, {"data": "w-1"}, {"data": ["node"]}, None, "text", [], 7], ids=repr)
+@pytest.mark.parametrize(
+    "data", [{}, {"data": None}, {"data": "w-1"}, {"data": ["node"]}, None, "text", [], 7], ids=repr
+)
 def test_events_of_other_shapes_are_refused(reactor: Any, data: Any) -> None:
     assert chunks(reactor, data) == []
 
@@ -164,7 +191,11 @@ TREES = st.recursive(
 
 
 @limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(payload=st.dictionaries(st.sampled_from(["node", "data", "id", "tag", "user"]) | st.text(), TREES, max_size=4))
+@given(
+    payload=st.dictionaries(
+        st.sampled_from(["node", "data", "id", "tag", "user"]) | st.text(), TREES, max_size=4
+    )
+)
 def test_whatever_is_sent(reactor: Any, payload: dict[str, Any]) -> None:
     sent = payload.get("data", payload)
     node = sent.get("node") if isinstance(sent, dict) else None
@@ -201,11 +232,22 @@ def test_the_runner_is_called_with_the_very_value(
 def bus(opts: dict[str, Any]) -> Iterator[None]:
     """The process of a master that passes events on."""
     settings = {
-        key: opts[key] for key in ("id", "root_dir", "cachedir", "sock_dir", "pki_dir", "extension_modules", "ipc_mode")
+        key: opts[key]
+        for key in (
+            "id",
+            "root_dir",
+            "cachedir",
+            "sock_dir",
+            "pki_dir",
+            "extension_modules",
+            "ipc_mode",
+        )
     }
     log = Path(opts["root_dir"]) / "publisher.log"
     with log.open("w") as output:
-        process = subprocess.Popen([sys.executable, "-c", PUBLISHER, json.dumps(settings)], stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, json.dumps(settings)], stdout=output, stderr=output
+        )
     try:
         deadline = time.monotonic() + 60
         while not (Path(opts["sock_dir"]) / "master_event_pull.ipc").exists():
@@ -218,9 +260,13 @@ def bus(opts: dict[str, Any]) -> Iterator[None]:
 
 
 def test_a_step_is_heard_on_the_bus(opts: dict[str, Any], bus: None) -> None:
-    with salt.utils.event.get_event("master", sock_dir=opts["sock_dir"], opts=opts, listen=True) as listener:
+    with salt.utils.event.get_event(
+        "master", sock_dir=opts["sock_dir"], opts=opts, listen=True
+    ) as listener:
         listener.get_event(wait=0.1)
-        tag, payload = events.step("20260101000000", "w-1", "deploy", events.DONE, 12.3456, "20260101000001")
+        tag, payload = events.step(
+            "20260101000000", "w-1", "deploy", events.DONE, 12.3456, "20260101000001"
+        )
         assert Bus(opts).fire(tag, payload) is True
         heard = listener.get_event(wait=10, tag="metalk8s_expand/20260101000000/w-1", full=True)
     assert heard is not None
@@ -228,7 +274,9 @@ def test_a_step_is_heard_on_the_bus(opts: dict[str, Any], bus: None) -> None:
     assert {key: heard["data"][key] for key in payload} == payload
 
 
-def test_without_a_bus_nothing_fails_and_little_time_is_lost(opts: dict[str, Any], tmp_path: Path) -> None:
+def test_without_a_bus_nothing_fails_and_little_time_is_lost(
+    opts: dict[str, Any], tmp_path: Path
+) -> None:
     nowhere = Bus({**opts, "sock_dir": str(tmp_path)})
     started = time.monotonic()
     assert [nowhere.fire("metalk8s_expand/1/started", {}) for _ in range(20)] == [False] * 20

@@ -32,7 +32,11 @@ class Node:
         for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
             path.write_text(path.read_text().replace(signing_policies.PKI, str(self.pki)))
         steps = library / "steps" / "host_certificates.py"
-        steps.write_text(steps.read_text().replace("ports: Mapping[str, int] = pki.PORTS", "ports: Mapping[str, int] = {}"))
+        steps.write_text(
+            steps.read_text().replace(
+                "ports: Mapping[str, int] = pki.PORTS", "ports: Mapping[str, int] = {}"
+            )
+        )
         assert "= pki.PORTS" not in steps.read_text()
 
     def describe(self, **days: float) -> None:
@@ -51,14 +55,19 @@ class Node:
         }
 
     def keys(self) -> dict[str, bytes]:
-        return {purpose: self._path(f"{path}.key").read_bytes() for purpose, path in signing_policies.paths(ROLES).items()}
+        return {
+            purpose: self._path(f"{path}.key").read_bytes()
+            for purpose, path in signing_policies.paths(ROLES).items()
+        }
 
     def _path(self, path: str) -> Path:
         return Path(path.replace(signing_policies.PKI, str(self.pki)))
 
 
 def changed(states: list[Chunk]) -> set[str]:
-    assert all(state["result"] for state in states), [state for state in states if not state["result"]]
+    assert all(state["result"] for state in states), [
+        state for state in states if not state["result"]
+    ]
     return {state["__id__"] for state in states if state["changes"]}
 
 
@@ -73,7 +82,9 @@ def test_renewal(node: Node) -> None:
     signed = {f"Have the certificate {purpose} signed" for purpose in signing_policies.paths(ROLES)}
     node.describe(certificate_days=10 * MINUTE, certificate_renew_days=2 * MINUTE)
     made, again = node.run(("state.apply", ["metalk8s.roles.ca"], {}), RENEW, RENEW)[1:]
-    assert changed(made) == signed | {f"Make the key of {purpose}" for purpose in signing_policies.paths(ROLES)}
+    assert changed(made) == signed | {
+        f"Make the key of {purpose}" for purpose in signing_policies.paths(ROLES)
+    }
     assert changed(again) == set()
     found = certificates.read(node.pki / "admin.crt")
     assert found.not_after - found.not_before == pytest.approx(600, abs=1)

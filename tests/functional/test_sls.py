@@ -115,7 +115,8 @@ ROLES = {
 }
 # What is renewed on which minion.
 RENEWALS = {
-    f"certificates of {minion}": (minion, "metalk8s.roles.certificates") for minion in ("worker-1", "cp-1", "bootstrap")
+    f"certificates of {minion}": (minion, "metalk8s.roles.certificates")
+    for minion in ("worker-1", "cp-1", "bootstrap")
 }
 # Where the library is not, or not of this version: a minion that is to be, the API proxy of any node.
 UNFENCED = {
@@ -128,7 +129,11 @@ ONE: dict[str, Any] = {"orchestrate": {"node_name": "worker-1"}}
 BY_HAND: dict[str, Any] = {"orchestrate": {"node_name": "cp-1"}}
 DEPLOYMENTS: list[dict[str, Any]] = [
     BY_HAND,
-    *({"orchestrate": {"node_name": name, "epoch": epoch}} for name in ("cp-1", "etcd-1", "worker-1") for epoch in (None, 6)),
+    *(
+        {"orchestrate": {"node_name": name, "epoch": epoch}}
+        for name in ("cp-1", "etcd-1", "worker-1")
+        for epoch in (None, 6)
+    ),
 ]
 
 
@@ -154,9 +159,22 @@ class Site:
 
     def call(self, minion: str, *requests: tuple[str, list[Any], dict[str, Any]]) -> list[Any]:
         """Execution functions with their arguments; what they return, in one process."""
-        command = [sys.executable, "-c", PROGRAM, str(self.base / "minion"), minion, json.dumps(requests)]
+        command = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            str(self.base / "minion"),
+            minion,
+            json.dumps(requests),
+        ]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=600, check=False, cwd=self.base, env=self.copy.environment
+            command,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            cwd=self.base,
+            env=self.copy.environment,
         )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout.splitlines()[-1])
@@ -165,8 +183,12 @@ class Site:
 
     def _write_pillar(self, directory: Path) -> None:
         directory.mkdir()
-        (directory / "top.sls").write_text("base:\n  '*':\n    - cluster\n  'bootstrap_master':\n    - metalk8s_expand\n")
-        (directory / "cluster.sls").write_text("#!json\n" + json.dumps({"metalk8s": {"cluster": CLUSTER}}))
+        (directory / "top.sls").write_text(
+            "base:\n  '*':\n    - cluster\n  'bootstrap_master':\n    - metalk8s_expand\n"
+        )
+        (directory / "cluster.sls").write_text(
+            "#!json\n" + json.dumps({"metalk8s": {"cluster": CLUSTER}})
+        )
         (directory / "metalk8s_expand.sls").symlink_to(ROOT / "pillar" / "metalk8s_expand.sls")
 
     def _write_config(self) -> None:
@@ -190,14 +212,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def low(site: Site) -> Low:
     """The states of an SLS for a minion with this pillar, in the order in which Salt runs them."""
-    wanted = [(minion, sls, pillar) for minion, sls in {**ROLES, **RENEWALS, **UNFENCED}.values() for pillar in (HAND, RUN)]
+    wanted = [
+        (minion, sls, pillar)
+        for minion, sls in {**ROLES, **RENEWALS, **UNFENCED}.values()
+        for pillar in (HAND, RUN)
+    ]
     wanted += [("bootstrap", RENEW, pillar) for pillar in (HAND, ONE, RUN)]
     wanted += [("bootstrap", DEPLOY_NODE, pillar) for pillar in DEPLOYMENTS]
     wanted += [("cp-1", "pillar", pillar) for pillar in (HAND, RUN)]
     rendered: dict[str, Any] = {}
     for minion in {item[0] for item in wanted}:
         mine = [item for item in wanted if item[0] == minion]
-        found = site.call(minion, *(("state.show_low_sls", [sls], {"pillar": pillar}) for _, sls, pillar in mine))
+        found = site.call(
+            minion, *(("state.show_low_sls", [sls], {"pillar": pillar}) for _, sls, pillar in mine)
+        )
         rendered.update(zip(map(json.dumps, mine), found, strict=True))
 
     def render(minion: str, sls: str, pillar: dict[str, Any]) -> list[Chunk]:
@@ -228,7 +256,9 @@ def named(chunks: list[Chunk], identity: str) -> Chunk:
 @pytest.mark.parametrize("where", [*ROLES, *RENEWALS, *UNFENCED])
 def test_every_requisite_is_there(low: Low, where: str, pillar: dict[str, Any]) -> None:
     chunks = low(*{**ROLES, **RENEWALS, **UNFENCED}[where], pillar)
-    there = {(chunk["state"], name) for chunk in chunks for name in (chunk["__id__"], chunk["name"])}
+    there = {
+        (chunk["state"], name) for chunk in chunks for name in (chunk["__id__"], chunk["name"])
+    }
     assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
 
 
@@ -247,9 +277,15 @@ def test_the_fence_is_the_first_of_all_and_ends_the_job(low: Low, where: str) ->
 
 @pytest.mark.parametrize("where", ROLES)
 @pytest.mark.parametrize(("pillar", "epoch"), [(HAND, None), (RUN, 6)], ids=["by hand", "by a run"])
-def test_whatever_asks_is_given_the_epoch(low: Low, where: str, pillar: dict[str, Any], epoch: int | None) -> None:
+def test_whatever_asks_is_given_the_epoch(
+    low: Low, where: str, pillar: dict[str, Any], epoch: int | None
+) -> None:
     chunks = low(*ROLES[where], pillar)
-    asking = [chunk for chunk in chunks if chunk["state"] in ("metalk8s_expand_fence", "metalk8s_expand_etcd")]
+    asking = [
+        chunk
+        for chunk in chunks
+        if chunk["state"] in ("metalk8s_expand_fence", "metalk8s_expand_etcd")
+    ]
     assert {chunk.get("epoch") for chunk in asking} == {epoch}
     assert all("epoch" in chunk for chunk in asking)
 
@@ -257,9 +293,14 @@ def test_whatever_asks_is_given_the_epoch(low: Low, where: str, pillar: dict[str
 @pytest.mark.parametrize("where", ["a control-plane node", "the bootstrap node"])
 def test_the_fence_is_asked_again_right_before_each_static_pod(low: Low, where: str) -> None:
     chunks = low(*ROLES[where], RUN)
-    pods = [chunk for chunk in chunks if chunk["state"] == "cmd" and "/etc/kubernetes/manifests" in chunk["name"]]
+    pods = [
+        chunk
+        for chunk in chunks
+        if chunk["state"] == "cmd" and "/etc/kubernetes/manifests" in chunk["name"]
+    ]
     assert [pod["__id__"] for pod in pods] == [
-        f"Run {name}" for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+        f"Run {name}"
+        for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
     ]
     for pod in pods:
         asked = named(chunks, pod["__id__"].replace("Run", "Let no older run start"))
@@ -269,7 +310,10 @@ def test_the_fence_is_asked_again_right_before_each_static_pod(low: Low, where: 
         ("file", "Write the static Pod etcd"), ("metalk8s_expand_etcd", "Add the etcd member as a learner"),
     ]  # fmt: skip
     needed = list(requisites(named(chunks, "Let no older run start kube-apiserver")))
-    assert {("file", "Write the static Pod kube-apiserver"), ("metalk8s_expand_etcd", "Promote the etcd member")} <= set(needed)
+    assert {
+        ("file", "Write the static Pod kube-apiserver"),
+        ("metalk8s_expand_etcd", "Promote the etcd member"),
+    } <= set(needed)
     assert ("cmd", "Import the image kube-apiserver") in needed
 
 
@@ -283,8 +327,14 @@ def test_no_state_holds_or_shows_a_secret(low: Low, where: str) -> None:
     """Salt keeps what it renders, and what states return, in files of its cache."""
     chunks = low(*{**ROLES, **UNFENCED}[where], RUN)
     assert "PRIVATE KEY" not in json.dumps(chunks)
-    secret = [chunk for chunk in chunks if str(chunk.get("name")).endswith((".key", "/encryption.conf", ".conf"))]
-    private = [chunk for chunk in secret if chunk["state"] == "x509" or "/etc/kubernetes" in chunk["name"]]
+    secret = [
+        chunk
+        for chunk in chunks
+        if str(chunk.get("name")).endswith((".key", "/encryption.conf", ".conf"))
+    ]
+    private = [
+        chunk for chunk in secret if chunk["state"] == "x509" or "/etc/kubernetes" in chunk["name"]
+    ]
     assert {chunk["mode"] for chunk in private if chunk["fun"] != "certificate_managed"} <= {"0600"}
     for chunk in private:
         if chunk["name"].endswith(("sa.key", "encryption.conf")) and chunk["state"] == "file":
@@ -293,11 +343,18 @@ def test_no_state_holds_or_shows_a_secret(low: Low, where: str) -> None:
 
 
 def test_secrets_at_rest_get_a_key_that_only_the_host_knows(low: Low, tmp_path: Path) -> None:
-    command = named(low(*ROLES["the bootstrap node"], RUN), "Draw the key that encrypts Secrets at rest")["name"]
+    command = named(
+        low(*ROLES["the bootstrap node"], RUN), "Draw the key that encrypts Secrets at rest"
+    )["name"]
     path = tmp_path / "encryption.conf"
     keys = set()
     for _ in range(2):
-        subprocess.run(["sh", "-c", command.replace("/etc/kubernetes", str(tmp_path))], check=True, timeout=10, umask=0)
+        subprocess.run(
+            ["sh", "-c", command.replace("/etc/kubernetes", str(tmp_path))],
+            check=True,
+            timeout=10,
+            umask=0,
+        )
         [resource] = yaml.safe_load(path.read_text())["resources"]
         keys.add(resource["providers"][0]["secretbox"]["keys"][0]["secret"])
         assert path.stat().st_mode & 0o777 == 0o600
@@ -321,14 +378,24 @@ class TestDeployNode:
     @pytest.mark.parametrize(
         ("name", "wanted"),
         [
-            ("cp-1", ["Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master", "Let every API proxy know cp-1"]),
+            (
+                "cp-1",
+                [
+                    "Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master",
+                    "Let every API proxy know cp-1",
+                ],
+            ),
             ("etcd-1", ["Give etcd-1 its roles metalk8s.roles.etcd"]),
             ("worker-1", []),
         ],
     )
     def test_roles_bring_their_states(self, low: Low, name: str, wanted: list[str]) -> None:
         chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": name, "epoch": 6}})
-        found = [chunk["__id__"] for chunk in chunks if chunk["__id__"].startswith(("Give ", "Let every"))]
+        found = [
+            chunk["__id__"]
+            for chunk in chunks
+            if chunk["__id__"].startswith(("Give ", "Let every"))
+        ]
         assert found == wanted
 
     def test_the_nodes_own_jobs_get_the_epoch_and_nothing_else(self, low: Low) -> None:
@@ -341,15 +408,24 @@ class TestDeployNode:
 
     def test_jobs_by_hand_are_as_they_were(self, low: Low) -> None:
         """Salt passes no empty pillar on."""
-        assert [chunk["pillar"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND) if "pillar" in chunk] == [{}, {}]
+        assert [
+            chunk["pillar"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND) if "pillar" in chunk
+        ] == [{}, {}]
 
 
 def places(chunks: list[Chunk]) -> dict[str, str]:
     """Where the certificates lie that are signed, by purpose."""
-    signed = [chunk for chunk in chunks if chunk["fun"] == "certificate_managed" and "signing_policy" in chunk]
+    signed = [
+        chunk
+        for chunk in chunks
+        if chunk["fun"] == "certificate_managed" and "signing_policy" in chunk
+    ]
     for chunk in signed:
         assert chunk["private_key"] == chunk["name"].replace(".crt", ".key")
-    return {chunk["signing_policy"].partition("/")[2]: chunk["name"].removesuffix(".crt") for chunk in signed}
+    return {
+        chunk["signing_policy"].partition("/")[2]: chunk["name"].removesuffix(".crt")
+        for chunk in signed
+    }
 
 
 class TestCertificates:
@@ -367,7 +443,9 @@ class TestCertificates:
         [sls] = [sls for name, sls in ROLES.values() if name == minion]
         assert places(low(minion, sls, HAND)) == signing_policies.paths(roles)
         if minion != "infra-1":
-            assert places(low(minion, "metalk8s.roles.certificates", HAND)) == signing_policies.paths(roles)
+            assert places(
+                low(minion, "metalk8s.roles.certificates", HAND)
+            ) == signing_policies.paths(roles)
 
     def test_nothing_else_is_changed_but_what_is_served(self, low: Low) -> None:
         chunks = low("cp-1", "metalk8s.roles.certificates", HAND)
@@ -376,11 +454,16 @@ class TestCertificates:
             ("metalk8s_expand_certificates", "served"),
         }  # fmt: skip
         last = chunks[-1]
-        assert (last["certificates"], last["address"]) == (signing_policies.paths(["master", "etcd"]), "10.200.0.11")
+        assert (last["certificates"], last["address"]) == (
+            signing_policies.paths(["master", "etcd"]),
+            "10.200.0.11",
+        )
         assert len(list(requisites(last))) == len(signing_policies.paths(["master", "etcd"]))
 
     @pytest.mark.parametrize("pillar", [HAND, ONE, RUN], ids=["all", "one", "by a run"])
-    def test_every_requisite_of_the_renewal_is_there(self, low: Low, pillar: dict[str, Any]) -> None:
+    def test_every_requisite_of_the_renewal_is_there(
+        self, low: Low, pillar: dict[str, Any]
+    ) -> None:
         chunks = low("bootstrap", RENEW, pillar)
         there = {(chunk["state"], chunk["__id__"]) for chunk in chunks}
         assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
@@ -388,24 +471,35 @@ class TestCertificates:
             {json.dumps(RUN)} if pillar == RUN else set()
         )
 
-    def test_control_plane_nodes_one_after_another_and_the_others_some_at_a_time(self, low: Low) -> None:
+    def test_control_plane_nodes_one_after_another_and_the_others_some_at_a_time(
+        self, low: Low
+    ) -> None:
         chunks = low("bootstrap", RENEW, HAND)
         renewed = [chunk for chunk in chunks if chunk["__id__"].startswith("Renew")]
-        assert [chunk["tgt"] if isinstance(chunk["tgt"], str) else len(chunk["tgt"]) for chunk in renewed] == [
+        assert [
+            chunk["tgt"] if isinstance(chunk["tgt"], str) else len(chunk["tgt"])
+            for chunk in renewed
+        ] == [
             "bootstrap",
             "cp-1",
             12,
             12,
             6,
         ], "never as many as would keep all of the master's workers waiting for each other"
-        assert ("metalk8s_expand_node", "See that bootstrap is well") in list(requisites(renewed[1]))
+        assert ("metalk8s_expand_node", "See that bootstrap is well") in list(
+            requisites(renewed[1])
+        )
         assert list(requisites(named(chunks, "See that bootstrap is well"))) == [
             ("salt", "Renew the certificates of bootstrap")
         ]
         assert chunks[0]["__id__"] == "Let the CA know what it may sign"
 
     def test_one_node(self, low: Low) -> None:
-        assert [chunk["tgt"] for chunk in low("bootstrap", RENEW, ONE)] == ["bootstrap", ["worker-1"], ["worker-1"]]
+        assert [chunk["tgt"] for chunk in low("bootstrap", RENEW, ONE)] == [
+            "bootstrap",
+            ["worker-1"],
+            ["worker-1"],
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -416,11 +510,17 @@ def without_api(site: Site) -> dict[str, list[Any]]:
         "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
         "users": [{"name": "x", "user": {}}], "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
     }  # fmt: skip
-    wanted = {"bootstrap": ["pillar"], "cp-1": ["pillar", "metalk8s.roles.certificates", "metalk8s.roles.etcd"]}
+    wanted = {
+        "bootstrap": ["pillar"],
+        "cp-1": ["pillar", "metalk8s.roles.certificates", "metalk8s.roles.etcd"],
+    }
     place = site.base / "absent"
     place.write_text(json.dumps(kubeconfig))
     try:
-        return {name: site.call(name, *(("state.show_low_sls", [sls], {}) for sls in found)) for name, found in wanted.items()}
+        return {
+            name: site.call(name, *(("state.show_low_sls", [sls], {}) for sls in found))
+            for name, found in wanted.items()
+        }
     finally:
         place.unlink()
 
@@ -429,13 +529,17 @@ def without_api(site: Site) -> dict[str, list[Any]]:
 class TestWithoutTheApi:
     """The administrator's certificate, or the API servers', may be what has ended."""
 
-    def test_certificates_are_renewed_and_nothing_else_is_rendered(self, without_api: dict[str, list[Any]]) -> None:
+    def test_certificates_are_renewed_and_nothing_else_is_rendered(
+        self, without_api: dict[str, list[Any]]
+    ) -> None:
         pillar, renewal, etcd = without_api["cp-1"]
         assert "127.0.0.1" in pillar[0]["pillar"]["metalk8s"]["api_error"]
         assert places(renewal) == signing_policies.paths(["master", "etcd"])
         assert all(isinstance(line, str) for line in etcd), "it needs to know the other members"
 
-    def test_the_authority_still_knows_who_is_declared(self, without_api: dict[str, list[Any]]) -> None:
+    def test_the_authority_still_knows_who_is_declared(
+        self, without_api: dict[str, list[Any]]
+    ) -> None:
         policies = without_api["bootstrap"][0][0]["pillar"]["x509_signing_policies"]
         assert {"bootstrap/admin", "cp-1/etcd-peer", "worker-1/kubelet-server"} <= set(policies)
 
@@ -453,7 +557,9 @@ def applied(site: Site) -> dict[str, list[Chunk]]:
     }
     found = site.call("cp-1", *jobs.values())
     assert all(isinstance(states, dict) for states in found), found
-    by_number = [sorted(states.values(), key=lambda state: int(state["__run_num__"])) for states in found]
+    by_number = [
+        sorted(states.values(), key=lambda state: int(state["__run_num__"])) for states in found
+    ]
     assert site.epoch.read_text() == "7\n"
     return dict(zip(jobs, by_number, strict=True))
 
@@ -461,16 +567,31 @@ def applied(site: Site) -> dict[str, list[Chunk]]:
 class TestApplied:
     """The macros as they are, around states that are harmless here."""
 
-    def test_nothing_runs_beside_the_fence_that_refuses(self, applied: dict[str, list[Chunk]]) -> None:
+    def test_nothing_runs_beside_the_fence_that_refuses(
+        self, applied: dict[str, list[Chunk]]
+    ) -> None:
         [refused] = applied["older"]
         assert refused["result"] is False
-        assert "this job is of the epoch 6, and one of the epoch 7 has been here already" in refused["comment"]
+        assert (
+            "this job is of the epoch 6, and one of the epoch 7 has been here already"
+            in refused["comment"]
+        )
 
     @pytest.mark.parametrize("job", ["same", "by hand"])
-    def test_the_fence_that_admits_changes_nothing(self, applied: dict[str, list[Chunk]], job: str) -> None:
+    def test_the_fence_that_admits_changes_nothing(
+        self, applied: dict[str, list[Chunk]], job: str
+    ) -> None:
         assert [state["result"] for state in applied[job]] == [True] * 5
-        assert [state["changes"] for state in applied[job] if "Let no older run" in state["__id__"]] == [{}, {}]
+        assert [
+            state["changes"] for state in applied[job] if "Let no older run" in state["__id__"]
+        ] == [{}, {}]
 
     def test_an_etcd_member_is_left_alone(self, applied: dict[str, list[Chunk]]) -> None:
-        assert [(state["result"], state["changes"]) for state in applied["member"]] == [(False, {}), (False, {})]
-        assert all("of the epoch 6, and one of the epoch 7" in state["comment"] for state in applied["member"])
+        assert [(state["result"], state["changes"]) for state in applied["member"]] == [
+            (False, {}),
+            (False, {}),
+        ]
+        assert all(
+            "of the epoch 6, and one of the epoch 7" in state["comment"]
+            for state in applied["member"]
+        )

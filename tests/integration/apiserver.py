@@ -18,7 +18,14 @@ from tests.integration.daemons import Daemon, eventually
 from tests.integration.etcd_host import Host
 from tests.integration.pki import Authority, write_rsa_key
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "salt" / "roles" / "master" / "files" / "kube-apiserver.yaml.j2"
+TEMPLATE = (
+    Path(__file__).resolve().parents[2]
+    / "salt"
+    / "roles"
+    / "master"
+    / "files"
+    / "kube-apiserver.yaml.j2"
+)
 # Announced to the cluster and never used; the API refuses loopback addresses there.
 ADVERTISED = "192.0.2.10"
 
@@ -42,7 +49,9 @@ class ApiServer:
     def certified(self, name: str) -> Path:
         """A kubeconfig with the certificate of this name."""
         path = self.root / "pki" / name
-        return self.kubeconfig(name, {"client-certificate": f"{path}.crt", "client-key": f"{path}.key"})
+        return self.kubeconfig(
+            name, {"client-certificate": f"{path}.crt", "client-key": f"{path}.key"}
+        )
 
     def audit(self) -> list[dict[str, Any]]:
         """The requests of the audited user so far, once answered."""
@@ -70,7 +79,12 @@ class ApiServer:
 
     def kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """kubectl as an administrator."""
-        argv = [str(self.programs["kubectl"]), f"--kubeconfig={self.admin}", f"--cache-dir={self.root / 'cache'}", *arguments]
+        argv = [
+            str(self.programs["kubectl"]),
+            f"--kubeconfig={self.admin}",
+            f"--cache-dir={self.root / 'cache'}",
+            *arguments,
+        ]
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
     def wait(self) -> ApiServer:
@@ -95,10 +109,16 @@ class ApiServer:
         pki = self.root / "pki"
         authority = Authority(pki / "ca.crt", "kubernetes-ca")
         authority.sign(pki / "apiserver", "kube-apiserver", sans=[host.address])
-        authority.sign(pki / "apiserver-kubelet-client", "apiserver-kubelet-client", organization="system:masters")
+        authority.sign(
+            pki / "apiserver-kubelet-client",
+            "apiserver-kubelet-client",
+            organization="system:masters",
+        )
         authority.sign(pki / "admin", "admin", organization="system:masters")
         authority.sign(pki / "metalk8s-expand", "metalk8s-expand")
-        Authority(pki / "front-proxy-ca.crt", "front-proxy-ca").sign(pki / "front-proxy-client", "front-proxy-client")
+        Authority(pki / "front-proxy-ca.crt", "front-proxy-ca").sign(
+            pki / "front-proxy-client", "front-proxy-client"
+        )
         write_rsa_key(pki / "sa.key")
         (pki / "etcd").mkdir()
         shutil.copy(host.site.pki / "ca.crt", pki / "etcd" / "ca.crt")
@@ -107,15 +127,26 @@ class ApiServer:
         secret = base64.b64encode(b"0" * 32).decode()
         provider = {"secretbox": {"keys": [{"name": "key", "secret": secret}]}}
         resources = [{"resources": ["secrets"], "providers": [provider, {"identity": {}}]}]
-        kind = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": resources}
+        kind = {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "EncryptionConfiguration",
+            "resources": resources,
+        }
         (self.root / "encryption.conf").write_text(yaml.safe_dump(kind))
 
     def _flags(self, address: str) -> list[str]:
-        context: dict[str, Any] = {"image": "none", "address": ADVERTISED, "networks": {"service": "10.96.0.0/12"}}
+        context: dict[str, Any] = {
+            "image": "none",
+            "address": ADVERTISED,
+            "networks": {"service": "10.96.0.0/12"},
+        }
         text = jinja2.Template(TEMPLATE.read_text()).render(context)
         command = yaml.safe_load(text)["spec"]["containers"][0]["command"]
         assert command[0] == "kube-apiserver"
-        here = {"/etc/kubernetes": str(self.root), "https://127.0.0.1:2379": f"https://{address}:2379"}
+        here = {
+            "/etc/kubernetes": str(self.root),
+            "https://127.0.0.1:2379": f"https://{address}:2379",
+        }
         flags = [*command[1:], f"--bind-address={address}"]
         for old, new in here.items():
             flags = [flag.replace(old, new) for flag in flags]
@@ -123,7 +154,12 @@ class ApiServer:
 
     def _audit_flags(self) -> list[str]:
         rules = [{"level": "Metadata", "users": [self._audited]}, {"level": "None"}]
-        kind = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+        kind = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": rules,
+        }
         policy = self.root / "audit.yaml"
         policy.write_text(yaml.safe_dump(kind))
         return [f"--audit-policy-file={policy}", f"--audit-log-path={self.root / 'audit.log'}"]

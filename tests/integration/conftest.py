@@ -45,7 +45,10 @@ def hosts(site: Site, tmp_path: Path) -> Iterator[Hosts]:
     made: list[Host] = []
 
     def make(count: int) -> list[Host]:
-        made.extend(Host(site, tmp_path / f"host-{number}", number).power_on() for number in range(1, count + 1))
+        made.extend(
+            Host(site, tmp_path / f"host-{number}", number).power_on()
+            for number in range(1, count + 1)
+        )
         return made
 
     yield make

@@ -20,7 +20,9 @@ class Daemon:
     def __init__(self, argv: Sequence[str | Path], log: Path) -> None:
         self.log = log
         with log.open("ab") as stream:
-            self._process = subprocess.Popen([*_TIED, *map(str, argv)], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                [*_TIED, *map(str, argv)], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL
+            )
 
     def exit_code(self) -> int | None:
         """None while it runs."""
@@ -51,7 +53,9 @@ def loopback_network(ports: Sequence[int], hosts: int) -> str:
     """
     for _ in range(50):
         prefix = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}"
-        if all(_is_free(f"{prefix}.{host}", port) for host in range(1, hosts + 1) for port in ports):
+        if all(
+            _is_free(f"{prefix}.{host}", port) for host in range(1, hosts + 1) for port in ports
+        ):
             return prefix
     raise RuntimeError(f"no loopback network has the ports {ports} free")
 

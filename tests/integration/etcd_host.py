@@ -32,7 +32,9 @@ class Site:
 
     def credentials(self) -> Credentials:
         """A client certificate that etcd accepts."""
-        return Credentials(str(self.pki / "ca.crt"), str(self.pki / "client.crt"), str(self.pki / "client.key"))
+        return Credentials(
+            str(self.pki / "ca.crt"), str(self.pki / "client.crt"), str(self.pki / "client.key")
+        )
 
 
 class Host:
@@ -45,7 +47,9 @@ class Host:
         self.address = f"{site.network}.{number}"
         self.manifest = root / "manifests" / "etcd.yaml"
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
-        self.files = MemberFiles(str(root / "data"), str(root / "etcd.yaml"), str(self.manifest), self.address)
+        self.files = MemberFiles(
+            str(root / "data"), str(root / "etcd.yaml"), str(self.manifest), self.address
+        )
         self.exits: list[int] = []
         self._kubelet: threading.Thread | None = None
         self._off = threading.Event()
@@ -55,8 +59,15 @@ class Host:
     def wanted(self, **limits: Any) -> Wanted:
         """As ``etcd_member.wanted``, with this host's paths."""
         peer, client = f"https://{self.address}:2380", f"https://{self.address}:2379"
-        certificates = {f"{key}-file": str(self.site.pki / f"server.{end}") for key, end in (("cert", "crt"), ("key", "key"))}
-        security = {**certificates, "trusted-ca-file": str(self.site.pki / "ca.crt"), "client-cert-auth": True}
+        certificates = {
+            f"{key}-file": str(self.site.pki / f"server.{end}")
+            for key, end in (("cert", "crt"), ("key", "key"))
+        }
+        security = {
+            **certificates,
+            "trusted-ca-file": str(self.site.pki / "ca.crt"),
+            "client-cert-auth": True,
+        }
         base = {
             "data-dir": str(self.files.data),
             "listen-peer-urls": peer,
@@ -76,23 +87,31 @@ class Host:
     def etcd(self, others: Sequence[Host], own: bool, kind: type[Etcd] = Etcd) -> Etcd:
         """The client as the state module makes it: the own member first, if it can be asked."""
         hosts = [*([self] if own else []), *(host for host in others if host is not self)]
-        return kind([f"https://{host.address}:2379" for host in hosts], self.site.credentials(), timeout=3.0)
+        return kind(
+            [f"https://{host.address}:2379" for host in hosts], self.site.credentials(), timeout=3.0
+        )
 
     def add(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
         """The state ``member_added``."""
         client = self.etcd(others, self.files.has_data(), kind)
         return etcd_member.added(client, self.files, self.wanted(**limits))
 
-    def promote(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
+    def promote(
+        self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any
+    ) -> dict[str, Any]:
         """The state ``member_promoted``."""
         client = self.etcd(others, self.files.has_data() or not others, kind)
         return etcd_member.promoted(client, self.files, self.wanted(**limits))
 
     def pending(self, others: Sequence[Host]) -> list[str]:
         """The state ``member_added`` under test=True."""
-        return etcd_member.pending_changes(self.etcd(others, self.files.has_data()), self.files, self.wanted())
+        return etcd_member.pending_changes(
+            self.etcd(others, self.files.has_data()), self.files, self.wanted()
+        )
 
-    def deploy(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
+    def deploy(
+        self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any
+    ) -> dict[str, Any]:
         """The three states in their order: add, run the static Pod, promote; all changes."""
         changes = self.add(others, kind, **limits)
         self.write_manifest()
@@ -107,7 +126,9 @@ class Host:
     def power_on(self) -> Host:
         """Let the kubelet run."""
         self._off = threading.Event()
-        self._kubelet = threading.Thread(target=self._keep_pod, args=(self._off,), name=self.name, daemon=True)
+        self._kubelet = threading.Thread(
+            target=self._keep_pod, args=(self._off,), name=self.name, daemon=True
+        )
         self._kubelet.start()
         return self
 
@@ -153,8 +174,15 @@ class Host:
         """etcdctl, asking this host's member alone."""
         paths = self.site.credentials()
         tls = [f"--cacert={paths.ca}", f"--cert={paths.cert}", f"--key={paths.key}"]
-        argv = [str(self.site.programs["etcdctl"]), f"--endpoints=https://{self.address}:2379", *tls, "--command-timeout=3s"]
-        return subprocess.run([*argv, *arguments], capture_output=True, text=True, timeout=20, check=False)
+        argv = [
+            str(self.site.programs["etcdctl"]),
+            f"--endpoints=https://{self.address}:2379",
+            *tls,
+            "--command-timeout=3s",
+        ]
+        return subprocess.run(
+            [*argv, *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
 
     def put(self, key: str, value: str) -> None:
         """An acknowledged write."""
@@ -182,7 +210,9 @@ class Host:
         return bool(status["leader"] == status["header"]["member_id"])
 
     def _status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.ctl("endpoint", "status", "-w", "json").stdout)[0]["Status"]
+        status: dict[str, Any] = json.loads(self.ctl("endpoint", "status", "-w", "json").stdout)[0][
+            "Status"
+        ]
         return status
 
 

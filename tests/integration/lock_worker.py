@@ -75,7 +75,9 @@ def turn(options: Options, kube: Kube) -> Options:
     """Enter, stay until the others were told (or for a moment), leave."""
     path, pid = options["log"], os.getpid()
     try:
-        held = acquire(Leases(kube), claim("crowd", f"turn of {pid}"), options["wait_s"], options["duration"])
+        held = acquire(
+            Leases(kube), claim("crowd", f"turn of {pid}"), options["wait_s"], options["duration"]
+        )
     except ExpandError:
         append(path, f"told {pid}")
         raise
@@ -83,7 +85,9 @@ def turn(options: Options, kube: Kube) -> Options:
         held.check()
         append(path, f"enter {pid} {held.epoch}")
         deadline = time.monotonic() + 30
-        while Path(path).read_text().count("told") < options["told"] and time.monotonic() < deadline:
+        while (
+            Path(path).read_text().count("told") < options["told"] and time.monotonic() < deadline
+        ):
             held.tick()
             time.sleep(0.02)
         time.sleep(0.02)

@@ -23,20 +23,32 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        builder = _builder(self._name, self._name, self._key).add_extension(constraints, critical=True)
+        builder = _builder(self._name, self._name, self._key).add_extension(
+            constraints, critical=True
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        path.write_bytes(
+            builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
 
-    def sign(self, path: Path, name: str, *, organization: str = "", sans: Iterable[str] = ()) -> None:
+    def sign(
+        self, path: Path, name: str, *, organization: str = "", sans: Iterable[str] = ()
+    ) -> None:
         """Write ``path``.crt and ``path``.key, good for servers and clients."""
         key = ec.generate_private_key(ec.SECP256R1())
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        builder = _builder(_name(name, organization), self._name, key).add_extension(usage, critical=False)
+        usage = x509.ExtendedKeyUsage(
+            [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        )
+        builder = _builder(_name(name, organization), self._name, key).add_extension(
+            usage, critical=False
+        )
         names = [_general_name(item) for item in sans]
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".crt").write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        path.with_suffix(".crt").write_bytes(
+            builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
         _write_key(path.with_suffix(".key"), key)
 
 
@@ -45,7 +57,9 @@ def write_rsa_key(path: Path) -> None:
     _write_key(path, rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -73,7 +87,9 @@ def _general_name(value: str) -> x509.GeneralName:
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
     path.write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
         )
     )
     path.chmod(0o600)

@@ -79,7 +79,9 @@ class Server:
             pytest.fail("these tests give a real sshd accounts of its own, which takes root")
         for program in (SSHD, SUDO, shutil.which("unshare") or "unshare"):
             if not Path(program).exists():
-                pytest.fail(f"{program} is missing: apt-get install -y openssh-server sudo util-linux")
+                pytest.fail(
+                    f"{program} is missing: apt-get install -y openssh-server sudo util-linux"
+                )
         # Not pytest's directory: the accounts must be able to read it.
         self.base = Path(tempfile.mkdtemp(prefix="metalk8s-expand-sshd-"))
         self.base.chmod(0o755)
@@ -120,14 +122,20 @@ class Server:
         lines = [f"mount --bind {source} {target}" for source, target in mounts.items()]
         command = "; ".join(["set -e", *lines, f"exec {SSHD} -D -e -f {self.base}/sshd_config"])
         with (self.base / "log").open("wb") as log:
-            process = subprocess.Popen(["unshare", "--mount", "sh", "-c", command], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", command], stdout=log, stderr=log
+            )
         wait_for_port(self.port, process, self.base / "log")
         return process
 
 
 def trusting(known_hosts: Path | str) -> tuple[str, ...]:
     """What the roster passes to OpenSSH."""
-    return ("StrictHostKeyChecking=yes", f"UserKnownHostsFile={known_hosts}", "GlobalKnownHostsFile=/dev/null")
+    return (
+        "StrictHostKeyChecking=yes",
+        f"UserKnownHostsFile={known_hosts}",
+        "GlobalKnownHostsFile=/dev/null",
+    )
 
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
@@ -221,7 +229,16 @@ def _accounts(base: Path) -> dict[Path, Path]:
 def _programs(base: Path) -> None:
     """What the accounts find in their PATH. ``bin`` holds the Python that runs the tests, as old as the master's."""
     python = base / "python" / Path(sys.executable).resolve().relative_to(sys.base_prefix)
-    for directory in ("python", "bin", "python-alone", "empty", "broken-python", "old-python", "python-2", "stuck-python"):
+    for directory in (
+        "python",
+        "bin",
+        "python-alone",
+        "empty",
+        "broken-python",
+        "old-python",
+        "python-2",
+        "stuck-python",
+    ):
         (base / directory).mkdir()
     for directory in ("bin", "python-alone"):
         (base / directory / "python3").symlink_to(python)
@@ -233,7 +250,10 @@ def _programs(base: Path) -> None:
     old = 'import sys; sys.version_info = (3, 6, 8, "final", 0); exec(sys.argv[1])'
     _script(base / "old-python" / "python3", f"shift; exec {python} -ES -c '{old}' \"$@\"")
     _script(base / "python-2" / "python", f'echo "{OUTPUT_OF_PYTHON_2}"')
-    _script(base / "broken-python" / "python3", "echo 'error while loading shared libraries' >&2; exit 127")
+    _script(
+        base / "broken-python" / "python3",
+        "echo 'error while loading shared libraries' >&2; exit 127",
+    )
     _script(base / "stuck-python" / "python3", "exec /bin/sleep 60")
     _script(base / "exit-255", "exit 255")
     # The first login is cut while its command runs, later ones are well.

@@ -52,18 +52,26 @@ def address_of(server: ApiServer) -> str:
 
 
 @pytest.mark.parametrize("port", [2379, 2380])
-def test_etcd_with_the_next_connection(server: ApiServer, site: Site, renew: Renewal, port: int) -> None:
+def test_etcd_with_the_next_connection(
+    server: ApiServer, site: Site, renew: Renewal, port: int
+) -> None:
     client = (site.pki / "client.crt", site.pki / "client.key")
     for _ in range(2):
         serial = renew(site.pki / "server", address_of(server))
         assert certificates.served(address_of(server), port, client).serial == serial
-    assert certificates.served(address_of(server), port).serial == serial, "also to those who show no certificate"
+    assert certificates.served(address_of(server), port).serial == serial, (
+        "also to those who show no certificate"
+    )
 
 
 def test_the_api_server_when_the_file_changes(server: ApiServer, renew: Renewal) -> None:
     for _ in range(2):
         serial = renew(server.root / "pki" / "apiserver", address_of(server))
-        eventually("the new certificate is served", lambda: certificates.served(address_of(server), 6443).serial == serial, 70)  # noqa: B023
+        eventually(
+            "the new certificate is served",
+            lambda: certificates.served(address_of(server), 6443).serial == serial,
+            70,
+        )  # noqa: B023
     assert server._daemon.exit_code() is None
 
 
@@ -71,8 +79,18 @@ def test_what_a_node_tells(server: ApiServer, site: Site) -> None:
     """The same directory and ports as on a node; the peers' port is asked at the node's address."""
     place = server.root / "pki"
     found = host_certificates.observed(
-        {"etcd-peer": str(site.pki / "server")}, address_of(server), str(place), ports={"etcd-peer": 2380}
+        {"etcd-peer": str(site.pki / "server")},
+        address_of(server),
+        str(place),
+        ports={"etcd-peer": 2380},
     )
     assert found["etcd-peer"]["served"]["serial"] == found["etcd-peer"]["serial"]
-    assert {"ca", "etcd/ca", "front-proxy-ca", "apiserver", "apiserver-etcd-client", "admin"} <= set(found)
+    assert {
+        "ca",
+        "etcd/ca",
+        "front-proxy-ca",
+        "apiserver",
+        "apiserver-etcd-client",
+        "admin",
+    } <= set(found)
     assert found["apiserver"]["key"] == "fits"

@@ -43,7 +43,9 @@ def members(what: str, keys: Path, *words: str) -> str:
 
 def beside(module: str, *words: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", f"chaos.{module}", *words]
-    process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     return process
@@ -69,7 +71,9 @@ def test_three_members_are_asked_each(trio: list[Host], keys: Path) -> None:
     assert trio[0].ctl("compact", str(third)).returncode == 0
     gathered = json.loads(members("collect", keys, "--start=1", *places))
     assert invariants.etcd_problems(gathered, names) == []
-    assert [(item["floor"], len(item["events"])) for item in gathered["members"]] == [(third, 3)] * 3
+    assert [(item["floor"], len(item["events"])) for item in gathered["members"]] == [
+        (third, 3)
+    ] * 3
 
 
 def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_path: Path) -> None:
@@ -77,7 +81,14 @@ def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_p
     copied(keys / "kubernetes", server.root / "pki/ca.crt", server.root / "pki/admin")
     place = f"one={urlsplit(server.url).hostname}"
     start = int(members("revision", keys, place))
-    watch = beside("members", "watch", f"--keys={keys}", f"--log={tmp_path / 'seen'}", f"--start={start}", place)
+    watch = beside(
+        "members",
+        "watch",
+        f"--keys={keys}",
+        f"--log={tmp_path / 'seen'}",
+        f"--start={start}",
+        place,
+    )
     write = beside("workload", f"--keys={keys}", f"--log={tmp_path / 'operations'}", place)
     time.sleep(4)
     for process in (write, watch):
@@ -90,5 +101,7 @@ def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_p
     assert linearizability.problems(operations, held, seen) == []
     assert {event for _, event in seen} == set(held[0].events)
     assert gathered["problems"] == []
-    held = [linearizability.MemberHistory(held[0].name, held[0].floor, held[0].end, held[0].events[:-1])]
+    held = [
+        linearizability.MemberHistory(held[0].name, held[0].floor, held[0].end, held[0].events[:-1])
+    ]
     assert any("LOST" in line for line in linearizability.problems(operations, held, seen))

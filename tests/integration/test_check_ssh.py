@@ -82,7 +82,12 @@ def test_ipv6(server: Server, host: str) -> None:
         ("mk-no-sudo", True, "no-sudo", "there is no sudo"),
         ("mk-sudo-password", True, "sudo-needs-password", "password is required"),
         ("mk-sudo-listed", True, "sudo-needs-password", "wants a password"),
-        ("mk-sudo-unknown", True, "sudo-needs-password", "before it tells whether the user is in sudoers"),
+        (
+            "mk-sudo-unknown",
+            True,
+            "sudo-needs-password",
+            "before it tells whether the user is in sudoers",
+        ),
         ("mk-sudo-other", True, "sudo-refused", "permits mk-sudo-other other commands"),
         ("mk-sudo-refused", True, "sudo-refused", "not in the sudoers"),
         ("mk-sudo-old-python", True, "python-too-old", "3.6.8"),
@@ -92,7 +97,9 @@ def test_ipv6(server: Server, host: str) -> None:
         ("mk-cut", False, "connection-lost", "a login works now"),
     ],
 )
-def test_a_login_that_is_of_no_use(server: Server, user: str, sudo: bool, cause: str, words: str) -> None:
+def test_a_login_that_is_of_no_use(
+    server: Server, user: str, sudo: bool, cause: str, words: str
+) -> None:
     error = refused(server.target(user, sudo=sudo))
     assert error.cause == cause, error
     assert words in error.message
@@ -105,7 +112,9 @@ def test_everything_that_is_wrong_is_told_at_once(server: Server) -> None:
     assert told == ["no-sudo" if "no sudo" in str(error) else "sudo-needs-password", "shell-noise"]
 
 
-@pytest.mark.parametrize(("user", "cause"), [("mk-stuck", "login-time-out"), ("mk-stuck-python", "command-time-out")])
+@pytest.mark.parametrize(
+    ("user", "cause"), [("mk-stuck", "login-time-out"), ("mk-stuck-python", "command-time-out")]
+)
 def test_a_login_that_hangs(server: Server, user: str, cause: str) -> None:
     started = time.monotonic()
     assert refused(server.target(user), timeout=3.0).cause == cause
@@ -116,7 +125,9 @@ def test_a_key_that_is_refused(server: Server, tmp_path: Path) -> None:
     stranger = keygen(tmp_path / "stranger")
     error = refused(server.target(key_path=str(stranger)))
     assert error.cause == "key-refused-or-user-unknown"
-    shown = subprocess.run(["ssh-keygen", "-lf", stranger], capture_output=True, text=True, check=True).stdout.split()[1]
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", stranger], capture_output=True, text=True, check=True
+    ).stdout.split()[1]
     assert shown in error.message
     assert "Permission denied" in error.message
 
@@ -132,7 +143,11 @@ def test_key_files(server: Server, tmp_path: Path) -> None:
     assert cause(open_to_all) == "key-file-mode"
     assert cause(keygen(tmp_path / "locked", passphrase="secret")) == "key-file-passphrase"
     pem = tmp_path / "pem"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "secret", "-f", pem], check=True, timeout=60)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "secret", "-f", pem],
+        check=True,
+        timeout=60,
+    )
     assert cause(pem) == "key-file-passphrase"
     public = tmp_path / "public"
     public.write_bytes(Path(f"{server.key}.pub").read_bytes())
@@ -141,9 +156,13 @@ def test_key_files(server: Server, tmp_path: Path) -> None:
     assert cause(tmp_path) == "key-file-invalid"
 
 
-def test_a_missing_key_file_is_not_replaced_by_a_default_one(server: Server, tmp_path: Path) -> None:
+def test_a_missing_key_file_is_not_replaced_by_a_default_one(
+    server: Server, tmp_path: Path
+) -> None:
     arguments = server.target(key_path=str(tmp_path / "none")).openssh()
-    done = subprocess.run([*arguments, "-G", "127.0.0.1"], capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run(
+        [*arguments, "-G", "127.0.0.1"], capture_output=True, text=True, check=True, timeout=10
+    )
     identities = [line for line in done.stdout.splitlines() if line.startswith("identityfile ")]
     assert identities == [f"identityfile {tmp_path}/none"]
 
@@ -157,7 +176,9 @@ def test_a_host_key_that_is_unknown(server: Server, tmp_path: Path) -> None:
     error = refused(server.target(options=trusting(tmp_path / "none")))
     assert error.cause == "host-key-unknown"
     assert f"{tmp_path}/none (missing)" in error.message
-    shown = subprocess.run(["ssh-keygen", "-lf", server.host_key], capture_output=True, text=True, check=True).stdout.split()[1]
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", server.host_key], capture_output=True, text=True, check=True
+    ).stdout.split()[1]
     assert shown in error.message
     assert "Host key verification failed" in error.message
 
@@ -182,8 +203,12 @@ def test_a_host_key_that_is_revoked(server: Server, tmp_path: Path) -> None:
 
 
 def test_hashed_names_and_aliases(server: Server, tmp_path: Path) -> None:
-    hashed = known_by(server, tmp_path / "hashed", server.known(server.host_key, f"[127.0.0.1]:{server.port}"))
-    subprocess.run(["ssh-keygen", "-H", "-f", tmp_path / "hashed"], capture_output=True, check=True, timeout=10)
+    hashed = known_by(
+        server, tmp_path / "hashed", server.known(server.host_key, f"[127.0.0.1]:{server.port}")
+    )
+    subprocess.run(
+        ["ssh-keygen", "-H", "-f", tmp_path / "hashed"], capture_output=True, check=True, timeout=10
+    )
     assert isinstance(check_ssh([hashed], TIMEOUT)["w-1"], Checked)
     alias, declared = "metalk8s-expand.w-1", tmp_path / "declared"
     options = (
@@ -201,9 +226,17 @@ def test_hashed_names_and_aliases(server: Server, tmp_path: Path) -> None:
 
 def test_first_contact(server: Server, tmp_path: Path) -> None:
     known = tmp_path / "known"
-    options = ("StrictHostKeyChecking=accept-new", f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null")
+    options = (
+        "StrictHostKeyChecking=accept-new",
+        f"UserKnownHostsFile={known}",
+        "GlobalKnownHostsFile=/dev/null",
+    )
     assert isinstance(check_ssh([server.target(options=options)], TIMEOUT)["w-1"], Checked)
-    kept = subprocess.run(["ssh-keygen", "-F", f"[127.0.0.1]:{server.port}", "-f", known], capture_output=True, check=True)
+    kept = subprocess.run(
+        ["ssh-keygen", "-F", f"[127.0.0.1]:{server.port}", "-f", known],
+        capture_output=True,
+        check=True,
+    )
     assert server.known(server.host_key).split()[2].encode() in kept.stdout
     error = refused(server.target("mk-denied", options=options))
     assert error.cause == "key-refused-or-user-unknown"
@@ -223,7 +256,9 @@ def test_a_jump_host(server: Server) -> None:
     assert refused(server.target(options=broken)).cause == "ssh-failed"
 
 
-def test_openssh_is_not_installed(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_openssh_is_not_installed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert refused(server.target()).cause == "openssh-missing"
 
@@ -238,7 +273,10 @@ def test_a_name_that_does_not_resolve(server: Server) -> None:
 
 def test_no_route_and_no_name_service() -> None:
     """In a network of one's own nothing has a route, and the only name server takes questions and answers none."""
-    setup = ["printf 'nameserver 127.0.0.1\\n' >/tmp/resolv.conf", "mount --bind /tmp/resolv.conf /etc/resolv.conf"]
+    setup = [
+        "printf 'nameserver 127.0.0.1\\n' >/tmp/resolv.conf",
+        "mount --bind /tmp/resolv.conf /etc/resolv.conf",
+    ]
     code = """
 import json, socket
 from metalk8s_expand.clients.ssh import Target
@@ -303,7 +341,10 @@ def test_a_server_that_hangs_up(server: Server, listener: Callable[[Serve], int]
 
 def test_a_server_that_stays_silent(server: Server, listener: Callable[[Serve], int]) -> None:
     started = time.monotonic()
-    assert refused(server.target(port=listener(lambda connection: None)), timeout=3.0).cause == "banner-time-out"
+    assert (
+        refused(server.target(port=listener(lambda connection: None)), timeout=3.0).cause
+        == "banner-time-out"
+    )
     assert 2.5 < time.monotonic() - started < 3 + command.DIAGNOSIS_S
 
 
@@ -344,7 +385,9 @@ def relayed(port: int, delay: float) -> Serve:
     return serve
 
 
-def test_a_banner_that_comes_late(server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_banner_that_comes_late(
+    server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(command, "PATIENCE_S", 1.0)
     options = (*trusting(server.known_hosts), f"HostKeyAlias=[127.0.0.1]:{server.port}")
     target = server.target(port=listener(relayed(server.port, 1.5)), options=options)

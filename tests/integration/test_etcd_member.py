@@ -27,7 +27,11 @@ class Killed(BaseException):
 def snapshot(host: Host) -> tuple[object, ...]:
     """What a run that refuses must not change on its host."""
     config = host.files.config.read_text() if host.files.has_config() else None
-    left = sorted(str(path.relative_to(host.root)) for path in host.files.data.glob("*")) if host.files.data.exists() else []
+    left = (
+        sorted(str(path.relative_to(host.root)) for path in host.files.data.glob("*"))
+        if host.files.data.exists()
+        else []
+    )
     return config, left, host.manifest.exists()
 
 
@@ -103,7 +107,9 @@ def test_a_wiped_member_does_not_vote_again_and_the_steps_repair_it(trio: list[H
     assert a.get("acknowledged") == "write"
 
     old_id = member_id(b, seen_by=a)
-    assert b.pending(trio[:3]) == [f"remove {b.name}, whose data is lost, and add it again as a learner"]
+    assert b.pending(trio[:3]) == [
+        f"remove {b.name}, whose data is lost, and add it again as a learner"
+    ]
     changes = b.deploy(trio[:3])
     assert list(changes) == ["removed", "added", "promoted", "sealed"]
     assert voters(a) == [host.name for host in trio[:3]]
@@ -144,7 +150,11 @@ def retried(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def test_a_removed_member_comes_back_with_its_data_set_aside(trio: list[Host]) -> None:
     a, b, _ = trio[:3]
-    eventually("etcd allows it", lambda: a.ctl("member", "remove", f"{member_id(b, seen_by=a):x}").returncode == 0, 15)
+    eventually(
+        "etcd allows it",
+        lambda: a.ctl("member", "remove", f"{member_id(b, seen_by=a):x}").returncode == 0,
+        15,
+    )
     eventually("the removed member has stopped", lambda: b.exits)
     changes = b.deploy(trio[:3])
     assert list(changes) == ["added", "set aside", "promoted", "sealed"]
@@ -156,7 +166,9 @@ def test_a_removed_member_comes_back_with_its_data_set_aside(trio: list[Host]) -
 # Interrupted runs
 
 
-def test_killed_between_the_addition_and_its_configuration(single: list[Host], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_the_addition_and_its_configuration(
+    single: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert_the_next_run_finishes(single, monkeypatch, MemberFiles, "write_config")
 
 
@@ -164,7 +176,9 @@ def test_killed_before_the_promotion(single: list[Host], monkeypatch: pytest.Mon
     assert_the_next_run_finishes(single, monkeypatch, Etcd, "promote")
 
 
-def test_killed_between_the_promotion_and_the_seal(single: list[Host], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_the_promotion_and_the_seal(
+    single: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert_the_next_run_finishes(single, monkeypatch, etcd_member, "_seal")
 
 
@@ -192,7 +206,9 @@ def test_the_configuration_is_sealed_before_the_member_votes(single: list[Host])
     assert set(clusters) == {f"{b.name}=https://{b.address}:2380"}
 
 
-def assert_the_next_run_finishes(single: list[Host], monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> None:
+def assert_the_next_run_finishes(
+    single: list[Host], monkeypatch: pytest.MonkeyPatch, place: object, name: str
+) -> None:
     def die(*_: object) -> None:
         raise Killed
 
@@ -285,7 +301,9 @@ def test_a_foreign_learner_refuses_the_removal_of_a_lost_one(trio: list[Host]) -
     b.power_off()
     b.wipe()
     before = identities(a), snapshot(b)
-    with pytest.raises(QuorumError, match=r"lost its data and cannot be removed.*learner that is not of this run"):
+    with pytest.raises(
+        QuorumError, match=r"lost its data and cannot be removed.*learner that is not of this run"
+    ):
         b.deploy(trio[:3], timeout=1.0)
     assert (identities(a), snapshot(b)) == before
 
@@ -293,7 +311,11 @@ def test_a_foreign_learner_refuses_the_removal_of_a_lost_one(trio: list[Host]) -
 def test_a_refusal_leaves_a_removed_members_data_where_it_is(trio: list[Host]) -> None:
     a, b, _ = trio[:3]
     b.power_off()
-    eventually("etcd allows it", lambda: a.ctl("member", "remove", f"{member_id(b, seen_by=a):x}").returncode == 0, 15)
+    eventually(
+        "etcd allows it",
+        lambda: a.ctl("member", "remove", f"{member_id(b, seen_by=a):x}").returncode == 0,
+        15,
+    )
     add_foreign_learner(a)
     before = identities(a), snapshot(b)
     with pytest.raises(QuorumError, match="learner that is not of this run"):
@@ -317,7 +339,9 @@ def test_a_run_that_is_overtaken_does_not_promote(single: list[Host]) -> None:
     newer()
     with pytest.raises(LockLostError, match="of the epoch 6, and one of the epoch 7"):
         b.promote(single, admit=older)
-    assert [(member.name, member.learner) for member in a.members() if member.learner] == [(b.name, True)]
+    assert [(member.name, member.learner) for member in a.members() if member.learner] == [
+        (b.name, True)
+    ]
     assert list(b.deploy(single, admit=newer)) == ["promoted", "sealed"]
     assert voters(a) == [a.name, b.name]
 

@@ -50,12 +50,23 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def start(server: ApiServer, log: Path, mode: str, duration: int = SHORT, **options: Any) -> subprocess.Popen[bytes]:
-    given = {"kubeconfig": str(server.admin), "mode": mode, "log": str(log), "duration": duration, **options}
+def start(
+    server: ApiServer, log: Path, mode: str, duration: int = SHORT, **options: Any
+) -> subprocess.Popen[bytes]:
+    given = {
+        "kubeconfig": str(server.admin),
+        "mode": mode,
+        "log": str(log),
+        "duration": duration,
+        **options,
+    }
     given["epoch_file"] = str(log.parent / "etc" / "expand-epoch")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "salt" / "_utils")}
     return subprocess.Popen(
-        [sys.executable, str(WORKER), json.dumps(given)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, str(WORKER), json.dumps(given)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
 
 
@@ -80,7 +91,9 @@ class Worker:
         self.process.send_signal(number)
 
     def is_stopped(self) -> bool:
-        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return (
+            Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        )
 
 
 @pytest.fixture
@@ -109,7 +122,9 @@ def gather(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.decode().splitlines()]
 
 
-def test_of_twenty_at_the_same_moment_one_holds_and_the_others_are_told(server: ApiServer, kube: Kube, log: Path) -> None:
+def test_of_twenty_at_the_same_moment_one_holds_and_the_others_are_told(
+    server: ApiServer, kube: Kube, log: Path
+) -> None:
     answers = gather(start(server, log, "crowd", 20, count=CROWD, wait_s=0, told=CROWD - 1))
     told = [answer for answer in answers if "retcode" in answer]
     [holder] = [answer for answer in answers if "epoch" in answer]
@@ -118,18 +133,25 @@ def test_of_twenty_at_the_same_moment_one_holds_and_the_others_are_told(server: 
     assert all(f" on {os.uname().nodename}, " in answer["message"] for answer in told)
 
 
-def test_twenty_that_wait_hold_it_in_turn_and_never_two(server: ApiServer, kube: Kube, log: Path) -> None:
+def test_twenty_that_wait_hold_it_in_turn_and_never_two(
+    server: ApiServer, kube: Kube, log: Path
+) -> None:
     answers = gather(start(server, log, "crowd", 20, count=CROWD, wait_s=40, told=0))
     lines = [line.split() for line in log.read_text().splitlines()]
     assert [line[0] for line in lines] == ["enter", "leave"] * CROWD
-    assert [line[1:] for line in lines[::2]] == [line[1:] for line in lines[1::2]], "who entered left, before the next came"
+    assert [line[1:] for line in lines[::2]] == [line[1:] for line in lines[1::2]], (
+        "who entered left, before the next came"
+    )
     epochs = [int(line[2]) for line in lines[::2]]
     assert epochs == list(range(epochs[0], epochs[0] + CROWD))
     assert sorted(answer["epoch"] for answer in answers) == epochs
 
 
 def test_a_holder_that_lives_is_not_taken_over(worker: Worker, kube: Kube) -> None:
-    with pytest.raises(LockedError, match=rf"after 4 s of waiting: a worker \(run run-1 of .*_{worker.process.pid}_"):
+    with pytest.raises(
+        LockedError,
+        match=rf"after 4 s of waiting: a worker \(run run-1 of .*_{worker.process.pid}_",
+    ):
         take(kube, wait_s=2 * SHORT)
     worker.tell("change")
     assert worker.answer()["changed"]
@@ -138,7 +160,9 @@ def test_a_holder_that_lives_is_not_taken_over(worker: Worker, kube: Kube) -> No
     assert take(kube).epoch == worker.epoch + 1
 
 
-def test_a_holder_that_was_killed_on_this_host_is_taken_over_at_once(server: ApiServer, kube: Kube, log: Path) -> None:
+def test_a_holder_that_was_killed_on_this_host_is_taken_over_at_once(
+    server: ApiServer, kube: Kube, log: Path
+) -> None:
     process = start(server, log, "run", 600)
     found = Worker(process)
     with pytest.raises(LockedError):
@@ -163,7 +187,9 @@ def distant(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
         process.communicate()
 
 
-def test_a_holder_that_was_killed_elsewhere_is_taken_over_after_its_time_and_not_before(distant: Worker, kube: Kube) -> None:
+def test_a_holder_that_was_killed_elsewhere_is_taken_over_after_its_time_and_not_before(
+    distant: Worker, kube: Kube
+) -> None:
     worker = distant
     worker.signal(signal.SIGKILL)
     worker.process.wait(10)
@@ -176,7 +202,9 @@ def test_a_holder_that_was_killed_elsewhere_is_taken_over_after_its_time_and_not
         held.check()
 
 
-def test_a_frozen_holder_finds_out_before_its_next_change(worker: Worker, kube: Kube, log: Path) -> None:
+def test_a_frozen_holder_finds_out_before_its_next_change(
+    worker: Worker, kube: Kube, log: Path
+) -> None:
     worker.tell("change")
     assert worker.answer()["changed"]
     worker.signal(signal.SIGSTOP)
@@ -192,7 +220,9 @@ def test_a_frozen_holder_finds_out_before_its_next_change(worker: Worker, kube: 
         held.check()
 
 
-def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(worker: Worker, kube: Kube, log: Path) -> None:
+def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(
+    worker: Worker, kube: Kube, log: Path
+) -> None:
     """The Lease alone would let it through."""
     worker.tell("freeze and change")
     eventually("the worker is stopped", worker.is_stopped, 20)
@@ -202,12 +232,17 @@ def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(work
         worker.signal(signal.SIGCONT)
         answer = worker.answer()
         assert (answer["type"], answer["retcode"]) == ("LockLostError", 9)
-        assert f"of the epoch {worker.epoch}, and one of the epoch {held.epoch} has been here" in answer["message"]
+        assert (
+            f"of the epoch {worker.epoch}, and one of the epoch {held.epoch} has been here"
+            in answer["message"]
+        )
         assert log.read_text() == ""
         assert path.read_text() == f"{held.epoch}\n"
 
 
-def test_an_api_that_freezes_is_borne_for_the_time_of_the_lease_and_no_longer(server: ApiServer, kube: Kube) -> None:
+def test_an_api_that_freezes_is_borne_for_the_time_of_the_lease_and_no_longer(
+    server: ApiServer, kube: Kube
+) -> None:
     duration = 3
     impatient = Kube.from_kubeconfig(str(server.admin), timeout=0.3)
     with acquire(Leases(impatient), claim("run-2", "the test"), 0, duration) as held:
@@ -254,8 +289,14 @@ def test_what_kubectl_shows_and_what_it_may_do(server: ApiServer, kube: Kube) ->
     with take(kube, duration=60) as held:
         shown = server.kubectl("get", *lease, "--output=json")
         found = json.loads(shown.stdout)
-        notes = {key.partition("/")[2]: value for key, value in found["metadata"]["annotations"].items()}
-        assert (notes["run"], notes["doing"], notes["host"]) == ("run-2", "the test", os.uname().nodename)
+        notes = {
+            key.partition("/")[2]: value for key, value in found["metadata"]["annotations"].items()
+        }
+        assert (notes["run"], notes["doing"], notes["host"]) == (
+            "run-2",
+            "the test",
+            os.uname().nodename,
+        )
         assert found["spec"]["holderIdentity"] in server.kubectl("get", *lease).stdout
         assert held.epoch == found["spec"]["leaseTransitions"]
         noted = server.kubectl("annotate", *lease, "example.com/note=kept")
@@ -267,7 +308,9 @@ def test_what_kubectl_shows_and_what_it_may_do(server: ApiServer, kube: Kube) ->
     assert after["metadata"]["annotations"] == {"example.com/note": "kept"}
 
 
-def test_a_lease_that_is_deleted_is_lost_and_comes_back_with_a_higher_epoch(server: ApiServer, kube: Kube) -> None:
+def test_a_lease_that_is_deleted_is_lost_and_comes_back_with_a_higher_epoch(
+    server: ApiServer, kube: Kube
+) -> None:
     with take(kube, duration=60) as held:
         time.sleep(lock.FRESH_S)
         deleted = server.kubectl("delete", "--namespace", NAMESPACE, "lease", NAME)
@@ -286,7 +329,10 @@ def test_these_rights_are_enough(server: ApiServer, kube: Kube) -> None:
     kube.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "lock"}})
     roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
     group = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
-    rules = [{**group, "verbs": ["create"]}, {**group, "resourceNames": [NAME], "verbs": ["get", "update"]}]
+    rules = [
+        {**group, "verbs": ["create"]},
+        {**group, "resourceNames": [NAME], "verbs": ["get", "update"]},
+    ]
     kube.create(f"{roles}/roles", {"metadata": {"name": "lock"}, "rules": rules})
     binding = {
         "metadata": {"name": "lock"},
@@ -294,8 +340,13 @@ def test_these_rights_are_enough(server: ApiServer, kube: Kube) -> None:
         "subjects": [{"kind": "ServiceAccount", "name": "lock", "namespace": NAMESPACE}],
     }
     kube.create(f"{roles}/rolebindings", binding)
-    token = kube.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lock/token", {"spec": {"expirationSeconds": 600}})
-    narrow = Kube.from_kubeconfig(str(server.kubeconfig("lock", {"token": token["status"]["token"]})))
+    token = kube.create(
+        f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lock/token",
+        {"spec": {"expirationSeconds": 600}},
+    )
+    narrow = Kube.from_kubeconfig(
+        str(server.kubeconfig("lock", {"token": token["status"]["token"]}))
+    )
     with take(narrow, duration=60) as held:
         time.sleep(lock.FRESH_S)
         held.check()

@@ -100,7 +100,11 @@ def master(server: ApiServer, tmp_path: Path) -> Iterator[Master]:
 def everything(master: Master) -> dict[str, str]:
     """The resourceVersion of all that a plan could touch."""
     kube = World.from_opts(master.opts).kube
-    paths = ("/api/v1/nodes", "/api/v1/namespaces/kube-system/configmaps", "/apis/coordination.k8s.io/v1/leases")
+    paths = (
+        "/api/v1/nodes",
+        "/api/v1/namespaces/kube-system/configmaps",
+        "/apis/coordination.k8s.io/v1/leases",
+    )
     found = [(path, item["metadata"]) for path in paths for item in kube.listed(path)]
     return {
         f"{path}/{meta['name']}": meta["resourceVersion"]
@@ -112,7 +116,9 @@ def everything(master: Master) -> dict[str, str]:
 
 def changes(plan: dict[str, Any], name: str) -> dict[str, tuple[Any, Any]]:
     nodes = {item["node"]: item for item in plan["control_plane"] + plan["workers"]}
-    return {change["path"]: (change["found"], change["wanted"]) for change in nodes[name]["changes"]}
+    return {
+        change["path"]: (change["found"], change["wanted"]) for change in nodes[name]["changes"]
+    }
 
 
 def test_it_changes_nothing(master: Master) -> None:
@@ -128,11 +134,15 @@ def test_it_changes_nothing(master: Master) -> None:
 def test_states_show_the_same_difference(master: Master) -> None:
     master.commands.register("plan-gpu")
     kube = World.from_opts(master.opts).kube
-    kube.merge_patch_node("plan-gpu", {"metadata": {"labels": {manifest.VERSION_LABEL: "1.0", "example.com/g": "2"}}})
+    kube.merge_patch_node(
+        "plan-gpu", {"metadata": {"labels": {manifest.VERSION_LABEL: "1.0", "example.com/g": "2"}}}
+    )
     planned = changes(master.commands.plan(None), "plan-gpu")
     shown = master.registered("plan-gpu", test=True)
     assert shown["result"] is None
-    assert {path: (change["old"], change["new"]) for path, change in shown["changes"].items()} == planned
+    assert {
+        path: (change["old"], change["new"]) for path, change in shown["changes"].items()
+    } == planned
     assert planned == {
         f"metadata.labels[{manifest.VERSION_LABEL}]": ("1.0", "2.0.0"),
         "metadata.labels[example.com/g]": ("2", "1"),
@@ -144,18 +154,28 @@ def test_states_show_the_same_difference(master: Master) -> None:
 def test_an_orchestration_shows_what_it_would_do_and_does_that(master: Master) -> None:
     """By salt-run, with states of ours; the cluster itself refuses more, as no Node carries the etcd role."""
     shutil.copytree(ROOT / "salt" / "metalk8s_expand", master.base / "sls" / "metalk8s_expand")
-    registered = {f"Register {name}": {"metalk8s_expand_node.registered": [{"name": name}]} for name in ("plan-cp", "plan-w")}
+    registered = {
+        f"Register {name}": {"metalk8s_expand_node.registered": [{"name": name}]}
+        for name in ("plan-cp", "plan-w")
+    }
     (master.base / "sls" / "nodes.sls").write_text(json.dumps(registered))
     before = everything(master)
     code, shown = master.orchestrate("nodes", "test=True")
-    assert (code, [state["result"] for state in shown], everything(master)) == (0, [None, None], before)
+    assert (code, [state["result"] for state in shown], everything(master)) == (
+        0,
+        [None, None],
+        before,
+    )
     code, done = master.orchestrate("nodes")
     assert (code, [state["result"] for state in done]) == (0, [True, True])
     assert [state["changes"] for state in done] == [state["changes"] for state in shown] != [{}, {}]
     after = everything(master)
     for words in ((), ("test=True",)):
         code, again = master.orchestrate("nodes", *words)
-        assert (code, [(state["result"], state["changes"]) for state in again]) == (0, [(True, {}), (True, {})])
+        assert (code, [(state["result"], state["changes"]) for state in again]) == (
+            0,
+            [(True, {}), (True, {})],
+        )
     for words in ((), ("test=True",)):
         code, [refused] = master.orchestrate("metalk8s_expand.expand", *words)
         assert (code, refused["result"], refused["changes"]) == (1, False, {})
@@ -169,19 +189,34 @@ def test_what_the_declaration_drops_is_removed(master: Master) -> None:
     master.commands.register("plan-gpu")
     kube = World.from_opts(master.opts).kube
     kube.merge_patch_node("plan-gpu", {"metadata": {"labels": {"example.com/theirs": "x"}}})
-    master.declare({**DECLARED, "nodes": {**DECLARED["nodes"], "plan-gpu": {"profile": "worker", "address": "192.0.2.2"}}})
+    master.declare(
+        {
+            **DECLARED,
+            "nodes": {
+                **DECLARED["nodes"],
+                "plan-gpu": {"profile": "worker", "address": "192.0.2.2"},
+            },
+        }
+    )
     planned = changes(master.commands.plan("plan-gpu"), "plan-gpu")
-    assert planned == {"metadata.labels[example.com/g]": ("1", None), "spec.taints[example.com/gpu:NoSchedule]": ("a", None)}
+    assert planned == {
+        "metadata.labels[example.com/g]": ("1", None),
+        "spec.taints[example.com/gpu:NoSchedule]": ("a", None),
+    }
     master.commands.register("plan-gpu")
     found = kube.node("plan-gpu")
     assert found is not None
     assert found["metadata"]["labels"]["example.com/theirs"] == "x"
     assert "example.com/g" not in found["metadata"]["labels"]
-    assert [taint for taint in found["spec"].get("taints", []) if taint["key"] == "example.com/gpu"] == []
+    assert [
+        taint for taint in found["spec"].get("taints", []) if taint["key"] == "example.com/gpu"
+    ] == []
     assert master.commands.register("plan-gpu")["changes"] == []
 
 
-def test_a_plan_is_run_only_while_the_world_is_as_it_was(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_is_run_only_while_the_world_is_as_it_was(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
     voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
     monkeypatch.setattr(health, "etcd_problems", lambda etcd: [])
     monkeypatch.setattr(World, "access", lambda self: health.Access(self.kube, _Etcd([voter])))  # type: ignore[arg-type]

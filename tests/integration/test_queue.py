@@ -60,7 +60,8 @@ def test_what_is_asked_for_while_others_are_removed_stays(server: ApiServer, kub
 
     def remove(name: str) -> None:
         request_queue.change(
-            Kube.from_kubeconfig(str(server.admin)), lambda found: {key: found[key] for key in found if key != name}
+            Kube.from_kubeconfig(str(server.admin)),
+            lambda found: {key: found[key] for key in found if key != name},
         )
 
     with ThreadPoolExecutor(CROWD) as pool:

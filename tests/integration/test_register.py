@@ -65,7 +65,9 @@ def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[Node]:
     """A declared control-plane node, named like its test, which leaves no Node behind."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:60].rstrip("-")
     profile = roles.PROFILES["control-plane"]
-    yield Node(name, "132.0.1", profile.roles, profile.taints, ssh=Ssh("192.0.2.1"), address="192.0.2.1")
+    yield Node(
+        name, "132.0.1", profile.roles, profile.taints, ssh=Ssh("192.0.2.1"), address="192.0.2.1"
+    )
     kube.request("DELETE", f"/api/v1/nodes/{name}")
 
 
@@ -112,17 +114,30 @@ def test_a_bearer_token_opens_the_api(server: ApiServer, kube: Kube) -> None:
     subject = {"kind": "ServiceAccount", "name": "salt-master", "namespace": "kube-system"}
     binding = {
         "metadata": {"name": "salt-master"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view-nodes"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "view-nodes",
+        },
         "subjects": [subject],
     }
     rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list"]}]
     kube.request(
-        "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", {"metadata": {"name": "view-nodes"}, "rules": rules}
+        "POST",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        {"metadata": {"name": "view-nodes"}, "rules": rules},
     )
     kube.request("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
     asked = {"spec": {"expirationSeconds": 600}}
-    answer = kube.request("POST", "/api/v1/namespaces/kube-system/serviceaccounts/salt-master/token", asked) or {}
-    client = Kube.from_kubeconfig(str(server.kubeconfig("token", {"token": answer["status"]["token"]})))
+    answer = (
+        kube.request(
+            "POST", "/api/v1/namespaces/kube-system/serviceaccounts/salt-master/token", asked
+        )
+        or {}
+    )
+    client = Kube.from_kubeconfig(
+        str(server.kubeconfig("token", {"token": answer["status"]["token"]}))
+    )
     assert client.node("absent") is None
     with pytest.raises(UnreachableError, match=r"answered 403: .*salt-master"):
         client.pods("kube-system")
@@ -137,7 +152,9 @@ def test_a_wrong_token_and_no_credentials_are_told(server: ApiServer) -> None:
 
 def test_an_unknown_authority_is_told(server: ApiServer, site: Site) -> None:
     path = server.kubeconfig("other-ca", {})
-    path.write_text(path.read_text().replace(str(server.root / "pki/ca.crt"), str(site.pki / "ca.crt")))
+    path.write_text(
+        path.read_text().replace(str(server.root / "pki/ca.crt"), str(site.pki / "ca.crt"))
+    )
     with pytest.raises(UnreachableError, match="certificate verify failed"):
         Kube.from_kubeconfig(str(path)).nodes()
 
@@ -152,7 +169,14 @@ def many(kube: Kube) -> list[str]:
     """The names of more Nodes than two pages hold, which are labelled tests/many=yes."""
     names = [f"many-{number:04}" for number in range(MANY)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: kube.create_node({"metadata": {"name": name, "labels": {"tests/many": "yes"}}}), names))
+        list(
+            pool.map(
+                lambda name: kube.create_node(
+                    {"metadata": {"name": name, "labels": {"tests/many": "yes"}}}
+                ),
+                names,
+            )
+        )
     assert MANY > 2 * PAGE
     return names
 
@@ -162,7 +186,9 @@ def test_every_page_is_read(kube: Kube, many: list[str]) -> None:
     assert {item["metadata"]["name"] for item in kube.nodes()} >= set(many)
 
 
-def test_a_list_that_etcd_has_compacted_away_is_begun_again(kube: Kube, member: Host, many: list[str]) -> None:
+def test_a_list_that_etcd_has_compacted_away_is_begun_again(
+    kube: Kube, member: Host, many: list[str]
+) -> None:
     """As when a page comes so late that etcd does not know the list's revision any more."""
     asked: list[str] = []
 
@@ -170,7 +196,9 @@ def test_a_list_that_etcd_has_compacted_away_is_begun_again(kube: Kube, member: 
         def __init__(self) -> None:
             self.__dict__.update(kube.__dict__)
 
-        def request(self, method: str, path: str, *arguments: Any, **options: Any) -> dict[str, Any] | None:
+        def request(
+            self, method: str, path: str, *arguments: Any, **options: Any
+        ) -> dict[str, Any] | None:
             query = options["query"]
             asked.append(query["continue"])
             if len(asked) == 2:
@@ -191,12 +219,17 @@ def test_a_list_that_etcd_has_compacted_away_is_begun_again(kube: Kube, member: 
 
 
 def test_a_node_is_created_cordoned(kube: Kube, node: Node) -> None:
-    assert node_registration.register(kube, node, test=True) == node_registration.register(kube, node)
+    assert node_registration.register(kube, node, test=True) == node_registration.register(
+        kube, node
+    )
     stored = found(kube, node)
     assert stored["spec"]["unschedulable"] is True
     assert manifest.is_owned(stored)
     assert manifest.is_cordoned_by_us(stored)
-    assert stored["metadata"]["labels"].keys() >= {manifest.EXCLUDE_DISRUPTION, *roles.label_keys(node.roles)}
+    assert stored["metadata"]["labels"].keys() >= {
+        manifest.EXCLUDE_DISRUPTION,
+        *roles.label_keys(node.roles),
+    }
     assert [taint for taint in stored["spec"]["taints"] if roles.is_role_key(taint["key"])] == [
         t.as_dict() for t in node.taints
     ]
@@ -224,20 +257,33 @@ def test_what_others_own_is_not_touched(kube: Kube, node: Node) -> None:
     node_registration.register(kube, node)
     others = {
         "metadata": {
-            "labels": {"example.com/rack": "7", "kubernetes.io/hostname": node.name, "node-role.kubernetes.io/gpu": ""},
+            "labels": {
+                "example.com/rack": "7",
+                "kubernetes.io/hostname": node.name,
+                "node-role.kubernetes.io/gpu": "",
+            },
             "annotations": {
                 "volumes.kubernetes.io/controller-managed-attach-detach": "true",
                 "flannel.alpha.coreos.com/x": "y",
             },
         },
-        "spec": {"taints": [FOREIGN, *found(kube, node)["spec"]["taints"]], "podCIDR": "10.1.2.0/24"},
+        "spec": {
+            "taints": [FOREIGN, *found(kube, node)["spec"]["taints"]],
+            "podCIDR": "10.1.2.0/24",
+        },
     }
     kube.merge_patch_node(node.name, others)
     before = found(kube, node)
     changed = dataclasses.replace(
-        node, version="132.0.2", roles=(roles.INFRA,), taints=roles.taints((roles.INFRA,)), ssh=Ssh("192.0.2.2")
+        node,
+        version="132.0.2",
+        roles=(roles.INFRA,),
+        taints=roles.taints((roles.INFRA,)),
+        ssh=Ssh("192.0.2.2"),
     )
-    changes = {change["path"]: change["wanted"] for change in node_registration.register(kube, changed)}
+    changes = {
+        change["path"]: change["wanted"] for change in node_registration.register(kube, changed)
+    }
     assert changes == {
         "metadata.annotations[metalk8s.scality.com/ssh-host]": "192.0.2.2",
         "metadata.labels[metalk8s.scality.com/version]": "132.0.2",
@@ -264,7 +310,9 @@ def foreign(stored: Mapping[str, Any]) -> dict[str, Any]:
             for key, value in metadata["labels"].items()
             if key != manifest.VERSION_LABEL and not roles.is_role_key(key)
         },
-        "annotations": {key: value for key, value in metadata["annotations"].items() if "ssh-host" not in key},
+        "annotations": {
+            key: value for key, value in metadata["annotations"].items() if "ssh-host" not in key
+        },
         "taints": [taint for taint in spec["taints"] if not roles.is_role_key(taint["key"])],
         "spec": {key: value for key, value in spec.items() if key != "taints"},
         "status": stored["status"],
@@ -276,15 +324,23 @@ def test_a_node_without_taints_gets_and_loses_ours(kube: Kube, node: Node) -> No
     kube.create_node({"metadata": {"name": node.name}})
     kube.json_patch_node(node.name, [{"op": "remove", "path": "/spec/taints"}])
     node_registration.register(kube, node)
-    assert [taint["key"] for taint in found(kube, node)["spec"]["taints"]] == [taint.key for taint in node.taints]
+    assert [taint["key"] for taint in found(kube, node)["spec"]["taints"]] == [
+        taint.key for taint in node.taints
+    ]
     node_registration.register(kube, bare)
     assert "taints" not in found(kube, node)["spec"]
 
 
 def test_a_declared_taint_with_a_value_is_changed_in_place(kube: Kube, node: Node) -> None:
-    node_registration.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "slow"),)))
-    node_registration.register(kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "fast"),)))
-    disks = [taint for taint in found(kube, node)["spec"]["taints"] if taint["key"] == "example.com/disk"]
+    node_registration.register(
+        kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "slow"),))
+    )
+    node_registration.register(
+        kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "fast"),))
+    )
+    disks = [
+        taint for taint in found(kube, node)["spec"]["taints"] if taint["key"] == "example.com/disk"
+    ]
     assert disks == [{"key": "example.com/disk", "value": "fast", "effect": "NoSchedule"}]
 
 
@@ -314,14 +370,19 @@ def test_a_taint_patch_that_is_always_stale_gives_up(kube: Kube, node: Node) -> 
             kube.json_patch_node(name, [{"op": "add", "path": "/spec/taints/-", "value": taint}])
             return stored
 
-    with pytest.raises(ConflictError, match=f"could not be changed in {node_registration.ATTEMPTS} attempts"):
+    with pytest.raises(
+        ConflictError, match=f"could not be changed in {node_registration.ATTEMPTS} attempts"
+    ):
         node_registration.register(Restless(), node)
     assert next(writes) == node_registration.ATTEMPTS
 
 
 def test_a_node_that_somebody_else_creates_at_once_is_patched(kube: Kube, node: Node) -> None:
     meddling = Meddling(
-        kube, lambda: kube.create_node({"metadata": {"name": node.name, "labels": {"example.com/by": "kubelet"}}})
+        kube,
+        lambda: kube.create_node(
+            {"metadata": {"name": node.name, "labels": {"example.com/by": "kubelet"}}}
+        ),
     )
     node_registration.register(meddling, node)
     stored = found(kube, node)
@@ -332,7 +393,9 @@ def test_a_node_that_somebody_else_creates_at_once_is_patched(kube: Kube, node: 
 
 def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name}})
-    node_registration.register(Meddling(kube, lambda: kube.request("DELETE", f"/api/v1/nodes/{node.name}")), node)
+    node_registration.register(
+        Meddling(kube, lambda: kube.request("DELETE", f"/api/v1/nodes/{node.name}")), node
+    )
     assert manifest.drift(node, found(kube, node)) == ()
 
 
@@ -344,7 +407,9 @@ class Writers:
         self.written: Counter[str] = Counter()
         self.lost: list[str] = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._repeat, args=(act,)) for act in (self.taint, self.label)]
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(act,)) for act in (self.taint, self.label)
+        ]
 
     def __enter__(self) -> Writers:
         for thread in self._threads:
@@ -366,16 +431,22 @@ class Writers:
         there = NOT_READY in (taints or [])
         if there == bool(self.written["taint"] % 2):
             self.lost.append(f"taint {self.written['taint']}")
-        wanted = [taint for taint in taints or [] if taint != NOT_READY] + ([] if there else [NOT_READY])
+        wanted = [taint for taint in taints or [] if taint != NOT_READY] + (
+            [] if there else [NOT_READY]
+        )
         test = {"op": "test", "path": "/spec/taints", "value": taints}
-        self.kube.json_patch_node(self.node.name, [test, {"op": "add", "path": "/spec/taints", "value": wanted}])
+        self.kube.json_patch_node(
+            self.node.name, [test, {"op": "add", "path": "/spec/taints", "value": wanted}]
+        )
         self.written["taint"] += 1
 
     def label(self) -> None:
         labels, count = found(self.kube, self.node)["metadata"]["labels"], self.written["label"]
         if labels.get("example.com/count", "0") != str(count):
             self.lost.append(f"label {count}")
-        self.kube.merge_patch_node(self.node.name, {"metadata": {"labels": {"example.com/count": str(count + 1)}}})
+        self.kube.merge_patch_node(
+            self.node.name, {"metadata": {"labels": {"example.com/count": str(count + 1)}}}
+        )
         self.written["label"] += 1
 
 
@@ -385,7 +456,9 @@ def test_everything_that_others_write_meanwhile_is_kept(kube: Kube, node: Node) 
     with Writers(kube, node) as others:
         for number in range(30):
             disk = [Taint("example.com/disk", "NoSchedule", f"v{number}")] * (number % 2)
-            changed = declaring(dataclasses.replace(node, version=f"132.0.{number}"), {TEAM: str(number)}, *disk)
+            changed = declaring(
+                dataclasses.replace(node, version=f"132.0.{number}"), {TEAM: str(number)}, *disk
+            )
             assert node_registration.register(kube, changed)
             assert node_registration.register(kube, changed, test=True) == []
     assert others.lost == []
@@ -416,7 +489,9 @@ def test_what_the_declaration_drops_is_removed(kube: Kube, node: Node) -> None:
     )
     dropped = declaring(node, {TEAM: "x"})
     paths = [f"metadata.labels[{ZONE}]", "spec.taints[example.com/disk:NoExecute]"]
-    assert [change["path"] for change in node_registration.register(kube, dropped, test=True)] == paths
+    assert [
+        change["path"] for change in node_registration.register(kube, dropped, test=True)
+    ] == paths
     assert [change["path"] for change in node_registration.register(kube, dropped)] == paths
     stored = found(kube, node)
     assert stored["metadata"]["labels"].keys() >= {TEAM, "example.com/rack"}
@@ -428,7 +503,10 @@ def test_what_the_declaration_drops_is_removed(kube: Kube, node: Node) -> None:
 
 
 def test_a_record_is_made_filled_emptied_and_filled_again(kube: Kube, node: Node) -> None:
-    kube.request("DELETE", f"/api/v1/namespaces/{ownership_record.NAMESPACE}/configmaps/{ownership_record.NAME}")
+    kube.request(
+        "DELETE",
+        f"/api/v1/namespaces/{ownership_record.NAMESPACE}/configmaps/{ownership_record.NAME}",
+    )
     for labels in ({ZONE: "a"}, {}, {ZONE: "b"}):
         node_registration.register(kube, declaring(node, labels))
         assert (line(kube, node) is not None) == bool(labels)
@@ -452,7 +530,10 @@ def test_a_node_that_came_back_is_another_one(kube: Kube, node: Node) -> None:
 
 
 def test_runs_side_by_side_lose_no_line(kube: Kube) -> None:
-    nodes = [Node(f"beside-{number}", "1", (roles.NODE,), (), {ZONE: "a"}, Ssh("192.0.2.1")) for number in range(24)]
+    nodes = [
+        Node(f"beside-{number}", "1", (roles.NODE,), (), {ZONE: "a"}, Ssh("192.0.2.1"))
+        for number in range(24)
+    ]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda node: node_registration.register(kube, node), nodes))
     assert all(line(kube, node) for node in nodes)
@@ -471,7 +552,14 @@ def fleet(kube: Kube) -> Iterator[list[Node]]:
     """A hundred declared nodes of three kinds, which leave no Nodes behind."""
     kinds = [roles.PROFILES[name] for name in ("control-plane", "infra", "worker")]
     nodes = [
-        Node(f"fleet-{number:03}", "132.0.1", kind.roles, kind.taints, {ZONE: f"z{number % 3}"}, Ssh(f"192.0.2.{number}"))
+        Node(
+            f"fleet-{number:03}",
+            "132.0.1",
+            kind.roles,
+            kind.taints,
+            {ZONE: f"z{number % 3}"},
+            Ssh(f"192.0.2.{number}"),
+        )
         for number, kind in enumerate(kinds * 34)
     ]
     yield nodes
@@ -501,7 +589,9 @@ def test_many_are_created_and_changed_and_left_alone(kube: Kube, fleet: list[Nod
     assert moved == {node.name for node in drifted}
 
 
-def test_with_nothing_changed_one_list_is_read_and_nothing_written(kube: Kube, fleet: list[Node]) -> None:
+def test_with_nothing_changed_one_list_is_read_and_nothing_written(
+    kube: Kube, fleet: list[Node]
+) -> None:
     node_registration.register_all(kube, fleet)
     pages = -(-len(kube.nodes()) // PAGE)
     before = metrics.requests(kube, "nodes", "configmaps")
@@ -541,7 +631,9 @@ def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: No
     assert version(kube, node) == before
 
 
-def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(server: ApiServer, kube: Kube, node: Node) -> None:
+def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(
+    server: ApiServer, kube: Kube, node: Node
+) -> None:
     """He ended a run that broke off, put the Node into service by hand, and later wants it out of service."""
     node_registration.register(kube, node)
     for verb in ("uncordon", "cordon"):
@@ -558,7 +650,9 @@ def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(server: ApiServ
     assert not manifest.is_marked(stored)
 
 
-def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(server: ApiServer, kube: Kube, node: Node) -> None:
+def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(
+    server: ApiServer, kube: Kube, node: Node
+) -> None:
     node_registration.register(kube, node)
     server.kubectl("uncordon", node.name)
     assert not node_registration.uncordon(kube, node.name)
@@ -567,7 +661,9 @@ def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(server: ApiServer,
     assert not manifest.is_marked(stored)
 
 
-def test_other_writers_do_not_make_our_cordon_theirs(server: ApiServer, kube: Kube, node: Node) -> None:
+def test_other_writers_do_not_make_our_cordon_theirs(
+    server: ApiServer, kube: Kube, node: Node
+) -> None:
     node_registration.register(kube, node)
     assert server.kubectl("label", "node", node.name, "example.com/rack=7").returncode == 0
     assert server.kubectl("cordon", node.name).returncode == 0
@@ -593,7 +689,15 @@ def test_nothing_is_uncordoned_where_no_node_is(kube: Kube) -> None:
 
 def declared(profile: roles.Profile) -> Node:
     ssh = Ssh("192.0.2.9", port=2222, user="centos", sudo=True, host_key="ssh-ed25519 AAAA")
-    return Node(f"profile-{profile.name}", "132.0.1", profile.roles, profile.taints, profile.labels, ssh, "192.0.2.9")
+    return Node(
+        f"profile-{profile.name}",
+        "132.0.1",
+        profile.roles,
+        profile.taints,
+        profile.labels,
+        ssh,
+        "192.0.2.9",
+    )
 
 
 @pytest.mark.parametrize("profile", roles.PROFILES.values(), ids=lambda profile: profile.name)
@@ -608,10 +712,14 @@ def test_the_api_accepts_every_profile(kube: Kube, profile: roles.Profile) -> No
 def test_kubectl_accepts_every_profile(server: ApiServer, kube: Kube, tmp_path: Path) -> None:
     nodes = [declared(profile) for profile in roles.PROFILES.values()]
     for node in nodes:
-        (tmp_path / f"{node.name}.yaml").write_text(yaml.safe_dump(manifest.manifest(node), sort_keys=False))
+        (tmp_path / f"{node.name}.yaml").write_text(
+            yaml.safe_dump(manifest.manifest(node), sort_keys=False)
+        )
     done = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == sorted(f"node/{node.name} created (server dry run)" for node in nodes)
+    assert sorted(done.stdout.splitlines()) == sorted(
+        f"node/{node.name} created (server dry run)" for node in nodes
+    )
     assert all(kube.node(node.name) is None for node in nodes)
 
 

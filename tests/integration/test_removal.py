@@ -145,7 +145,10 @@ def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
         for host in trio[:3]:
             labels = dict.fromkeys(roles.label_keys(("master", "etcd")), "")
             kube.create_node({"metadata": {"name": host.name, "labels": labels}})
-            status = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"machineID": "m"}}
+            status = {
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "nodeInfo": {"machineID": "m"},
+            }
             kube.merge_patch(f"/api/v1/nodes/{host.name}/status", {"status": status})
         eventually("kube-system", lambda: kube.get("/api/v1/namespaces/kube-system"))
         record = {
@@ -158,14 +161,25 @@ def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
         server.stop()
 
 
-def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_removal(
+    cluster: Kube, trio: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leaving, others = trio[2], trio[:2]
     calls: list[str] = []
 
-    def ask(world: Any, settings: Any, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
+    def ask(
+        world: Any, settings: Any, node: Node, mode: str, epoch: int | None = None
+    ) -> dict[str, Any]:
         if mode == host_reset.LOOK:
             return (
-                SAID if "retire" in calls else {**SAID, "names": [node.name], "services": ["kubelet"], "api_server": not calls}
+                SAID
+                if "retire" in calls
+                else {
+                    **SAID,
+                    "names": [node.name],
+                    "services": ["kubelet"],
+                    "api_server": not calls,
+                }
             )
         calls.append(mode)
         if mode == host_reset.RETIRE:
@@ -175,8 +189,14 @@ def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkey
     monkeypatch.setattr(host_reset, "ask", ask)
     monkeypatch.setattr(discovery.master, "Keys", Keys)
     monkeypatch.setattr(discovery, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
-    declared = Settings(nodes={leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)})
-    world = World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster)
+    declared = Settings(
+        nodes={
+            leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)
+        }
+    )
+    world = World(
+        {"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster
+    )
 
     def remove(options: Options) -> workflow.Outcome:
         return workflow.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
@@ -191,7 +211,9 @@ def test_a_whole_removal(cluster: Kube, trio: list[Host], tmp_path: Path, monkey
     assert calls == ["withdraw", "retire"]
     assert sorted(voters(others[0])) == sorted(host.name for host in others)
     assert cluster.node(leaving.name) is None
-    assert (cluster.config_map(ownership_record.NAMESPACE, ownership_record.NAME) or {})["data"] == {"other": "{}"}
+    assert (cluster.config_map(ownership_record.NAMESPACE, ownership_record.NAME) or {})[
+        "data"
+    ] == {"other": "{}"}
     again = remove(Options())
     assert again.plan.empty
     assert calls == ["withdraw", "retire"]
@@ -206,7 +228,9 @@ def kube(server: ApiServer) -> Iterator[Kube]:
     found = Kube.from_kubeconfig(str(server.admin))
     found.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     eventually("namespace", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"))
-    found.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "nobody"}})
+    found.create(
+        f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "nobody"}}
+    )
     yield found
     found.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
 
@@ -225,12 +249,19 @@ def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
 
 def make_pod(kube: Kube, node: str, name: str, owner: str = "ReplicaSet") -> dict[str, Any]:
     """A Pod that runs on a Node, as its kubelet would say."""
-    owners = [{"apiVersion": "apps/v1", "kind": owner, "name": "o", "uid": "u", "controller": True}] if owner else []
+    owners = (
+        [{"apiVersion": "apps/v1", "kind": owner, "name": "o", "uid": "u", "controller": True}]
+        if owner
+        else []
+    )
     spec = {
         "nodeName": node, "serviceAccountName": "nobody", "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "x"}],
     }  # fmt: skip
-    body = {"metadata": {"name": name, "labels": {"app": node}, "ownerReferences": owners}, "spec": spec}
+    body = {
+        "metadata": {"name": name, "labels": {"app": node}, "ownerReferences": owners},
+        "spec": spec,
+    }
     made = kube.create(f"/api/v1/namespaces/{NAMESPACE}/pods", body)
     running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     kube.merge_patch(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/status", {"status": running})
@@ -250,7 +281,12 @@ def allow(kube: Kube, name: str, allowed: int) -> None:
     """So many Pods may go now."""
     path = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/{name}"
     generation = (kube.get(path) or {})["metadata"]["generation"]
-    status = {"disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}
+    status = {
+        "disruptionsAllowed": allowed,
+        "currentHealthy": 1,
+        "desiredHealthy": 1,
+        "expectedPods": 1,
+    }
     kube.merge_patch(f"{path}/status", {"status": {**status, "observedGeneration": generation}})
 
 
@@ -295,7 +331,10 @@ def test_a_pod_of_another_uid_is_gone(kube: Kube, node: str) -> None:
     pod = make_pod(kube, node, f"web-{node}")
     pod["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
     assert evictions.evict(kube, pod)[0] is Eviction.GONE
-    assert evictions.evict(kube, {"metadata": {**pod["metadata"], "name": "absent"}})[0] is Eviction.GONE
+    assert (
+        evictions.evict(kube, {"metadata": {**pod["metadata"], "name": "absent"}})[0]
+        is Eviction.GONE
+    )
 
 
 def test_a_node_is_cordoned_by_us_and_deleted_by_its_uid(kube: Kube, node: str) -> None:
@@ -305,7 +344,9 @@ def test_a_node_is_cordoned_by_us_and_deleted_by_its_uid(kube: Kube, node: str) 
     with pytest.raises(ConflictError):
         evictions.cordon(kube, node, "00000000-0000-0000-0000-000000000000", {})
     evictions.cordon(kube, node, uid, {manifest.CORDONED: "true"})
-    assert manifest.is_cordoned_by_us(kube.node(node) or {}), "expand takes it back when the removal is given up"
+    assert manifest.is_cordoned_by_us(kube.node(node) or {}), (
+        "expand takes it back when the removal is given up"
+    )
     with pytest.raises(ConflictError):
         kube.delete_node(node, "00000000-0000-0000-0000-000000000000")
     assert kube.node(node) is not None
@@ -314,8 +355,16 @@ def test_a_node_is_cordoned_by_us_and_deleted_by_its_uid(kube: Kube, node: str) 
 
 
 def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
-    base = {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": f"va-{node}"}}
-    spec = {"attacher": "csi.example.com", "nodeName": node, "source": {"persistentVolumeName": "pv-far"}}
+    base = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "VolumeAttachment",
+        "metadata": {"name": f"va-{node}"},
+    }
+    spec = {
+        "attacher": "csi.example.com",
+        "nodeName": node,
+        "source": {"persistentVolumeName": "pv-far"},
+    }
     kube.create(evictions.ATTACHMENTS, {**base, "spec": spec})
     assert evictions.attachments(kube, node) == ["pv-far"]
     kube.request("DELETE", f"{evictions.ATTACHMENTS}/va-{node}")

@@ -37,7 +37,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "salt" / "roles" / "addons" / "files" / "expand-rbac.yaml.j2"
 USER = "metalk8s-expand"
 PROBE = smoke_test.NAMESPACE
-READY = {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}]}}
+READY = {
+    "status": {
+        "conditions": [
+            {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}
+        ]
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ def _rights(rule: dict[str, Any], namespace: str) -> Iterator[Right]:
         for resource in rule.get("resources", ()):
             for group in rule["apiGroups"]:
                 what = f"{resource}.{group}" if group else resource
-                yield from (Right(verb, what, namespace, name) for name in rule.get("resourceNames", [""]))
+                yield from (
+                    Right(verb, what, namespace, name) for name in rule.get("resourceNames", [""])
+                )
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +113,19 @@ def install(server: ApiServer) -> None:
     """The manifest, and what the controllers would do, of which none runs here."""
     kube = Kube.from_kubeconfig(str(server.admin))
     for namespace in ("kube-system", "default"):
-        eventually(f"the namespace {namespace} is there", lambda name=namespace: kube.get(f"/api/v1/namespaces/{name}"), 30)
+        eventually(
+            f"the namespace {namespace} is there",
+            lambda name=namespace: kube.get(f"/api/v1/namespaces/{name}"),
+            30,
+        )
     manifest = server.root / "rights.yaml"
     manifest.write_text(jinja2.Template(TEMPLATE.read_text()).render())
     done = server.kubectl("apply", f"--filename={manifest}")
     assert done.returncode == 0, done.stderr
     for namespace in (PROBE, "kube-system", "default"):
-        kube.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+        kube.create(
+            f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}}
+        )
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +140,9 @@ def kube(server: ApiServer) -> Kube:
 
 
 @pytest.fixture(scope="module")
-def events(server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def events(
+    server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     """What the library asks while it does everything that it can without hosts."""
     master = Master(server, tmp_path_factory.mktemp("master"))
     master.opts["metalk8s_expand"] = {"kubeconfig": str(server.master)}
@@ -134,7 +150,12 @@ def events(server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.
     admin.create_node({"metadata": {"name": "boot", "labels": bootstrap}})
     register_and_plan(master)
     for name in ("boot", *DECLARED["nodes"]):
-        admin.request("PATCH", f"/api/v1/nodes/{name}/status", READY, content_type="application/merge-patch+json")
+        admin.request(
+            "PATCH",
+            f"/api/v1/nodes/{name}/status",
+            READY,
+            content_type="application/merge-patch+json",
+        )
     look(master)
     hold(master)
     ask_for_nodes(master)
@@ -152,7 +173,9 @@ def register_and_plan(master: Master) -> None:
     master.registered("plan-w", test=True)
     for name in DECLARED["nodes"]:
         assert master.registered(name, test=False)["result"] is True
-    profiles = {"gpu": {**DECLARED["profiles"]["gpu"], "labels": {"example.com/g": "2"}, "taints": []}}
+    profiles = {
+        "gpu": {**DECLARED["profiles"]["gpu"], "labels": {"example.com/g": "2"}, "taints": []}
+    }
     master.declare({**DECLARED, "profiles": profiles})
     assert master.commands.register("plan-gpu")["changes"]
     assert master.commands.register("plan-gpu")["changes"] == []
@@ -209,18 +232,34 @@ def take_back(master: Master) -> None:
     kube = World.from_opts(master.opts).kube
     found = kube.node("plan-gpu")
     assert found is not None
-    assert kube.delete_node("plan-gpu", found["metadata"]["uid"], found["metadata"]["resourceVersion"])
+    assert kube.delete_node(
+        "plan-gpu", found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+    )
 
 
 def empty(admin: Kube, kube: Kube) -> None:
     """A Node that is removed, with a Pod that has a local volume."""
     admin.create_node({"metadata": {"name": "leaving"}})
-    disk = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    disk = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "hostPath": {"path": "/x"},
+    }
     admin.create("/api/v1/persistentvolumes", {"metadata": {"name": "disk"}, "spec": disk})
     claims = "/api/v1/namespaces/default/persistentvolumeclaims"
-    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "disk"}
-    admin.create(claims, {"metadata": {"name": "claim"}, "spec": {**wanted, "storageClassName": ""}})
-    spec = {"nodeName": "leaving", "automountServiceAccountToken": False, "containers": [{"name": "c", "image": "x"}]}
+    wanted = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "volumeName": "disk",
+    }
+    admin.create(
+        claims, {"metadata": {"name": "claim"}, "spec": {**wanted, "storageClassName": ""}}
+    )
+    spec = {
+        "nodeName": "leaving",
+        "automountServiceAccountToken": False,
+        "containers": [{"name": "c", "image": "x"}],
+    }
     admin.create("/api/v1/namespaces/default/pods", {"metadata": {"name": "web"}, "spec": spec})
     evictions.local_claims(kube, [("default", "claim")])
     found = kube.node("leaving")
@@ -236,20 +275,30 @@ def empty(admin: Kube, kube: Kube) -> None:
 def seen(server: ApiServer, kube: Kube) -> list[dict[str, Any]]:
     """All requests so far: an event is written a moment after its answer."""
     kube.text("/metrics")
-    eventually("the last event is written", lambda: any(event["requestURI"] == "/metrics" for event in server.audit()), 10)
+    eventually(
+        "the last event is written",
+        lambda: any(event["requestURI"] == "/metrics" for event in server.audit()),
+        10,
+    )
     return [event for event in server.audit() if event["requestURI"] != "/metrics"]
 
 
 def test_the_role_suffices(events: list[dict[str, Any]]) -> None:
     assert len(events) > 50
-    refused = [(event["verb"], event["requestURI"]) for event in events if event["responseStatus"]["code"] in (401, 403)]
+    refused = [
+        (event["verb"], event["requestURI"])
+        for event in events
+        if event["responseStatus"]["code"] in (401, 403)
+    ]
     assert refused == []
 
 
 def test_every_request_is_one_that_the_role_names(events: list[dict[str, Any]]) -> None:
     """And not one that everybody may make, or that is answered 404 before it is asked who may."""
     rights = given()
-    assert [event["requestURI"] for event in events if not any(right.covers(event) for right in rights)] == []
+    assert [
+        event["requestURI"] for event in events if not any(right.covers(event) for right in rights)
+    ] == []
 
 
 def test_nothing_is_given_that_is_not_used(events: list[dict[str, Any]]) -> None:
@@ -257,20 +306,41 @@ def test_nothing_is_given_that_is_not_used(events: list[dict[str, Any]]) -> None
 
 
 DENIED = [
-    *(Right(verb, "secrets", space) for verb in ("get", "list", "create") for space in ("", "kube-system", PROBE)),
-    *(Right(verb, "pods", space) for verb in ("create", "delete", "patch") for space in ("kube-system", "default")),
-    *(Right("create", f"pods/{sub}", space) for sub in ("exec", "portforward", "attach") for space in ("kube-system", PROBE)),
+    *(
+        Right(verb, "secrets", space)
+        for verb in ("get", "list", "create")
+        for space in ("", "kube-system", PROBE)
+    ),
+    *(
+        Right(verb, "pods", space)
+        for verb in ("create", "delete", "patch")
+        for space in ("kube-system", "default")
+    ),
+    *(
+        Right("create", f"pods/{sub}", space)
+        for sub in ("exec", "portforward", "attach")
+        for space in ("kube-system", PROBE)
+    ),
     Right("get", "pods/log", "kube-system"),
     Right("get", "nodes/proxy"),
     Right("create", "nodes/proxy"),
     Right("patch", "nodes/status"),
     Right("create", "serviceaccounts/token", "kube-system"),
-    *(Right("create", f"{kind}.rbac.authorization.k8s.io") for kind in ("clusterroles", "clusterrolebindings", "roles")),
-    *(Right(verb, "clusterroles.rbac.authorization.k8s.io", "", USER) for verb in ("update", "patch", "escalate", "bind")),
+    *(
+        Right("create", f"{kind}.rbac.authorization.k8s.io")
+        for kind in ("clusterroles", "clusterrolebindings", "roles")
+    ),
+    *(
+        Right(verb, "clusterroles.rbac.authorization.k8s.io", "", USER)
+        for verb in ("update", "patch", "escalate", "bind")
+    ),
     Right("create", "certificatesigningrequests.certificates.k8s.io"),
     Right("update", "certificatesigningrequests/approval.certificates.k8s.io"),
     *(Right("impersonate", kind) for kind in ("users", "groups", "serviceaccounts")),
-    *(Right(verb, "configmaps", "kube-system", "coredns") for verb in ("get", "update", "patch", "delete")),
+    *(
+        Right(verb, "configmaps", "kube-system", "coredns")
+        for verb in ("get", "update", "patch", "delete")
+    ),
     Right("create", "configmaps", "default"),
     Right("update", "leases.coordination.k8s.io", "kube-system", "kube-scheduler"),
     Right("update", "leases.coordination.k8s.io", "kube-node-lease"),
@@ -290,8 +360,15 @@ def allowed(kube: Kube, right: Right) -> bool:
     """Asked of the API itself."""
     what, _, group = right.what.partition(".")
     resource, _, subresource = what.partition("/")
-    attributes = {"verb": right.verb, "namespace": right.namespace, "name": right.name, "group": group}
-    asked: dict[str, Any] = {"resourceAttributes": {**attributes, "resource": resource, "subresource": subresource}}
+    attributes = {
+        "verb": right.verb,
+        "namespace": right.namespace,
+        "name": right.name,
+        "group": group,
+    }
+    asked: dict[str, Any] = {
+        "resourceAttributes": {**attributes, "resource": resource, "subresource": subresource}
+    }
     if right.what.startswith("/"):
         asked = {"nonResourceAttributes": {"verb": right.verb, "path": right.what}}
     answer = kube.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": asked})
@@ -299,7 +376,10 @@ def allowed(kube: Kube, right: Right) -> bool:
 
 
 def pod(**spec: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "hostile"}, "spec": {"containers": [{"name": "c", "image": "c"}], **spec}}
+    return {
+        "metadata": {"name": "hostile"},
+        "spec": {"containers": [{"name": "c", "image": "c"}], **spec},
+    }
 
 
 HOST_PATH = pod(volumes=[{"name": "host", "hostPath": {"path": "/etc/kubernetes/pki"}}])
@@ -315,9 +395,17 @@ PRIVILEGED = pod(containers=[{"name": "c", "image": "c", "securityContext": {"pr
         (f"/api/v1/namespaces/{PROBE}/pods", PRIVILEGED, "violates PodSecurity"),
         (f"/api/v1/namespaces/{PROBE}/pods", pod(hostNetwork=True), "violates PodSecurity"),
     ],
-    ids=["Secrets", "a Pod in kube-system", "a host's files", "a privileged Pod", "a host's network"],
+    ids=[
+        "Secrets",
+        "a Pod in kube-system",
+        "a host's files",
+        "a privileged Pod",
+        "a host's network",
+    ],
 )
-def test_it_takes_no_node_and_reads_no_secret(kube: Kube, path: str, body: dict[str, Any] | None, words: str) -> None:
+def test_it_takes_no_node_and_reads_no_secret(
+    kube: Kube, path: str, body: dict[str, Any] | None, words: str
+) -> None:
     with pytest.raises(UnreachableError, match=rf"answered 403: .*{words}"):
         kube.request("GET" if body is None else "POST", path, body)
 

@@ -56,11 +56,21 @@ def etcdutl(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
 def fill(host: Host, count: int) -> None:
     """Many keys in one transaction each, some of them large, so that the store has branch pages and long values."""
     for start in range(0, count, 100):
-        puts = "\n".join(f"put key-{number:06} value-{number}" for number in range(start, min(start + 100, count)))
+        puts = "\n".join(
+            f"put key-{number:06} value-{number}"
+            for number in range(start, min(start + 100, count))
+        )
         paths = host.site.credentials()
         tls = [f"--cacert={paths.ca}", f"--cert={paths.cert}", f"--key={paths.key}"]
-        argv = [str(host.site.programs["etcdctl"]), f"--endpoints=https://{host.address}:2379", *tls, "txn"]
-        subprocess.run(argv, input=f"\n{puts}\n\n\n", text=True, capture_output=True, check=True, timeout=30)
+        argv = [
+            str(host.site.programs["etcdctl"]),
+            f"--endpoints=https://{host.address}:2379",
+            *tls,
+            "txn",
+        ]
+        subprocess.run(
+            argv, input=f"\n{puts}\n\n\n", text=True, capture_output=True, check=True, timeout=30
+        )
     host.put("large", "x" * 100_000)
 
 
@@ -156,7 +166,9 @@ def test_a_second_call_of_a_run_finds_it(single: list[Host], settings: SnapshotS
     assert third.revision > first.revision, "one that is not sound is taken anew"
 
 
-def test_the_newest_are_kept_and_others_files_are_left_alone(single: list[Host], tmp_path: Path) -> None:
+def test_the_newest_are_kept_and_others_files_are_left_alone(
+    single: list[Host], tmp_path: Path
+) -> None:
     a = single[0]
     settings = SnapshotSettings(directory=str(tmp_path / "s"), keep=2)
     (tmp_path / "s").mkdir(mode=0o700)
@@ -169,7 +181,9 @@ def test_the_newest_are_kept_and_others_files_are_left_alone(single: list[Host],
     assert sorted(os.listdir(tmp_path / "s")) == sorted([*foreign, paths[2].name, paths[3].name])
 
 
-def test_it_is_copied_and_read_again_there(single: list[Host], settings: SnapshotSettings, elsewhere: Path) -> None:
+def test_it_is_copied_and_read_again_there(
+    single: list[Host], settings: SnapshotSettings, elsewhere: Path
+) -> None:
     a = single[0]
     copied = SnapshotSettings(directory=settings.directory, copy_to=str(elsewhere))
     taken = take(client(a), copied, RUN)
@@ -178,18 +192,31 @@ def test_it_is_copied_and_read_again_there(single: list[Host], settings: Snapsho
     assert stat.S_IMODE(os.stat(taken.copied_to).st_mode) == 0o600
     spoil(Path(taken.copied_to), 5000)
     assert take(client(a), copied, RUN).copied_to == taken.copied_to
-    assert bolt_file.checked(Path(taken.copied_to)).sha256 == taken.sha256, "a spoilt copy is made again"
+    assert bolt_file.checked(Path(taken.copied_to)).sha256 == taken.sha256, (
+        "a spoilt copy is made again"
+    )
 
 
-def test_a_missing_mount_is_an_error(single: list[Host], settings: SnapshotSettings, tmp_path: Path) -> None:
+def test_a_missing_mount_is_an_error(
+    single: list[Host], settings: SnapshotSettings, tmp_path: Path
+) -> None:
     (tmp_path / "mount").mkdir()
-    for path, words in ((tmp_path / "mount", "same file system"), (tmp_path / "absent", "No such file")):
+    for path, words in (
+        (tmp_path / "mount", "same file system"),
+        (tmp_path / "absent", "No such file"),
+    ):
         with pytest.raises(PreflightError, match=words):
-            take(client(single[0]), SnapshotSettings(directory=settings.directory, copy_to=str(path)), RUN)
+            take(
+                client(single[0]),
+                SnapshotSettings(directory=settings.directory, copy_to=str(path)),
+                RUN,
+            )
     assert not (tmp_path / "absent").exists()
 
 
-def test_no_room(single: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room(
+    single: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rules, "SPARE_BYTES", 1 << 60)
     with pytest.raises(PreflightError, match="free, and the snapshot of etcd needs"):
         take(client(single[0]), settings, RUN)
@@ -215,7 +242,9 @@ def spoil(path: Path, place: int) -> None:
         stream.write(bytes([byte ^ 1]))
 
 
-def test_every_altered_byte_and_every_lost_one_is_found(single: list[Host], settings: SnapshotSettings) -> None:
+def test_every_altered_byte_and_every_lost_one_is_found(
+    single: list[Host], settings: SnapshotSettings
+) -> None:
     fill(single[0], 200)
     path = Path(take(client(single[0]), settings, RUN).path)
     sound = path.read_bytes()
@@ -240,7 +269,9 @@ def test_a_bad_stream_leaves_nothing(
         found = list(plain(*words))
         if kind == "altered":
             found[0] = found[0][:6000] + bytes([found[0][6000] ^ 1]) + found[0][6001:]
-        yield from found[:-1] if kind == "without its hash" else found[:1] if kind == "cut off" else found
+        yield from (
+            found[:-1] if kind == "without its hash" else found[:1] if kind == "cut off" else found
+        )
 
     monkeypatch.setattr(snapshot_stream, "pieces", bad)
     with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
@@ -249,7 +280,9 @@ def test_a_bad_stream_leaves_nothing(
     assert os.listdir(settings.directory) == []
 
 
-def test_the_next_voter_is_asked(trio: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_voter_is_asked(
+    trio: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain, asked = snapshot_stream.pieces, []
 
     def once_bad(etcd: Etcd, url: str, *words: Any) -> Iterator[bytes]:
@@ -298,13 +331,17 @@ def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) 
         host.power_on()
     a.write_manifest()
     eventually("the restored member leads alone", is_up(a, [a]))
-    assert a.members()[0].cluster_id != old_cluster, "no old member takes the new cluster for its own"
+    assert a.members()[0].cluster_id != old_cluster, (
+        "no old member takes the new cluster for its own"
+    )
     assert a.get("before") == "snapshot"
     assert a.get("after") == ""
     assert a.ctl("get", "--prefix", "key-", "--keys-only").stdout.count("key-") == 500
     assert a.revision() > lost, "no client sees the time go back"
     watch = a.ctl("watch", "before", f"--rev={lost}")
-    assert "compacted" in watch.stdout + watch.stderr, "one that has seen what is lost is told to list again"
+    assert "compacted" in watch.stdout + watch.stderr, (
+        "one that has seen what is lost is told to list again"
+    )
     for host in (b, c):
         assert {"added", "promoted", "sealed"} <= set(host.deploy(members))
     assert voters(a) == [host.name for host in members]
@@ -342,9 +379,13 @@ def test_watches_from_the_lost_time_are_told_to_list_again(
         server.wait()
         listed = json.loads(ask(server, "get", "--raw", configmaps))
         assert "before" in [item["metadata"]["name"] for item in listed["items"]]
-        assert not [item for item in listed["items"] if item["metadata"]["name"].startswith("after")]
+        assert not [
+            item for item in listed["items"] if item["metadata"]["name"].startswith("after")
+        ]
         assert int(listed["metadata"]["resourceVersion"]) > int(seen)
-        watched = ask(server, "get", "--raw", f"{configmaps}?watch=1&resourceVersion={seen}&timeoutSeconds=5")
+        watched = ask(
+            server, "get", "--raw", f"{configmaps}?watch=1&resourceVersion={seen}&timeoutSeconds=5"
+        )
         assert '"code":410' in watched
         assert ask(server, "get", "secret", "before", "--output=jsonpath={.data.a}") == "Yg=="
         ask(server, "create", "configmap", "after-0")

@@ -27,7 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put two files before the others of this directory and one behind them; whatever else runs keeps its place."""
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
     rank = {ALONE: 0, FIRST: 1, LAST: 3}
-    ordered = sorted((items[place] for place in places), key=lambda item: rank.get(item.path.name, 2))
+    ordered = sorted(
+        (items[place] for place in places), key=lambda item: rank.get(item.path.name, 2)
+    )
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 

@@ -97,7 +97,9 @@ def new_file(host: str, path: str, text: str, mode: str = "644") -> Make:
 
     @contextmanager
     def made() -> Iterator[None]:
-        script = 'p=$1; test ! -e "$p"; while d=$(dirname "$p"); [ ! -e "$d" ]; do p=$d; done; echo "$p"'
+        script = (
+            'p=$1; test ! -e "$p"; while d=$(dirname "$p"); [ ! -e "$d" ]; do p=$d; done; echo "$p"'
+        )
         highest = on(host, "sh", "-ec", script, "sh", path).stdout.strip()
         try:
             on(host, "install", "-D", "-m", mode, "/dev/stdin", path, stdin=text)
@@ -144,7 +146,11 @@ def listening(host: str, *ports: int) -> Make:
 def unit(host: str, name: str, directory: str, start: str, stop: str) -> Make:
     """A service of this name that does nothing."""
     text = "[Service]\nExecStart=/usr/bin/sleep 600\n[Install]\nWantedBy=multi-user.target\n"
-    started = shell(host, f"systemctl daemon-reload; systemctl --quiet {start} {name}", f"systemctl --quiet {stop} {name}")
+    started = shell(
+        host,
+        f"systemctl daemon-reload; systemctl --quiet {start} {name}",
+        f"systemctl --quiet {stop} {name}",
+    )
     reloaded = shell(host, ":", "systemctl daemon-reload")
     return all_of(reloaded, new_file(host, f"{directory}/{name}.service", text), started)
 
@@ -174,7 +180,10 @@ def source(sources: Mapping[str, Any], *hosts: str) -> Make:
     @contextmanager
     def made() -> Iterator[None]:
         with ExitStack() as stack:
-            places = {name: {path: _placed(stack, name, path, value) for path, value in sources.items()} for name in chosen}
+            places = {
+                name: {path: _placed(stack, name, path, value) for path, value in sources.items()}
+                for name in chosen
+            }
             stack.enter_context(configured({"probe_sources": places})())
             yield
 
@@ -201,7 +210,9 @@ def declared(change: Mapping[str, Any]) -> Make:
 
         before = on("bootstrap", "cat", PILLAR).stdout
         try:
-            text = json.dumps({"metalk8s_expand": merged(yaml.safe_load(before)["metalk8s_expand"], change)})
+            text = json.dumps(
+                {"metalk8s_expand": merged(yaml.safe_load(before)["metalk8s_expand"], change)}
+            )
             on("bootstrap", "tee", PILLAR, stdin=text)
             yield
         finally:
@@ -229,9 +240,18 @@ def node(name: str, status: Mapping[str, Any]) -> Make:
     def made() -> Iterator[None]:
         try:
             kubectl(
-                "create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+                "create",
+                "--filename=-",
+                stdin=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}),
             )
-            kubectl("patch", "node", name, "--subresource=status", "--patch", json.dumps({"status": dict(status)}))
+            kubectl(
+                "patch",
+                "node",
+                name,
+                "--subresource=status",
+                "--patch",
+                json.dumps({"status": dict(status)}),
+            )
             yield
         finally:
             kubectl("delete", "node", name, "--ignore-not-found")

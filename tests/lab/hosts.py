@@ -20,7 +20,14 @@ ETCDCTL = (
     "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
 )
 # The page's way to the Salt master.
-EXEC = ("kubectl", "exec", "--namespace=kube-system", "salt-master-bootstrap", "--container=salt-master", "--")
+EXEC = (
+    "kubectl",
+    "exec",
+    "--namespace=kube-system",
+    "salt-master-bootstrap",
+    "--container=salt-master",
+    "--",
+)
 
 Done = subprocess.CompletedProcess[str]
 
@@ -30,7 +37,9 @@ def lab(*words: str, timeout: float = 900, check: bool = True) -> Done:
     return subprocess.run([LAB, *words], env=ENVIRONMENT, text=True, timeout=timeout, check=check)
 
 
-def on(host: str, *command: str, stdin: str | None = None, timeout: float = 120, check: bool = True) -> Done:
+def on(
+    host: str, *command: str, stdin: str | None = None, timeout: float = 120, check: bool = True
+) -> Done:
     """Run a command in a host and capture what it prints."""
     done = subprocess.run(
         [LAB, "exec", host, "--", *command],
@@ -42,7 +51,9 @@ def on(host: str, *command: str, stdin: str | None = None, timeout: float = 120,
         check=False,
     )
     if check and done.returncode:
-        raise AssertionError(f"{host}: {' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(
+            f"{host}: {' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
     return done
 
 
@@ -58,7 +69,15 @@ def get(*words: str) -> Any:
 
 def runner(function: str, *arguments: str, timeout: float = 900) -> tuple[int, Any, Done]:
     """Call a runner function as a program would: exit code, its one JSON document, and everything else."""
-    done = on("bootstrap", "salt-run", "--out=json", f"metalk8s_expand.{function}", *arguments, timeout=timeout, check=False)
+    done = on(
+        "bootstrap",
+        "salt-run",
+        "--out=json",
+        f"metalk8s_expand.{function}",
+        *arguments,
+        timeout=timeout,
+        check=False,
+    )
     return done.returncode, json.loads(done.stdout), done
 
 
@@ -83,4 +102,7 @@ def names(items: Sequence[Any] | dict[str, Any]) -> list[str]:
 
 def is_true(item: dict[str, Any], condition: str) -> bool:
     """Whether a condition of a Node or Pod holds."""
-    return any(one["type"] == condition and one["status"] == "True" for one in item["status"].get("conditions", ()))
+    return any(
+        one["type"] == condition and one["status"] == "True"
+        for one in item["status"].get("conditions", ())
+    )

@@ -67,7 +67,10 @@ def of(hosts: Sequence[str], contents: bool = False) -> dict[str, Inventory]:
 def without_times(inventories: Mapping[str, Inventory]) -> dict[str, Inventory]:
     """For a comparison with hosts on which files were written and put back; the size of a directory tells of its past."""
     return {
-        host: {**found, "files": {path: {"what": entry["what"]} for path, entry in found["files"].items()}}
+        host: {
+            **found,
+            "files": {path: {"what": entry["what"]} for path, entry in found["files"].items()},
+        }
         for host, found in inventories.items()
     }
 
@@ -91,7 +94,9 @@ def _quiet(host: str, mode: str) -> Inventory:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         found: Inventory = json.loads(on(host, "python3", "-", mode, stdin=SCRIPT).stdout)
-        sessions = [words for words in found["processes"] if " sshd" in words and "[listener]" not in words]
+        sessions = [
+            words for words in found["processes"] if " sshd" in words and "[listener]" not in words
+        ]
         if not sessions or time.monotonic() > deadline:
             return found
         time.sleep(0.2)

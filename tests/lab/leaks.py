@@ -90,7 +90,11 @@ class Found:
 def secrets(hosts: Sequence[str]) -> dict[str, list[str]]:
     """Pieces of every secret, by host and path."""
     paths = {host: on(host, "sh", "-c", SECRET).stdout.split() for host in hosts}
-    found = {f"{host}:{path}": pieces(on(host, "cat", path).stdout) for host in hosts for path in paths[host]}
+    found = {
+        f"{host}:{path}": pieces(on(host, "cat", path).stdout)
+        for host in hosts
+        for path in paths[host]
+    }
     return {label: lines for label, lines in found.items() if lines}
 
 
@@ -113,8 +117,14 @@ def search(hosts: Sequence[str], wanted: dict[str, list[str]]) -> Found:
     question = json.dumps({"secrets": wanted, "places": PLACES, "pillars": PILLARS})
     for host in hosts:
         on(host, "tee", PROGRAM, stdin=SEARCH)
-        answer: dict[str, Any] = json.loads(on(host, "python3", PROGRAM, stdin=question, timeout=600).stdout)
-        result.leaks += [f"{host}: {where} holds what belongs in {label}" for where, label in answer["found"]]
-        result.pillars.update({f"{host}:{where}": tuple(kept) for where, kept in answer["kept"].items()})
+        answer: dict[str, Any] = json.loads(
+            on(host, "python3", PROGRAM, stdin=question, timeout=600).stdout
+        )
+        result.leaks += [
+            f"{host}: {where} holds what belongs in {label}" for where, label in answer["found"]
+        ]
+        result.pillars.update(
+            {f"{host}:{where}": tuple(kept) for where, kept in answer["kept"].items()}
+        )
         result.seen[host] = answer["seen"]
     return result

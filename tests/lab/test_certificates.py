@@ -62,7 +62,11 @@ def describe(**changes: Any) -> None:
 
 def renew() -> list[str]:
     """The renewal as the page has it; the states that changed something."""
-    words = ["state.orchestrate", "metalk8s.orchestrate.renew_certificates", "saltenv=metalk8s-2.0.0-dev"]
+    words = [
+        "state.orchestrate",
+        "metalk8s.orchestrate.renew_certificates",
+        "saltenv=metalk8s-2.0.0-dev",
+    ]
     started = time.monotonic()
     done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900, check=False)
     print(f"\nthe renewal took {time.monotonic() - started:.1f} s")
@@ -71,12 +75,18 @@ def renew() -> list[str]:
     assert isinstance(states, dict), states
     failed = {name: state for name, state in states.items() if not state["result"]}
     assert not failed, json.dumps(failed, indent=1)[-6000:]
-    return [state["__id__"] for name, state in states.items() if state["changes"] and not name.endswith("-function")]
+    return [
+        state["__id__"]
+        for name, state in states.items()
+        if state["changes"] and not name.endswith("-function")
+    ]
 
 
 def told() -> Told:
     """What every node tells of its certificates, without the authorities."""
-    done = on("bootstrap", "salt", "--out=json", "--static", "*", "metalk8s_expand_host.certificates")
+    done = on(
+        "bootstrap", "salt", "--out=json", "--static", "*", "metalk8s_expand_host.certificates"
+    )
     found = json.loads(done.stdout)
     assert sorted(found) == names(get("nodes"))
     return {
@@ -88,7 +98,9 @@ def told() -> Told:
 def moments(certificates: Told, key: str) -> dict[tuple[str, str], float]:
     """``not_before`` or ``not_after`` of each, epoch seconds."""
     return {
-        (node, purpose): datetime.datetime.fromisoformat(entry[key].replace("Z", "+00:00")).timestamp()
+        (node, purpose): datetime.datetime.fromisoformat(
+            entry[key].replace("Z", "+00:00")
+        ).timestamp()
         for node, answer in certificates.items()
         for purpose, entry in answer.items()
     }
@@ -100,14 +112,18 @@ def served_problems(certificates: Told) -> list[str]:
         f"{node} {purpose}: {entry}"
         for node, answer in certificates.items()
         for purpose, entry in answer.items()
-        if entry.get("key") != "fits" or entry.get("served", entry).get("serial") != entry.get("serial")
+        if entry.get("key") != "fits"
+        or entry.get("served", entry).get("serial") != entry.get("serial")
     ]
 
 
 def containers() -> dict[str, str]:
     """The container of every static Pod: another one means that it was restarted."""
     pods = get("--namespace=kube-system", "pods", "--selector=tier=control-plane")["items"]
-    return {pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["containerID"] for pod in pods}
+    return {
+        pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["containerID"]
+        for pod in pods
+    }
 
 
 def proxies() -> dict[str, str]:
@@ -121,7 +137,9 @@ def reach(place: tuple[str, str, str]) -> None:
     server, node, pod = place
     through = (f"--server=https://{server}:6443", "--namespace=kube-system")
     assert kubectl(*through, "logs", pod, "--tail=1").strip(), f"logs on {node} through {server}"
-    assert "Kubernetes" in kubectl(*through, "exec", pod, "--", "kube-proxy", "--version"), f"exec on {node} through {server}"
+    assert "Kubernetes" in kubectl(*through, "exec", pod, "--", "kube-proxy", "--version"), (
+        f"exec on {node} through {server}"
+    )
 
 
 def let_notice(server: str) -> None:
@@ -129,9 +147,16 @@ def let_notice(server: str) -> None:
 
     The API server then closes every connection to a kubelet, this one too (client-go, transport/cert_rotation.go). The next one works.
     """
-    words = [f"--server=https://{server}:6443", "--namespace=kube-system", "exec", next(iter(proxies().values()))]
+    words = [
+        f"--server=https://{server}:6443",
+        "--namespace=kube-system",
+        "exec",
+        next(iter(proxies().values())),
+    ]
     done = on("bootstrap", "kubectl", *words, "--", "kube-proxy", "--version", check=False)
-    print(f"the first connection through {server} after the renewal: {'works' if not done.returncode else done.stderr.strip()}")
+    print(
+        f"the first connection through {server} after the renewal: {'works' if not done.returncode else done.stderr.strip()}"
+    )
     assert done.returncode == 0 or CLOSED in done.stderr, done.stderr
 
 
@@ -174,7 +199,9 @@ def test_nothing_is_due(story: Story) -> None:
     code, found, _ = runner("status")
     assert code == 0
     assert sorted(found["certificates"]) == names(get("nodes"))
-    assert all(row["days_left"] > 30 for row in found["certificates"].values()), found["certificates"]
+    assert all(row["days_left"] > 30 for row in found["certificates"].values()), found[
+        "certificates"
+    ]
     assert found["nodes"]["cp-1"]["certificates"] == found["certificates"]["cp-1"]
 
 
@@ -187,15 +214,26 @@ def test_ten_minutes(story: Story) -> None:
     ends = moments(story.first, "not_after")
     assert all(0 < end - time.time() <= MINUTES * 60 for end in ends.values())
     assert set(ends) == set(moments(before, "not_after"))
-    serials = {(node, purpose): entry["serial"] for node, answer in before.items() for purpose, entry in answer.items()}
-    assert all(story.first[node][purpose]["serial"] != serial for (node, purpose), serial in serials.items())
+    serials = {
+        (node, purpose): entry["serial"]
+        for node, answer in before.items()
+        for purpose, entry in answer.items()
+    }
+    assert all(
+        story.first[node][purpose]["serial"] != serial
+        for (node, purpose), serial in serials.items()
+    )
     assert served_problems(story.first) == []
     _, found, _ = runner("status")
-    assert all(row["days_left"] <= round(MINUTES / 1440, 2) for row in found["certificates"].values()), found["certificates"]
+    assert all(
+        row["days_left"] <= round(MINUTES / 1440, 2) for row in found["certificates"].values()
+    ), found["certificates"]
     code, result, _ = runner("health")
     assert code == 8
     assert len(result["error"]["problems"]) == len(ends)
-    assert all(" ends on " in problem for problem in result["error"]["problems"]), result["error"]["text"]
+    assert all(" ends on " in problem for problem in result["error"]["problems"]), result["error"][
+        "text"
+    ]
 
 
 def test_renewed_in_time(story: Story) -> None:
@@ -231,7 +269,9 @@ def test_nobody_was_refused_after_the_end(story: Story) -> None:
     """Scheduler, controller manager and API server of each node, for as long as the first certificates have ended."""
     since = int(time.time() - max(moments(story.first, "not_after").values()))
     for pod in story.containers:
-        lines = kubectl("--namespace=kube-system", "logs", pod, f"--since={max(1, since)}s").splitlines()
+        lines = kubectl(
+            "--namespace=kube-system", "logs", pod, f"--since={max(1, since)}s"
+        ).splitlines()
         found = [line for line in lines if any(word in line for word in REFUSED)]
         assert found == [], f"{pod}: {found[:5]}"
 
@@ -245,8 +285,20 @@ def test_one_node(story: Story) -> None:
     """The renewal of one node leaves all others alone."""
     describe(certificate_renew_days=400)
     before = moments(told(), "not_before")
-    words = ["state.orchestrate", "metalk8s.orchestrate.renew_certificates", "saltenv=metalk8s-2.0.0-dev"]
-    on("bootstrap", "salt-run", *words, 'pillar={"orchestrate": {"node_name": "worker-1"}}', timeout=300)
+    words = [
+        "state.orchestrate",
+        "metalk8s.orchestrate.renew_certificates",
+        "saltenv=metalk8s-2.0.0-dev",
+    ]
+    on(
+        "bootstrap",
+        "salt-run",
+        *words,
+        'pillar={"orchestrate": {"node_name": "worker-1"}}',
+        timeout=300,
+    )
     after = moments(told(), "not_before")
     describe(certificate_renew_days=None)
-    assert {node for (node, purpose), moment in after.items() if moment != before[node, purpose]} == {"worker-1"}
+    assert {
+        node for (node, purpose), moment in after.items() if moment != before[node, purpose]
+    } == {"worker-1"}

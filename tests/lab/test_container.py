@@ -24,7 +24,9 @@ SALTENV = "metalk8s-2.0.0-dev"
 EXTMODS = "/var/cache/salt/master/extmods"
 PLUGIN = f"{EXTMODS}/runners/metalk8s_expand.py"
 WHEEL = os.environ.get("LAB_INSTALL") == "wheel"
-synced = pytest.mark.skipif(WHEEL, reason="nothing of ours is synced to a master that has the wheel")
+synced = pytest.mark.skipif(
+    WHEEL, reason="nothing of ours is synced to a master that has the wheel"
+)
 
 
 def inside(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -34,7 +36,13 @@ def inside(*command: str, check: bool = True) -> subprocess.CompletedProcess[str
 
 def await_master() -> None:
     on("bootstrap", "salt-master-container", "wait", timeout=150)
-    until("the minion", lambda: on("bootstrap", "salt", "--timeout=5", "bootstrap", "test.ping", check=False).returncode == 0)
+    until(
+        "the minion",
+        lambda: (
+            on("bootstrap", "salt", "--timeout=5", "bootstrap", "test.ping", check=False).returncode
+            == 0
+        ),
+    )
 
 
 def state() -> dict[str, Any]:
@@ -42,32 +50,63 @@ def state() -> dict[str, Any]:
     listed = "cd /var/cache/salt/master && find extmods metalk8s_expand -type f ! -name '*.pyc' | sort | xargs -r sha256sum"
     files = on("bootstrap", "sh", "-c", f"{listed} 2>/dev/null").stdout
     keys = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
-    return {"files": files, "keys": keys, "master": on("bootstrap", "sha256sum", "/etc/salt/pki/master/master.pub").stdout}
+    return {
+        "files": files,
+        "keys": keys,
+        "master": on("bootstrap", "sha256sum", "/etc/salt/pki/master/master.pub").stdout,
+    }
 
 
 def started() -> str:
     [status] = get(*POD)["status"]["containerStatuses"]
-    return str(status.get("state", {}).get("running", {}).get("startedAt", "")) + str(status["containerID"])
+    return str(status.get("state", {}).get("running", {}).get("startedAt", "")) + str(
+        status["containerID"]
+    )
 
 
 def test_it_is_the_pod_that_metalk8s_has() -> None:
     pod = get(*POD)
     [container] = pod["spec"]["containers"]
-    assert (container["name"], pod["spec"]["hostNetwork"], pod["spec"]["shareProcessNamespace"]) == ("salt-master", True, True)
+    assert (
+        container["name"],
+        pod["spec"]["hostNetwork"],
+        pod["spec"]["shareProcessNamespace"],
+    ) == ("salt-master", True, True)
     assert pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert is_true(pod, "Ready")
     mounts = {item["mountPath"] for item in container["volumeMounts"]}
-    assert {"/etc/salt", "/var/cache/salt", "/var/run/salt", "/etc/kubernetes", "/etc/metalk8s"} <= mounts
-    assert on("bootstrap", "systemctl", "is-active", "salt-master", check=False).stdout.strip() == "inactive"
+    assert {
+        "/etc/salt",
+        "/var/cache/salt",
+        "/var/run/salt",
+        "/etc/kubernetes",
+        "/etc/metalk8s",
+    } <= mounts
+    assert (
+        on("bootstrap", "systemctl", "is-active", "salt-master", check=False).stdout.strip()
+        == "inactive"
+    )
 
 
 def test_its_root_cannot_be_written() -> None:
-    for path in ("/x", "/opt/salt/x", "/root/x", "/etc/x", "/srv/metalk8s/x", "/etc/kubernetes/x", "/etc/metalk8s/x"):
+    for path in (
+        "/x",
+        "/opt/salt/x",
+        "/root/x",
+        "/etc/x",
+        "/srv/metalk8s/x",
+        "/etc/kubernetes/x",
+        "/etc/metalk8s/x",
+    ):
         done = inside("sh", "-c", f"echo x > {path}", check=False)
         assert done.returncode != 0
         assert "Read-only file system" in done.stderr, path
-    inside("sh", "-ec", "for p in /tmp /etc/salt /var/cache/salt /var/run/salt; do echo x > $p/probe; rm $p/probe; done")
+    inside(
+        "sh",
+        "-ec",
+        "for p in /tmp /etc/salt /var/cache/salt /var/run/salt; do echo x > $p/probe; rm $p/probe; done",
+    )
 
 
 def test_the_way_in_has_the_runners_exit_code() -> None:
@@ -81,13 +120,21 @@ def test_the_way_in_has_the_runners_exit_code() -> None:
 def test_the_hosts_commands_are_those_of_the_container() -> None:
     """Same namespaces, input, output and exit code."""
     pid = on("bootstrap", "salt-master-container", "pid").stdout.strip()
-    spaces = [on("bootstrap", "readlink", f"/proc/{pid}/ns/{kind}").stdout for kind in ("pid", "mnt")]
+    spaces = [
+        on("bootstrap", "readlink", f"/proc/{pid}/ns/{kind}").stdout for kind in ("pid", "mnt")
+    ]
     asked = "import os; print(os.readlink('/proc/self/ns/pid')); print(os.readlink('/proc/self/ns/mnt'))"
-    seen = on("bootstrap", "salt-run", "--out=json", "salt.cmd", "cmd.run", f'python3 -c "{asked}"').stdout
+    seen = on(
+        "bootstrap", "salt-run", "--out=json", "salt.cmd", "cmd.run", f'python3 -c "{asked}"'
+    ).stdout
     assert all(space.strip() in seen for space in spaces)
-    assert on("bootstrap", "salt-run", "metalk8s_expand.add_node", "worker-11", check=False).returncode == 2
     assert (
-        inside("salt-key", "--out=json", "--list=all").stdout == on("bootstrap", "salt-key", "--out=json", "--list=all").stdout
+        on("bootstrap", "salt-run", "metalk8s_expand.add_node", "worker-11", check=False).returncode
+        == 2
+    )
+    assert (
+        inside("salt-key", "--out=json", "--list=all").stdout
+        == on("bootstrap", "salt-key", "--out=json", "--list=all").stdout
     )
 
 
@@ -104,7 +151,10 @@ def test_a_killed_command_leaves_nothing(name: str) -> None:
         return not there
 
     with subprocess.Popen(
-        [LAB, "exec", "bootstrap", "--", "sh", "-c", script], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [LAB, "exec", "bootstrap", "--", "sh", "-c", script],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         try:
             until("the runner", lambda: bool(found(mark)), 60)
@@ -159,7 +209,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The wheel, unpacked where the container sees it; gone again afterwards."""
     made = extension.wheel(tmp_path_factory.mktemp("wheel"))
     unpack = f"base64 --decode > /root/x.whl && python3 -m zipfile -e /root/x.whl {SITE} && rm /root/x.whl"
-    on("bootstrap", "sh", "-ec", f"rm -rf {SITE}; {unpack}", stdin=base64.b64encode(made.read_bytes()).decode())
+    on(
+        "bootstrap",
+        "sh",
+        "-ec",
+        f"rm -rf {SITE}; {unpack}",
+        stdin=base64.b64encode(made.read_bytes()).decode(),
+    )
     try:
         yield
     finally:
@@ -192,7 +248,11 @@ def test_a_dropped_exec_lets_the_runner_go_on() -> None:
     mark = f"s_time=12.{time.time_ns()}"
     words = [LAB, "exec", "bootstrap", "--", *EXEC, "salt-run", "--out=quiet", "test.sleep", mark]
     with subprocess.Popen(
-        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        words,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
         until("the runner", lambda: bool(alive(mark)), 60)
         os.killpg(process.pid, signal.SIGKILL)

@@ -13,7 +13,18 @@ import pytest
 from cryptography import x509
 
 from tests.lab import writer
-from tests.lab.hosts import ETCDCTL, get, is_true, kill_master, kubectl, lab, names, on, runner, until
+from tests.lab.hosts import (
+    ETCDCTL,
+    get,
+    is_true,
+    kill_master,
+    kubectl,
+    lab,
+    names,
+    on,
+    runner,
+    until,
+)
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
 MEMBERS = ["bootstrap", "cp-1", "cp-2"]
@@ -24,7 +35,12 @@ ROLES = {
     "infra-1": {"infra"},
     "worker-1": {"node"},
 }
-TAINTS = {"cp-1": {"master", "etcd"}, "cp-2": {"master", "etcd"}, "infra-1": {"infra"}, "worker-1": set()}
+TAINTS = {
+    "cp-1": {"master", "etcd"},
+    "cp-2": {"master", "etcd"},
+    "infra-1": {"infra"},
+    "worker-1": set(),
+}
 PREFIX = "node-role.kubernetes.io/"
 
 
@@ -77,7 +93,9 @@ def test_plan_changes_nothing() -> None:
 def test_manifest_is_accepted_by_the_api(name: str) -> None:
     """What ``manifest`` prints is what kubectl takes, byte for byte."""
     text = on("bootstrap", "salt-run", "metalk8s_expand.manifest", name).stdout
-    assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "--filename=-", stdin=text)
+    assert "created (server dry run)" in kubectl(
+        "apply", "--dry-run=server", "--filename=-", stdin=text
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,26 +103,43 @@ def test_manifest_is_accepted_by_the_api(name: str) -> None:
     [
         ("profile: worker\n", "profile: wroker\n", 2, ["worker-1", "profile", "wroker", "worker"]),
         ("10.200.0.14", "10.200.0.99", 4, ["worker-1", "10.200.0.99"]),
-        ("version: 2.0.0-dev", "version: 2.0.0-dev\n    ssh:\n      user: nobody", 4, ["worker-1", "nobody"]),
+        (
+            "version: 2.0.0-dev",
+            "version: 2.0.0-dev\n    ssh:\n      user: nobody",
+            4,
+            ["worker-1", "nobody"],
+        ),
         ("    cp-1:", "    cp_1:", 2, ["cp_1"]),
-        ("      address: 10.200.0.11", "      adress: 10.200.0.11", 2, ["cp-1", "adress", "address"]),
+        (
+            "      address: 10.200.0.11",
+            "      adress: 10.200.0.11",
+            2,
+            ["cp-1", "adress", "address"],
+        ),
     ],
     ids=["unknown profile", "dead host", "refused key", "bad name", "unknown key"],
 )
-def test_bad_input_changes_nothing(pillar: str, old: str, new: str, code: int, words: list[str]) -> None:
+def test_bad_input_changes_nothing(
+    pillar: str, old: str, new: str, code: int, words: list[str]
+) -> None:
     """A clear error that names the node, the key and the remedy; nothing is registered."""
     assert old in pillar
     declare(pillar.replace(old, new))
     found, result, _ = runner("expand")
     assert found == code
     assert all(word in result["error"]["text"] for word in words), result["error"]["text"]
-    assert result["error"]["hint"] or all(problem.get("remedy") for problem in result["error"]["problems"])
+    assert result["error"]["hint"] or all(
+        problem.get("remedy") for problem in result["error"]["problems"]
+    )
     nothing_was_done()
 
 
 def test_a_declared_host_key_is_the_only_one(pillar: str) -> None:
     """With the host's own key it is reached though known_hosts is empty, with another one it is not."""
-    right, wrong = (on(name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout.strip() for name in ("worker-1", "infra-1"))
+    right, wrong = (
+        on(name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout.strip()
+        for name in ("worker-1", "infra-1")
+    )
     known_hosts = on("bootstrap", "cat", "/etc/metalk8s/pki/known_hosts").stdout
     try:
         on("bootstrap", "tee", "/etc/metalk8s/pki/known_hosts", stdin="")
@@ -113,10 +148,21 @@ def test_a_declared_host_key_is_the_only_one(pillar: str) -> None:
             found, result, _ = runner("check_ssh", "worker-1")
             assert found == code, result
         assert result["unreachable"]["worker-1"]["cause"] == "host-key-changed"
-        ping = on("bootstrap", "salt-ssh", "--roster", "metalk8s_expand", "worker-1", "test.ping", check=False)
+        ping = on(
+            "bootstrap",
+            "salt-ssh",
+            "--roster",
+            "metalk8s_expand",
+            "worker-1",
+            "test.ping",
+            check=False,
+        )
         assert ping.returncode != 0
         declare(pillar)
-        assert runner("check_ssh", "worker-1")[1]["unreachable"]["worker-1"]["cause"] == "host-key-unknown"
+        assert (
+            runner("check_ssh", "worker-1")[1]["unreachable"]["worker-1"]["cause"]
+            == "host-key-unknown"
+        )
     finally:
         on("bootstrap", "tee", "/etc/metalk8s/pki/known_hosts", stdin=known_hosts)
 
@@ -147,7 +193,14 @@ def test_expand() -> None:
         first = pool.submit(runner, "expand", f"plan={digest[:16]}", "probe=True", timeout=1800)
         deadline = time.monotonic() + 60
         while "holderIdentity" not in kubectl(
-            "-n", "kube-system", "get", "lease", "metalk8s-expand", "-o", "yaml", "--ignore-not-found"
+            "-n",
+            "kube-system",
+            "get",
+            "lease",
+            "metalk8s-expand",
+            "-o",
+            "yaml",
+            "--ignore-not-found",
         ):
             assert time.monotonic() < deadline
             time.sleep(0.5)
@@ -160,9 +213,14 @@ def test_expand() -> None:
     assert [node["name"] for node in report["nodes"]] == DECLARED
     assert all(step["ok"] for node in report["nodes"] for step in node["steps"])
     assert "cp-2" in done.stderr, "progress is told on stderr"
-    print(f"\nexpand took {report['elapsed']:.1f} s; longest pause between acknowledged writes {written.longest_pause:.2f} s")
+    print(
+        f"\nexpand took {report['elapsed']:.1f} s; longest pause between acknowledged writes {written.longest_pause:.2f} s"
+    )
     for node in report["nodes"]:
-        print(f"  {node['name']}: " + ", ".join(f"{step['name']} {step['elapsed']:.1f}" for step in node["steps"]))
+        print(
+            f"  {node['name']}: "
+            + ", ".join(f"{step['name']} {step['elapsed']:.1f}" for step in node["steps"])
+        )
     assert written.count > 50
     assert written.longest_pause < 30
 
@@ -172,7 +230,9 @@ def test_node_is_as_declared(name: str) -> None:
     """Ready, with the declared roles and taints, and taking Pods."""
     node = get("node", name)
     assert is_true(node, "Ready")
-    assert {key.removeprefix(PREFIX) for key in node["metadata"]["labels"] if key.startswith(PREFIX)} == ROLES[name]
+    assert {
+        key.removeprefix(PREFIX) for key in node["metadata"]["labels"] if key.startswith(PREFIX)
+    } == ROLES[name]
     taints = node["spec"].get("taints", [])
     assert {taint["key"].removeprefix(PREFIX) for taint in taints} == TAINTS[name]
     assert not node["spec"].get("unschedulable")
@@ -190,7 +250,14 @@ def test_etcd_has_three_voters_of_one_cluster() -> None:
     """Started, voting, healthy, asked of each."""
     listed = json.loads(
         kubectl(
-            "--namespace=kube-system", "exec", "etcd-bootstrap", "--", *ETCDCTL.split(), "member", "list", "--write-out=json"
+            "--namespace=kube-system",
+            "exec",
+            "etcd-bootstrap",
+            "--",
+            *ETCDCTL.split(),
+            "member",
+            "list",
+            "--write-out=json",
         )
     )
     assert sorted(member["name"] for member in listed["members"]) == MEMBERS
@@ -215,19 +282,36 @@ def test_etcd_has_three_voters_of_one_cluster() -> None:
 def test_every_api_server_is_an_endpoint() -> None:
     """All three serve the ``kubernetes`` Service."""
     slices = get("endpointslices", "--selector=kubernetes.io/service-name=kubernetes")["items"]
-    found = sorted(address for item in slices for endpoint in item["endpoints"] for address in endpoint["addresses"])
+    found = sorted(
+        address
+        for item in slices
+        for endpoint in item["endpoints"]
+        for address in endpoint["addresses"]
+    )
     assert found == ["10.200.0.10", "10.200.0.11", "10.200.0.12"]
 
 
 def test_dns_runs_on_two_nodes() -> None:
     """CoreDNS survives the loss of either infra node."""
     pods = get("--namespace=kube-system", "pods", "--selector=k8s-app=kube-dns")["items"]
-    assert sorted(pod["spec"]["nodeName"] for pod in pods if is_true(pod, "Ready")) == ["bootstrap", "infra-1"]
+    assert sorted(pod["spec"]["nodeName"] for pod in pods if is_true(pod, "Ready")) == [
+        "bootstrap",
+        "infra-1",
+    ]
 
 
 def test_infra_takes_no_ordinary_pod() -> None:
     """Nobody but DaemonSets and CoreDNS is on the dedicated infra node."""
-    kubectl("create", "deployment", "ordinary", "--image=docker.io/library/busybox:1.37", "--replicas=6", "--", "sleep", "600")
+    kubectl(
+        "create",
+        "deployment",
+        "ordinary",
+        "--image=docker.io/library/busybox:1.37",
+        "--replicas=6",
+        "--",
+        "sleep",
+        "600",
+    )
     try:
         kubectl("wait", "deployment/ordinary", "--for=condition=Available", "--timeout=120s")
         pods = get("pods", "--selector=app=ordinary")["items"]
@@ -271,7 +355,9 @@ def test_health_and_status() -> None:
     code, found, _ = runner("health")
     assert (code, found["healthy"]) == (0, True)
     code, found, _ = runner("status")
-    assert {name: item["state"] for name, item in found["nodes"].items()} == dict.fromkeys(DECLARED, "ready")
+    assert {name: item["state"] for name, item in found["nodes"].items()} == dict.fromkeys(
+        DECLARED, "ready"
+    )
     code, found, _ = runner("report")
     assert found["unchanged"]
 
@@ -292,7 +378,13 @@ def sign(minion: str, policy: str, *arguments: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize(
-    "policy", ["infra-1/kubelet-client", "cp-1/apiserver-kubelet-client", "bootstrap/admin", "cp-1/etcd-peer"]
+    "policy",
+    [
+        "infra-1/kubelet-client",
+        "cp-1/apiserver-kubelet-client",
+        "bootstrap/admin",
+        "cp-1/etcd-peer",
+    ],
 )
 def test_a_worker_gets_no_certificate_of_another(policy: str) -> None:
     """The CA's side decides who gets what."""
@@ -303,8 +395,16 @@ def test_a_worker_gets_no_certificate_of_another(policy: str) -> None:
 
 def test_a_worker_cannot_choose_its_subject() -> None:
     """Asking for system:masters, other names or a CA's rights gives the ordinary certificate of the node."""
-    hostile = ["O=system:masters", "CN=kubernetes-admin", "subject='O=system:masters,CN=kubernetes-admin'"]
-    more = ["subjectAltName='IP:10.200.0.10'", "basicConstraints='critical, CA:TRUE'", "copypath=/root"]
+    hostile = [
+        "O=system:masters",
+        "CN=kubernetes-admin",
+        "subject='O=system:masters,CN=kubernetes-admin'",
+    ]
+    more = [
+        "subjectAltName='IP:10.200.0.10'",
+        "basicConstraints='critical, CA:TRUE'",
+        "copypath=/root",
+    ]
     done = sign("worker-1", "worker-1/kubelet-client", *hostile, *more)
     certificate = x509.load_pem_x509_certificate(json.loads(done.stdout)["local"].encode())
     assert certificate.subject.rfc4514_string() in (
@@ -322,35 +422,63 @@ def test_secrets_stay_where_they_belong() -> None:
     for name in ("cp-1", "cp-2", "infra-1", "worker-1"):
         found = on(name, "find", "/etc/kubernetes", "-name", "*ca.key").stdout
         assert found == ""
-    shared = {on(name, "sha256sum", "/etc/kubernetes/pki/sa.key").stdout.split()[0] for name in MEMBERS}
+    shared = {
+        on(name, "sha256sum", "/etc/kubernetes/pki/sa.key").stdout.split()[0] for name in MEMBERS
+    }
     assert len(shared) == 1
     for name in ("infra-1", "worker-1"):
         assert on(name, "test", "-e", "/etc/kubernetes/pki/sa.key", check=False).returncode == 1
         nodes = on(name, "salt-call", "--out=json", "pillar.ls").stdout
         assert "metalk8s_expand" not in json.loads(nodes)["local"]
-        inner = json.loads(on(name, "salt-call", "--out=json", "pillar.keys", "metalk8s").stdout)["local"]
+        inner = json.loads(on(name, "salt-call", "--out=json", "pillar.keys", "metalk8s").stdout)[
+            "local"
+        ]
         assert "secrets" not in inner
     for name in ("cp-1", "cp-2"):
-        sent = on(name, "sh", "-c", "for f in /var/tmp/.root_*/salt_state.tgz; do tar -xzOf $f pillar.json; done").stdout
+        sent = on(
+            name,
+            "sh",
+            "-c",
+            "for f in /var/tmp/.root_*/salt_state.tgz; do tar -xzOf $f pillar.json; done",
+        ).stdout
         assert "metalk8s" in sent, "what salt-ssh left on the host was found"
         assert "PRIVATE KEY" not in sent
         assert "secretbox" not in sent
     for name in MEMBERS:
         modes = on(
-            name, "find", "/etc/kubernetes/pki", "/etc/kubernetes/encryption.conf", "-name", "*.key", "-perm", "/077"
+            name,
+            "find",
+            "/etc/kubernetes/pki",
+            "/etc/kubernetes/encryption.conf",
+            "-name",
+            "*.key",
+            "-perm",
+            "/077",
         ).stdout
         assert modes == ""
 
 
 def test_the_pages_own_commands_by_hand() -> None:
     """A fifth blank node, by the page's commands and nothing else."""
-    text = on("bootstrap", "salt-run", "metalk8s_expand.manifest", "worker-2", "profile=worker", "address=10.200.0.15").stdout
+    text = on(
+        "bootstrap",
+        "salt-run",
+        "metalk8s_expand.manifest",
+        "worker-2",
+        "profile=worker",
+        "address=10.200.0.15",
+    ).stdout
     on("bootstrap", "tee", "/root/worker-2.yaml", stdin=text)
     assert kubectl("apply", "-f", "/root/worker-2.yaml") == "node/worker-2 created\n"
-    row = next(line.split() for line in kubectl("get", "nodes").splitlines() if line.startswith("worker-2"))
+    row = next(
+        line.split() for line in kubectl("get", "nodes").splitlines() if line.startswith("worker-2")
+    )
     assert row[1] != "Ready"
     assert row[2] == "node"
-    assert "True" in on("bootstrap", "salt-ssh", "--roster", "kubernetes", "worker-2", "test.ping").stdout
+    assert (
+        "True"
+        in on("bootstrap", "salt-ssh", "--roster", "kubernetes", "worker-2", "test.ping").stdout
+    )
     done = on(
         "bootstrap",
         "salt-run",
@@ -387,15 +515,21 @@ def test_a_node_by_arguments() -> None:
     code, result, _ = runner("add_node", "worker-3", "profile=wroker", "address=10.200.0.16")
     assert code == 2
     assert "wroker" in result["error"]["text"]
-    code, report, done = runner("add_node", "worker-3", "roles=[etcd]", "taints=[etcd]", "address=10.200.0.16")
+    code, report, done = runner(
+        "add_node", "worker-3", "roles=[etcd]", "taints=[etcd]", "address=10.200.0.16"
+    )
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     assert is_true(get("node", "worker-3"), "Ready")
     assert not get("node", "worker-3")["spec"].get("unschedulable")
     pods = get("--namespace=kube-system", "pods", "--field-selector=spec.nodeName=worker-3")
     static = [name for name in names(pods) if name.endswith("-worker-3")]
     assert static == ["etcd-worker-3"]
-    listed = kubectl("--namespace=kube-system", "exec", "etcd-worker-3", "--", *ETCDCTL.split(), "member", "list")
-    assert [line.split(", ")[1] for line in listed.splitlines() if ", worker-3, " in line] == ["started"]
+    listed = kubectl(
+        "--namespace=kube-system", "exec", "etcd-worker-3", "--", *ETCDCTL.split(), "member", "list"
+    )
+    assert [line.split(", ")[1] for line in listed.splitlines() if ", worker-3, " in line] == [
+        "started"
+    ]
     assert ", true" not in listed, "it votes"
 
 
@@ -405,9 +539,19 @@ def test_a_node_is_removed_and_its_host_added_again_at_once() -> None:
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     assert report["snapshot"]["bytes"] > 0, "etcd was saved before its member went"
     assert "worker-3" not in names(get("nodes"))
-    listed = kubectl("--namespace=kube-system", "exec", "etcd-bootstrap", "--", *ETCDCTL.split(), "member", "list")
+    listed = kubectl(
+        "--namespace=kube-system",
+        "exec",
+        "etcd-bootstrap",
+        "--",
+        *ETCDCTL.split(),
+        "member",
+        "list",
+    )
     assert "worker-3" not in listed
-    code, report, done = runner("add_node", "worker-3", "profile=worker", "address=10.200.0.16", timeout=900)
+    code, report, done = runner(
+        "add_node", "worker-3", "profile=worker", "address=10.200.0.16", timeout=900
+    )
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     assert is_true(get("node", "worker-3"), "Ready")
     assert runner("remove_node", "worker-9")[0] == 2
@@ -417,17 +561,30 @@ def test_deployment_again_changes_nothing() -> None:
     """The page's command on a deployed control-plane node: no state of its roles changes anything, no container restarts."""
     components = ("etcd-cp-1", "kube-apiserver-cp-1")
     before = [
-        get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"] for name in components
+        get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"]
+        for name in components
     ]
     pillar = 'pillar={"orchestrate": {"node_name": "cp-1"}}'
-    words = ["state.orchestrate", "metalk8s.orchestrate.deploy_node", "saltenv=metalk8s-2.0.0-dev", pillar]
+    words = [
+        "state.orchestrate",
+        "metalk8s.orchestrate.deploy_node",
+        "saltenv=metalk8s-2.0.0-dev",
+        pillar,
+    ]
     done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900)
     states = next(iter(json.loads(done.stdout)["data"].values()))
     assert all(state["result"] for state in states.values())
-    changed = [name for name, state in states.items() if state["changes"] and not name.endswith("-function")]
-    assert not changed, json.dumps({name: states[name]["changes"] for name in changed}, indent=1)[:3000]
+    changed = [
+        name
+        for name, state in states.items()
+        if state["changes"] and not name.endswith("-function")
+    ]
+    assert not changed, json.dumps({name: states[name]["changes"] for name in changed}, indent=1)[
+        :3000
+    ]
     after = [
-        get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"] for name in components
+        get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"]
+        for name in components
     ]
     assert after == before
 
@@ -449,13 +606,21 @@ def test_a_killed_run_is_gone_on_with() -> None:
     """The runner and the Salt master are killed -9 in the middle of a deployment; the next call finishes it."""
     node = ("worker-4", "profile=worker", "address=10.200.0.17")
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(on, "bootstrap", "salt-run", "metalk8s_expand.add_node", *node, timeout=600, check=False)
-        until("the deployment to begin", lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")))
+        first = pool.submit(
+            on, "bootstrap", "salt-run", "metalk8s_expand.add_node", *node, timeout=600, check=False
+        )
+        until(
+            "the deployment to begin",
+            lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")),
+        )
         time.sleep(5)
         on("bootstrap", "pkill", "-KILL", "-f", "metalk8s_expand.add_node.*MainProcess")
         kill_master()
         assert first.result().returncode != 0
-    until("the master to be back", lambda: on("bootstrap", "salt-run", "test.arg", check=False).returncode == 0)
+    until(
+        "the master to be back",
+        lambda: on("bootstrap", "salt-run", "test.arg", check=False).returncode == 0,
+    )
     assert (running() or {})["nodes"], "what was cut off is told"
     code, report, done = runner("add_node", *node, "wait_s=120", timeout=900)
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
@@ -463,7 +628,10 @@ def test_a_killed_run_is_gone_on_with() -> None:
     assert is_true(found, "Ready")
     assert not found["spec"].get("unschedulable")
     assert running() is None
-    assert json.loads(on("bootstrap", "salt-key", "--out=json", "--list=pre").stdout)["minions_pre"] == []
+    assert (
+        json.loads(on("bootstrap", "salt-key", "--out=json", "--list=pre").stdout)["minions_pre"]
+        == []
+    )
 
 
 def test_a_run_that_is_asked_to_stop_ends_between_two_steps() -> None:
@@ -475,8 +643,13 @@ def test_a_run_that_is_asked_to_stop_ends_between_two_steps() -> None:
     node = ("worker-4", "profile=worker", "address=10.200.0.17")
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(runner, "add_node", *node, timeout=900)
-        until("the deployment to begin", lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")))
-        followed = pool.submit(on, "bootstrap", "salt-run", "metalk8s_expand.status", "follow=True", timeout=900)
+        until(
+            "the deployment to begin",
+            lambda: bool((running() or {}).get("nodes", {}).get("worker-4", {}).get("job")),
+        )
+        followed = pool.submit(
+            on, "bootstrap", "salt-run", "metalk8s_expand.status", "follow=True", timeout=900
+        )
         code, asked, _ = runner("stop", "wait_s=600")
         assert (code, asked["ended"]) == (0, True), asked
         code, report, _ = first.result()

@@ -20,7 +20,12 @@ HOSTS = ("cp-1", "cp-2", "infra-1", "worker-1")
 # The hosts share a disk that is slower than etcd likes, and processors that others may be busy with.
 DECLARED = {
     "preflight": {
-        "thresholds": {"fsync_warning_ms": 500, "fsync_error_ms": 1000, "etcd_window_s": 30, "probe_timeout_s": 60},
+        "thresholds": {
+            "fsync_warning_ms": 500,
+            "fsync_error_ms": 1000,
+            "etcd_window_s": 30,
+            "probe_timeout_s": 60,
+        },
     },
 }
 # What nobody can tell in a container.
@@ -30,12 +35,19 @@ BOOTSTRAP, CP_2, WORKER = "10.200.0.10", "10.200.0.12", "10.200.0.14"
 OTHER_ADDRESS = "192.168.77.7"
 UUID = "4c4c4544-0051-3910-8054-b7c04f533532"
 KEY = "-----BEGIN PUBLIC KEY-----\nof another\n-----END PUBLIC KEY-----\n"
-NO_BRIDGE = {"/proc/modules": "", "/sys/module": None, "/proc/sys/net/bridge": None, "/lib/modules": {"0.1/modules.dep": ""}}
+NO_BRIDGE = {
+    "/proc/modules": "",
+    "/sys/module": None,
+    "/proc/sys/net/bridge": None,
+    "/lib/modules": {"0.1/modules.dep": ""},
+}
 STALE = {"nodeInfo": {"machineID": "a" * 32, "kubeletVersion": "v1.33.0"}}
 
 
 def machine_id(host: str, of: str) -> faults.Make:
-    return faults.changed_file(host, "/etc/machine-id", lambda _: on(of, "cat", "/etc/machine-id").stdout)
+    return faults.changed_file(
+        host, "/etc/machine-id", lambda _: on(of, "cat", "/etc/machine-id").stdout
+    )
 
 
 def mac(of: str) -> faults.Make:
@@ -57,12 +69,16 @@ def output(port: int, verdict: str = "drop") -> str:
 def inbound(words: str, rule: str, **more: Any) -> Fault:
     """What is not let in; with the window that there is by default, as it is waited for to its end."""
     window = faults.declared({"preflight": {"thresholds": {"etcd_window_s": 10}}})
-    return Fault("etcd-inbound", words, faults.all_of(window, faults.firewall("cp-1", "input", rule)), **more)
+    return Fault(
+        "etcd-inbound", words, faults.all_of(window, faults.firewall("cp-1", "input", rule)), **more
+    )
 
 
 def leftover(path: str, below: str = "", host: str = "worker-1") -> Fault:
     """A file, or something below a directory."""
-    return Fault("leftovers", path, faults.new_file(host, path + below, "of an earlier life"), nodes=(host,))
+    return Fault(
+        "leftovers", path, faults.new_file(host, path + below, "of an earlier life"), nodes=(host,)
+    )
 
 
 FAULTS = [
@@ -146,7 +162,9 @@ FAULTS = [
 @pytest.fixture(scope="module", autouse=True)
 def declaration() -> Iterator[None]:
     """As the lab declares it, but for the disk."""
-    assert names(get("nodes")) == ["bootstrap"], "these hosts are not blank: ./lab/lab destroy; ./lab/lab up"
+    assert names(get("nodes")) == ["bootstrap"], (
+        "these hosts are not blank: ./lab/lab destroy; ./lab/lab up"
+    )
     with faults.declared(DECLARED)():
         yield
 
@@ -165,23 +183,41 @@ def preflight(nodes: Sequence[str]) -> tuple[int, dict[str, Any]]:
 
 def told(found: dict[str, Any]) -> list[dict[str, str]]:
     """The findings, but for what the hosts cannot tell even when they are well."""
-    return [item for item in found["findings"] if (item["severity"], item["check"] in UNKNOWN) != ("unknown", True)]
+    return [
+        item
+        for item in found["findings"]
+        if (item["severity"], item["check"] in UNKNOWN) != ("unknown", True)
+    ]
 
 
 def test_nothing_is_found_on_blank_hosts_and_nothing_changed(untouched: dict[str, Any]) -> None:
     """Both commands, on all declared hosts: no finding, and not one file, time stamp, service or process is another."""
     code, found, _ = runner("check_ssh")
-    assert (code, sorted(found["reached"]), found["unreachable"], found["warnings"]) == (0, list(HOSTS), {}, [])
+    assert (code, sorted(found["reached"]), found["unreachable"], found["warnings"]) == (
+        0,
+        list(HOSTS),
+        {},
+        [],
+    )
     code, found = preflight(HOSTS)
     assert told(found) == []
-    assert (code, found["retcode"], found["hosts"], found["unreachable"]) == (0, 0, dict.fromkeys(HOSTS, "passed"), {})
+    assert (code, found["retcode"], found["hosts"], found["unreachable"]) == (
+        0,
+        0,
+        dict.fromkeys(HOSTS, "passed"),
+        {},
+    )
     assert inventory.differences(untouched, inventory.of(HOSTS, contents=True)) == []
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(fault, marks=() if fault.always else pytest.mark.full, id=f"{fault.check}: {fault.words}")
+        pytest.param(
+            fault,
+            marks=() if fault.always else pytest.mark.full,
+            id=f"{fault.check}: {fault.words}",
+        )
         for fault in FAULTS
     ],
 )
@@ -192,11 +228,17 @@ def test_a_fault_is_found_by_its_own_check_and_no_other(fault: Fault) -> None:
         changed = inventory.differences(before, inventory.of(fault.nodes))
     findings = told(found)
     expected = [(name, fault.check, fault.severity) for name in fault.told_of]
-    assert [(item["node"], item["check"], item["severity"]) for item in findings] == expected, json.dumps(findings, indent=1)
-    assert all(fault.words in item["found"] and item["wanted"] and item["remedy"] for item in findings), findings
+    assert [(item["node"], item["check"], item["severity"]) for item in findings] == expected, (
+        json.dumps(findings, indent=1)
+    )
+    assert all(
+        fault.words in item["found"] and item["wanted"] and item["remedy"] for item in findings
+    ), findings
     fails = fault.severity == "error"
     assert code == found["retcode"] == (3 if fails else 0)
-    assert found["hosts"] == {name: "failed" if fails and name in fault.told_of else "passed" for name in fault.nodes}
+    assert found["hosts"] == {
+        name: "failed" if fails and name in fault.told_of else "passed" for name in fault.nodes
+    }
     assert changed == []
 
 
@@ -230,15 +272,25 @@ def test_all_faults_are_told_at_once_in_a_table() -> None:
 def test_a_check_is_skipped_by_name_on_one_node() -> None:
     skip = faults.declared({"nodes": {"worker-1": {"preflight": {"skip": ["leftovers"]}}}})
     path = "/etc/kubernetes/kubelet.conf"
-    with faults.all_of(skip, faults.new_file("worker-1", path, ""), faults.new_file("infra-1", path, ""))():
+    with faults.all_of(
+        skip, faults.new_file("worker-1", path, ""), faults.new_file("infra-1", path, "")
+    )():
         code, found = preflight(["infra-1", "worker-1"])
-    assert (code, [(item["node"], item["check"]) for item in told(found)]) == (3, [("infra-1", "leftovers")])
+    assert (code, [(item["node"], item["check"]) for item in told(found)]) == (
+        3,
+        [("infra-1", "leftovers")],
+    )
 
 
 @pytest.mark.full
 def test_hosts_are_as_before_all_faults(untouched: dict[str, Any]) -> None:
     """What the tests have spoiled is as it was, but for time stamps."""
-    assert inventory.differences(inventory.without_times(untouched), inventory.without_times(inventory.of(HOSTS, True))) == []
+    assert (
+        inventory.differences(
+            inventory.without_times(untouched), inventory.without_times(inventory.of(HOSTS, True))
+        )
+        == []
+    )
     assert names(get("nodes")) == ["bootstrap"]
 
 
@@ -268,6 +320,11 @@ def test_a_crashed_host_hides_no_finding_on_others(crashed: str) -> None:
     with faults.listening("worker-1", 10250)():
         code, found = preflight(HOSTS)
     assert (code, found["retcode"], list(found["unreachable"])) == (4, 4, [crashed])
-    assert found["hosts"] == {"cp-1": "passed", "cp-2": "passed", "infra-1": "unreachable", "worker-1": "failed"}
+    assert found["hosts"] == {
+        "cp-1": "passed",
+        "cp-2": "passed",
+        "infra-1": "unreachable",
+        "worker-1": "failed",
+    }
     assert [(item["node"], item["check"]) for item in told(found)] == [("worker-1", "ports")]
     assert found["unreachable"][crashed]["hint"]

@@ -51,7 +51,9 @@ def restart() -> None:
     """The master; whoever sends has found it again."""
     on("bootstrap", "salt-master-container", "restart")
     reached = ("salt", "--timeout=5", SENDER, "test.ping")
-    until("the sender to be back", lambda: on("bootstrap", *reached, check=False).returncode == 0, 180)
+    until(
+        "the sender to be back", lambda: on("bootstrap", *reached, check=False).returncode == 0, 180
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,7 +64,12 @@ def reacting() -> Iterator[None]:
     lab("reset", NODE)
     kubectl("delete", "node", NODE, "--ignore-not-found")
     on("bootstrap", "salt-key", "--yes", f"--delete={NODE}", check=False)
-    on("bootstrap", "tee", PILLAR, stdin=before + f"    {NODE}:\n      profile: worker\n      address: {ADDRESS}\n")
+    on(
+        "bootstrap",
+        "tee",
+        PILLAR,
+        stdin=before + f"    {NODE}:\n      profile: worker\n      address: {ADDRESS}\n",
+    )
     on("bootstrap", "mkdir", "-p", "/etc/salt/master.d")
     on("bootstrap", "tee", SNIPPET, stdin=CONFIGURATION)
     try:
@@ -87,7 +94,11 @@ def requests() -> list[dict[str, Any]]:
 
 def reports() -> set[str]:
     """The runs that were reported."""
-    return set(on("bootstrap", "sh", "-c", "ls /var/cache/salt/master/metalk8s_expand/ | grep ^report-").stdout.split())
+    return set(
+        on(
+            "bootstrap", "sh", "-c", "ls /var/cache/salt/master/metalk8s_expand/ | grep ^report-"
+        ).stdout.split()
+    )
 
 
 def refusals() -> int:
@@ -118,8 +129,14 @@ def test_a_node_is_added_once_on_a_hundred_events_and_over_the_masters_death() -
 
 def follow(run: str) -> None:
     """What programs heard of the run, which the report says too."""
-    lines = on("bootstrap", "grep", "-F", f"metalk8s_expand/{run}/", recorder.EVENTS).stdout.splitlines()
-    heard = [event for event in map(json.loads, lines) if event["tag"].startswith(f"metalk8s_expand/{run}/")]
+    lines = on(
+        "bootstrap", "grep", "-F", f"metalk8s_expand/{run}/", recorder.EVENTS
+    ).stdout.splitlines()
+    heard = [
+        event
+        for event in map(json.loads, lines)
+        if event["tag"].startswith(f"metalk8s_expand/{run}/")
+    ]
     tags = [event["tag"].removeprefix(f"metalk8s_expand/{run}/") for event in heard]
     assert (tags[0], tags[-1]) == ("started", "ended")
     assert heard[-1]["data"]["retcode"] == 0

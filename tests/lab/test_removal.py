@@ -23,7 +23,10 @@ BUDGET: dict[str, Any] = {
 
 def web() -> dict[str, Any]:
     """One Pod on each worker, with data of its own that may be lost."""
-    anti = {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}
+    anti = {
+        "labelSelector": {"matchLabels": {"app": "web"}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
     container = {
         "name": "web", "image": writer.IMAGE, "command": ["sleep", "3600"], "imagePullPolicy": "IfNotPresent",
         "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
@@ -43,7 +46,9 @@ def web() -> dict[str, Any]:
 def members() -> list[str]:
     """The voters, as the bootstrap's member lists them."""
     words = [*ETCDCTL.split(), "member", "list", "--write-out=json"]
-    listed = json.loads(kubectl("--namespace=kube-system", "exec", "etcd-bootstrap", "--", *words))["members"]
+    listed = json.loads(kubectl("--namespace=kube-system", "exec", "etcd-bootstrap", "--", *words))[
+        "members"
+    ]
     assert not any(member.get("isLearner") for member in listed)
     return sorted(str(member["name"]) for member in listed)
 
@@ -93,7 +98,9 @@ def is_back(name: str, roles: set[str]) -> None:
     assert is_true(node, "Ready")
     assert not node["spec"].get("unschedulable")
     prefix = "node-role.kubernetes.io/"
-    assert {key.removeprefix(prefix) for key in node["metadata"]["labels"] if key.startswith(prefix)} == roles
+    assert {
+        key.removeprefix(prefix) for key in node["metadata"]["labels"] if key.startswith(prefix)
+    } == roles
 
 
 def until_healthy() -> None:
@@ -106,7 +113,11 @@ def test_what_is_never_removed() -> None:
     # What an earlier test left: nobody would start it again elsewhere.
     kubectl("delete", "pods", "lives", "lookup", "--ignore-not-found", "--wait=false")
     before = names(get("nodes")), keys()
-    for name, words, code in (("bootstrap", [], 5), ("bootstrap", ["force=True"], 5), ("worker-99", [], 2)):
+    for name, words, code in (
+        ("bootstrap", [], 5),
+        ("bootstrap", ["force=True"], 5),
+        ("worker-99", [], 2),
+    ):
         found, result, _ = runner("remove_node", name, *words)
         assert found == code, result
     assert (names(get("nodes")), keys()) == before
@@ -124,19 +135,33 @@ def test_a_worker_leaves_as_its_budgets_allow() -> None:
     kubectl("apply", "--filename=-", stdin=json.dumps(web()))
     kubectl("apply", "--filename=-", stdin=json.dumps(BUDGET))
     kubectl("wait", "deployment/web", "--for=condition=Available", "--timeout=120s")
-    until("a Pod on each", lambda: get("deployment", "web")["status"].get("availableReplicas") == len(WORKERS))
+    until(
+        "a Pod on each",
+        lambda: get("deployment", "web")["status"].get("availableReplicas") == len(WORKERS),
+    )
     code, result, _ = runner("remove_node", "worker-1")
     assert code == 5, result
     assert "delete_emptydir_data=True" in result["error"]["text"]
     assert not get("node", "worker-1")["spec"].get("unschedulable")
     plan = runner("remove_node", "worker-1", "delete_emptydir_data=True", "dry_run=True")[1]
-    assert [step["name"] for step in plan["steps"]] == ["guard", "cordon", "drain", "retire", "key", "node"]
+    assert [step["name"] for step in plan["steps"]] == [
+        "guard",
+        "cordon",
+        "drain",
+        "retire",
+        "key",
+        "node",
+    ]
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(runner, "remove_node", "worker-1", "delete_emptydir_data=True")
         until("it is cordoned", lambda: get("node", "worker-1")["spec"].get("unschedulable"))
         time.sleep(5)
         assert not running.done(), running.result()
-        assert [pod for pod in get("pods", "--selector=app=web")["items"] if pod["spec"].get("nodeName") == "worker-1"]
+        assert [
+            pod
+            for pod in get("pods", "--selector=app=web")["items"]
+            if pod["spec"].get("nodeName") == "worker-1"
+        ]
         kubectl(
             "patch",
             "poddisruptionbudget",
@@ -149,7 +174,14 @@ def test_a_worker_leaves_as_its_budgets_allow() -> None:
     assert code == 0, json.dumps(report, indent=1)[-5000:] + done.stderr[-3000:]
     assert "must not go yet" in done.stderr
     print(
-        "\n" + json.dumps({step["name"]: (step["elapsed"], step["detail"]) for step in report["nodes"][0]["steps"]}, indent=1)
+        "\n"
+        + json.dumps(
+            {
+                step["name"]: (step["elapsed"], step["detail"])
+                for step in report["nodes"][0]["steps"]
+            },
+            indent=1,
+        )
     )
     is_blank("worker-1")
     is_away("worker-1")
@@ -159,7 +191,10 @@ def test_the_worker_comes_back_at_once() -> None:
     """Under its name, on the same host, with another key; the waiting Pod finds it."""
     succeeded("add_node", "worker-1")
     is_back("worker-1", {"node"})
-    until("a Pod on each again", lambda: get("deployment", "web")["status"].get("availableReplicas") == len(WORKERS))
+    until(
+        "a Pod on each again",
+        lambda: get("deployment", "web")["status"].get("availableReplicas") == len(WORKERS),
+    )
     kubectl("delete", "deployment/web", "poddisruptionbudget/web", "--wait=false")
 
 
@@ -188,7 +223,9 @@ def given_up(name: str) -> None:
     until(f"{name} is not Ready", lambda: not is_true(get("node", name), "Ready"), 180)
     report = succeeded("remove_node", name, "force=True")
     notes = "\n".join(report["notes"])
-    assert all(word in notes for word in ("sa.key", "encryption.conf", "etcd-peer", "kubelet-client")), notes
+    assert all(
+        word in notes for word in ("sa.key", "encryption.conf", "etcd-peer", "kubelet-client")
+    ), notes
     assert name not in members()
     assert name not in names(get("nodes"))
     assert name not in keys()

@@ -34,7 +34,9 @@ print(json.dumps(taken))
 
 def saved() -> dict[str, Any]:
     """A snapshot by the extension."""
-    return dict(json.loads(on("bootstrap", "/opt/salt/bin/python", "-", stdin=SAVE, timeout=300).stdout))
+    return dict(
+        json.loads(on("bootstrap", "/opt/salt/bin/python", "-", stdin=SAVE, timeout=300).stdout)
+    )
 
 
 def settled(what: str, until: float = PATIENCE_S) -> None:
@@ -59,7 +61,9 @@ def do(number: int, host: str, without: Sequence[str] = (), **values: str) -> st
         elif not command.text.startswith(tuple(without)):
             lines.append(command.text)
     script = "\n".join(lines) + "\n"
-    return on(host, "timeout", str(PATIENCE_S), "bash", "-s", stdin=script, timeout=PATIENCE_S + 30).stdout
+    return on(
+        host, "timeout", str(PATIENCE_S), "bash", "-s", stdin=script, timeout=PATIENCE_S + 30
+    ).stdout
 
 
 def put(name: str) -> None:
@@ -86,7 +90,9 @@ def test_restored_from_bare_disks() -> None:
     taken = saved()
     print(f"\n{taken}")
     put("after")
-    modes = on("bootstrap", "stat", "--format=%a", taken["path"], "/var/lib/metalk8s-expand/snapshots").stdout.split()
+    modes = on(
+        "bootstrap", "stat", "--format=%a", taken["path"], "/var/lib/metalk8s-expand/snapshots"
+    ).stdout.split()
     assert modes == ["600", "700"]
     lost = int(get("configmap", "after")["metadata"]["resourceVersion"])
 
@@ -99,11 +105,15 @@ def test_restored_from_bare_disks() -> None:
         on(host, "sh", "-c", "rm -rf /var/lib/etcd/*")
         do(2, host, without=("mv /var/lib/etcd/member",))
     for number in (3, 4, 5):
-        print(do(number, "bootstrap", snapshot=taken["path"], name="bootstrap", address="10.200.0.10"))
+        print(
+            do(number, "bootstrap", snapshot=taken["path"], name="bootstrap", address="10.200.0.10")
+        )
 
     assert has("before")
     assert not has("after")
-    assert get("secret", "before")["data"] == {"secret": "a2VwdA=="}, "and it can be read: the key of its encryption is there"
+    assert get("secret", "before")["data"] == {"secret": "a2VwdA=="}, (
+        "and it can be read: the key of its encryption is there"
+    )
     put("after")
     assert int(get("configmap", "after")["metadata"]["resourceVersion"]) > lost
 
@@ -125,7 +135,15 @@ def test_restored_from_bare_disks() -> None:
     assert (code, report["unchanged"]) == (0, True)
 
     # Controllers that watch from before the restore see what is new: a Deployment gets its Pod, a Node its kubelet's word.
-    kubectl("create", "deployment", "restored", "--image=docker.io/library/busybox:1.37", "--", "sleep", "600")
+    kubectl(
+        "create",
+        "deployment",
+        "restored",
+        "--image=docker.io/library/busybox:1.37",
+        "--",
+        "sleep",
+        "600",
+    )
     try:
         kubectl("wait", "deployment/restored", "--for=condition=Available", "--timeout=120s")
     finally:

@@ -134,7 +134,9 @@ def test_the_search_finds_what_is_there() -> None:
     wanted = {"it": [line]}
     on("bootstrap", "tee", "/var/log/careless.log", stdin=f"x{line}y\n")
     try:
-        assert leaks.search(["bootstrap"], wanted).leaks == ["bootstrap: /var/log/careless.log holds what belongs in it"]
+        assert leaks.search(["bootstrap"], wanted).leaks == [
+            "bootstrap: /var/log/careless.log holds what belongs in it"
+        ]
     finally:
         on("bootstrap", "rm", "/var/log/careless.log")
 
@@ -169,12 +171,23 @@ def test_secret_files_are_for_root_alone(hosts: list[str]) -> None:
     """Keys, kubeconfigs, static Pods, snapshots, and the directories of what is written anew all the time."""
     for host in hosts:
         rows = [line.split(maxsplit=3) for line in on(host, "sh", "-c", MODES).stdout.splitlines()]
-        assert {path for *_, path in rows} >= {"/etc/kubernetes/kubelet.conf", "/etc/kubernetes/pki/kubelet-client.key"}
-        assert [(host, row) for row in rows if int(row[0], 8) & 0o177 or row[1:3] != ["0", "0"]] == []
+        assert {path for *_, path in rows} >= {
+            "/etc/kubernetes/kubelet.conf",
+            "/etc/kubernetes/pki/kubelet-client.key",
+        }
+        assert [
+            (host, row) for row in rows if int(row[0], 8) & 0o177 or row[1:3] != ["0", "0"]
+        ] == []
         # The lab's hosts have the directory of etcd's data before anything is on them.
         mine = [path for path in DIRECTORIES if host in MEMBERS or path != "/var/lib/etcd"]
-        found = on(host, "sh", "-c", f"stat --format='%a %u %g %n' {' '.join(mine)} 2>/dev/null; true").stdout.splitlines()
-        open_to_others = [(host, line) for line in found if int(line.split()[0], 8) & 0o027 or line.split()[1:3] != ["0", "0"]]
+        found = on(
+            host, "sh", "-c", f"stat --format='%a %u %g %n' {' '.join(mine)} 2>/dev/null; true"
+        ).stdout.splitlines()
+        open_to_others = [
+            (host, line)
+            for line in found
+            if int(line.split()[0], 8) & 0o027 or line.split()[1:3] != ["0", "0"]
+        ]
         assert open_to_others == []
     there = on("bootstrap", "sh", "-c", f"ls -d {' '.join(DIRECTORIES[:6])}").stdout.split()
     assert there == sorted(DIRECTORIES[:6])
@@ -202,7 +215,9 @@ print(json.dumps(answers))
 def as_kubelet(method: str, path: str, body: Any = None, host: str = WORKER) -> tuple[int, str]:
     """What the API answers to a kubelet."""
     on(host, "tee", "/run/kubelet.py", stdin=KUBELET)
-    [(status, text)] = json.loads(on(host, "python3", "/run/kubelet.py", stdin=json.dumps([[method, path, body]])).stdout)
+    [(status, text)] = json.loads(
+        on(host, "python3", "/run/kubelet.py", stdin=json.dumps([[method, path, body]])).stdout
+    )
     return status, text
 
 
@@ -240,7 +255,12 @@ def test_a_kubelet_is_refused(method: str, path: str, body: Any) -> None:
 def test_a_kubelet_that_rewrites_its_node_gains_nothing() -> None:
     """What it can write is not followed: not by salt-ssh, the pillar or the plan; the next run puts it right."""
     before = get("node", WORKER)["metadata"]
-    annotations = {"ssh-host": "10.200.0.13", "ssh-user": "nobody", "ssh-key-path": "/etc/shadow", "ssh-sudo": "true"}
+    annotations = {
+        "ssh-host": "10.200.0.13",
+        "ssh-user": "nobody",
+        "ssh-key-path": "/etc/shadow",
+        "ssh-sudo": "true",
+    }
     changed = {
         "annotations": {f"{PREFIX}{key}": value for key, value in annotations.items()},
         "labels": {f"{PREFIX}version": "6.6.6"},
@@ -252,7 +272,11 @@ def test_a_kubelet_that_rewrites_its_node_gains_nothing() -> None:
         assert WORKER in shown.replace(f"{WORKER}:", "", 1), shown
         assert "infra-1" not in shown
     # What pillar.get shows of it is stars, since Salt 3008.
-    words = ("slsutil.renderer", "string={{ pillar.metalk8s.node | json }}", "default_renderer=jinja")
+    words = (
+        "slsutil.renderer",
+        "string={{ pillar.metalk8s.node | json }}",
+        "default_renderer=jinja",
+    )
     node = json.loads(json.loads(on(WORKER, "salt-call", "--out=json", *words).stdout)["local"])
     assert (node["address"], node["roles"]) == ("10.200.0.14", ["node"])
     code, plan, _ = runner("plan", WORKER)
@@ -266,8 +290,12 @@ def test_a_kubelet_that_rewrites_its_node_gains_nothing() -> None:
     code, report, _ = runner("expand", WORKER)
     assert code == 0, json.dumps(report, indent=1)[-3000:]
     after = get("node", WORKER)["metadata"]
-    own = [key for key in {*before["annotations"], *changed["annotations"]} if key.startswith(PREFIX)]
-    assert {key: after["annotations"].get(key) for key in own} == {key: before["annotations"].get(key) for key in own}
+    own = [
+        key for key in {*before["annotations"], *changed["annotations"]} if key.startswith(PREFIX)
+    ]
+    assert {key: after["annotations"].get(key) for key in own} == {
+        key: before["annotations"].get(key) for key in own
+    }
     assert after["labels"] == before["labels"]
 
 
@@ -285,8 +313,15 @@ def test_the_master_is_no_administrator() -> None:
         done = on("bootstrap", *scoped, *question, check=False)
         assert done.returncode != 0
         assert "Forbidden" in done.stderr
-    for verb, thing in (("create", "pods"), ("create", "pods/exec"), ("create", "clusterrolebindings"), ("*", "*")):
-        done = on("bootstrap", *scoped, "auth", "can-i", verb, thing, "-n", "kube-system", check=False)
+    for verb, thing in (
+        ("create", "pods"),
+        ("create", "pods/exec"),
+        ("create", "clusterrolebindings"),
+        ("*", "*"),
+    ):
+        done = on(
+            "bootstrap", *scoped, "auth", "can-i", verb, thing, "-n", "kube-system", check=False
+        )
         assert done.stdout.strip() == "no"
     assert on("bootstrap", *scoped, "get", "nodes", "-o", "name").stdout.count("node/") >= 5
 

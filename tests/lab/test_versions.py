@@ -22,7 +22,10 @@ pytestmark = pytest.mark.full
 
 def oldest() -> str:
     """Of the versions whose dependencies the lab has pinned."""
-    pinned = (path.stem.removeprefix("constraints-") for path in (REPOSITORY / "lab" / "salt").glob("constraints-*.txt"))
+    pinned = (
+        path.stem.removeprefix("constraints-")
+        for path in (REPOSITORY / "lab" / "salt").glob("constraints-*.txt")
+    )
     return min(pinned, key=lambda version: tuple(map(int, version.split("."))))
 
 
@@ -51,7 +54,11 @@ def ready() -> list[str]:
 
 def saltversion(where: str) -> str:
     """What a minion says of itself."""
-    return str(json.loads(on("bootstrap", "salt", "--out=json", "--static", where, "test.version").stdout)[where])
+    return str(
+        json.loads(on("bootstrap", "salt", "--out=json", "--static", where, "test.version").stdout)[
+            where
+        ]
+    )
 
 
 def test_the_master_is_of_that_version(older: str) -> None:
@@ -94,7 +101,16 @@ def test_health_and_status() -> None:
 
 def test_roster() -> None:
     """By the name that operators give to salt-ssh."""
-    found = on("bootstrap", "salt-ssh", "--roster", "kubernetes", "--out=json", "--static", "worker-1", "test.ping")
+    found = on(
+        "bootstrap",
+        "salt-ssh",
+        "--roster",
+        "kubernetes",
+        "--out=json",
+        "--static",
+        "worker-1",
+        "test.ping",
+    )
     assert json.loads(found.stdout) == {"worker-1": True}
 
 

@@ -54,7 +54,13 @@ class Written:
     @property
     def longest_pause(self) -> float:
         """Seconds."""
-        return max((later - earlier for earlier, later in zip(self.moments, self.moments[1:], strict=False)), default=0.0)
+        return max(
+            (
+                later - earlier
+                for earlier, later in zip(self.moments, self.moments[1:], strict=False)
+            ),
+            default=0.0,
+        )
 
 
 @contextmanager
@@ -63,7 +69,9 @@ def writing() -> Iterator[Written]:
     written = Written()
     on("bootstrap", "tee", "/root/writer.py", stdin=SCRIPT)
     command = [LAB, "exec", "bootstrap", "--", "python3", "/root/writer.py"]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield written
         finally:
@@ -75,7 +83,16 @@ def credentials() -> Elsewhere:
     """A client with the administrator's rights on another node than the bootstrap's, and a Service to look for."""
     for name in ("admin.crt", "admin.key"):
         text = on("bootstrap", "cat", f"/etc/kubernetes/pki/{name}").stdout
-        on("cp-1", "install", "-D", "-m", "600", "/dev/stdin", f"/root/elsewhere/{name}", stdin=text)
+        on(
+            "cp-1",
+            "install",
+            "-D",
+            "-m",
+            "600",
+            "/dev/stdin",
+            f"/root/elsewhere/{name}",
+            stdin=text,
+        )
     serve = "mkdir /tmp/www && echo ok > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"
     pod = {**_pod("lives", serve), "metadata": {"name": "lives", "labels": {"app": "lives"}}}
     kubectl("apply", "--filename=-", stdin=json.dumps(pod))
@@ -93,7 +110,17 @@ class Elsewhere:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request; an API server that is just going away is asked again."""
         words = [
-            *("curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "10", "--retry", "3", "--retry-all-errors"),
+            *(
+                "curl",
+                "--silent",
+                "--show-error",
+                "--fail-with-body",
+                "--max-time",
+                "10",
+                "--retry",
+                "3",
+                "--retry-all-errors",
+            ),
             *(
                 "--cacert",
                 "/etc/kubernetes/pki/ca.crt",
@@ -102,7 +129,13 @@ class Elsewhere:
                 "--key",
                 "/root/elsewhere/admin.key",
             ),
-            *("--request", method, "--header", "Content-Type: application/json", f"https://127.0.0.1:7443{path}"),
+            *(
+                "--request",
+                method,
+                "--header",
+                "Content-Type: application/json",
+                f"https://127.0.0.1:7443{path}",
+            ),
             *(("--data", "@-") if body else ()),
         ]
         return dict(json.loads(on("cp-1", *words, stdin=json.dumps(body) if body else None).stdout))
@@ -111,7 +144,10 @@ class Elsewhere:
         """Wait until the cluster has noticed that one node is gone; all others stay Ready all the time."""
         deadline = time.monotonic() + timeout
         while True:
-            nodes = {item["metadata"]["name"]: is_true(item, "Ready") for item in self.call("GET", "/api/v1/nodes")["items"]}
+            nodes = {
+                item["metadata"]["name"]: is_true(item, "Ready")
+                for item in self.call("GET", "/api/v1/nodes")["items"]
+            }
             assert all(nodes[name] for name in others), nodes
             if not nodes[gone]:
                 return
@@ -130,6 +166,11 @@ class Elsewhere:
 
 
 def _pod(name: str, script: str) -> dict[str, Any]:
-    container = {"name": name, "image": IMAGE, "command": ["sh", "-c", script], "imagePullPolicy": "IfNotPresent"}
+    container = {
+        "name": name,
+        "image": IMAGE,
+        "command": ["sh", "-c", script],
+        "imagePullPolicy": "IfNotPresent",
+    }
     spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}

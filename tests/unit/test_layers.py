@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SALT = ROOT / "salt"
 LIBRARY = SALT / "_utils" / "metalk8s_expand"
 PLUGINS = sorted(
-    path for kind in ("modules", "pillar", "roster", "runners", "states") for path in (SALT / f"_{kind}").glob("*.py")
+    path
+    for kind in ("modules", "pillar", "roster", "runners", "states")
+    for path in (SALT / f"_{kind}").glob("*.py")
 )
 # Both are sent to bare hosts, where nothing of ours exists.
 PROBES = (LIBRARY / "remote" / "host_facts.py", LIBRARY / "remote" / "reset_host.py")
@@ -45,7 +47,9 @@ def test_salt_is_never_a_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in PLUGINS if path not in PROBES], ids=lambda path: f"{path.parent.name}/{path.name}"
+    "path",
+    [path for path in PLUGINS if path not in PROBES],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
 )
 def test_plugins_hold_no_logic(path: Path) -> None:
     assert LOGIC.isdisjoint(name.partition(".")[0] for name in imports(path))
@@ -56,16 +60,24 @@ def test_plugin_directories_are_packages(kind: str) -> None:
     assert (SALT / f"_{kind}" / "__init__.py").is_file()
 
 
-@pytest.mark.parametrize("probe", [path for path in PROBES if path.exists()], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "probe", [path for path in PROBES if path.exists()], ids=lambda path: path.name
+)
 def test_the_probe_stands_alone(probe: Path) -> None:
-    foreign = {name for name in imports(probe) if name.partition(".")[0] not in sys.stdlib_module_names}
+    foreign = {
+        name for name in imports(probe) if name.partition(".")[0] not in sys.stdlib_module_names
+    }
     assert foreign == set()
 
 
-@pytest.mark.parametrize("path", sorted((LIBRARY / "domain").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((LIBRARY / "domain").rglob("*.py")), ids=lambda path: path.name
+)
 def test_the_domain_imports_the_standard_library_and_itself(path: Path) -> None:
     ours = ("metalk8s_expand.domain", "metalk8s_expand.errors")
-    foreign = {name for name in imports(path) if name.partition(".")[0] not in sys.stdlib_module_names}
+    foreign = {
+        name for name in imports(path) if name.partition(".")[0] not in sys.stdlib_module_names
+    }
     assert {name for name in foreign if not name.startswith(ours)} == set()
 
 

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SERIES = {"3006": "requirements-3006.txt", "3007": "requirements-3007.txt", "3008": "requirements.txt"}
+SERIES = {
+    "3006": "requirements-3006.txt",
+    "3007": "requirements-3007.txt",
+    "3008": "requirements.txt",
+}
 ON_THE_LAB = ("3006", "3008")
 
 
@@ -28,7 +32,9 @@ def test_each_file_pins_its_own_salt_which_the_page_names(series: str) -> None:
 
 @pytest.mark.parametrize("series", ON_THE_LAB)
 def test_the_lab_has_the_salt_that_is_tested(series: str) -> None:
-    assert pins(ROOT / "lab" / "salt" / f"constraints-{newest(series)}.txt")["salt"] == newest(series)
+    assert pins(ROOT / "lab" / "salt" / f"constraints-{newest(series)}.txt")["salt"] == newest(
+        series
+    )
     assert newest(series) in (ROOT / "docs" / "lab.rst").read_text()
 
 

@@ -42,7 +42,9 @@ def test_everything_of_the_tree_is_in(files: list[str]) -> None:
         "reactor/": "srv/salt/metalk8s/reactor/",
         "roles/": "srv/salt/metalk8s/roles/",
     }
-    plugins = {f"_{kind}/": f"{kind}/" for kind in ("modules", "pillar", "roster", "runners", "states")}
+    plugins = {
+        f"_{kind}/": f"{kind}/" for kind in ("modules", "pillar", "roster", "runners", "states")
+    }
     missing = []
     for source, target in {**served, **plugins}.items():
         for path in (ROOT / "salt" / source).rglob("*"):

@@ -21,7 +21,9 @@ def key(settings: Settings) -> str:
     builder = binaries.Builder(settings)
     files = {name: path.stat() for name, path in binaries.prebuilt(settings.prebuilt).items()}
     given = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in files.items()}
-    built = [builder.key(module) for module in binaries.MODULES if not set(module.programs) <= set(given)]
+    built = [
+        builder.key(module) for module in binaries.MODULES if not set(module.programs) <= set(given)
+    ]
     own = [file_digest(Path(__file__).parent / name) for name in _SOURCES]
     return digest(rootfs.key(), salt_env.key(settings), debs.key(), built, given, own)
 
@@ -31,7 +33,11 @@ def build(settings: Settings) -> Path:
     place = settings.cache / "artifacts" / key(settings)
     if place.exists():
         return place
-    programs, debian, salt = binaries.build(settings), debs.build(settings), salt_env.build(settings)
+    programs, debian, salt = (
+        binaries.build(settings),
+        debs.build(settings),
+        salt_env.build(settings),
+    )
 
     def make(into: Path) -> None:
         with salt_image.entries(settings, salt / "salt-master.tar") as master:
@@ -40,15 +46,28 @@ def build(settings: Settings) -> Path:
     return cached(place, "packing the artifacts", make)
 
 
-def _make(into: Path, programs: dict[str, Path], debian: Path, salt: Path, master: Sequence[Entry]) -> None:
+def _make(
+    into: Path, programs: dict[str, Path], debian: Path, salt: Path, master: Sequence[Entry]
+) -> None:
     for name in ("salt-minion.tar", "salt-master.tar"):
         (into / name).hardlink_to(salt / name)
-    node = [Entry(entry.name.lstrip("/"), 0o755, entry.source) for entry in tarball.tree(debian / "node", "")]
-    node += [_program("usr/local/bin/kubelet", programs["kubelet"]), _program("opt/cni/bin/flannel", programs["flannel"])]
+    node = [
+        Entry(entry.name.lstrip("/"), 0o755, entry.source)
+        for entry in tarball.tree(debian / "node", "")
+    ]
+    node += [
+        _program("usr/local/bin/kubelet", programs["kubelet"]),
+        _program("opt/cni/bin/flannel", programs["flannel"]),
+    ]
     tarball.write(into / "node.tar", node)
-    tarball.write(into / "client.tar", [_program(f"usr/local/bin/{name}", programs[name]) for name in _CLIENTS])
+    tarball.write(
+        into / "client.tar",
+        [_program(f"usr/local/bin/{name}", programs[name]) for name in _CLIENTS],
+    )
     (into / "images").mkdir()
-    made = {f"images/{image.name}.tar": image for image in images.all_images(programs, debian, master)}
+    made = {
+        f"images/{image.name}.tar": image for image in images.all_images(programs, debian, master)
+    }
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda item: images.write(item[1], into / item[0]), made.items()))
     _describe(into, {name: image.reference for name, image in made.items()})
@@ -66,6 +85,8 @@ def _describe(directory: Path, references: dict[str, str]) -> None:
         described[name] = {"sha256": file_digest(path), "size": path.stat().st_size}
         if name in references:
             described[name]["image"] = references[name]
-    (directory / "artifacts.json").write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+    (directory / "artifacts.json").write_text(
+        json.dumps(described, indent=2, sort_keys=True) + "\n"
+    )
     sums = [f"{facts['sha256']}  {name}\n" for name, facts in sorted(described.items())]
     (directory / "SHA256SUMS").write_text("".join(sums))

@@ -35,15 +35,29 @@ class Module:
 def _kubernetes_ldflags(version: str) -> str:
     major, minor, _ = version.removeprefix("v").split(".")
     values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in values.items())])
+    return " ".join(
+        [
+            "-s -w",
+            *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in values.items()),
+        ]
+    )
 
 
-_COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
+_COMMANDS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+)
 _ETCD = {name: f"go.etcd.io/etcd/{package}/v3" for name, package in
          {"etcd": "server", "etcdctl": "etcdctl", "etcdutl": "etcdutl"}.items()}  # fmt: skip
 MODULES = (
     Module("pause", {"pause": "."}),
-    Module("flannel-cni", {"flannel": "github.com/containernetworking/plugins/plugins/meta/flannel"}),
+    Module(
+        "flannel-cni", {"flannel": "github.com/containernetworking/plugins/plugins/meta/flannel"}
+    ),
     Module("etcd", _ETCD),
     Module("coredns", {"coredns": "github.com/coredns/coredns"}),
     Module(
@@ -78,13 +92,23 @@ class Builder:
 
     def key(self, module: Module) -> str:
         """What a module's programs are made from, as a name."""
-        sources = {path.name: file_digest(path) for path in sorted(module.directory.iterdir()) if path.is_file()}
-        return digest(sources, module.programs, module.ldflags, module.tags, module.cgo, self._go_version)
+        sources = {
+            path.name: file_digest(path)
+            for path in sorted(module.directory.iterdir())
+            if path.is_file()
+        }
+        return digest(
+            sources, module.programs, module.ldflags, module.tags, module.cgo, self._go_version
+        )
 
     def build(self, module: Module) -> dict[str, Path]:
         """The module's programs, by name."""
         place = self._settings.cache / "binaries" / f"{module.name}-{self.key(module)}"
-        built = cached(place, f"building {module.name} from its Go module", lambda into: self._make(module, into))
+        built = cached(
+            place,
+            f"building {module.name} from its Go module",
+            lambda into: self._make(module, into),
+        )
         return {name: built / name for name in module.programs}
 
     def _make(self, module: Module, into: Path) -> None:
@@ -92,7 +116,12 @@ class Builder:
             flags = ["-trimpath", "-tags", module.tags, "-ldflags", module.ldflags]
             argv = [str(self._go), "build", *flags, "-o", str(into / name), package]
             progress(f"go build {name}")
-            run(argv, cwd=module.directory, env=golang.environment(self._go, cgo=module.cgo), timeout=_BUILD_SECONDS)
+            run(
+                argv,
+                cwd=module.directory,
+                env=golang.environment(self._go, cgo=module.cgo),
+                timeout=_BUILD_SECONDS,
+            )
 
 
 def build(settings: Settings) -> dict[str, Path]:
@@ -112,4 +141,6 @@ def prebuilt(directory: Path | None) -> dict[str, Path]:
     if not directory.is_dir():
         raise LabError(f"KUBERNETES_BINARIES={directory}: there is no such directory")
     names = {name for module in MODULES for name in module.programs}
-    return {path.name: path for path in directory.iterdir() if path.name in names and path.is_file()}
+    return {
+        path.name: path for path in directory.iterdir() if path.name in names and path.is_file()
+    }

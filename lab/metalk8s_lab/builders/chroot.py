@@ -15,7 +15,16 @@ from metalk8s_lab.hosts import disk
 from metalk8s_lab.settings import Settings
 
 _AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
-_PASSED = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+_PASSED = (
+    "PIP_",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+)
 
 
 @dataclass(frozen=True)
@@ -28,13 +37,20 @@ class Chroot:
     def run(self, *argv: str, timeout: float = 60) -> str:
         """Run a command inside and return what it printed."""
         env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
-        env.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", HOME="/root", LC_ALL="C.UTF-8", DEBIAN_FRONTEND="noninteractive")
+        env.update(
+            PATH="/usr/sbin:/usr/bin:/sbin:/bin",
+            HOME="/root",
+            LC_ALL="C.UTF-8",
+            DEBIAN_FRONTEND="noninteractive",
+        )
         return run(["chroot", self.root, *argv], timeout=timeout, env=env).stdout
 
     def install(self, *packages: str) -> None:
         """Install Debian packages inside, without starting anything."""
         self.run("apt-get", "update", "-qq", timeout=300)
-        self.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, timeout=900)
+        self.run(
+            "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, timeout=900
+        )
 
     def libraries(self, program: str) -> list[str]:
         """The files (paths inside) that the dynamic linker loads for a program; none for a static one."""
@@ -72,8 +88,14 @@ def _lend_network(root: Path) -> None:
     """Give the copy the machine's way to its registries: names, certificate authorities, apt's and pip's settings."""
     (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     (root / "usr/sbin/policy-rc.d").chmod(0o755)
-    pip = [Path("/etc/pip.conf"), Path.home() / ".pip/pip.conf", Path.home() / ".config/pip/pip.conf"]
-    settings = [path for path in sorted(Path("/etc/apt/apt.conf.d").glob("*")) if _is_about_fetching(path)]
+    pip = [
+        Path("/etc/pip.conf"),
+        Path.home() / ".pip/pip.conf",
+        Path.home() / ".config/pip/pip.conf",
+    ]
+    settings = [
+        path for path in sorted(Path("/etc/apt/apt.conf.d").glob("*")) if _is_about_fetching(path)
+    ]
     copies = {Path("/", name): name for name in ("etc/resolv.conf", "etc/hosts", _AUTHORITIES)}
     copies |= {path: f"etc/apt/apt.conf.d/{path.name}" for path in settings}
     copies |= dict.fromkeys(pip, "etc/pip.conf")

@@ -17,7 +17,10 @@ NODE_PROGRAMS = {
     "/usr/bin/ctr": "usr/local/bin/ctr",
     "/usr/sbin/runc": "usr/local/bin/runc",
     "/usr/sbin/haproxy": "usr/local/bin/haproxy",
-    **{f"/usr/lib/cni/{name}": f"opt/cni/bin/{name}" for name in ("bridge", "host-local", "loopback", "portmap")},
+    **{
+        f"/usr/lib/cni/{name}": f"opt/cni/bin/{name}"
+        for name in ("bridge", "host-local", "loopback", "portmap")
+    },
 }
 # Tools of the hosts' own system that some images need too.
 _IMAGE_PROGRAMS = ("/usr/sbin/nft", "/usr/sbin/xtables-nft-multi")
@@ -32,7 +35,11 @@ def key() -> str:
 
 def build(settings: Settings) -> Path:
     """A directory with ``node/`` and ``image/`` (each unpacks at /), and ``busybox`` with the list of its applets."""
-    return cached(settings.cache / "debs" / key(), "node programs from Debian packages", lambda into: _make(settings, into))
+    return cached(
+        settings.cache / "debs" / key(),
+        "node programs from Debian packages",
+        lambda into: _make(settings, into),
+    )
 
 
 def _make(settings: Settings, into: Path) -> None:

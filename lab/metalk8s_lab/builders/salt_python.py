@@ -40,7 +40,11 @@ cp -a /usr/lib/python$version $home/lib/
 
 def key(salt_version: str) -> list[object]:
     """What is added to the hosts' own system, as part of a name; nothing when their Python does."""
-    return [_VERSION, _SUITE, _MIRROR, _PACKAGES, _UNPACK] if salt_version.startswith(_NEEDS_OLDER) else []
+    return (
+        [_VERSION, _SUITE, _MIRROR, _PACKAGES, _UNPACK]
+        if salt_version.startswith(_NEEDS_OLDER)
+        else []
+    )
 
 
 def install(system: Chroot, salt_version: str, place: str) -> str:

@@ -60,7 +60,11 @@ def tree(root: Path, prefix: str, keep: Callable[[str], bool] = lambda _: True) 
     for directory, names, files in os.walk(root):
         here = Path(directory)
         links = [name for name in names if (here / name).is_symlink()]
-        names[:] = [name for name in names if name not in links and keep(str((here / name).relative_to(root)))]
+        names[:] = [
+            name
+            for name in names
+            if name not in links and keep(str((here / name).relative_to(root)))
+        ]
         for name in [*files, *links]:
             path = here / name
             below = str(path.relative_to(root))

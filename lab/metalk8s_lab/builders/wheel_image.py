@@ -21,15 +21,28 @@ _OFFLINE = ("--no-index", "--no-deps")
 def build(settings: Settings, artifacts: Path) -> Path:
     """The directory with the archive of the image, made from the tree as it is."""
     place = settings.cache / "wheel" / key(artifacts)
-    return cached(place, "image of Salt's master with the wheel", lambda into: _make(settings, artifacts, into))
+    return cached(
+        place,
+        "image of Salt's master with the wheel",
+        lambda into: _make(settings, artifacts, into),
+    )
 
 
 def key(artifacts: Path) -> str:
     """What the image is made from, as a name."""
     tops = [_REPOSITORY / name for name in SOURCES]
-    found = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if _counts(path)]
+    found = [
+        path
+        for top in tops
+        for path in ([top] if top.is_file() else top.rglob("*"))
+        if _counts(path)
+    ]
     own = [file_digest(Path(__file__).parent / name) for name in ("images.py", "wheel_image.py")]
-    return digest(artifacts.name, own, {str(path.relative_to(_REPOSITORY)): file_digest(path) for path in sorted(found)})
+    return digest(
+        artifacts.name,
+        own,
+        {str(path.relative_to(_REPOSITORY)): file_digest(path) for path in sorted(found)},
+    )
 
 
 def _counts(path: Path) -> bool:
@@ -46,7 +59,15 @@ def _make(settings: Settings, artifacts: Path, into: Path) -> None:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        system.run(*_PIP, "wheel", *_OFFLINE, "--no-build-isolation", "--wheel-dir=/wheel", "/src", timeout=300)
+        system.run(
+            *_PIP,
+            "wheel",
+            *_OFFLINE,
+            "--no-build-isolation",
+            "--wheel-dir=/wheel",
+            "/src",
+            timeout=300,
+        )
         [wheel] = (system.root / "wheel").glob("*.whl")
         system.run(*_PIP, "install", *_OFFLINE, "--no-compile", f"/wheel/{wheel.name}", timeout=300)
         [packages] = (system.root / "opt/salt/lib").glob("python3*/site-packages")
@@ -54,5 +75,7 @@ def _make(settings: Settings, artifacts: Path, into: Path) -> None:
         compiling = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
         system.run("/opt/salt/bin/python", *compiling, inside, timeout=300)
         below = f"{packages.relative_to(system.root)}"
-        entries = list(tarball.tree(packages, below, lambda path: path.startswith("metalk8s_expand")))
+        entries = list(
+            tarball.tree(packages, below, lambda path: path.startswith("metalk8s_expand"))
+        )
         images.extend(artifacts / "images" / ARCHIVE, REFERENCE, entries, into / ARCHIVE)

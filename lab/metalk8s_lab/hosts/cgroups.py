@@ -57,7 +57,11 @@ def find(host: str) -> list[Path]:
     for directory, names, _ in os.walk(_ROOT):
         if _PREFIX + host in names:
             found.append(Path(directory) / (_PREFIX + host))
-        names[:] = [name for name in names if not name.startswith(_PREFIX) and name not in ("kubepods", "system.slice")]
+        names[:] = [
+            name
+            for name in names
+            if not name.startswith(_PREFIX) and name not in ("kubepods", "system.slice")
+        ]
     return found
 
 
@@ -89,7 +93,9 @@ def members(host: str) -> set[int]:
     for group in find(host):
         for directory, _, _ in os.walk(group):
             try:
-                pids.update(int(pid) for pid in (Path(directory) / "cgroup.procs").read_text().split())
+                pids.update(
+                    int(pid) for pid in (Path(directory) / "cgroup.procs").read_text().split()
+                )
             except OSError:
                 continue  # gone meanwhile, or threaded
     return pids - {0}
@@ -108,5 +114,7 @@ def remove(host: str, timeout: float = 10) -> None:
         if time.monotonic() > deadline:
             left = [str(group) for group in groups if group.exists()]
             if left:
-                raise LabError(f"{host}: control groups not removed within {timeout:.0f} s: {', '.join(left)}")
+                raise LabError(
+                    f"{host}: control groups not removed within {timeout:.0f} s: {', '.join(left)}"
+                )
         time.sleep(0.05)

@@ -39,7 +39,9 @@ def mounts_below(path: Path) -> list[str]:
     """The mount points at and below a directory, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
-    return [point for point in reversed(points) if point == str(path) or point.startswith(f"{path}/")]
+    return [
+        point for point in reversed(points) if point == str(path) or point.startswith(f"{path}/")
+    ]
 
 
 def unmount_below(path: Path) -> None:
@@ -64,7 +66,9 @@ def attach(settings: Settings) -> None:
         unfinished.rename(image)
     run(["mount", "-o", "loop,noatime,nouuid", image, settings.disk])
     device = run(["findmnt", "--noheadings", "--output", "SOURCE", settings.disk]).stdout.strip()
-    succeeds(["losetup", "--direct-io=on", device])  # no second copy of everything in memory, where it is supported
+    succeeds(
+        ["losetup", "--direct-io=on", device]
+    )  # no second copy of everything in memory, where it is supported
 
 
 def detach(settings: Settings) -> None:
@@ -98,7 +102,9 @@ def mount_root(settings: Settings, host: str, system: Path) -> Path:
         noted.write_text(f"{system}\n")
     system = Path(noted.read_text().strip())
     if not system.is_dir():
-        raise LabError(f"{host} was made on {system}, which is gone: make it blank again with ./lab/lab reset {host}")
+        raise LabError(
+            f"{host} was made on {system}, which is gone: make it blank again with ./lab/lab reset {host}"
+        )
     for directory in (merged, own / "upper", own / "work", *(own / "data" / name for name in DATA)):
         directory.mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={system},upperdir={own / 'upper'},workdir={own / 'work'}"
@@ -134,7 +140,9 @@ def snapshot(settings: Settings, name: str, hosts: list[str], facts: dict[str, o
 def snapshot_facts(settings: Settings, name: str) -> dict[str, object]:
     """What was noted down with a snapshot, or an error that lists the snapshots there are."""
     try:
-        facts: dict[str, object] = json.loads((_snapshot_dir(settings, name) / "snapshot.json").read_text())
+        facts: dict[str, object] = json.loads(
+            (_snapshot_dir(settings, name) / "snapshot.json").read_text()
+        )
     except FileNotFoundError:
         known = ", ".join(snapshots(settings)) or "none"
         raise LabError(f"there is no snapshot {name!r}; there are: {known}") from None
@@ -156,7 +164,9 @@ def rollback(settings: Settings, name: str, hosts: list[str]) -> None:
 
 def snapshots(settings: Settings) -> list[str]:
     """The names of all snapshots."""
-    return sorted(path.parent.name for path in (settings.disk / "snapshots").glob("[!.]*/snapshot.json"))
+    return sorted(
+        path.parent.name for path in (settings.disk / "snapshots").glob("[!.]*/snapshot.json")
+    )
 
 
 def _snapshot_dir(settings: Settings, name: str) -> Path:

@@ -63,7 +63,15 @@ def launch(settings: Settings, host: Host, system: Path, binds: Sequence[str] = 
     settings.logs.mkdir(parents=True, exist_ok=True)
     with (settings.logs / f"{host.name}.log").open("ab") as log:
         subprocess.Popen(
-            ["/bin/sh", "-c", _JOIN, "join", str(len(procs)), *procs, *_nspawn(settings, host, root, binds)],
+            [
+                "/bin/sh",
+                "-c",
+                _JOIN,
+                "join",
+                str(len(procs)),
+                *procs,
+                *_nspawn(settings, host, root, binds),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -98,11 +106,15 @@ def await_ready(settings: Settings, host: Host) -> None:
     """Wait until sshd listens at the host's address."""
     deadline = time.monotonic() + _START_SECONDS
     probe = f"exec 3<>/dev/tcp/{host.address}/22 && read -r -t 2 line <&3 && [[ $line == SSH-* ]]"
-    while not (leader(host.name) and succeeds([*network.ENTER, "timeout", "5", "bash", "-c", probe])):
+    while not (
+        leader(host.name) and succeeds([*network.ENTER, "timeout", "5", "bash", "-c", probe])
+    ):
         if time.monotonic() > deadline:
             log = settings.logs / f"{host.name}.log"
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            what = f"{host.name}: sshd does not answer at {host.address} after {_START_SECONDS:.0f} s"
+            what = (
+                f"{host.name}: sshd does not answer at {host.address} after {_START_SECONDS:.0f} s"
+            )
             raise LabError(f"{what}; see {log}, which ends:\n{tail}")
         time.sleep(0.1)
 
@@ -118,15 +130,46 @@ def exec_argv(name: str, argv: Sequence[str]) -> list[str]:
     environment = {**_ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb"), "HOSTNAME": name}
     if Path(f"/proc/{pid}/root{_ADMIN_CONFIG}").exists():
         environment["KUBECONFIG"] = _ADMIN_CONFIG
-    enter = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]
+    enter = [
+        "nsenter",
+        f"--target={pid}",
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--net",
+        "--pid",
+        "--cgroup",
+        "--root",
+    ]
     variables = [f"{key}={value}" for key, value in environment.items()]
-    command = [*enter, "--", "env", "-i", "--chdir=/root", *variables, "setpriv", "--pdeathsig", "TERM", "--", *argv]
-    procs = [] if cgroups.is_unified() else [str(group / "cgroup.procs") for group in cgroups.find(name)]
+    command = [
+        *enter,
+        "--",
+        "env",
+        "-i",
+        "--chdir=/root",
+        *variables,
+        "setpriv",
+        "--pdeathsig",
+        "TERM",
+        "--",
+        *argv,
+    ]
+    procs = (
+        []
+        if cgroups.is_unified()
+        else [str(group / "cgroup.procs") for group in cgroups.find(name)]
+    )
     return ["/bin/sh", "-c", _JOIN, "join", str(len(procs)), *procs, *command]
 
 
 def execute(
-    name: str, argv: Sequence[str], *, input: str | None = None, timeout: float = 60, check: bool = True
+    name: str,
+    argv: Sequence[str],
+    *,
+    input: str | None = None,
+    timeout: float = 60,
+    check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a host to its end; with ``check`` a failure is an error that shows the command and its output."""
     done = run(exec_argv(name, argv), input=input, timeout=timeout, check=False)

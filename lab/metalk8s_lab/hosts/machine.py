@@ -20,7 +20,13 @@ _MEMORY_GIB = 8
 _DISK_GIB_COLD = 25
 _DISK_GIB_WARM = 10
 _WATCHERS = 4096
-_KERNEL = {"overlay": "OVERLAY_FS", "bridge": "BRIDGE", "veth": "VETH", "nf_tables": "NF_TABLES", "loop": "BLK_DEV_LOOP"}
+_KERNEL = {
+    "overlay": "OVERLAY_FS",
+    "bridge": "BRIDGE",
+    "veth": "VETH",
+    "nf_tables": "NF_TABLES",
+    "loop": "BLK_DEV_LOOP",
+}
 # A program, and the Debian package that brings it.
 _PROGRAMS = {
     "systemd-nspawn": "systemd-container",
@@ -56,20 +62,29 @@ class Facts:
 def problems(facts: Facts) -> list[str]:
     """All reasons why the lab cannot be here, each with what to do about it."""
     if facts.system != "Linux":
-        return [f"the lab needs Linux, this is {facts.system}: use a Debian machine or a virtual one"]
+        return [
+            f"the lab needs Linux, this is {facts.system}: use a Debian machine or a virtual one"
+        ]
     found = []
     if not facts.is_root:
         found.append("root is needed for namespaces, mounts and packages: run it with sudo")
     if not facts.has_apt:
-        found.append("apt-get is not here: the lab is made from Debian packages; use Debian 12 or newer (or Ubuntu 24.04)")
+        found.append(
+            "apt-get is not here: the lab is made from Debian packages; use Debian 12 or newer (or Ubuntu 24.04)"
+        )
     if facts.memory < _MEMORY_GIB * _GIB and not facts.lab_runs:
         remedy = "stop something or add memory"
-        found.append(f"{facts.memory / _GIB:.1f} GiB of memory are free, {_MEMORY_GIB} are needed: {remedy}")
+        found.append(
+            f"{facts.memory / _GIB:.1f} GiB of memory are free, {_MEMORY_GIB} are needed: {remedy}"
+        )
     need = _DISK_GIB_WARM if facts.cache_is_full else _DISK_GIB_COLD
     if facts.disk < need * _GIB:
         remedy = "free some, or point METALK8S_LAB_STATE and METALK8S_LAB_CACHE to a larger disk"
         found.append(f"{facts.disk / _GIB:.1f} GiB of disk are free, {need} are needed: {remedy}")
-    found += [f"the kernel lacks {name} (CONFIG_{_KERNEL[name]}): use a kernel with it" for name in facts.lacking_kernel]
+    found += [
+        f"the kernel lacks {name} (CONFIG_{_KERNEL[name]}): use a kernel with it"
+        for name in facts.lacking_kernel
+    ]
     return found
 
 
@@ -77,7 +92,10 @@ def check(settings: Settings) -> None:
     """Refuse a machine that cannot hold the lab, with all that is wrong with it."""
     found = problems(_look(settings))
     if found:
-        raise LabError("this machine cannot hold the lab; nothing was changed:\n" + "\n".join(f"  - {each}" for each in found))
+        raise LabError(
+            "this machine cannot hold the lab; nothing was changed:\n"
+            + "\n".join(f"  - {each}" for each in found)
+        )
 
 
 def check_root() -> None:
@@ -97,7 +115,9 @@ def let_watch(limit: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> 
 
 def missing_packages() -> list[str]:
     """The Debian packages that must be installed first."""
-    programs = [package for program, package in _PROGRAMS.items() if not shutil.which(program, path=_path())]
+    programs = [
+        package for program, package in _PROGRAMS.items() if not shutil.which(program, path=_path())
+    ]
     return programs + [package for file, package in _FILES.items() if not Path(file).exists()]
 
 
@@ -109,7 +129,11 @@ def install_packages() -> None:
     with working(f"installing Debian packages: {' '.join(packages)}"):
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "update", "-qq"], timeout=300, env=env)
-        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], timeout=900, env=env)
+        run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+            timeout=900,
+            env=env,
+        )
 
 
 def _path() -> str:
@@ -147,7 +171,11 @@ def _kernel_has(name: str) -> bool:
     if Path("/sys/module", name).exists() or succeeds(["modprobe", "--dry-run", name]):
         return True
     config = _kernel_config()
-    return not config or f"\nCONFIG_{_KERNEL[name]}=y" in config or f"\nCONFIG_{_KERNEL[name]}=m" in config
+    return (
+        not config
+        or f"\nCONFIG_{_KERNEL[name]}=y" in config
+        or f"\nCONFIG_{_KERNEL[name]}=m" in config
+    )
 
 
 def _kernel_config() -> str:

@@ -29,7 +29,9 @@ OURS = "metalk8s_expand."
 INTERNAL_HINT = "read the traceback in the master's log; this is a defect, please report it"
 
 
-def runner_boundary(context: Context, options: Options = dict) -> Callable[[Callable[P, R]], Callable[P, R | dict[str, Any]]]:
+def runner_boundary(
+    context: Context, options: Options = dict
+) -> Callable[[Callable[P, R]], Callable[P, R | dict[str, Any]]]:
     """Make a public runner function, given how to get at the module's ``__context__`` and ``__opts__`` when it is called.
 
     Use as ``@runner_boundary(lambda: __context__, lambda: __opts__)``: the loader sets the dunders only after the module
@@ -44,7 +46,11 @@ def runner_boundary(context: Context, options: Options = dict) -> Callable[[Call
             context()["retcode"] = 0
             result = _outcome(function, *args, **_arguments(kwargs))
             context()["retcode"] = _retcode(result)
-            if is_for_people(options()) and isinstance(result, dict) and isinstance(result.get("error"), dict):
+            if (
+                is_for_people(options())
+                and isinstance(result, dict)
+                and isinstance(result.get("error"), dict)
+            ):
                 return {**result, "error": result["error"]["text"]}
             return result
 
@@ -68,7 +74,9 @@ def _lenient(signature: inspect.Signature) -> inspect.Signature:
     parameters = list(signature.parameters.values())
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return signature
-    return signature.replace(parameters=[*parameters, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
+    return signature.replace(
+        parameters=[*parameters, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
+    )
 
 
 def _arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +140,9 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
     except TypeError as error:
         problems = _unknown(inspect.signature(function), kwargs)
         hint = f"its arguments: salt-run -d metalk8s_expand.{name}"
-        return failure(SettingsError(f"{name}: invalid arguments: {error}", problems=problems, hint=hint))
+        return failure(
+            SettingsError(f"{name}: invalid arguments: {error}", problems=problems, hint=hint)
+        )
     try:
         return function(*args, **kwargs)
     except ExpandError as error:
@@ -140,16 +150,27 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
         return failure(error)
     except SaltException as error:
         log.error("%s: %s", name, error, exc_info=True)
-        return failure(ExpandError(f"{name}: Salt failed with {type(error).__name__}: {error}", hint="read the master's log"))
+        return failure(
+            ExpandError(
+                f"{name}: Salt failed with {type(error).__name__}: {error}",
+                hint="read the master's log",
+            )
+        )
     except Exception as error:
         log.exception("%s: unexpected %s", name, type(error).__name__)
-        return failure(ExpandError(f"{name}: unexpected {type(error).__name__}: {error}", hint=INTERNAL_HINT))
+        return failure(
+            ExpandError(f"{name}: unexpected {type(error).__name__}: {error}", hint=INTERNAL_HINT)
+        )
 
 
 def _unknown(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> list[Problem]:
     """What was given by a name that the function does not have."""
     known = list(signature.parameters)
-    return [Problem(key, key, "is an unknown argument", suggestion(key, known)) for key in kwargs if key not in known]
+    return [
+        Problem(key, key, "is an unknown argument", suggestion(key, known))
+        for key in kwargs
+        if key not in known
+    ]
 
 
 def _retcode(result: object) -> int:

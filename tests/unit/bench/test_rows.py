@@ -23,7 +23,9 @@ from bench.rows import Figure, Line, Row
         (1.0, 1.0, 0.0, False, 1.0, False),
     ],
 )
-def test_limits(ours: float, peer: float, limit: float, faster: bool, ratio: float, ok: bool) -> None:
+def test_limits(
+    ours: float, peer: float, limit: float, faster: bool, ratio: float, ok: bool
+) -> None:
     row = Row("it", ours, "the peer", peer, limit, faster)
     assert row.ratio == pytest.approx(ratio)
     assert row.ok is ok
@@ -37,7 +39,9 @@ def test_all_take_turns_on_the_same_machine() -> None:
 
 
 def test_the_table_holds_all_lines() -> None:
-    head, *lines = rows.table([Row("it", 1, "the peer", 2, 3), Figure("that", 4, "MB")]).splitlines()
+    head, *lines = rows.table(
+        [Row("it", 1, "the peer", 2, 3), Figure("that", 4, "MB")]
+    ).splitlines()
     assert [line.split()[0] for line in (head, *lines)] == ["what", "it", "that"]
 
 
@@ -53,7 +57,9 @@ def test_the_exit_code(lines: list[Line], code: int, monkeypatch: pytest.MonkeyP
     def measured() -> Iterator[Line]:
         yield from lines
 
-    monkeypatch.setattr(program.importlib, "import_module", lambda name: types.SimpleNamespace(rows=measured))
+    monkeypatch.setattr(
+        program.importlib, "import_module", lambda name: types.SimpleNamespace(rows=measured)
+    )
     assert program.main(["api"]) == code
 
 

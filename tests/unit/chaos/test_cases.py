@@ -19,7 +19,9 @@ def test_a_seed_is_a_run_in_every_process() -> None:
     code = "from chaos import cases; print([str(case) for case in cases.drawn(1, 40)])"
     root = Path(__file__).resolve().parents[3]
     told = {
-        subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
         for _ in range(2)
     }
     assert told == {f"{[str(case) for case in schedule.drawn(1, 40)]}\n"}
@@ -62,7 +64,9 @@ def test_every_boundary_has_every_fault() -> None:
 
 
 def test_names_of_interfaces_are_those_of_nspawn() -> None:
-    assert [network_faults.interface(name) for name in schedule.ADDRESSES] == [f"vb-{name}" for name in schedule.ADDRESSES]
+    assert [network_faults.interface(name) for name in schedule.ADDRESSES] == [
+        f"vb-{name}" for name in schedule.ADDRESSES
+    ]
 
 
 def chosen(*words: str) -> list[str]:
@@ -89,4 +93,9 @@ def test_an_unknown_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_kind_can_be_made() -> None:
     code = "from chaos import cases, faults; print(set(faults.FAULTS) == {*cases.AT_BOUNDARIES, *cases.RANDOM})"
     root = Path(__file__).resolve().parents[3]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
+        == "True\n"
+    )

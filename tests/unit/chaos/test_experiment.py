@@ -17,7 +17,11 @@ from chaos.trigger import RUNNER
 
 KIND = cases.NEWCOMER_CRASHED
 CASES = list(cases.named([f"{name}+{KIND}" for name in ("looking", "register", "deployed")]))
-SAID = {"looking": "check_ssh, preflight: asking", "register": "register: started", "deployed": "deploy: done"}
+SAID = {
+    "looking": "check_ssh, preflight: asking",
+    "register": "register: started",
+    "deployed": "deploy: done",
+}
 
 
 class Expansion:
@@ -42,7 +46,9 @@ class Expansion:
         return True
 
 
-def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kills: bool, *boundaries: str) -> tuple[Scene, deque[Case]]:
+def made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kills: bool, *boundaries: str
+) -> tuple[Scene, deque[Case]]:
     """One expansion, told when each fault is made."""
 
     def fault(scene: Scene) -> Iterator[None]:
@@ -61,7 +67,9 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kills: bool, *boundari
     return scene, waiting
 
 
-def test_an_expansion_that_outlives_a_fault_has_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_expansion_that_outlives_a_fault_has_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     scene, waiting = made(monkeypatch, tmp_path, False, "looking", "register", "deployed")
     assert (scene.came, list(waiting)) == (CASES, [])
 
@@ -71,7 +79,9 @@ def test_one_that_is_killed_has_no_other(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[1:])
 
 
-def test_a_moment_that_does_not_come_is_waited_for_in_one_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_moment_that_does_not_come_is_waited_for_in_one_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     scene, waiting = made(monkeypatch, tmp_path, False, "looking", "deployed")
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[1:])
     assert scene.notes[-1].endswith(f"the moment of register+{KIND} did not come")

@@ -13,7 +13,9 @@ from chaos.lab_hosts import ChaosError
 
 
 def status(own: str, leader: str) -> str:
-    return json.dumps({"header": {"member_id": own, "cluster_id": "9"}, "leader": leader, "version": "3.6.5"})
+    return json.dumps(
+        {"header": {"member_id": own, "cluster_id": "9"}, "leader": leader, "version": "3.6.5"}
+    )
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]) -> list[tuple[str, ...]]:
@@ -22,7 +24,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]) -> list[
     def on(host: str, *command: str, **_: Any) -> subprocess.CompletedProcess[str]:
         asked.append(command)
         text = answers.get(host)
-        return subprocess.CompletedProcess(command, 7 if text is None else 0, text or "", "" if text else "curl: (7) refused")
+        return subprocess.CompletedProcess(
+            command, 7 if text is None else 0, text or "", "" if text else "curl: (7) refused"
+        )
 
     monkeypatch.setattr(lab_hosts, "on", on)
     return asked
@@ -34,7 +38,9 @@ def test_the_leader_is_the_member_that_says_so_itself(monkeypatch: pytest.Monkey
 
 
 def test_without_a_leader_each_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, {"bootstrap": json.dumps({"header": {"member_id": "1"}}), "cp-1": "not JSON"})
+    answering(
+        monkeypatch, {"bootstrap": json.dumps({"header": {"member_id": "1"}}), "cp-1": "not JSON"}
+    )
     with pytest.raises(ChaosError) as error:
         faults.etcd_leader(("cp-2", "bootstrap", "cp-1"))
     for text in ("cp-2, bootstrap, cp-1", "curl: (7) refused", "not JSON"):
@@ -44,4 +50,6 @@ def test_without_a_leader_each_answer_is_told(monkeypatch: pytest.MonkeyPatch) -
 def test_curl_gets_options_as_it_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(monkeypatch, {"bootstrap": status("1", "1")})
     faults.etcd_leader(("bootstrap",))
-    assert not [word for word in asked[0] if "=" in word], "curl knows --option value, not --option=value"
+    assert not [word for word in asked[0] if "=" in word], (
+        "curl knows --option value, not --option=value"
+    )

@@ -16,11 +16,19 @@ LISTED = dict.fromkeys(VOTERS, "voter")
 
 def hashes(*found: tuple[str, str]) -> dict[str, Any]:
     pairs = zip(VOTERS, found, strict=True)
-    return {"revision": 9, "members": {name: {"hash": one, "compact_revision": two} for name, (one, two) in pairs}}
+    return {
+        "revision": 9,
+        "members": {name: {"hash": one, "compact_revision": two} for name, (one, two) in pairs},
+    }
 
 
 def gathered(**more: Any) -> dict[str, Any]:
-    sound = {"problems": [], "clusters": dict.fromkeys(VOTERS, "7"), "lists": dict.fromkeys(VOTERS, LISTED), "members": []}
+    sound = {
+        "problems": [],
+        "clusters": dict.fromkeys(VOTERS, "7"),
+        "lists": dict.fromkeys(VOTERS, LISTED),
+        "members": [],
+    }
     return {**sound, "hashes": hashes(("1", "2"), ("1", "2")), **more}
 
 
@@ -45,12 +53,18 @@ def test_an_unsound_etcd(more: dict[str, Any], words: str) -> None:
 
 
 def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "spec": spec, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+    return {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
 
 
 def test_nodes() -> None:
     assert invariants.node_problems({"items": [node("bootstrap"), node("cp-1")]}, ["cp-1"]) == []
-    found = invariants.node_problems({"items": [node("bootstrap", "Unknown"), node("x", unschedulable=True)]}, ["cp-1"])
+    found = invariants.node_problems(
+        {"items": [node("bootstrap", "Unknown"), node("x", unschedulable=True)]}, ["cp-1"]
+    )
     assert found == [
         "Node cp-1 is not there",
         "Node x was not declared",
@@ -60,12 +74,31 @@ def test_nodes() -> None:
 
 
 def test_keys_lease_and_jobs() -> None:
-    assert invariants.key_problems({"minions": ["cp-1", "bootstrap"], "minions_pre": []}, ["cp-1"]) == []
-    assert len(invariants.key_problems({"minions": ["bootstrap"], "minions_pre": ["cp-1"]}, ["cp-1"])) == 2
-    assert invariants.lease_problems(None) == invariants.lease_problems({"spec": {"holderIdentity": ""}}) == []
-    assert invariants.lease_problems({"spec": {"holderIdentity": "me"}}) == ["the Lease is held by me"]
+    assert (
+        invariants.key_problems({"minions": ["cp-1", "bootstrap"], "minions_pre": []}, ["cp-1"])
+        == []
+    )
+    assert (
+        len(invariants.key_problems({"minions": ["bootstrap"], "minions_pre": ["cp-1"]}, ["cp-1"]))
+        == 2
+    )
+    assert (
+        invariants.lease_problems(None)
+        == invariants.lease_problems({"spec": {"holderIdentity": ""}})
+        == []
+    )
+    assert invariants.lease_problems({"spec": {"holderIdentity": "me"}}) == [
+        "the Lease is held by me"
+    ]
     assert invariants.job_problems("\n", {}) == []
-    assert len(invariants.job_problems("salt-run x\n", {"2026": {"Function": "state.sls", "Running": []}})) == 2
+    assert (
+        len(
+            invariants.job_problems(
+                "salt-run x\n", {"2026": {"Function": "state.sls", "Running": []}}
+            )
+        )
+        == 2
+    )
 
 
 def attempt(code: int | None, reason: str = "", killed: bool = False) -> dict[str, Any]:
@@ -95,7 +128,14 @@ def test_a_refusal_may_be_allowed() -> None:
     ("document", "told"),
     [
         ({"retcode": 9, "error": {"text": "locked"}}, "locked"),
-        ({"ok": False, "nodes": [{"error": None}, {"error": {"text": "node x: y"}}], "notes": ["z"]}, "node x: y\nz"),
+        (
+            {
+                "ok": False,
+                "nodes": [{"error": None}, {"error": {"text": "node x: y"}}],
+                "notes": ["z"],
+            },
+            "node x: y\nz",
+        ),
         ({"ok": True, "nodes": [], "notes": ["nothing to change"]}, ""),
         ([], ""),
     ],
@@ -114,7 +154,9 @@ def test_the_gateways_answers() -> None:
         "version": "2",
         "value": "x",
     }
-    assert etcd_state.events({"result": {"events": [{"kv": kv}]}}) == [{"revision": 9, "key": "key-1", "version": 2}]
+    assert etcd_state.events({"result": {"events": [{"kv": kv}]}}) == [
+        {"revision": 9, "key": "key-1", "version": 2}
+    ]
     assert etcd_state.events({"result": {"created": True}}) == []
     assert etcd_state.compacted({"result": {"canceled": True, "compact_revision": "5"}}) == 5
     assert etcd_state.compacted({"result": {"events": []}}) is None
@@ -126,15 +168,29 @@ def test_what_becomes_of_members() -> None:
     names = {"10.200.0.12": "cp-2"}
     steps = [
         {"members": [{"name": "cp-1"}]},
-        {"members": [{"name": "cp-1"}, {"peerURLs": ["https://10.200.0.12:2380"], "isLearner": True}]},
-        {"members": [{"name": "cp-1"}, {"name": "cp-2", "peerURLs": ["https://10.200.0.12:2380"], "isLearner": True}]},
+        {
+            "members": [
+                {"name": "cp-1"},
+                {"peerURLs": ["https://10.200.0.12:2380"], "isLearner": True},
+            ]
+        },
+        {
+            "members": [
+                {"name": "cp-1"},
+                {"name": "cp-2", "peerURLs": ["https://10.200.0.12:2380"], "isLearner": True},
+            ]
+        },
         {"members": [{"name": "cp-1"}, {"name": "cp-2"}]},
         {"members": [{"name": "cp-1"}]},
     ]
     seen = [etcd_state.states(step) for step in steps]
     told = [list(etcd_state.changes(one, two, names)) for one, two in itertools.pairwise(seen)]
     assert told == [["cp-2 learner"], ["cp-2 started"], ["cp-2 voter"], ["cp-2 gone"]]
-    assert list(etcd_state.changes(seen[0], seen[3], names)) == ["cp-2 learner", "cp-2 started", "cp-2 voter"]
+    assert list(etcd_state.changes(seen[0], seen[3], names)) == [
+        "cp-2 learner",
+        "cp-2 started",
+        "cp-2 voter",
+    ]
     assert list(etcd_state.changes(seen[3], seen[3], names)) == []
 
 
@@ -144,19 +200,31 @@ def test_a_member_that_was_added_again_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(200, "ok"), (201, "ok"), (404, "failed"), (409, "failed"), (408, "unknown"), (500, "unknown"), (504, "unknown")],
+    [
+        (200, "ok"),
+        (201, "ok"),
+        (404, "failed"),
+        (409, "failed"),
+        (408, "unknown"),
+        (500, "unknown"),
+        (504, "unknown"),
+    ],
 )
 def test_what_a_status_says_of_a_write(status: int, outcome: str) -> None:
     assert workload.outcome(status) == outcome
 
 
 def test_rules_of_the_network() -> None:
-    assert network_faults.one_way("1.1.1.1", "2.2.2.2") == ["ip saddr 1.1.1.1 ip daddr 2.2.2.2 drop"]
+    assert network_faults.one_way("1.1.1.1", "2.2.2.2") == [
+        "ip saddr 1.1.1.1 ip daddr 2.2.2.2 drop"
+    ]
     peers = network_faults.peers_only("1.1.1.1", ["2.2.2.2", "3.3.3.3"])
     assert len(peers) == len(set(peers)) == 8
     assert all("2380" in rule for rule in peers)
     text = network_faults.table(peers)
-    assert text.startswith(network_faults.REMOVE), "the rules before are replaced in one transaction"
+    assert text.startswith(network_faults.REMOVE), (
+        "the rules before are replaced in one transaction"
+    )
     assert text.count("{") == text.count("}") == 2
     with pytest.raises(ValueError, match="shortens"):
         network_faults.interface("worker-1234567")

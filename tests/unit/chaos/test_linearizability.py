@@ -22,20 +22,43 @@ def write(
     key: str = "k",
     value: str | None = None,
 ) -> Operation:
-    return Operation("c", "s", WRITE, key, invoked, returned, outcome, revision, expected, value or f"v{revision}")
+    return Operation(
+        "c",
+        "s",
+        WRITE,
+        key,
+        invoked,
+        returned,
+        outcome,
+        revision,
+        expected,
+        value or f"v{revision}",
+    )
 
 
-def read(revision: int, invoked: float, returned: float, key: str = "k", value: str | None = None) -> Operation:
-    return Operation("c", "s", READ, key, invoked, returned, OK, revision, None, value or f"v{revision}")
+def read(
+    revision: int, invoked: float, returned: float, key: str = "k", value: str | None = None
+) -> Operation:
+    return Operation(
+        "c", "s", READ, key, invoked, returned, OK, revision, None, value or f"v{revision}"
+    )
 
 
 def member(*revisions: int, name: str = "a", floor: int = 0, first: int = 1) -> MemberHistory:
-    events = tuple(Event(revision, "k", first + number) for number, revision in enumerate(revisions))
+    events = tuple(
+        Event(revision, "k", first + number) for number, revision in enumerate(revisions)
+    )
     return MemberHistory(name, floor, max(revisions, default=0), events)
 
 
 def test_a_sound_history() -> None:
-    done = [write(3, 0, 1), write(5, 2, 3, expected=3), read(5, 4, 5), write(None, 4, 9, UNKNOWN), write(9, 6, 7, expected=7)]
+    done = [
+        write(3, 0, 1),
+        write(5, 2, 3, expected=3),
+        read(5, 4, 5),
+        write(None, 4, 9, UNKNOWN),
+        write(9, 6, 7, expected=7),
+    ]
     members = [member(3, 5, 7, 9), member(3, 5, 7, 9, name="b")]
     assert linearizability.problems(done, members, [("a", Event(5, "k", 2))]) == []
 
@@ -51,17 +74,31 @@ def test_nothing_at_all() -> None:
         ([write(3, 0, 1), write(3, 2, 3)], [member(3)], "one revision"),
         ([write(5, 0, 1), write(3, 2, 3)], [member(3, 5)], "no higher revision"),
         ([write(3, 0, 1), write(5, 2, 3), read(3, 4, 5)], [member(3, 5)], "older than"),
-        ([write(3, 0, 1), read(3, 2, 3), write(5, 2, 9), read(5, 4, 5), read(3, 6, 7)], [member(3, 5)], "older than"),
-        ([write(3, 0, 1), write(5, 2, 3, expected=3)], [member(3, 4, 5)], "replaced the revision 4"),
+        (
+            [write(3, 0, 1), read(3, 2, 3), write(5, 2, 9), read(5, 4, 5), read(3, 6, 7)],
+            [member(3, 5)],
+            "older than",
+        ),
+        (
+            [write(3, 0, 1), write(5, 2, 3, expected=3)],
+            [member(3, 4, 5)],
+            "replaced the revision 4",
+        ),
         ([write(3, 0, 1)], [MemberHistory("a", 0, 5, (Event(3, "k", 1), Event(5, "k", 3)))], "gap"),
         ([], [member(3, 5), member(3, 4, 5, name="b")], "SPLIT"),
         ([write(3, 0, 1), read(4, 2, 3)], [member(3)], "what was read is not there"),
         ([write(3, 0, 1), read(3, 2, 3, value="other")], [member(3)], "two values"),
-        ([write(None, 0, 1, FAILED, value="no"), read(3, 2, 3, value="no")], [member(3)], "refused"),
+        (
+            [write(None, 0, 1, FAILED, value="no"), read(3, 2, 3, value="no")],
+            [member(3)],
+            "refused",
+        ),
         ([replace(write(3, 0, 1), revision=None)], [member(3)], "without a revision"),
     ],
 )
-def test_what_must_not_be_is_found(done: list[Operation], members: list[MemberHistory], words: str) -> None:
+def test_what_must_not_be_is_found(
+    done: list[Operation], members: list[MemberHistory], words: str
+) -> None:
     assert any(words in line for line in linearizability.problems(done, members))
 
 
@@ -84,7 +121,10 @@ def test_below_what_was_compacted_what_was_shown_counts() -> None:
 
 
 def test_what_a_member_has_shown_must_stay() -> None:
-    assert any("was shown by b" in line for line in linearizability.problems([], [member(3)], [("b", Event(5, "k", 2))]))
+    assert any(
+        "was shown by b" in line
+        for line in linearizability.problems([], [member(3)], [("b", Event(5, "k", 2))])
+    )
 
 
 def test_many_of_one_kind_are_counted() -> None:
@@ -131,7 +171,11 @@ class Store:
             self.state[key] = (self.revision, version + 1, one.value)
             self.events.append(Event(self.revision, key, version + 1))
             lost_reply = self.dice.random() < 0.15
-            one = replace(one, outcome=UNKNOWN if lost_reply else OK, revision=None if lost_reply else self.revision)
+            one = replace(
+                one,
+                outcome=UNKNOWN if lost_reply else OK,
+                revision=None if lost_reply else self.revision,
+            )
         self.operations.append(one)
 
     def member(self, name: str = "a") -> MemberHistory:
@@ -145,7 +189,9 @@ stores = st.builds(Store, st.integers(0, 2**32), st.integers(5, 60))
 @given(stores)
 def test_a_store_as_it_should_be_passes(store: Store) -> None:
     seen = [("b", event) for event in store.events]
-    assert linearizability.problems(store.operations, [store.member(), store.member("b")], seen) == []
+    assert (
+        linearizability.problems(store.operations, [store.member(), store.member("b")], seen) == []
+    )
 
 
 @settings(deadline=None)
@@ -156,7 +202,9 @@ def test_a_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) 
         return
     gone = data.draw(st.sampled_from(done)).revision
     events = tuple(event for event in store.events if event.revision != gone)
-    found = linearizability.problems(store.operations, [store.member(), replace(store.member("b"), events=events)])
+    found = linearizability.problems(
+        store.operations, [store.member(), replace(store.member("b"), events=events)]
+    )
     assert any(line.startswith("LOST") and "history of b" in line for line in found)
     assert any(line.startswith("SPLIT") for line in found)
 
@@ -165,11 +213,27 @@ def test_a_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) 
 @given(stores, st.data())
 def test_a_read_of_the_past_is_found(store: Store, data: st.DataObject) -> None:
     done = linearizability.acknowledged(store.operations)
-    pairs = [(old, new) for old in done for new in done if old.key == new.key and (old.revision or 0) < (new.revision or 0)]
+    pairs = [
+        (old, new)
+        for old in done
+        for new in done
+        if old.key == new.key and (old.revision or 0) < (new.revision or 0)
+    ]
     if not pairs:
         return
     old, new = data.draw(st.sampled_from(pairs))
-    late = Operation("late", "s", READ, old.key, new.returned + 0.01, new.returned + 1, OK, old.revision, None, old.value)
+    late = Operation(
+        "late",
+        "s",
+        READ,
+        old.key,
+        new.returned + 0.01,
+        new.returned + 1,
+        OK,
+        old.revision,
+        None,
+        old.value,
+    )
     assert list(linearizability.stale_reads([*store.operations, late]))
 
 
@@ -182,7 +246,9 @@ def test_two_writes_in_the_wrong_order_are_found(store: Store, data: st.DataObje
         return
     one, two = data.draw(st.sampled_from(pairs))
     swapped = [replace(one, revision=two.revision), replace(two, revision=one.revision)]
-    assert list(linearizability.disorder([*(item for item in done if item not in (one, two)), *swapped]))
+    assert list(
+        linearizability.disorder([*(item for item in done if item not in (one, two)), *swapped])
+    )
 
 
 @settings(deadline=None)
@@ -196,6 +262,16 @@ def test_an_acknowledgement_given_twice_is_found(store: Store, data: st.DataObje
 
 
 def test_lines_of_writers_and_watchers() -> None:
-    noted = {"client": "c", "server": "s", "kind": READ, "key": "k", "invoked": 1.0, "returned": 2.0, "outcome": FAILED}
+    noted = {
+        "client": "c",
+        "server": "s",
+        "kind": READ,
+        "key": "k",
+        "invoked": 1.0,
+        "returned": 2.0,
+        "outcome": FAILED,
+    }
     assert linearizability.operation(noted).revision is None
-    assert linearizability.event({"revision": "7", "key": "k", "version": "2", "member": "a"}) == Event(7, "k", 2)
+    assert linearizability.event(
+        {"revision": "7", "key": "k", "version": "2", "member": "a"}
+    ) == Event(7, "k", 2)

@@ -16,7 +16,14 @@ CASES = schedule.drawn(1, 3)
 def result(name: str, outcome: str = GOOD, code: str = "c", **more: Any) -> dict[str, Any]:
     case = next(schedule.named([name]))
     return {
-        **{"name": name, "code": code, "outcome": outcome, "seed": case.seed, "took": 60.0, "manual": 0},
+        **{
+            "name": name,
+            "code": code,
+            "outcome": outcome,
+            "seed": case.seed,
+            "took": 60.0,
+            "manual": 0,
+        },
         "case": case.as_dict(),
         **more,
     }
@@ -83,7 +90,9 @@ def test_a_line_that_was_cut_off_spoils_nothing(tmp_path: Path) -> None:
 def test_the_summary(tmp_path: Path) -> None:
     known = {
         "seed-1": result("seed-1", writes=100, pause=3.25, attempts=[{"code": -9}, {"code": 0}]),
-        "seed-2": result("seed-2", BAD, lost=2, split=1, manual=1, problems=["LOST: it\nmore"], evidence="/there"),
+        "seed-2": result(
+            "seed-2", BAD, lost=2, split=1, manual=1, problems=["LOST: it\nmore"], evidence="/there"
+        ),
     }
     text = results.summary(CASES, known)
     assert "3 runs: 1 good, 1 not, 1 not made" in text
@@ -103,7 +112,12 @@ def test_one_of_several_in_a_run_is_told_with_it() -> None:
 
 
 def test_the_code_is_its_content(tmp_path: Path) -> None:
-    for name, text in {"a/x": "1", "b/y": "2", "a/__pycache__/z": "3", "a/.mypy_cache/z": "3"}.items():
+    for name, text in {
+        "a/x": "1",
+        "b/y": "2",
+        "a/__pycache__/z": "3",
+        "a/.mypy_cache/z": "3",
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     first = paths.fingerprint(("a",), tmp_path)

@@ -13,7 +13,11 @@ from chaos.cases import boundaries
 from chaos.event_log import Board
 from chaos.trigger import Trigger
 
-NODE, ETCD, PROXY = "metalk8s.roles.node", "metalk8s.roles.etcd", "metalk8s.roles.node.apiserver_proxy"
+NODE, ETCD, PROXY = (
+    "metalk8s.roles.node",
+    "metalk8s.roles.etcd",
+    "metalk8s.roles.node.apiserver_proxy",
+)
 
 
 def event(tag: str, **data: object) -> str | None:
@@ -21,7 +25,14 @@ def event(tag: str, **data: object) -> str | None:
 
 
 def sls(what: str, *mods: str, node: str = "cp-2") -> str | None:
-    words = [",".join(mods), {"__kwarg__": True, "saltenv": "metalk8s-2.0.0-dev", "pillar": {"orchestrate": {"epoch": 7}}}]
+    words = [
+        ",".join(mods),
+        {
+            "__kwarg__": True,
+            "saltenv": "metalk8s-2.0.0-dev",
+            "pillar": {"orchestrate": {"epoch": 7}},
+        },
+    ]
     if what == "new":
         return event("salt/job/2026/new", fun="state.sls", minions=[node], arg=words, tgt=[node])
     return event(f"salt/job/2026/ret/{node}", fun="state.sls", id=node, fun_args=words)
@@ -36,7 +47,9 @@ LINES = {
     "deploy": "[   4.2 s] cp-2             deploy: job 20261123010203",
     "key-pending": event("salt/auth", act="pend", id="cp-2", result=True),
     "minion-started": event("salt/minion/cp-2/start", id="cp-2", data="Minion cp-2 started"),
-    "ca-told": event("salt/job/2026/new", fun="saltutil.refresh_pillar", minions=["bootstrap"], arg=[]),
+    "ca-told": event(
+        "salt/job/2026/new", fun="saltutil.refresh_pillar", minions=["bootstrap"], arg=[]
+    ),
     "sync": event("salt/job/2026/new", fun="saltutil.sync_all", minions=["cp-2"], arg=[]),
     "synced": event("salt/job/2026/ret/cp-2", fun="saltutil.sync_all", id="cp-2", fun_args=[]),
     "role-node": sls("new", NODE),
@@ -46,7 +59,9 @@ LINES = {
     "learner-started": "cp-2 started",
     "promoted": "cp-2 voter",
     "role-etcd-done": sls("ret", ETCD, "metalk8s.roles.master"),
-    "proxies": event("salt/job/2026/new", fun="state.sls", minions=["bootstrap", "cp-1"], arg=[PROXY]),
+    "proxies": event(
+        "salt/job/2026/new", fun="state.sls", minions=["bootstrap", "cp-1"], arg=[PROXY]
+    ),
     "proxies-done": sls("ret", PROXY, node="bootstrap"),
     "deployed": "[  44.2 s] cp-2             deploy: done in 40.0 s",
     "verify": "[  44.2 s] cp-2             verify: started",
@@ -60,7 +75,11 @@ def test_each_boundary_is_its_own_line() -> None:
     assert list(LINES) == list(places)
     for name, line in LINES.items():
         source = places[name].source
-        matched = [other for other, moment in places.items() if moment.source == source and moment.matches(source, line or "")]
+        matched = [
+            other
+            for other, moment in places.items()
+            if moment.source == source and moment.matches(source, line or "")
+        ]
         assert matched == [name]
 
 
@@ -104,7 +123,9 @@ def test_the_board_looks_back_to_the_start_only() -> None:
 def test_the_board_gives_up_when_nothing_can_come_any_more() -> None:
     started = time.monotonic()
     assert not Board().wait(Trigger("runner", "x"), started, 60, lambda: True)
-    assert Board().wait(trigger.after(60), started, 60, lambda: True), "the moment after the end is one, too"
+    assert Board().wait(trigger.after(60), started, 60, lambda: True), (
+        "the moment after the end is one, too"
+    )
     assert time.monotonic() - started < 2
 
 

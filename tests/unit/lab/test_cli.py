@@ -54,9 +54,11 @@ def test_half_made_things_are_not_taken_from_the_cache(tmp_path):
     with pytest.raises(LabError):
         cached(tmp_path / "thing", "a thing", fail)
     assert not (tmp_path / "thing").exists()
-    assert list(cached(tmp_path / "thing", "a thing", lambda directory: (directory / "whole").touch()).iterdir()) == [
-        tmp_path / "thing" / "whole"
-    ]
+    assert list(
+        cached(
+            tmp_path / "thing", "a thing", lambda directory: (directory / "whole").touch()
+        ).iterdir()
+    ) == [tmp_path / "thing" / "whole"]
 
 
 def test_digest_depends_on_every_input():
@@ -64,7 +66,8 @@ def test_digest_depends_on_every_input():
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"), [("go version go1.26.8 linux/amd64", (1, 26)), ("go version go1.9 x", (1, 9)), ("?", (0, 0))]
+    ("text", "numbers"),
+    [("go version go1.26.8 linux/amd64", (1, 26)), ("go version go1.9 x", (1, 9)), ("?", (0, 0))],
 )
 def test_go_version(text, numbers):
     assert golang.version_numbers(text) == numbers
@@ -84,4 +87,7 @@ def test_go_version(text, numbers):
     ],
 )
 def test_what_a_node_needs_of_salt(path, minion, master):
-    assert (salt_env._is_needed(path, with_pip=False), salt_env._is_needed(path, with_pip=True)) == (minion, master)
+    assert (
+        salt_env._is_needed(path, with_pip=False),
+        salt_env._is_needed(path, with_pip=True),
+    ) == (minion, master)

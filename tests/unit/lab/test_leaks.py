@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from tests.lab import leaks
 
@@ -23,8 +28,12 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "form"), KEYS, ids=lambda value: getattr(value, "name", type(value).__name__))
-def test_pieces_are_of_the_private_key_alone(key: ec.EllipticCurvePrivateKey, form: PrivateFormat) -> None:
+@pytest.mark.parametrize(
+    ("key", "form"), KEYS, ids=lambda value: getattr(value, "name", type(value).__name__)
+)
+def test_pieces_are_of_the_private_key_alone(
+    key: ec.EllipticCurvePrivateKey, form: PrivateFormat
+) -> None:
     text = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
     wanted = leaks.pieces(text)
     assert wanted
@@ -34,7 +43,9 @@ def test_pieces_are_of_the_private_key_alone(key: ec.EllipticCurvePrivateKey, fo
     shown.append(public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
     raw = public.public_bytes(Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     shown += [base64.b64encode(raw[offset:]) for offset in range(3)]
-    assert not [piece for piece in wanted for text in shown if piece.encode() in text.replace(b"\n", b"")]
+    assert not [
+        piece for piece in wanted for text in shown if piece.encode() in text.replace(b"\n", b"")
+    ]
 
 
 def test_the_key_of_an_encryption_configuration() -> None:
@@ -51,7 +62,9 @@ def test_files_and_arguments_are_searched(tmp_path: Path) -> None:
         "pillars": f"{tmp_path}/kept",
     }
     program = [sys.executable, "-c", leaks.SEARCH, "hidden-in-an-argument"]
-    done = subprocess.run(program, input=json.dumps(asked), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        program, input=json.dumps(asked), capture_output=True, text=True, timeout=60, check=True
+    )
     found = json.loads(done.stdout)
     assert [f"{tmp_path}/log", "file"] in found["found"]
     assert [label for where, label in found["found"] if where.endswith("/cmdline")] == ["argument"]

@@ -13,7 +13,9 @@ FILES = Path(bootstrap.FILES)
 
 @pytest.fixture
 def program():
-    spec = importlib.util.spec_from_file_location("salt_master_container", FILES / "salt_master_container.py")
+    spec = importlib.util.spec_from_file_location(
+        "salt_master_container", FILES / "salt_master_container.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -54,14 +56,23 @@ def test_what_is_not_there_is_said_in_time(program, monkeypatch, capsys):
 @pytest.mark.parametrize("unified", [False, True])
 def test_control_groups_of_both_versions(program, tmp_path, monkeypatch, unified):
     monkeypatch.setattr(program, "CGROUPS", tmp_path)
-    places = ["kubepods/a"] if unified else ["systemd/kubepods/a", "cpu/kubepods/a", "unified/kubepods/a"]
+    places = (
+        ["kubepods/a"]
+        if unified
+        else ["systemd/kubepods/a", "cpu/kubepods/a", "unified/kubepods/a"]
+    )
     for place in places:
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "cgroup.procs").write_text("")
     lines = (
         ["0::/kubepods/a"]
         if unified
-        else ["9:name=systemd:/kubepods/a", "1:cpu:/kubepods/a", "2:pids:/kubepods/a", "0::/kubepods/a"]
+        else [
+            "9:name=systemd:/kubepods/a",
+            "1:cpu:/kubepods/a",
+            "2:pids:/kubepods/a",
+            "0::/kubepods/a",
+        ]
     )
     found = [group for line in lines if (group := program._group(line))]
     assert found == [tmp_path / place / "cgroup.procs" for place in places]
@@ -84,13 +95,20 @@ def test_a_restart_is_another_pod(program, tmp_path, monkeypatch):
 
 def test_the_program_needs_nothing_but_its_python():
     assert (FILES / "salt_master_container.py").read_text().startswith("#!/usr/bin/python3 -IS\n")
-    assert "metalk8s_lab" not in sys.modules["metalk8s_lab.bootstrap"].FILES.joinpath("salt_master_container.py").read_text()
+    assert (
+        "metalk8s_lab"
+        not in sys.modules["metalk8s_lab.bootstrap"]
+        .FILES.joinpath("salt_master_container.py")
+        .read_text()
+    )
 
 
 def test_a_master_with_the_wheel_serves_minions_alone():
     text = bootstrap.master("wheel")
     assert f"  base: [{bootstrap.INSTALLED_TREE}]\n" in text
-    assert f"  {bootstrap.SALTENV}: [{bootstrap.INSTALLED_TREE}, {bootstrap.MINIONS_TREE}]\n" in text
+    assert (
+        f"  {bootstrap.SALTENV}: [{bootstrap.INSTALLED_TREE}, {bootstrap.MINIONS_TREE}]\n" in text
+    )
     assert f"  base: [{bootstrap.TREE}]\n" in bootstrap.master("synced")
 
 

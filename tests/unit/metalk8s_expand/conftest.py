@@ -37,10 +37,14 @@ class Sshd:
 
     def start(self) -> subprocess.Popen[bytes]:
         if not Path(SSHD).exists():
-            pytest.fail(f"{SSHD} is missing, and these tests talk to a real server: apt-get install -y openssh-server")
+            pytest.fail(
+                f"{SSHD} is missing, and these tests talk to a real server: apt-get install -y openssh-server"
+            )
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with (self.base / "log").open("wb") as log:
-            return subprocess.Popen([SSHD, "-D", "-e", "-f", str(self.base / "sshd_config")], stdout=log, stderr=log)
+            return subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(self.base / "sshd_config")], stdout=log, stderr=log
+            )
 
     def trust(self, host_key: Path | None) -> None:
         """Write known_hosts with this host key, or with none."""

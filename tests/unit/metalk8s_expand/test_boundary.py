@@ -31,7 +31,9 @@ def context() -> dict[str, Any]:
         (lambda: _raise(CommandExecutionError("c")), 1),
     ],
 )
-def test_failures_reach_result_and_context(context: dict[str, Any], body: Any, retcode: int) -> None:
+def test_failures_reach_result_and_context(
+    context: dict[str, Any], body: Any, retcode: int
+) -> None:
     result = runner_boundary(lambda: context)(body)()
     assert result["retcode"] == context["retcode"] == retcode
     assert result["error"]["message"]
@@ -39,9 +41,18 @@ def test_failures_reach_result_and_context(context: dict[str, Any], body: Any, r
 
 @pytest.mark.parametrize(
     ("result", "retcode"),
-    [({"a": 1}, 0), ("text", 0), (None, 0), ({"retcode": 0}, 0), ({"retcode": 3}, 3), ({"retcode": "x"}, 0)],
+    [
+        ({"a": 1}, 0),
+        ("text", 0),
+        (None, 0),
+        ({"retcode": 0}, 0),
+        ({"retcode": 3}, 3),
+        ({"retcode": "x"}, 0),
+    ],
 )
-def test_results_pass_and_set_the_context(context: dict[str, Any], result: Any, retcode: int) -> None:
+def test_results_pass_and_set_the_context(
+    context: dict[str, Any], result: Any, retcode: int
+) -> None:
     assert runner_boundary(lambda: context)(lambda: result)() is result
     assert context["retcode"] == retcode
 
@@ -59,7 +70,9 @@ def test_wrong_arguments_are_told_from_a_defect(context: dict[str, Any]) -> None
     ]  # fmt: skip
 
 
-def test_a_defect_leaves_its_traceback_in_the_log(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_leaves_its_traceback_in_the_log(
+    context: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     runner_boundary(lambda: context)(lambda: {}["absent"])()
     assert "Traceback" in caplog.text
 
@@ -75,7 +88,11 @@ def test_salt_still_sees_the_signature(context: dict[str, Any]) -> None:
         """Doc."""
 
     spec = get_function_argspec(expand)
-    assert (spec.args, spec.defaults, spec.keywords) == (["names", "skip_failed"], (None, False), "kwargs")
+    assert (spec.args, spec.defaults, spec.keywords) == (
+        ["names", "skip_failed"],
+        (None, False),
+        "kwargs",
+    )
     assert (expand.__name__, expand.__doc__) == ("expand", "Doc.")
 
 

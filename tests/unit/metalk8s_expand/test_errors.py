@@ -34,7 +34,12 @@ def test_codes(name: str, retcode: int, retry: bool) -> None:
 def test_text_carries_everything() -> None:
     problem = errors.Problem("a:b", 0, "is not a port", "write one")
     error = errors.DeployError(
-        "state x failed", node="w-1", hint="mend it", log="/var/log/x", job="42", problems=[problem, "p2"]
+        "state x failed",
+        node="w-1",
+        hint="mend it",
+        log="/var/log/x",
+        job="42",
+        problems=[problem, "p2"],
     )
     assert str(error).splitlines() == [
         "node w-1: state x failed",

@@ -12,14 +12,18 @@ from metalk8s_expand import loader
 LIBRARY = Path(metalk8s_expand.__file__).resolve().parent
 
 
-def test_directories_are_those_of_the_sub_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_directories_are_those_of_the_sub_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "runners").mkdir()
     (tmp_path / "runners" / "__init__.py").touch()
     monkeypatch.setattr(metalk8s_expand, "__path__", [str(tmp_path)])
     assert loader.plugin_directories() == {"runners": [str(tmp_path / "runners")]}
 
 
-@pytest.mark.parametrize("plugin", [LIBRARY / "runners" / "x.py", LIBRARY.parent.parent / "_runners" / "x.py"])
+@pytest.mark.parametrize(
+    "plugin", [LIBRARY / "runners" / "x.py", LIBRARY.parent.parent / "_runners" / "x.py"]
+)
 def test_one_installation_is_fine(plugin: Path) -> None:
     assert loader.mixed_installation(str(plugin)) is None
 
@@ -38,4 +42,7 @@ def test_an_installed_plugin_beside_synced_ones_is_refused(tmp_path: Path) -> No
     assert reason is not None
     assert str(tmp_path / "utils" / "metalk8s_expand") in reason
     # One that was synced itself is at home there.
-    assert loader.mixed_installation(str(LIBRARY.parent.parent / "_runners" / "x.py"), str(tmp_path)) is None
+    assert (
+        loader.mixed_installation(str(LIBRARY.parent.parent / "_runners" / "x.py"), str(tmp_path))
+        is None
+    )

@@ -48,7 +48,13 @@ def apply(node: Node, monkeypatch: pytest.MonkeyPatch, test: bool) -> dict[str, 
         ("new", True, True, {}),
     ],
 )
-def test_served(monkeypatch: pytest.MonkeyPatch, serial: str, test: bool, result: bool | None, changes: dict[str, str]) -> None:
+def test_served(
+    monkeypatch: pytest.MonkeyPatch,
+    serial: str,
+    test: bool,
+    result: bool | None,
+    changes: dict[str, str],
+) -> None:
     node = Node(serial)
     found = apply(node, monkeypatch, test)
     assert (found["result"], found["changes"]) == (result, changes)

@@ -36,13 +36,21 @@ class Runner:
 
 
 @pytest.mark.parametrize(
-    ("test", "dry_run", "asked"), [(False, False, False), (True, False, True), (False, True, True), (False, "no", "no")]
+    ("test", "dry_run", "asked"),
+    [(False, False, False), (True, False, True), (False, True, True), (False, "no", "no")],
 )
 def test_expanded(test: bool, dry_run: Any, asked: Any) -> None:
     runner = Runner(w_1="register")
     states = load("metalk8s_expand", test, **{"saltutil.runner": runner})
-    found = states.expanded("any", dry_run=dry_run, nodes="w-*", max_parallel=3, __env__="base", wrong=1)
-    assert runner.called == [("metalk8s_expand.expand", {"nodes": "w-*", "max_parallel": 3, "wrong": 1, "dry_run": asked})]
+    found = states.expanded(
+        "any", dry_run=dry_run, nodes="w-*", max_parallel=3, __env__="base", wrong=1
+    )
+    assert runner.called == [
+        (
+            "metalk8s_expand.expand",
+            {"nodes": "w-*", "max_parallel": 3, "wrong": 1, "dry_run": asked},
+        )
+    ]
     assert found["result"] is (None if asked else True)
     assert found["changes"] == ({"w-1": ["register"]} if asked else {})
 
@@ -52,12 +60,17 @@ def test_added() -> None:
     states = load("metalk8s_expand", True, **{"saltutil.runner": runner})
     found = states.added("w-9", profile="worker", address="10.0.0.9")
     assert runner.called == [
-        ("metalk8s_expand.add_node", {"node": "w-9", "profile": "worker", "address": "10.0.0.9", "dry_run": True})
+        (
+            "metalk8s_expand.add_node",
+            {"node": "w-9", "profile": "worker", "address": "10.0.0.9", "dry_run": True},
+        )
     ]
     assert (found["name"], found["result"], found["changes"]) == ("w-9", True, {})
 
 
-@pytest.mark.parametrize("answer", [None, "Exception occurred in runner metalk8s_expand.expand", {"success": False}])
+@pytest.mark.parametrize(
+    "answer", [None, "Exception occurred in runner metalk8s_expand.expand", {"success": False}]
+)
 def test_a_runner_that_says_nothing_has_failed(answer: Any) -> None:
     states = load("metalk8s_expand", False, **{"saltutil.runner": lambda *_, **__: answer})
     assert states.expanded("any")["result"] is False
@@ -65,7 +78,10 @@ def test_a_runner_that_says_nothing_has_failed(answer: Any) -> None:
 
 def cordoned(*keys: str) -> dict[str, Any]:
     marks = dict.fromkeys(keys, "true")
-    return {"metadata": {"name": "w-1", "uid": "u", "annotations": marks, "labels": {}}, "spec": {"unschedulable": True}}
+    return {
+        "metadata": {"name": "w-1", "uid": "u", "annotations": marks, "labels": {}},
+        "spec": {"unschedulable": True},
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,7 +93,9 @@ def cordoned(*keys: str) -> dict[str, Any]:
         (None, True, True, 0),
     ],
 )
-def test_uncordoned(monkeypatch: pytest.MonkeyPatch, found: Any, test: bool, result: Any, writes: int) -> None:
+def test_uncordoned(
+    monkeypatch: pytest.MonkeyPatch, found: Any, test: bool, result: Any, writes: int
+) -> None:
     kube = FakeKube(found)
     monkeypatch.setattr(context.World, "from_opts", lambda opts: context.World(opts, kube))  # type: ignore[arg-type]
     outcome = load("metalk8s_expand_node", test).uncordoned("w-1")
@@ -92,7 +110,9 @@ def test_a_verification_is_none_with_test(monkeypatch: pytest.MonkeyPatch, funct
     assert getattr(load("metalk8s_expand_node", True), function)("w-1")["result"] is True
 
 
-@pytest.mark.parametrize(("place", "result"), [("minions", True), ("minions_pre", None), (None, None)])
+@pytest.mark.parametrize(
+    ("place", "result"), [("minions", True), ("minions_pre", None), (None, None)]
+)
 def test_accepted(monkeypatch: pytest.MonkeyPatch, place: str | None, result: bool | None) -> None:
     monkeypatch.setattr(master.Keys, "__init__", lambda self, opts: None)
     monkeypatch.setattr(master.Keys, "public_key", lambda self, name: place and (place, "key"))

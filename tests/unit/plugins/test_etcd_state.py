@@ -63,7 +63,9 @@ def host(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("state", STATES)
 class TestFence:
     @pytest.mark.parametrize("test", [False, True])
-    def test_an_older_run_is_refused_before_anything_is_asked(self, host: Host, state: str, test: bool) -> None:
+    def test_an_older_run_is_refused_before_anything_is_asked(
+        self, host: Host, state: str, test: bool
+    ) -> None:
         host.path.write_text("7\n")
         found = host.apply(state, test, epoch=6)
         assert (found["result"], found["changes"], host.steps) == (False, {}, [])
@@ -81,7 +83,11 @@ class TestFence:
         assert (found["result"], found["changes"], host.epoch) == (None, raised, None)
         assert host.apply(state, epoch=7)["changes"] == raised
         again = host.apply(state, epoch=7)
-        assert (again["result"], again["changes"], again["comment"]) == (True, {}, "Nothing to change.")
+        assert (again["result"], again["changes"], again["comment"]) == (
+            True,
+            {},
+            "Nothing to change.",
+        )
         assert host.apply(state, test=True, epoch=7)["result"] is True
 
     def test_by_hand_it_leaves_no_trace(self, host: Host, state: str) -> None:
@@ -96,5 +102,8 @@ class TestFence:
         assert host.apply(state, test=True, epoch=7)["changes"] == {
             "epoch": {"old": None, "new": 7}, "changes": ["added"],
         }  # fmt: skip
-        assert host.apply(state, epoch=7)["changes"] == {"epoch": {"old": None, "new": 7}, "added": "cp-1"}
+        assert host.apply(state, epoch=7)["changes"] == {
+            "epoch": {"old": None, "new": 7},
+            "added": "cp-1",
+        }
         assert host.apply(state, epoch=7)["changes"] == {"added": "cp-1"}

@@ -28,12 +28,19 @@ def test_it_is_there(module: ModuleType) -> None:
     assert module.__virtual__() == "metalk8s_expand_host"
 
 
-def test_without_a_request_it_tells_what_every_host_is_asked(module: ModuleType, tmp_path: Path) -> None:
+def test_without_a_request_it_tells_what_every_host_is_asked(
+    module: ModuleType, tmp_path: Path
+) -> None:
     found = module.probe({"sources": {"/etc/resolv.conf": "/dev/null"}})
     assert set(found) == {*host_facts.QUICK, *host_facts.SLOW, "ports", "elapsed", "time"}
     assert set(found["modules"]) == set(findings.QUESTIONS["modules"])
     assert set(found["directories"]) == set(findings.QUESTIONS["directories"])
-    assert (found["connections"], found["listen"], found["fsync"], found["route"]) == ({}, None, None, None)
+    assert (found["connections"], found["listen"], found["fsync"], found["route"]) == (
+        {},
+        None,
+        None,
+        None,
+    )
     json.dumps(found)
 
 
@@ -55,7 +62,9 @@ def test_connections(module: ModuleType) -> None:
 def test_a_window_has_an_end(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_facts, "LONGEST_WINDOW", 0.5)
     started = time.monotonic()
-    assert set(module.connect([[LOCAL, free_port()]], window=3600).values()) == {"connection refused"}
+    assert set(module.connect([[LOCAL, free_port()]], window=3600).values()) == {
+        "connection refused"
+    }
     assert time.monotonic() - started < 5
 
 
@@ -74,7 +83,12 @@ def test_every_function_is_documented(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "pillar", [{}, {"metalk8s": {}}, {"metalk8s": {"node": {"address": LOCAL}, "certificates": {"x": "/nowhere/x"}}}]
+    "pillar",
+    [
+        {},
+        {"metalk8s": {}},
+        {"metalk8s": {"node": {"address": LOCAL}, "certificates": {"x": "/nowhere/x"}}},
+    ],
 )
 def test_certificates_by_the_nodes_own_pillar(module: ModuleType, pillar: dict[str, Any]) -> None:
     module.__pillar__ = pillar  # type: ignore[attr-defined]

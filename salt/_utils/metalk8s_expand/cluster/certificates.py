@@ -17,7 +17,9 @@ CHUNK = 1_000
 class Minions(Protocol):
     """``clients.salt.Minions``, or what stands for it."""
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]: ...
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> Mapping[str, Any]: ...
 
 
 def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:
@@ -41,7 +43,12 @@ def overview(told: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
 def text(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """The overview as rows of a table."""
     return [
-        (name, row.get("first", "-"), row.get("not_after", row.get("unknown", "-")), str(row.get("days_left", "unknown")))
+        (
+            name,
+            row.get("first", "-"),
+            row.get("not_after", row.get("unknown", "-")),
+            str(row.get("days_left", "unknown")),
+        )
         for name, row in rows.items()
     ]
 

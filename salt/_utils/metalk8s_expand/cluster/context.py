@@ -57,7 +57,9 @@ class World:
         found = self.kube.node(name)
         if found is None:
             raise SettingsError(
-                "the pillar does not declare this node and there is no Node of its name", node=name, hint="check the name"
+                "the pillar does not declare this node and there is no Node of its name",
+                node=name,
+                hint="check the name",
             )
         return from_observed(found)
 
@@ -68,7 +70,11 @@ class World:
         ready = [item["metadata"]["name"] for item in nodes if not health.ready_problems(item)]
         return {
             "ca_server": _ca_server(nodes),
-            "roles": [f"metalk8s.roles.{role}" for role in (roles.ETCD, roles.MASTER) if role in node.roles],
+            "roles": [
+                f"metalk8s.roles.{role}"
+                for role in (roles.ETCD, roles.MASTER)
+                if role in node.roles
+            ],
             "proxies": ready if node.is_master else [],
         }
 
@@ -76,9 +82,13 @@ class World:
         """Whose certificates are renewed, in which order; see the execution module."""
         nodes = self.kube.nodes()
         authority = _ca_server(nodes)
-        deployed = [item for item in nodes if plan.is_deployed(item) and name in (None, _name(item))]
+        deployed = [
+            item for item in nodes if plan.is_deployed(item) and name in (None, _name(item))
+        ]
         if name is not None and not deployed:
-            raise SettingsError("there is no deployed Node of this name", node=name, hint="check the name")
+            raise SettingsError(
+                "there is no deployed Node of this name", node=name, hint="check the name"
+            )
         members = {_name(item) for item in deployed if _CONTROL_PLANE.intersection(_labels(item))}
         return {
             "ca_server": authority,
@@ -122,12 +132,18 @@ def from_observed(found: JsonObject) -> Node:
     metadata = found["metadata"]
     labels = metadata.get("labels") or {}
     ssh = ssh_annotations.from_annotations(metadata["name"], metadata.get("annotations"))
-    taints = [item for item in (found.get("spec") or {}).get("taints") or () if roles.is_role_key(item.get("key"))]
+    taints = [
+        item
+        for item in (found.get("spec") or {}).get("taints") or ()
+        if roles.is_role_key(item.get("key"))
+    ]
     return Node(
         name=metadata["name"],
         version=labels.get(VERSION_LABEL, ""),
         roles=roles.observed_roles(labels),
-        taints=tuple(Taint(item["key"], item.get("effect", ""), item.get("value", "")) for item in taints),
+        taints=tuple(
+            Taint(item["key"], item.get("effect", ""), item.get("value", "")) for item in taints
+        ),
         ssh=ssh,
         address=health.internal_ip(found) or ssh.host,
     )

@@ -60,7 +60,9 @@ def snapshot_before_members(
     return take_for(world, declared, run, progress) if coming else None
 
 
-def take_for(world: World, declared: Settings, run: str, progress: Progress | None = None) -> dict[str, Any] | None:
+def take_for(
+    world: World, declared: Settings, run: str, progress: Progress | None = None
+) -> dict[str, Any] | None:
     """A verified snapshot of the cluster's etcd, as data for the report.
 
     None when the declaration has switched it off, or there is no etcd yet. Raises what ``take`` does.
@@ -73,7 +75,11 @@ def take_for(world: World, declared: Settings, run: str, progress: Progress | No
 
 
 def take(
-    etcd: Etcd, settings: SnapshotSettings, run: str, clock: Clock | None = None, progress: Progress | None = None
+    etcd: Etcd,
+    settings: SnapshotSettings,
+    run: str,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
 ) -> Snapshot:
     """A snapshot that was verified after it was written; that of an earlier call of the same run, if it is still sound.
 
@@ -90,10 +96,14 @@ def take(
     checked, member = _kept(files, name), ""
     if checked is None:
         _make_room(files, members)
-        checked, member = _first_sound(etcd, sources, files, name, _Patience(settings.timeout_s, clock or Clock()), tell)
+        checked, member = _first_sound(
+            etcd, sources, files, name, _Patience(settings.timeout_s, clock or Clock()), tell
+        )
     copied = _copied(files, name, checked, settings, cluster, tell) if settings.copy_to else None
     _prune(files, cluster, settings.keep, name)
-    return Snapshot(str(files.path(name)), checked.size, checked.sha256, checked.revision, member, copied)
+    return Snapshot(
+        str(files.path(name)), checked.size, checked.sha256, checked.revision, member, copied
+    )
 
 
 class _Patience:
@@ -115,7 +125,9 @@ def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
     found = snapshot_policy.sources(members, snapshot_stream.is_local)
     if not found or found[0].cluster_id is None:
         ill = [f"{item.title}: {item.error or 'not healthy'}" for item in quorum.voters(members)]
-        raise UnreachableError("no voting etcd member is healthy, so none can be saved", problems=ill, log=LOG)
+        raise UnreachableError(
+            "no voting etcd member is healthy, so none can be saved", problems=ill, log=LOG
+        )
     return found[0].cluster_id, found
 
 
@@ -132,7 +144,10 @@ def _kept(files: SnapshotFiles, name: str) -> Checked | None:
 def _make_room(files: SnapshotFiles, members: Sequence[Member]) -> None:
     size = snapshot_policy.needed(members)
     if size is None:
-        raise UnreachableError("no etcd member tells how large its store is, so room for a snapshot cannot be checked", log=LOG)
+        raise UnreachableError(
+            "no etcd member tells how large its store is, so room for a snapshot cannot be checked",
+            log=LOG,
+        )
     _check_space(files, size, snapshot_policy.SPARE_BYTES)
 
 
@@ -147,7 +162,12 @@ def _check_space(files: SnapshotFiles, size: int, spare: int) -> None:
 
 
 def _first_sound(
-    etcd: Etcd, sources: Sequence[Member], files: SnapshotFiles, name: str, patience: _Patience, tell: Progress
+    etcd: Etcd,
+    sources: Sequence[Member],
+    files: SnapshotFiles,
+    name: str,
+    patience: _Patience,
+    tell: Progress,
 ) -> tuple[Checked, str]:
     """Of the first member whose snapshot is sound."""
     problems = []
@@ -158,7 +178,9 @@ def _first_sound(
         tell("", STEP, f"saving etcd as {member.name} has it to {files.path(name)}")
         try:
             etcd.catch_up(member.client_url)
-            pieces = snapshot_stream.pieces(etcd, member.client_url, patience.left(), patience.clock)
+            pieces = snapshot_stream.pieces(
+                etcd, member.client_url, patience.left(), patience.clock
+            )
             return files.save(name, pieces, bolt_file.checked), member.name
         except (UnreachableError, ConflictError) as exc:
             problems.append(f"{member.title}: {exc.message}")
@@ -171,7 +193,12 @@ def _first_sound(
 
 
 def _copied(
-    files: SnapshotFiles, name: str, original: Checked, settings: SnapshotSettings, cluster: int, tell: Progress
+    files: SnapshotFiles,
+    name: str,
+    original: Checked,
+    settings: SnapshotSettings,
+    cluster: int,
+    tell: Progress,
 ) -> str:
     """The same file in the other place, read again there."""
     place = SnapshotFiles(settings.copy_to or "", "copy_to")
@@ -193,7 +220,10 @@ def _copied(
 def _same(path: Path, original: Checked) -> Checked:
     found = bolt_file.checked(path)
     if found != original:
-        raise ConflictError(f"{path} is not the snapshot that was copied there", hint="look at the file system there")
+        raise ConflictError(
+            f"{path} is not the snapshot that was copied there",
+            hint="look at the file system there",
+        )
     return found
 
 

@@ -28,17 +28,29 @@ class Access:
     authority: str = "/etc/kubernetes/pki/ca.crt"
 
 
-def access(kube: Kube, nodes: Sequence[Mapping[str, Any]], credentials: Credentials | None = None) -> Access:
+def access(
+    kube: Kube, nodes: Sequence[Mapping[str, Any]], credentials: Credentials | None = None
+) -> Access:
     """Access to a cluster with these Node objects; etcd is asked at every Node of that role that has an address."""
     addresses = [address for item in nodes if (address := _etcd_address(item))]
-    return Access(kube, Etcd([f"https://{address}:2379" for address in addresses], credentials) if addresses else None)
+    return Access(
+        kube,
+        Etcd([f"https://{address}:2379" for address in addresses], credentials)
+        if addresses
+        else None,
+    )
 
 
 def node_problems(
-    access: Access, node: Node, members: Sequence[Member] | None = None, observed: Mapping[str, Any] | None = None
+    access: Access,
+    node: Node,
+    members: Sequence[Member] | None = None,
+    observed: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Everything that is not as declared, one sentence each; what cannot be asked is a problem as well."""
-    return health.node_problems(node, observed or access.kube.node(node.name)) + _component_problems(access, node, members)
+    return health.node_problems(
+        node, observed or access.kube.node(node.name)
+    ) + _component_problems(access, node, members)
 
 
 def running_problems(access: Access, name: str) -> list[str]:
@@ -51,7 +63,9 @@ def running_problems(access: Access, name: str) -> list[str]:
     return health.ready_problems(observed) + _component_problems(access, node)
 
 
-def _component_problems(access: Access, node: Node, members: Sequence[Member] | None = None) -> list[str]:
+def _component_problems(
+    access: Access, node: Node, members: Sequence[Member] | None = None
+) -> list[str]:
     problems: list[str] = []
     if node.is_control_plane:
         problems += health.static_pod_problems(node, access.kube.pods_of(node.name))
@@ -64,13 +78,19 @@ def _component_problems(access: Access, node: Node, members: Sequence[Member] | 
 
 def addon_problems(access: Access) -> list[str]:
     """Whether CoreDNS runs on two nodes, or on as many as may run it while there are fewer."""
-    hosts = [item for item in access.kube.nodes(roles.label_key(roles.INFRA)) if not health.cordon_problems(item)]
+    hosts = [
+        item
+        for item in access.kube.nodes(roles.label_key(roles.INFRA))
+        if not health.cordon_problems(item)
+    ]
     deployment = access.kube.deployment("kube-system", "coredns")
     if deployment is None:
         return health.deployment_problems(None)
     wanted = min(len(hosts), int((deployment.get("spec") or {}).get("replicas", 1)))
     available = (deployment.get("status") or {}).get("availableReplicas") or 0
-    return [] if available >= wanted else [f"CoreDNS: {available} of {wanted} replicas are available"]
+    return (
+        [] if available >= wanted else [f"CoreDNS: {available} of {wanted} replicas are available"]
+    )
 
 
 def wait(access: Access, node: Node, timeout: float, clock: Clock | None = None) -> float:
@@ -105,7 +125,9 @@ def cluster_problems(access: Access) -> list[str]:
     """What is wrong with API and etcd."""
     status, text = access.kube.text("/readyz")
     problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
-    return problems + (etcd_problems(access.etcd) if access.etcd else ["no Node carries the etcd role"])
+    return problems + (
+        etcd_problems(access.etcd) if access.etcd else ["no Node carries the etcd role"]
+    )
 
 
 def etcd_problems(etcd: Etcd) -> list[str]:
@@ -114,14 +136,18 @@ def etcd_problems(etcd: Etcd) -> list[str]:
         members = etcd.members()
     except ExpandError as exc:
         return [exc.message]
-    problems = [f"etcd member {member.title} is still a learner" for member in members if member.learner]
+    problems = [
+        f"etcd member {member.title} is still a learner" for member in members if member.learner
+    ]
     problems += [
         f"etcd member {member.title} is not healthy: {member.error or 'no answer'}"
         for member in members
         if member.healthy is not True
     ]
     identities = {member.cluster_id for member in members if member.cluster_id is not None}
-    return problems + ([f"etcd members answer with {len(identities)} cluster IDs"] if len(identities) > 1 else [])
+    return problems + (
+        [f"etcd members answer with {len(identities)} cluster IDs"] if len(identities) > 1 else []
+    )
 
 
 def _etcd_address(item: Mapping[str, Any]) -> str:
@@ -161,4 +187,6 @@ def _own_api_problems(address: str, authority: str) -> list[str]:
             connection.close()
     except (OSError, http.client.HTTPException) as exc:
         return [f"the API server at {address}:6443 does not answer: {exc}"]
-    return [] if status == 200 else [f"the API server at {address}:6443 answers /readyz with {status}"]
+    return (
+        [] if status == 200 else [f"the API server at {address}:6443 answers /readyz with {status}"]
+    )

@@ -38,7 +38,9 @@ def pending_change(keys: Keys, minion: str) -> str | None:
     return "the key will be accepted when its fingerprint is the one that the host shows over SSH"
 
 
-def accept(keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, clock: Clock | None = None) -> dict[str, str]:
+def accept(
+    keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, clock: Clock | None = None
+) -> dict[str, str]:
     """Wait for the minion's key, compare it with the host's, accept it, and wait until the minion answers.
 
     The changes made. Raises ConflictError when the key on the master is another's: an impostor, or one of the host's
@@ -46,7 +48,13 @@ def accept(keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, 
     request may write the key back as pending (seen with Salt 3008.3).
     """
     hint = "check that salt-minion runs on the node and reaches the master on ports 4505 and 4506"
-    waiting: dict[str, Any] = {"timeout": timeout, "clock": clock, "node": target.name, "hint": hint, "log": LOG}
+    waiting: dict[str, Any] = {
+        "timeout": timeout,
+        "clock": clock,
+        "node": target.name,
+        "hint": hint,
+        "log": LOG,
+    }
     wait_until(
         "the minion to present its key to the master",
         lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],
@@ -54,7 +62,11 @@ def accept(keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, 
     )
     shown = _shown(target, waiting)
     before = _directory(keys, target.name, shown)
-    wait_until("the minion to answer", lambda: _answer_problems(keys, minions, target.name, shown), **waiting)
+    wait_until(
+        "the minion to answer",
+        lambda: _answer_problems(keys, minions, target.name, shown),
+        **waiting,
+    )
     return {} if before == ACCEPTED else {"accepted": shown}
 
 
@@ -73,7 +85,9 @@ def _shown(target: Target, waiting: Mapping[str, Any]) -> str:
 def _answer_problems(keys: Keys, minions: Minions, name: str, shown: str) -> list[str]:
     directory = _directory(keys, name, shown)
     if directory != ACCEPTED and not (directory == PENDING and keys.accept(name)):
-        return [f"its key is in {directory} and was not accepted; look at it with: salt-key --print {name}"]
+        return [
+            f"its key is in {directory} and was not accepted; look at it with: salt-key --print {name}"
+        ]
     return [] if minions.ping(name) else ["test.ping was not answered"]
 
 

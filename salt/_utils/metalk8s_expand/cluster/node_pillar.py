@@ -20,7 +20,11 @@ from metalk8s_expand.domain.parsing import scalars
 
 # Same on every API server, or tokens and stored Secrets of one cannot be read by another.
 SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
-AUTHORITIES = {"kubernetes": "pki/ca.crt", "etcd": "pki/etcd/ca.crt", "front_proxy": "pki/front-proxy-ca.crt"}
+AUTHORITIES = {
+    "kubernetes": "pki/ca.crt",
+    "etcd": "pki/etcd/ca.crt",
+    "front_proxy": "pki/front-proxy-ca.crt",
+}
 # What cannot be told without the API.
 OF_THE_API = ("api_servers", "etcd_members")
 
@@ -48,14 +52,20 @@ class Host:
 
 def from_declared(node: Node) -> Host:
     """A declared node."""
-    return Host(node.name, node.address, node.roles, tuple(taint.as_dict() for taint in node.taints))
+    return Host(
+        node.name, node.address, node.roles, tuple(taint.as_dict() for taint in node.taints)
+    )
 
 
 def from_observed(item: Mapping[str, Any]) -> Host:
     """A Node object that nobody declared."""
     metadata = item.get("metadata") or {}
     found = roles.observed_roles(metadata.get("labels") or {})
-    taints = [taint for taint in (item.get("spec") or {}).get("taints") or () if roles.is_role_key(taint.get("key"))]
+    taints = [
+        taint
+        for taint in (item.get("spec") or {}).get("taints") or ()
+        if roles.is_role_key(taint.get("key"))
+    ]
     name = str(metadata.get("name", ""))
     declared = (metadata.get("annotations") or {}).get(ssh_annotations.HOST)
     return Host(name, health.internal_ip(item) or str(declared or ""), found, tuple(taints))
@@ -64,10 +74,14 @@ def from_observed(item: Mapping[str, Any]) -> Host:
 def from_cluster(bootstrap: Mapping[str, Any]) -> Host:
     """The bootstrap node, as the cluster's static pillar describes it."""
     taints = tuple(taint.as_dict() for taint in roles.taints(bootstrap.get("taints") or ()))
-    return Host(str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints)
+    return Host(
+        str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints
+    )
 
 
-def known_hosts(cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]) -> dict[str, Host]:
+def known_hosts(
+    cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]
+) -> dict[str, Host]:
     """Every known host by name; the declaration wins over the API, the bootstrap's own description over both."""
     bootstrap = from_cluster(cluster["bootstrap"])
     trusted = {**{node.name: from_declared(node) for node in declared}, bootstrap.name: bootstrap}
@@ -93,7 +107,9 @@ def node_pillar(
         "certificates": signing_policies.paths(host.roles),
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _addresses(hosts.values(), roles.MASTER),
-        "etcd_members": [item for item in _addresses(hosts.values(), roles.ETCD) if item["name"] in names],
+        "etcd_members": [
+            item for item in _addresses(hosts.values(), roles.ETCD) if item["name"] in names
+        ],
         "authorities": _files(Path(kubernetes_directory), AUTHORITIES),
     }
     is_authority = minion == cluster["bootstrap"]["name"]
@@ -134,7 +150,10 @@ def _ip(text: str) -> Address | None:
 
 def _addresses(hosts: Iterable[Host], role: str) -> list[dict[str, str]]:
     found = [host for host in hosts if role in host.roles and host.address]
-    return [{"name": host.name, "address": host.address} for host in sorted(found, key=lambda host: host.name)]
+    return [
+        {"name": host.name, "address": host.address}
+        for host in sorted(found, key=lambda host: host.name)
+    ]
 
 
 def _files(directory: Path, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -146,7 +165,9 @@ def _policies(cluster: Mapping[str, Any], hosts: Iterable[Host]) -> dict[str, An
     networks = cluster["networks"]
     service = str(next(ipaddress.ip_network(networks["service"]).hosts()))
     domain = networks.get("domain", "cluster.local")
-    names = tuple(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", f".default.svc.{domain}"))
+    names = tuple(
+        f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", f".default.svc.{domain}")
+    )
     # Tests have certificates of minutes.
     days = float(cluster.get("certificate_days", 365))
     found: dict[str, Any] = {}
@@ -154,7 +175,10 @@ def _policies(cluster: Mapping[str, Any], hosts: Iterable[Host]) -> dict[str, An
         if host.address:
             found.update(
                 signing_policies.policies(
-                    signing_policies.Subject(host.name, host.address, host.roles, names, (service,)), days
+                    signing_policies.Subject(
+                        host.name, host.address, host.roles, names, (service,)
+                    ),
+                    days,
                 )
             )
     return found

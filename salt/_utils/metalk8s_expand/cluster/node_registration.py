@@ -61,7 +61,9 @@ class _Task:
     @property
     def due(self) -> bool:
         """Whether anything has to be written; a refused one is left as it is."""
-        return self.refused is None and bool(self.changes or record.is_outdated(self.node, self.found or {}, self.owned))
+        return self.refused is None and bool(
+            self.changes or record.is_outdated(self.node, self.found or {}, self.owned)
+        )
 
 
 def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
@@ -94,7 +96,11 @@ def register(kube: Kube, node: Node, test: bool = False) -> Changes:
 
 
 def register_all(
-    kube: Kube, nodes: Sequence[Node], observed: Observation | None = None, test: bool = False, parallel: int = CONNECTIONS
+    kube: Kube,
+    nodes: Sequence[Node],
+    observed: Observation | None = None,
+    test: bool = False,
+    parallel: int = CONNECTIONS,
 ) -> dict[str, Changes | ExpandError]:
     """``register`` for many, on as many connections: by name the changes, or the error that kept this one from them.
 
@@ -102,11 +108,19 @@ def register_all(
     """
     seen = observed or observe(kube, [node.name for node in nodes])
     tasks = [_compared(node, seen) for node in nodes]
-    outcome: dict[str, Changes | ExpandError] = {task.name: _refusal(task) if task.refused else task.changes for task in tasks}
+    outcome: dict[str, Changes | ExpandError] = {
+        task.name: _refusal(task) if task.refused else task.changes for task in tasks
+    }
     errors = {} if test else _changed(kube, tasks, parallel)
     again = [task.node for task in tasks if isinstance(errors.get(task.name), ConflictError)]
     with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
-        repeated = dict(zip([node.name for node in again], pool.map(lambda node: _tried(kube, node), again), strict=True))
+        repeated = dict(
+            zip(
+                [node.name for node in again],
+                pool.map(lambda node: _tried(kube, node), again),
+                strict=True,
+            )
+        )
     return {**outcome, **errors, **repeated}
 
 
@@ -131,7 +145,9 @@ def uncordon(kube: Kube, name: str, test: bool = False) -> bool:
 def _compared(node: Node, seen: Observation) -> _Task:
     found, owned = seen.nodes.get(node.name), seen.owned.get(node.name, NOTHING)
     if found is None:
-        return _Task(node, None, owned, [{"path": "Node", "found": None, "wanted": "created, cordoned"}])
+        return _Task(
+            node, None, owned, [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
+        )
     changes = [change.as_dict() for change in manifest.drift(node, found, owned)]
     return _Task(node, found, owned, changes, _refused(node, found) if changes else None)
 
@@ -139,7 +155,9 @@ def _compared(node: Node, seen: Observation) -> _Task:
 def _refused(node: Node, found: JsonObject) -> str | None:
     """Why this Node may not be changed, as the plan says it: what runs there depends on its roles."""
     found_roles = roles.observed_roles(found["metadata"].get("labels") or {})
-    return None if set(found_roles) == set(node.roles) else plan.node_plan(node, found, False).refused
+    return (
+        None if set(found_roles) == set(node.roles) else plan.node_plan(node, found, False).refused
+    )
 
 
 def _refusal(task: _Task) -> ConflictError:
@@ -152,14 +170,22 @@ def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
     if not due:
         return {}
     stale, errors = _recorded(kube, {task.name: (task.owned, task.before) for task in due})
-    errors |= {name: ConflictError("what is on record of this Node was changed meanwhile", node=name) for name in stale}
+    errors |= {
+        name: ConflictError("what is on record of this Node was changed meanwhile", node=name)
+        for name in stale
+    }
     ready = [task for task in due if task.name not in errors]
     with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
         answers = list(zip(ready, pool.map(lambda task: _written(kube, task), ready), strict=True))
     errors |= {task.name: answer for task, answer in answers if isinstance(answer, ExpandError)}
     # A conflict here undoes nothing: another run has taken over, or the next one finds more on record than is there.
-    _, late = _recorded(kube, {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)})
-    return errors | {name: error for name, error in late.items() if not isinstance(error, ConflictError)}
+    _, late = _recorded(
+        kube,
+        {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)},
+    )
+    return errors | {
+        name: error for name, error in late.items() if not isinstance(error, ConflictError)
+    }
 
 
 def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:
@@ -190,13 +216,18 @@ def _patch(kube: Kube, node: Node, found: JsonObject, owned: Owned) -> None:
         _still_there(kube.json_patch_node(node.name, [same, *taints]), node.name)
     metadata = manifest.merge_patch(node, found, owned)
     if metadata:
-        _still_there(kube.merge_patch_node(node.name, {"metadata": {"uid": uid, **metadata["metadata"]}}), node.name)
+        _still_there(
+            kube.merge_patch_node(node.name, {"metadata": {"uid": uid, **metadata["metadata"]}}),
+            node.name,
+        )
 
 
 def _still_there(answer: JsonObject | None, name: str) -> None:
     """A Node that was deleted meanwhile is a conflict: read again, it is created, or there is nothing to undo."""
     if answer is None:
-        raise ConflictError("the Node was deleted meanwhile", node=name, hint="run the same command again")
+        raise ConflictError(
+            "the Node was deleted meanwhile", node=name, hint="run the same command again"
+        )
 
 
 def _unmarked(found: JsonObject, cordoned: bool) -> dict[str, Any]:

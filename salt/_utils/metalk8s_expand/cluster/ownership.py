@@ -23,7 +23,11 @@ CHUNK = 4000
 def read(kube: Kube, names: Iterable[str] | None = None) -> dict[str, Owned]:
     """What is on record for these Nodes, or for all."""
     lines = _lines(kube.config_map(NAMESPACE, NAME))
-    return {name: ownership_record.parse(name, lines[name]) for name in (lines if names is None else names) if name in lines}
+    return {
+        name: ownership_record.parse(name, lines[name])
+        for name in (lines if names is None else names)
+        if name in lines
+    }
 
 
 def write(kube: Kube, moves: Moves) -> set[str]:
@@ -41,8 +45,16 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
     for _ in range(ATTEMPTS):
         found = kube.config_map(NAMESPACE, NAME)
         lines = _lines(found)
-        stale = {name for name, (old, _) in moves.items() if ownership_record.parse(name, lines.get(name)) != old}
-        wanted = {name: ownership_record.text(new) for name, (_, new) in moves.items() if name not in stale}
+        stale = {
+            name
+            for name, (old, _) in moves.items()
+            if ownership_record.parse(name, lines.get(name)) != old
+        }
+        wanted = {
+            name: ownership_record.text(new)
+            for name, (_, new) in moves.items()
+            if name not in stale
+        }
         if _stored(kube, found is not None, lines, wanted):
             return stale
     raise ConflictError(
@@ -59,7 +71,9 @@ def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | N
     ownership_record.check_size(future)
     try:
         if not exists:
-            return bool(kube.create_config_map(NAMESPACE, {"metadata": {"name": NAME}, "data": future}))
+            return bool(
+                kube.create_config_map(NAMESPACE, {"metadata": {"name": NAME}, "data": future})
+            )
         return kube.json_patch_config_map(NAMESPACE, NAME, _patch(lines, wanted)) is not None
     except ConflictError:
         return False
@@ -68,12 +82,21 @@ def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | N
 def _patch(lines: Lines, wanted: Mapping[str, str | None]) -> list[dict[str, Any]]:
     """Each line is tested first, so that writers of other lines are no conflict; without any line there is no list."""
     if not lines:
-        return [{"op": "test", "path": "/data", "value": None}, {"op": "add", "path": "/data", "value": dict(wanted)}]
-    return [operation for name, line in wanted.items() for operation in _replacement(f"/data/{name}", lines.get(name), line)]
+        return [
+            {"op": "test", "path": "/data", "value": None},
+            {"op": "add", "path": "/data", "value": dict(wanted)},
+        ]
+    return [
+        operation
+        for name, line in wanted.items()
+        for operation in _replacement(f"/data/{name}", lines.get(name), line)
+    ]
 
 
 def _replacement(path: str, old: str | None, new: str | None) -> list[dict[str, Any]]:
-    change = {"op": "remove", "path": path} if new is None else {"op": "add", "path": path, "value": new}
+    change = (
+        {"op": "remove", "path": path} if new is None else {"op": "add", "path": path, "value": new}
+    )
     return [{"op": "test", "path": path, "value": old}, change]
 
 

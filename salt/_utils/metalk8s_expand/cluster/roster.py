@@ -56,12 +56,21 @@ def targets(
     access = access or Access()
     observed = {_name(node): node for node in nodes}
     exact = targeting.exact_names(tgt, tgt_type)
-    chosen = exact or targeting.matching(tgt, tgt_type, _known(observed, declared), access.nodegroups)
-    return {name: entry(name, ssh, access) for name, ssh in _reachable(chosen, exact, observed, declared, access)}
+    chosen = exact or targeting.matching(
+        tgt, tgt_type, _known(observed, declared), access.nodegroups
+    )
+    return {
+        name: entry(name, ssh, access)
+        for name, ssh in _reachable(chosen, exact, observed, declared, access)
+    }
 
 
 def entries(
-    kube: Callable[[], Kube], declared: Settings, tgt: str | Iterable[str], tgt_type: str = "glob", access: Access | None = None
+    kube: Callable[[], Kube],
+    declared: Settings,
+    tgt: str | Iterable[str],
+    tgt_type: str = "glob",
+    access: Access | None = None,
 ) -> Entries:
     """The same, with the Nodes from the Kubernetes API.
 
@@ -73,7 +82,9 @@ def entries(
     return targets(nodes, declared.nodes, tgt, tgt_type, access)
 
 
-def from_cluster(opts: Mapping[str, Any], tgt: str | Iterable[str], tgt_type: str = "glob") -> Entries:
+def from_cluster(
+    opts: Mapping[str, Any], tgt: str | Iterable[str], tgt_type: str = "glob"
+) -> Entries:
     """The same, with the declaration from the master's pillar and the API that its configuration names."""
     for warning in host_key_warnings(opts):
         log.warning("%s", warning)
@@ -110,7 +121,10 @@ def entry(name: str, ssh: Ssh, access: Access) -> dict[str, Any]:
 def _host_key_options(name: str, ssh: Ssh, access: Access) -> list[str]:
     """OpenSSH takes the first value of an option, and Salt may have named its own UserKnownHostsFile before."""
     if not ssh.host_key:
-        return [f"StrictHostKeyChecking={STRICT[access.host_keys]}", f"UserKnownHostsFile={access.known_hosts}"]
+        return [
+            f"StrictHostKeyChecking={STRICT[access.host_keys]}",
+            f"UserKnownHostsFile={access.known_hosts}",
+        ]
     alias = ALIAS.format(name=name)
     expected = cache.keep(access.declared_keys, name, f"{alias} {ssh.host_key}\n")
     return [
@@ -143,7 +157,11 @@ def _fetch(kube: Kube, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _reachable(
-    chosen: Iterable[str], exact: Sequence[str], observed: Mapping[str, Object], declared: Mapping[str, Node], access: Access
+    chosen: Iterable[str],
+    exact: Sequence[str],
+    observed: Mapping[str, Object],
+    declared: Mapping[str, Node],
+    access: Access,
 ) -> Iterable[tuple[str, Ssh]]:
     for name in chosen:
         try:
@@ -154,7 +172,9 @@ def _reachable(
             log.warning("left out of the roster: %s", error)
 
 
-def _ssh(name: str, observed: Mapping[str, Object], declared: Mapping[str, Node], key_directory: str) -> Ssh:
+def _ssh(
+    name: str, observed: Mapping[str, Object], declared: Mapping[str, Node], key_directory: str
+) -> Ssh:
     if name in declared:
         return declared[name].ssh
     if name not in observed:
@@ -163,15 +183,23 @@ def _ssh(name: str, observed: Mapping[str, Object], declared: Mapping[str, Node]
             node=name,
             hint="check the name with: kubectl get nodes",
         )
-    return ssh_annotations.from_annotations(name, _metadata(observed[name]).get("annotations"), key_directory)
+    return ssh_annotations.from_annotations(
+        name, _metadata(observed[name]).get("annotations"), key_directory
+    )
 
 
-def _known(observed: Mapping[str, Object], declared: Mapping[str, Node]) -> dict[str, tuple[str, ...]]:
+def _known(
+    observed: Mapping[str, Object], declared: Mapping[str, Node]
+) -> dict[str, tuple[str, ...]]:
     return {name: _roles(node) for name, node in {**observed, **declared}.items()}
 
 
 def _roles(node: Any) -> tuple[str, ...]:
-    return node.roles if isinstance(node, Node) else roles.observed_roles(_metadata(node).get("labels") or {})
+    return (
+        node.roles
+        if isinstance(node, Node)
+        else roles.observed_roles(_metadata(node).get("labels") or {})
+    )
 
 
 def _metadata(node: Object) -> Object:

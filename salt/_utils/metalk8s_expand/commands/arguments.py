@@ -54,19 +54,34 @@ class Asked:
 
     def settled(self, declared: Settings) -> tuple[Settings, tuple[str, ...] | None]:
         """The settings that this is done with, and the names; None for all that is declared."""
-        wider = settings.with_max_parallel(with_node(declared, self.selection.single, self.overrides), self.max_parallel)
+        wider = settings.with_max_parallel(
+            with_node(declared, self.selection.single, self.overrides), self.max_parallel
+        )
         return wider, self.selection.resolved(wider)
 
     def kept(self, names: tuple[str, ...] | None) -> dict[str, Any]:
         """What a kept plan remembers of it, for ``again``."""
-        return {"asked": names, "max_parallel": self.max_parallel, "declaration": dict(self.overrides)}
+        return {
+            "asked": names,
+            "max_parallel": self.max_parallel,
+            "declaration": dict(self.overrides),
+        }
 
     def command(self) -> str:
         """What goes on after a failure, as it is typed."""
-        given = self.overrides if self.max_parallel is None else {**self.overrides, "max_parallel": self.max_parallel}
-        words = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()]
+        given = (
+            self.overrides
+            if self.max_parallel is None
+            else {**self.overrides, "max_parallel": self.max_parallel}
+        )
+        words = [
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in given.items()
+        ]
         if self.selection.single and self.max_parallel is None:
-            return shlex.join(["salt-run", "metalk8s_expand.add_node", self.selection.single, *words])
+            return shlex.join(
+                ["salt-run", "metalk8s_expand.add_node", self.selection.single, *words]
+            )
         return shlex.join(["salt-run", "metalk8s_expand.expand", *self.selection.words(), *words])
 
 
@@ -74,7 +89,9 @@ def one(node: object, overrides: Mapping[str, Any] | None = None) -> Asked:
     """One node by its name. SettingsError for what names none, or several."""
     found = Asked.of([node], overrides=overrides)
     if found.selection.single is None:
-        problem = Problem("node", node, "is a glob", "write the name of one node; expand takes globs")
+        problem = Problem(
+            "node", node, "is a glob", "write the name of one node; expand takes globs"
+        )
         raise SettingsError(WRONG_ARGUMENTS, problems=[problem])
     return found
 
@@ -117,5 +134,8 @@ def digest(value: object) -> str | None:
     text = str(value)
     if isinstance(value, bool) or not _DIGEST.fullmatch(text):
         remedy = f"write at least the first {SHORTEST_DIGEST} characters of the digest that plan gives, in quotes"
-        raise SettingsError(WRONG_ARGUMENTS, problems=[Problem("plan", value, "is not the digest of a plan", remedy)])
+        raise SettingsError(
+            WRONG_ARGUMENTS,
+            problems=[Problem("plan", value, "is not the digest of a plan", remedy)],
+        )
     return text

@@ -27,7 +27,9 @@ from metalk8s_expand.runs.queue_worker import Admit
 class Changing(Holding, Foresight):
     """Nodes are added, asked for and removed."""
 
-    def register(self, name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False) -> Result:
+    def register(
+        self, name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False
+    ) -> Result:
         """See the runner."""
         arguments.flags(dry_run=dry_run)
         declared = arguments.with_node(self._settings(), name, overrides or {})
@@ -46,7 +48,9 @@ class Changing(Holding, Foresight):
         dry_run: bool = False,
     ) -> Result:
         """See the runner."""
-        return self._asked(Asked.of(nodes, profiles, None, max_parallel), options, digest, wait_s, dry_run)
+        return self._asked(
+            Asked.of(nodes, profiles, None, max_parallel), options, digest, wait_s, dry_run
+        )
 
     def add_node(
         self,
@@ -60,7 +64,9 @@ class Changing(Holding, Foresight):
         """See the runner."""
         return self._asked(arguments.one(node, overrides), options, digest, wait_s, dry_run)
 
-    def _asked(self, asked: Asked, options: Options | None, digest: object, wait_s: float, dry_run: bool) -> Result:
+    def _asked(
+        self, asked: Asked, options: Options | None, digest: object, wait_s: float, dry_run: bool
+    ) -> Result:
         wanted, known = options or Options(), arguments.digest(digest)
         arguments.flags(skip_failed=wanted.skip_failed, probe=wanted.probe, dry_run=dry_run)
         arguments.seconds("wait_s", wait_s)
@@ -70,13 +76,17 @@ class Changing(Holding, Foresight):
 
     def request(self, node: object, retry: bool = False) -> Result:
         """See the runner."""
-        return queue_worker.request(self.world.kube, self._settings, node, retry is True, self.clock)
+        return queue_worker.request(
+            self.world.kube, self._settings, node, retry is True, self.clock
+        )
 
     def work(self) -> Result:
         """See the runner."""
 
         def expand(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
-            return self._expanded(Asked.of(names), Options(skip_failed=True), wait_s=wait_s, admit=admit)
+            return self._expanded(
+                Asked.of(names), Options(skip_failed=True), wait_s=wait_s, admit=admit
+            )
 
         world = self.world
         turn = queue_worker.Work(
@@ -116,14 +126,18 @@ class Changing(Holding, Foresight):
             held.outcome["retcode"] = data["retcode"]
         return data
 
-    def remove_node(self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any) -> Result:
+    def remove_node(
+        self, name: str, wait_s: float = 0, dry_run: bool = False, **options: Any
+    ) -> Result:
         """See the runner."""
         arguments.flags(dry_run=dry_run)
         wanted, declared = removing.options(**options), self._settings()
         if dry_run:
             return self._shown(plan.text, removing.planned(self.world, declared, name, wanted))
         with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
-            data = removing.remove_node(self.world, declared, name, wanted, held, self.progress, self.clock)
+            data = removing.remove_node(
+                self.world, declared, name, wanted, held, self.progress, self.clock
+            )
             held.outcome["retcode"] = data["retcode"]
         return self._shown(run.text, data)
 

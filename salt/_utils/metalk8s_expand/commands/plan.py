@@ -45,7 +45,11 @@ class Foresight(Call):
         found, data = self._planned(asked, declared, names)
         reached = self._batch(declared).look(found.touched)
         obstacle = cluster.refusal(self.world, declared, declared.chosen(names))
-        error = obstacle or _refusal(before, digest, found) or (None if skip_failed else reached.error())
+        error = (
+            obstacle
+            or _refusal(before, digest, found)
+            or (None if skip_failed else reached.error())
+        )
         data["preflight"] = reached.as_dict()
         data["refusal"] = error.as_dict() if error else None
         data["retcode"] = error.retcode if error else 0
@@ -57,16 +61,24 @@ class Foresight(Call):
         before = None if digest is None else cache.load_plan(self.opts, digest)
         return before, asked.again(before)
 
-    def _planned(self, asked: Asked, declared: Settings, names: tuple[str, ...] | None) -> tuple[Plan, Result]:
+    def _planned(
+        self, asked: Asked, declared: Settings, names: tuple[str, ...] | None
+    ) -> tuple[Plan, Result]:
         """The plan, and how it is told; it is kept, to tell later what has moved since."""
         found = planner.current(self.world, declared, names)
         kept = asked.kept(names)
-        data = {**found.as_dict(), **kept, "warnings": planner.warnings(self.world, declared, found)}
+        data = {
+            **found.as_dict(),
+            **kept,
+            "warnings": planner.warnings(self.world, declared, found),
+        }
         cache.save_plan(self.opts, data)
         return found, data
 
 
-def _refusal(before: Mapping[str, Any] | None, digest: str | None, found: Plan) -> ExpandError | None:
+def _refusal(
+    before: Mapping[str, Any] | None, digest: str | None, found: Plan
+) -> ExpandError | None:
     """Of the plan: it is another one than was agreed on, or it cannot be done."""
     try:
         if digest is not None:

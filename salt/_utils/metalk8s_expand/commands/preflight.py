@@ -38,8 +38,12 @@ class Looking(Call):
         declared, names = Asked.of(nodes, profiles).settled(self._settings())
         hosts = roster.ssh_targets(declared.chosen(names), roster.access_from(self.opts, declared))
         answers = check_ssh(hosts, declared.ssh_timeout, declared.ssh_parallel)
-        unreachable = {name: found for name, found in answers.items() if isinstance(found, ExpandError)}
-        reached = {name: found.as_dict() for name, found in answers.items() if isinstance(found, Checked)}
+        unreachable = {
+            name: found for name, found in answers.items() if isinstance(found, ExpandError)
+        }
+        reached = {
+            name: found.as_dict() for name, found in answers.items() if isinstance(found, Checked)
+        }
         data = {
             "reached": reached,
             "unreachable": {name: error.as_dict() for name, error in unreachable.items()},
@@ -59,8 +63,13 @@ class Looking(Call):
         kept = {path.stem.removeprefix("report-"): path for path in cache.reports(self.opts)}
         name = str(run) if run else next(reversed(kept), "")
         if name not in kept:
-            raise SettingsError(f"there is no report {name!r}", hint="the runs are in: salt-run metalk8s_expand.status")
-        return self._shown(report.text, json.loads(kept[name].read_text(encoding="utf-8")), judge=False)
+            raise SettingsError(
+                f"there is no report {name!r}",
+                hint="the runs are in: salt-run metalk8s_expand.status",
+            )
+        return self._shown(
+            report.text, json.loads(kept[name].read_text(encoding="utf-8")), judge=False
+        )
 
     def trees(self) -> Result:
         """See the runner."""

@@ -37,9 +37,17 @@ def options(
         "delete_bare_pods": delete_bare_pods,
         "delete_local_volumes": delete_local_volumes,
     }
-    wrong = [problem for name, value in flags.items() for problem in arguments.flag_problems(name, value)]
-    if isinstance(drain_timeout_s, bool) or not isinstance(drain_timeout_s, (int, float)) or drain_timeout_s <= 0:
-        wrong.append(f"drain_timeout_s is {drain_timeout_s!r}: write a number of seconds, more than 0")
+    wrong = [
+        problem for name, value in flags.items() for problem in arguments.flag_problems(name, value)
+    ]
+    if (
+        isinstance(drain_timeout_s, bool)
+        or not isinstance(drain_timeout_s, (int, float))
+        or drain_timeout_s <= 0
+    ):
+        wrong.append(
+            f"drain_timeout_s is {drain_timeout_s!r}: write a number of seconds, more than 0"
+        )
     if wrong:
         raise SettingsError("the arguments are wrong, so nothing was changed", problems=wrong)
     allowed = Allowed(delete_emptydir_data, delete_bare_pods, delete_local_volumes)
@@ -47,13 +55,23 @@ def options(
 
 
 def remove_node(
-    world: World, declared: Settings, node: str, wanted: Options, held: Held, progress: Progress, clock: Clock
+    world: World,
+    declared: Settings,
+    node: str,
+    wanted: Options,
+    held: Held,
+    progress: Progress,
+    clock: Clock,
 ) -> dict[str, Any]:
     """Remove it and keep the report, which is returned. Etcd is saved before its member goes."""
     busy = cluster.operations(world)
     if busy:
         hint = "wait until it has ended, or end it: salt-run jobs.master"
-        raise LockedError("another operation runs on this cluster, so nothing was changed", problems=busy, hint=hint)
+        raise LockedError(
+            "another operation runs on this cluster, so nothing was changed",
+            problems=busy,
+            hint=hint,
+        )
     saved: list[dict[str, Any]] = []
 
     def begin(step: str) -> None:
@@ -65,7 +83,9 @@ def remove_node(
             taken = etcd_snapshot.take_for(world, declared, progress.run, progress)
         saved.extend([taken] if taken else [])
 
-    outcome = workflow.remove(world, declared, node, wanted, held.lock, progress, clock, save, begin, progress.step)
+    outcome = workflow.remove(
+        world, declared, node, wanted, held.lock, progress, clock, save, begin, progress.step
+    )
     error = outcome.node.error
     held.journal.left(node, str(error["message"]) if error else "")
     found = replace(_report(outcome, progress), snapshot=next(iter(saved), None))
@@ -85,4 +105,12 @@ def _report(outcome: workflow.Outcome, progress: Progress) -> Report:
     error = outcome.node.error
     retcode = int(error["retcode"]) if error else 0
     nodes = () if outcome.plan.empty else (outcome.node,)
-    return Report(progress.run, nodes, progress.started, progress.elapsed(), not retcode, retcode, outcome.notes)
+    return Report(
+        progress.run,
+        nodes,
+        progress.started,
+        progress.elapsed(),
+        not retcode,
+        retcode,
+        outcome.notes,
+    )

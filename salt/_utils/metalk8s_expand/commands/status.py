@@ -38,7 +38,10 @@ class Condition(Call):
         now = following.current(self.world.kube, self.world.leases(), self.clock.now())
         at_work = (now or {}).get("nodes", {})
         ending = certificates.overview(self._told(_deployed(observed)) if with_certificates else {})
-        rows = {name: _status(node, observed.get(name), name in at_work) for name, node in declared.nodes.items()}
+        rows = {
+            name: _status(node, observed.get(name), name in at_work)
+            for name, node in declared.nodes.items()
+        }
         for name, row in rows.items():
             row["certificates"] = ending.get(name)
         data = {
@@ -66,19 +69,30 @@ class Condition(Call):
         problems += certificate_rules.problems(told, declared.certificates)
         if problems:
             hint = "the first problem is often the reason of the others"
-            raise DeployError("the cluster is not as declared", problems=problems, hint=hint, log=verify.LOG)
+            raise DeployError(
+                "the cluster is not as declared", problems=problems, hint=hint, log=verify.LOG
+            )
         warnings = certificate_rules.warnings(told, declared.certificates)
         return {"healthy": True, "nodes": len(declared.nodes), "warnings": warnings}
 
     def _told(self, names: Sequence[str]) -> dict[str, Any]:
         """Of the certificates of these nodes, and of the one that the master shows to the API."""
-        configured = (self.opts.get("metalk8s_expand") or {}).get("kubeconfig", roster.DEFAULT_KUBECONFIG)
-        return {**certificates.observed(self.minions, names), **host_certificates.of_master(configured)}
+        configured = (self.opts.get("metalk8s_expand") or {}).get(
+            "kubeconfig", roster.DEFAULT_KUBECONFIG
+        )
+        return {
+            **certificates.observed(self.minions, names),
+            **host_certificates.of_master(configured),
+        }
 
 
 def _deployed(observed: Mapping[str, JsonObject], names: Sequence[str] | None = None) -> list[str]:
     """The deployed ones, of these names or of all, whoever declared them: the bootstrap node is declared by nobody."""
-    return [name for name, item in observed.items() if plan.is_deployed(item) and (names is None or name in names)]
+    return [
+        name
+        for name, item in observed.items()
+        if plan.is_deployed(item) and (names is None or name in names)
+    ]
 
 
 def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict[str, Any]:
@@ -88,7 +102,13 @@ def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict
     if found is None:
         return {"state": "not registered", "roles": list(node.roles), "problems": []}
     problems = health.node_problems(node, found) + health.cordon_problems(found)
-    state = "registered, not deployed" if not plan.is_deployed(found) else "not ready" if problems else "ready"
+    state = (
+        "registered, not deployed"
+        if not plan.is_deployed(found)
+        else "not ready"
+        if problems
+        else "ready"
+    )
     return {"state": state, "roles": list(node.roles), "problems": problems}
 
 
@@ -100,7 +120,9 @@ def _status_text(data: Mapping[str, Any]) -> str:
     blocks = [
         run.table(("node", "roles", "state"), rows),
         "\n".join(problems),
-        run.table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
+        run.table(("node", "certificate that ends first", "on", "days left"), ending)
+        if ending
+        else "",
         following.text(data["now"]),
         queue_rules.text(data["queue"]),
         runs,

@@ -24,7 +24,9 @@ SALTS_THREADS = 5
 def current(world: World, declared: Settings, names: Sequence[str] | None = None) -> Plan:
     """The plan for these nodes, all declared when names is None."""
     chosen = declared.chosen(names)
-    seen = node_registration.observe(world.kube, None if names is None else [node.name for node in chosen])
+    seen = node_registration.observe(
+        world.kube, None if names is None else [node.name for node in chosen]
+    )
     return plan.build(declared, seen.nodes, names, _done(world, chosen, seen.nodes), seen.owned)
 
 
@@ -57,7 +59,9 @@ def refuse(found: Plan) -> None:
 def warnings(world: World, declared: Settings, found: Plan) -> list[str]:
     """What is allowed and still should be known before anything starts."""
     names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
-    even = settings.even_members_warning(len([name for name in names if name not in declared.nodes]), declared)
+    even = settings.even_members_warning(
+        len([name for name in names if name not in declared.nodes]), declared
+    )
     return [
         *([even] if even else []),
         *_cordons(world, declared),
@@ -92,13 +96,25 @@ def _name(item: JsonObject) -> str:
 
 def _done(world: World, chosen: Sequence[Node], observed: Mapping[str, JsonObject]) -> set[str]:
     """The nodes that another deployment would not make any better."""
-    deployed = [node for node in chosen if node.name in observed and plan.is_deployed(observed[node.name])]
+    deployed = [
+        node for node in chosen if node.name in observed and plan.is_deployed(observed[node.name])
+    ]
     access = world.access()
-    members = access.etcd.members() if access.etcd and any(node.is_etcd for node in deployed) else None
-    return {node.name for node in deployed if not _problems_of_life(access, node, observed[node.name], members)}
+    members = (
+        access.etcd.members() if access.etcd and any(node.is_etcd for node in deployed) else None
+    )
+    return {
+        node.name
+        for node in deployed
+        if not _problems_of_life(access, node, observed[node.name], members)
+    }
 
 
-def _problems_of_life(access: verify.Access, node: Node, found: JsonObject, members: Any) -> list[str]:
+def _problems_of_life(
+    access: verify.Access, node: Node, found: JsonObject, members: Any
+) -> list[str]:
     """Only what another deployment could mend: drift of the Node object is the registration's."""
     differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
-    return [item for item in verify.node_problems(access, node, members, found) if item not in differing]
+    return [
+        item for item in verify.node_problems(access, node, members, found) if item not in differing
+    ]

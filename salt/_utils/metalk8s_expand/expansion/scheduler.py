@@ -22,7 +22,13 @@ from metalk8s_expand.domain.reports.run import NodeReport, StepResult
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.domain.salt import orchestration_result
-from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError, StoppedError
+from metalk8s_expand.errors import (
+    DeadlineError,
+    DeployError,
+    ExpandError,
+    QuorumError,
+    StoppedError,
+)
 from metalk8s_expand.expansion import rollback
 from metalk8s_expand.expansion.rollback import Undo
 from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
@@ -147,7 +153,15 @@ class Run:
             self.states.get(name),
         )
 
-    def record(self, name: str, step: str, started: float, ok: bool, detail: str = "", elapsed: float | None = None) -> None:
+    def record(
+        self,
+        name: str,
+        step: str,
+        started: float,
+        ok: bool,
+        detail: str = "",
+        elapsed: float | None = None,
+    ) -> None:
         """Note a step that has ended."""
         took = self.clock.now() - started if elapsed is None else elapsed
         self.steps.setdefault(name, []).append(StepResult(step, started, took, ok, detail))
@@ -160,7 +174,9 @@ def execute(run: Run, plan: Plan) -> None:
     while serial or beside or waiting:
         while waiting and len(beside) < run.max_parallel:
             beside.append(waiting.pop())
-        serial, beside = [[task for task in tasks if _alive(run, task)] for tasks in (serial, beside)]
+        serial, beside = [
+            [task for task in tasks if _alive(run, task)] for tasks in (serial, beside)
+        ]
         run.clock.sleep(TICK_S)
 
 
@@ -270,7 +286,10 @@ def _may_begin(run: Run, step: str) -> None:
     run.lock.check()
     asked = run.stop()
     if asked:
-        raise StoppedError(f"the run was stopped before the step {step} ({asked})", hint="the same command goes on from here")
+        raise StoppedError(
+            f"the run was stopped before the step {step} ({asked})",
+            hint="the same command goes on from here",
+        )
 
 
 @contextmanager
@@ -332,7 +351,14 @@ def _deploy(run: Run, node: Node) -> Waiting:
             )
         yield
     for state in (found for found in orchestration_result.states(answer) if found.ran):
-        run.record(node.name, f"{plans.DEPLOY}: {state.name}", started, state.ok, state.job or "", state.elapsed)
+        run.record(
+            node.name,
+            f"{plans.DEPLOY}: {state.name}",
+            started,
+            state.ok,
+            state.job or "",
+            state.elapsed,
+        )
     problems = orchestration_result.problems(answer)
     if problems:
         raise DeployError(
@@ -348,7 +374,11 @@ def _deploy(run: Run, node: Node) -> Waiting:
 
 def _verify(run: Run, node: Node) -> Waiting:
     yield from _until(
-        run, "the node to be as declared", lambda: verify.node_problems(run.access(), node), VERIFY_TIMEOUT_S, DeployError
+        run,
+        "the node to be as declared",
+        lambda: verify.node_problems(run.access(), node),
+        VERIFY_TIMEOUT_S,
+        DeployError,
     )
 
 
@@ -357,7 +387,9 @@ def _uncordon(run: Run, node: Node) -> Waiting:
     yield
 
 
-def _until(run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]) -> Waiting:
+def _until(
+    run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]
+) -> Waiting:
     """Like clock.wait_until, but lets the other nodes go on in between."""
     started = run.clock.monotonic()
     while reasons := asked(problems):

@@ -17,7 +17,9 @@ from metalk8s_expand.errors import DeployError, ExpandError
 
 NAMESPACE = "metalk8s-expand-probe"
 # As in the manifest of the master's rights, for a master that works as the administrator.
-MANIFEST = {"metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+MANIFEST = {
+    "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}}
+}
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
 DEFAULT_IMAGE = "docker.io/library/busybox:1.37"
@@ -26,7 +28,12 @@ ANSWER = "metalk8s-expand-probe"
 
 
 def probe(
-    kube: Kube, workers: Sequence[Node], run: str, image: str | None = None, timeout: float = 120.0, clock: Clock | None = None
+    kube: Kube,
+    workers: Sequence[Node],
+    run: str,
+    image: str | None = None,
+    timeout: float = 120.0,
+    clock: Clock | None = None,
 ) -> dict[str, str]:
     """Probe every worker, by objects named after this run; they are always removed. What is wrong, by node name."""
     if kube.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
@@ -64,7 +71,9 @@ class _Pair:
         return f"probe-{self.name}"
 
 
-def _failures(kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock | None) -> dict[str, str]:
+def _failures(
+    kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock | None
+) -> dict[str, str]:
     clock = clock or Clock()
     deadline = clock.monotonic() + timeout
     found: dict[str, str] = {}
@@ -87,7 +96,11 @@ def _failures(kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock |
 
 def _problems(kube: Kube, pair: _Pair) -> list[str]:
     client = _phase(kube, pair.client)
-    return [] if client == "Succeeded" else [f"the server Pod is {_phase(kube, pair.server)}, the client Pod {client}"]
+    return (
+        []
+        if client == "Succeeded"
+        else [f"the server Pod is {_phase(kube, pair.server)}, the client Pod {client}"]
+    )
 
 
 def _phase(kube: Kube, pod: str) -> Any:
@@ -99,20 +112,35 @@ def _client_node(kube: Kube, name: str) -> str:
     for item in kube.nodes():
         if item["metadata"]["name"] != name and not health.ready_problems(item):
             return str(item["metadata"]["name"])
-    raise DeployError("there is no second Ready node to reach the Pod from", node=name, hint="kubectl get nodes")
+    raise DeployError(
+        "there is no second Ready node to reach the Pod from", node=name, hint="kubectl get nodes"
+    )
 
 
 def _create(kube: Kube, pair: _Pair, client: str, image: str) -> None:
-    tolerations = [{"key": taint.key, "operator": "Exists", "effect": taint.effect} for taint in pair.node.taints]
+    tolerations = [
+        {"key": taint.key, "operator": "Exists", "effect": taint.effect}
+        for taint in pair.node.taints
+    ]
     serve = f"mkdir /tmp/www && echo {ANSWER} > /tmp/www/index.html && exec httpd -f -p {PORT} -h /tmp/www"
     url = f"http://{pair.service}.{NAMESPACE}:{PORT}/"
     ask = f"for i in $(seq 100); do wget -q -T 3 -O - {url} && exit 0; sleep 1; done; exit 1"
-    server = _pod(pair.server, image, serve, {"nodeSelector": {"kubernetes.io/hostname": pair.node.name}})
+    server = _pod(
+        pair.server, image, serve, {"nodeSelector": {"kubernetes.io/hostname": pair.node.name}}
+    )
     server["metadata"]["labels"] = {"probe": pair.name}
     server["spec"]["tolerations"] = tolerations
     kube.create(PODS, server)
     service = {"selector": {"probe": pair.name}, "ports": [{"port": PORT, "targetPort": PORT}]}
-    kube.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": pair.service}, "spec": service})
+    kube.create(
+        SERVICES,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": pair.service},
+            "spec": service,
+        },
+    )
     kube.create(PODS, _pod(pair.client, image, ask, {"nodeName": client}))
 
 

@@ -56,7 +56,10 @@ class Held:
         """Keep the lock while nothing else is done. Raises StoppedError when an end was asked for."""
         self.lock.tick()
         if self.stop():
-            raise StoppedError(f"the run was stopped between two steps ({self.stop()})", hint="the same command goes on")
+            raise StoppedError(
+                f"the run was stopped between two steps ({self.stop()})",
+                hint="the same command goes on",
+            )
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,25 @@ class Batch:
     def run(self, found: Plan, names: Sequence[str] | None, options: Options, held: Held) -> Report:
         """Do what the plan says. An error before the first change is raised; one after it is in the report."""
         lock = held.lock
-        notes = [f"{name}: nothing to change" for name in found.unchanged] + planner.warnings(self.world, self.declared, found)
-        reports, saved = ((), None) if found.empty else self._executed(found, options.skip_failed, held, notes)
+        notes = [f"{name}: nothing to change" for name in found.unchanged] + planner.warnings(
+            self.world, self.declared, found
+        )
+        reports, saved = (
+            ((), None) if found.empty else self._executed(found, options.skip_failed, held, notes)
+        )
         ready = {*found.unchanged, *(node.name for node in reports if node.ok)}
-        workers = [node for node in self.declared.chosen(names) if node.name in ready and not node.is_control_plane]
+        workers = [
+            node
+            for node in self.declared.chosen(names)
+            if node.name in ready and not node.is_control_plane
+        ]
         stopped = bool(held.stop())
         with lock.renewing(CLOSING_S):
-            closing = () if stopped else self._closing(not found.empty, workers if options.probe else [], lock)
+            closing = (
+                ()
+                if stopped
+                else self._closing(not found.empty, workers if options.probe else [], lock)
+            )
         return replace(judged(reports, closing, notes, self.progress, stopped), snapshot=saved)
 
     def look(self, chosen: Sequence[Node]) -> hosts.Reached:
@@ -86,7 +101,9 @@ class Batch:
             self.progress(node.name, LOOK, f"asking {node.ssh.host}")
         return hosts.look(self.world, chosen, self.declared, self.clock)
 
-    def _executed(self, found: Plan, skip_failed: bool, held: Held, notes: list[str]) -> tuple[tuple[NodeReport, ...], Saved]:
+    def _executed(
+        self, found: Plan, skip_failed: bool, held: Held, notes: list[str]
+    ) -> tuple[tuple[NodeReport, ...], Saved]:
         """Reach all hosts, save etcd, then do what the plan says on those that may be touched."""
         chosen, lock = found.touched, held.lock
         with lock.renewing(LOOK_S):
@@ -122,7 +139,9 @@ class Batch:
             tell=self.progress.step,
         )
         for node in chosen:
-            run.record(node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took)
+            run.record(
+                node.name, LOOK, self.progress.started, node.name not in reached.failed, "", took
+            )
         run.skipped = dict(reached.reasons)
         scheduler.execute(run, touched)
         return tuple(run.report(item.node.name) for item in found.nodes), saved
@@ -134,15 +153,31 @@ class Batch:
                 self.progress.step(name, plan.CHECK_SSH, events.STARTED)
                 continue
             took, unreachable = self.progress.elapsed(), reached.unreachable.get(name)
-            self.progress.step(name, plan.CHECK_SSH, events.FAILED if unreachable else events.DONE, took, None, unreachable)
+            self.progress.step(
+                name,
+                plan.CHECK_SSH,
+                events.FAILED if unreachable else events.DONE,
+                took,
+                None,
+                unreachable,
+            )
             if not unreachable:
                 broken = PreflightError(reached.reasons[name]) if name in reached.failed else None
-                self.progress.step(name, plan.PREFLIGHT, events.FAILED if broken else events.DONE, took, None, broken)
+                self.progress.step(
+                    name,
+                    plan.PREFLIGHT,
+                    events.FAILED if broken else events.DONE,
+                    took,
+                    None,
+                    broken,
+                )
 
     def _saved(self, touched: Plan, lock: Lock) -> Saved:
         """The snapshot of etcd, when members are going to be changed."""
         with lock.renewing(self.declared.etcd_snapshot.timeout_s + SAVED_S):
-            taken = etcd_snapshot.snapshot_before_members(self.world, self.declared, touched, self.progress.run, self.progress)
+            taken = etcd_snapshot.snapshot_before_members(
+                self.world, self.declared, touched, self.progress.run, self.progress
+            )
         lock.check()
         return taken
 
@@ -167,20 +202,40 @@ class Batch:
     def _probed(self, workers: Sequence[Node], lock: Lock) -> tuple[str, ...]:
         if not workers:
             return ()
-        self.progress("", "probe", f"a Pod on each of {', '.join(node.name for node in workers)}, reached through a Service")
+        self.progress(
+            "",
+            "probe",
+            f"a Pod on each of {', '.join(node.name for node in workers)}, reached through a Service",
+        )
         lock.check()
-        failed = smoke_test.probe(self.world.kube, workers, self.progress.run, self.declared.probe_image)
+        failed = smoke_test.probe(
+            self.world.kube, workers, self.progress.run, self.declared.probe_image
+        )
         return tuple(f"node {name}: {reason}" for name, reason in failed.items())
 
 
 def judged(
-    nodes: tuple[NodeReport, ...], closing: tuple[str, ...], notes: list[str], progress: Progress, stopped: bool = False
+    nodes: tuple[NodeReport, ...],
+    closing: tuple[str, ...],
+    notes: list[str],
+    progress: Progress,
+    stopped: bool = False,
 ) -> Report:
     """The report of a run whose nodes and whole came out like this."""
     errors = [int(node.error["retcode"]) for node in nodes if node.error]
     failed = [code for code in errors if code != StoppedError.retcode]
     cut = stopped and any(node.skipped or node.error for node in nodes)
-    retcode = failed[0] if failed else StoppedError.retcode if cut else DeployError.retcode if closing else 0
+    retcode = (
+        failed[0]
+        if failed
+        else StoppedError.retcode
+        if cut
+        else DeployError.retcode
+        if closing
+        else 0
+    )
     skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
     found = (*notes, *skipped, *closing)
-    return Report(progress.run, nodes, progress.started, progress.elapsed(), not retcode, retcode, found)
+    return Report(
+        progress.run, nodes, progress.started, progress.elapsed(), not retcode, retcode, found
+    )

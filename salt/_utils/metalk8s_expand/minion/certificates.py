@@ -44,9 +44,15 @@ def observed(
     paths = {**_found(Path(directory)), **expected}
     entries = {purpose: _entry(path, now) for purpose, path in paths.items()}
     places = {purpose: address if purpose == OF_PEERS else LOCAL for purpose in ports}
-    asked = {name: port for name, port in ports.items() if places[name] and "serial" in entries.get(name, {})}
+    asked = {
+        name: port
+        for name, port in ports.items()
+        if places[name] and "serial" in entries.get(name, {})
+    }
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        answers = pool.map(lambda item: _served(places[item[0]], item[1], Path(directory)), asked.items())
+        answers = pool.map(
+            lambda item: _served(places[item[0]], item[1], Path(directory)), asked.items()
+        )
         for purpose, answer in zip(asked, answers, strict=True):
             entries[purpose]["served"] = answer
     return entries
@@ -67,14 +73,22 @@ def of_master(kubeconfig: str, clock: Clock | None = None) -> dict[str, dict[str
 
 
 def serve(
-    look: Callable[[], Mapping[str, Entry]], restart: Restart, timeout: float, test: bool = False, clock: Clock | None = None
+    look: Callable[[], Mapping[str, Entry]],
+    restart: Restart,
+    timeout: float,
+    test: bool = False,
+    clock: Clock | None = None,
 ) -> dict[str, Any]:
     """Have every port serve what lies on the disk: restart what does not read it again, wait for what does.
 
     The changes. Raises DeployError with what is not so after ``timeout`` seconds.
     """
     found = look()
-    stale = [unit for purpose, unit in RESTARTED.items() if purpose in found and stale_problems({purpose: found[purpose]})]
+    stale = [
+        unit
+        for purpose, unit in RESTARTED.items()
+        if purpose in found and stale_problems({purpose: found[purpose]})
+    ]
     changes = dict.fromkeys(stale, "restarted")
     if test:
         return changes
@@ -98,7 +112,10 @@ def _found(directory: Path) -> dict[str, str]:
         f"{signing_policies.PKI}/{name}": name for name in signing_policies.AUTHORITIES
     }
     found = (path.with_suffix("") for path in sorted(directory.rglob("*.crt")))
-    return {known.get(f"{signing_policies.PKI}/{path.relative_to(directory)}", str(path)): str(path) for path in found}
+    return {
+        known.get(f"{signing_policies.PKI}/{path.relative_to(directory)}", str(path)): str(path)
+        for path in found
+    }
 
 
 def _entry(path: str, now: float) -> Entry:

@@ -41,7 +41,9 @@ class Wanted:
 
 def wanted(name: str, address: str, **limits: Any) -> Wanted:
     """The member of a node at an address, with the page's layout of certificates; ``limits`` are fields of Wanted."""
-    server, peer = ({"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer"))
+    server, peer = (
+        {"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer")
+    )
     base = {
         "data-dir": "/var/lib/etcd",
         "listen-peer-urls": quorum.peer_url(address),
@@ -59,7 +61,11 @@ def wanted(name: str, address: str, **limits: Any) -> Wanted:
 def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
     """What ``added`` and ``promoted`` would do now, for test=True. Asks, changes nothing."""
     if wanted.new_cluster and not etcd.urls:
-        return [] if files.has_config() else [f"start a new etcd cluster with {wanted.name} as its only member"]
+        return (
+            []
+            if files.has_config()
+            else [f"start a new etcd cluster with {wanted.name} as its only member"]
+        )
     member = _own(etcd.members(), wanted)
     if member is None:
         return [f"add {wanted.name} as a learner and promote it"]
@@ -68,7 +74,9 @@ def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]
     return [f"promote {wanted.name}"] if member.learner else []
 
 
-def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None) -> dict[str, Any]:
+def added(
+    etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None
+) -> dict[str, Any]:
     """Make the host known to the cluster and write its configuration. The changes made, empty when none were needed.
 
     Raises QuorumError when the guard refuses within ``wanted.timeout`` seconds.
@@ -96,7 +104,9 @@ def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = 
     return changes
 
 
-def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None) -> dict[str, Any]:
+def promoted(
+    etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None
+) -> dict[str, Any]:
     """Wait until the member has started and is in sync, make it a voter under the guard, and seal its configuration.
 
     A learner that never starts is removed again, so that it does not block every later addition; not when a newer run is
@@ -165,7 +175,12 @@ def _lost_its_data(member: Member, files: MemberFiles) -> bool:
 
 
 def _remove_lost(
-    etcd: Etcd, files: MemberFiles, wanted: Wanted, member: Member, members: Sequence[Member], clock: Clock | None
+    etcd: Etcd,
+    files: MemberFiles,
+    wanted: Wanted,
+    member: Member,
+    members: Sequence[Member],
+    clock: Clock | None,
 ) -> None:
     problems = quorum.remove_problems(members, member.id)
     if problems:
@@ -201,7 +216,9 @@ def _set_aside(files: MemberFiles, wanted: Wanted) -> str | None:
 
 
 def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None) -> dict[str, Any]:
-    took = _until_accepted(wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock)
+    took = _until_accepted(
+        wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock
+    )
     # Not before the guard agrees: a refusal leaves the host as it is. Not after the addition: old data must not be started.
     _stop_local(files, wanted, clock)
     stale = _set_aside(files, wanted)
@@ -211,7 +228,9 @@ def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None) ->
     return {**changes, "set aside": stale} if stale else changes
 
 
-def _until_accepted(wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock | None) -> float:
+def _until_accepted(
+    wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock | None
+) -> float:
     return wait_until(
         f"the etcd cluster to accept {wanted.name} as a learner",
         problems,
@@ -273,7 +292,9 @@ def _withdraw_unstarted(etcd: Etcd, wanted: Wanted) -> None:
 
 
 def _configure(members: Sequence[Member], files: MemberFiles, wanted: Wanted) -> None:
-    cluster = {member.name: member.peer_urls[0] for member in members if member.name and member.peer_urls}
+    cluster = {
+        member.name: member.peer_urls[0] for member in members if member.name and member.peer_urls
+    }
     if not cluster:
         raise DeadlineError("the member list names no started member", node=wanted.name, log=LOG)
     _write(files, wanted, {**cluster, wanted.name: wanted.peer_url}, "existing")

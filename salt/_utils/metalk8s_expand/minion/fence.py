@@ -52,5 +52,8 @@ def _epoch(value: object) -> int | None:
         return None
     text = "" if isinstance(value, bool) else str(value)
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise SettingsError(f"{value!r} is no epoch", hint="leave orchestrate:epoch out of the pillar when you work by hand")
+        raise SettingsError(
+            f"{value!r} is no epoch",
+            hint="leave orchestrate:epoch out of the pillar when you work by hand",
+        )
     return int(text)

@@ -20,7 +20,13 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, SettingsError
+from metalk8s_expand.errors import (
+    ConflictError,
+    ExpandError,
+    LockedError,
+    QuorumError,
+    SettingsError,
+)
 from metalk8s_expand.preflight import collect_cluster_facts, saltenvs
 
 OPERATIONS = "metalk8s.orchestrate."
@@ -38,19 +44,34 @@ def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandEr
     To be asked by whoever holds the lock: another run that waits for it is no obstacle, its deployments are.
     Raises UnreachableError when the API does not answer at all.
     """
-    unhealthy, busy, versions = health(world, settings, nodes), operations(world), version_problems(world, settings, nodes)
+    unhealthy, busy, versions = (
+        health(world, settings, nodes),
+        operations(world),
+        version_problems(world, settings, nodes),
+    )
     files = FileServer(world.opts)
     unserved = saltenvs.problems(files, nodes)
     problems = [*unhealthy, *busy, *versions, *unserved]
     if unhealthy:
         hint = "make the control plane healthy first"
-        return QuorumError("the cluster is not healthy, so nothing was started", problems=problems, hint=hint, log=verify.LOG)
+        return QuorumError(
+            "the cluster is not healthy, so nothing was started",
+            problems=problems,
+            hint=hint,
+            log=verify.LOG,
+        )
     if busy:
         hint = "wait until it has ended, or end it: salt-run jobs.master"
-        return LockedError("another operation runs on this cluster, so nothing was started", problems=problems, hint=hint)
+        return LockedError(
+            "another operation runs on this cluster, so nothing was started",
+            problems=problems,
+            hint=hint,
+        )
     if versions:
         hint = "correct the version in the pillar, or finish the upgrade of the cluster first"
-        return ConflictError("the versions do not fit, so nothing was started", problems=problems, hint=hint)
+        return ConflictError(
+            "the versions do not fit, so nothing was started", problems=problems, hint=hint
+        )
     if unserved:
         text = "there is nothing to deploy these nodes with, so nothing was started"
         return SettingsError(text, problems=problems, hint=saltenvs.hint(files))
@@ -62,7 +83,11 @@ def health(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]
     access = world.access()
     status, text = access.kube.text("/readyz")
     problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
-    return problems + (_etcd_problems(access.etcd, settings, nodes) if access.etcd else ["no Node carries the etcd role"])
+    return problems + (
+        _etcd_problems(access.etcd, settings, nodes)
+        if access.etcd
+        else ["no Node carries the etcd role"]
+    )
 
 
 def operations(world: World) -> list[str]:
@@ -81,15 +106,29 @@ def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
 
 def version_problems(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
     """Nodes that are declared with another version than the cluster's, and a control plane that is half upgraded."""
-    items = [*world.kube.nodes(roles.label_key(roles.BOOTSTRAP)), *world.kube.nodes(roles.label_key(roles.MASTER))]
+    items = [
+        *world.kube.nodes(roles.label_key(roles.BOOTSTRAP)),
+        *world.kube.nodes(roles.label_key(roles.MASTER)),
+    ]
     cluster = collect_cluster_facts.version(items)
     if not cluster:
         return []
     names = {node.name for node in nodes}
-    found = {item["metadata"]["name"]: item["metadata"]["labels"].get(VERSION_LABEL) or cluster for item in items}
-    mixed = [f"{name}: {version}" for name, version in found.items() if name not in names and version != cluster]
+    found = {
+        item["metadata"]["name"]: item["metadata"]["labels"].get(VERSION_LABEL) or cluster
+        for item in items
+    }
+    mixed = [
+        f"{name}: {version}"
+        for name, version in found.items()
+        if name not in names and version != cluster
+    ]
     return [
-        *([f"the control plane is of several versions, {cluster} and {', '.join(mixed)}"] if mixed else []),
+        *(
+            [f"the control plane is of several versions, {cluster} and {', '.join(mixed)}"]
+            if mixed
+            else []
+        ),
         *(
             f"node {node.name} is declared with the version {node.version}, the cluster's is {cluster}"
             for node in nodes
@@ -105,12 +144,18 @@ def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> lis
         return [exc.message]
     # What an interrupted run added is promoted or removed by the next one.
     own = {_peer_url(node) for node in settings.nodes.values()}
-    members = [member for member in listed if not (member.learner and own.intersection(member.peer_urls))]
+    members = [
+        member for member in listed if not (member.learner and own.intersection(member.peer_urls))
+    ]
     urls = {url for member in members for url in member.peer_urls}
     newcomers = [node for node in nodes if node.is_etcd and _peer_url(node) not in urls]
     if not newcomers:
         return [*quorum.cluster_problems(members), *_standing_problems(members)]
-    found = [problem for node in newcomers for problem in quorum.add_problems(members, node.name, _peer_url(node))]
+    found = [
+        problem
+        for node in newcomers
+        for problem in quorum.add_problems(members, node.name, _peer_url(node))
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -121,7 +166,11 @@ def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
             yield f"etcd member {member.title} is a learner or has never started: finish or remove it first"
     voters, healthy = len(quorum.voters(members)), len(quorum.healthy_voters(members))
     if voters and healthy < quorum.quorum(voters):
-        ill = [f"{member.title}: {member.error or 'no answer'}" for member in quorum.voters(members) if not member.healthy]
+        ill = [
+            f"{member.title}: {member.error or 'no answer'}"
+            for member in quorum.voters(members)
+            if not member.healthy
+        ]
         yield f"etcd has no quorum: {healthy} of {voters} voters are healthy ({'; '.join(ill)})"
 
 

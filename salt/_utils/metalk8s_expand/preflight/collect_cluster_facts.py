@@ -39,10 +39,16 @@ def gather(world: World, settings: Settings, names: Iterable[str] | None = None)
     return Surroundings(
         nodes=_neighbours(world, items),
         endpoints=endpoints.of(world, described, items),
-        etcd_peers={_name(item): address for item in with_role(items, roles.ETCD) if (address := health.internal_ip(item))},
+        etcd_peers={
+            _name(item): address
+            for item in with_role(items, roles.ETCD)
+            if (address := health.internal_ip(item))
+        },
         keys={
             name: fingerprint(key)
-            for name, key in master.Keys(world.opts).public_keys(settings.nodes if names is None else names).items()
+            for name, key in master.Keys(world.opts)
+            .public_keys(settings.nodes if names is None else names)
+            .items()
         },
         master_key=fingerprint(key) if key else "",
         version=version(items),
@@ -54,7 +60,9 @@ def gather(world: World, settings: Settings, names: Iterable[str] | None = None)
 def version(items: Sequence[JsonObject]) -> str:
     """MetalK8s's version of the cluster: of the bootstrap node, else of the control plane; empty when no Node tells."""
     candidates = [*with_role(items, roles.BOOTSTRAP), *with_role(items, roles.MASTER)]
-    return next((found for item in candidates if (found := _labels(item).get(VERSION_LABEL, ""))), "")
+    return next(
+        (found for item in candidates if (found := _labels(item).get(VERSION_LABEL, ""))), ""
+    )
 
 
 def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
@@ -73,7 +81,11 @@ def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> Neighbour:
     info = status.get("nodeInfo") or {}
     return Neighbour(
         name=_name(item),
-        addresses=tuple(str(entry["address"]) for entry in status.get("addresses") or () if entry.get("type") in ADDRESSES),
+        addresses=tuple(
+            str(entry["address"])
+            for entry in status.get("addresses") or ()
+            if entry.get("type") in ADDRESSES
+        ),
         machine_id=str(info.get("machineID") or ""),
         product_uuid=str(info.get("systemUUID") or ""),
         macs=macs,

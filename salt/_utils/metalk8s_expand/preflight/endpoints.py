@@ -24,7 +24,9 @@ NAMESPACE = "kube-system"
 SERVICES = {ARTIFACTS: "repositories", MASTER: "salt-master"}
 
 
-def of(world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]) -> tuple[Endpoint, ...]:
+def of(
+    world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]
+) -> tuple[Endpoint, ...]:
     """All that can be found out, by the cluster's description (pillar ``metalk8s:cluster``) and its Nodes."""
     return (*_api_servers(nodes), *_artifacts(world, described), *_master(world, described, nodes))
 
@@ -48,7 +50,10 @@ def _artifacts(world: World, described: Mapping[str, Any]) -> Iterator[Endpoint]
     if place:
         yield Endpoint(ARTIFACTS, TITLES[ARTIFACTS], *place)
     else:
-        log.warning("the URL of the artifact store, %r, names no host or no known port: it is not checked", url)
+        log.warning(
+            "the URL of the artifact store, %r, names no host or no known port: it is not checked",
+            url,
+        )
 
 
 def _place(url: str) -> tuple[str, int] | None:
@@ -60,11 +65,15 @@ def _place(url: str) -> tuple[str, int] | None:
     return (parts.hostname, port) if parts.hostname and port else None
 
 
-def _master(world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
+def _master(
+    world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]
+) -> Iterator[Endpoint]:
     """By the address that the minion's role takes, by MetalK8s's Service, or by the bootstrap Node's own address."""
     address = (described.get("bootstrap") or {}).get("address")
     behind = () if address else tuple(_service(world, MASTER))
-    address = address or next((health.internal_ip(item) for item in nodes if _has_role(item, roles.BOOTSTRAP)), "")
+    address = address or next(
+        (health.internal_ip(item) for item in nodes if _has_role(item, roles.BOOTSTRAP)), ""
+    )
     if behind or not address:
         yield from behind
         return
@@ -75,9 +84,15 @@ def _master(world: World, described: Mapping[str, Any], nodes: Sequence[JsonObje
 def _service(world: World, check: str) -> Iterator[Endpoint]:
     """What stands behind a Service of MetalK8s, if there is one."""
     query = {"labelSelector": f"kubernetes.io/service-name={SERVICES[check]}"}
-    for item in world.kube.listed(f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", query):
+    for item in world.kube.listed(
+        f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", query
+    ):
         ports = [int(entry["port"]) for entry in item.get("ports") or () if entry.get("port")]
-        yield from (Endpoint(check, TITLES[check], address, port) for address in health.ready_addresses(item) for port in ports)
+        yield from (
+            Endpoint(check, TITLES[check], address, port)
+            for address in health.ready_addresses(item)
+            for port in ports
+        )
 
 
 def _has_role(item: JsonObject, role: str) -> bool:

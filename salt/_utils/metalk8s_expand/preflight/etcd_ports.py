@@ -30,7 +30,9 @@ Answers = Mapping[str, Mapping[str, str]]
 class Peers(Protocol):
     """Minions that can be asked; see clients.salt.Minions."""
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> Mapping[str, Any]:
         """The answers of those that gave one."""
 
 
@@ -47,14 +49,20 @@ class Said:
         together = min(self.ended, until) - max(self.begun, since) >= OVERLAP_S
         return {
             member: {
-                port: said[place] for port in PORTS if (place := f"{address}:{port}") in said and (together or not said[place])
+                port: said[place]
+                for port in PORTS
+                if (place := f"{address}:{port}") in said and (together or not said[place])
             }
             for member, said in self.answers.items()
         }
 
 
 def asked(
-    peers: Peers | None, members: Sequence[str], addresses: Sequence[str], window: float, clock: Clock
+    peers: Peers | None,
+    members: Sequence[str],
+    addresses: Sequence[str],
+    window: float,
+    clock: Clock,
 ) -> Callable[[], Said]:
     """Let these members try to reach the new ones for ``window`` seconds, from now on; call it for what they say.
 
@@ -82,7 +90,9 @@ def asked(
     return said
 
 
-def _answers(peers: Peers, members: Sequence[str], places: Sequence[Sequence[Any]], window: float) -> Answers:
+def _answers(
+    peers: Peers, members: Sequence[str], places: Sequence[Sequence[Any]], window: float
+) -> Answers:
     try:
         answers = peers.ask(members, FUNCTION, [places, window])
     except UnreachableError as error:
@@ -93,4 +103,6 @@ def _answers(peers: Peers, members: Sequence[str], places: Sequence[Sequence[Any
         return {}
     # Anything else is Salt's own words for a minion that has no answer.
     told = {name: said for name, said in answers.items() if isinstance(said, dict)}
-    return {name: {str(place): str(why) for place, why in said.items()} for name, said in told.items()}
+    return {
+        name: {str(place): str(why) for place, why in said.items()} for name, said in told.items()
+    }

@@ -36,7 +36,9 @@ Told = tuple[Facts, float]
 Sources = Mapping[str, Mapping[str, Any]]
 
 
-def look(world: World, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None) -> Reached:
+def look(
+    world: World, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None
+) -> Reached:
     """Ask the hosts of these nodes, and judge all their answers together, beside the cluster as it is.
 
     ``metalk8s_expand:probe_sources`` of the master's configuration puts files of a host in the place of others, by node
@@ -70,20 +72,32 @@ def ask(
     thresholds = settings.thresholds
     around = _without(around, nodes)
     joining = {node.name: node.address for node in nodes if node.is_etcd}
-    arguments = {node.name: _argument(node, around, thresholds, joining, sources or {}) for node in nodes}
+    arguments = {
+        node.name: _argument(node, around, thresholds, joining, sources or {}) for node in nodes
+    }
     source = Path(host_facts.__file__).read_text(encoding="utf-8")
 
     def attempt(target: Target) -> Told:
         command = [*findings.COMMAND, arguments[target.name]]
-        answer = ssh.run(target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s)
+        answer = ssh.run(
+            target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s
+        )
         return _facts(target, answer, settings.ssh_timeout), clock.now()
 
     # New members listen for a while, and must do so at the same time, which is what the peers' time has to cover.
     first = sorted(targets, key=lambda target: target.name not in joining)
     window = settings.ssh_timeout + thresholds.etcd_window_s
-    peers_said = etcd_ports.asked(peers, list(around.etcd_peers), list(joining.values()), window, clock)
+    peers_said = etcd_ports.asked(
+        peers, list(around.etcd_peers), list(joining.values()), window, clock
+    )
     answers = ssh.on_all(first, attempt, max(max_parallel, len(joining)))
-    return _judged(nodes, {target.name: answers[target.name] for target in targets}, around, peers_said(), settings)
+    return _judged(
+        nodes,
+        {target.name: answers[target.name] for target in targets},
+        around,
+        peers_said(),
+        settings,
+    )
 
 
 def _judged(
@@ -94,7 +108,9 @@ def _judged(
     settings: Settings,
 ) -> Reached:
     """All answers of all hosts beside each other."""
-    told = {name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)}
+    told = {
+        name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)
+    }
     facts = {name: found for name, (found, _) in told.items()}
     hosts = [
         findings.Host(
@@ -109,11 +125,15 @@ def _judged(
         for node in nodes
         if node.name in facts
     ]
-    unreachable = {name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)}
+    unreachable = {
+        name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)
+    }
     return Reached(facts, unreachable, tuple(findings.findings(hosts, settings.skipped)))
 
 
-def _inbound(said: etcd_ports.Said, node: Node, told: Told, thresholds: Thresholds) -> dict[str, dict[int, str]]:
+def _inbound(
+    said: etcd_ports.Said, node: Node, told: Told, thresholds: Thresholds
+) -> dict[str, dict[int, str]]:
     facts, now = told
     since = now - (facts.get("elapsed") or 0.0)
     return said.of(node.address, since, since + thresholds.etcd_window_s)
@@ -143,14 +163,28 @@ def _without(around: Surroundings, nodes: Sequence[Node]) -> Surroundings:
     names, addresses = {node.name for node in nodes}, {node.address for node in nodes}
     return dataclasses.replace(
         around,
-        endpoints=tuple(one for one in around.endpoints if not (one.check == endpoints.API and one.host in addresses)),
-        etcd_peers={name: address for name, address in around.etcd_peers.items() if name not in names},
+        endpoints=tuple(
+            one
+            for one in around.endpoints
+            if not (one.check == endpoints.API and one.host in addresses)
+        ),
+        etcd_peers={
+            name: address for name, address in around.etcd_peers.items() if name not in names
+        },
     )
 
 
-def _argument(node: Node, around: Surroundings, thresholds: Thresholds, joining: Mapping[str, str], sources: Sources) -> str:
+def _argument(
+    node: Node,
+    around: Surroundings,
+    thresholds: Thresholds,
+    joining: Mapping[str, str],
+    sources: Sources,
+) -> str:
     others = {name: address for name, address in joining.items() if name != node.name}
-    return json.dumps(findings.request(node, around, thresholds, others, sources.get(node.name) or {}))
+    return json.dumps(
+        findings.request(node, around, thresholds, others, sources.get(node.name) or {})
+    )
 
 
 def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
@@ -158,10 +192,19 @@ def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
     found: Facts | None = host_facts.answer(answer.stdout)  # type: ignore[no-untyped-call]
     if found is None:
         raise _silence(target, answer, timeout)
-    noise = [line for line in answer.stdout.splitlines() if line.strip() and not line.startswith(host_facts.MARK)]
+    noise = [
+        line
+        for line in answer.stdout.splitlines()
+        if line.strip() and not line.startswith(host_facts.MARK)
+    ]
     if noise:
         said = "\n".join(noise)
-        raise error(target, Trouble("shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"))
+        raise error(
+            target,
+            Trouble(
+                "shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"
+            ),
+        )
     return found
 
 

@@ -39,7 +39,11 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
     needed: dict[str, list[str]] = {}
     for node in nodes:
         needed.setdefault(saltenv(node), []).append(node.name)
-    return [_problem(files, name, who) for name, who in needed.items() if not files.has(ORCHESTRATION, name)]
+    return [
+        _problem(files, name, who)
+        for name, who in needed.items()
+        if not files.has(ORCHESTRATION, name)
+    ]
 
 
 def hint(files: Files) -> str:
@@ -50,6 +54,8 @@ def hint(files: Files) -> str:
 
 
 def _problem(files: Files, name: str, who: Sequence[str]) -> str:
-    missing = f"has no {ORCHESTRATION}" if name in files.saltenvs() else "does not exist on this master"
+    missing = (
+        f"has no {ORCHESTRATION}" if name in files.saltenvs() else "does not exist on this master"
+    )
     few = ", ".join(who[:5]) + (f" and {len(who) - 5} more" if len(who) > 5 else "")
     return f"the saltenv {name}, which {few} would be deployed from, {missing}"

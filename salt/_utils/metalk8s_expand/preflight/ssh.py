@@ -48,13 +48,19 @@ class Checked:
         }
 
 
-def check_ssh(hosts: Sequence[Target], timeout: float, max_parallel: int = 32) -> dict[str, Checked | ExpandError]:
+def check_ssh(
+    hosts: Sequence[Target], timeout: float, max_parallel: int = 32
+) -> dict[str, Checked | ExpandError]:
     """By node name, what was found within ``timeout`` seconds of each host, or why salt-ssh could not work there."""
 
     def attempt(target: Target) -> Checked:
         mark = secrets.token_hex(8)
         # Python is looked for as the user, and sudo is part of the command.
-        answer = command.run(replace(target, sudo=False), ["/bin/sh", "-c", script(target.sudo, mark)], timeout=timeout)
+        answer = command.run(
+            replace(target, sudo=False),
+            ["/bin/sh", "-c", script(target.sudo, mark)],
+            timeout=timeout,
+        )
         return _judged(target, answer, mark)
 
     return dict(command.on_all(hosts, attempt, max_parallel))
@@ -101,7 +107,9 @@ def _parsed(answer: Answer, mark: str) -> _Said | None:
     before, between, path, ended, sudo, may_list, may_run, version, after = found.groups()
     numbers = tuple(int(number) for number in re.findall(r"\d+", version))
     noise = (before + between + after).strip()
-    return _Said(noise, path, ended, numbers, sudo, may_list == "0", may_run == "0", answer.stderr.strip())
+    return _Said(
+        noise, path, ended, numbers, sudo, may_list == "0", may_run == "0", answer.stderr.strip()
+    )
 
 
 def _troubles(target: Target, said: _Said) -> Iterator[Trouble]:
@@ -109,7 +117,10 @@ def _troubles(target: Target, said: _Said) -> Iterator[Trouble]:
     yield from _python(said)
     yield from _sudo(target, said)
     if said.noise:
-        yield Trouble("shell-noise", f"the login shell of {target.user} prints on stdout: {said.noise[:200]!r}")
+        yield Trouble(
+            "shell-noise",
+            f"the login shell of {target.user} prints on stdout: {said.noise[:200]!r}",
+        )
 
 
 def _python(said: _Said) -> Iterator[Trouble]:
@@ -118,12 +129,15 @@ def _python(said: _Said) -> Iterator[Trouble]:
         return
     if said.ended != "0" or not said.version:
         yield Trouble(
-            "no-python", f"{said.interpreter} is no Python that runs, it ended with {said.ended}: {said.stderr[:300]}"
+            "no-python",
+            f"{said.interpreter} is no Python that runs, it ended with {said.ended}: {said.stderr[:300]}",
         )
         return
     unmet = thin.unmet(said.version)
     if unmet:
-        version, wanted = (".".join(map(str, numbers)) for numbers in (said.version, thin.minimum()))
+        version, wanted = (
+            ".".join(map(str, numbers)) for numbers in (said.version, thin.minimum())
+        )
         needed = ", ".join(map(str, unmet))
         found = f"{said.interpreter} is Python {version}, and what salt-ssh sends needs {wanted} or newer: {needed}"
         yield Trouble("python-too-old", found)
@@ -136,10 +150,18 @@ def _sudo(target: Target, said: _Said) -> Iterator[Trouble]:
         yield Trouble("no-sudo", "there is no sudo")
     elif said.may_list and not said.may_run:
         yield Trouble(
-            "sudo-refused", f"sudo permits {target.user} other commands and not {said.interpreter}: {said.stderr[:300]}"
+            "sudo-refused",
+            f"sudo permits {target.user} other commands and not {said.interpreter}: {said.stderr[:300]}",
         )
     elif said.may_run or WANTS_PASSWORD.search(said.stderr):
-        hidden = "" if said.may_run else " (it asks for one before it tells whether the user is in sudoers)"
-        yield Trouble("sudo-needs-password", f"sudo wants a password of {target.user}{hidden}: {said.stderr[:300]}")
+        hidden = (
+            ""
+            if said.may_run
+            else " (it asks for one before it tells whether the user is in sudoers)"
+        )
+        yield Trouble(
+            "sudo-needs-password",
+            f"sudo wants a password of {target.user}{hidden}: {said.stderr[:300]}",
+        )
     else:
         yield Trouble("sudo-refused", f"sudo refuses {target.user}: {said.stderr[:300]}")

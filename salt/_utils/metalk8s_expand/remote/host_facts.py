@@ -26,15 +26,40 @@ MARK = "metalk8s-expand-probe:"
 
 LONGEST_WINDOW = 60
 DEFAULTS = {"seconds": 20, "timeout": 3, "window": 10}
-MINION, MINION_DIRECTORY, MINION_ID = "/etc/salt/minion", "/etc/salt/minion.d", "/etc/salt/minion_id"
+MINION, MINION_DIRECTORY, MINION_ID = (
+    "/etc/salt/minion",
+    "/etc/salt/minion.d",
+    "/etc/salt/minion_id",
+)
 MINION_KEY = "/etc/salt/pki/minion/minion.pub"
 MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
-UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+UNIT_DIRECTORIES = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 # In the order in which a file hides those of the same name.
-SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+SYSCTL_DIRECTORIES = (
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/usr/local/lib/sysctl.d",
+    "/usr/lib/sysctl.d",
+    "/lib/sysctl.d",
+)
 RPM_DATABASES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
 # A server that is gone would let everything that asks for free space wait for ever.
-NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "fuse.glusterfs", "fuse.sshfs")
+NETWORK_FILESYSTEMS = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "ceph",
+    "9p",
+    "afs",
+    "fuse.glusterfs",
+    "fuse.sshfs",
+)
 REASONS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ETIMEDOUT: "no answer",
@@ -119,7 +144,10 @@ def system(host):
     if text is None:
         return None
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return {key: values.get(name, "").strip("\"'") for key, name in (("id", "ID"), ("version", "VERSION_ID"))}
+    return {
+        key: values.get(name, "").strip("\"'")
+        for key, name in (("id", "ID"), ("version", "VERSION_ID"))
+    }
 
 
 def hostname(host):
@@ -128,7 +156,11 @@ def hostname(host):
 
 def minion_id(host):
     """The name that this host has as a minion, or None: as configured, the last word counts, else as Salt remembers it."""
-    more = [f"{MINION_DIRECTORY}/{name}" for name in host.names(MINION_DIRECTORY) if name.endswith(".conf")]
+    more = [
+        f"{MINION_DIRECTORY}/{name}"
+        for name in host.names(MINION_DIRECTORY)
+        if name.endswith(".conf")
+    ]
     text = "\n".join(host.read(path) or "" for path in [MINION, *more])
     found = re.findall(r"^id:\s*[\"']?([^\s\"'#]+)", text, re.M)
     return found[-1] if found else host.read(MINION_ID) or None
@@ -158,7 +190,9 @@ def cgroups(host):
     unified = host.read("/sys/fs/cgroup/cgroup.controllers")
     if unified is not None:
         return {"version": 2, "controllers": unified.split()}
-    rows = [line.split() for line in host.read("/proc/cgroups").splitlines() if not line.startswith("#")]
+    rows = [
+        line.split() for line in host.read("/proc/cgroups").splitlines() if not line.startswith("#")
+    ]
     return {"version": 1, "controllers": [row[0] for row in rows if row[3] == "1"]}
 
 
@@ -177,10 +211,15 @@ def modules(host):
     """loaded, builtin, loadable or missing for each kernel module; None where nothing tells."""
     release = host.read("/proc/sys/kernel/osrelease") or os.uname().release
     places = [f"{base}/{release}" for base in ("/lib/modules", "/usr/lib/modules")]
-    lists = [(host.read(place + "/modules.builtin"), host.read(place + "/modules.dep")) for place in places]
+    lists = [
+        (host.read(place + "/modules.builtin"), host.read(place + "/modules.dep"))
+        for place in places
+    ]
     builtin, loadable = next((pair for pair in lists if pair[1] is not None), (None, None))
     loaded = {line.split()[0] for line in (host.read("/proc/modules") or "").splitlines()}
-    loaded.update(line.split()[-1] for line in (host.read("/proc/filesystems") or "").splitlines() if line)
+    loaded.update(
+        line.split()[-1] for line in (host.read("/proc/filesystems") or "").splitlines() if line
+    )
     # A kernel without its directory beside those of others was replaced and not booted.
     replaced = any(host.names(place) for place in ("/lib/modules", "/usr/lib/modules"))
     frozen = host.read("/proc/sys/kernel/modules_disabled") == "1"
@@ -200,20 +239,29 @@ def modules(host):
 
 def evident(host, name):
     """Whether what a module brings is there: one that is built in and takes no parameter shows nowhere else."""
-    signs = {"br_netfilter": "/proc/sys/net/bridge", "nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max"}
+    signs = {
+        "br_netfilter": "/proc/sys/net/bridge",
+        "nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
+    }
     return name in signs and host.exists(signs[name])
 
 
 def sysctls(host):
     """Values of the kernel's settings; None for those that it does not have."""
-    return {name: host.read("/proc/sys/" + name.replace(".", "/")) for name in host.asked("sysctls")}
+    return {
+        name: host.read("/proc/sys/" + name.replace(".", "/")) for name in host.asked("sysctls")
+    }
 
 
 def sysctl_files(host):
     """[file, setting, value] of what the files set at boot, in the order in which they are applied."""
     files: dict[str, str] = {}
     for directory in reversed(SYSCTL_DIRECTORIES):
-        files.update((name, directory + "/" + name) for name in host.names(directory) if name.endswith(".conf"))
+        files.update(
+            (name, directory + "/" + name)
+            for name in host.names(directory)
+            if name.endswith(".conf")
+        )
     found = []
     for path in (files[name] for name in sorted(files)):
         for name, value in re.findall(r"^\s*-?([\w./-]+)\s*=\s*(\S+)", host.read(path) or "", re.M):
@@ -230,7 +278,10 @@ def interfaces(host):
     own: dict[str, list[str]] = {}
     for index, address in netlink_addresses():
         own.setdefault(socket.if_indextoname(index), []).append(address)
-    return {name: {"mac": host.read(f"/sys/class/net/{name}/address") or "", "addresses": own[name]} for name in own}
+    return {
+        name: {"mac": host.read(f"/sys/class/net/{name}/address") or "", "addresses": own[name]}
+        for name in own
+    }
 
 
 def netlink_addresses():
@@ -271,7 +322,9 @@ def listening(host):
     ports: set[int] = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         # Of what may be thousands of connections, the few sockets in the state LISTEN: "sl: ADDRESS:PORT REMOTE 0A".
-        found = re.findall(r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A ", host.read(path) or "", re.M)
+        found = re.findall(
+            r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A ", host.read(path) or "", re.M
+        )
         ports.update(int(port, 16) for port in found)
     return sorted(ports)
 
@@ -332,8 +385,15 @@ def place(target):
 def connections(host):
     """Why each ``address:port`` cannot be reached; those to be tried again until the window ends listen like this host."""
     timeout, window = host.request["timeout"], host.started + host.request["window"]
-    works = {place(one): lambda one=one: knock(one[0], one[1], timeout) for one in host.asked("connect")}
-    works.update({place(one): lambda one=one: knock_until(one[0], one[1], window) for one in host.asked("retry")})
+    works = {
+        place(one): lambda one=one: knock(one[0], one[1], timeout) for one in host.asked("connect")
+    }
+    works.update(
+        {
+            place(one): lambda one=one: knock_until(one[0], one[1], window)
+            for one in host.asked("retry")
+        }
+    )
     until = max(host.started + 2 * timeout, window + 1 if host.asked("retry") else 0)
     return parallel(works, min(until, host.deadline - 0.2))
 
@@ -364,7 +424,11 @@ def listen(host):
             sockets[listener(request["address"], port)] = answer[str(port)]
         except OSError as error:
             answer[str(port)]["problem"] = code(error)
-    hear(sockets, set(request["peers"]), min(host.started + host.request["window"], host.deadline - 0.2))
+    hear(
+        sockets,
+        set(request["peers"]),
+        min(host.started + host.request["window"], host.deadline - 0.2),
+    )
     return answer
 
 
@@ -384,8 +448,13 @@ def listener(address, port):
 def hear(sockets, peers, until):
     """Note who connects, until all have or the time is up."""
     try:
-        while any(peers - set(port["heard"]) for port in sockets.values()) and time.monotonic() < until:
-            for ready in select.select(list(sockets), [], [], max(0, min(0.5, until - time.monotonic())))[0]:
+        while (
+            any(peers - set(port["heard"]) for port in sockets.values())
+            and time.monotonic() < until
+        ):
+            for ready in select.select(
+                list(sockets), [], [], max(0, min(0.5, until - time.monotonic()))
+            )[0]:
                 address = accepted(ready)
                 if address and address not in sockets[ready]["heard"]:
                     sockets[ready]["heard"].append(address)
@@ -426,7 +495,10 @@ def name_servers(host):
     """Whether each name server of resolv.conf answers at all; the resolver uses three."""
     servers = re.findall(r"^\s*nameserver\s+(\S+)", host.read("/etc/resolv.conf") or "", re.M)[:3]
     timeout = host.request["timeout"] / 2.0
-    works = {server: lambda server=server: answers(server, timeout) or answers(server, timeout) for server in servers}
+    works = {
+        server: lambda server=server: answers(server, timeout) or answers(server, timeout)
+        for server in servers
+    }
     return parallel(works, min(host.started + 3 * timeout, host.deadline - 0.2))
 
 
@@ -568,7 +640,9 @@ def packages(host):
 
 def services(host):
     """Whether each of the services that are installed runs, and whether it will after the next boot."""
-    installed = [name for name in host.asked("services") if has_unit(host, name) and is_in_use(host, name)]
+    installed = [
+        name for name in host.asked("services") if has_unit(host, name) and is_in_use(host, name)
+    ]
     if not installed:
         return {}
     show = ["systemctl", "show", "--property=Id,ActiveState,UnitFileState"]
@@ -577,7 +651,10 @@ def services(host):
     for index, name in enumerate(installed):
         values = dict(line.split("=", 1) for line in blocks[index].splitlines() if "=" in line)
         active = values["ActiveState"] in ("active", "activating", "reloading")
-        found[name] = {"active": active, "enabled": values.get("UnitFileState") in ("enabled", "enabled-runtime")}
+        found[name] = {
+            "active": active,
+            "enabled": values.get("UnitFileState") in ("enabled", "enabled-runtime"),
+        }
     return found
 
 
@@ -587,7 +664,10 @@ def has_unit(host, name):
 
 def is_in_use(host, name):
     """Ubuntu starts ufw everywhere, and it does nothing unless its own file says so."""
-    return name != "ufw" or re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.M) is not None
+    return (
+        name != "ufw"
+        or re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.M) is not None
+    )
 
 
 def command(arguments, seconds=5):
@@ -595,7 +675,9 @@ def command(arguments, seconds=5):
     import subprocess
 
     nothing, environment = subprocess.DEVNULL, dict(os.environ, LC_ALL="C")
-    with subprocess.Popen(arguments, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing, env=environment) as process:
+    with subprocess.Popen(
+        arguments, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing, env=environment
+    ) as process:
         try:
             return process.communicate(timeout=seconds)[0].decode("utf-8", "replace")
         except subprocess.TimeoutExpired:

@@ -32,7 +32,11 @@ TURN = "/run/metalk8s-expand-retire.lock"
 MANIFESTS = "/etc/kubernetes/manifests"
 API_SERVER, API_PORT = MANIFESTS + "/kube-apiserver.yaml", 6443
 KUBELET_UNIT = "/etc/systemd/system/kubelet.service"
-MINION, MINION_DIRECTORY, MINION_ID = "/etc/salt/minion", "/etc/salt/minion.d", "/etc/salt/minion_id"
+MINION, MINION_DIRECTORY, MINION_ID = (
+    "/etc/salt/minion",
+    "/etc/salt/minion.d",
+    "/etc/salt/minion_id",
+)
 MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
 SUBNET = "/run/flannel/subnet.env"
 
@@ -71,14 +75,30 @@ IDENTITY = (MINION_ID, KUBELET_UNIT, MINION)
 # Where an empty directory is no trace.
 DIRECTORIES = ("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd")
 # Below these (not at them) mounts are the kubelet's and the runtime's own.
-UNMOUNT = ("/var/lib/kubelet/pods", "/var/lib/kubelet/plugins", "/var/lib/containerd/tmpmounts", "/run/containerd")
+UNMOUNT = (
+    "/var/lib/kubelet/pods",
+    "/var/lib/kubelet/plugins",
+    "/var/lib/containerd/tmpmounts",
+    "/run/containerd",
+)
 NAMESPACES = "/run/netns/cni-"
 INTERFACES = ("cni0", "flannel.1", "kube-ipvs0")
 # Of kube-proxy, flannel and the CNI plugin portmap.
 TABLES = ("kube-proxy", "flannel-ipv4", "flannel-ipv6", "cni_hostport")
-ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
 CTR = ("ctr", "--namespace", "k8s.io")
-DEFAULTS = {"mode": "look", "node": "", "epoch": None, "master_key": "", "root": "", "seconds": 60, "grace": 5}
+DEFAULTS = {
+    "mode": "look",
+    "node": "",
+    "epoch": None,
+    "master_key": "",
+    "root": "",
+    "seconds": 60,
+    "grace": 5,
+}
 
 
 class Refused(Exception):
@@ -133,7 +153,10 @@ class Host:
     def mounts(self):
         """Every mount point, as the kernel names it."""
         rows = self.read("/proc/self/mountinfo").splitlines()
-        return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), row.split()[4]) for row in rows]
+        return [
+            re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), row.split()[4])
+            for row in rows
+        ]
 
     def processes(self, belongs):
         """The processes whose control groups or command line (as one text) belong; never this one."""
@@ -203,7 +226,10 @@ def holds(path, mounts):
 
 def mount_points(host):
     """Every mount point, as its path is here."""
-    return {point if host.root and point.startswith(host.root) else host.path(point) for point in host.mounts()}
+    return {
+        point if host.root and point.startswith(host.root) else host.path(point)
+        for point in host.mounts()
+    }
 
 
 def is_empty(path):
@@ -217,8 +243,14 @@ def services(host):
     """Those of the services that run, or will after the next boot."""
     found = []
     for name in SERVICES:
-        code, output = host.command("systemctl", "show", "--property=ActiveState,UnitFileState", name + ".service")
-        values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line) if not code else {}
+        code, output = host.command(
+            "systemctl", "show", "--property=ActiveState,UnitFileState", name + ".service"
+        )
+        values = (
+            dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+            if not code
+            else {}
+        )
         active = values.get("ActiveState", "inactive") not in ("inactive", "failed")
         if active or values.get("UnitFileState") in ("enabled", "enabled-runtime"):
             found.append(name)
@@ -229,7 +261,9 @@ def listens(host, port):
     """Whether something serves a TCP port, at whatever address."""
     rows = (host.read("/proc/net/tcp") + "\n" + host.read("/proc/net/tcp6")).splitlines()
     fields = [row.split() for row in rows]
-    return any(len(row) > 3 and row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in fields)
+    return any(
+        len(row) > 3 and row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in fields
+    )
 
 
 def containers(host):
@@ -247,12 +281,23 @@ def admit(host):
         raise Refused(f"{CA_KEY} is here: this is the bootstrap node, which is never removed")
     found = names(host)
     if found and found != [host.request["node"]]:
-        raise Refused("this host is {} and not {}".format(" and ".join(found), host.request["node"]))
-    ours, theirs = "".join(host.request["master_key"].split()), "".join(host.read(MASTER_KEY).split())
+        raise Refused(
+            "this host is {} and not {}".format(" and ".join(found), host.request["node"])
+        )
+    ours, theirs = (
+        "".join(host.request["master_key"].split()),
+        "".join(host.read(MASTER_KEY).split()),
+    )
     if ours and theirs and ours != theirs:
-        raise Refused("the minion here has another Salt master: this host belongs to another cluster")
+        raise Refused(
+            "the minion here has another Salt master: this host belongs to another cluster"
+        )
     if not found and traces(host):
-        raise Refused("this host does not say that it is {}, but it holds {}".format(host.request["node"], traces(host)[0]))
+        raise Refused(
+            "this host does not say that it is {}, but it holds {}".format(
+                host.request["node"], traces(host)[0]
+            )
+        )
     admit_epoch(host)
 
 
@@ -269,7 +314,9 @@ def admit_epoch(host):
             raise Refused(f"{EPOCH} is locked by somebody else for 5 s")
         text = host.read(EPOCH)
         if text and not (text.isdigit() and int(text) <= wanted):
-            raise Refused(f"this run is of the epoch {wanted}, and one of the epoch {text[:40]} has been here already")
+            raise Refused(
+                f"this run is of the epoch {wanted}, and one of the epoch {text[:40]} has been here already"
+            )
         if text != str(wanted):
             write(path, f"{wanted}\n")
             os.fsync(directory)
@@ -439,7 +486,10 @@ def subnet(host):
 def forget_network(host, network):
     """Interfaces, routes to the Pods of others, and the rules of Services."""
     for name in INTERFACES:
-        if host.exists("/sys/class/net/" + name) and host.command("ip", "link", "delete", name)[0] == 0:
+        if (
+            host.exists("/sys/class/net/" + name)
+            and host.command("ip", "link", "delete", name)[0] == 0
+        ):
             host.changes.append("removed the interface " + name)
     if network:
         code, output = host.command("ip", "route", "show", "root", network)
@@ -506,7 +556,9 @@ def clear(host, descriptor, directory, mounts, removed):
             finally:
                 os.close(below)
             if is_empty(path):
-                take(host, path, mounts, removed, lambda name=name: os.rmdir(name, dir_fd=descriptor))
+                take(
+                    host, path, mounts, removed, lambda name=name: os.rmdir(name, dir_fd=descriptor)
+                )
         else:
             take(host, path, mounts, removed, lambda name=name: os.unlink(name, dir_fd=descriptor))
 

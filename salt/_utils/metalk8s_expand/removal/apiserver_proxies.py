@@ -16,28 +16,41 @@ from metalk8s_expand.preflight import saltenvs
 PROXY = "metalk8s.roles.node.apiserver_proxy"
 
 
-def proxies_told(world: World, declared: Settings, name: str, node_roles: Sequence[str]) -> list[str]:
+def proxies_told(
+    world: World, declared: Settings, name: str, node_roles: Sequence[str]
+) -> list[str]:
     """Which proxies do not know yet, and why; nothing when the node had no API server."""
     if roles.MASTER not in node_roles:
         return []
     if name in declared.nodes:
-        return [f"the API proxies list {name} as long as the pillar does; they skip it while it does not answer"]
+        return [
+            f"the API proxies list {name} as long as the pillar does; they skip it while it does not answer"
+        ]
     try:
         failed = _told(world)
     except ExpandError as error:
         failed = [error.message]
     later = f"; they skip it while it does not answer, and forget it with: salt NODE state.apply {PROXY}"
-    return [f"these API proxies may still list {name}: {'; '.join(failed)}{later}"] if failed else []
+    return (
+        [f"these API proxies may still list {name}: {'; '.join(failed)}{later}"] if failed else []
+    )
 
 
 def _told(world: World) -> list[str]:
     """Who did not say that it has written its list anew."""
     ready = [item for item in world.kube.nodes() if not health.ready_problems(item)]
-    versions = {item["metadata"]["name"]: (item["metadata"].get("labels") or {}).get(VERSION_LABEL, "") for item in ready}
+    versions = {
+        item["metadata"]["name"]: (item["metadata"].get("labels") or {}).get(VERSION_LABEL, "")
+        for item in ready
+    }
     failed: list[str] = []
     for version in sorted(set(versions.values())):
         minions = [name for name, found in versions.items() if found == version]
-        keywords = {"__kwarg__": True, "saltenv": saltenvs.of_version(version) if version else "base", "concurrent": True}
+        keywords = {
+            "__kwarg__": True,
+            "saltenv": saltenvs.of_version(version) if version else "base",
+            "concurrent": True,
+        }
         answers = master.Minions(world.opts).ask(minions, "state.apply", [PROXY, keywords])
         failed += [name for name in minions if not _succeeded(answers.get(name))]
     return failed
@@ -45,4 +58,6 @@ def _told(world: World) -> list[str]:
 
 def _succeeded(answer: Any) -> bool:
     states = list(answer.values()) if isinstance(answer, Mapping) else []
-    return bool(states) and all(isinstance(state, Mapping) and state.get("result") is True for state in states)
+    return bool(states) and all(
+        isinstance(state, Mapping) and state.get("result") is True for state in states
+    )

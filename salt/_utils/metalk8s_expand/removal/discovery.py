@@ -55,22 +55,32 @@ def find(world: World, settings: Settings, name: str) -> Found:
     return found if known else replace(found, removed=was_removed(world.opts, name))
 
 
-def etcd_of_others(world: World, name: str, nodes: Sequence[JsonObject] | None = None) -> Etcd | None:
+def etcd_of_others(
+    world: World, name: str, nodes: Sequence[JsonObject] | None = None
+) -> Etcd | None:
     """etcd without the member that leaves: what it says of a cluster that it is no part of counts for nothing."""
     found = world.kube.nodes(roles.label_key(roles.ETCD)) if nodes is None else nodes
     others = [item for item in found if item["metadata"]["name"] != name]
     return verify.access(world.kube, others).etcd or world.access().etcd
 
 
-def own_member(world: World, settings: Settings, name: str, members: Sequence[Member]) -> Member | None:
+def own_member(
+    world: World, settings: Settings, name: str, members: Sequence[Member]
+) -> Member | None:
     """The member of this node among these, or None."""
-    return node_inventory.Found(name, settings.nodes.get(name), world.kube.node(name), tuple(members)).member
+    return node_inventory.Found(
+        name, settings.nodes.get(name), world.kube.node(name), tuple(members)
+    ).member
 
 
 def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:
     """The other Nodes with an API server that are Ready."""
     label = roles.label_key(roles.MASTER)
-    ready = [item for item in nodes if label in (item["metadata"].get("labels") or {}) and not health.ready_problems(item)]
+    ready = [
+        item
+        for item in nodes
+        if label in (item["metadata"].get("labels") or {}) and not health.ready_problems(item)
+    ]
     return tuple(item["metadata"]["name"] for item in ready if item["metadata"]["name"] != name)
 
 

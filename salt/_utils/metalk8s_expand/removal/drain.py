@@ -29,7 +29,13 @@ Admit = Callable[[], object]
 
 
 def emptied(
-    kube: Kube, node: str, allowed: Allowed, timeout: float, admit: Admit, tell: Tell, clock: Clock | None = None
+    kube: Kube,
+    node: str,
+    allowed: Allowed,
+    timeout: float,
+    admit: Admit,
+    tell: Tell,
+    clock: Clock | None = None,
 ) -> int:
     """Evict every Pod that has to leave, until none is left; how many were. ``admit`` is asked before each eviction.
 
@@ -76,17 +82,25 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
     """A Pod may have come with its Node's name in it, past the cordon; that its data is lost was not agreed on."""
     waiting = [pod for pod in pods if not drain_rules.is_terminating(pod)]
     claims = [claim for pod in waiting for claim in drain_rules.claims(pod)]
-    local = evictions.local_claims(kube, claims) if claims and not allowed.delete_local_volumes else frozenset()
+    local = (
+        evictions.local_claims(kube, claims)
+        if claims and not allowed.delete_local_volumes
+        else frozenset()
+    )
     problems = drain_rules.obstacles(waiting, allowed, local)
     if problems:
         hint = "move it yourself or name the option, then run the same command again; the node stays cordoned"
-        raise PodsRefusedError("there are Pods that may not be evicted", node=node, problems=problems, hint=hint)
+        raise PodsRefusedError(
+            "there are Pods that may not be evicted", node=node, problems=problems, hint=hint
+        )
 
 
 def _asked(kube: Kube, pod: JsonObject, admit: Admit) -> str:
     """Why this Pod is not gone yet; it is asked to go, once."""
     if drain_rules.is_terminating(pod):
-        return f"Pod {drain_rules.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"
+        return (
+            f"Pod {drain_rules.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"
+        )
     admit()
     answer, reason = evictions.evict(kube, pod)
     words = {

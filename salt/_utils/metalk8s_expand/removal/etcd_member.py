@@ -20,7 +20,9 @@ Find = Callable[[Sequence[Member]], Member | None]
 Admit = Callable[[], object]
 
 
-def leadership_moved(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock | None = None) -> bool:
+def leadership_moved(
+    etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock | None = None
+) -> bool:
     """Let the most current of the other voters lead; whether anything had to be done. QuorumError when it cannot be."""
     moved: list[int] = []
 
@@ -36,7 +38,9 @@ def leadership_moved(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clo
             return ["no other voter is healthy"]
         admit()
         moved.append(successor.id)
-        return _tried(lambda: etcd.move_leader(member.id, successor.id), "another leader is not seen yet")
+        return _tried(
+            lambda: etcd.move_leader(member.id, successor.id), "another leader is not seen yet"
+        )
 
     _until("another etcd member to lead", problems, MOVE_S, node, clock)
     return bool(moved)
@@ -63,7 +67,11 @@ def removed(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock | None
 
 
 def _successor(members: Sequence[Member], leaving: Member) -> Member | None:
-    others = [member for member in quorum.healthy_voters(members) if member.id != leaving.id and member.name]
+    others = [
+        member
+        for member in quorum.healthy_voters(members)
+        if member.id != leaving.id and member.name
+    ]
     return max(others, key=lambda member: member.raft_index or 0, default=None)
 
 
@@ -75,7 +83,9 @@ def _tried(change: Callable[[], None], pending: str) -> list[str]:
     return [pending]
 
 
-def _until(what: str, problems: Callable[[], list[str]], timeout: float, node: str, clock: Clock | None) -> None:
+def _until(
+    what: str, problems: Callable[[], list[str]], timeout: float, node: str, clock: Clock | None
+) -> None:
     wait_until(
         what,
         problems,

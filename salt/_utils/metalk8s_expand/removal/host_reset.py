@@ -16,7 +16,13 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.removal.node_inventory import Host
-from metalk8s_expand.errors import ConflictError, DeployError, ExpandError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ConflictError,
+    DeployError,
+    ExpandError,
+    SettingsError,
+    UnreachableError,
+)
 from metalk8s_expand.remote import host_facts, reset_host
 
 LOOK, WITHDRAW, RETIRE = "look", "withdraw", "retire"
@@ -51,11 +57,19 @@ def look(world: World, settings: Settings, node: Node | None) -> Host:
         return Host(silence=error.message, answers=error.cause not in SILENT)
 
 
-def ask(world: World, settings: Settings, node: Node, mode: str, epoch: int | None = None) -> dict[str, Any]:
+def ask(
+    world: World, settings: Settings, node: Node, mode: str, epoch: int | None = None
+) -> dict[str, Any]:
     """One call. UnreachableError when there is no answer."""
     seconds = SECONDS[mode]
     key = master.master_key(world.opts)
-    request = {"mode": mode, "node": node.name, "epoch": epoch, "master_key": key, "seconds": seconds}
+    request = {
+        "mode": mode,
+        "node": node.name,
+        "epoch": epoch,
+        "master_key": key,
+        "seconds": seconds,
+    }
     source = Path(reset_host.__file__).read_text(encoding="utf-8")
     command = [*findings.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
@@ -72,7 +86,9 @@ def ask(world: World, settings: Settings, node: Node, mode: str, epoch: int | No
     return found
 
 
-def change(world: World, settings: Settings, node: Node, mode: str, epoch: int | None) -> tuple[list[str], list[str]]:
+def change(
+    world: World, settings: Settings, node: Node, mode: str, epoch: int | None
+) -> tuple[list[str], list[str]]:
     """What was changed, and what was left on purpose. Raises when the host refuses, or could not do all of it."""
     try:
         found = ask(world, settings, node, mode, epoch)

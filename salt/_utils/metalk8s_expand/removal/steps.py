@@ -65,7 +65,9 @@ def drain(run: Run) -> str:
 
 def leadership(run: Run) -> str:
     """Handed over, so that nobody has to elect."""
-    moved = etcd_member.leadership_moved(run.etcd(), run.member, run.name, run.lock.check, run.clock)
+    moved = etcd_member.leadership_moved(
+        run.etcd(), run.member, run.name, run.lock.check, run.clock
+    )
     return "another member leads" if moved else NOTHING
 
 
@@ -108,7 +110,13 @@ def key(run: Run) -> str:
 def node(run: Run) -> str:
     """Its record first: without the Node nobody would find it again."""
     kube = run.world.kube
-    ownership.write(kube, {name: (owned, manifest.NOTHING) for name, owned in ownership.read(kube, [run.name]).items()})
+    ownership.write(
+        kube,
+        {
+            name: (owned, manifest.NOTHING)
+            for name, owned in ownership.read(kube, [run.name]).items()
+        },
+    )
     found = kube.node(run.name)
     if found is None:
         return NOTHING
@@ -141,7 +149,11 @@ ACTIONS: Mapping[str, Callable[[Run], str]] = {
 def _guard_problems(run: Run) -> list[str]:
     run.lock.tick()
     is_master = roles.MASTER in run.roles
-    problems = [] if not is_master or discovery.other_masters(run.world.kube.nodes(), run.name) else ["no other API server"]
+    problems = (
+        []
+        if not is_master or discovery.other_masters(run.world.kube.nodes(), run.name)
+        else ["no other API server"]
+    )
     found = discovery.etcd_of_others(run.world, run.name)
     members = found.members() if found else []
     own = run.member(members)
@@ -150,7 +162,11 @@ def _guard_problems(run: Run) -> list[str]:
 
 def _on_host(run: Run, mode: str) -> str:
     if run.host is None:
-        raise UnreachableError("nobody says how to reach its host", node=run.name, hint="declare the node, or use force=True")
+        raise UnreachableError(
+            "nobody says how to reach its host",
+            node=run.name,
+            hint="declare the node, or use force=True",
+        )
     with run.lock.renewing(CALL_S):
         changes, left = host_reset.change(run.world, run.declared, run.host, mode, run.lock.epoch)
     run.notes += [f"left on the host of {run.name}: {item}" for item in left]

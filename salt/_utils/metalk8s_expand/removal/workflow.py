@@ -18,7 +18,13 @@ from metalk8s_expand.domain.removal import plan as plans
 from metalk8s_expand.domain.removal.plan import Options, Removal
 from metalk8s_expand.domain.reports.run import NodeReport, StepResult
 from metalk8s_expand.domain.runs import events
-from metalk8s_expand.errors import ConflictError, ExpandError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ConflictError,
+    ExpandError,
+    QuorumError,
+    SettingsError,
+    UnreachableError,
+)
 from metalk8s_expand.expansion.scheduler import LOGS, Progress, Tell, nobody
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal.context import Lock, Run
@@ -71,7 +77,19 @@ def remove(
     found, plan = _looked(world, declared, node, options, lock, clock)
     refuse(plan)
     host = host_reset.described(declared, node, found.node)
-    run = Run(world, declared, node, options, lock, progress, clock, before_member_change, host, plan.roles, tell=tell)
+    run = Run(
+        world,
+        declared,
+        node,
+        options,
+        lock,
+        progress,
+        clock,
+        before_member_change,
+        host,
+        plan.roles,
+        tell=tell,
+    )
     report = _executed(run, plan, begin)
     return Outcome(plan, report, (*run.notes, *_closing(run, plan, report)))
 
@@ -120,7 +138,9 @@ def _executed(run: Run, plan: Removal, begin: Callable[[str], object]) -> NodeRe
     except Exception as exc:
         log.exception("node %s: unexpected %s", run.name, type(exc).__name__)
         hint = "read the traceback in the master's log; this is a defect, please report it"
-        error = ExpandError(f"unexpected {type(exc).__name__}: {exc}", node=run.name, hint=hint, log=LOGS)
+        error = ExpandError(
+            f"unexpected {type(exc).__name__}: {exc}", node=run.name, hint=hint, log=LOGS
+        )
     return NodeReport(run.name, tuple(steps), error is None, error.as_dict() if error else None)
 
 
@@ -157,5 +177,7 @@ def _closing(run: Run, plan: Removal, report: NodeReport) -> list[str]:
     if plan.given_up:
         notes += leftover_credentials.advice(run.name, plan.roles)
     if run.name in run.declared.nodes:
-        notes.append(f"the pillar still declares {run.name}: the next expand adds it again; if it shall stay away, take it out")
+        notes.append(
+            f"the pillar still declares {run.name}: the next expand adds it again; if it shall stay away, take it out"
+        )
     return notes + apiserver_proxies.proxies_told(run.world, run.declared, run.name, plan.roles)

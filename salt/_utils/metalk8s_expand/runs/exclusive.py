@@ -25,13 +25,17 @@ class Holding(Call):
     def _held(self, doing: str, wait_s: float, patience: float) -> Iterator[Held]:
         """The only one that changes anything, from here on: what an earlier one has started has ended."""
         with self._locked(doing, wait_s) as lock, signals.heeded() as heard:
-            writer = Writer(self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock)
+            writer = Writer(
+                self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock
+            )
             self.progress.listener, self.progress.bus = writer.said, self.bus.fire
             held, outcome = Held(lock, writer, lambda: heard.name or lock.stop), "failed"
             self.progress.event(events.started(self.progress.run, doing, writer.now.host))
             try:
                 writer.keep()
-                orphaned_jobs.wait(self.world, writer.now, patience, self.clock, held.go_on, self._resuming)
+                orphaned_jobs.wait(
+                    self.world, writer.now, patience, self.clock, held.go_on, self._resuming
+                )
                 lock.check()
                 writer.fresh()
                 yield held
@@ -43,10 +47,14 @@ class Holding(Call):
                 writer.close(outcome)
                 self._tell_end(doing, outcome, held.outcome.get("retcode"), sys.exc_info()[1])
 
-    def _tell_end(self, doing: str, outcome: str, retcode: int | None, error: BaseException | None) -> None:
+    def _tell_end(
+        self, doing: str, outcome: str, retcode: int | None, error: BaseException | None
+    ) -> None:
         """``retcode`` is of the report, when there is one."""
         known = retcode if retcode is not None else getattr(error, "retcode", 1 if error else 0)
-        self.progress.event(events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), known, error))
+        self.progress.event(
+            events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), known, error)
+        )
 
     def _resuming(self, text: str) -> None:
         self.progress("", "resume", text)

@@ -73,7 +73,9 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
             tell(line)
         told = found.told
         if found.ended is not None:
-            tell(f"{first.title} has {found.outcome}. Its report: salt-run metalk8s_expand.report {first.run}")
+            tell(
+                f"{first.title} has {found.outcome}. Its report: salt-run metalk8s_expand.report {first.run}"
+            )
             return
         clock.sleep(POLL_S)
         found = watched.look()

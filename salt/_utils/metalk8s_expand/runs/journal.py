@@ -32,7 +32,9 @@ def read(kube: Kube) -> Journal | None:
 class Writer:
     """The journal of this run. ``read`` may be called by others at any time."""
 
-    def __init__(self, kube: Kube, run: str, doing: str, host: str, epoch: int, clock: Clock) -> None:
+    def __init__(
+        self, kube: Kube, run: str, doing: str, host: str, epoch: int, clock: Clock
+    ) -> None:
         self._kube = kube
         self._clock = clock
         self._found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
@@ -89,7 +91,9 @@ class Writer:
 
     def _write(self) -> None:
         try:
-            self._found = store_config_map(self._kube, NAMESPACE, NAME, {KEY: rules.text(self.now)}, self._found)
+            self._found = store_config_map(
+                self._kube, NAMESPACE, NAME, {KEY: rules.text(self.now)}, self._found
+            )
         except (ConflictError, UnreachableError):
             self._look()
             raise

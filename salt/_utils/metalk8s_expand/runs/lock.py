@@ -21,7 +21,15 @@ from typing import Any, Protocol
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import has_ended, stamp
 from metalk8s_expand.domain.runs import lease_rules as rules
-from metalk8s_expand.domain.runs.lease_rules import DURATION_S, NAME, NAMESPACE, Claim, Lease, LockLostError, Watch
+from metalk8s_expand.domain.runs.lease_rules import (
+    DURATION_S,
+    NAME,
+    NAMESPACE,
+    Claim,
+    Lease,
+    LockLostError,
+    Watch,
+)
 from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, UnreachableError
 
 log = logging.getLogger(__name__)
@@ -113,7 +121,9 @@ class Candidate:
                 failure = exc
                 continue
             if written is not None:
-                return Lock(self._leases, self._claim, Lease.from_stored(written), sent, self._clock)
+                return Lock(
+                    self._leases, self._claim, Lease.from_stored(written), sent, self._clock
+                )
         if failure:
             raise failure
         return None
@@ -132,7 +142,9 @@ class Candidate:
 class Lock:
     """The Lease while it is held. As a context it is released at the end, whatever happens."""
 
-    def __init__(self, leases: Leases, claim: Claim, lease: Lease, confirmed: float, clock: Clock) -> None:
+    def __init__(
+        self, leases: Leases, claim: Claim, lease: Lease, confirmed: float, clock: Clock
+    ) -> None:
         self.epoch = lease.epoch
         self._leases = leases
         self._claim = claim
@@ -147,7 +159,12 @@ class Lock:
     def __enter__(self) -> Lock:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.release()
 
     def tick(self) -> None:
@@ -211,7 +228,11 @@ class Lock:
         with self._mutex:
             self._judge()
             moment = self._clock.monotonic()
-            if not self._lost and moment - self._confirmed >= older and moment - self._tried >= min(older, self._pace):
+            if (
+                not self._lost
+                and moment - self._confirmed >= older
+                and moment - self._tried >= min(older, self._pace)
+            ):
                 self._tried = moment
                 self._renew()
                 self._judge()
@@ -255,14 +276,18 @@ class Lock:
             raise LockLostError("somebody deleted the Lease", hint=LOOK)
         found = Lease.from_stored(stored)
         if found.holder != self._claim.identity:
-            reason = f"it is held by {found.title}" if found.holder else "somebody cleared its holder"
+            reason = (
+                f"it is held by {found.title}" if found.holder else "somebody cleared its holder"
+            )
             raise LockLostError(reason, hint=LOOK)
         return found
 
 
 def _held(found: Lease | None, wait_s: float) -> LockedError:
     if found is None or not found.holder:
-        return LockedError("the lock cannot be taken, others are quicker", hint="run the same command again")
+        return LockedError(
+            "the lock cannot be taken, others are quicker", hint="run the same command again"
+        )
     waited = f" after {wait_s:.0f} s of waiting" if wait_s else ""
     return LockedError(
         f"another run holds the lock{waited}: {found.title}",

@@ -24,7 +24,14 @@ ASK_S = 5.0
 Tell = Callable[[str], None]
 
 
-def wait(world: World, before: Journal, timeout: float, clock: Clock, tick: Callable[[], None], tell: Tell) -> None:
+def wait(
+    world: World,
+    before: Journal,
+    timeout: float,
+    clock: Clock,
+    tick: Callable[[], None],
+    tell: Tell,
+) -> None:
     """Wait until nothing of the earlier run goes on, at most ``timeout`` seconds; LockedError when it does still."""
     deadline = clock.monotonic() + timeout
     _until_none(lambda: _orchestrations(world, before.jobs), POLL_S, deadline, clock, tick, tell)
@@ -34,7 +41,12 @@ def wait(world: World, before: Journal, timeout: float, clock: Clock, tick: Call
 
 
 def _until_none(
-    running: Callable[[], list[str]], interval: float, deadline: float, clock: Clock, tick: Callable[[], None], tell: Tell
+    running: Callable[[], list[str]],
+    interval: float,
+    deadline: float,
+    clock: Clock,
+    tick: Callable[[], None],
+    tell: Tell,
 ) -> None:
     told: list[str] = []
     while found := running():
@@ -53,7 +65,11 @@ def _until_none(
 
 
 def _orchestrations(world: World, jobs: set[str]) -> list[str]:
-    return [_title(runner) for runner in running_jobs.running(world.opts) if cluster.is_ours(runner, jobs)]
+    return [
+        _title(runner)
+        for runner in running_jobs.running(world.opts)
+        if cluster.is_ours(runner, jobs)
+    ]
 
 
 def _title(runner: Runner) -> str:

@@ -39,7 +39,9 @@ class Expand(Protocol):
     def __call__(self, names: Sequence[str], wait_s: float, admit: Admit) -> Result: ...
 
 
-def request(kube: Kube, declared: Callable[[], Settings], node: object, retry: bool, clock: Clock) -> Result:
+def request(
+    kube: Kube, declared: Callable[[], Settings], node: object, retry: bool, clock: Clock
+) -> Result:
     """Keep the request for one declared node. SettingsError for anything else, of which nothing is kept."""
     name = rules.name(node)
     # Of many equal events the first alone costs the rendering of the pillar.
@@ -90,7 +92,11 @@ class Work:
     def _expanded(self, due: Sequence[str]) -> Result:
         report = self.expand(due, self._patience(), self._admit)
         nodes = {node["name"]: node for node in report.get("nodes", ())}
-        failed = {name: _reason(nodes[name]) for name in self.begun if name in nodes and not nodes[name]["ok"]}
+        failed = {
+            name: _reason(nodes[name])
+            for name in self.begun
+            if name in nodes and not nodes[name]["ok"]
+        }
         self._alter({name: _failing(reason) for name, reason in failed.items()})
         self._remove([name for name in self.begun if name in nodes and name not in failed])
         return self._told(report)
@@ -102,7 +108,9 @@ class Work:
         admitted = found.without(refused)
         names = [item.node.name for item in admitted.nodes]
         now = self.clock.now()
-        moves: dict[str, Callable[[Request], Request]] = {name: lambda request: request.begun(now) for name in names}
+        moves: dict[str, Callable[[Request], Request]] = {
+            name: lambda request: request.begun(now) for name in names
+        }
         self._alter({**moves, **{name: _refusing(reason, now) for name, reason in refused.items()}})
         self.begun = names
         return admitted
@@ -111,17 +119,27 @@ class Work:
         """Without those whose declaration is gone since."""
         gone = [name for name in found if name not in declared.nodes]
         if gone:
-            log.warning("requests of nodes that the pillar does not declare any more are dropped: %s", ascii(gone[:10]))
+            log.warning(
+                "requests of nodes that the pillar does not declare any more are dropped: %s",
+                ascii(gone[:10]),
+            )
             self._remove(gone)
         return rules.declared_only(found, declared.nodes)
 
     def _remove(self, names: Sequence[str]) -> None:
         if names:
-            request_queue.change(self.kube, lambda found: {key: found[key] for key in found if key not in names}, self.clock)
+            request_queue.change(
+                self.kube,
+                lambda found: {key: found[key] for key in found if key not in names},
+                self.clock,
+            )
 
     def _alter(self, moves: Mapping[str, Callable[[Request], Request]]) -> None:
         def alter(found: Requests) -> Requests:
-            return {name: moves[name](request) if name in moves else request for name, request in found.items()}
+            return {
+                name: moves[name](request) if name in moves else request
+                for name, request in found.items()
+            }
 
         if moves:
             request_queue.change(self.kube, alter, self.clock)
@@ -131,7 +149,9 @@ class Work:
         try:
             self._alter({name: _failing(error.message) for name in names})
         except ExpandError as again:
-            log.warning("what kept requests from being worked off was not written down: %s", again.message)
+            log.warning(
+                "what kept requests from being worked off was not written down: %s", again.message
+            )
 
     def _patience(self) -> float:
         """Nothing, beside a run that goes on; what it takes to see that a holder is dead, when it looks so."""
@@ -141,7 +161,9 @@ class Work:
         silent = lease.renewed < stamp(self.clock.now() - SILENT_TERMS * lease.duration)
         return lease.duration + SPARE_S if silent else 0
 
-    def _told(self, report: Result | None = None, done: Sequence[str] = (), locked: str | None = None) -> Result:
+    def _told(
+        self, report: Result | None = None, done: Sequence[str] = (), locked: str | None = None
+    ) -> Result:
         return {
             "report": report,
             "done": sorted(done),
@@ -153,8 +175,14 @@ class Work:
 
 def text(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
     """For people."""
-    locked = f"Another run goes on, the requests stay: {result['locked']}" if result["locked"] else ""
-    blocks = [report(result["report"]) if result["report"] else "", locked, rules.text(result["queue"])]
+    locked = (
+        f"Another run goes on, the requests stay: {result['locked']}" if result["locked"] else ""
+    )
+    blocks = [
+        report(result["report"]) if result["report"] else "",
+        locked,
+        rules.text(result["queue"]),
+    ]
     return "\n\n".join(block for block in blocks if block) or "No request waits."
 
 

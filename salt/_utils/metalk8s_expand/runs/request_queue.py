@@ -26,14 +26,21 @@ def read(kube: Kube) -> dict[str, Request]:
     return _parsed(kube.config_map(NAMESPACE, NAME))
 
 
-def change(kube: Kube, alter: Callable[[Requests], Requests], clock: Clock | None = None) -> dict[str, Request]:
+def change(
+    kube: Kube, alter: Callable[[Requests], Requests], clock: Clock | None = None
+) -> dict[str, Request]:
     """Replace the requests by what ``alter`` makes of them, and return that; nothing is written when it is the same.
 
     Raises ConflictError or UnreachableError when that fails for half a minute. ``alter`` may be called many times: a
     write whose answer was lost is looked for, and made again.
     """
     # Those that met shall not meet again.
-    return persisted(lambda: _attempt(kube, alter), PATIENCE_S, lambda: PAUSE_S * random.uniform(0.1, 1.9), clock or Clock())
+    return persisted(
+        lambda: _attempt(kube, alter),
+        PATIENCE_S,
+        lambda: PAUSE_S * random.uniform(0.1, 1.9),
+        clock or Clock(),
+    )
 
 
 def request(kube: Kube, node: str, retry: bool = False, clock: Clock | None = None) -> bool:
@@ -61,4 +68,7 @@ def _attempt(kube: Kube, alter: Callable[[Requests], Requests]) -> dict[str, Req
 def _parsed(found: Mapping[str, Any] | None) -> dict[str, Request]:
     data = (found or {}).get("data") or {}
     requests = [rules.parse(node, str(stored)) for node, stored in data.items()]
-    return {request.node: request for request in sorted(requests, key=lambda request: (request.since, request.node))}
+    return {
+        request.node: request
+        for request in sorted(requests, key=lambda request: (request.since, request.node))
+    }

@@ -71,9 +71,15 @@ def _ask(leases: Leases, who: str) -> Lease | None:
         except ConflictError:
             # Its holder has renewed it.
             continue
-    raise ConflictError(f"the Lease could not be changed in {ATTEMPTS} attempts", hint="run the same command again")
+    raise ConflictError(
+        f"the Lease could not be changed in {ATTEMPTS} attempts", hint="run the same command again"
+    )
 
 
 def _still_running(leases: Leases, asked: Lease) -> list[str]:
     now = rules.of(leases.get())
-    return [f"it holds the lock: {now.title}"] if now is not None and now.holder == asked.holder else []
+    return (
+        [f"it holds the lock: {now.title}"]
+        if now is not None and now.holder == asked.holder
+        else []
+    )

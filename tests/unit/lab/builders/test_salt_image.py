@@ -51,7 +51,12 @@ def system(tmp_path):
 
 
 def test_packages_come_with_what_they_need(system):
-    assert salt_image.with_dependencies(system, ["openssh-client"]) == ["libc6", "libedit2", "libgcc-s1", "openssh-client"]
+    assert salt_image.with_dependencies(system, ["openssh-client"]) == [
+        "libc6",
+        "libedit2",
+        "libgcc-s1",
+        "openssh-client",
+    ]
 
 
 def test_files_of_the_packages_and_what_their_installation_made(system, monkeypatch):

@@ -40,10 +40,26 @@ def test_each_lack_is_told(change, text):
 
 
 def test_all_lacks_are_told_at_once():
-    assert len(problems(replace(GOOD, is_root=False, has_apt=False, memory=0, disk=0, lacking_kernel=("bridge", "veth")))) == 6
+    assert (
+        len(
+            problems(
+                replace(
+                    GOOD,
+                    is_root=False,
+                    has_apt=False,
+                    memory=0,
+                    disk=0,
+                    lacking_kernel=("bridge", "veth"),
+                )
+            )
+        )
+        == 6
+    )
 
 
-@pytest.mark.parametrize("change", [{"memory": 2 * GIB, "lab_runs": True}, {"disk": 12 * GIB, "cache_is_full": True}])
+@pytest.mark.parametrize(
+    "change", [{"memory": 2 * GIB, "lab_runs": True}, {"disk": 12 * GIB, "cache_is_full": True}]
+)
 def test_what_is_used_already_is_not_asked_for_again(change):
     assert problems(replace(GOOD, **change)) == []
 

@@ -10,7 +10,14 @@ import pytest
 from metalk8s_expand.cluster import certificates
 from metalk8s_expand.errors import UnreachableError
 
-ANSWER = {"kubelet-client": {"path": "/x.crt", "not_after": "2027-01-01T00:00:00Z", "seconds_left": 86400, "key": "fits"}}
+ANSWER = {
+    "kubelet-client": {
+        "path": "/x.crt",
+        "not_after": "2027-01-01T00:00:00Z",
+        "seconds_left": 86400,
+        "key": "fits",
+    }
+}
 
 
 class Minions:
@@ -18,7 +25,9 @@ class Minions:
         self.answers, self.limit = answers, limit
         self.asked: list[list[str]] = []
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> Mapping[str, Any]:
         assert (function, arguments) == ("metalk8s_expand_host.certificates", [])
         self.asked.append(list(minions))
         if len(self.asked) > self.limit:
@@ -44,7 +53,11 @@ def test_no_answer(answer: Any, wanted: str) -> None:
 
 def test_the_overview() -> None:
     rows = certificates.overview(certificates.observed(Minions({"a": ANSWER, "b": {}}), ["a", "b"]))
-    assert rows["a"] == {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 1.0}
+    assert rows["a"] == {
+        "first": "kubelet-client",
+        "not_after": "2027-01-01T00:00:00Z",
+        "days_left": 1.0,
+    }
     assert "unknown" in rows["b"]
     assert certificates.text(rows)[0] == ("a", "kubelet-client", "2027-01-01T00:00:00Z", "1.0")
     assert certificates.text(rows)[1][-1] == "unknown"

@@ -15,7 +15,10 @@ from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.errors import QuorumError, UnreachableError
 
-NODES = {"cp-1": {"profile": "control-plane", "address": "10.0.0.1"}, "w-1": {"profile": "worker", "address": "10.0.0.2"}}
+NODES = {
+    "cp-1": {"profile": "control-plane", "address": "10.0.0.1"},
+    "w-1": {"profile": "worker", "address": "10.0.0.2"},
+}
 DECLARED = parse({"defaults": {"version": "1"}, "nodes": NODES})
 
 
@@ -73,7 +76,10 @@ def test_without_an_etcd_there_is_none(taken: list[tuple[Any, ...]]) -> None:
 
 def test_it_can_be_switched_off(taken: list[tuple[Any, ...]]) -> None:
     world = World("etcd")
-    assert before(world, replace(DECLARED, etcd_snapshot=SnapshotSettings(enabled=False)), "cp-1") is None
+    assert (
+        before(world, replace(DECLARED, etcd_snapshot=SnapshotSettings(enabled=False)), "cp-1")
+        is None
+    )
     assert (taken, world.asked) == ([], 0)
 
 
@@ -89,7 +95,13 @@ class Listed(Etcd):
 
 
 def voter(number: int, **changes: Any) -> Member:
-    fields = {"healthy": True, "cluster_id": 1, "client_url": "https://127.0.0.1:1", "db_size": 4096, **changes}
+    fields = {
+        "healthy": True,
+        "cluster_id": 1,
+        "client_url": "https://127.0.0.1:1",
+        "db_size": 4096,
+        **changes,
+    }
     return Member(number, f"cp-{number}", (f"https://cp-{number}:2380",), **fields)
 
 
@@ -100,12 +112,16 @@ def test_two_clusters_are_not_saved() -> None:
 
 def test_the_ill_are_named_when_nobody_can_be_asked() -> None:
     with pytest.raises(UnreachableError, match="no voting etcd member is healthy") as caught:
-        etcd_snapshot.take(Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1")
+        etcd_snapshot.take(
+            Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1"
+        )
     assert "no answer from it" in str(caught.value)
     assert caught.value.log
 
 
-def test_every_voter_that_fails_is_named_with_the_way_on(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_voter_that_fails_is_named_with_the_way_on(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(etcd_snapshot.snapshot_policy, "SPARE_BYTES", 0)
 
     def fail(self: Etcd, url: str) -> None:
@@ -113,11 +129,15 @@ def test_every_voter_that_fails_is_named_with_the_way_on(tmp_path: Any, monkeypa
 
     monkeypatch.setattr(Etcd, "catch_up", fail)
     with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
-        etcd_snapshot.take(Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")
+        etcd_snapshot.take(
+            Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"
+        )
     assert [str(item).split(" ")[0] for item in caught.value.problems] == ["cp-1", "cp-2"]
     assert "metalk8s_expand:etcd_snapshot:enabled" in (caught.value.hint or "")
 
 
 def test_an_unknown_size_is_no_reason_to_hope(tmp_path: Any) -> None:
     with pytest.raises(UnreachableError, match="room for a snapshot cannot be checked"):
-        etcd_snapshot.take(Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1")
+        etcd_snapshot.take(
+            Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"
+        )

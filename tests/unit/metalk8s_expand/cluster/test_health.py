@@ -44,13 +44,22 @@ class FakeKube:
         return self.stored.get(name)
 
     def nodes(self, selector: str = "") -> list[dict[str, Any]]:
-        return [item for item in self.stored.values() if not selector or selector in item["metadata"]["labels"]]
+        return [
+            item
+            for item in self.stored.values()
+            if not selector or selector in item["metadata"]["labels"]
+        ]
 
     def cordoned_nodes(self) -> list[dict[str, Any]]:
-        return [item for item in self.stored.values() if (item.get("spec") or {}).get("unschedulable")]
+        return [
+            item for item in self.stored.values() if (item.get("spec") or {}).get("unschedulable")
+        ]
 
     def pods_of(self, name: str) -> list[dict[str, Any]]:
-        return [{"metadata": {"name": pod, "namespace": "kube-system"}, "status": READY} for pod in self.pods]
+        return [
+            {"metadata": {"name": pod, "namespace": "kube-system"}, "status": READY}
+            for pod in self.pods
+        ]
 
     def text(self, path: str) -> tuple[int, str]:
         assert path == "/readyz"
@@ -107,13 +116,21 @@ class TestNode:
         ("make", "words"),
         [
             (lambda kube: access(kube, member(1, "boot")), "no started member named e-1"),
-            (lambda kube: access(kube, member(1, "boot"), member(2, "e-1", learner=True)), "still a learner"),
-            (lambda kube: access(kube, member(1, "boot"), member(2, "e-1", healthy=None)), "unknown health"),
+            (
+                lambda kube: access(kube, member(1, "boot"), member(2, "e-1", learner=True)),
+                "still a learner",
+            ),
+            (
+                lambda kube: access(kube, member(1, "boot"), member(2, "e-1", healthy=None)),
+                "unknown health",
+            ),
             (dead, "no etcd member answers"),
             (alone, "etcd has no reachable member"),
         ],
     )
-    def test_a_member_that_is_not_well(self, make: Callable[[FakeKube], health.Access], words: str) -> None:
+    def test_a_member_that_is_not_well(
+        self, make: Callable[[FakeKube], health.Access], words: str
+    ) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
         [problem] = health.node_problems(make(kube), ETCD)
@@ -122,7 +139,10 @@ class TestNode:
     def test_members_that_are_known_are_not_asked_again(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
-        assert health.node_problems(dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")]) == []
+        assert (
+            health.node_problems(dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")])
+            == []
+        )
 
     def test_a_static_pod_is_missing(self) -> None:
         problems = health.node_problems(access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD)
@@ -130,7 +150,9 @@ class TestNode:
 
     def test_a_master_is_asked_itself(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
-        kube.pods = [f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")]
+        kube.pods = [
+            f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")
+        ]
         kube.endpoints = [{"endpoints": [{"addresses": ["127.0.0.1"]}]}]
         found = health.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
         [problem] = health.node_problems(found, MASTER)
@@ -151,12 +173,19 @@ class TestRunning:
         found["metadata"]["labels"]["metalk8s.scality.com/version"] = "0.1"
         kube = FakeKube(found)
         kube.pods = ["etcd-e-1"]
-        assert health.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
-        assert "no started member named e-1" in health.running_problems(access(kube, member(1, "boot")), "e-1")[0]
+        assert (
+            health.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
+        )
+        assert (
+            "no started member named e-1"
+            in health.running_problems(access(kube, member(1, "boot")), "e-1")[0]
+        )
 
     def test_a_static_pod_is_missing(self, clock: FakeClock) -> None:
         found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
-        with pytest.raises(DeployError, match="node to work: Pod kube-system/etcd-e-1 does not exist"):
+        with pytest.raises(
+            DeployError, match="node to work: Pod kube-system/etcd-e-1 does not exist"
+        ):
             health.wait_running(found, "e-1", 5, clock)
 
     def test_nobody(self) -> None:
@@ -175,9 +204,14 @@ class TestCluster:
     def test_the_api_is_ill(self) -> None:
         kube = FakeKube()
         kube.readyz = (500, "[-]etcd failed")
-        assert health.cluster_problems(access(kube, member(1, "a"))) == ["the API answers /readyz with 500: [-]etcd failed"]
+        assert health.cluster_problems(access(kube, member(1, "a"))) == [
+            "the API answers /readyz with 500: [-]etcd failed"
+        ]
 
-    @pytest.mark.parametrize(("make", "words"), [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")])
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")],
+    )
     def test_nobody_to_ask(self, make: Callable[[FakeKube], health.Access], words: str) -> None:
         [problem] = health.cluster_problems(make(FakeKube()))
         assert words in problem
@@ -188,7 +222,10 @@ class TestCluster:
             (member(2, "b", healthy=False, error="NOSPACE"), ["not healthy: NOSPACE"]),
             (member(2, "b", healthy=None), ["not healthy: no answer"]),
             (member(2, "b", learner=True), ["still a learner"]),
-            (member(2, "", learner=True, healthy=None, error="not started"), ["still a learner", "not started"]),
+            (
+                member(2, "", learner=True, healthy=None, error="not started"),
+                ["still a learner", "not started"],
+            ),
             (member(2, "b", cluster_id=8), ["2 cluster IDs"]),
         ],
     )
@@ -200,7 +237,11 @@ class TestCluster:
 
 def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
     labels = {"node-role.kubernetes.io/infra": ""}
-    return {"metadata": {"name": name, "labels": labels}, "spec": {"unschedulable": cordoned}, "status": READY}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"unschedulable": cordoned},
+        "status": READY,
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,9 +255,15 @@ def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
         ([infra("a")], 2, None, False),
     ],
 )
-def test_addons(hosts: list[dict[str, Any]], replicas: int, available: int | None, well: bool) -> None:
+def test_addons(
+    hosts: list[dict[str, Any]], replicas: int, available: int | None, well: bool
+) -> None:
     kube = FakeKube(*hosts)
-    kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": replicas}, "status": {"availableReplicas": available}}
+    kube.coredns = {
+        "metadata": {"name": "coredns"},
+        "spec": {"replicas": replicas},
+        "status": {"availableReplicas": available},
+    }
     assert (health.addon_problems(alone(kube)) == []) is well
 
 
@@ -236,7 +283,10 @@ class TestAccess:
     def test_etcd_is_asked_at_every_node_of_its_role_that_has_an_address(self) -> None:
         def item(name: str, label: str, *addresses: tuple[str, str]) -> dict[str, Any]:
             entries = [{"type": kind, "address": address} for kind, address in addresses]
-            return {"metadata": {"name": name, "labels": {label: ""}}, "status": {"addresses": entries}}
+            return {
+                "metadata": {"name": name, "labels": {label: ""}},
+                "status": {"addresses": entries},
+            }
 
         label = "node-role.kubernetes.io/etcd"
         nodes = [

@@ -20,7 +20,13 @@ DENIED = "minions_denied"
 class FakeKeys:
     """The master's key directories; a key may arrive late, and an acceptance be undone."""
 
-    def __init__(self, clock: FakeClock, key: str = PEM, directory: str = minion_key.PENDING, arrives: float = 0.0) -> None:
+    def __init__(
+        self,
+        clock: FakeClock,
+        key: str = PEM,
+        directory: str = minion_key.PENDING,
+        arrives: float = 0.0,
+    ) -> None:
         self.clock = clock
         self.key = key
         self.directory = directory
@@ -131,7 +137,9 @@ def test_a_key_that_never_arrives(host: Sshd, clock: FakeClock) -> None:
     assert error.value.log
 
 
-def test_an_impostor_that_comes_before_the_host_has_made_its_key(sshd: Sshd, clock: FakeClock) -> None:
+def test_an_impostor_that_comes_before_the_host_has_made_its_key(
+    sshd: Sshd, clock: FakeClock
+) -> None:
     shown = sshd.base / "minion.pub"
     sshd.force(f"cat {shown}")
     sleep = clock.sleep
@@ -170,7 +178,9 @@ def test_a_host_that_cannot_be_asked(sshd: Sshd, clock: FakeClock) -> None:
     assert keys.accepted == []
 
 
-@pytest.mark.parametrize("text", [PEM, PEM.strip(), PEM.replace("\n", "\r\n"), f"\n  {PEM}\n", PEM.replace("q\nh", "qh")])
+@pytest.mark.parametrize(
+    "text", [PEM, PEM.strip(), PEM.replace("\n", "\r\n"), f"\n  {PEM}\n", PEM.replace("q\nh", "qh")]
+)
 def test_fingerprints_ignore_white_space(text: str) -> None:
     assert fingerprint(text) == fingerprint(PEM)
     assert len(fingerprint(text)) == 95

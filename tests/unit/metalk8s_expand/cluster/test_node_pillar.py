@@ -13,14 +13,26 @@ from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 
 CLUSTER: dict[str, Any] = {
-    "bootstrap": {"name": "boot", "address": "10.0.0.1", "roles": ["bootstrap", "master", "etcd"], "taints": ["bootstrap"]},
+    "bootstrap": {
+        "name": "boot",
+        "address": "10.0.0.1",
+        "roles": ["bootstrap", "master", "etcd"],
+        "taints": ["bootstrap"],
+    },
     "networks": {"pod": "10.233.0.0/16", "service": "10.96.0.0/12"},
 }
 SECRET = "THE-SECRET"
 
 
 def declared(name: str, address: str, *node_roles: str) -> Node:
-    return Node(name, "1", node_roles, (Taint("node-role.kubernetes.io/infra"),), ssh=Ssh(address), address=address)
+    return Node(
+        name,
+        "1",
+        node_roles,
+        (Taint("node-role.kubernetes.io/infra"),),
+        ssh=Ssh(address),
+        address=address,
+    )
 
 
 def observed(name: str, address: str | None, *node_roles: str, **metadata: Any) -> dict[str, Any]:
@@ -28,25 +40,43 @@ def observed(name: str, address: str | None, *node_roles: str, **metadata: Any) 
     if address is not None:
         addresses.append({"type": "InternalIP", "address": address})
     labels = dict.fromkeys(roles.label_keys(node_roles), "")
-    return {"metadata": {"name": name, "labels": labels, **metadata}, "status": {"addresses": addresses}}
+    return {
+        "metadata": {"name": name, "labels": labels, **metadata},
+        "status": {"addresses": addresses},
+    }
 
 
-DECLARED = [declared("cp-1", "10.0.0.2", roles.MASTER, roles.ETCD), declared("w-1", "10.0.0.3", roles.NODE)]
+DECLARED = [
+    declared("cp-1", "10.0.0.2", roles.MASTER, roles.ETCD),
+    declared("w-1", "10.0.0.3", roles.NODE),
+]
 
 
-def hosts(*nodes: dict[str, Any], declaration: list[Node] = DECLARED) -> dict[str, node_pillar.Host]:
+def hosts(
+    *nodes: dict[str, Any], declaration: list[Node] = DECLARED
+) -> dict[str, node_pillar.Host]:
     return node_pillar.known_hosts(CLUSTER, declaration, nodes)
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    for path in (*node_pillar.SHARED_SECRETS.values(), *node_pillar.AUTHORITIES.values(), "pki/ca.key", "pki/etcd/ca.key"):
+    for path in (
+        *node_pillar.SHARED_SECRETS.values(),
+        *node_pillar.AUTHORITIES.values(),
+        "pki/ca.key",
+        "pki/etcd/ca.key",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("certificate" if path.endswith(".crt") else SECRET)
     return tmp_path
 
 
-def pillar(minion: str, directory: Path, *nodes: dict[str, Any], registered: Any = ("boot", "cp-1", "w-1", "w-9")) -> Any:
+def pillar(
+    minion: str,
+    directory: Path,
+    *nodes: dict[str, Any],
+    registered: Any = ("boot", "cp-1", "w-1", "w-9"),
+) -> Any:
     return node_pillar.node_pillar(minion, CLUSTER, hosts(*nodes), registered, str(directory))
 
 
@@ -68,8 +98,13 @@ class TestHosts:
         assert (found["w-1"].address, found["w-1"].roles) == ("10.0.0.3", ("node",))
 
     def test_the_description_of_the_bootstrap_wins_over_both(self) -> None:
-        found = hosts(observed("boot", "10.0.0.99"), declaration=[declared("boot", "10.0.0.98", roles.NODE)])
-        assert (found["boot"].address, found["boot"].roles) == ("10.0.0.1", ("bootstrap", "master", "etcd"))
+        found = hosts(
+            observed("boot", "10.0.0.99"), declaration=[declared("boot", "10.0.0.98", roles.NODE)]
+        )
+        assert (found["boot"].address, found["boot"].roles) == (
+            "10.0.0.1",
+            ("bootstrap", "master", "etcd"),
+        )
 
     def test_a_moved_object_cannot_take_the_declared_address_along(self) -> None:
         assert hosts(observed("w-1", "10.0.0.1"))["boot"].address == "10.0.0.1"
@@ -98,7 +133,9 @@ class TestHosts:
             pytest.param(None, id="none"),
         ],
     )
-    def test_an_undeclared_node_cannot_have_the_address_of_another(self, address: str | None, directory: Path) -> None:
+    def test_an_undeclared_node_cannot_have_the_address_of_another(
+        self, address: str | None, directory: Path
+    ) -> None:
         thief = observed("thief", address, roles.MASTER, roles.ETCD)
         found = hosts(thief, NODE)
         assert found["thief"].address == ""
@@ -122,9 +159,16 @@ class TestHosts:
         item["spec"] = {"taints": [taint, {"key": "example.com/x", "effect": "NoExecute"}]}
         assert hosts(item)["w-9"].taints == (taint,)
 
-    @pytest.mark.parametrize("item", [{}, {"metadata": None}, {"metadata": {"name": "x", "labels": None}, "spec": None}])
+    @pytest.mark.parametrize(
+        "item", [{}, {"metadata": None}, {"metadata": {"name": "x", "labels": None}, "spec": None}]
+    )
     def test_odd_objects(self, item: dict[str, Any]) -> None:
-        assert {host.address for host in hosts(item).values()} == {"", "10.0.0.1", "10.0.0.2", "10.0.0.3"}
+        assert {host.address for host in hosts(item).values()} == {
+            "",
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.3",
+        }
 
 
 class TestPillar:
@@ -137,10 +181,22 @@ class TestPillar:
         found = pillar(minion, directory, NODE)
         assert set(found) == {"metalk8s"}
         data = found["metalk8s"]
-        assert set(data) == {"node", "certificates", "ca_server", "api_servers", "etcd_members", "authorities"}
+        assert set(data) == {
+            "node",
+            "certificates",
+            "ca_server",
+            "api_servers",
+            "etcd_members",
+            "authorities",
+        }
         assert data["node"]["name"] == minion
-        assert data["authorities"] == dict.fromkeys(("kubernetes", "etcd", "front_proxy"), "certificate")
-        assert data["api_servers"] == [{"name": "boot", "address": "10.0.0.1"}, {"name": "cp-1", "address": "10.0.0.2"}]
+        assert data["authorities"] == dict.fromkeys(
+            ("kubernetes", "etcd", "front_proxy"), "certificate"
+        )
+        assert data["api_servers"] == [
+            {"name": "boot", "address": "10.0.0.1"},
+            {"name": "cp-1", "address": "10.0.0.2"},
+        ]
         assert SECRET not in json.dumps(found)
 
     @pytest.mark.parametrize("minion", ["cp-1", "m-9"])
@@ -151,24 +207,39 @@ class TestPillar:
         assert "x509_signing_policies" not in found
 
     def test_an_etcd_node_needs_no_secret(self, directory: Path) -> None:
-        assert "secrets" not in pillar("e-9", directory, observed("e-9", "10.0.0.9", roles.ETCD))["metalk8s"]
+        assert (
+            "secrets"
+            not in pillar("e-9", directory, observed("e-9", "10.0.0.9", roles.ETCD))["metalk8s"]
+        )
 
     def test_a_label_of_another_prefix_makes_no_master(self, directory: Path) -> None:
-        item = observed("w-9", "10.0.0.9", labels={"metalk8s.scality.com/master": "", "node-role.kubernetes.io/master-x": ""})
+        item = observed(
+            "w-9",
+            "10.0.0.9",
+            labels={"metalk8s.scality.com/master": "", "node-role.kubernetes.io/master-x": ""},
+        )
         assert "secrets" not in pillar("w-9", directory, item)["metalk8s"]
 
     def test_policies_go_to_the_authority_and_cover_every_node(self, directory: Path) -> None:
         found = pillar("boot", directory, NODE)
         policies = found["x509_signing_policies"]
         assert {name.partition("/")[0] for name in policies} == {"boot", "cp-1", "w-1", "w-9"}
-        assert {policy["minions"] for name, policy in policies.items() if name.startswith("w-9/")} == {"w-9"}
+        assert {
+            policy["minions"] for name, policy in policies.items() if name.startswith("w-9/")
+        } == {"w-9"}
         assert "secrets" not in found["metalk8s"], "they are its own files"
         assert SECRET not in json.dumps(found)
 
     def test_the_api_servers_answer_to_the_service(self, directory: Path) -> None:
-        names = pillar("boot", directory)["x509_signing_policies"]["cp-1/apiserver"]["subjectAltName"]
-        assert {"IP:10.96.0.1", "IP:10.0.0.2", "DNS:kubernetes.default.svc.cluster.local"} <= set(names)
-        others = pillar("boot", directory)["x509_signing_policies"]["w-1/kubelet-server"]["subjectAltName"]
+        names = pillar("boot", directory)["x509_signing_policies"]["cp-1/apiserver"][
+            "subjectAltName"
+        ]
+        assert {"IP:10.96.0.1", "IP:10.0.0.2", "DNS:kubernetes.default.svc.cluster.local"} <= set(
+            names
+        )
+        others = pillar("boot", directory)["x509_signing_policies"]["w-1/kubelet-server"][
+            "subjectAltName"
+        ]
         assert others == ["DNS:w-1", "IP:10.0.0.3"]
 
     def test_a_member_of_etcd_must_be_registered(self, directory: Path) -> None:
@@ -184,16 +255,25 @@ class TestPillar:
 class TestCertificates:
     def test_the_places_of_its_own(self, directory: Path) -> None:
         found = pillar("w-1", directory)["metalk8s"]["certificates"]
-        assert found == {name: f"/etc/kubernetes/pki/{name}" for name in ("kubelet-client", "kubelet-server")}
-        assert pillar("cp-1", directory)["metalk8s"]["certificates"]["etcd-peer"] == "/etc/kubernetes/pki/etcd/peer"
+        assert found == {
+            name: f"/etc/kubernetes/pki/{name}" for name in ("kubelet-client", "kubelet-server")
+        }
+        assert (
+            pillar("cp-1", directory)["metalk8s"]["certificates"]["etcd-peer"]
+            == "/etc/kubernetes/pki/etcd/peer"
+        )
         assert "admin" not in pillar("cp-1", directory)["metalk8s"]["certificates"]
 
     def test_days_in_parts(self, directory: Path) -> None:
         cluster = {**CLUSTER, "certificate_days": 0.5}
-        found = node_pillar.node_pillar("boot", cluster, hosts(), ["boot"], str(directory))["x509_signing_policies"]
+        found = node_pillar.node_pillar("boot", cluster, hosts(), ["boot"], str(directory))[
+            "x509_signing_policies"
+        ]
         assert {policy["days_valid"] for policy in found.values()} == {0.5}
 
-    def test_without_the_api_there_is_what_renewing_needs_and_nothing_of_others(self, directory: Path) -> None:
+    def test_without_the_api_there_is_what_renewing_needs_and_nothing_of_others(
+        self, directory: Path
+    ) -> None:
         whole = pillar("boot", directory)
         found = node_pillar.without_api(whole, "it is down")
         assert found["x509_signing_policies"] == whole["x509_signing_policies"]

@@ -16,7 +16,14 @@ from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import ConflictError, SettingsError, UnreachableError
 from tests.fakes.kube import FakeKube
 
-NODE = Node("w-1", "1", (roles.INFRA,), (Taint("node-role.kubernetes.io/infra"),), ssh=Ssh("10.0.0.1"), address="10.0.0.1")
+NODE = Node(
+    "w-1",
+    "1",
+    (roles.INFRA,),
+    (Taint("node-role.kubernetes.io/infra"),),
+    ssh=Ssh("10.0.0.1"),
+    address="10.0.0.1",
+)
 
 
 def stored(**spec: Any) -> dict[str, Any]:
@@ -54,7 +61,11 @@ def test_only_what_differs_is_patched() -> None:
     kube.stored["metadata"]["labels"]["mine"] = "kept"
     kube.stored["metadata"]["labels"]["node-role.kubernetes.io/node"] = ""
     [change] = run(kube)
-    assert change == {"path": "metadata.labels[node-role.kubernetes.io/node]", "found": "", "wanted": None}
+    assert change == {
+        "path": "metadata.labels[node-role.kubernetes.io/node]",
+        "found": "",
+        "wanted": None,
+    }
     assert kube.writes == ["metadata"]
     assert kube.stored["metadata"]["labels"]["mine"] == "kept"
 
@@ -62,7 +73,9 @@ def test_only_what_differs_is_patched() -> None:
 def test_taints_of_others_are_kept() -> None:
     other = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
     kube = FakeKube(stored(taints=[other]))
-    assert [change["path"] for change in run(kube)] == ["spec.taints[node-role.kubernetes.io/infra:NoSchedule]"]
+    assert [change["path"] for change in run(kube)] == [
+        "spec.taints[node-role.kubernetes.io/infra:NoSchedule]"
+    ]
     assert kube.stored["spec"]["taints"] == [other, NODE.taints[0].as_dict()]
     assert run(kube) == []
     assert kube.writes == ["taints"]
@@ -101,7 +114,9 @@ def test_somebody_else_creates_it_meanwhile() -> None:
         self.stored = stored(taints=[])
 
     kube.meddle = once
-    assert [change["path"] for change in run(kube)] == ["spec.taints[node-role.kubernetes.io/infra:NoSchedule]"]
+    assert [change["path"] for change in run(kube)] == [
+        "spec.taints[node-role.kubernetes.io/infra:NoSchedule]"
+    ]
     assert kube.writes == ["taints"]
 
 
@@ -239,8 +254,12 @@ class TestOwnership:
         kube.stored["metadata"]["labels"] |= {ZONE: "a", RACK: "1"}
         kube.stored["spec"]["taints"].append(GPU.as_dict())
         declared = free({ZONE: "a", RACK: "2"}, GPU)
-        assert [change["path"] for change in node_registration.register(kube, declared)] == [f"metadata.labels[{RACK}]"]
-        assert [change["path"] for change in node_registration.register(kube, free())] == [f"metadata.labels[{RACK}]"]
+        assert [change["path"] for change in node_registration.register(kube, declared)] == [
+            f"metadata.labels[{RACK}]"
+        ]
+        assert [change["path"] for change in node_registration.register(kube, free())] == [
+            f"metadata.labels[{RACK}]"
+        ]
         assert kube.stored["metadata"]["labels"][ZONE] == "a"
         assert "example.com/gpu" in taints(kube)
 
@@ -385,7 +404,9 @@ class TestOwnership:
                 raise ConflictError("409")
 
         kube.meddle = late
-        assert [change["path"] for change in node_registration.register(kube, free({ZONE: "a"}))] == ["Node"]
+        assert [
+            change["path"] for change in node_registration.register(kube, free({ZONE: "a"}))
+        ] == ["Node"]
         kube.meddle = lambda kube: None
         assert node_registration.register(kube, free({ZONE: "a"})) == []
         node_registration.register(kube, free())
@@ -403,7 +424,9 @@ class TestOwnership:
 
     def test_a_full_record_is_told_and_nothing_changed(self) -> None:
         kube = FakeKube()
-        kube.lines = {f"n-{number}": json.dumps({"labels": ["x" * 200] * 5}) for number in range(1100)}
+        kube.lines = {
+            f"n-{number}": json.dumps({"labels": ["x" * 200] * 5}) for number in range(1100)
+        }
         with pytest.raises(SettingsError, match="1048576 are possible"):
             node_registration.register(kube, free({ZONE: "a"}))
         assert kube.writes == []
@@ -419,11 +442,19 @@ class TestAll:
         kube = FakeKube()
         created = [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
         assert node_registration.register_all(kube, nodes[:2]) == {"n-0": created, "n-1": created}
-        assert (kube.lists, kube.reads, kube.writes) == (1, 0, ["record", "create", "create", "record"])
+        assert (kube.lists, kube.reads, kube.writes) == (
+            1,
+            0,
+            ["record", "create", "create", "record"],
+        )
         kube.nodes_by_name["n-1"]["metadata"]["labels"][ZONE] = "b"
         kube.writes.clear()
         changed = {"path": f"metadata.labels[{ZONE}]", "found": "b", "wanted": "a"}
-        assert node_registration.register_all(kube, nodes) == {"n-0": [], "n-1": [changed], "n-2": created}
+        assert node_registration.register_all(kube, nodes) == {
+            "n-0": [],
+            "n-1": [changed],
+            "n-2": created,
+        }
         assert sorted(kube.writes) == ["create", "metadata", "record", "record"]
 
     def test_with_nothing_changed_nothing_is_written(self) -> None:
@@ -454,7 +485,9 @@ class TestAll:
         seen = node_registration.observe(kube)
         node_registration.register(kube, dataclasses.replace(nodes[1], version="0"))
         outcome = node_registration.register_all(kube, nodes, seen)
-        assert [change["path"] for change in outcome["n-1"]] == ["metadata.labels[metalk8s.scality.com/version]"]
+        assert [change["path"] for change in outcome["n-1"]] == [
+            "metadata.labels[metalk8s.scality.com/version]"
+        ]
         assert [change["path"] for change in outcome["n-2"]] == ["Node"]
 
     def test_the_error_of_one_is_not_the_others(self) -> None:

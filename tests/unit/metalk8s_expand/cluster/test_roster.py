@@ -12,7 +12,14 @@ from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import SettingsError
 
-ACCESS = roster.Access(nodegroups={"mine": ["w-1", "cp-1"], "text": "w-1, w-2", "listed": "L@w-1", "compound": "G@os:x or w-1"})
+ACCESS = roster.Access(
+    nodegroups={
+        "mine": ["w-1", "cp-1"],
+        "text": "w-1, w-2",
+        "listed": "L@w-1",
+        "compound": "G@os:x or w-1",
+    }
+)
 
 
 def node(name: str, role: str = "node", host: str = "10.0.0.1") -> Node:
@@ -29,7 +36,10 @@ NODES = [
     manifest.manifest(node("cp-1", "etcd")),
     bare("null", annotations=None),
     bare("none"),
-    bare("bad", annotations={"metalk8s.scality.com/ssh-host": "h", "metalk8s.scality.com/ssh-port": "x"}),
+    bare(
+        "bad",
+        annotations={"metalk8s.scality.com/ssh-host": "h", "metalk8s.scality.com/ssh-port": "x"},
+    ),
 ]
 OPTS = {"cachedir": "/nonexistent"}
 DECLARED = {"w-1": node("w-1", host="10.9.9.9"), "w-2": node("w-2")}
@@ -77,7 +87,9 @@ def test_errors(tgt: Any, tgt_type: str) -> None:
 def test_bad_nodes_are_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     names("*")
     warned = [record.getMessage() for record in caplog.records]
-    assert [sum(f"node {name}:" in text for text in warned) for name in ("null", "none", "bad", "w-1")] == [1, 1, 1, 0]
+    assert [
+        sum(f"node {name}:" in text for text in warned) for name in ("null", "none", "bad", "w-1")
+    ] == [1, 1, 1, 0]
 
 
 def test_the_pillar_wins() -> None:
@@ -97,7 +109,9 @@ def test_an_unknown_key_is_accepted_only_where_that_is_declared() -> None:
 
 
 def test_a_declared_key_is_the_only_one(tmp_path: Path) -> None:
-    access = roster.Access(known_hosts="/kh", host_keys="accept-new", declared_keys=str(tmp_path / "keys"))
+    access = roster.Access(
+        known_hosts="/kh", host_keys="accept-new", declared_keys=str(tmp_path / "keys")
+    )
     options = roster.entry("n", Ssh("h", host_key="ssh-ed25519 AAAA"), access)["ssh_options"]
     assert options == [
         "StrictHostKeyChecking=yes",

@@ -32,7 +32,10 @@ W_9 = {"profile": "worker", "address": "10.0.0.9"}
         (Asked.of("w-1,w-2"), "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
         (Asked.of("w-*", "worker"), "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker"),
         (Asked.of(None, None, None, 3), "salt-run metalk8s_expand.expand max_parallel=3"),
-        (Asked.of("w-1", max_parallel=3), "salt-run metalk8s_expand.expand nodes=w-1 max_parallel=3"),
+        (
+            Asked.of("w-1", max_parallel=3),
+            "salt-run metalk8s_expand.expand nodes=w-1 max_parallel=3",
+        ),
         (
             Asked.of("w-9", overrides={"profile": "worker", "roles": ["etcd"]}),
             """salt-run metalk8s_expand.add_node w-9 profile=worker 'roles=["etcd"]'""",
@@ -54,7 +57,8 @@ def test_what_it_means_for_a_declaration() -> None:
 @pytest.mark.parametrize("wrong", [0, -1, 101, True, "3", 2.5, [], {}, float("nan")])
 def test_max_parallel(wrong: Any) -> None:
     with pytest.raises(
-        SettingsError, match=r"max_parallel: is (out of range|not a whole number) .*write a number from 1 to 100"
+        SettingsError,
+        match=r"max_parallel: is (out of range|not a whole number) .*write a number from 1 to 100",
     ):
         Asked.of(max_parallel=wrong).settled(DECLARED)
 
@@ -73,10 +77,15 @@ def test_max_parallel_for_one_run(number: int) -> None:
         ("w-9", "worker", W_9),
     ],
 )
-def test_the_profile_of_one_node_is_no_choice_of_nodes(nodes: Any, profiles: Any, overrides: Any) -> None:
+def test_the_profile_of_one_node_is_no_choice_of_nodes(
+    nodes: Any, profiles: Any, overrides: Any
+) -> None:
     with pytest.raises(SettingsError, match="these arguments describe one node: profile") as error:
         Asked.of(nodes, profiles, overrides).settled(DECLARED)
-    assert error.value.hint == "name one node, or leave them out; declared nodes are chosen by profiles=worker"
+    assert (
+        error.value.hint
+        == "name one node, or leave them out; declared nodes are chosen by profiles=worker"
+    )
 
 
 def test_nor_the_other_way_round() -> None:
@@ -93,7 +102,9 @@ class TestAgain:
         assert (names, declared.max_parallel) == (("w-1", "w-2"), 2)
 
     def test_all_that_was_declared(self) -> None:
-        assert Asked.of().again({"asked": None, "max_parallel": None, "declaration": {}}) == Asked.of()
+        assert (
+            Asked.of().again({"asked": None, "max_parallel": None, "declaration": {}}) == Asked.of()
+        )
 
     def test_a_node_that_the_pillar_does_not_declare(self) -> None:
         again = Asked.of().again({"asked": ["w-9"], "max_parallel": None, "declaration": W_9})
@@ -140,7 +151,8 @@ def test_seconds(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"), [(None, None), ("0123abcd", "0123abcd"), (12345678, "12345678"), ("a" * 64, "a" * 64)]
+    ("given", "wanted"),
+    [(None, None), ("0123abcd", "0123abcd"), (12345678, "12345678"), ("a" * 64, "a" * 64)],
 )
 def test_digest(given: Any, wanted: str | None) -> None:
     assert arguments.digest(given) == wanted

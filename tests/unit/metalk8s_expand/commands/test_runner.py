@@ -98,7 +98,9 @@ class Minions:
         self.others: dict[str, Any] = {}
         self.asked: list[str] = []
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> dict[str, Any]:
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> dict[str, Any]:
         self.asked = list(minions)
         entry = {
             "path": "/etc/kubernetes/pki/kubelet-client.crt", "serial": "1", "key": "fits",
@@ -141,7 +143,11 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         opts.update(values)
         call = Commands(opts, clock)
         kube = Kube(*nodes)
-        kube.coredns = {"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
+        kube.coredns = {
+            "metadata": {"name": "coredns"},
+            "spec": {"replicas": 2},
+            "status": {"availableReplicas": 2},
+        }
         call.world = Cluster(opts, kube)  # type: ignore[arg-type]
         call.minions = Minions()
         call.bus = Heard()  # type: ignore[assignment]
@@ -167,11 +173,17 @@ class TestPlan:
         assert (found["control_plane"], found["unchanged"], found["warnings"]) == ([], [], [])
         json.dumps(found)
 
-    @pytest.mark.parametrize(("threads", "parallel", "warned"), [(3, 10, True), (4, 10, False), (3, 2, False)])
-    def test_a_master_with_too_few_workers_is_told(self, make: Make, threads: int, parallel: int, warned: bool) -> None:
+    @pytest.mark.parametrize(
+        ("threads", "parallel", "warned"), [(3, 10, True), (4, 10, False), (3, 2, False)]
+    )
+    def test_a_master_with_too_few_workers_is_told(
+        self, make: Make, threads: int, parallel: int, warned: bool
+    ) -> None:
         call = make(worker_threads=threads)
         found = call.plan(None, max_parallel=parallel)
-        assert [item for item in found["warnings"] if "worker_threads to 4 or more" in item] == found["warnings"]
+        assert [
+            item for item in found["warnings"] if "worker_threads to 4 or more" in item
+        ] == found["warnings"]
         assert bool(found["warnings"]) == warned
         assert make(*everyone(), worker_threads=3).plan(None)["warnings"] == []
 
@@ -181,7 +193,9 @@ class TestPlan:
 
     def test_what_is_not_ready_is_deployed_again(self, make: Make) -> None:
         ill = node("w-1")
-        ill["status"]["conditions"] = [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
+        ill["status"]["conditions"] = [
+            {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+        ]
         [found] = make(ill, node("w-2"), node("i-1")).plan(None)["workers"]
         assert "deploy" in [step["name"] for step in found["steps"]]
 
@@ -220,7 +234,10 @@ class TestPlan:
             make(pillar=None).plan(None)
 
     def test_a_mistake_is_told_without_the_api(self, make: Make) -> None:
-        call = make(pillar={"nodes": {"w-1": {"profile": "wroker"}}}, metalk8s_expand={"kubeconfig": "/nowhere"})
+        call = make(
+            pillar={"nodes": {"w-1": {"profile": "wroker"}}},
+            metalk8s_expand={"kubeconfig": "/nowhere"},
+        )
         del call.world
         with pytest.raises(SettingsError, match="did you mean worker"):
             call.plan(None)
@@ -237,14 +254,23 @@ class TestSelection:
 
     @pytest.mark.parametrize(
         ("nodes", "profiles", "wanted"),
-        [("w-*", None, ["w-1", "w-2"]), ("*-1", "worker", ["w-1"]), (None, "infra,worker", ["w-1", "w-2", "i-1"])],
+        [
+            ("w-*", None, ["w-1", "w-2"]),
+            ("*-1", "worker", ["w-1"]),
+            (None, "infra,worker", ["w-1", "w-2", "i-1"]),
+        ],
     )
     def test_a_plan(self, make: Make, nodes: Any, profiles: Any, wanted: list[str]) -> None:
         assert [item["node"] for item in make().plan(nodes, profiles=profiles)["workers"]] == wanted
 
     @pytest.mark.parametrize("function", ["plan", "expand", "check_ssh", "preflight", "health"])
     def test_nothing_that_is_chosen_is_a_mistake(self, make: Make, function: str) -> None:
-        for wrong in ({"nodes": "x-*"}, {"profiles": "wroker"}, {"nodes": "w-1", "profiles": "infra"}, {"nodes": []}):
+        for wrong in (
+            {"nodes": "x-*"},
+            {"profiles": "wroker"},
+            {"nodes": "w-1", "profiles": "infra"},
+            {"nodes": []},
+        ):
             with pytest.raises(SettingsError):
                 getattr(make(), function)(**wrong)
 
@@ -266,7 +292,10 @@ class TestSelection:
     def test_the_run_is_named_as_it_was_asked_for(self, make: Make) -> None:
         call = make(*everyone())
         report = call.expand("w-*", profiles="worker", max_parallel=2)
-        assert report["command"] == "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker max_parallel=2"
+        assert (
+            report["command"]
+            == "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker max_parallel=2"
+        )
         assert call.bus.events[0][1]["doing"] == "expand w-*, profile worker"  # type: ignore[attr-defined]
 
 
@@ -301,7 +330,11 @@ class TestDryRun:
     def test_it_is_the_plan_and_changes_nothing(self, make: Make) -> None:
         call = make(*everyone())
         found = call.expand(dry_run=True)
-        assert (found["digest"], found["refusal"], found["retcode"]) == (call.plan()["digest"], None, 0)
+        assert (found["digest"], found["refusal"], found["retcode"]) == (
+            call.plan()["digest"],
+            None,
+            0,
+        )
         assert set(call.plan()) <= set(found)
         assert (call.world.leases().stored, heard(call)) == (None, [])
         assert call.world.kube.config_maps == {}  # type: ignore[attr-defined]
@@ -322,7 +355,9 @@ class TestDryRun:
             call.expand(digest=found["digest"])
         assert call.world.kube.nodes() == []
 
-    def test_the_cluster_decides_first_and_the_hosts_are_told_all_the_same(self, make: Make, declared: dict[str, Any]) -> None:
+    def test_the_cluster_decides_first_and_the_hosts_are_told_all_the_same(
+        self, make: Make, declared: dict[str, Any]
+    ) -> None:
         call = make(pillar=declared)
         call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
         found = call.add_node("w-1", dry_run=True)
@@ -333,25 +368,37 @@ class TestDryRun:
         wrong = node("w-1")
         wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
         found = make(wrong).expand("w-1", dry_run=True)
-        assert (found["retcode"], found["refusal"]["message"]) == (5, "the plan is refused, so nothing was started")
+        assert (found["retcode"], found["refusal"]["message"]) == (
+            5,
+            "the plan is refused, so nothing was started",
+        )
 
     def test_a_world_that_has_moved(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
         call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
         found = call.expand(digest=digest, dry_run=True)
-        assert found["refusal"]["problems"] == ["node w-1: was not in the plan, and now has something to do"]
+        assert found["refusal"]["problems"] == [
+            "node w-1: was not in the plan, and now has something to do"
+        ]
 
     def test_for_people(self, make: Make, declared: dict[str, Any]) -> None:
         well = make(*everyone(), __cli="salt-run").expand(dry_run=True)
         assert "this was a dry run. The run itself would go ahead" in well["text"]
         ill = make(pillar=declared, __cli="salt-run").expand(dry_run=True)
-        assert (ill["retcode"], "would be refused:\nnot every host can be reached" in ill["text"]) == (4, True)
+        assert (
+            ill["retcode"],
+            "would be refused:\nnot every host can be reached" in ill["text"],
+        ) == (4, True)
 
     def test_an_undeclared_one(self, make: Make) -> None:
         """As it is agreed on, it need not be described again."""
         call = make()
-        given = {"profile": "worker", "address": "10.0.0.9", "ssh": {"host": "127.0.0.1", "port": free_port()}}
+        given = {
+            "profile": "worker",
+            "address": "10.0.0.9",
+            "ssh": {"host": "127.0.0.1", "port": free_port()},
+        }
         found = call.add_node("w-9", None, given, dry_run=True)
         assert [item["node"] for item in found["workers"]] == ["w-9"]
         assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
@@ -385,7 +432,9 @@ class TestManifest:
     def test_a_declared_node(self, make: Make) -> None:
         found = yaml.safe_load(make().manifest("i-1"))
         assert found["metadata"]["name"] == "i-1"
-        assert found["spec"]["taints"] == [{"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}]
+        assert found["spec"]["taints"] == [
+            {"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}
+        ]
 
     def test_an_undeclared_node(self, make: Make) -> None:
         found = yaml.safe_load(make().manifest("w-9", {"profile": "worker", "address": "10.0.0.9"}))
@@ -409,7 +458,9 @@ class TestStatus:
     def test_every_state(self, make: Make) -> None:
         ill = node("i-1")
         ill["status"]["conditions"] = []
-        found = make(node("w-1"), node("w-2", deployed=False), ill, pillar=with_one_more()).status()["nodes"]
+        found = make(
+            node("w-1"), node("w-2", deployed=False), ill, pillar=with_one_more()
+        ).status()["nodes"]
         states = {name: item["state"] for name, item in found.items()}
         assert states == {
             "w-1": "ready", "w-2": "registered, not deployed", "i-1": "not ready", "w-3": "not registered",
@@ -447,7 +498,10 @@ class TestStatus:
 
 
 def with_one_more() -> dict[str, Any]:
-    return {**PILLAR, "nodes": {**PILLAR["nodes"], "w-3": {"profile": "worker", "address": "10.0.0.6"}}}
+    return {
+        **PILLAR,
+        "nodes": {**PILLAR["nodes"], "w-3": {"profile": "worker", "address": "10.0.0.6"}},
+    }
 
 
 class TestHealth:
@@ -460,9 +514,14 @@ class TestHealth:
         assert len(call.health(None)["warnings"]) == 3
         assert len(call.health("w-1")["warnings"]) == 1
         call.minions.days = 6  # type: ignore[attr-defined]
-        with pytest.raises(DeployError, match="certificate kubelet-client of w-1 ends on 2027-01-01T00:00:00Z, in 6 days"):
+        with pytest.raises(
+            DeployError,
+            match="certificate kubelet-client of w-1 ends on 2027-01-01T00:00:00Z, in 6 days",
+        ):
             call.health("w-1")
-        lax = make(*everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}})
+        lax = make(
+            *everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}}
+        )
         lax.minions.days = 6  # type: ignore[attr-defined]
         assert lax.health(None)["warnings"] == []
 
@@ -493,7 +552,14 @@ class TestReport:
     def test_the_last_and_a_named_one(self, make: Make) -> None:
         call = make()
         for number in (1, 2):
-            data = {"id": f"2025010{number}000000", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []}
+            data = {
+                "id": f"2025010{number}000000",
+                "ok": False,
+                "retcode": 8,
+                "elapsed": 1.0,
+                "nodes": [],
+                "notes": [],
+            }
             cache.save_report(call.opts, data)
         assert call.report(None)["id"] == "20250102000000"
         assert call.report("20250101000000")["id"] == "20250101000000"
@@ -502,7 +568,10 @@ class TestReport:
 
     def test_it_is_text_for_people_and_no_failure_of_this_call(self, make: Make) -> None:
         call = make(__cli="salt-run")
-        cache.save_report(call.opts, {"id": "1", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []})
+        cache.save_report(
+            call.opts,
+            {"id": "1", "ok": False, "retcode": 8, "elapsed": 1.0, "nodes": [], "notes": []},
+        )
         found = call.report(None)
         assert set(found) == {"text"}
         assert "run 1 FAILED" in found["text"]
@@ -521,7 +590,12 @@ class TestExpand:
     def test_nothing_to_do_is_a_success_and_says_so(self, make: Make) -> None:
         call = make(*everyone())
         found = call.expand(None)
-        assert (found["ok"], found["retcode"], found["unchanged"], found["nodes"]) == (True, 0, True, [])
+        assert (found["ok"], found["retcode"], found["unchanged"], found["nodes"]) == (
+            True,
+            0,
+            True,
+            [],
+        )
         assert [note for note in found["notes"] if "nothing to change" in note] == [
             "w-1: nothing to change", "w-2: nothing to change", "i-1: nothing to change",
         ]  # fmt: skip
@@ -546,14 +620,18 @@ class TestExpand:
         call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
         with pytest.raises(ConflictError, match="the world has moved") as error:
             call.expand(None, digest=digest)
-        assert error.value.problems == ("node w-1: was not in the plan, and now has something to do",)
+        assert error.value.problems == (
+            "node w-1: was not in the plan, and now has something to do",
+        )
 
     @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
     def test_an_unknown_plan_is_not_run(self, make: Make, digest: Any) -> None:
         with pytest.raises(ConflictError, match="cannot be told"):
             make(node("w-1")).expand("w-1", digest=digest)
 
-    @pytest.mark.parametrize("digest", ["", "0", "../../etc/passwd", 12, True, ["0" * 64], "A" * 64, "0" * 65])
+    @pytest.mark.parametrize(
+        "digest", ["", "0", "../../etc/passwd", 12, True, ["0" * 64], "A" * 64, "0" * 65]
+    )
     @pytest.mark.parametrize("dry_run", [False, True])
     def test_what_is_no_digest_is_refused(self, make: Make, digest: Any, dry_run: bool) -> None:
         """An empty one is how every digest begins."""
@@ -573,9 +651,14 @@ class TestExpand:
         with pytest.raises(SettingsError, match="wait_s"):
             make(*everyone()).expand(None, wait_s=wait_s)
 
-    def test_a_version_that_nothing_is_deployed_with_is_refused_before_anything_is_changed(self, make: Make) -> None:
+    def test_a_version_that_nothing_is_deployed_with_is_refused_before_anything_is_changed(
+        self, make: Make
+    ) -> None:
         call = make(file_roots={"metalk8s-1.9": []})
-        with pytest.raises(SettingsError, match=r"the saltenv metalk8s-2\.0, which w-1 would be deployed from, does not exist"):
+        with pytest.raises(
+            SettingsError,
+            match=r"the saltenv metalk8s-2\.0, which w-1 would be deployed from, does not exist",
+        ):
             call.expand("w-1")
         assert call.world.kube.nodes() == []
 
@@ -595,13 +678,18 @@ class TestExpand:
 
     def test_an_unreachable_host_stops_everything_before_the_first_change(self, make: Make) -> None:
         port = free_port()
-        nodes = {name: {**entry, "ssh": {"host": "127.0.0.1", "port": port}} for name, entry in PILLAR["nodes"].items()}
+        nodes = {
+            name: {**entry, "ssh": {"host": "127.0.0.1", "port": port}}
+            for name, entry in PILLAR["nodes"].items()
+        }
         call = make(pillar={**PILLAR, "nodes": {"w-1": nodes["w-1"]}})
         with pytest.raises(UnreachableError, match="w-1"):
             call.expand(None)
         assert call.world.kube.nodes() == []
 
-    def test_progress_goes_to_standard_error(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_progress_goes_to_standard_error(
+        self, make: Make, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         make(*everyone(), __cli="salt-run", output="json").expand(None)
         seen = capsys.readouterr()
         assert seen.out == ""
@@ -711,7 +799,9 @@ class TestStop:
     def test_a_run_that_is_asked_to_stop_while_it_looks(self, make: Make) -> None:
         call = make()
         leases = call.world.leases()
-        leases.after = lambda: leases.stored["metadata"]["annotations"].update({STOP: "asked by me"})
+        leases.after = lambda: leases.stored["metadata"]["annotations"].update(
+            {STOP: "asked by me"}
+        )
         with pytest.raises(StoppedError, match="asked by me") as error:
             call.expand("w-1")
         assert error.value.retcode == 10
@@ -735,7 +825,9 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
         ((reported("a", 10), reported("b", 8)), (), 8),
     ],
 )
-def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int) -> None:
+def test_the_verdict_of_a_run(
+    nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int
+) -> None:
     found = workflow.judged(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
     assert (found.retcode, found.ok) == (retcode, retcode == 0)
     assert found.notes[0] == "a note"
@@ -753,7 +845,9 @@ def test_the_verdict_of_a_run(nodes: tuple[NodeReport, ...], closing: tuple[str,
     ],
 )
 def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], retcode: int) -> None:
-    assert workflow.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode  # type: ignore[arg-type]
+    assert (
+        workflow.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode
+    )  # type: ignore[arg-type]
 
 
 def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
@@ -762,15 +856,25 @@ def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
 
 
 def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = Found("w-1", key="minions", host=Host({"names": ["w-1"], "traces": ["/etc/salt/minion"]}))
+    state = Found(
+        "w-1", key="minions", host=Host({"names": ["w-1"], "traces": ["/etc/salt/minion"]})
+    )
     monkeypatch.setattr(discovery, "find", lambda *_: state)
     call = make(node("w-1"))
-    assert [step["name"] for step in call.remove_node("w-1", dry_run=True)["steps"]] == ["guard", "retire", "key"]
+    assert [step["name"] for step in call.remove_node("w-1", dry_run=True)["steps"]] == [
+        "guard",
+        "retire",
+        "key",
+    ]
     assert "retire" in make(node("w-1"), __cli="salt-run").remove_node("w-1", dry_run=True)["text"]
 
 
-@pytest.mark.parametrize("arguments", [{"dry_run": "yes"}, {"force": "no"}, {"wait_s": -1}, {"drain_timeout_s": "soon"}])
-def test_remove_node_with_wrong_arguments_does_nothing(make: Make, arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [{"dry_run": "yes"}, {"force": "no"}, {"wait_s": -1}, {"drain_timeout_s": "soon"}]
+)
+def test_remove_node_with_wrong_arguments_does_nothing(
+    make: Make, arguments: dict[str, Any]
+) -> None:
     with pytest.raises(SettingsError):
         make(node("w-1")).remove_node("w-1", **arguments)
 

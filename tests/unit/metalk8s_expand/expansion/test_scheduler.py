@@ -16,7 +16,13 @@ from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
-from metalk8s_expand.errors import DeadlineError, DeployError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    DeadlineError,
+    DeployError,
+    QuorumError,
+    SettingsError,
+    UnreachableError,
+)
 from metalk8s_expand.expansion import scheduler
 from tests.fakes.clock import FakeClock
 from tests.fakes.kube import merge
@@ -24,7 +30,14 @@ from tests.fakes.kube import merge
 
 def node(name: str, *node_roles: str) -> Node:
     number = sum(map(ord, name)) % 250
-    return Node(name, "2.0", node_roles or (roles.NODE,), (), ssh=Ssh(f"10.0.0.{number}"), address=f"10.0.0.{number}")
+    return Node(
+        name,
+        "2.0",
+        node_roles or (roles.NODE,),
+        (),
+        ssh=Ssh(f"10.0.0.{number}"),
+        address=f"10.0.0.{number}",
+    )
 
 
 # Of the control plane's roles etcd alone: a master's own API server is asked at its real address.
@@ -82,7 +95,10 @@ class FakeCluster:
 
     def deployed(self, name: str) -> None:
         found = self.nodes_by_name[name]
-        found["status"] = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1"}}
+        found["status"] = {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"kubeletVersion": "v1"},
+        }
         if "node-role.kubernetes.io/etcd" in found["metadata"]["labels"]:
             self.listed.append(etcd(len(self.listed) + 1, name))
 
@@ -94,7 +110,16 @@ def etcd(number: int, name: str, **changes: Any) -> Member:
 
 
 SUCCESS: Any = {
-    "data": {"m": {"a_|-Install_|-b_|-c": {"result": True, "__id__": "Install", "__run_num__": 0, "duration": 1000.0}}}
+    "data": {
+        "m": {
+            "a_|-Install_|-b_|-c": {
+                "result": True,
+                "__id__": "Install",
+                "__run_num__": 0,
+                "duration": 1000.0,
+            }
+        }
+    }
 }
 FAILURE: Any = {
     "data": {"m": {
@@ -195,12 +220,18 @@ class FakeJournal:
         self.written.append(("left", node, failure))
 
 
-def planned(*nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None) -> plan.Plan:
-    return plan.build(Settings({item.name: item for item in nodes}), observed or {}, done=done or set())
+def planned(
+    *nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None
+) -> plan.Plan:
+    return plan.build(
+        Settings({item.name: item for item in nodes}), observed or {}, done=done or set()
+    )
 
 
 class Setting:
-    def __init__(self, clock: FakeClock, *nodes: Node, max_parallel: int = 10, deploy_timeout: float = 600.0) -> None:
+    def __init__(
+        self, clock: FakeClock, *nodes: Node, max_parallel: int = 10, deploy_timeout: float = 600.0
+    ) -> None:
         self.clock = clock
         self.cluster = FakeCluster(listed=[etcd(1, "boot")])
         self.jobs = FakeJobs(self.cluster, clock)
@@ -255,7 +286,9 @@ def test_the_lock_is_kept_and_its_epoch_goes_with_every_job(setting: Any) -> Non
     made = setting(member("cp-1"), node("w-1"))
     made.execute()
     assert made.jobs.epochs == {41}
-    pauses = [after - before for before, after in zip(made.lock.ticks, made.lock.ticks[1:], strict=False)]
+    pauses = [
+        after - before for before, after in zip(made.lock.ticks, made.lock.ticks[1:], strict=False)
+    ]
     assert max(pauses) <= 1.0
 
 
@@ -282,7 +315,9 @@ def test_only_the_planned_steps_run(setting: Any) -> None:
     made = setting(node("w-1"))
     made.cluster.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
-    scheduler.execute(made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"}))
+    scheduler.execute(
+        made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"})
+    )
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
     assert made.jobs.started == []
 
@@ -322,7 +357,9 @@ def test_no_more_workers_at_a_time_than_wanted(setting: Any, limit: int, serial:
     made = setting(*[member("cp-1")][:serial], *workers, max_parallel=limit)
     made.execute()
     assert made.jobs.most == limit + serial
-    assert [name for name in made.jobs.names if name.startswith("w")] == [item.name for item in workers]
+    assert [name for name in made.jobs.names if name.startswith("w")] == [
+        item.name for item in workers
+    ]
 
 
 def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
@@ -334,7 +371,12 @@ def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
     assert report.error["problems"] == ["state 'Run': it broke (job 42)"]
     assert report.error["hint"]
     assert report.error["log"]
-    assert made.steps("w-1") == [("register", True), ("deploy: Install", True), ("deploy: Run", False), ("deploy", False)]
+    assert made.steps("w-1") == [
+        ("register", True),
+        ("deploy: Install", True),
+        ("deploy: Run", False),
+        ("deploy", False),
+    ]
     assert made.run.report("w-2").ok
     assert made.run.report("cp-1").ok
     # No kubelet ever came, so nobody would ever delete its Node.
@@ -396,7 +438,9 @@ def test_a_deployment_that_never_returns(setting: Any) -> None:
     assert made.run.report("w-2").ok
 
 
-@pytest.mark.parametrize("answer", [{}, [], "Exception occurred", {"data": {"m": ["No matching sls found"]}}, False])
+@pytest.mark.parametrize(
+    "answer", [{}, [], "Exception occurred", {"data": {"m": ["No matching sls found"]}}, False]
+)
 def test_a_return_without_states_is_a_failure(setting: Any, answer: Any) -> None:
     made = setting(node("w-1"))
     made.jobs.returns = {"w-1": answer}
@@ -436,7 +480,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "kind", "retcode"), ERRORS, ids=[kind for _, kind, _ in ERRORS])
-def test_whatever_ends_one_node_ends_no_other(setting: Any, error: Exception, kind: str, retcode: int) -> None:
+def test_whatever_ends_one_node_ends_no_other(
+    setting: Any, error: Exception, kind: str, retcode: int
+) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
     made.jobs.returns = {"w-1": copy.copy(error), "cp-1": copy.copy(error)}
     made.execute()
@@ -592,7 +638,9 @@ class TestWhatIsTakenBack:
         made.execute()
         assert len(made.cluster.listed) == 2
         assert "cp-1" in made.cluster.nodes_by_name
-        assert not any(entry[0] == "left" for entry in made.journal.written), "the next run looks for the job"
+        assert not any(entry[0] == "left" for entry in made.journal.written), (
+            "the next run looks for the job"
+        )
 
 
 class TestTheirCordon:
@@ -662,7 +710,9 @@ def told(made: Any) -> list[tuple[Any, ...]]:
     """What programs that follow the run hear: node, step, state, job, class of the error."""
     heard: list[tuple[Any, ...]] = []
 
-    def tell(node: str, step: str, state: str, elapsed: float = 0, job: Any = None, error: Any = None) -> None:
+    def tell(
+        node: str, step: str, state: str, elapsed: float = 0, job: Any = None, error: Any = None
+    ) -> None:
         assert elapsed >= 0
         heard.append((node, step, state, job, error and type(error).__name__))
 
@@ -686,4 +736,8 @@ def test_each_step_is_told(setting: Any) -> None:
 def test_a_step_that_fails_is_told_with_its_error(setting: Any) -> None:
     made = setting(node("w-1"))
     made.jobs.returns["w-1"] = FAILURE
-    assert [(step, state, error) for _, step, state, _, error in told(made)][-1] == ("deploy", "failed", "DeployError")
+    assert [(step, state, error) for _, step, state, _, error in told(made)][-1] == (
+        "deploy",
+        "failed",
+        "DeployError",
+    )

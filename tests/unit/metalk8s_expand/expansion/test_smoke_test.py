@@ -27,7 +27,10 @@ class FakeKube:
         def conditions(ready: bool) -> dict[str, Any]:
             return {"conditions": [{"type": "Ready", "status": str(ready)}]}
 
-        return [{"metadata": {"name": name}, "status": conditions(ready)} for name, ready in self._nodes.items()]
+        return [
+            {"metadata": {"name": name}, "status": conditions(ready)}
+            for name, ready in self._nodes.items()
+        ]
 
     def get(self, path: str) -> dict[str, Any] | None:
         if path == "/api/v1/namespaces/metalk8s-expand-probe":
@@ -75,17 +78,26 @@ def test_server_on_the_worker_and_client_on_another() -> None:
     assert server["nodeSelector"] == {"kubernetes.io/hostname": "w.1"}
     assert [item["key"] for item in server["tolerations"]] == ["node-role.kubernetes.io/infra"]
     assert client["nodeName"] == "other"
-    assert "http://probe-run1-0.metalk8s-expand-probe:8080/" in client["containers"][0]["command"][-1]
-    assert kube.created["probe-run1-0"]["spec"]["selector"] == kube.created["server-run1-0"]["metadata"]["labels"]
+    assert (
+        "http://probe-run1-0.metalk8s-expand-probe:8080/" in client["containers"][0]["command"][-1]
+    )
+    assert (
+        kube.created["probe-run1-0"]["spec"]["selector"]
+        == kube.created["server-run1-0"]["metadata"]["labels"]
+    )
     assert not server["automountServiceAccountToken"]
-    assert kube.deleted == [f"/api/v1/namespaces/metalk8s-expand-probe/{kind}" for kind in ("pods", "services")]
+    assert kube.deleted == [
+        f"/api/v1/namespaces/metalk8s-expand-probe/{kind}" for kind in ("pods", "services")
+    ]
 
 
 def test_the_namespace_is_made_where_it_is_missing() -> None:
     kube = FakeKube({"a": True, "b": True}, {"a": "Succeeded"})
     kube.prepared = False
     assert probed(kube, worker("a")) == {}
-    assert kube.created["metalk8s-expand-probe"]["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "baseline"}
+    assert kube.created["metalk8s-expand-probe"]["metadata"]["labels"] == {
+        "pod-security.kubernetes.io/enforce": "baseline"
+    }
 
 
 def test_what_does_not_succeed_is_told_by_node() -> None:

@@ -33,14 +33,21 @@ class Host:
         self.restarts: list[str] = []
 
     def sign(self, name: str = "kubelet-server") -> None:
-        self.authority.sign(self.directory / name, "system:node:w-1", organization="system:nodes", sans=["127.0.0.1"])
+        self.authority.sign(
+            self.directory / name,
+            "system:node:w-1",
+            organization="system:nodes",
+            sans=["127.0.0.1"],
+        )
 
     def start(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(f"{self.path}.crt", f"{self.path}.key")
         self._server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def stop(self) -> None:
         if self._server is not None:
@@ -56,7 +63,9 @@ class Host:
     def look(self, **expected: str) -> dict[str, Any]:
         port = self._server.server_port if self._server else free_port()
         return certificates.observed(
-            {"kubelet-server": str(self.path), **expected}, directory=str(self.directory), ports={"kubelet-server": port}
+            {"kubelet-server": str(self.path), **expected},
+            directory=str(self.directory),
+            ports={"kubelet-server": port},
         )
 
 
@@ -71,7 +80,11 @@ def host(tmp_path: Path) -> Iterator[Host]:
 def test_what_lies_there_and_is_served(host: Host) -> None:
     found = host.look()
     entry = found["kubelet-server"]
-    assert (entry["path"], entry["key"], entry["served"]["serial"]) == (f"{host.path}.crt", "fits", entry["serial"])
+    assert (entry["path"], entry["key"], entry["served"]["serial"]) == (
+        f"{host.path}.crt",
+        "fits",
+        entry["serial"],
+    )
     assert "system:node:w-1" in entry["subject"]
     assert entry["issuer"] == "CN=kubernetes"
     assert 0 < entry["seconds_left"] <= DAY
@@ -82,7 +95,9 @@ def test_what_lies_there_and_is_served(host: Host) -> None:
 
 def test_no_key_leaves_the_host(host: Host) -> None:
     (host.directory / "scheduler.crt").write_bytes((host.directory / "ca.crt").read_bytes())
-    (host.directory / "scheduler.key").write_text("-----BEGIN PRIVATE KEY-----\nTHE-SECRET\n-----END PRIVATE KEY-----\n")
+    (host.directory / "scheduler.key").write_text(
+        "-----BEGIN PRIVATE KEY-----\nTHE-SECRET\n-----END PRIVATE KEY-----\n"
+    )
     text = json.dumps(host.look())
     assert "PRIVATE" not in text
     assert "THE-SECRET" not in text
@@ -128,7 +143,11 @@ def test_who_reads_again_by_himself_is_waited_for_and_not_restarted(clock: FakeC
 
     def look() -> dict[str, Any]:
         return {
-            "apiserver": {"path": "/x.crt", "serial": "new", "served": {"port": 6443, "serial": next(served), "not_after": ""}}
+            "apiserver": {
+                "path": "/x.crt",
+                "serial": "new",
+                "served": {"port": 6443, "serial": next(served), "not_after": ""},
+            }
         }
 
     assert certificates.serve(look, pytest.fail, 60, clock=clock) == {}
@@ -140,16 +159,27 @@ class TestMaster:
 
     def kubeconfig(self, directory: Path, user: dict[str, str]) -> str:
         context = {"name": "c", "context": {"cluster": "x", "user": "u"}}
-        config = {"current-context": "c", "contexts": [context], "users": [{"name": "u", "user": user}]}
+        config = {
+            "current-context": "c",
+            "contexts": [context],
+            "users": [{"name": "u", "user": user}],
+        }
         (directory / "salt.conf").write_text(json.dumps(config))
         return str(directory / "salt.conf")
 
     def test_embedded_or_beside(self, host: Host) -> None:
         text = base64.b64encode(Path(f"{host.path}.crt").read_bytes()).decode()
-        embedded = certificates.of_master(self.kubeconfig(host.directory, {"client-certificate-data": text}))
-        beside = certificates.of_master(self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}))
+        embedded = certificates.of_master(
+            self.kubeconfig(host.directory, {"client-certificate-data": text})
+        )
+        beside = certificates.of_master(
+            self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"})
+        )
         for found in (embedded, beside):
-            assert found["(this master)"]["kubeconfig"]["subject"] == "CN=system:node:w-1,O=system:nodes"
+            assert (
+                found["(this master)"]["kubeconfig"]["subject"]
+                == "CN=system:node:w-1,O=system:nodes"
+            )
             assert problems(found, Limits(0, 0)) == []
             assert "see the page" in problems(found, Limits(7, 30))[0]
 
@@ -158,7 +188,14 @@ class TestMaster:
         assert certificates.of_master(str(host.directory / "absent")) == {}
 
     @pytest.mark.parametrize(
-        "text", ["", "[]", "a: {", "current-context: c\ncontexts: []", "{current-context: c, contexts: null}"]
+        "text",
+        [
+            "",
+            "[]",
+            "a: {",
+            "current-context: c\ncontexts: []",
+            "{current-context: c, contexts: null}",
+        ],
     )
     def test_no_kubeconfig(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "salt.conf").write_text(text)

@@ -57,7 +57,12 @@ class FakeEtcd:
             raise ConflictError("etcdserver: too many learner members in cluster")
         self.next_id += 1
         self.listed[self.next_id] = Member(
-            self.next_id, "", (peer_url,), learner=True, healthy=None, error="it has not started: it has no client URL"
+            self.next_id,
+            "",
+            (peer_url,),
+            learner=True,
+            healthy=None,
+            error="it has not started: it has no client URL",
         )
         self._done("add", peer_url)
         return self.next_id
@@ -67,7 +72,9 @@ class FakeEtcd:
         if not member.learner:
             raise ConflictError("etcdserver: can only promote a learner member")
         if not member.name:
-            raise ConflictError("etcdserver: can only promote a learner member which is in sync with leader")
+            raise ConflictError(
+                "etcdserver: can only promote a learner member which is in sync with leader"
+            )
         self.listed[member_id] = replace(member, learner=False)
         self.refuse_until = self.clock.monotonic() + HEALTH_INTERVAL_S
         self._done("promote", f"{member_id}")
@@ -80,7 +87,14 @@ class FakeEtcd:
 
     def start(self, member_id: int, **changes: Any) -> None:
         """What the kubelet does with the static Pod."""
-        fields = {"name": NAME, "healthy": True, "error": None, "cluster_id": 7, "raft_index": 5000, "applied_index": 5000}
+        fields = {
+            "name": NAME,
+            "healthy": True,
+            "error": None,
+            "cluster_id": 7,
+            "raft_index": 5000,
+            "applied_index": 5000,
+        }
         self.listed[member_id] = replace(self.listed[member_id], **{**fields, **changes})
 
     def _done(self, what: str, which: str) -> None:
@@ -105,7 +119,12 @@ class Setting:
     def __init__(self, base: Path, clock: Clock, voters: int = 1) -> None:
         self.clock = clock
         self.etcd: Any = FakeEtcd(clock, {n: voter(n) for n in range(1, voters + 1)})
-        self.files = Files(str(base / "data"), str(base / "etc" / "etcd.yaml"), str(base / "etcd-manifest.yaml"), ADDRESS)
+        self.files = Files(
+            str(base / "data"),
+            str(base / "etc" / "etcd.yaml"),
+            str(base / "etcd-manifest.yaml"),
+            ADDRESS,
+        )
         self.files.data.mkdir()
         self.wanted = etcd_member.wanted(NAME, ADDRESS, timeout=60.0, start_timeout=120.0)
 
@@ -244,7 +263,9 @@ def test_the_reply_to_the_promotion_is_lost(one: Setting) -> None:
 
 
 @pytest.mark.parametrize("with_config", [False, True])
-def test_an_unstarted_learner_of_an_interrupted_run_is_taken_over(one: Setting, with_config: bool) -> None:
+def test_an_unstarted_learner_of_an_interrupted_run_is_taken_over(
+    one: Setting, with_config: bool
+) -> None:
     one.added()
     if not with_config:
         one.files.config.unlink()
@@ -266,7 +287,11 @@ def test_a_member_that_lost_its_data_never_starts_again(three: Setting, learner:
     three.files.write_config({"initial-cluster-state": "existing"})
     three.files.manifest.write_text("a Pod")
     (three.files.data / "member" / "snap").mkdir(parents=True)
-    wanted = ["promote cp-1"] if learner else ["remove cp-1, whose data is lost, and add it again as a learner"]
+    wanted = (
+        ["promote cp-1"]
+        if learner
+        else ["remove cp-1, whose data is lost, and add it again as a learner"]
+    )
     assert three.pending() == wanted
     changes = three.added()
     assert changes["removed"] == "member 32, whose data directory is empty"
@@ -314,7 +339,9 @@ def test_data_of_a_removed_member_is_set_aside(one: Setting) -> None:
 
 OBSTACLES: dict[str, Callable[[FakeEtcd], None]] = {
     "a foreign learner": lambda etcd: etcd.listed.update({60: voter(60, learner=True)}),
-    "a foreign member that never started": lambda etcd: etcd.listed.update({60: voter(60, name="", healthy=False)}),
+    "a foreign member that never started": lambda etcd: etcd.listed.update(
+        {60: voter(60, name="", healthy=False)}
+    ),
     "an unhealthy voter": lambda etcd: etcd.listed.update({3: voter(3, False)}),
     "another cluster": lambda etcd: etcd.listed.update({3: voter(3, cluster_id=8)}),
     "its name elsewhere": lambda etcd: etcd.listed.update({4: voter(4, name=NAME)}),
@@ -334,7 +361,9 @@ def test_the_guard_refuses(three: Setting, obstacle: Callable[[FakeEtcd], None])
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
-def test_a_refusal_leaves_the_host_as_it_is(three: Setting, obstacle: Callable[[FakeEtcd], None]) -> None:
+def test_a_refusal_leaves_the_host_as_it_is(
+    three: Setting, obstacle: Callable[[FakeEtcd], None]
+) -> None:
     obstacle(three.etcd)
     three.write_data()
     three.files.write_config({"name": NAME})
@@ -402,7 +431,9 @@ def test_a_learner_that_never_starts_is_withdrawn(one: Setting) -> None:
 
 
 @pytest.mark.parametrize("state", [{"healthy": False, "error": "no leader"}, {"applied_index": 1}])
-def test_a_started_learner_that_does_not_follow_is_not_promoted_and_stays(one: Setting, state: dict[str, Any]) -> None:
+def test_a_started_learner_that_does_not_follow_is_not_promoted_and_stays(
+    one: Setting, state: dict[str, Any]
+) -> None:
     one.added()
     one.started()
     one.etcd.start(101, **state)
@@ -441,7 +472,9 @@ class TestNewCluster:
         return one
 
     def test_it_starts_without_data(self, alone: Setting) -> None:
-        assert alone.pending(new_cluster=True) == ["start a new etcd cluster with cp-1 as its only member"]
+        assert alone.pending(new_cluster=True) == [
+            "start a new etcd cluster with cp-1 as its only member"
+        ]
         assert alone.added(new_cluster=True) == {"configured": "a new cluster with one member"}
         assert alone.cluster == (f"{NAME}={URL}", "new")
         assert (alone.pending(new_cluster=True), alone.added(new_cluster=True)) == ([], {})
@@ -500,8 +533,23 @@ def first(setting: Setting) -> None:
 # What a run finds, and what it does about it.
 FOUND: dict[Callable[[Setting], None], list[str]] = {
     fresh: ["add_learner", "write_config", "write_config", "promote"],
-    lost: ["withdraw_manifest", "remove", "set_aside", "add_learner", "write_config", "write_config", "promote"],
-    removed: ["withdraw_manifest", "set_aside", "add_learner", "write_config", "write_config", "promote"],
+    lost: [
+        "withdraw_manifest",
+        "remove",
+        "set_aside",
+        "add_learner",
+        "write_config",
+        "write_config",
+        "promote",
+    ],
+    removed: [
+        "withdraw_manifest",
+        "set_aside",
+        "add_learner",
+        "write_config",
+        "write_config",
+        "promote",
+    ],
     interrupted: ["write_config", "write_config", "promote"],
     unsealed: ["write_config"],
     unstarted: ["add_learner", "write_config", "remove"],
@@ -512,7 +560,9 @@ FOUND: dict[Callable[[Setting], None], list[str]] = {
 class Fenced:
     """A run of epoch 6 on a host where one of epoch 7 works from the question of this number on, or never."""
 
-    def __init__(self, base: Path, clock: Clock, prepare: Callable[[Setting], None], overtaken_at: int = 0) -> None:
+    def __init__(
+        self, base: Path, clock: Clock, prepare: Callable[[Setting], None], overtaken_at: int = 0
+    ) -> None:
         base.mkdir()
         self.epoch = str(base / "expand-epoch")
         self.setting = Setting(base, clock, voters=3)
@@ -522,7 +572,10 @@ class Fenced:
         self.events: list[str] = []
         prepare(self.setting)
         for thing, name in (
-            *((self.setting.files, name) for name in ("withdraw_manifest", "set_aside", "write_config")),
+            *(
+                (self.setting.files, name)
+                for name in ("withdraw_manifest", "set_aside", "write_config")
+            ),
             *((self.setting.etcd, name) for name in ("remove", "add_learner", "promote")),
         ):
             setattr(thing, name, self._noted(name, getattr(thing, name)))
@@ -571,7 +624,9 @@ class TestFence:
             run.deploy()
         assert [event for event in run.events if event != "asked"] == FOUND[found]
         before = ["", *run.events]
-        assert all(before[number] == "asked" for number, event in enumerate(run.events) if event != "asked"), run.events
+        assert all(
+            before[number] == "asked" for number, event in enumerate(run.events) if event != "asked"
+        ), run.events
 
     def test_a_run_that_was_overtaken_changes_nothing_more(
         self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]

@@ -26,7 +26,9 @@ def test_the_first_equal_and_newer_ones_pass(path: Path) -> None:
 @pytest.mark.parametrize("test", [False, True])
 def test_an_older_one_is_refused(path: Path, test: bool) -> None:
     fence.admit(str(path), 7)
-    with pytest.raises(LockedError, match=r"of the epoch 6, and one of the epoch 7 has been here") as error:
+    with pytest.raises(
+        LockedError, match=r"of the epoch 6, and one of the epoch 7 has been here"
+    ) as error:
         fence.admit(str(path), 6, test=test)
     assert (error.value.retcode, error.value.retry) == (9, False), "a wait ends with it"
     assert str(path) in str(error.value.hint)

@@ -15,7 +15,14 @@ from metalk8s_expand.cluster.context import World
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ConflictError,
+    ExpandError,
+    LockedError,
+    QuorumError,
+    SettingsError,
+    UnreachableError,
+)
 from metalk8s_expand.preflight import cluster as cluster_check
 from tests.unit.metalk8s_expand.cluster.test_health import DeadEtcd, FakeEtcd, FakeKube, member
 
@@ -41,7 +48,9 @@ def control_plane(name: str, version: str, role: str = "master") -> dict[str, An
     return {"metadata": {"name": name, "labels": {f"{ROLE}{role}": "", VERSION: version}}}
 
 
-def cluster(*members: Member, nodes: Sequence[dict[str, Any]] = (), readyz: tuple[int, str] = (200, "ok")) -> Cluster:
+def cluster(
+    *members: Member, nodes: Sequence[dict[str, Any]] = (), readyz: tuple[int, str] = (200, "ok")
+) -> Cluster:
     kube = FakeKube(*(nodes or [control_plane("boot", "2.0", "bootstrap")]))
     kube.readyz = readyz
     made = Cluster({"cachedir": "/nonexistent"}, kube)  # type: ignore[arg-type]
@@ -60,7 +69,10 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[Runner]:
 @pytest.fixture(autouse=True)
 def served(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """What the master's file server has."""
-    found = {("metalk8s.orchestrate.deploy_node", f"metalk8s-{version}") for version in ("1", "2.0", "2.1")}
+    found = {
+        ("metalk8s.orchestrate.deploy_node", f"metalk8s-{version}")
+        for version in ("1", "2.0", "2.1")
+    }
 
     class Files:
         def __init__(self, opts: Any) -> None:
@@ -82,7 +94,10 @@ def refusal(world: World, *nodes: Node, settings: Settings = SETTINGS) -> Expand
 
 def test_all_is_well() -> None:
     assert refusal(cluster(), WORKER, FIFTH) is None
-    assert refusal(cluster(*(member(number, f"e-{number}") for number in (1, 2, 3))), FIFTH, SIXTH) is None
+    assert (
+        refusal(cluster(*(member(number, f"e-{number}") for number in (1, 2, 3))), FIFTH, SIXTH)
+        is None
+    )
 
 
 class TestHealth:
@@ -106,17 +121,30 @@ class TestHealth:
         assert error.problems == ("no etcd member answers",)
 
     @pytest.mark.parametrize(
-        ("voters", "healthy", "allowed"), [(1, 1, True), (2, 2, True), (3, 3, True), (3, 2, False), (5, 4, True), (5, 3, False)]
+        ("voters", "healthy", "allowed"),
+        [(1, 1, True), (2, 2, True), (3, 3, True), (3, 2, False), (5, 4, True), (5, 3, False)],
     )
-    def test_a_member_is_added_as_the_guard_allows(self, voters: int, healthy: int, allowed: bool) -> None:
-        members = [member(10 + number, f"m-{number}", **({} if number < healthy else ILL)) for number in range(voters)]
+    def test_a_member_is_added_as_the_guard_allows(
+        self, voters: int, healthy: int, allowed: bool
+    ) -> None:
+        members = [
+            member(10 + number, f"m-{number}", **({} if number < healthy else ILL))
+            for number in range(voters)
+        ]
         error = refusal(cluster(*members), FIFTH)
         assert (error is None) is allowed
         assert allowed or "e-5" in str(error)
 
-    @pytest.mark.parametrize(("voters", "healthy", "allowed"), [(3, 2, True), (3, 1, False), (1, 0, False)])
-    def test_a_worker_needs_no_more_than_a_quorum(self, voters: int, healthy: int, allowed: bool) -> None:
-        members = [member(10 + number, f"m-{number}", **({} if number < healthy else ILL)) for number in range(voters)]
+    @pytest.mark.parametrize(
+        ("voters", "healthy", "allowed"), [(3, 2, True), (3, 1, False), (1, 0, False)]
+    )
+    def test_a_worker_needs_no_more_than_a_quorum(
+        self, voters: int, healthy: int, allowed: bool
+    ) -> None:
+        members = [
+            member(10 + number, f"m-{number}", **({} if number < healthy else ILL))
+            for number in range(voters)
+        ]
         error = refusal(cluster(*members), WORKER)
         assert (error is None) is allowed
         assert allowed or "no quorum" in str(error)
@@ -132,7 +160,9 @@ class TestHealth:
 
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
     def test_a_learner_of_somebody_else(self, node: Node) -> None:
-        assert isinstance(refusal(cluster(member(1, "boot"), member(99, "x", learner=True)), node), QuorumError)
+        assert isinstance(
+            refusal(cluster(member(1, "boot"), member(99, "x", learner=True)), node), QuorumError
+        )
 
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
     def test_two_clusters(self, node: Node) -> None:
@@ -140,7 +170,9 @@ class TestHealth:
         assert "not one cluster" in str(error)
 
     def test_a_name_that_another_member_has(self) -> None:
-        assert "has the name e-6" in str(refusal(cluster(member(1, "boot"), member(2, "e-6")), FIFTH, SIXTH))
+        assert "has the name e-6" in str(
+            refusal(cluster(member(1, "boot"), member(2, "e-6")), FIFTH, SIXTH)
+        )
 
     def test_an_api_that_does_not_answer(self) -> None:
         class Gone(Cluster):
@@ -164,11 +196,17 @@ class TestOperations:
         others.append(Runner(words, 77, "20260101"))
         error = refusal(cluster(), WORKER)
         assert isinstance(error, LockedError)
-        assert error.problems == ("metalk8s.orchestrate.upgrade runs on this master, process 77, job 20260101",)
+        assert error.problems == (
+            "metalk8s.orchestrate.upgrade runs on this master, process 77, job 20260101",
+        )
         assert "jobs.master" in str(error.hint)
 
     def test_what_a_dead_run_of_ours_left(self, others: list[Runner]) -> None:
-        others.append(Runner(("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=1)"), 77))
+        others.append(
+            Runner(
+                ("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=1)"), 77
+            )
+        )
         assert isinstance(refusal(cluster(), WORKER), LockedError)
 
     @pytest.mark.parametrize(
@@ -191,14 +229,20 @@ class TestVersions:
     def test_a_node_of_another_version(self) -> None:
         error = refusal(cluster(), WORKER, replace(FIFTH, version="2.1"))
         assert isinstance(error, ConflictError)
-        assert error.problems == ("node e-5 is declared with the version 2.1, the cluster's is 2.0",)
+        assert error.problems == (
+            "node e-5 is declared with the version 2.1, the cluster's is 2.0",
+        )
 
     def test_unless_the_check_is_skipped(self) -> None:
         settings = replace(SETTINGS, node_skip={"e-5": ("version",)})
         assert refusal(cluster(), replace(FIFTH, version="2.1"), settings=settings) is None
 
     def test_a_control_plane_that_is_half_upgraded(self) -> None:
-        nodes = [control_plane("boot", "2.0", "bootstrap"), control_plane("m-1", "1.9"), control_plane("m-2", "2.0")]
+        nodes = [
+            control_plane("boot", "2.0", "bootstrap"),
+            control_plane("m-1", "1.9"),
+            control_plane("m-2", "2.0"),
+        ]
         error = refusal(cluster(nodes=nodes), WORKER)
         assert isinstance(error, ConflictError)
         assert error.problems == ("the control plane is of several versions, 2.0 and m-1: 1.9",)
@@ -207,7 +251,9 @@ class TestVersions:
         nodes = [control_plane("boot", "2.0", "bootstrap"), control_plane("m-1", "1.9")]
         assert refusal(cluster(nodes=nodes), Node("m-1", "2.0", ("master",), ())) is None
 
-    @pytest.mark.parametrize("nodes", [[control_plane("w", "9.9", "node")], [control_plane("m", "", "master")]])
+    @pytest.mark.parametrize(
+        "nodes", [[control_plane("w", "9.9", "node")], [control_plane("m", "", "master")]]
+    )
     def test_a_cluster_that_tells_no_version(self, nodes: list[dict[str, Any]]) -> None:
         assert refusal(cluster(nodes=nodes), WORKER) is None
 

@@ -18,7 +18,9 @@ from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.preflight import collect_cluster_facts
 
-SETTINGS = Settings(nodes={"w-1": Node("w-1", "2.0", ("node",), ()), "w-2": Node("w-2", "2.0", ("node",), ())})
+SETTINGS = Settings(
+    nodes={"w-1": Node("w-1", "2.0", ("node",), ()), "w-2": Node("w-2", "2.0", ("node",), ())}
+)
 KEY = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n"
 CLUSTER = {
     "bootstrap": {"name": "boot", "address": "10.0.0.1"},
@@ -46,11 +48,19 @@ class Kube:
         return [self.slices[name]] if name in self.slices else []
 
 
-def node(name: str, address: str | None = None, *roles: str, ready: bool = True, **info: str) -> dict[str, Any]:
-    labels = {**{f"node-role.kubernetes.io/{role}": "" for role in roles}, "metalk8s.scality.com/version": f"2.0-{name}"}
+def node(
+    name: str, address: str | None = None, *roles: str, ready: bool = True, **info: str
+) -> dict[str, Any]:
+    labels = {
+        **{f"node-role.kubernetes.io/{role}": "" for role in roles},
+        "metalk8s.scality.com/version": f"2.0-{name}",
+    }
     status: dict[str, Any] = {"conditions": [{"type": "Ready", "status": str(ready)}]}
     if address:
-        status["addresses"] = [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": address}]
+        status["addresses"] = [
+            {"type": "Hostname", "address": name},
+            {"type": "InternalIP", "address": address},
+        ]
     if info:
         status["nodeInfo"] = {"kubeletVersion": "v1", **info}
     return {"metadata": {"name": name, "labels": labels}, "status": status}
@@ -67,7 +77,11 @@ def world(tmp_path: Path) -> Make:
     def made(kube: Kube, cluster: Any = CLUSTER, **options: Any) -> World:
         (tmp_path / "pillar").mkdir(exist_ok=True)
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["cluster"]}}))
-        pillar = cluster if isinstance(cluster, str) else json.dumps({"metalk8s": {"cluster": cluster}} if cluster else {})
+        pillar = (
+            cluster
+            if isinstance(cluster, str)
+            else json.dumps({"metalk8s": {"cluster": cluster}} if cluster else {})
+        )
         (tmp_path / "pillar" / "cluster.sls").write_text(pillar)
         opts = salt.config.master_config(None)
         opts.update(id="boot", cachedir=str(tmp_path / "cache"), pki_dir=str(tmp_path / "pki"),
@@ -103,7 +117,9 @@ def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
     assert found.nodes["w-9"].macs == ()
 
 
-@pytest.mark.parametrize("grains", [{"x": 1}, {"hwaddr_interfaces": None}, {"hwaddr_interfaces": ["a"]}, ["nonsense"]])
+@pytest.mark.parametrize(
+    "grains", [{"x": 1}, {"hwaddr_interfaces": None}, {"hwaddr_interfaces": ["a"]}, ["nonsense"]]
+)
 def test_a_minion_may_have_said_anything(world: Make, grains: Any) -> None:
     made = world(Kube(BOOT))
     salt.cache.factory(made.opts).store("grains", "boot", grains)
@@ -111,14 +127,25 @@ def test_a_minion_may_have_said_anything(world: Make, grains: Any) -> None:
 
 
 def test_without_a_memory_of_minions(world: Make) -> None:
-    assert collect_cluster_facts.gather(world(Kube(BOOT), minion_data_cache=False), SETTINGS).nodes["boot"].macs == ()
+    assert (
+        collect_cluster_facts.gather(world(Kube(BOOT), minion_data_cache=False), SETTINGS)
+        .nodes["boot"]
+        .macs
+        == ()
+    )
 
 
 def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: Make) -> None:
     kube = Kube(
-        BOOT, node("e-1", None, "etcd"), node("m-1", "10.0.0.2", "master"), node("e-2", "10.0.0.3", "etcd", ready=False)
+        BOOT,
+        node("e-1", None, "etcd"),
+        node("m-1", "10.0.0.2", "master"),
+        node("e-2", "10.0.0.3", "etcd", ready=False),
     )
-    assert collect_cluster_facts.gather(world(kube), SETTINGS).etcd_peers == {"boot": "10.0.0.1", "e-2": "10.0.0.3"}
+    assert collect_cluster_facts.gather(world(kube), SETTINGS).etcd_peers == {
+        "boot": "10.0.0.1",
+        "e-2": "10.0.0.3",
+    }
 
 
 def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
@@ -146,7 +173,9 @@ def test_a_master_that_knows_no_keys(world: Make) -> None:
         ([], ""),
     ],
 )
-def test_the_version_is_that_of_the_control_plane(world: Make, nodes: list[dict[str, Any]], version: str) -> None:
+def test_the_version_is_that_of_the_control_plane(
+    world: Make, nodes: list[dict[str, Any]], version: str
+) -> None:
     assert collect_cluster_facts.gather(world(Kube(*nodes)), SETTINGS).version == version
 
 
@@ -159,43 +188,84 @@ def test_networks_are_those_declared_else_those_of_the_cluster(world: Make) -> N
 
 class TestEndpoints:
     def test_api_servers_of_nodes_that_are_ready(self, world: Make) -> None:
-        kube = Kube(BOOT, node("m-1", "10.0.0.2", "master", ready=False), node("m-2", None, "master"), node("w", "10.0.0.3"))
-        assert titled(collect_cluster_facts.gather(world(kube), SETTINGS), "api") == ["API server of boot 10.0.0.1:6443"]
+        kube = Kube(
+            BOOT,
+            node("m-1", "10.0.0.2", "master", ready=False),
+            node("m-2", None, "master"),
+            node("w", "10.0.0.3"),
+        )
+        assert titled(collect_cluster_facts.gather(world(kube), SETTINGS), "api") == [
+            "API server of boot 10.0.0.1:6443"
+        ]
 
     def test_by_the_clusters_description(self, world: Make) -> None:
-        found = collect_cluster_facts.gather(world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS)
+        found = collect_cluster_facts.gather(
+            world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS
+        )
         assert titled(found, "artifacts") == ["artifact store 10.0.0.1:8080"]
-        assert titled(found, "salt-master") == ["Salt master 10.0.0.1:14505", "Salt master 10.0.0.1:14506"]
+        assert titled(found, "salt-master") == [
+            "Salt master 10.0.0.1:14505",
+            "Salt master 10.0.0.1:14506",
+        ]
 
     @pytest.mark.parametrize(
         ("url", "wanted"),
         [
-            ("https://store.example", [Endpoint("artifacts", "artifact store", "store.example", 443)]),
-            ("http://[fd00::1]:8080/path", [Endpoint("artifacts", "artifact store", "fd00::1", 8080)]),
+            (
+                "https://store.example",
+                [Endpoint("artifacts", "artifact store", "store.example", 443)],
+            ),
+            (
+                "http://[fd00::1]:8080/path",
+                [Endpoint("artifacts", "artifact store", "fd00::1", 8080)],
+            ),
             ("http://store.example:99999", []),
             ("http://[fd00::1", []),
             ("store", []),
             ("ftp://store", []),
         ],
     )
-    def test_the_masters_configuration_wins(self, world: Make, url: str, wanted: list[Endpoint]) -> None:
-        found = collect_cluster_facts.gather(world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS)
+    def test_the_masters_configuration_wins(
+        self, world: Make, url: str, wanted: list[Endpoint]
+    ) -> None:
+        found = collect_cluster_facts.gather(
+            world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS
+        )
         assert [one for one in found.endpoints if one.check == "artifacts"] == wanted
 
     def test_by_the_services_of_metalk8s(self, world: Make) -> None:
-        ready = {"endpoints": [{"addresses": ["10.0.0.7"]}, {"addresses": ["10.0.0.8"], "conditions": {"ready": False}}]}
+        ready = {
+            "endpoints": [
+                {"addresses": ["10.0.0.7"]},
+                {"addresses": ["10.0.0.8"], "conditions": {"ready": False}},
+            ]
+        }
         slices = {"repositories": {**ready, "ports": [{"name": "http", "port": 8080}]},
                   "salt-master": {**ready, "ports": [{"port": 4505}, {"port": 4506}]}}  # fmt: skip
         found = collect_cluster_facts.gather(world(Kube(BOOT, **slices), None), SETTINGS)
         assert titled(found, "artifacts") == ["artifact store 10.0.0.7:8080"]
-        assert titled(found, "salt-master") == ["Salt master 10.0.0.7:4505", "Salt master 10.0.0.7:4506"]
+        assert titled(found, "salt-master") == [
+            "Salt master 10.0.0.7:4505",
+            "Salt master 10.0.0.7:4506",
+        ]
 
     def test_a_master_on_the_bootstrap_node(self, world: Make) -> None:
         found = collect_cluster_facts.gather(world(Kube(BOOT), None), SETTINGS)
-        assert titled(found, "salt-master") == ["Salt master 10.0.0.1:4505", "Salt master 10.0.0.1:4506"]
+        assert titled(found, "salt-master") == [
+            "Salt master 10.0.0.1:4505",
+            "Salt master 10.0.0.1:4506",
+        ]
         assert titled(found, "artifacts") == []
 
     @pytest.mark.parametrize("cluster", [{}, "{{ broken", {"artifacts": None, "bootstrap": None}])
     def test_what_nobody_tells(self, world: Make, cluster: Any) -> None:
-        assert collect_cluster_facts.gather(world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS).endpoints == ()
-        assert titled(collect_cluster_facts.gather(world(Kube(BOOT), cluster), SETTINGS), "artifacts") == []
+        assert (
+            collect_cluster_facts.gather(
+                world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS
+            ).endpoints
+            == ()
+        )
+        assert (
+            titled(collect_cluster_facts.gather(world(Kube(BOOT), cluster), SETTINGS), "artifacts")
+            == []
+        )

@@ -24,14 +24,18 @@ class Peers:
         self.answer = answer
         self.asked: list[tuple[list[str], str, list[Any]]] = []
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> Mapping[str, Any]:
         self.asked.append((list(minions), function, list(arguments)))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
 
-def asked(peers: Peers | None, members: Sequence[str] = ("a",), addresses: Sequence[str] = ("10.0.0.1",)) -> Said:
+def asked(
+    peers: Peers | None, members: Sequence[str] = ("a",), addresses: Sequence[str] = ("10.0.0.1",)
+) -> Said:
     return etcd_ports.asked(peers, members, addresses, 12.0, FakeClock())()
 
 
@@ -43,7 +47,12 @@ def test_every_member_is_asked_for_both_ports_of_every_new_one() -> None:
 
 
 def test_what_they_say_is_told_by_host_and_port() -> None:
-    said = {"10.0.0.1:2379": "", "10.0.0.1:2380": "no answer", "10.0.0.2:2379": "", "10.0.0.2:2380": ""}
+    said = {
+        "10.0.0.1:2379": "",
+        "10.0.0.1:2380": "no answer",
+        "10.0.0.2:2379": "",
+        "10.0.0.2:2380": "",
+    }
     found = asked(Peers({"cp-0": said}), ["cp-0"], ["10.0.0.1", "10.0.0.2"])
     assert found.of("10.0.0.1", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: "no answer"}}
     assert found.of("10.0.0.2", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: ""}}
@@ -52,9 +61,18 @@ def test_what_they_say_is_told_by_host_and_port() -> None:
 
 @pytest.mark.parametrize(
     ("since", "until", "counts"),
-    [(0, 10, True), (9, 19, True), (10.5, 20.5, False), (30, 40, False), (-9, 1, False), (-8, 2, True)],
+    [
+        (0, 10, True),
+        (9, 19, True),
+        (10.5, 20.5, False),
+        (30, 40, False),
+        (-9, 1, False),
+        (-8, 2, True),
+    ],
 )
-def test_a_failure_counts_if_they_tried_while_the_host_listened(since: float, until: float, counts: bool) -> None:
+def test_a_failure_counts_if_they_tried_while_the_host_listened(
+    since: float, until: float, counts: bool
+) -> None:
     said = Said({"a": {"10.0.0.1:2379": "", "10.0.0.1:2380": "connection refused"}}, NOW, NOW + 12)
     failed = {2380: "connection refused"} if counts else {}
     assert said.of("10.0.0.1", NOW + since, NOW + until) == {"a": {2379: "", **failed}}
@@ -71,14 +89,18 @@ def test_a_job_that_came_late_has_begun_as_late_as_it_may_have() -> None:
     assert (found.begun, found.ended) == (NOW + 8, NOW + 12)
 
 
-@pytest.mark.parametrize("answer", ["Minion did not return.", "'x' is not available.", False, None, ["a"]])
+@pytest.mark.parametrize(
+    "answer", ["Minion did not return.", "'x' is not available.", False, None, ["a"]]
+)
 def test_what_is_no_answer_is_left_out(answer: Any) -> None:
     good = {"10.0.0.1:2379": ""}
     assert asked(Peers({"a": answer, "b": good}), ["a", "b"]).answers == {"b": good}
 
 
 @pytest.mark.parametrize("error", [UnreachableError("no master"), RuntimeError("a defect")])
-def test_a_master_that_cannot_ask_makes_it_unknown(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_master_that_cannot_ask_makes_it_unknown(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert asked(Peers(error)).answers == {}
     assert str(error) in caplog.text

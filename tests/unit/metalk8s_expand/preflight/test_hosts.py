@@ -53,7 +53,9 @@ def say(sshd: Sshd, *answers: Mapping[str, Any]) -> None:
 
     The time is that of the answer, whenever it is asked for.
     """
-    lines = [f"echo '{host_facts.MARK}{json.dumps({**answer, 'time': None})}'" for answer in answers]
+    lines = [
+        f"echo '{host_facts.MARK}{json.dumps({**answer, 'time': None})}'" for answer in answers
+    ]
     lines = [line.replace('"time": null', "\"time\": '$(date +%s.%N)'") for line in lines]
     if len(lines) == 1:
         sshd.force(f"cat >/dev/null; {lines[0]}")
@@ -76,22 +78,38 @@ def test_the_probe_tells_what_a_host_is(sshd: Sshd) -> None:
     assert "127.0.0.1" in said["addresses"]
     assert said["uid"] == (0 if getpass.getuser() == "root" else said["uid"])
     assert abs(said["time"] - time.time()) < 60
-    assert set(said) >= {"python", "architecture", "memory_mb", "directories", "systemd", "leftovers", "minion_id"}
+    assert set(said) >= {
+        "python",
+        "architecture",
+        "memory_mb",
+        "directories",
+        "systemd",
+        "leftovers",
+        "minion_id",
+    }
 
 
 def test_a_host_is_asked_for_what_its_surroundings_are(sshd: Sshd) -> None:
     port = free_port()
     around = Surroundings(
-        endpoints=(Endpoint("api", "a", "127.77.0.9", sshd.port), Endpoint("artifacts", "s", "127.0.0.1", port))
+        endpoints=(
+            Endpoint("api", "a", "127.77.0.9", sshd.port),
+            Endpoint("artifacts", "s", "127.0.0.1", port),
+        )
     )
     said = ask(sshd, [node(address="127.77.0.11")], around=around).facts["w-1"]["connections"]
-    assert said == {f"127.77.0.9:{sshd.port}": "connection refused", f"127.0.0.1:{port}": "connection refused"}
+    assert said == {
+        f"127.77.0.9:{sshd.port}": "connection refused",
+        f"127.0.0.1:{port}": "connection refused",
+    }
 
 
 def test_files_and_clock_are_replaced_by_the_labs_sources(sshd: Sshd, tmp_path: Path) -> None:
     (tmp_path / "id").write_text("from a file\n")
     sources = {"w-1": {"/etc/machine-id": str(tmp_path / "id"), "clock": 3600}}
-    found = ask(sshd, [node(), node("w-2")], replace(NO_CHECKS, skip=_all_but("clock")), sources=sources)
+    found = ask(
+        sshd, [node(), node("w-2")], replace(NO_CHECKS, skip=_all_but("clock")), sources=sources
+    )
     assert found.facts["w-1"]["machine_id"] == "from a file" != found.facts["w-2"]["machine_id"]
     assert {item.node: item.check for item in found.findings}["w-1"] == "clock"
 
@@ -115,7 +133,11 @@ def test_unreachable_and_unfit_hosts_are_told_together(sshd: Sshd) -> None:
     error = found.error()
     assert isinstance(error, UnreachableError)
     assert "gone" in error.message
-    assert ["connection refused" in str(problem) for problem in error.problems] == [True, False, False]
+    assert ["connection refused" in str(problem) for problem in error.problems] == [
+        True,
+        False,
+        False,
+    ]
     assert {"privilege", "cpu"} <= {item.check for item in found.findings}
     assert set(found.reasons) == {"gone", "host-1"}
     assert "privilege" in found.reasons["host-1"]
@@ -138,7 +160,10 @@ def test_clones_are_found_among_the_hosts_and_the_nodes(sshd: Sshd) -> None:
     clone = {"machine_id": "b" * 32}
     say(sshd, hosts.other(1, clone), hosts.other(2, clone), hosts.other(3))
     found = ask(sshd, [good(1), good(2), good(3)], STRICT, around=hosts.SURROUNDINGS)
-    assert [(item.node, item.check) for item in found.findings] == [("host-1", "machine-id"), ("host-2", "machine-id")]
+    assert [(item.node, item.check) for item in found.findings] == [
+        ("host-1", "machine-id"),
+        ("host-2", "machine-id"),
+    ]
     assert "bootstrap, host-2" in found.findings[0].found
 
 
@@ -152,7 +177,11 @@ def test_warnings_and_what_is_unknown_stop_nothing(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"product_uuid": None, "selinux": None}))
     found = ask(sshd, [good(1)], STRICT, around=hosts.SURROUNDINGS)
     assert {item.severity for item in found.findings} == {findings.UNKNOWN}
-    assert (found.failed, found.error(), found.as_dict()["hosts"]) == ((), None, {"host-1": "passed"})
+    assert (found.failed, found.error(), found.as_dict()["hosts"]) == (
+        (),
+        None,
+        {"host-1": "passed"},
+    )
 
 
 def test_the_clock_is_compared_at_the_moment_of_the_answer(sshd: Sshd) -> None:
@@ -162,7 +191,9 @@ def test_the_clock_is_compared_at_the_moment_of_the_answer(sshd: Sshd) -> None:
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("noise", ["Welcome!", "5", "null", f"{host_facts.MARK}[1]", f"{host_facts.MARK}{{", ""])
+    @pytest.mark.parametrize(
+        "noise", ["Welcome!", "5", "null", f"{host_facts.MARK}[1]", f"{host_facts.MARK}{{", ""]
+    )
     def test_an_answer_that_is_none(self, sshd: Sshd, noise: str) -> None:
         sshd.force(f"cat >/dev/null; echo '{noise}'")
         error = ask(sshd, [node()]).unreachable["w-1"]
@@ -179,7 +210,9 @@ class TestAnswers:
         assert ask(sshd, [node()]).unreachable["w-1"].as_dict()["cause"] == "no-python"
 
     def test_a_python_that_does_not_run_the_probe(self, sshd: Sshd) -> None:
-        sshd.force('case "$SSH_ORIGINAL_COMMAND" in python3*) echo broken >&2; exit 3;; esac; eval "$SSH_ORIGINAL_COMMAND"')
+        sshd.force(
+            'case "$SSH_ORIGINAL_COMMAND" in python3*) echo broken >&2; exit 3;; esac; eval "$SSH_ORIGINAL_COMMAND"'
+        )
         error = ask(sshd, [node()]).unreachable["w-1"]
         assert "the probe ended with 3: broken" in error.message
         assert error.node == "w-1"
@@ -187,13 +220,21 @@ class TestAnswers:
     def test_a_silent_host_does_not_hold_up_the_others(self, sshd: Sshd, silent_port: int) -> None:
         started = time.monotonic()
         targets = [Target("silent", "127.0.0.1", silent_port), sshd.target("good")]
-        found = reach.ask([node("silent"), node("good")], targets, replace(NO_CHECKS, ssh_timeout=1), Surroundings())
+        found = reach.ask(
+            [node("silent"), node("good")],
+            targets,
+            replace(NO_CHECKS, ssh_timeout=1),
+            Surroundings(),
+        )
         assert time.monotonic() - started < 30
         assert (list(found.unreachable), list(found.facts)) == (["silent"], ["good"])
 
     def test_nobody_to_look_at(self) -> None:
         found = reach.ask([], [], NO_CHECKS, Surroundings())
-        assert (found.error(), found.as_dict()) == (None, {"hosts": {}, "findings": [], "unreachable": {}, "retcode": 0})
+        assert (found.error(), found.as_dict()) == (
+            None,
+            {"hosts": {}, "findings": [], "unreachable": {}, "retcode": 0},
+        )
 
 
 class Members:
@@ -204,10 +245,16 @@ class Members:
         self.places: list[tuple[str, int]] = []
         self.window = 0.0
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> Mapping[str, Any]:
         places, self.window = arguments
         self.places = [(address, port) for address, port in places]
-        said = {host_facts.place(place): self._knock(place) for place in self.places} if self.says is None else self.says
+        said = (
+            {host_facts.place(place): self._knock(place) for place in self.places}
+            if self.says is None
+            else self.says
+        )
         return dict.fromkeys(minions, said)
 
     def _knock(self, place: tuple[str, int]) -> str:
@@ -235,20 +282,34 @@ def member() -> Iterator[None]:
 class TestEtcd:
     around = Surroundings(nodes={"boot": Neighbour("boot", (MEMBER,))}, etcd_peers={"boot": MEMBER})
     # A loaded machine may take its time for a login.
-    settings = replace(NO_CHECKS, ssh_timeout=30, skip=_all_but("etcd-peers", "etcd-inbound"), thresholds=LIMITS)
+    settings = replace(
+        NO_CHECKS, ssh_timeout=30, skip=_all_but("etcd-peers", "etcd-inbound"), thresholds=LIMITS
+    )
 
     def test_new_members_and_the_one_of_today_hear_each_other(self, sshd: Sshd) -> None:
         nodes, peers = [node("e-1", FIRST, roles.ETCD), node("e-2", SECOND, roles.ETCD)], Members()
         found = ask(sshd, nodes, self.settings, around=self.around, peers=peers)
         assert found.findings == ()
-        assert sorted(set(peers.places)) == [(address, port) for address in (FIRST, SECOND) for port in PORTS]
+        assert sorted(set(peers.places)) == [
+            (address, port) for address in (FIRST, SECOND) for port in PORTS
+        ]
         assert peers.window == self.settings.ssh_timeout + LIMITS.etcd_window_s
 
     def test_what_the_member_of_today_says_counts(self, sshd: Sshd) -> None:
         says = {f"{FIRST}:2379": "", f"{FIRST}:2380": "no answer"}
-        found = ask(sshd, [node("e-1", FIRST, roles.ETCD)], self.settings, around=self.around, peers=Members(says))
+        found = ask(
+            sshd,
+            [node("e-1", FIRST, roles.ETCD)],
+            self.settings,
+            around=self.around,
+            peers=Members(says),
+        )
         [finding] = found.findings
-        assert (finding.check, finding.severity, finding.found) == ("etcd-inbound", "error", "from boot to 2380: no answer")
+        assert (finding.check, finding.severity, finding.found) == (
+            "etcd-inbound",
+            "error",
+            "from boot to 2380: no answer",
+        )
 
     def test_a_member_that_was_asked_too_late_tells_nothing(self, sshd: Sshd) -> None:
         class Late(Members):
@@ -257,15 +318,27 @@ class TestEtcd:
                 return {"boot": {f"{FIRST}:{port}": "connection refused" for port in PORTS}}
 
         settings = replace(self.settings, ssh_timeout=2)
-        found = ask(sshd, [node("e-1", FIRST, roles.ETCD)], settings, around=self.around, peers=Late())
-        assert [(item.check, item.severity) for item in found.findings] == [("etcd-inbound", findings.UNKNOWN)]
+        found = ask(
+            sshd, [node("e-1", FIRST, roles.ETCD)], settings, around=self.around, peers=Late()
+        )
+        assert [(item.check, item.severity) for item in found.findings] == [
+            ("etcd-inbound", findings.UNKNOWN)
+        ]
 
     @pytest.mark.parametrize("peers", [None, Members("Minion did not return")])
-    def test_a_member_that_gives_no_answer_is_unknown(self, sshd: Sshd, peers: Members | None) -> None:
-        found = ask(sshd, [node("e-1", FIRST, roles.ETCD)], self.settings, around=self.around, peers=peers)
-        assert [(item.check, item.severity) for item in found.findings] == [("etcd-inbound", findings.UNKNOWN)]
+    def test_a_member_that_gives_no_answer_is_unknown(
+        self, sshd: Sshd, peers: Members | None
+    ) -> None:
+        found = ask(
+            sshd, [node("e-1", FIRST, roles.ETCD)], self.settings, around=self.around, peers=peers
+        )
+        assert [(item.check, item.severity) for item in found.findings] == [
+            ("etcd-inbound", findings.UNKNOWN)
+        ]
 
-    def test_they_listen_at_the_same_time_however_few_hosts_are_asked_at_once(self, sshd: Sshd) -> None:
+    def test_they_listen_at_the_same_time_however_few_hosts_are_asked_at_once(
+        self, sshd: Sshd
+    ) -> None:
         nodes = [node("w-1"), node("e-1", FIRST, roles.ETCD), node("e-2", SECOND, roles.ETCD)]
         found = ask(sshd, nodes, self.settings, around=self.around, peers=Members(), max_parallel=1)
         assert found.findings == ()
@@ -276,9 +349,16 @@ class TestEtcd:
         ask(sshd, [node()], self.settings, around=self.around, peers=peers)
         assert peers.places == []
 
-    def test_what_an_interrupted_run_left_of_a_node_is_no_member_and_no_api_server(self, sshd: Sshd) -> None:
-        endpoints = (Endpoint("api", "API server of e-1", FIRST, 1), Endpoint("artifacts", "store", FIRST, 1))
-        around = replace(self.around, etcd_peers={**self.around.etcd_peers, "e-1": FIRST}, endpoints=endpoints)
+    def test_what_an_interrupted_run_left_of_a_node_is_no_member_and_no_api_server(
+        self, sshd: Sshd
+    ) -> None:
+        endpoints = (
+            Endpoint("api", "API server of e-1", FIRST, 1),
+            Endpoint("artifacts", "store", FIRST, 1),
+        )
+        around = replace(
+            self.around, etcd_peers={**self.around.etcd_peers, "e-1": FIRST}, endpoints=endpoints
+        )
         nodes = [node("e-1", FIRST, roles.ETCD), node("e-2", SECOND, roles.ETCD)]
         before = set(threading.enumerate())
         found = ask(sshd, nodes, self.settings, around=around, peers=Members())
@@ -294,12 +374,16 @@ def _no_more_than(before: set[threading.Thread]) -> bool:
     return set(threading.enumerate()) <= before
 
 
-def test_by_the_masters_configuration(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_the_masters_configuration(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opts = salt.config.master_config(None)
     opts.update(id="boot", cachedir=str(tmp_path), known_hosts_file=str(sshd.known_hosts))
     opts["metalk8s_expand"] = {"probe_sources": {"w-1": {"clock": 3600}}}
     ssh = Ssh("127.0.0.1", sshd.port, getpass.getuser(), str(sshd.key))
-    monkeypatch.setattr(reach.collect_cluster_facts, "gather", lambda world, settings, names: hosts.SURROUNDINGS)
+    monkeypatch.setattr(
+        reach.collect_cluster_facts, "gather", lambda world, settings, names: hosts.SURROUNDINGS
+    )
     settings = replace(NO_CHECKS, skip=_all_but("clock"))
     found = reach.look(World(opts, None), [replace(node(), ssh=ssh)], settings)  # type: ignore[arg-type]
     assert [item.check for item in found.findings] == ["clock"]

@@ -36,7 +36,14 @@ def test_a_shell_that_fails(sshd: Sshd) -> None:
 
 
 @pytest.mark.parametrize(
-    "noise", ["echo Welcome", "printf Welcome", "printf '{\"a\": 1}'", "echo 1; echo 2", 'echo "$SSH_ORIGINAL_COMMAND"']
+    "noise",
+    [
+        "echo Welcome",
+        "printf Welcome",
+        "printf '{\"a\": 1}'",
+        "echo 1; echo 2",
+        'echo "$SSH_ORIGINAL_COMMAND"',
+    ],
 )
 def test_noise_on_login(sshd: Sshd, noise: str) -> None:
     sshd.force(f'{noise}; eval "$SSH_ORIGINAL_COMMAND"')
@@ -71,7 +78,13 @@ def test_the_command_is_of_every_sh(shell: str) -> None:
     words = shell.split()
     if not shutil.which(words[0]):
         words = ["sh"]
-    done = subprocess.run([*words, "-c", script(False, "mark")], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [*words, "-c", script(False, "mark")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
     begin, end = done.stdout.splitlines()
     assert begin == "mark begin"
     assert end.startswith("mark end [/")

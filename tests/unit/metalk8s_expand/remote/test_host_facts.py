@@ -40,10 +40,14 @@ def interpreters() -> list[str]:
     return [sys.executable, *beside, *system]
 
 
-def run(request: dict[str, Any], python: str = sys.executable, timeout: float = 30) -> dict[str, Any]:
+def run(
+    request: dict[str, Any], python: str = sys.executable, timeout: float = 30
+) -> dict[str, Any]:
     """The probe as it is run on a host."""
     command = [python, *findings.COMMAND[1:], json.dumps(request)]
-    done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        command, input=SOURCE, capture_output=True, text=True, timeout=timeout, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     found = host_facts.answer(done.stdout)
     assert found is not None
@@ -77,8 +81,12 @@ def test_on_every_python(python: str) -> None:
         version="1",
     )
     node = Node("w-1", "1", (roles.MASTER, roles.ETCD), (), address="127.0.0.77")
-    request = findings.request(node, around, Thresholds(), {"c": "127.0.0.78"}, {"/etc/resolv.conf": os.devnull})
-    found = run({**request, "window": 0.2, "fsync": {"path": "/tmp", "writes": 3, "seconds": 1}}, python)
+    request = findings.request(
+        node, around, Thresholds(), {"c": "127.0.0.78"}, {"/etc/resolv.conf": os.devnull}
+    )
+    found = run(
+        {**request, "window": 0.2, "fsync": {"path": "/tmp", "writes": 3, "seconds": 1}}, python
+    )
     assert {key for key, value in found.items() if value is None} <= {
         "product_uuid",
         "minion_id",
@@ -105,7 +113,14 @@ def test_it_is_written_for_python_3_6() -> None:
 def test_it_imports_little() -> None:
     """Each of these costs more than all looks together."""
     program = f"{SOURCE.rpartition('if __name__')[0]}\nfacts({{}})\nprint(*sys.modules)\n"
-    done = subprocess.run([sys.executable, "-BIS", "-"], input=program, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-BIS", "-"],
+        input=program,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
     heavy = {
         "subprocess",
         "platform",
@@ -126,8 +141,16 @@ def test_it_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "etcd").mkdir()
     request = {"fsync": {"path": str(tmp_path / "etcd" / "member"), "writes": 5, "seconds": 1}}
-    command = [sys.executable, "-X", f"pycache_prefix={tmp_path / 'cache'}", *findings.COMMAND[1:], json.dumps(request)]
-    done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=True)
+    command = [
+        sys.executable,
+        "-X",
+        f"pycache_prefix={tmp_path / 'cache'}",
+        *findings.COMMAND[1:],
+        json.dumps(request),
+    ]
+    done = subprocess.run(
+        command, input=SOURCE, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=True
+    )
     assert '"writes": 5' in done.stdout
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "cache", tmp_path / "etcd"]
 
@@ -140,16 +163,28 @@ def test_whatever_hangs_is_left_behind(tmp_path: Path) -> None:
     """Who opens a pipe that nobody writes to waits for ever."""
     os.mkfifo(tmp_path / "pipe")
     started = time.monotonic()
-    found = run({"seconds": 1, "sources": {"/etc/os-release": str(tmp_path / "pipe"), "/etc/resolv.conf": os.devnull}})
+    found = run(
+        {
+            "seconds": 1,
+            "sources": {"/etc/os-release": str(tmp_path / "pipe"), "/etc/resolv.conf": os.devnull},
+        }
+    )
     assert time.monotonic() - started < 10
     assert (found["system"], found["architecture"]) == (None, os.uname().machine)
 
 
 def test_one_look_spoils_no_other(place: Any) -> None:
     found = host_facts.facts(
-        place({"/proc/meminfo": "nonsense", "/proc/cgroups": "a b", "/proc/sys/kernel/hostname": "h"}).request
+        place(
+            {"/proc/meminfo": "nonsense", "/proc/cgroups": "a b", "/proc/sys/kernel/hostname": "h"}
+        ).request
     )
-    assert (found["memory_mb"], found["cgroups"], found["swap"], found["hostname"]) == (None, None, None, "h")
+    assert (found["memory_mb"], found["cgroups"], found["swap"], found["hostname"]) == (
+        None,
+        None,
+        None,
+        "h",
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +245,9 @@ def test_the_clock_is_shifted() -> None:
          ["/etc/a", "/etc/b", "/etc/c", "/etc/n/1", "/etc/n/2"]),
     ],
 )  # fmt: skip
-def test_files(place: Any, look: str, files: dict[str, str], request_: dict[str, Any], wanted: Any) -> None:
+def test_files(
+    place: Any, look: str, files: dict[str, str], request_: dict[str, Any], wanted: Any
+) -> None:
     assert host_facts.attempt(host_facts.QUICK[look], place(files, **request_)) == wanted
 
 
@@ -237,13 +274,22 @@ LISTS = {
         ({**LISTS, "/lib/modules/6.1/modules.dep": ""}, ["missing", "missing", "builtin"]),
         ({**LISTS, "/proc/sys/kernel/modules_disabled": "1"}, ["missing", "missing", "builtin"]),
         ({**LISTS, "/proc/modules": "overlay 1 0 - Live 0x0\n"}, ["loaded", "loadable", "builtin"]),
-        ({**LISTS, "/proc/filesystems": "nodev\toverlay\n\txfs\n"}, ["loaded", "loadable", "builtin"]),
-        ({**LISTS, "/proc/sys/net/bridge/bridge-nf-call-iptables": "1"}, ["loadable", "loaded", "builtin"]),
+        (
+            {**LISTS, "/proc/filesystems": "nodev\toverlay\n\txfs\n"},
+            ["loaded", "loadable", "builtin"],
+        ),
+        (
+            {**LISTS, "/proc/sys/net/bridge/bridge-nf-call-iptables": "1"},
+            ["loadable", "loaded", "builtin"],
+        ),
         ({**LISTS, "/sys/module/br_netfilter/refcnt": "1"}, ["loadable", "loaded", "builtin"]),
         # A newer kernel was installed and its predecessor removed.
         ({**LISTS, "/proc/sys/kernel/osrelease": "6.0"}, ["missing", "missing", "missing"]),
         # A container has no modules of its own.
-        ({"/proc/sys/kernel/osrelease": "6.1", "/proc/sys/net/netfilter/nf_conntrack_max": "1"}, [None, None, "loaded"]),
+        (
+            {"/proc/sys/kernel/osrelease": "6.1", "/proc/sys/net/netfilter/nf_conntrack_max": "1"},
+            [None, None, "loaded"],
+        ),
     ],
 )
 def test_modules(place: Any, files: dict[str, str], wanted: list[Any]) -> None:
@@ -262,7 +308,11 @@ TCP6 = """  sl  local_address                         remote_address            
 
 
 def test_listening_ports(place: Any) -> None:
-    assert host_facts.listening(place({"/proc/net/tcp": TCP, "/proc/net/tcp6": TCP6})) == [22, 7443, 10250]
+    assert host_facts.listening(place({"/proc/net/tcp": TCP, "/proc/net/tcp6": TCP6})) == [
+        22,
+        7443,
+        10250,
+    ]
 
 
 def test_a_listening_port_of_this_machine() -> None:
@@ -289,16 +339,24 @@ MOUNTS = """22 1 0:21 / / rw,relatime - ext4 /dev/root rw
         ("/mnt/a b/c", "/mnt/a b", "btrfs", False),
     ],
 )
-def test_the_mount_of_a_path(place: Any, monkeypatch: Any, path: str, mount: str, kind: str, read_only: bool) -> None:
-    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((4096, 4096, 0, 0, 512, 0, 0, 9, 0, 255)))
-    found = host_facts.directory(path, host_facts.mount_table(place({"/proc/self/mountinfo": MOUNTS})))
+def test_the_mount_of_a_path(
+    place: Any, monkeypatch: Any, path: str, mount: str, kind: str, read_only: bool
+) -> None:
+    monkeypatch.setattr(
+        os, "statvfs", lambda path: os.statvfs_result((4096, 4096, 0, 0, 512, 0, 0, 9, 0, 255))
+    )
+    found = host_facts.directory(
+        path, host_facts.mount_table(place({"/proc/self/mountinfo": MOUNTS}))
+    )
     assert (found["mount"], found["type"], found["read_only"]) == (mount, kind, read_only)
     assert (found["free_mb"], found["free_inodes"]) == (2, None)
 
 
 def test_the_space_of_a_server_is_not_asked_for(place: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: pytest.fail("the server may be gone"))
-    mounts = host_facts.mount_table(place({"/proc/self/mountinfo": MOUNTS.replace("overlay overlay", "nfs4 x")}))
+    mounts = host_facts.mount_table(
+        place({"/proc/self/mountinfo": MOUNTS.replace("overlay overlay", "nfs4 x")})
+    )
     assert "free_mb" not in host_facts.directory("/var/lib", mounts)
 
 
@@ -339,15 +397,22 @@ Status: hold ok installed
 Description: x
  Package: cri-o
 """
-RPM = """echo containerd.io; echo "package docker-ce is not installed"; echo docker-ce-cli; exit 3"""
+RPM = (
+    """echo containerd.io; echo "package docker-ce is not installed"; echo docker-ce-cli; exit 3"""
+)
 NAMES = ["docker.io", "containerd", "containerd.io", "kubelet", "cri-o", "docker-ce"]
 
 
 def test_packages_of_dpkg(place: Any) -> None:
-    assert host_facts.packages(place({"/var/lib/dpkg/status": STATUS}, packages=NAMES)) == ["docker.io", "kubelet"]
+    assert host_facts.packages(place({"/var/lib/dpkg/status": STATUS}, packages=NAMES)) == [
+        "docker.io",
+        "kubelet",
+    ]
 
 
-@pytest.mark.parametrize("database", ["/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/rpmdb.sqlite"])
+@pytest.mark.parametrize(
+    "database", ["/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/rpmdb.sqlite"]
+)
 def test_packages_of_rpm(place: Any, script: Any, database: str) -> None:
     script("rpm", f'echo "$@" >> "$0.called"; {RPM}')
     assert host_facts.packages(place({database: ""}, packages=NAMES)) == ["containerd.io"]
@@ -381,7 +446,9 @@ UNITS = {
 
 def test_services(place: Any, script: Any) -> None:
     script("systemctl", SYSTEMCTL)
-    assert host_facts.services(place(UNITS, services=["firewalld", "ufw", "absent", "docker", "crio"])) == {
+    assert host_facts.services(
+        place(UNITS, services=["firewalld", "ufw", "absent", "docker", "crio"])
+    ) == {
         "firewalld": {"active": True, "enabled": True},
         "docker": {"active": False, "enabled": True},
         "crio": {"active": False, "enabled": False},
@@ -426,7 +493,12 @@ def full_port() -> Iterator[int]:
 
 def test_connections(silent_port: int, full_port: int) -> None:
     closed = free_port()
-    host = host_facts.Host({"connect": [[LOCAL, silent_port], [LOCAL, closed], [LOCAL, full_port], [NOBODY, 1]], "timeout": 1})
+    host = host_facts.Host(
+        {
+            "connect": [[LOCAL, silent_port], [LOCAL, closed], [LOCAL, full_port], [NOBODY, 1]],
+            "timeout": 1,
+        }
+    )
     started = time.monotonic()
     assert host_facts.connections(host) == {
         f"{LOCAL}:{silent_port}": "",
@@ -439,7 +511,12 @@ def test_connections(silent_port: int, full_port: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "wanted"),
-    [(errno.ENETUNREACH, "no route to the network"), (errno.EACCES, "EACCES"), (99999, "EIO"), (None, "no answer")],
+    [
+        (errno.ENETUNREACH, "no route to the network"),
+        (errno.EACCES, "EACCES"),
+        (99999, "EIO"),
+        (None, "no answer"),
+    ],
 )
 def test_reasons(number: int | None, wanted: str) -> None:
     assert host_facts.reason(OSError(number, "x") if number else OSError("timed out")) == wanted
@@ -471,7 +548,12 @@ def test_connecting_until_it_works() -> None:
 
 
 def etcd_request(ports: list[int], peers: list[str], **changes: Any) -> dict[str, Any]:
-    return {"node": "a", "window": 5, "listen": {"address": LOCAL, "ports": ports, "peers": peers}, **changes}
+    return {
+        "node": "a",
+        "window": 5,
+        "listen": {"address": LOCAL, "ports": ports, "peers": peers},
+        **changes,
+    }
 
 
 def test_two_new_members_hear_each_other() -> None:
@@ -483,7 +565,9 @@ def test_two_new_members_hear_each_other() -> None:
     ]
     found: list[Any] = [None, None]
     started = time.monotonic()
-    threads = [threading.Thread(target=lambda n=n: found.__setitem__(n, run(requests[n]))) for n in (0, 1)]
+    threads = [
+        threading.Thread(target=lambda n=n: found.__setitem__(n, run(requests[n]))) for n in (0, 1)
+    ]
     for thread in threads:
         thread.start()
         time.sleep(0.3)
@@ -512,18 +596,30 @@ def test_with_nobody_to_hear_it_does_not_wait() -> None:
 
 def test_a_port_that_is_taken(silent_port: int) -> None:
     free = free_port()
-    found = host_facts.listen(host_facts.Host(etcd_request([silent_port, free], ["127.0.0.9"], window=1)))
-    assert {port: entry["problem"] for port, entry in found.items()} == {str(silent_port): "EADDRINUSE", str(free): ""}
+    found = host_facts.listen(
+        host_facts.Host(etcd_request([silent_port, free], ["127.0.0.9"], window=1))
+    )
+    assert {port: entry["problem"] for port, entry in found.items()} == {
+        str(silent_port): "EADDRINUSE",
+        str(free): "",
+    }
 
 
 def test_an_address_of_somebody_else() -> None:
     request = etcd_request([free_port()], [])
     request["listen"]["address"] = "192.0.2.77"
-    assert [entry["problem"] for entry in host_facts.listen(host_facts.Host(request)).values()] == ["EADDRNOTAVAIL"]
+    assert [entry["problem"] for entry in host_facts.listen(host_facts.Host(request)).values()] == [
+        "EADDRNOTAVAIL"
+    ]
 
 
 def test_it_does_not_listen_where_an_earlier_run_may_start_etcd(place: Any) -> None:
-    assert host_facts.listen(place({"/etc/salt/minion": "id: a"}, **etcd_request([free_port()], [LOCAL]))) == {}
+    assert (
+        host_facts.listen(
+            place({"/etc/salt/minion": "id: a"}, **etcd_request([free_port()], [LOCAL]))
+        )
+        == {}
+    )
 
 
 def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,7 +627,9 @@ def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
         "localhost": "", NOBODY: "the name does not resolve",
     }  # fmt: skip
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: time.sleep(30))
-    assert host_facts.resolve(host_facts.Host({"resolve": ["slow"], "timeout": 0.1})) == {"slow": None}
+    assert host_facts.resolve(host_facts.Host({"resolve": ["slow"], "timeout": 0.1})) == {
+        "slow": None
+    }
 
 
 def test_name_servers_of_resolv_conf(place: Any) -> None:
@@ -542,7 +640,8 @@ def test_name_servers_of_resolv_conf(place: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "wanted"), [(lambda asked: asked[:2] + b"\x81\x82", True), (lambda asked: b"no", False), (None, False)]
+    ("reply", "wanted"),
+    [(lambda asked: asked[:2] + b"\x81\x82", True), (lambda asked: b"no", False), (None, False)],
 )
 def test_a_name_server_answers_whatever_it_says(reply: Any, wanted: bool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
@@ -579,14 +678,20 @@ def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fsync_is_measured(tmp_path: Path) -> None:
-    request = {"fsync": {"path": str(tmp_path), "writes": 20, "seconds": 5}, "sources": {"fsync": 0.02}}
+    request = {
+        "fsync": {"path": str(tmp_path), "writes": 20, "seconds": 5},
+        "sources": {"fsync": 0.02},
+    }
     found = host_facts.fsync(host_facts.Host(request))
     assert (found["path"], found["problem"], found["writes"]) == (str(tmp_path), "", 20)
     assert 20 <= found["p99_ms"] < 2000
 
 
 def test_fsync_of_a_slow_disk_ends(tmp_path: Path) -> None:
-    request = {"fsync": {"path": str(tmp_path), "writes": 1000, "seconds": 0.3}, "sources": {"fsync": 0.1}}
+    request = {
+        "fsync": {"path": str(tmp_path), "writes": 1000, "seconds": 0.3},
+        "sources": {"fsync": 0.1},
+    }
     started = time.monotonic()
     assert host_facts.fsync(host_facts.Host(request))["writes"] < 10
     assert time.monotonic() - started < 3
@@ -598,7 +703,9 @@ def test_fsync_where_nothing_can_be_written(tmp_path: Path, monkeypatch: Any, nu
         raise OSError(number, "x")
 
     monkeypatch.setattr(host_facts.os, "open", refuse)
-    found = host_facts.fsync(host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}}))
+    found = host_facts.fsync(
+        host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}})
+    )
     assert found == {"path": str(tmp_path), "problem": errno.errorcode[number]}
 
 
@@ -607,12 +714,16 @@ def test_fsync_on_a_full_disk(tmp_path: Path, monkeypatch: Any) -> None:
         raise OSError(errno.ENOSPC, "x")
 
     monkeypatch.setattr(host_facts.os, "posix_fallocate", full)
-    found = host_facts.fsync(host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}}))
+    found = host_facts.fsync(
+        host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}})
+    )
     assert found["problem"] == "ENOSPC"
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EISDIR])
-def test_a_file_without_a_name_where_the_file_system_has_none(tmp_path: Path, monkeypatch: Any, number: int) -> None:
+def test_a_file_without_a_name_where_the_file_system_has_none(
+    tmp_path: Path, monkeypatch: Any, number: int
+) -> None:
     really = os.open
 
     def old(path: str, flags: int, *arguments: Any) -> int:

@@ -47,7 +47,10 @@ class Host(reset_host.Host):  # type: ignore[misc]
     def command(self, *arguments: str, **options: Any) -> tuple[int, str]:
         line = " ".join(arguments)
         self.called.append(line)
-        return next((answer for start, answer in self.answers.items() if line.startswith(start)), (127, "not there"))
+        return next(
+            (answer for start, answer in self.answers.items() if line.startswith(start)),
+            (127, "not there"),
+        )
 
 
 class Place:
@@ -71,11 +74,18 @@ class Place:
 
     def files(self) -> set[str]:
         """All but what the script's own turn and the kernel leave."""
-        found = {f"/{path.relative_to(self.root)}" for path in self.root.rglob("*") if not path.is_dir() or path.is_symlink()}
+        found = {
+            f"/{path.relative_to(self.root)}"
+            for path in self.root.rglob("*")
+            if not path.is_dir() or path.is_symlink()
+        }
         return {path for path in found if not path.startswith(("/run", "/proc"))}
 
     def host(self, answers: dict[str, tuple[int, str]] | None = None, **request: Any) -> Host:
-        return Host({"mode": "retire", "node": "w-1", "root": str(self.root), "seconds": 2, **request}, answers or {})
+        return Host(
+            {"mode": "retire", "node": "w-1", "root": str(self.root), "seconds": 2, **request},
+            answers or {},
+        )
 
     def work(self, **request: Any) -> dict[str, Any]:
         found: dict[str, Any] = reset_host.work(self.host(**request))
@@ -93,7 +103,12 @@ def node(place: Place) -> Place:
     return place
 
 
-KEPT = {"/var/cache/metalk8s/node.tar.unpacked", "/var/log/pods/x.log", "/etc/salt/other", "/etc/hostname"}
+KEPT = {
+    "/var/cache/metalk8s/node.tar.unpacked",
+    "/var/log/pods/x.log",
+    "/etc/salt/other",
+    "/etc/hostname",
+}
 
 
 def test_it_wipes_what_is_listed_and_nothing_else(node: Place) -> None:
@@ -121,7 +136,11 @@ def test_a_link_is_removed_and_what_it_names_is_not(node: Place) -> None:
     directory.rename(node.at("/var/lib/was"))
     directory.symlink_to(node.at("/data/etcd"))
     answer = node.work()
-    assert node.files() - KEPT == {"/data/etcd/member/wal", "/data/x", "/var/lib/was/member/wal/0.wal"}
+    assert node.files() - KEPT == {
+        "/data/etcd/member/wal",
+        "/data/x",
+        "/var/lib/was/member/wal/0.wal",
+    }
     assert len(answer["left"]) == 1
     assert "/data/etcd, to which /var/lib/etcd was a link" in answer["left"][0]
 
@@ -167,11 +186,16 @@ def test_a_volume_that_stays_mounted_is_told_and_not_wiped(node: Place) -> None:
     answer = node.work()
     assert any("stays mounted" in item for item in answer["failed"])
     assert "/var/lib/kubelet/pods/uid/volumes/x" in node.files()
-    assert {"/etc/salt/minion", "/etc/systemd/system/kubelet.service"} <= node.files(), "the next run must know this host"
+    assert {"/etc/salt/minion", "/etc/systemd/system/kubelet.service"} <= node.files(), (
+        "the next run must know this host"
+    )
 
 
 def test_the_kubelet_is_stopped_before_its_containers(node: Place) -> None:
-    state = {"systemctl show": (0, "ActiveState=active\nUnitFileState=enabled"), "systemctl": (0, "")}
+    state = {
+        "systemctl show": (0, "ActiveState=active\nUnitFileState=enabled"),
+        "systemctl": (0, ""),
+    }
     runtime = {"ctr --namespace k8s.io containers list": (0, "a\nb\n"), "ctr": (0, "")}
     host = node.host({**state, **runtime})
     answer = reset_host.work(host)
@@ -187,13 +211,19 @@ def test_the_kubelet_is_stopped_before_its_containers(node: Place) -> None:
 def test_what_outlives_the_runtime_is_ours_by_its_control_group() -> None:
     assert reset_host.is_ours("0::/kubepods.slice/kubepods-burstable.slice/x", "sleep 1 ")
     assert reset_host.is_ours("1:name=systemd:/system.slice/salt-minion.service", "python ")
-    assert reset_host.is_ours("0::/x", "/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io -id a ")
-    assert not reset_host.is_ours("0::/x", "/usr/bin/containerd-shim-runc-v2 -namespace moby -id a ")
+    assert reset_host.is_ours(
+        "0::/x", "/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io -id a "
+    )
+    assert not reset_host.is_ours(
+        "0::/x", "/usr/bin/containerd-shim-runc-v2 -namespace moby -id a "
+    )
     assert not reset_host.is_ours("0::/user.slice/session-1.scope", "python3 -BIS - ")
 
 
 def test_network_leftovers(node: Place) -> None:
-    node.write({"/run/flannel/subnet.env": "FLANNEL_NETWORK=10.233.0.0/16\n", "/sys/class/net/cni0/x": ""})
+    node.write(
+        {"/run/flannel/subnet.env": "FLANNEL_NETWORK=10.233.0.0/16\n", "/sys/class/net/cni0/x": ""}
+    )
     tables = "table ip kube-proxy\ntable inet filter\ntable ip flannel-ipv4\n"
     answers = {
         "nft list tables": (0, tables),
@@ -218,12 +248,20 @@ def test_network_leftovers(node: Place) -> None:
     [
         ({"/etc/kubernetes/pki/ca.key": "x"}, {}, "bootstrap"),
         ({"/etc/salt/minion": "id: w-2\n"}, {}, "this host is w-1 and w-2 and not w-1"),
-        ({"/etc/salt/minion": "id: w-2\n", "/etc/systemd/system/kubelet.service": ""}, {}, "this host is w-2"),
+        (
+            {"/etc/salt/minion": "id: w-2\n", "/etc/systemd/system/kubelet.service": ""},
+            {},
+            "this host is w-2",
+        ),
         ({}, {"node": "w-2"}, "this host is w-1 and not w-2"),
         ({}, {"master_key": "another's"}, "another Salt master"),
         ({"/etc/metalk8s/expand-epoch": "8\n"}, {"epoch": 7}, "epoch 8"),
         ({"/etc/metalk8s/expand-epoch": "garbage\n"}, {"epoch": 7}, "garbage"),
-        ({"/etc/salt/minion": "", "/etc/systemd/system/kubelet.service": ""}, {}, "does not say that it is w-1"),
+        (
+            {"/etc/salt/minion": "", "/etc/systemd/system/kubelet.service": ""},
+            {},
+            "does not say that it is w-1",
+        ),
     ],
 )
 @pytest.mark.parametrize("mode", ["retire", "withdraw"])
@@ -261,7 +299,10 @@ def test_withdraw_waits_until_the_port_is_closed(node: Place) -> None:
     closing = threading.Timer(0.3, lambda: node.write({"/proc/net/tcp": listening(22)}))
     closing.start()
     answer = reset_host.work(host)
-    assert answer["changes"] == ["took away /etc/kubernetes/manifests/kube-apiserver.yaml", "the API server has ended"]
+    assert answer["changes"] == [
+        "took away /etc/kubernetes/manifests/kube-apiserver.yaml",
+        "the API server has ended",
+    ]
     assert "/etc/kubernetes/manifests/etcd.yaml" in node.files()
     assert node.work(mode="withdraw")["changes"] == []
 
@@ -270,7 +311,10 @@ def test_withdraw_ends_what_no_kubelet_would_end(node: Place) -> None:
     node.write({"/proc/net/tcp": listening(6443)})
     host = node.host({"ctr --namespace k8s.io containers list": (0, "a")}, mode="withdraw")
     answer = reset_host.work(host)
-    assert 'ctr --namespace k8s.io containers list --quiet labels."io.kubernetes.container.name"==kube-apiserver' in host.called
+    assert (
+        'ctr --namespace k8s.io containers list --quiet labels."io.kubernetes.container.name"==kube-apiserver'
+        in host.called
+    )
     assert answer["failed"] == ["port 6443 is still served"]
 
 
@@ -278,7 +322,11 @@ def test_look_tells_whose_host_it_is_and_changes_nothing(node: Place) -> None:
     node.write({"/etc/machine-id": "m\n"})
     before = node.files()
     found = node.work(mode="look")
-    assert (found["names"], found["machine_id"], found["master_key"]) == (["w-1"], "m", "the master's")
+    assert (found["names"], found["machine_id"], found["master_key"]) == (
+        ["w-1"],
+        "m",
+        "the master's",
+    )
     assert (found["authority"], found["api_server"]) == (False, True)
     assert "/etc/kubernetes" in found["traces"]
     assert node.files() == before
@@ -288,19 +336,30 @@ def test_a_blank_host_has_no_trace(place: Place) -> None:
     for path in reset_host.DIRECTORIES:
         place.at(path).mkdir(parents=True)
     found = place.work(mode="look")
-    assert (found["names"], found["traces"], found["services"], found["containers"]) == ([], [], [], 0)
+    assert (found["names"], found["traces"], found["services"], found["containers"]) == (
+        [],
+        [],
+        [],
+        0,
+    )
 
 
 def interpreters() -> list[str]:
     beside = [str(path) for path in sorted(Path(sys.base_prefix).parent.glob("3.*/bin/python3"))]
-    return [sys.executable, *beside, *(path for path in ("/usr/bin/python3",) if os.path.exists(path))]
+    return [
+        sys.executable,
+        *beside,
+        *(path for path in ("/usr/bin/python3",) if os.path.exists(path)),
+    ]
 
 
 @pytest.mark.parametrize("python", interpreters())
 def test_it_runs_as_it_is_sent(python: str, node: Place) -> None:
     request = {"mode": "look", "node": "w-1", "root": str(node.root)}
     command = [python, *findings.COMMAND[1:], json.dumps(request)]
-    done = subprocess.run(command, input=SOURCE, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, input=SOURCE, capture_output=True, text=True, timeout=30, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert host_facts.answer("noise\n" + done.stdout, reset_host.MARK)["names"] == ["w-1"]
     assert host_facts.answer("noise", reset_host.MARK) is None
@@ -341,4 +400,9 @@ def test_real_mounts_are_never_entered(node: Place) -> None:
         "/etc/salt/pki/minion/file is mounted there",
         "/var/lib/cni/tmpfs is mounted there",
     ]
-    assert node.files() - KEPT == {"/disk/data", "/disk/file", "/etc/salt/pki/minion/file", "/var/lib/etcd/member/wal/0.wal"}
+    assert node.files() - KEPT == {
+        "/disk/data",
+        "/disk/file",
+        "/etc/salt/pki/minion/file",
+        "/var/lib/etcd/member/wal/0.wal",
+    }

@@ -32,7 +32,10 @@ class FakeApi:
 
     def listed(self, path: str, query: Any = None) -> list[dict[str, Any]]:
         if path == evictions.ATTACHMENTS:
-            return [{"spec": {"nodeName": "w-1", "source": {"persistentVolumeName": name}}} for name in self.attached()]
+            return [
+                {"spec": {"nodeName": "w-1", "source": {"persistentVolumeName": name}}}
+                for name in self.attached()
+            ]
         for name in [name for name, end in self.ends.items() if end <= self.clock.time]:
             self.pods.pop(name, None)
         return list(self.pods.values())
@@ -51,7 +54,9 @@ class FakeApi:
         return self.volumes.get(path)
 
 
-def emptied(api: FakeApi, allowed: Allowed | None = None, timeout: float = 60.0, **more: Any) -> int:
+def emptied(
+    api: FakeApi, allowed: Allowed | None = None, timeout: float = 60.0, **more: Any
+) -> int:
     options: dict[str, Any] = {"admit": lambda: None, "tell": lambda what: None, **more}
     return drain.emptied(api, "w-1", allowed or Allowed(), timeout, clock=api.clock, **options)  # type: ignore[arg-type]
 
@@ -92,7 +97,9 @@ def test_overlapping_budgets_end_it_at_once(clock: FakeClock) -> None:
     assert clock.time == started
 
 
-@pytest.mark.parametrize("late", [pod("late", ""), pod("late", "ReplicaSet", EMPTY), pod("late", "ReplicaSet", CLAIM)])
+@pytest.mark.parametrize(
+    "late", [pod("late", ""), pod("late", "ReplicaSet", EMPTY), pod("late", "ReplicaSet", CLAIM)]
+)
 def test_a_late_pod_is_not_thrown_away(clock: FakeClock, late: dict[str, Any]) -> None:
     api = FakeApi(clock, late)
     api.volumes = {

@@ -108,7 +108,9 @@ def test_a_dead_one_goes_while_the_others_are_well(etcd: Etcd) -> None:
 
 
 @pytest.mark.parametrize("change", [etcd_member.leadership_moved, etcd_member.removed])
-def test_a_run_that_lost_the_lock_changes_nothing(etcd: Etcd, change: object, clock: FakeClock) -> None:
+def test_a_run_that_lost_the_lock_changes_nothing(
+    etcd: Etcd, change: object, clock: FakeClock
+) -> None:
     def lost() -> None:
         raise LockLostError("lost")
 

@@ -34,27 +34,37 @@ def test_a_look_over_ssh(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPat
     }  # fmt: skip
 
 
-def test_a_closed_port_is_an_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_port_is_an_answer(
+    world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(port=free_port()))
     host = host_reset.look(world, SETTINGS, NODE)
     assert (host.said, host.answers) == (None, True)
     assert host.silence
 
 
-def test_a_host_that_says_nothing_may_be_off(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_says_nothing_may_be_off(
+    world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(host="does-not-exist.invalid"))
     assert not host_reset.look(world, SETTINGS, NODE).answers
 
 
 def test_nobody_knows_the_host(world: World) -> None:
-    host = host_reset.look(world, SETTINGS, host_reset.described(SETTINGS, "w-1", {"metadata": {"name": "w-1"}, "spec": {}}))
+    host = host_reset.look(
+        world,
+        SETTINGS,
+        host_reset.described(SETTINGS, "w-1", {"metadata": {"name": "w-1"}, "spec": {}}),
+    )
     assert (host.said, host.answers) == (None, False)
     assert "how to reach it" in host.silence
 
 
 def test_silence_is_no_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
-    monkeypatch.setattr(host_reset.ssh, "run", lambda *_, **__: Answer(1, "", "sudo: a password is required", 0.1))
+    monkeypatch.setattr(
+        host_reset.ssh, "run", lambda *_, **__: Answer(1, "", "sudo: a password is required", 0.1)
+    )
     with pytest.raises(UnreachableError, match="a password is required"):
         host_reset.ask(world, SETTINGS, NODE, host_reset.RETIRE, 7)
 
@@ -67,7 +77,11 @@ def test_silence_is_no_answer(world: World, sshd: Sshd, monkeypatch: pytest.Monk
     ],
 )
 def test_what_the_host_answers(
-    world: World, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], error: type[Exception], words: str
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, Any],
+    error: type[Exception],
+    words: str,
 ) -> None:
     answer = {"changes": [], "left": [], "failed": [], "refused": "", **said}
     monkeypatch.setattr(host_reset, "ask", lambda *_: answer)

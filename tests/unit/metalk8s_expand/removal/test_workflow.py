@@ -21,7 +21,13 @@ from metalk8s_expand.domain.removal import plan
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import Options
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
-from metalk8s_expand.errors import ConflictError, DeployError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ConflictError,
+    DeployError,
+    QuorumError,
+    SettingsError,
+    UnreachableError,
+)
 from metalk8s_expand.expansion.workflow import Held
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal import workflow as step
@@ -50,11 +56,19 @@ class Kube(FakeKube):
     pods: list[dict[str, Any]]
 
     def listed(self, path: str, query: Any = None) -> list[dict[str, Any]]:
-        return [item for item in self.pods if path.endswith("/pods") and query["fieldSelector"].endswith(item["node"])]
+        return [
+            item
+            for item in self.pods
+            if path.endswith("/pods") and query["fieldSelector"].endswith(item["node"])
+        ]
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
         with self._write(f"evict {path.split('/')[-2]}"):
-            self.pods = [item for item in self.pods if item["metadata"]["uid"] != body["deleteOptions"]["preconditions"]["uid"]]
+            self.pods = [
+                item
+                for item in self.pods
+                if item["metadata"]["uid"] != body["deleteOptions"]["preconditions"]["uid"]
+            ]
             return 201, ""
 
     def delete_node(self, name: str, uid: str) -> bool:
@@ -71,7 +85,12 @@ class FakeHost:
     """One host, which lives or does not."""
 
     def __init__(self, name: str, master: bool) -> None:
-        self.said: dict[str, Any] = {**LIVES, "names": [name], "master_key": "", "api_server": master}
+        self.said: dict[str, Any] = {
+            **LIVES,
+            "names": [name],
+            "master_key": "",
+            "api_server": master,
+        }
         self.error: UnreachableError | None = None
         self.refused = ""
         self.failed: list[str] = []
@@ -85,7 +104,9 @@ class FakeHost:
         self.calls.append((mode, epoch))
         changes = ["something"] if not self.refused and self.said["services"] else []
         if changes and not self.failed:
-            self.said = {**self.said, "api_server": False} if mode == host_reset.WITHDRAW else dict(BLANK)
+            self.said = (
+                {**self.said, "api_server": False} if mode == host_reset.WITHDRAW else dict(BLANK)
+            )
         return {"changes": changes, "left": [], "failed": self.failed, "refused": self.refused}
 
 
@@ -122,8 +143,15 @@ class FakeKeys:
 
 def node(name: str, *node_roles: str) -> dict[str, Any]:
     labels = dict.fromkeys(roles.label_keys(node_roles), "")
-    status = {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"machineID": "m", "kubeletVersion": "v1"}}
-    return {"metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, "annotations": {}}, "spec": {}, "status": status}
+    status = {
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "nodeInfo": {"machineID": "m", "kubeletVersion": "v1"},
+    }
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, "annotations": {}},
+        "spec": {},
+        "status": status,
+    }
 
 
 class Setting:
@@ -135,8 +163,12 @@ class Setting:
         masters[0]["metadata"]["labels"][roles.label_key("bootstrap")] = ""
         self.kube = Kube(*masters, node("w-1", "node"))
         self.kube.pods = [{**pod("web"), "node": "w-1"}, {**pod("ds", "DaemonSet"), "node": "w-1"}]
-        self.etcd: Any = Etcd(clock, {1: voter(1, name="cp-1"), 2: voter(2, name="boot"), 3: voter(3, name="cp-2")})
-        self.hosts = {name: FakeHost(name, name != "w-1") for name in ("boot", "cp-1", "cp-2", "w-1")}
+        self.etcd: Any = Etcd(
+            clock, {1: voter(1, name="cp-1"), 2: voter(2, name="boot"), 3: voter(3, name="cp-2")}
+        )
+        self.hosts = {
+            name: FakeHost(name, name != "w-1") for name in ("boot", "cp-1", "cp-2", "w-1")
+        }
         self.hosts["boot"].said["authority"] = True
         FakeKeys.known = dict.fromkeys(self.hosts, ("minions", "key"))
         self.lock = FakeLock()
@@ -146,7 +178,11 @@ class Setting:
         monkeypatch.setattr(discovery, "etcd_of_others", lambda world, name, nodes=None: self.etcd)
         monkeypatch.setattr(discovery.master, "Keys", FakeKeys)
         monkeypatch.setattr(
-            host_reset, "ask", lambda world, declared, found, mode, epoch=None: self.hosts[found.name].ask(mode, epoch)
+            host_reset,
+            "ask",
+            lambda world, declared, found, mode, epoch=None: self.hosts[found.name].ask(
+                mode, epoch
+            ),
         )
         monkeypatch.setattr(apiserver_proxies.master, "Minions", lambda opts: self)
         self.told: list[Any] = []
@@ -176,7 +212,11 @@ class Setting:
 
     def gone(self, name: str) -> bool:
         members = [member.name for member in self.etcd.listed.values()]
-        return name not in self.kube.nodes_by_name and name not in members and name not in FakeKeys.known
+        return (
+            name not in self.kube.nodes_by_name
+            and name not in members
+            and name not in FakeKeys.known
+        )
 
 
 @pytest.fixture
@@ -191,7 +231,16 @@ def names(outcome: step.Outcome) -> list[str]:
 def test_a_control_plane_node_in_its_order(setting: Setting) -> None:
     outcome = setting.remove("cp-1")
     assert outcome.node.ok, outcome.node.error
-    assert names(outcome) == ["guard", "cordon", "leadership", "api_server", "member", "retire", "key", "node"]
+    assert names(outcome) == [
+        "guard",
+        "cordon",
+        "leadership",
+        "api_server",
+        "member",
+        "retire",
+        "key",
+        "node",
+    ]
     assert setting.gone("cp-1")
     assert setting.etcd.changed == ["move 2", "remove 1"]
     assert setting.hosts["cp-1"].calls == [("withdraw", 7), ("retire", 7)]
@@ -202,7 +251,11 @@ def test_a_control_plane_node_in_its_order(setting: Setting) -> None:
 
 def test_a_second_run_changes_nothing(setting: Setting) -> None:
     setting.remove("cp-1")
-    before = list(setting.kube.writes), list(setting.etcd.changed), list(setting.hosts["cp-1"].calls)
+    before = (
+        list(setting.kube.writes),
+        list(setting.etcd.changed),
+        list(setting.hosts["cp-1"].calls),
+    )
     outcome = setting.remove("cp-1")
     assert (outcome.plan.empty, outcome.node.ok, names(outcome)) == (True, True, [])
     assert "nothing to do" in outcome.notes[0]
@@ -210,7 +263,10 @@ def test_a_second_run_changes_nothing(setting: Setting) -> None:
 
 
 def test_a_worker_is_drained_before_it_goes(setting: Setting) -> None:
-    setting.kube.lines = {"w-1": text(manifest.Owned(frozenset({"a"}), frozenset(), "uid-w-1")) or "", "w-2": "{}"}
+    setting.kube.lines = {
+        "w-1": text(manifest.Owned(frozenset({"a"}), frozenset(), "uid-w-1")) or "",
+        "w-2": "{}",
+    }
     outcome = setting.remove("w-1")
     assert outcome.node.ok, outcome.node.error
     assert setting.kube.writes == ["metadata", "evict web", "record", "delete w-1"]
@@ -257,10 +313,14 @@ def test_a_run_that_was_killed_is_continued(
     assert setting.gone(name)
     assert setting.hosts[name].said == BLANK
     assert setting.etcd.changed.count("remove 1") == (name == "cp-1")
-    assert len([word for word in setting.kube.writes if word.startswith("evict")]) == (name == "w-1")
+    assert len([word for word in setting.kube.writes if word.startswith("evict")]) == (
+        name == "w-1"
+    )
 
 
-@pytest.mark.parametrize(("name", "kind"), [("boot", ConflictError), ("nobody", SettingsError), ("lab", SettingsError)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("boot", ConflictError), ("nobody", SettingsError), ("lab", SettingsError)]
+)
 def test_refusals_change_nothing(setting: Setting, name: str, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="refused"):
         setting.remove(name, FORCE)
@@ -288,7 +348,10 @@ def test_an_election_is_no_reason_to_refuse(setting: Setting) -> None:
 
 
 def test_obstacles_of_the_drain_before_anything_is_changed(setting: Setting) -> None:
-    setting.kube.pods += [{**pod("bare", ""), "node": "w-1"}, {**pod("scratch", "ReplicaSet", EMPTY), "node": "w-1"}]
+    setting.kube.pods += [
+        {**pod("bare", ""), "node": "w-1"},
+        {**pod("scratch", "ReplicaSet", EMPTY), "node": "w-1"},
+    ]
     with pytest.raises(ConflictError) as raised:
         setting.remove("w-1")
     assert len(raised.value.problems) == 2
@@ -356,7 +419,9 @@ def test_a_lost_lock_stops_it_before_the_next_change(setting: Setting) -> None:
     assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == ([], [], [])
 
 
-def test_a_defect_is_reported_and_not_lost(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_reported_and_not_lost(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(ACTIONS, plan.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
     error = setting.remove("w-1").node.error
     assert error is not None
@@ -391,12 +456,16 @@ class FakeJournal:
         self.written.append((node, "left", failure))
 
 
-def command(setting: Setting, name: str, journal: Any = None, stop: str = "", **arguments: Any) -> dict[str, Any]:
+def command(
+    setting: Setting, name: str, journal: Any = None, stop: str = "", **arguments: Any
+) -> dict[str, Any]:
     held = Held(setting.lock, journal or FakeJournal(), lambda: stop)  # type: ignore[arg-type]
     progress = Progress(setting.opts, setting.clock)
     setting.clock.time += 60  # another run, another report
     wanted = remove_node.options(**arguments)
-    return remove_node.remove_node(setting.world, setting.declared, name, wanted, held, progress, setting.clock)
+    return remove_node.remove_node(
+        setting.world, setting.declared, name, wanted, held, progress, setting.clock
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -407,17 +476,25 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_report_is_kept(setting: Setting) -> None:
     data = command(setting, "w-1")
     assert (data["ok"], data["unchanged"], data["removed"]) == (True, False, "w-1")
-    assert [item["name"] for item in data["plan"]["steps"]] == [item["name"] for item in data["nodes"][0]["steps"]]
+    assert [item["name"] for item in data["plan"]["steps"]] == [
+        item["name"] for item in data["nodes"][0]["steps"]
+    ]
     assert json.loads(Path(data["log"]).read_text())["removed"] == "w-1"
 
 
 def test_every_step_is_written_down_and_none_begins_after_a_stop(setting: Setting) -> None:
     journal = FakeJournal()
     data = command(setting, "w-1", journal, stop="asked by me")
-    assert (data["retcode"], data["nodes"][0]["steps"], journal.written) == (10, [], [("w-1", "left", journal.written[0][2])])
+    assert (data["retcode"], data["nodes"][0]["steps"], journal.written) == (
+        10,
+        [],
+        [("w-1", "left", journal.written[0][2])],
+    )
     assert "asked by me" in journal.written[0][2]
     data = command(setting, "w-1", journal)
-    assert [step for _, step, *_ in journal.written[1:-1]] == [item["name"] for item in data["plan"]["steps"]]
+    assert [step for _, step, *_ in journal.written[1:-1]] == [
+        item["name"] for item in data["plan"]["steps"]
+    ]
     assert journal.written[-1] == ("w-1", "left", "")
 
 
@@ -438,7 +515,9 @@ def test_a_failure_decides_on_the_exit_code(setting: Setting) -> None:
     assert "removed" not in data
 
 
-def test_another_operation_is_not_disturbed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_operation_is_not_disturbed(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remove_node.cluster, "operations", lambda world: ["an upgrade runs"])
     with pytest.raises(Exception, match="another operation"):
         command(setting, "w-1")

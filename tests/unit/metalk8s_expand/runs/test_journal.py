@@ -37,7 +37,9 @@ class FakeKube:
             raise ConflictError("already exists")
         return self._store(body)
 
-    def replace_config_map(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    def replace_config_map(
+        self, namespace: str, name: str, body: dict[str, Any]
+    ) -> dict[str, Any] | None:
         self._answer()
         if self.stored is None:
             return None

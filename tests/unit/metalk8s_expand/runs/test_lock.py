@@ -56,7 +56,12 @@ class FakeLeases:
     def note(self) -> None:
         """Somebody writes beside the holder."""
         assert self.stored is not None
-        self._store({**self.stored, "metadata": {**self.stored["metadata"], "labels": {"noted": str(self.version)}}})
+        self._store(
+            {
+                **self.stored,
+                "metadata": {**self.stored["metadata"], "labels": {"noted": str(self.version)}},
+            }
+        )
 
     @property
     def holder(self) -> str:
@@ -125,7 +130,9 @@ def test_the_first_holds_and_the_second_is_told(leases: FakeLeases, clock: FakeC
     with pytest.raises(LockedError) as error:
         hold(leases, clock, "b")
     assert (error.value.retcode, error.value.retry) == (9, True)
-    assert str(error.value).startswith("another run holds the lock: expand (run run-of-a of root on host-of-a, a), since ")
+    assert str(error.value).startswith(
+        "another run holds the lock: expand (run run-of-a of root on host-of-a, a), since "
+    )
     assert "wait_s" in str(error.value.hint)
     assert error.value.log == "/var/log/salt/master on host-of-a"
     held.check()
@@ -141,7 +148,9 @@ def test_each_holder_has_a_higher_epoch(leases: FakeLeases, clock: FakeClock) ->
     assert leases.holder == ""
 
 
-def test_one_who_waits_gets_it_and_hears_for_whom_it_waits(leases: FakeLeases, clock: FakeClock) -> None:
+def test_one_who_waits_gets_it_and_hears_for_whom_it_waits(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
     first = hold(leases, clock)
     heard: list[str] = []
 
@@ -163,13 +172,17 @@ def test_one_who_waits_in_vain_waits_no_longer(leases: FakeLeases, clock: FakeCl
     assert clock.time == pytest.approx(1045.0)
 
 
-def test_the_dead_is_taken_over_after_its_time_and_not_before(leases: FakeLeases, clock: FakeClock) -> None:
+def test_the_dead_is_taken_over_after_its_time_and_not_before(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
     held = hold(leases, clock)
     with pytest.raises(LockedError):
         hold(leases, clock, "b", wait_s=60)
     start = clock.time
     new = hold(leases, clock, "c", wait_s=61)
-    assert 60 < clock.time - start <= 60 + 2 * lock.POLL_S, "what another candidate has seen is not ours"
+    assert 60 < clock.time - start <= 60 + 2 * lock.POLL_S, (
+        "what another candidate has seen is not ours"
+    )
     assert new.epoch == held.epoch + 1
     new.check()
     with pytest.raises(LockedError):
@@ -205,7 +218,9 @@ def test_of_two_at_the_same_moment_one_is_told(leases: FakeLeases, clock: FakeCl
     assert leases.holder == "b"
 
 
-def test_writers_that_never_end_are_not_waited_for_forever(leases: FakeLeases, clock: FakeClock) -> None:
+def test_writers_that_never_end_are_not_waited_for_forever(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
     leases.before = once(ConflictError("x"))
 
     def always() -> None:
@@ -217,7 +232,9 @@ def test_writers_that_never_end_are_not_waited_for_forever(leases: FakeLeases, c
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_lost_reply_to_the_taking_is_found(leases: FakeLeases, clock: FakeClock, exists: bool) -> None:
+def test_a_lost_reply_to_the_taking_is_found(
+    leases: FakeLeases, clock: FakeClock, exists: bool
+) -> None:
     before = 0
     if exists:
         first = hold(leases, clock, "z")
@@ -276,17 +293,24 @@ def test_a_change_is_confirmed_by_the_api_first(leases: FakeLeases, clock: FakeC
     leases.stored["spec"]["holderIdentity"] = "b"
     leases.note()
     clock.sleep(1.5)
-    with pytest.raises(LockedError, match="this run has lost the lock, so it stops before its next change: it is held by"):
+    with pytest.raises(
+        LockedError,
+        match="this run has lost the lock, so it stops before its next change: it is held by",
+    ):
         held.check()
 
 
-def test_a_loop_that_hangs_loses_it_before_others_may_begin(leases: FakeLeases, clock: FakeClock) -> None:
+def test_a_loop_that_hangs_loses_it_before_others_may_begin(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
     held = hold(leases, clock)
     clock.sleep(53.9)
     held.check()
     clock.sleep(54.0)
     writes = leases.writes
-    with pytest.raises(LockedError, match=r"it was not renewed for 54 s: the run did not get to it") as error:
+    with pytest.raises(
+        LockedError, match=r"it was not renewed for 54 s: the run did not get to it"
+    ) as error:
         held.check()
     assert leases.writes == writes, "it is not tried any more"
     assert (error.value.retcode, error.value.retry) == (9, False), "a wait ends with it"
@@ -372,9 +396,12 @@ def test_a_conflict_that_is_none(leases: FakeLeases, clock: FakeClock, act: str)
 
 
 @pytest.mark.parametrize(
-    ("gone", "words"), [("deleted", "somebody deleted the Lease"), ("cleared", "somebody cleared its holder")]
+    ("gone", "words"),
+    [("deleted", "somebody deleted the Lease"), ("cleared", "somebody cleared its holder")],
 )
-def test_what_an_operator_takes_away_is_lost(leases: FakeLeases, clock: FakeClock, gone: str, words: str) -> None:
+def test_what_an_operator_takes_away_is_lost(
+    leases: FakeLeases, clock: FakeClock, gone: str, words: str
+) -> None:
     held = hold(leases, clock)
     assert leases.stored
     if gone == "deleted":
@@ -427,7 +454,9 @@ def test_no_thread_outlives_the_call() -> None:
 # Giving back
 
 
-def test_released_it_is_free_at_once_and_cannot_be_used(leases: FakeLeases, clock: FakeClock) -> None:
+def test_released_it_is_free_at_once_and_cannot_be_used(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
     with hold(leases, clock) as held:
         pass
     assert leases.holder == ""
@@ -468,7 +497,9 @@ def test_a_release_that_cannot_be_told_is_no_failure(leases: FakeLeases, clock: 
     hold(leases, clock, "b", wait_s=61)
 
 
-def test_a_forked_job_releases_nothing(leases: FakeLeases, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_job_releases_nothing(
+    leases: FakeLeases, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = hold(leases, clock)
     pid = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: pid + 1)
@@ -482,7 +513,9 @@ def test_a_forked_job_releases_nothing(leases: FakeLeases, clock: FakeClock, mon
 class Actor:
     """A run on a host of its own."""
 
-    def __init__(self, number: int, leases: FakeLeases, clock: FakeClock, chance: random.Random) -> None:
+    def __init__(
+        self, number: int, leases: FakeLeases, clock: FakeClock, chance: random.Random
+    ) -> None:
         self.name = f"actor-{number}"
         self.leases = leases
         self.clock = OffsetClock(clock, chance.uniform(-1e6, 1e6), chance.uniform(0, 4e9))

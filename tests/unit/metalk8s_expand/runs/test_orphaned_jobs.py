@@ -14,7 +14,9 @@ from metalk8s_expand.runs import orphaned_jobs
 from tests.fakes.clock import FakeClock
 
 BEFORE = Journal("r1", "expand", "boot", 7, 1.0)
-BY_TITLE = Runner(("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=42)"), 100)
+BY_TITLE = Runner(
+    ("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=42)"), 100
+)
 BY_FILE = Runner(("state.orchestrate", "metalk8s.orchestrate.deploy_node"), 101, "42")
 BY_HAND = Runner(("state.orchestrate", "metalk8s.orchestrate.deploy_node"), 102, "43")
 
@@ -40,7 +42,9 @@ def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
     return seen
 
 
-def wait(before: Journal, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None) -> list[str]:
+def wait(
+    before: Journal, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None
+) -> list[str]:
     told: list[str] = []
     orphaned_jobs.wait(World(), before, timeout, clock, tick, told.append)  # type: ignore[arg-type]
     return told
@@ -53,14 +57,18 @@ def test_nothing_costs_nothing(running: Any, clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("runner", [BY_TITLE, BY_FILE])
-def test_an_orchestration_is_waited_for_and_told_of_once(running: Any, clock: FakeClock, runner: Runner) -> None:
+def test_an_orchestration_is_waited_for_and_told_of_once(
+    running: Any, clock: FakeClock, runner: Runner
+) -> None:
     running["runners"] = iter([[runner]] * 5)
     before = BEFORE.began("w-1", "deploy", 1.0).at("w-1", "42")
     [told] = wait(before, clock)
     assert str(runner.pid) in told
 
 
-def test_one_that_was_started_by_hand_is_not_ours_to_wait_for(running: Any, clock: FakeClock) -> None:
+def test_one_that_was_started_by_hand_is_not_ours_to_wait_for(
+    running: Any, clock: FakeClock
+) -> None:
     running["runners"] = iter([[BY_HAND]] * 5)
     assert wait(BEFORE, clock) == []
 
@@ -73,7 +81,9 @@ def test_what_a_minion_still_does(running: Any, clock: FakeClock) -> None:
     assert "45" not in told
 
 
-def test_a_minion_that_says_nothing_or_nonsense_does_nothing(running: Any, clock: FakeClock) -> None:
+def test_a_minion_that_says_nothing_or_nonsense_does_nothing(
+    running: Any, clock: FakeClock
+) -> None:
     running["minions"] = iter([{"w-1": "The minion function caused an exception"}])
     assert wait(BEFORE.began("w-1", "deploy", 1.0), clock) == []
 

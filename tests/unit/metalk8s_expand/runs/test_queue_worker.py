@@ -12,7 +12,13 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import NodePlan, Plan, PlannedStep
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, BEGUN
-from metalk8s_expand.errors import ExpandError, LockedError, QuorumError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ExpandError,
+    LockedError,
+    QuorumError,
+    SettingsError,
+    UnreachableError,
+)
 from metalk8s_expand.runs import queue_worker, request_queue
 from tests.fakes.clock import FakeClock
 from tests.unit.metalk8s_expand.runs.test_request_queue import FakeQueue
@@ -45,14 +51,21 @@ class Site:
         chosen = declared.chosen(names)
         plans = [
             NodePlan(
-                node, () if node.name in self.refused else (PlannedStep("deploy", ""),), refused=self.refused.get(node.name)
+                node,
+                () if node.name in self.refused else (PlannedStep("deploy", ""),),
+                refused=self.refused.get(node.name),
             )
             for node in chosen
             if node.name not in self.there
         ]
-        return Plan(workers=tuple(plans), unchanged=tuple(node.name for node in chosen if node.name in self.there))
+        return Plan(
+            workers=tuple(plans),
+            unchanged=tuple(node.name for node in chosen if node.name in self.there),
+        )
 
-    def expand(self, names: Sequence[str], wait_s: float, admit: queue_worker.Admit) -> dict[str, Any]:
+    def expand(
+        self, names: Sequence[str], wait_s: float, admit: queue_worker.Admit
+    ) -> dict[str, Any]:
         self.waits.append(wait_s)
         if isinstance(self.error, LockedError):
             raise self.error
@@ -71,7 +84,12 @@ class Site:
         if reason is None:
             self.there.add(name)
         error = {"message": reason} if reason and not reason.startswith("skipped") else None
-        return {"name": name, "ok": reason is None, "error": error, "skipped": reason if reason and not error else None}
+        return {
+            "name": name,
+            "ok": reason is None,
+            "error": error,
+            "skipped": reason if reason and not error else None,
+        }
 
     def get(self) -> dict[str, Any] | None:
         """The Lease."""
@@ -87,7 +105,9 @@ class Site:
 
     @property
     def asked(self) -> dict[str, Any]:
-        return {row["node"]: (row["attempts"], row["error"]) for row in queue_worker.rows(self.kube)}
+        return {
+            row["node"]: (row["attempts"], row["error"]) for row in queue_worker.rows(self.kube)
+        }
 
 
 @pytest.fixture
@@ -95,7 +115,10 @@ def site(clock: FakeClock) -> Site:
     return Site(clock)
 
 
-@pytest.mark.parametrize("node", ["nobody", "{{ 7 }}", "a" * 10_000, "w-1\n", None, ["w-1"], {"w-1": 1}, True, 1.0, b"w-1", ""])
+@pytest.mark.parametrize(
+    "node",
+    ["nobody", "{{ 7 }}", "a" * 10_000, "w-1\n", None, ["w-1"], {"w-1": 1}, True, 1.0, b"w-1", ""],
+)
 def test_nothing_is_kept_of_what_is_not_declared(site: Site, node: Any) -> None:
     with pytest.raises(SettingsError, match="is refused") as caught:
         site.ask(node)
@@ -126,17 +149,31 @@ def test_without_requests_nothing_is_rendered(site: Site) -> None:
 
 def test_while_another_run_goes_on_the_requests_stay(site: Site) -> None:
     site.ask("w-1")
-    site.lease = {"spec": {"holderIdentity": "other", "renewTime": stamp(site.clock.now() - 30), "leaseDurationSeconds": 60}}
+    site.lease = {
+        "spec": {
+            "holderIdentity": "other",
+            "renewTime": stamp(site.clock.now() - 30),
+            "leaseDurationSeconds": 60,
+        }
+    }
     site.error = LockedError("held by another")
     found = site.work()
     assert (found["locked"], found["retcode"], site.waits) == ("held by another", 0, [0])
     assert site.asked == {"w-1": (0, None)}
-    assert "Another run goes on, the requests stay: held by another" in queue_worker.text(found, str)
+    assert "Another run goes on, the requests stay: held by another" in queue_worker.text(
+        found, str
+    )
 
 
 def test_a_holder_that_looks_dead_is_waited_out(site: Site) -> None:
     site.ask("w-1")
-    site.lease = {"spec": {"holderIdentity": "other", "renewTime": stamp(site.clock.now() - 300), "leaseDurationSeconds": 60}}
+    site.lease = {
+        "spec": {
+            "holderIdentity": "other",
+            "renewTime": stamp(site.clock.now() - 300),
+            "leaseDurationSeconds": 60,
+        }
+    }
     assert site.work()["queue"] == []
     assert site.waits == [75]
 
@@ -153,7 +190,9 @@ def test_failures_are_tried_again_until_somebody_is_needed(site: Site) -> None:
     assert queue_worker.rows(site.kube)[0]["parked"]
     site.ask("w-1")
     site.work()
-    assert len(site.expansions) == ATTEMPTS, "an event does not try again what a person must look at"
+    assert len(site.expansions) == ATTEMPTS, (
+        "an event does not try again what a person must look at"
+    )
     site.failing = {}
     queue_worker.request(site.kube, site.settings, "w-1", True, site.clock)
     assert site.work()["queue"] == []
@@ -205,7 +244,9 @@ def test_a_killed_worker_is_gone_on_with(site: Site) -> None:
     assert site.there == {"w-1"}
 
 
-def test_a_cluster_that_is_not_well_costs_no_attempt(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_not_well_costs_no_attempt(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*words: Any) -> Any:
         raise QuorumError("etcd is not well")
 
@@ -218,7 +259,9 @@ def test_a_cluster_that_is_not_well_costs_no_attempt(site: Site, monkeypatch: py
 
 
 @pytest.mark.parametrize("error", [UnreachableError("the API is away"), LockedError("lost it")])
-def test_an_error_of_the_whole_is_raised_and_kept(site: Site, error: ExpandError, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_whole_is_raised_and_kept(
+    site: Site, error: ExpandError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def half(names: Sequence[str], wait_s: float, admit: queue_worker.Admit) -> Any:
         admit(site.plan(site.settings(), names))
         raise error
@@ -252,4 +295,6 @@ def test_for_people(site: Site) -> None:
     assert queue_worker.text(site.work(), str) == "No request waits."
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}
-    assert "w-1: attempt 1 of 5: it broke" in queue_worker.text(site.work(), lambda data: "the report")
+    assert "w-1: attempt 1 of 5: it broke" in queue_worker.text(
+        site.work(), lambda data: "the report"
+    )

@@ -38,7 +38,9 @@ class FakeQueue:
             raise ConflictError("already exists")
         return self._store(body)
 
-    def replace_config_map(self, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    def replace_config_map(
+        self, namespace: str, name: str, body: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
         self._answer()
         if self.stored is None:
             return None
@@ -54,7 +56,10 @@ class FakeQueue:
     def _store(self, body: Mapping[str, Any]) -> dict[str, Any]:
         self.version += 1
         self.writes += 1
-        self.stored = {**copy.deepcopy(dict(body)), "metadata": {"resourceVersion": str(self.version)}}
+        self.stored = {
+            **copy.deepcopy(dict(body)),
+            "metadata": {"resourceVersion": str(self.version)},
+        }
         if self.lost:
             self.lost -= 1
             raise UnreachableError("no answer")
@@ -99,7 +104,9 @@ def test_an_api_that_stays_away_is_told_in_time(api: Any, clock: FakeClock) -> N
     assert clock.time - 1000 < request_queue.PATIENCE_S + 1
 
 
-def test_it_was_deleted_meanwhile(api: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_was_deleted_meanwhile(
+    api: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request_queue.request(api, "w-1", clock=clock)
     real = api.replace_config_map
 

@@ -24,7 +24,9 @@ class TestStop:
         assert stop.stop(leases, "me").ended  # type: ignore[arg-type]
         assert leases.stored is None
 
-    def test_the_holder_hears_of_it_before_its_next_step(self, leases: FakeLeases, clock: FakeClock) -> None:
+    def test_the_holder_hears_of_it_before_its_next_step(
+        self, leases: FakeLeases, clock: FakeClock
+    ) -> None:
         with hold(leases, clock) as lock:
             found = stop.stop(leases, "asked by me")  # type: ignore[arg-type]
             assert (found.run, found.ended) == ("run-of-a", False)

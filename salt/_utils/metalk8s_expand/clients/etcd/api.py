@@ -37,7 +37,9 @@ class Etcd:
     The list of members is asked of voters (learners refuse it), status of everyone.
     """
 
-    def __init__(self, urls: Sequence[str], credentials: Credentials | None = None, timeout: float = 5.0) -> None:
+    def __init__(
+        self, urls: Sequence[str], credentials: Credentials | None = None, timeout: float = 5.0
+    ) -> None:
         self.urls = tuple(urls)
         self.timeout = timeout
         self._paths = credentials or Credentials()
@@ -84,9 +86,16 @@ class Etcd:
 
     def move_leader(self, leader_id: int, target_id: int) -> None:
         """Let the leader, and nobody else does it, hand over to another voter. Raises ConflictError when it leads no more."""
-        urls = [str(url) for item in self._listed() if int(item["ID"]) == leader_id for url in item.get("clientURLs") or ()]
+        urls = [
+            str(url)
+            for item in self._listed()
+            if int(item["ID"]) == leader_id
+            for url in item.get("clientURLs") or ()
+        ]
         if not urls:
-            raise ConflictError(f"etcd has no started member {leader_id:x} that could hand over its leadership")
+            raise ConflictError(
+                f"etcd has no started member {leader_id:x} that could hand over its leadership"
+            )
         self._post(urls[0], "/v3/maintenance/transfer-leadership", {"targetID": str(target_id)})
 
     def _listed(self) -> list[dict[str, Any]]:
@@ -110,13 +119,19 @@ class Etcd:
         member = replace(member, client_url=urls[0])
         try:
             status = self._post(urls[0], "/v3/maintenance/status", {})
-            own = listed if member.learner else self._post(urls[0], LIST, SERIALIZABLE).get("members") or []
+            own = (
+                listed
+                if member.learner
+                else self._post(urls[0], LIST, SERIALIZABLE).get("members") or []
+            )
         except ExpandError as exc:
             return replace(member, error=exc.message)
         found = _observed(member, status)
         if _identities(own) == _identities(listed):
             return found
-        return replace(found, healthy=False, error="it lists other members than the first voter that was asked")
+        return replace(
+            found, healthy=False, error="it lists other members than the first voter that was asked"
+        )
 
     def _any(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The first answer of any endpoint. A refusal is not final: a learner refuses what the next voter serves.
@@ -147,7 +162,9 @@ class Etcd:
                 parts.hostname or "", parts.port or 2379, timeout=self.timeout, context=self.tls()
             )
             try:
-                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                connection.request(
+                    "POST", path, json.dumps(body), {"Content-Type": "application/json"}
+                )
                 response = connection.getresponse()
                 text = response.read().decode("utf-8", "replace")
             finally:

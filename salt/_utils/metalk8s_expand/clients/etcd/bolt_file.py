@@ -43,7 +43,9 @@ def checked(path: Path) -> Checked:
             size = stream.seek(0, 2)
             return Checked(size, _hash(stream, size), _Store(stream, size - HASH_BYTES).revision())
     except (_Unsound, struct.error) as exc:
-        raise ConflictError(f"{path} is no sound snapshot of etcd: {exc}", hint="do not restore from it") from exc
+        raise ConflictError(
+            f"{path} is no sound snapshot of etcd: {exc}", hint="do not restore from it"
+        ) from exc
 
 
 class _Unsound(Exception):
@@ -52,7 +54,9 @@ class _Unsound(Exception):
 
 def _hash(stream: BinaryIO, size: int) -> str:
     if size <= HASH_BYTES or size % SECTOR != HASH_BYTES:
-        raise _Unsound(f"its length of {size} bytes is not that of pages with a hash at their end: it is cut off")
+        raise _Unsound(
+            f"its length of {size} bytes is not that of pages with a hash at their end: it is cut off"
+        )
     stream.seek(0)
     digest, left = hashlib.sha256(), size - HASH_BYTES
     while left:
@@ -83,7 +87,9 @@ class _Store:
         # A snapshot begins with two of them, of one transaction and of the one before it.
         self._found = max(first, self._meta(first.page_size), key=lambda meta: meta.transaction)
         if self._found.pages * self._found.page_size > size:
-            raise _Unsound(f"it has {size} bytes and should have {self._found.pages} pages of {self._found.page_size}")
+            raise _Unsound(
+                f"it has {size} bytes and should have {self._found.pages} pages of {self._found.page_size}"
+            )
 
     def revision(self) -> int:
         """The newest revision; that of an empty store is 1."""

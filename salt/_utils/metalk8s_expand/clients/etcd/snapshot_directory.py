@@ -33,7 +33,10 @@ class SnapshotFiles:
                 self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self.directory.stat()
             if create and found.st_mode & 0o022:
-                self._refuse(f"can be written by others than its owner (mode {found.st_mode & 0o7777:04o})", "chmod go-w")
+                self._refuse(
+                    f"can be written by others than its owner (mode {found.st_mode & 0o7777:04o})",
+                    "chmod go-w",
+                )
             if create and found.st_uid not in (0, os.geteuid()):
                 self._refuse(f"belongs to the user {found.st_uid}", "chown root")
 

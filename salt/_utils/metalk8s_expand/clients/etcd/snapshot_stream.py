@@ -31,24 +31,32 @@ def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock | None = None) -> 
     deadline = clock.monotonic() + timeout
     place = urlsplit(url)
     silence = max(1.0, min(SILENCE_S, timeout))
-    connection = http.client.HTTPSConnection(place.hostname or "", place.port or 2379, timeout=silence, context=etcd.tls())
+    connection = http.client.HTTPSConnection(
+        place.hostname or "", place.port or 2379, timeout=silence, context=etcd.tls()
+    )
     remaining = 1
     try:
         for line in _lines(connection, url, deadline, clock):
             piece, remaining = _decoded(line, url)
             yield piece
     except (OSError, http.client.HTTPException) as exc:
-        raise UnreachableError(f"etcd at {url} breaks off its snapshot: {exc or type(exc).__name__}") from exc
+        raise UnreachableError(
+            f"etcd at {url} breaks off its snapshot: {exc or type(exc).__name__}"
+        ) from exc
     finally:
         connection.close()
     if remaining:
-        raise UnreachableError(f"etcd at {url} ends its snapshot early: {remaining} bytes are missing")
+        raise UnreachableError(
+            f"etcd at {url} ends its snapshot early: {remaining} bytes are missing"
+        )
 
 
 def is_local(url: str) -> bool:
     """Whether the host of a URL is an address of this one."""
     host = urlsplit(url).hostname or ""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
+    ) as probe:
         try:
             probe.bind((host, 0))
         except OSError:
@@ -56,7 +64,9 @@ def is_local(url: str) -> bool:
         return True
 
 
-def _lines(connection: http.client.HTTPSConnection, url: str, deadline: float, clock: Clock) -> Iterator[bytes]:
+def _lines(
+    connection: http.client.HTTPSConnection, url: str, deadline: float, clock: Clock
+) -> Iterator[bytes]:
     connection.request("POST", PATH, "{}", {"Content-Type": "application/json"})
     response = connection.getresponse()
     if response.status != 200:
@@ -67,7 +77,10 @@ def _lines(connection: http.client.HTTPSConnection, url: str, deadline: float, c
         *lines, rest = (rest + chunk).split(b"\n")
         yield from filter(None, lines)
         if clock.monotonic() > deadline:
-            raise UnreachableError(f"etcd at {url} did not end its snapshot in time", hint="raise etcd_snapshot:timeout_s")
+            raise UnreachableError(
+                f"etcd at {url} did not end its snapshot in time",
+                hint="raise etcd_snapshot:timeout_s",
+            )
         if len(rest) > _LONGEST:
             raise UnreachableError(f"etcd at {url} answers with something else than a snapshot")
     if rest:
@@ -79,8 +92,14 @@ def _decoded(line: bytes, url: str) -> tuple[bytes, int]:
     try:
         found = json.loads(line)
         if "error" in found:
-            raise UnreachableError(f"etcd at {url} breaks off its snapshot: {found['error'].get('message', found['error'])}")
+            raise UnreachableError(
+                f"etcd at {url} breaks off its snapshot: {found['error'].get('message', found['error'])}"
+            )
         result = found["result"]
-        return base64.b64decode(result.get("blob", ""), validate=True), int(result.get("remaining_bytes", 0))
+        return base64.b64decode(result.get("blob", ""), validate=True), int(
+            result.get("remaining_bytes", 0)
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise UnreachableError(f"etcd at {url} answers with something else than a snapshot: {line[:100]!r}") from exc
+        raise UnreachableError(
+            f"etcd at {url} answers with something else than a snapshot: {line[:100]!r}"
+        ) from exc

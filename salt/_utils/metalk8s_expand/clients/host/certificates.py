@@ -45,8 +45,14 @@ def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
 
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        context = next(item["context"] for item in config["contexts"] if item["name"] == config["current-context"])
-        user = dict(next(item["user"] for item in config["users"] if item["name"] == context["user"]) or {})
+        context = next(
+            item["context"]
+            for item in config["contexts"]
+            if item["name"] == config["current-context"]
+        )
+        user = dict(
+            next(item["user"] for item in config["users"] if item["name"] == context["user"]) or {}
+        )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration):
         raise ValueError("it is no kubeconfig with a current user") from None
     if data := user.get("client-certificate-data"):
@@ -61,10 +67,15 @@ def key_fits(path: str | Path, certificate: Certificate) -> bool:
     """Whether the private key in a PEM file is the certificate's. Raises OSError, ValueError or TypeError."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    return _der(load_pem_private_key(Path(path).read_bytes(), password=None).public_key()) == certificate.public_key
+    return (
+        _der(load_pem_private_key(Path(path).read_bytes(), password=None).public_key())
+        == certificate.public_key
+    )
 
 
-def served(address: str, port: int, client: tuple[Path, Path] | None = None, timeout: float = ANSWER_S) -> Certificate:
+def served(
+    address: str, port: int, client: tuple[Path, Path] | None = None, timeout: float = ANSWER_S
+) -> Certificate:
     """What a TLS port serves to one who comes by its address, as API servers come to kubelets. Raises OSError.
 
     ``client`` are certificate and key to show there: etcd logs those who have none. Nothing is verified here.
@@ -76,13 +87,20 @@ def served(address: str, port: int, client: tuple[Path, Path] | None = None, tim
     context.verify_mode = ssl.CERT_NONE
     if client is not None and all(path.is_file() for path in client):
         context.load_cert_chain(*client)
-    with socket.create_connection((address, port), timeout) as plain, context.wrap_socket(plain) as secured:
-        return _certificate(x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b""))
+    with (
+        socket.create_connection((address, port), timeout) as plain,
+        context.wrap_socket(plain) as secured,
+    ):
+        return _certificate(
+            x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
+        )
 
 
 def utc(moment: float) -> str:
     """A time for people and programs: 2026-11-23T01:24:53Z."""
-    return datetime.datetime.fromtimestamp(moment, tz=datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.fromtimestamp(moment, tz=datetime.timezone.utc).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 def _certificate(found: Any) -> Certificate:
@@ -98,7 +116,9 @@ def _certificate(found: Any) -> Certificate:
 
 def _moment(found: Any, name: str) -> float:
     """Releases before 42 have times without their zone only, which is UTC."""
-    moment = getattr(found, f"{name}_utc", None) or getattr(found, name).replace(tzinfo=datetime.timezone.utc)
+    moment = getattr(found, f"{name}_utc", None) or getattr(found, name).replace(
+        tzinfo=datetime.timezone.utc
+    )
     return float(moment.timestamp())
 
 

@@ -71,7 +71,9 @@ def asked(problems: Callable[[], Sequence[str]]) -> tuple[str, ...]:
         return (exc.args[0],)
 
 
-def persisted(attempt: Callable[[], Result], patience: float, pause: Callable[[], float], clock: Clock) -> Result:
+def persisted(
+    attempt: Callable[[], Result], patience: float, pause: Callable[[], float], clock: Clock
+) -> Result:
     """Repeat what somebody else came before, or what the API did not answer, for ``patience`` seconds; the last error then.
 
     The attempt must read anew: a reply that was lost may have been a success.

@@ -35,7 +35,8 @@ class EpochFile:
                 os.close(directory)
         except OSError as exc:
             raise DeployError(
-                f"the epoch of this host cannot be kept in {self.path}: {exc}", hint="mend the file system"
+                f"the epoch of this host cannot be kept in {self.path}: {exc}",
+                hint="mend the file system",
             ) from exc
 
     def read(self) -> int | None:

@@ -33,7 +33,10 @@ def heeded() -> Iterator[Heard]:
     if threading.current_thread() is not threading.main_thread():
         yield heard
         return
-    handlers: dict[signal.Signals, Any] = {**dict.fromkeys(HEEDED, heard.note), **dict.fromkeys(IGNORED, signal.SIG_IGN)}
+    handlers: dict[signal.Signals, Any] = {
+        **dict.fromkeys(HEEDED, heard.note),
+        **dict.fromkeys(IGNORED, signal.SIG_IGN),
+    }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield heard

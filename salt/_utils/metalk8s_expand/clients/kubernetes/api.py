@@ -85,7 +85,9 @@ class KubeApi:
             return _json(response.data)
         reason = _reason(response.data)
         if response.status in (409, 422):
-            raise ConflictError(f"{method} {path}: {reason}", hint="read the object again and repeat")
+            raise ConflictError(
+                f"{method} {path}: {reason}", hint="read the object again and repeat"
+            )
         refusal = _Expired if response.status == 410 else UnreachableError
         raise refusal(
             f"{method} {path} at {self.url} was answered {response.status}: {reason}",
@@ -119,7 +121,10 @@ class KubeApi:
         return self.request("PATCH", path, list(patch), content_type=JSON_PATCH)
 
     def listed(
-        self, path: str, query: Mapping[str, str] | None = None, slim: Callable[[JsonObject], None] | None = None
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        slim: Callable[[JsonObject], None] | None = None,
     ) -> list[JsonObject]:
         """Every item of a collection; ``slim`` takes from each what nobody needs, before the next page comes."""
         for _ in range(LISTINGS - 1):
@@ -134,7 +139,12 @@ class KubeApi:
     ) -> Iterator[JsonObject]:
         token = ""
         while True:
-            page = self.request("GET", path, query={**(query or {}), "limit": str(PAGE), "continue": token}) or {}
+            page = (
+                self.request(
+                    "GET", path, query={**(query or {}), "limit": str(PAGE), "continue": token}
+                )
+                or {}
+            )
             for item in page.get("items") or ():
                 if slim is not None:
                     slim(item)
@@ -143,7 +153,9 @@ class KubeApi:
             if not token:
                 return
 
-    def _send(self, method: str, path: str, body: Any, query: Mapping[str, str] | None, content_type: str) -> Any:
+    def _send(
+        self, method: str, path: str, body: Any, query: Mapping[str, str] | None, content_type: str
+    ) -> Any:
         import urllib3
 
         try:

@@ -56,7 +56,9 @@ def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
             hint=f"let one PodDisruptionBudget alone cover it: kubectl -n {namespace} get poddisruptionbudgets",
             log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
         )
-    raise UnreachableError(f"the eviction of Pod {namespace}/{name} was answered {status}: {reason}")
+    raise UnreachableError(
+        f"the eviction of Pod {namespace}/{name} was answered {status}: {reason}"
+    )
 
 
 def attachments(kube: Kube, node: str) -> list[str]:
@@ -72,9 +74,14 @@ def local_claims(kube: Kube, wanted: Collection[Claim]) -> frozenset[Claim]:
 
 def cordon(kube: Kube, name: str, uid: str, annotations: Mapping[str, str]) -> None:
     """Let no further Pod come to this very Node. Raises ConflictError when it is gone."""
-    patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}, "spec": {"unschedulable": True}}
+    patch = {
+        "metadata": {"uid": uid, "annotations": dict(annotations)},
+        "spec": {"unschedulable": True},
+    }
     if kube.merge_patch_node(name, patch) is None:
-        raise ConflictError("the Node was deleted meanwhile", node=name, hint="run the same command again")
+        raise ConflictError(
+            "the Node was deleted meanwhile", node=name, hint="run the same command again"
+        )
 
 
 def _volume(spec: Mapping[str, Any]) -> str:
@@ -85,4 +92,6 @@ def _is_local(kube: Kube, claim: Claim) -> bool:
     namespace, name = claim
     found = kube.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}") or {}
     volume = (found.get("spec") or {}).get("volumeName")
-    return bool(volume) and drain_rules.is_local(kube.get(f"/api/v1/persistentvolumes/{volume}") or {})
+    return bool(volume) and drain_rules.is_local(
+        kube.get(f"/api/v1/persistentvolumes/{volume}") or {}
+    )

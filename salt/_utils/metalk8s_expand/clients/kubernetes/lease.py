@@ -39,7 +39,14 @@ class Leases:
 def claim(run: str, doing: str) -> Claim:
     """What this process tells of itself; its identity is never used again, not even by a process of the same number."""
     host = platform.node()
-    return Claim(f"{host}_{os.getpid()}_{secrets.token_hex(4)}", host, _user(), run, doing, _process(os.getpid()))
+    return Claim(
+        f"{host}_{os.getpid()}_{secrets.token_hex(4)}",
+        host,
+        _user(),
+        run,
+        doing,
+        _process(os.getpid()),
+    )
 
 
 def has_ended(process: str) -> bool:
@@ -52,7 +59,12 @@ def _process(pid: int) -> str:
     """Boot, namespace, number and start of a process that runs: never the same for two. Nothing when it does not run."""
     try:
         # The name in parentheses may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
     except OSError:
         return ""
     place = _place()

@@ -67,11 +67,15 @@ class Kube(KubeApi):
         """The ConfigMap as the API stored it."""
         return self.create(_config_maps(namespace), manifest)
 
-    def json_patch_config_map(self, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> JsonObject | None:
+    def json_patch_config_map(
+        self, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]
+    ) -> JsonObject | None:
         """The ConfigMap after a JSON Patch; a failed ``test`` raises ConflictError."""
         return self.json_patch(f"{_config_maps(namespace)}/{name}", patch)
 
-    def replace_config_map(self, namespace: str, name: str, manifest: Mapping[str, Any]) -> JsonObject | None:
+    def replace_config_map(
+        self, namespace: str, name: str, manifest: Mapping[str, Any]
+    ) -> JsonObject | None:
         """The ConfigMap after it was replaced; ConflictError when it is not the version that ``manifest`` names."""
         return self.request("PUT", f"{_config_maps(namespace)}/{name}", manifest)
 
@@ -109,7 +113,9 @@ def _slim(node: JsonObject) -> None:
     metadata = node.get("metadata") or {}
     managers = metadata.pop("managedFields", None) or ()
     if (node.get("spec") or {}).get("unschedulable"):
-        metadata["managedFields"] = [_CORDON | {"manager": entry.get("manager")} for entry in managers if _cordons(entry)]
+        metadata["managedFields"] = [
+            _CORDON | {"manager": entry.get("manager")} for entry in managers if _cordons(entry)
+        ]
 
 
 _CORDON: JsonObject = {"fieldsV1": {"f:spec": {"f:unschedulable": {}}}}

@@ -28,7 +28,10 @@ def directory(opts: Mapping[str, Any]) -> Path:
 
 def save_report(opts: Mapping[str, Any], report: Mapping[str, Any]) -> Path:
     """Keep a report as JSON; its path."""
-    return _write(directory(opts) / f"report-{report['id']}.json", json.dumps(report, indent=1, sort_keys=True, default=str))
+    return _write(
+        directory(opts) / f"report-{report['id']}.json",
+        json.dumps(report, indent=1, sort_keys=True, default=str),
+    )
 
 
 def reports(opts: Mapping[str, Any]) -> list[Path]:
@@ -38,8 +41,13 @@ def reports(opts: Mapping[str, Any]) -> list[Path]:
 
 def save_plan(opts: Mapping[str, Any], plan: Mapping[str, Any]) -> Path:
     """Keep a plan under its digest, and no more than the newest few."""
-    kept = _write(directory(opts) / f"plan-{plan['digest']}.json", json.dumps(plan, sort_keys=True, default=str))
-    newest = sorted(directory(opts).glob("plan-*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    kept = _write(
+        directory(opts) / f"plan-{plan['digest']}.json",
+        json.dumps(plan, sort_keys=True, default=str),
+    )
+    newest = sorted(
+        directory(opts).glob("plan-*.json"), key=lambda file: file.stat().st_mtime, reverse=True
+    )
     for old in newest[KEPT_PLANS:]:
         old.unlink(missing_ok=True)
     return kept

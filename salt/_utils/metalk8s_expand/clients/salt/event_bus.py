@@ -39,5 +39,7 @@ class Bus:
         """Connected for each: a run may last longer than its master."""
         import salt.utils.event
 
-        with salt.utils.event.get_master_event(self._opts, self._opts["sock_dir"], listen=False) as event:
+        with salt.utils.event.get_master_event(
+            self._opts, self._opts["sock_dir"], listen=False
+        ) as event:
             return bool(event.fire_event(payload, tag, timeout=TIMEOUT_MS))

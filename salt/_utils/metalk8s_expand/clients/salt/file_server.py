@@ -23,7 +23,9 @@ class FileServer:
         """Whether an SLS of this name (``a.b``) is there in this saltenv. Raises UnreachableError."""
         if (sls, saltenv) not in self._found:
             path = sls.replace(".", "/")
-            self._found[sls, saltenv] = any(self._is_there(name, saltenv) for name in (f"{path}.sls", f"{path}/init.sls"))
+            self._found[sls, saltenv] = any(
+                self._is_there(name, saltenv) for name in (f"{path}.sls", f"{path}/init.sls")
+            )
         return self._found[sls, saltenv]
 
     def saltenvs(self) -> list[str]:

@@ -36,11 +36,20 @@ def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict
     name = master_id or pillar_id(opts)
     own = copy.deepcopy(dict(opts))
     # A pillar that the options hold already would lend its errors to this one.
-    own.update({"ext_pillar": [], "id": name, "pillar": {}, "pillarenv": None, "pillar_safe_render_error": False})
+    own.update(
+        {
+            "ext_pillar": [],
+            "id": name,
+            "pillar": {},
+            "pillarenv": None,
+            "pillar_safe_render_error": False,
+        }
+    )
     pillar = salt.pillar.Pillar(own, {"id": name}, name, None).compile_pillar()
     if pillar.get("_errors"):
         raise SettingsError(
-            f"the pillar of {name} cannot be compiled: " + "; ".join(map(_reason, pillar["_errors"])),
+            f"the pillar of {name} cannot be compiled: "
+            + "; ".join(map(_reason, pillar["_errors"])),
             hint="mend the pillar file that the message names",
         )
     return dict(pillar)
@@ -86,7 +95,12 @@ class Keys:
         # Salt compares every key with every name.
         found = keys.key_str(sorted(known) if len(known) <= FEW else "*") if known else {}
         ordered = [found.get(directory, {}) for directory in reversed(KEY_DIRECTORIES)]
-        return {str(name): _first(key) for those in ordered for name, key in those.items() if name in known}
+        return {
+            str(name): _first(key)
+            for those in ordered
+            for name, key in those.items()
+            if name in known
+        }
 
     def accept(self, minion: str) -> bool:
         """Accept the pending key of this exact name; whether it is accepted now, read anew."""
@@ -97,7 +111,9 @@ class Keys:
     def delete(self, minion: str) -> bool:
         """Forget every key of this exact name, wherever it is; whether there was one."""
         keys = self._keys()
-        found = {directory: [minion] for directory, names in keys.list_keys().items() if minion in names}
+        found = {
+            directory: [minion] for directory, names in keys.list_keys().items() if minion in names
+        }
         if found:
             keys.delete_key(match_dict=found)
         return bool(found)
@@ -125,10 +141,14 @@ class Minions:
         # From the file: an orchestration's states are given a minion's options, with which the master knows nobody.
         with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
             # By default Salt asks ten seconds more whether the job still runs, of a minion that is not there yet.
-            answer = client.cmd(minion, "test.ping", timeout=timeout, tgt_type="list", gather_job_timeout=1)
+            answer = client.cmd(
+                minion, "test.ping", timeout=timeout, tgt_type="list", gather_job_timeout=1
+            )
         return answer.get(minion) is True
 
-    def ask(self, minions: Iterable[str], function: str, arguments: Sequence[Any]) -> dict[str, Any]:
+    def ask(
+        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+    ) -> dict[str, Any]:
         """One job on all of these that are accepted; the answers of those that gave one, which may be Salt's own words.
 
         A minion that has answered nothing after some seconds and does not know the job is not waited for: so it takes
@@ -146,7 +166,12 @@ class Minions:
             with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
                 return dict(
                     client.cmd(
-                        chosen, function, arg=list(arguments), timeout=ANSWER_S, tgt_type="list", gather_job_timeout=RUNNING_S
+                        chosen,
+                        function,
+                        arg=list(arguments),
+                        timeout=ANSWER_S,
+                        tgt_type="list",
+                        gather_job_timeout=RUNNING_S,
                     )
                 )
         except salt.exceptions.SaltException as exc:
@@ -165,7 +190,9 @@ class Minions:
         cache = salt.cache.factory(dict(self._opts))
         for minion in minions:
             # One bank since 3008, one for each minion before.
-            found = cache.fetch("grains", minion) or (cache.fetch(f"minions/{minion}", "data") or {}).get("grains")
+            found = cache.fetch("grains", minion) or (
+                cache.fetch(f"minions/{minion}", "data") or {}
+            ).get("grains")
             if isinstance(found, dict) and found:
                 yield minion, found
 
@@ -229,14 +256,20 @@ class Orchestrations:
         import salt.runner
 
         client = salt.runner.RunnerClient(copy.deepcopy(self._opts))
-        low = {"arg": [sls], "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid}}
+        low = {
+            "arg": [sls],
+            "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid},
+        }
         pub = {"jid": jid, "tag": f"salt/run/{jid}"}
         client.asynchronous("state.orchestrate", low, user=PILLAR_KEY, pub=pub)
         self._asked[jid] = time.monotonic()
 
     def result(self, jid: str) -> Any:
         """The job's return, or None while it runs. Read from the job cache: an event can be missed."""
-        if jid not in self._returned and time.monotonic() - self._asked.get(jid, 0.0) > self._ask_every:
+        if (
+            jid not in self._returned
+            and time.monotonic() - self._asked.get(jid, 0.0) > self._ask_every
+        ):
             self._asked[jid] = time.monotonic()
             cached = self._cached(jid)
             if cached is not None:

@@ -40,7 +40,9 @@ def _by_job_file(opts: Mapping[str, Any], proc: str) -> Iterator[Runner]:
 
     for item in salt.utils.master.get_running_jobs(dict(opts)):
         function, job, pid = str(item.get("fun", "")), str(item.get("jid", "")), int(item["pid"])
-        if function.startswith(PREFIX) and not _is_another(pid, function, job, Path(opts["cachedir"]) / "proc" / job, proc):
+        if function.startswith(PREFIX) and not _is_another(
+            pid, function, job, Path(opts["cachedir"]) / "proc" / job, proc
+        ):
             words = (function[len(PREFIX) :], *_words(item.get("fun_args")))
             yield Runner(words, pid, job)
 
@@ -52,17 +54,27 @@ def _is_another(pid: int, function: str, job: str, file: Path, proc: str) -> boo
     """
     try:
         title = (Path(proc) / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace")
-        return file.stat().st_mtime < _start(pid, proc) and job not in title and function[len(PREFIX) :] not in title
+        return (
+            file.stat().st_mtime < _start(pid, proc)
+            and job not in title
+            and function[len(PREFIX) :] not in title
+        )
     except OSError:
         return False
 
 
 def _start(pid: int, proc: str) -> float:
     """When a process was started, in seconds since the epoch."""
-    booted = next(line for line in (Path(proc) / "stat").read_text(encoding="utf-8").splitlines() if line.startswith("btime "))
+    booted = next(
+        line
+        for line in (Path(proc) / "stat").read_text(encoding="utf-8").splitlines()
+        if line.startswith("btime ")
+    )
     stat = (Path(proc) / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     # The name in parentheses may hold anything.
-    return int(booted.split()[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return int(booted.split()[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf(
+        "SC_CLK_TCK"
+    )
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -47,9 +47,16 @@ def run(target: Target, command: Sequence[str], stdin: str = "", timeout: float 
     when the host cannot be reached or logged in to, or gives no answer in time.
     """
     try:
-        return _run(target, shlex.join([*(("sudo", "-n", "--") if target.sudo else ()), *command]), stdin, timeout)
+        return _run(
+            target,
+            shlex.join([*(("sudo", "-n", "--") if target.sudo else ()), *command]),
+            stdin,
+            timeout,
+        )
     except FileNotFoundError as exc:
-        raise error(target, Trouble("openssh-missing", f"{exc.filename} is not there on the master")) from exc
+        raise error(
+            target, Trouble("openssh-missing", f"{exc.filename} is not there on the master")
+        ) from exc
 
 
 def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
@@ -62,7 +69,12 @@ def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
     failure = Failure(target, allowance)
     watched = max(WATCH_S, min(timeout / 2, BANNER_S) - ended.elapsed)
     trouble = None if ended.flooded else failure.network(watched)
-    if trouble is None and ended.returncode == FAILED and ended.elapsed >= patience and not ended.stdout:
+    if (
+        trouble is None
+        and ended.returncode == FAILED
+        and ended.elapsed >= patience
+        and not ended.stdout
+    ):
         ended = _attempt(target, command, stdin, allowance, allowance.left)
         if ended.returncode not in _UNANSWERED:
             return _answer(ended)
@@ -73,7 +85,9 @@ def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
 _UNANSWERED = {FAILED, None}
 
 
-def _attempt(target: Target, command: str, stdin: str, allowance: Allowance, connect_timeout: float) -> Ended:
+def _attempt(
+    target: Target, command: str, stdin: str, allowance: Allowance, connect_timeout: float
+) -> Ended:
     arguments = [*target.openssh(connect_timeout=connect_timeout), "--", target.host, command]
     return process_pool.run(arguments, allowance, stdin)
 
@@ -84,7 +98,9 @@ def _answer(ended: Ended) -> Answer:
 
 def _hanging(ended: Ended, timeout: float) -> Trouble | None:
     if ended.flooded:
-        return Trouble("output-flood", f"it prints without end: {ended.stdout[:80] or ended.stderr[:80]!r} …")
+        return Trouble(
+            "output-flood", f"it prints without end: {ended.stdout[:80] or ended.stderr[:80]!r} …"
+        )
     if ended.returncode is not None:
         return None
     if ended.stdout:

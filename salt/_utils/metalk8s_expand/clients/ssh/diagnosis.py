@@ -54,19 +54,33 @@ class Failure:
     def login(self) -> Trouble:
         """Why the login failed although sshd is there."""
         # Without a configuration ``ssh -G`` was cut off by the deadline.
-        if self.config and not self._proxied and (trouble := host_keys.trouble(self.config, self.allowance)):
+        if (
+            self.config
+            and not self._proxied
+            and (trouble := host_keys.trouble(self.config, self.allowance))
+        ):
             return trouble
         path = self.target.key_path
         return (private_key.trouble(path, self.allowance) if path else None) or self._again()
 
     def _look(self, seconds: float) -> Trouble | None:
-        host, port = self.config.get("hostname", self.target.host), int(self.config.get("port", self.target.port))
+        host, port = (
+            self.config.get("hostname", self.target.host),
+            int(self.config.get("port", self.target.port)),
+        )
         with self.allowance.spent():
-            return network.look(host, port, self.config.get("addressfamily", "any"), min(seconds, self.allowance.left))
+            return network.look(
+                host,
+                port,
+                self.config.get("addressfamily", "any"),
+                min(seconds, self.allowance.left),
+            )
 
     @property
     def _proxied(self) -> bool:
-        return any(self.config.get(option, "none") != "none" for option in ("proxyjump", "proxycommand"))
+        return any(
+            self.config.get(option, "none") != "none" for option in ("proxyjump", "proxycommand")
+        )
 
     def _read_config(self) -> Trouble | None:
         ended = run([*self.target.openssh(), "-G", "--", self.target.host], self.allowance)
@@ -81,9 +95,14 @@ class Failure:
         if ended.returncode is None:
             return Trouble("login-time-out", "a second login hangs")
         if ended.returncode == 0:
-            return Trouble("connection-lost", "the connection was cut or the command ended with 255; a login works now")
+            return Trouble(
+                "connection-lost",
+                "the connection was cut or the command ended with 255; a login works now",
+            )
         if LOGGED_IN in ended.stdout:
-            return Trouble("shell-runs-no-command", "the login is accepted, and then no command is run")
+            return Trouble(
+                "shell-runs-no-command", "the login is accepted, and then no command is run"
+            )
         if self._proxied:
             return Trouble("ssh-failed", "no login through the proxy")
         return Trouble("key-refused-or-user-unknown", self._refused())
@@ -94,7 +113,11 @@ class Failure:
 
     def _refused(self) -> str:
         path, user = self.target.key_path, self.target.user
-        key = f"{path} ({private_key.fingerprint(path, self.allowance)})" if path else "every key that the master has"
+        key = (
+            f"{path} ({private_key.fingerprint(path, self.allowance)})"
+            if path
+            else "every key that the master has"
+        )
         return (
             f"sshd refuses {key} for {user}: the key is not authorised, or there is no such user, or it may not log in;"
             " sshd does not tell which"

@@ -27,22 +27,33 @@ def trouble(config: Mapping[str, str], allowance: Allowance) -> Trouble | None:
     offered = _offered(config, known, allowance)
     stolen = {key for keys in offered.values() for key in keys} & revoked
     if stolen:
-        return Trouble("host-key-revoked", f"the host shows a key that is revoked: {_shown(offered, stolen)}")
+        return Trouble(
+            "host-key-revoked", f"the host shows a key that is revoked: {_shown(offered, stolen)}"
+        )
     if not known:
         return None if strict == "accept-new" else _unknown(config, known, offered)
-    changed = {kind: keys for kind, keys in offered.items() if kind in known and not keys & known[kind]}
+    changed = {
+        kind: keys for kind, keys in offered.items() if kind in known and not keys & known[kind]
+    }
     if changed:
         wanted = {kind: known[kind] for kind in changed}
         found = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, shown is {_shown(changed)}"
         return Trouble("host-key-changed", found)
-    return None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)
+    return (
+        None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)
+    )
 
 
 def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> Trouble:
     held = f"hold only {_shown(known)}" if known else "hold none"
     shown = f"; it shows {_shown(offered)}" if offered else ""
-    files = ", ".join(file if Path(file).exists() else f"{file} (missing)" for file in _files(config))
-    return Trouble("host-key-unknown", f"the host key of {_name(config)} is unknown: {files or 'no file'} {held}{shown}")
+    files = ", ".join(
+        file if Path(file).exists() else f"{file} (missing)" for file in _files(config)
+    )
+    return Trouble(
+        "host-key-unknown",
+        f"the host key of {_name(config)} is unknown: {files or 'no file'} {held}{shown}",
+    )
 
 
 def _name(config: Mapping[str, str]) -> str:
@@ -53,7 +64,9 @@ def _name(config: Mapping[str, str]) -> str:
 
 
 def _files(config: Mapping[str, str]) -> list[str]:
-    named = f"{config.get('userknownhostsfile', '')} {config.get('globalknownhostsfile', '')}".split()
+    named = (
+        f"{config.get('userknownhostsfile', '')} {config.get('globalknownhostsfile', '')}".split()
+    )
     return [name for name in dict.fromkeys(named) if name not in {"/dev/null", "none"}]
 
 
@@ -82,13 +95,18 @@ def _known(config: Mapping[str, str], allowance: Allowance) -> tuple[Keys, set[s
 def _offered(config: Mapping[str, str], known: Iterable[str], allowance: Allowance) -> Keys:
     """Of the known kinds, or of all when none is known or none of these is shown: each costs a connection."""
     kinds = {SCANNED.get(kind, "ecdsa") for kind in known}
-    return (_scan(config, ["-t", ",".join(sorted(kinds))], allowance) if kinds else {}) or _scan(config, [], allowance)
+    return (_scan(config, ["-t", ",".join(sorted(kinds))], allowance) if kinds else {}) or _scan(
+        config, [], allowance
+    )
 
 
 def _scan(config: Mapping[str, str], kinds: list[str], allowance: Allowance) -> Keys:
     family = {"inet": ["-4"], "inet6": ["-6"]}.get(config.get("addressfamily", "any"), [])
     seconds = str(max(1, int(allowance.left)))
-    ended = run(["ssh-keyscan", *family, *kinds, "-T", seconds, "-p", config["port"], config["hostname"]], allowance)
+    ended = run(
+        ["ssh-keyscan", *family, *kinds, "-T", seconds, "-p", config["port"], config["hostname"]],
+        allowance,
+    )
     offered: Keys = {}
     for line in ended.stdout.splitlines():
         words = line.split()
@@ -99,7 +117,12 @@ def _scan(config: Mapping[str, str], kinds: list[str], allowance: Allowance) -> 
 
 def _shown(keys: Keys, chosen: set[str] | None = None) -> str:
     """As ``ssh-keygen -l`` shows them, to be compared by eye."""
-    texts = [f"{_fingerprint(key)} ({kind})" for kind in keys for key in sorted(keys[kind]) if chosen is None or key in chosen]
+    texts = [
+        f"{_fingerprint(key)} ({kind})"
+        for kind in keys
+        for key in sorted(keys[kind])
+        if chosen is None or key in chosen
+    ]
     return ", ".join(texts)
 
 

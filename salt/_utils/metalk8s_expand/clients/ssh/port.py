@@ -11,7 +11,13 @@ from collections.abc import Callable
 from metalk8s_expand.domain.preflight.ssh_failures import Trouble
 
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
+NO_ROUTE = {
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.EADDRNOTAVAIL,
+}
 # RFC 4253, 4.2: a server may send other lines first; nobody sends so much.
 MOST_BYTES = 8192
 
@@ -38,7 +44,14 @@ def look(host: str, port: int, family: str, timeout: float) -> Trouble | None:
     return max(troubles, key=lambda trouble: _PROGRESS.index(trouble.cause))
 
 
-_PROGRESS = ["no-route", "time-out", "connection-refused", "connection-closed", "banner-time-out", "not-ssh"]
+_PROGRESS = [
+    "no-route",
+    "time-out",
+    "connection-refused",
+    "connection-closed",
+    "banner-time-out",
+    "not-ssh",
+]
 
 
 def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address] | Trouble:
@@ -50,12 +63,17 @@ def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address]
             found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
             outcome.append([(item[0], item[4]) for item in found])
         except (OSError, UnicodeError) as exc:
-            outcome.append(Trouble("name-does-not-resolve", f"the name {host} does not resolve: {_words(exc)}"))
+            outcome.append(
+                Trouble("name-does-not-resolve", f"the name {host} does not resolve: {_words(exc)}")
+            )
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
-    silent = Trouble("name-does-not-resolve", f"the name service gives no answer for {host} within {timeout:.0f} s")
+    silent = Trouble(
+        "name-does-not-resolve",
+        f"the name service gives no answer for {host} within {timeout:.0f} s",
+    )
     return outcome[0] if outcome else silent
 
 
@@ -98,9 +116,13 @@ def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> Trouble
         found = f"{where} accepts the connection and shows no SSH banner within {timeout:.0f} s"
         return Trouble("banner-time-out", found)
     except OSError as exc:
-        return Trouble("connection-closed", f"{where} accepts the connection and cuts it: {_words(exc)}")
+        return Trouble(
+            "connection-closed", f"{where} accepts the connection and cuts it: {_words(exc)}"
+        )
     if not read:
-        return Trouble("connection-closed", f"{where} accepts the connection and closes it without a word")
+        return Trouble(
+            "connection-closed", f"{where} accepts the connection and closes it without a word"
+        )
     return Trouble("not-ssh", f"{where} speaks something else than SSH: {read[:80]!r}")
 
 

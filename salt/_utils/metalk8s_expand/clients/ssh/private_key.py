@@ -31,14 +31,22 @@ def _attributes(path: str) -> Trouble | None:
     except (FileNotFoundError, NotADirectoryError):
         return Trouble("key-file-missing", f"there is no key file {path}")
     except OSError as exc:
-        return Trouble("key-file-unreadable", f"the key file {path} cannot be looked at: {exc.strerror}")
+        return Trouble(
+            "key-file-unreadable", f"the key file {path} cannot be looked at: {exc.strerror}"
+        )
     if not stat.S_ISREG(status.st_mode):
         return Trouble("key-file-invalid", f"{path} is no regular file")
     if not os.access(path, os.R_OK):
-        return Trouble("key-file-unreadable", f"the key file {path} cannot be read by the user with the ID {os.getuid()}")
+        return Trouble(
+            "key-file-unreadable",
+            f"the key file {path} cannot be read by the user with the ID {os.getuid()}",
+        )
     # OpenSSH looks at the mode of its user's own files only.
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
-        return Trouble("key-file-mode", f"the key file {path} is open to others (mode {status.st_mode & 0o7777:04o})")
+        return Trouble(
+            "key-file-mode",
+            f"the key file {path} is open to others (mode {status.st_mode & 0o7777:04o})",
+        )
     return None
 
 
@@ -57,7 +65,9 @@ def is_encrypted(text: str) -> bool:
     if not lines or not lines[0].startswith("-----BEGIN "):
         return False
     if "OPENSSH" not in lines[0]:
-        return "ENCRYPTED" in lines[0] or any(line.startswith("Proc-Type:") and "ENCRYPTED" in line for line in lines)
+        return "ENCRYPTED" in lines[0] or any(
+            line.startswith("Proc-Type:") and "ENCRYPTED" in line for line in lines
+        )
     try:
         blob = base64.b64decode("".join(lines[1:-1]), validate=True)
     except ValueError:

@@ -33,7 +33,9 @@ class Ended:
     flooded: bool = False
 
 
-def run(arguments: Sequence[str], stdin: str = "", timeout: float = 10.0, tick: Tick | None = None) -> Ended:
+def run(
+    arguments: Sequence[str], stdin: str = "", timeout: float = 10.0, tick: Tick | None = None
+) -> Ended:
     """Run a program with this input until it ends, ``timeout`` seconds are over, or it has printed too much."""
     started = time.monotonic()
     process = subprocess.Popen(
@@ -52,13 +54,21 @@ def run(arguments: Sequence[str], stdin: str = "", timeout: float = 10.0, tick: 
                 _kill(process)
     stdout, stderr = exchange.texts()
     killed = not exchange.complete
-    return Ended(None if killed else process.returncode, stdout, stderr, time.monotonic() - started, exchange.flooded)
+    return Ended(
+        None if killed else process.returncode,
+        stdout,
+        stderr,
+        time.monotonic() - started,
+        exchange.flooded,
+    )
 
 
 class _Exchange:
     """Input and output of a process, at the same time."""
 
-    def __init__(self, process: subprocess.Popen[bytes], data: bytes, deadline: float, tick: Tick | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], data: bytes, deadline: float, tick: Tick | None
+    ) -> None:
         self.complete = self.flooded = False
         self._process = process
         self._data = memoryview(data)
@@ -97,7 +107,9 @@ class _Exchange:
 
     def texts(self) -> tuple[str, str]:
         """What it printed on stdout and stderr."""
-        stdout, stderr = (b"".join(self._read[name]).decode(errors="replace") for name in ("stdout", "stderr"))
+        stdout, stderr = (
+            b"".join(self._read[name]).decode(errors="replace") for name in ("stdout", "stderr")
+        )
         return stdout, stderr
 
     def _register(self, stream: IO[bytes] | None, events: int, name: str) -> None:
@@ -138,7 +150,9 @@ class _Idle:
         """Since when the account stands still; 0 where there is none."""
         try:
             # The name of the program may hold blanks and brackets. Then state … utime and stime as fields 12 and 13.
-            fields = self._stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            fields = (
+                self._stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            )
         except OSError:
             return 0.0
         ticks = fields[11:13]

@@ -61,7 +61,9 @@ def on_all(
 
     with ThreadPoolExecutor(max_workers=max(1, min(len(chosen), max_parallel + WATCHED))) as pool:
         try:
-            return dict(zip((target.name for target in chosen), pool.map(attempt, chosen), strict=True))
+            return dict(
+                zip((target.name for target in chosen), pool.map(attempt, chosen), strict=True)
+            )
         except BaseException:
             places.close()
             raise
@@ -137,7 +139,11 @@ class _Place:
     def tick(self, idle: float) -> bool:
         """Step aside when the process hangs; go on unless all is ended."""
         places = self._places
-        if idle >= HANGS_S and self._held is places.working and places.hanging.acquire(blocking=False):
+        if (
+            idle >= HANGS_S
+            and self._held is places.working
+            and places.hanging.acquire(blocking=False)
+        ):
             places.working.release()
             self._held = places.hanging
         return not places.closed

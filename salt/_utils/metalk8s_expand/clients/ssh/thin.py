@@ -52,7 +52,9 @@ def _demands() -> Iterator[Demand]:
     import salt.utils.thin
 
     names = metadata.packages_distributions()
-    carried = {Path(top[0] if isinstance(top, tuple) else top).stem for top in salt.utils.thin.get_tops()}
+    carried = {
+        Path(top[0] if isinstance(top, tuple) else top).stem for top in salt.utils.thin.get_tops()
+    }
     for name in sorted({name for top in carried for name in names.get(top, ())}):
         found = metadata.metadata(name)
         if "Requires-Python" in found:

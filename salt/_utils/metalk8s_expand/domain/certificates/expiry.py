@@ -37,26 +37,41 @@ def read(reader: Reader) -> Limits:
     """The mapping ``certificates`` of the declaration; problems are noted."""
     plain = Limits()
     days = scalars.integer(0, MAX_DAYS)
-    found = Limits(reader.take("error_days", days, plain.error), reader.take("warning_days", days, plain.warning))
+    found = Limits(
+        reader.take("error_days", days, plain.error),
+        reader.take("warning_days", days, plain.warning),
+    )
     if found.warning < found.error:
         remedy = f"write at least {found.error}, which is error_days"
-        reader.note(reader.at("warning_days"), found.warning, "is an error before it is a warning", remedy)
+        reader.note(
+            reader.at("warning_days"), found.warning, "is an error before it is a warning", remedy
+        )
     reader.finish()
     return found
 
 
 def first(answer: Answer) -> dict[str, Any] | None:
     """The certificate of known purpose that ends first, the authorities among them; None when none could be read."""
-    ending = [(entry["seconds_left"], purpose) for purpose, entry in _known(answer) if "seconds_left" in entry]
+    ending = [
+        (entry["seconds_left"], purpose)
+        for purpose, entry in _known(answer)
+        if "seconds_left" in entry
+    ]
     if not ending:
         return None
     seconds, purpose = min(ending)
-    return {"first": purpose, "not_after": answer[purpose]["not_after"], "days_left": round(seconds / DAY, 2)}
+    return {
+        "first": purpose,
+        "not_after": answer[purpose]["not_after"],
+        "days_left": round(seconds / DAY, 2),
+    }
 
 
 def problems(told: Told, limits: Limits) -> list[str]:
     """What is wrong, one sentence each; what is not known is wrong."""
-    return [sentence for node, answer in told.items() for sentence in _problems(node, answer, limits)]
+    return [
+        sentence for node, answer in told.items() for sentence in _problems(node, answer, limits)
+    ]
 
 
 def warnings(told: Told, limits: Limits) -> list[str]:
@@ -101,7 +116,9 @@ def _file(purpose: str, entry: Entry) -> Iterator[str]:
     """What keeps a process from using it. The key of an authority is on one node only, any other beside its certificate."""
     if "error" in entry:
         yield f"{entry['path']}: {entry['error']}"
-    elif entry.get("key", "fits") != "fits" and not (purpose in signing_policies.AUTHORITIES and entry["key"] == "is missing"):
+    elif entry.get("key", "fits") != "fits" and not (
+        purpose in signing_policies.AUTHORITIES and entry["key"] == "is missing"
+    ):
         yield f"{entry['path']}: its key {entry['key']}"
 
 
@@ -126,7 +143,9 @@ def _title(node: str, purpose: str) -> str:
 
 
 def _remedy(purpose: str) -> str:
-    return f"renew it: {RENEW}" if purpose in signing_policies.PATHS else "see the page Certificates"
+    return (
+        f"renew it: {RENEW}" if purpose in signing_policies.PATHS else "see the page Certificates"
+    )
 
 
 def _left(entry: Entry) -> str:

@@ -99,7 +99,12 @@ PATHS: Mapping[str, str] = {
     **{name: f"{PKI}/{name.replace('-', '/', 1)}" for name in _ETCD},
 }
 # Where it is served, by the process that reads its file.
-PORTS: Mapping[str, int] = {"kubelet-server": 10250, "apiserver": 6443, "etcd-server": 2379, "etcd-peer": 2380}
+PORTS: Mapping[str, int] = {
+    "kubelet-server": 10250,
+    "apiserver": 6443,
+    "etcd-server": 2379,
+    "etcd-peer": 2380,
+}
 
 
 def purposes(node_roles: Sequence[str]) -> dict[str, Purpose]:
@@ -155,5 +160,8 @@ def _names(subject: Subject, purpose: Purpose) -> list[str] | None:
     if purpose.subject != _KUBELET:
         names, addresses = [*names, "localhost"], [*addresses, "127.0.0.1"]
     if purpose.cluster_names:
-        names, addresses = [*names, *subject.cluster_names], [*addresses, *subject.cluster_addresses]
+        names, addresses = (
+            [*names, *subject.cluster_names],
+            [*addresses, *subject.cluster_addresses],
+        )
     return [*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)]

@@ -26,7 +26,9 @@ RESERVED_TAINTS = "node.kubernetes.io/"
 def role(value: object) -> str:
     """A role that may be declared."""
     if value == roles.BOOTSTRAP:
-        raise scalars.Invalid("is the bootstrap node's role", "the bootstrap node exists already: leave it out")
+        raise scalars.Invalid(
+            "is the bootstrap node's role", "the bootstrap node exists already: leave it out"
+        )
     if not isinstance(value, str) or value not in roles.DECLARABLE:
         raise scalars.Invalid("is an unknown role", suggestion(value, roles.DECLARABLE))
     return value
@@ -43,11 +45,19 @@ def taint(value: object) -> Taint:
     """A role's name, or a taint spelled out."""
     if isinstance(value, str):
         return Taint(roles.label_key(role(value)))
-    if not isinstance(value, Mapping) or "key" not in value or not set(value) <= {"key", "effect", "value"}:
-        raise scalars.Invalid("is not a taint", "write a role's name, or a mapping of key, effect and value")
+    if (
+        not isinstance(value, Mapping)
+        or "key" not in value
+        or not set(value) <= {"key", "effect", "value"}
+    ):
+        raise scalars.Invalid(
+            "is not a taint", "write a role's name, or a mapping of key, effect and value"
+        )
     key, effect = scalars.label_key(value["key"]), value.get("effect", roles.NO_SCHEDULE)
     if key.startswith(RESERVED_TAINTS) or key == roles.label_key(roles.BOOTSTRAP):
-        raise scalars.Invalid("is a taint of Kubernetes or of the bootstrap node", "use a key of your own")
+        raise scalars.Invalid(
+            "is a taint of Kubernetes or of the bootstrap node", "use a key of your own"
+        )
     if effect not in roles.EFFECTS:
         raise scalars.Invalid("has an unknown effect", f"write one of {', '.join(roles.EFFECTS)}")
     return Taint(key, effect, scalars.label_value(value.get("value", "")))
@@ -59,7 +69,9 @@ def free_label_key(value: object) -> str:
     if key.startswith(roles.LABEL_PREFIX):
         raise scalars.Invalid("is a role label", "write the role into roles, or use a profile")
     if key in RESERVED_LABELS:
-        raise scalars.Invalid("is a label that is set for you", "leave it out; the version has a key of its own")
+        raise scalars.Invalid(
+            "is a label that is set for you", "leave it out; the version has a key of its own"
+        )
     return key
 
 
@@ -69,7 +81,9 @@ def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
 
     def parse(value: object) -> str:
         if value == roles.BOOTSTRAP:
-            raise scalars.Invalid("is the bootstrap node's profile", "the bootstrap node exists already: leave it out")
+            raise scalars.Invalid(
+                "is the bootstrap node's profile", "the bootstrap node exists already: leave it out"
+            )
         if not isinstance(value, str) or value not in known:
             raise scalars.Invalid("is an unknown profile", suggestion(value, known))
         return value

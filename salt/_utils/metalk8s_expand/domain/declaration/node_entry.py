@@ -41,7 +41,9 @@ class Declared:
 
 def read_profiles(reader: Reader) -> dict[str, Profile]:
     """The built-in profiles and the declared ones."""
-    own = {name: _profile(reader.section(name), name) for name in reader.items(fields.own_profile_name)}
+    own = {
+        name: _profile(reader.section(name), name) for name in reader.items(fields.own_profile_name)
+    }
     return {**PROFILES, **own}
 
 
@@ -60,14 +62,28 @@ def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
     address = _required(reader, "address", scalars.address)
     version = reader.take("version", scalars.version, terms.defaults.version)
     if version is None and "version" not in reader:
-        reader.note(reader.at("version"), None, "is missing", "set it here or in metalk8s_expand:defaults:version")
+        reader.note(
+            reader.at("version"),
+            None,
+            "is missing",
+            "set it here or in metalk8s_expand:defaults:version",
+        )
     labels = {**profile.labels, **_labels(reader.section("labels"))}
     ssh = _node_ssh(reader.section("ssh"), address, terms)
     preflight = reader.section("preflight")
     skip = read_skip(preflight)
     preflight.finish()
     reader.finish()
-    node = Node(name, version or "", profile.roles, profile.taints, labels, ssh, address, profile.name or None)
+    node = Node(
+        name,
+        version or "",
+        profile.roles,
+        profile.taints,
+        labels,
+        ssh,
+        address,
+        profile.name or None,
+    )
     return Declared(node, skip)
 
 
@@ -88,23 +104,37 @@ def _role_set(reader: Reader, terms: Terms) -> Profile:
     own = Profile("", _roles(reader, required="roles" in reader), _taints(reader))
     name = reader.take("profile", fields.known_profile(terms.profiles), None)
     if explicit and "profile" in reader:
-        reader.note(reader.at("profile"), reader["profile"], "stands beside roles or taints", "write either of them")
+        reader.note(
+            reader.at("profile"),
+            reader["profile"],
+            "stands beside roles or taints",
+            "write either of them",
+        )
     if explicit:
         _refuse_taints_alone(reader)
         return own
     chosen = name or terms.defaults.profile
     if chosen is None and "profile" not in reader:
-        reader.note(reader.at("profile"), None, "is missing", f"write one of {', '.join(terms.profiles)}, or roles and taints")
+        reader.note(
+            reader.at("profile"),
+            None,
+            "is missing",
+            f"write one of {', '.join(terms.profiles)}, or roles and taints",
+        )
     return terms.profiles[chosen] if chosen else own
 
 
 def _refuse_taints_alone(reader: Reader) -> None:
     if "roles" not in reader:
-        reader.note(reader.at("roles"), None, "is missing", "write the roles that the taints go with")
+        reader.note(
+            reader.at("roles"), None, "is missing", "write the roles that the taints go with"
+        )
 
 
 def _profile(reader: Reader, name: str) -> Profile:
-    profile = Profile(name, _roles(reader, required=True), _taints(reader), _labels(reader.section("labels")))
+    profile = Profile(
+        name, _roles(reader, required=True), _taints(reader), _labels(reader.section("labels"))
+    )
     reader.finish()
     return profile
 
@@ -112,20 +142,29 @@ def _profile(reader: Reader, name: str) -> Profile:
 def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
     found = reader.take_list("roles", fields.role)
     if required and reader["roles"] in (None, [], ()):
-        reader.note(reader.at("roles"), reader["roles"], "is empty", f"write at least one of {', '.join(roles.DECLARABLE)}")
+        reader.note(
+            reader.at("roles"),
+            reader["roles"],
+            "is empty",
+            f"write at least one of {', '.join(roles.DECLARABLE)}",
+        )
     if roles.MASTER in found and roles.ETCD not in found:
         reader.note(reader.at("roles"), reader["roles"], "has master without etcd", _MASTER_ALONE)
     return found
 
 
-_MASTER_ALONE = "an API server is deployed beside an etcd member of its own: write both, or etcd alone"
+_MASTER_ALONE = (
+    "an API server is deployed beside an etcd member of its own: write both, or etcd alone"
+)
 
 
 def _taints(reader: Reader) -> tuple[Taint, ...]:
     found = reader.take_list("taints", fields.taint)
     identities = [(taint.key, taint.effect) for taint in found]
     for key, effect in {identity for identity in identities if identities.count(identity) > 1}:
-        reader.note(reader.at("taints"), f"{key}:{effect}", "is one taint written twice", "keep one of them")
+        reader.note(
+            reader.at("taints"), f"{key}:{effect}", "is one taint written twice", "keep one of them"
+        )
     return found
 
 
@@ -134,7 +173,9 @@ def _labels(reader: Reader) -> dict[str, str]:
     return {key: reader.take(key, scalars.label_value, "") for key in keys}
 
 
-def _ssh(reader: Reader, base: Ssh, key_directory: str, host: str = "", host_key: str | None = None) -> Ssh:
+def _ssh(
+    reader: Reader, base: Ssh, key_directory: str, host: str = "", host_key: str | None = None
+) -> Ssh:
     ssh = Ssh(
         host,
         reader.take("port", scalars.port, base.port),

@@ -27,7 +27,12 @@ class Selection:
     @property
     def single(self) -> str | None:
         """The one node that is asked for by its name, whether it is declared or not."""
-        if self.nodes is None or len(self.nodes) != 1 or self.profiles is not None or is_glob(self.nodes[0]):
+        if (
+            self.nodes is None
+            or len(self.nodes) != 1
+            or self.profiles is not None
+            or is_glob(self.nodes[0])
+        ):
             return None
         return self.nodes[0]
 
@@ -35,15 +40,36 @@ class Selection:
         """The names in their declared order, None for all. SettingsError with everything that selects nothing."""
         if self.nodes is None and self.profiles is None:
             return None
-        problems = [*_unmatched(self.nodes or (), declared), *_unused(self.profiles or (), declared)]
+        problems = [
+            *_unmatched(self.nodes or (), declared),
+            *_unused(self.profiles or (), declared),
+        ]
         if problems:
-            unknown = [str(problem.value) for problem in problems if problem.path == f"{PILLAR}:nodes"]
-            raise SettingsError(_what(problems), node=", ".join(unknown) or None, problems=problems, hint=_hint(problems))
+            unknown = [
+                str(problem.value) for problem in problems if problem.path == f"{PILLAR}:nodes"
+            ]
+            raise SettingsError(
+                _what(problems),
+                node=", ".join(unknown) or None,
+                problems=problems,
+                hint=_hint(problems),
+            )
         named = _named(self.nodes, declared)
-        names = tuple(name for name in named if self.profiles is None or declared.nodes[name].profile in self.profiles)
+        names = tuple(
+            name
+            for name in named
+            if self.profiles is None or declared.nodes[name].profile in self.profiles
+        )
         if not names:
-            apart = "; ".join(f"{name} is of {declared.nodes[name].profile or 'no profile'}" for name in named)
-            problem = Problem(PROFILES, ",".join(self.profiles or ()), "is the profile of none of the nodes named", apart)
+            apart = "; ".join(
+                f"{name} is of {declared.nodes[name].profile or 'no profile'}" for name in named
+            )
+            problem = Problem(
+                PROFILES,
+                ",".join(self.profiles or ()),
+                "is the profile of none of the nodes named",
+                apart,
+            )
             raise SettingsError("what is asked for selects nothing", problems=[problem])
         return names
 
@@ -63,7 +89,9 @@ class Selection:
 def parse(nodes: object = None, profiles: object = None) -> Selection:
     """The choice from arguments as a command line or a pillar gives them. SettingsError names the argument."""
     problems: list[Problem] = []
-    found = Selection(_items(NODES, nodes, HOW, problems), _items(PROFILES, profiles, PROFILES_HOW, problems))
+    found = Selection(
+        _items(NODES, nodes, HOW, problems), _items(PROFILES, profiles, PROFILES_HOW, problems)
+    )
     if problems:
         raise SettingsError(WRONG_ARGUMENTS, problems=problems)
     return found
@@ -84,7 +112,11 @@ def _items(key: str, given: object, how: str, problems: list[Problem]) -> tuple[
         problems.append(Problem(key, given, "is not a name", f"write {how}"))
     elif listed and not given:
         problems.append(Problem(key, given, "is empty", f"write {how}, or leave it out for all"))
-    problems += [Problem(key, item, "is not a name", f"write {how}") for item in items if listed and not _is_word(item)]
+    problems += [
+        Problem(key, item, "is not a name", f"write {how}")
+        for item in items
+        if listed and not _is_word(item)
+    ]
     return tuple(dict.fromkeys(str(item).strip() for item in items))
 
 
@@ -97,7 +129,11 @@ def _named(patterns: Sequence[str] | None, declared: Settings) -> list[str]:
     if patterns is None:
         return list(declared.nodes)
     exact, globs = frozenset(patterns), [pattern for pattern in patterns if is_glob(pattern)]
-    return [name for name in declared.nodes if name in exact or any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
+    return [
+        name
+        for name in declared.nodes
+        if name in exact or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+    ]
 
 
 def _unmatched(patterns: Sequence[str], declared: Settings) -> list[Problem]:
@@ -108,7 +144,9 @@ def _unmatched(patterns: Sequence[str], declared: Settings) -> list[Problem]:
             remedy = f"declared: {', '.join(declared.nodes) or 'none'}"
             found.append(Problem(path, pattern, "matches no declared node", remedy))
         elif not is_glob(pattern) and pattern not in declared.nodes:
-            found.append(Problem(path, pattern, "is not declared", suggestion(pattern, declared.nodes)))
+            found.append(
+                Problem(path, pattern, "is not declared", suggestion(pattern, declared.nodes))
+            )
     return found
 
 
@@ -116,7 +154,12 @@ def _unused(profiles: Sequence[str], declared: Settings) -> list[Problem]:
     used = dict.fromkeys(node.profile for node in declared.nodes.values() if node.profile)
     known = declared.terms.profiles
     return [
-        Problem(PROFILES, item, "is the profile of no declared node", f"used: {', '.join(used) or 'none'}")
+        Problem(
+            PROFILES,
+            item,
+            "is the profile of no declared node",
+            f"used: {', '.join(used) or 'none'}",
+        )
         if item in known
         else Problem(PROFILES, item, "is an unknown profile", suggestion(item, known))
         for item in profiles
@@ -134,4 +177,6 @@ def _what(problems: Sequence[Problem]) -> str:
 
 def _hint(problems: Sequence[Problem]) -> str | None:
     files = any(str(problem.value).endswith((".yaml", ".yml")) for problem in problems)
-    return "put a glob into quotes, or the shell replaces it by the names of files" if files else None
+    return (
+        "put a glob into quotes, or the shell replaces it by the names of files" if files else None
+    )

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 
 from metalk8s_expand.domain.certificates import expiry as certificates
 from metalk8s_expand.domain.certificates.expiry import Limits
-from metalk8s_expand.domain.declaration.node_entry import Declared, Terms, read_defaults, read_node, read_profiles, read_skip
+from metalk8s_expand.domain.declaration.node_entry import (
+    Declared,
+    Terms,
+    read_defaults,
+    read_node,
+    read_profiles,
+    read_skip,
+)
 from metalk8s_expand.domain.etcd import snapshot_policy
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, Node
@@ -66,9 +73,14 @@ class Settings:
         wanted = self.nodes.keys() if names is None else dict.fromkeys(names).keys()
         unknown = [name for name in wanted if name not in self.nodes]
         if unknown:
-            problems = [Problem(f"{PILLAR}:nodes", name, "is not declared", suggestion(name, self.nodes)) for name in unknown]
+            problems = [
+                Problem(f"{PILLAR}:nodes", name, "is not declared", suggestion(name, self.nodes))
+                for name in unknown
+            ]
             what = "this node" if len(unknown) == 1 else "these nodes"
-            raise SettingsError(f"the pillar does not declare {what}", node=", ".join(unknown), problems=problems)
+            raise SettingsError(
+                f"the pillar does not declare {what}", node=", ".join(unknown), problems=problems
+            )
         return [node for name, node in self.nodes.items() if name in wanted]
 
 
@@ -83,8 +95,12 @@ def parse(pillar: object) -> Settings:
     settings = Settings(
         nodes={name: entry.node for name, entry in declared.items()},
         terms=terms,
-        max_parallel=reader.take("max_parallel", scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL),
-        deploy_timeout=reader.take("deploy_timeout", scalars.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT),
+        max_parallel=reader.take(
+            "max_parallel", scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL
+        ),
+        deploy_timeout=reader.take(
+            "deploy_timeout", scalars.integer(1, 86400), DEFAULT_DEPLOY_TIMEOUT
+        ),
         ssh_timeout=reader.take("ssh_timeout", scalars.integer(1, 600), DEFAULT_SSH_TIMEOUT),
         ssh_parallel=reader.take("ssh_parallel", scalars.integer(1, 256), DEFAULT_SSH_PARALLEL),
         host_keys=reader.take("host_keys", scalars.one_of(KNOWN, ACCEPT_NEW), KNOWN),
@@ -129,7 +145,9 @@ def with_max_parallel(settings: Settings, value: object) -> Settings:
         return settings
     problems: Problems = []
     reader = Reader({}, "max_parallel", problems)
-    number = reader.attempt(reader.path, value, scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL)
+    number = reader.attempt(
+        reader.path, value, scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL
+    )
     _refuse(WRONG_ARGUMENTS, problems)
     return dataclasses.replace(settings, max_parallel=number)
 
@@ -154,7 +172,9 @@ def even_members_warning(existing_members: int, settings: Settings) -> str | Non
 def _terms(reader: Reader) -> Terms:
     directory = reader.take("key_directory", scalars.absolute_path, DEFAULT_KEY_DIRECTORY)
     profiles = read_profiles(reader.section("profiles"))
-    return Terms(profiles, read_defaults(reader.section("defaults"), profiles, directory), directory)
+    return Terms(
+        profiles, read_defaults(reader.section("defaults"), profiles, directory), directory
+    )
 
 
 def _networks(reader: Reader) -> dict[str, str | None]:
@@ -177,7 +197,12 @@ def _nodes(reader: Reader, terms: Terms) -> dict[str, Declared]:
 def _undeclared(settings: Settings, name: str, reader: Reader) -> Declared:
     reader.attempt("add_node", name, scalars.node_name, "")
     if name in settings.nodes:
-        reader.note(f"{PILLAR}:nodes", name, "is declared in the pillar", "change it there, or leave the arguments out")
+        reader.note(
+            f"{PILLAR}:nodes",
+            name,
+            "is declared in the pillar",
+            "change it there, or leave the arguments out",
+        )
     return read_node(reader, name, settings.terms)
 
 
@@ -190,7 +215,9 @@ def _check_places(settings: Settings, path: str, names: Iterable[str], problems:
             owner = first.setdefault(place(node), name)
             if owner != name and name in chosen and place(node):
                 remedy = f"{owner} has it already: give each node its own"
-                problems.append(Problem(f"{path}:{name}:{key}", place(node), "is not unique", remedy))
+                problems.append(
+                    Problem(f"{path}:{name}:{key}", place(node), "is not unique", remedy)
+                )
     for name in settings.nodes:
         if name in chosen:
             _check_networks(settings, f"{path}:{name}:address", settings.nodes[name], problems)
@@ -198,9 +225,15 @@ def _check_places(settings: Settings, path: str, names: Iterable[str], problems:
 
 def _check_networks(settings: Settings, path: str, node: Node, problems: Problems) -> None:
     for title, network in (("Pod", settings.pod_cidr), ("Service", settings.service_cidr)):
-        if network and node.address and ipaddress.ip_address(node.address) in ipaddress.ip_network(network):
+        if (
+            network
+            and node.address
+            and ipaddress.ip_address(node.address) in ipaddress.ip_network(network)
+        ):
             remedy = "use the host's control-plane address, or correct metalk8s_expand:networks"
-            problems.append(Problem(path, node.address, f"is inside the {title} network {network}", remedy))
+            problems.append(
+                Problem(path, node.address, f"is inside the {title} network {network}", remedy)
+            )
 
 
 def _address(node: Node) -> str:
@@ -214,4 +247,6 @@ def _ssh_place(node: Node) -> str:
 
 def _refuse(message: str, problems: Problems, node: str | None = None) -> None:
     if problems:
-        raise SettingsError(message, node=node, problems=problems, hint="correct what is listed and run it again")
+        raise SettingsError(
+            message, node=node, problems=problems, hint="correct what is listed and run it again"
+        )

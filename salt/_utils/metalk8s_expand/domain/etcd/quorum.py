@@ -36,7 +36,9 @@ class Member:
     @property
     def title(self) -> str:
         """How a message names this member."""
-        return f"{self.name or 'unnamed'} ({self.id:x}, {', '.join(self.peer_urls) or 'no peer URL'})"
+        return (
+            f"{self.name or 'unnamed'} ({self.id:x}, {', '.join(self.peer_urls) or 'no peer URL'})"
+        )
 
 
 def peer_url(address: str) -> str:
@@ -64,26 +66,34 @@ def quorum(count: int) -> int:
 
 def lag(members: Iterable[Member], member: Member) -> int | None:
     """How many log entries a member is behind the furthest healthy voter; None when either is unknown."""
-    indexes = [voter.raft_index for voter in healthy_voters(members) if voter.raft_index is not None]
+    indexes = [
+        voter.raft_index for voter in healthy_voters(members) if voter.raft_index is not None
+    ]
     if not indexes or member.applied_index is None:
         return None
     return max(0, max(indexes) - member.applied_index)
 
 
-def add_problems(members: Sequence[Member], newcomer_name: str, newcomer_peer_url: str) -> list[str]:
+def add_problems(
+    members: Sequence[Member], newcomer_name: str, newcomer_peer_url: str
+) -> list[str]:
     """Why no member may be added for this newcomer; empty when it may.
 
     A learner with the newcomer's own peer URL is one that an interrupted run added: it is no obstacle.
     """
     return [
         *cluster_problems(members),
-        *_foreign_problems(member for member in members if newcomer_peer_url not in member.peer_urls),
+        *_foreign_problems(
+            member for member in members if newcomer_peer_url not in member.peer_urls
+        ),
         *_taken_problems(members, newcomer_name, newcomer_peer_url),
         *_growth_problems(members, newcomer_name),
     ]
 
 
-def promote_problems(members: Sequence[Member], learner_id: int, max_lag: int = MAX_LAG) -> list[str]:
+def promote_problems(
+    members: Sequence[Member], learner_id: int, max_lag: int = MAX_LAG
+) -> list[str]:
     """Why this learner may not become a voter; empty when it may, or when it is a voter already.
 
     Already a voter is no problem: the reply to an earlier promote may have been lost.
@@ -125,11 +135,15 @@ def cluster_problems(members: Sequence[Member]) -> list[str]:
     ids = sorted({member.cluster_id for member in members if member.cluster_id is not None})
     if len(ids) < 2:
         return []
-    found = ", ".join(f"{m.name or m.id}: {m.cluster_id:x}" for m in members if m.cluster_id is not None)
+    found = ", ".join(
+        f"{m.name or m.id}: {m.cluster_id:x}" for m in members if m.cluster_id is not None
+    )
     return [f"etcd members answer with different cluster IDs ({found}): they are not one cluster"]
 
 
-def readiness_problems(members: Sequence[Member], member: Member, max_lag: int = MAX_LAG) -> list[str]:
+def readiness_problems(
+    members: Sequence[Member], member: Member, max_lag: int = MAX_LAG
+) -> list[str]:
     """Why this member is not started, healthy and up to date, whether it votes or not."""
     if not member.name:
         return [f"etcd member {member.title} has never started"]
@@ -138,7 +152,11 @@ def readiness_problems(members: Sequence[Member], member: Member, max_lag: int =
     behind = lag(members, member)
     if behind is None:
         return [f"how far etcd member {member.title} lags behind is unknown"]
-    return [f"etcd member {member.title} lags {behind} entries behind, at most {max_lag}"] if behind > max_lag else []
+    return (
+        [f"etcd member {member.title} lags {behind} entries behind, at most {max_lag}"]
+        if behind > max_lag
+        else []
+    )
 
 
 def _growth_problems(members: Sequence[Member], newcomer: str) -> list[str]:
@@ -155,7 +173,9 @@ def _majority_problems(members: Sequence[Member]) -> list[str]:
     count, healthy = len(voters(members)), len(healthy_voters(members))
     if healthy >= quorum(count):
         return []
-    return [f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); bring one back first"]
+    return [
+        f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); bring one back first"
+    ]
 
 
 def _shrink_problems(staying: Sequence[Member], leaving: Member) -> list[str]:
@@ -182,9 +202,13 @@ def _taken_problems(members: Sequence[Member], name: str, peer_url: str) -> list
     for member in members:
         own_url = peer_url in member.peer_urls
         if own_url and not member.learner:
-            problems.append(f"etcd member {member.title} votes already at {peer_url}: if its data is lost, remove it first")
+            problems.append(
+                f"etcd member {member.title} votes already at {peer_url}: if its data is lost, remove it first"
+            )
         elif member.name == name and not own_url:
-            problems.append(f"etcd member {member.title} has the name {name} at another peer URL: remove it first")
+            problems.append(
+                f"etcd member {member.title} has the name {name} at another peer URL: remove it first"
+            )
     return problems
 
 
@@ -199,7 +223,11 @@ def _unhealthy(member: Member) -> str:
 
 
 def _blame(members: Iterable[Member]) -> str:
-    ill = [f"{m.name or m.id}: {m.error or 'not healthy'}" for m in voters(members) if m.healthy is not True]
+    ill = [
+        f"{m.name or m.id}: {m.error or 'not healthy'}"
+        for m in voters(members)
+        if m.healthy is not True
+    ]
     return ", ".join(ill) or "all healthy"
 
 

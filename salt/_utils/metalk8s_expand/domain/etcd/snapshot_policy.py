@@ -43,8 +43,15 @@ def read(reader: Reader) -> SnapshotSettings:
     reader.finish()
     for key, path in (("directory", found.directory), ("copy_to", found.copy_to)):
         if path and _is_inside(path, ETCD_DATA):
-            reader.note(reader.at(key), path, "is inside of etcd's data directory", f"write a path outside of {ETCD_DATA}")
-    if found.copy_to and (_is_inside(found.copy_to, found.directory) or _is_inside(found.directory, found.copy_to)):
+            reader.note(
+                reader.at(key),
+                path,
+                "is inside of etcd's data directory",
+                f"write a path outside of {ETCD_DATA}",
+            )
+    if found.copy_to and (
+        _is_inside(found.copy_to, found.directory) or _is_inside(found.directory, found.copy_to)
+    ):
         remedy = "write a directory on another file system, such as an NFS mount"
         reader.note(reader.at("copy_to"), found.copy_to, "is no other place than directory", remedy)
     return found
@@ -64,7 +71,11 @@ def surplus(names: Iterable[str], cluster_id: int, keep: int, newest: str) -> li
 
 def leftovers(names: Iterable[str], cluster_id: int) -> list[str]:
     """What killed runs have left of this cluster's: nobody else writes them, since one run at a time does."""
-    return [item for item in names if item.startswith(f".etcd-{cluster_id:016x}-") and item.endswith(PARTIAL)]
+    return [
+        item
+        for item in names
+        if item.startswith(f".etcd-{cluster_id:016x}-") and item.endswith(PARTIAL)
+    ]
 
 
 def partial(file: str) -> str:

@@ -146,7 +146,8 @@ class Plan:
     def without(self, names: Collection[str]) -> Plan:
         """The same without these nodes."""
         serial, beside = (
-            tuple(item for item in items if item.node.name not in names) for items in (self.control_plane, self.workers)
+            tuple(item for item in items if item.node.name not in names)
+            for items in (self.control_plane, self.workers)
         )
         return replace(self, control_plane=serial, workers=beside)
 
@@ -174,7 +175,12 @@ def build(
     known = owned or {}
     plans = [
         replace(
-            node_plan(node, observed.get(node.name), node.name in done, known.get(node.name, manifest.NOTHING)),
+            node_plan(
+                node,
+                observed.get(node.name),
+                node.name in done,
+                known.get(node.name, manifest.NOTHING),
+            ),
             skip=tuple(sorted(declared.skipped(node.name))),
         )
         for node in declared.chosen(names)
@@ -190,32 +196,46 @@ def build(
 
 def digest(content: Mapping[str, Any]) -> str:
     """The identity of a plan that says this, however it is written."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
     """What has moved since a plan was made, one sentence each; ``before`` as that plan's ``as_dict`` said it."""
-    old = {item["node"]: item for item in (*before.get("control_plane", ()), *before.get("workers", ()))}
+    old = {
+        item["node"]: item
+        for item in (*before.get("control_plane", ()), *before.get("workers", ()))
+    }
     new = {item.node.name: item.as_dict() for item in now.nodes}
     gone = [f"node {name}: there is nothing to do any more" for name in old if name not in new]
-    come = [f"node {name}: was not in the plan, and now has something to do" for name in new if name not in old]
+    come = [
+        f"node {name}: was not in the plan, and now has something to do"
+        for name in new
+        if name not in old
+    ]
     moved = [
         f"node {name}: {', '.join(keys)} changed"
         for name in new
-        if name in old and (keys := [key for key in new[name] if new[name][key] != old[name].get(key)])
+        if name in old
+        and (keys := [key for key in new[name] if new[name][key] != old[name].get(key)])
     ]
     same_waves = before.get("waves") == [wave.as_dict() for wave in now.waves]
     return gone + come + moved or ([] if same_waves else ["the waves changed"])
 
 
-def node_plan(node: Node, found: Object | None, done: bool, owned: Owned = manifest.NOTHING) -> NodePlan:
+def node_plan(
+    node: Node, found: Object | None, done: bool, owned: Owned = manifest.NOTHING
+) -> NodePlan:
     """The plan of one node; found is its Node object, if any."""
     changes = manifest.drift(node, found or {}, owned)
     refused = None if found is None else _refusal(node, found, done)
     if refused is not None:
         return NodePlan(node, (), changes, refused)
     reasons = _reasons(found, len(changes), done)
-    steps = tuple(PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons)
+    steps = tuple(
+        PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons
+    )
     return NodePlan(node, steps, changes)
 
 
@@ -252,7 +272,9 @@ def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
         PREFLIGHT: deploy and "the host is going to be changed",
         REGISTER: register,
         DEPLOY: deploy,
-        VERIFY: "the end is verified after every change" if deploy or register or uncordon else None,
+        VERIFY: "the end is verified after every change"
+        if deploy or register or uncordon
+        else None,
         UNCORDON: uncordon,
     }
     return {step: reason for step, reason in reasons.items() if reason is not None}

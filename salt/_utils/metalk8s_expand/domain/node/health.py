@@ -26,10 +26,15 @@ def node_problems(node: Node, observed: Object | None) -> list[str]:
     """Whether the Node is Ready and has the roles, labels and taints declared (of those that are ours)."""
     if observed is None:
         return [f"Node {node.name} is not registered"]
-    differences = [c for c in manifest.drift(node, observed) if not c.path.startswith("metadata.annotations")]
+    differences = [
+        c for c in manifest.drift(node, observed) if not c.path.startswith("metadata.annotations")
+    ]
     return [
         *ready_problems(observed),
-        *(f"Node {node.name}: {c.path} is {_shown(c.found)}, declared {_shown(c.wanted)}" for c in differences),
+        *(
+            f"Node {node.name}: {c.path} is {_shown(c.found)}, declared {_shown(c.wanted)}"
+            for c in differences
+        ),
     ]
 
 
@@ -41,13 +46,20 @@ def ready_problems(observed: Object) -> list[str]:
 def internal_ip(observed: Object) -> str:
     """The address that the Node's kubelet reports for traffic inside of the cluster; empty while it has reported none."""
     addresses = (observed.get("status") or {}).get("addresses") or ()
-    return next((str(entry.get("address", "")) for entry in addresses if entry.get("type") == "InternalIP"), "")
+    return next(
+        (str(entry.get("address", "")) for entry in addresses if entry.get("type") == "InternalIP"),
+        "",
+    )
 
 
 def cordon_problems(observed: Object) -> list[str]:
     """Whether the Node takes Pods."""
     cordoned = (observed.get("spec") or {}).get("unschedulable") is True
-    return [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"] if cordoned else []
+    return (
+        [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"]
+        if cordoned
+        else []
+    )
 
 
 def static_pods(node: Node) -> tuple[str, ...]:
@@ -57,8 +69,14 @@ def static_pods(node: Node) -> tuple[str, ...]:
 
 def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
     """Whether every static Pod of the node's roles is there and Ready."""
-    found = {_name(pod): pod for pod in pods if (pod.get("metadata") or {}).get("namespace", NAMESPACE) == NAMESPACE}
-    return [problem for name in static_pods(node) for problem in _pod_problems(name, found.get(name))]
+    found = {
+        _name(pod): pod
+        for pod in pods
+        if (pod.get("metadata") or {}).get("namespace", NAMESPACE) == NAMESPACE
+    }
+    return [
+        problem for name in static_pods(node) for problem in _pod_problems(name, found.get(name))
+    ]
 
 
 def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str]:
@@ -68,7 +86,11 @@ def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str
     spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
     wanted = max(minimum, spec.get("replicas", 1))
     available = status.get("availableReplicas") or 0
-    return [] if available >= wanted else [f"Deployment {_name(deployment)}: {available} of {wanted} replicas available"]
+    return (
+        []
+        if available >= wanted
+        else [f"Deployment {_name(deployment)}: {available} of {wanted} replicas available"]
+    )
 
 
 def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> list[str]:
@@ -76,7 +98,11 @@ def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> lis
     ready = set(ready_addresses(endpoints or {}))
     title = _name(endpoints or {}) or "of the Service"
     found = ", ".join(sorted(ready)) or "none"
-    return [f"endpoints {title} lack {address}: ready are {found}" for address in addresses if address not in ready]
+    return [
+        f"endpoints {title} lack {address}: ready are {found}"
+        for address in addresses
+        if address not in ready
+    ]
 
 
 def ready_addresses(endpoints: Object) -> Iterator[str]:
@@ -90,7 +116,9 @@ def ready_addresses(endpoints: Object) -> Iterator[str]:
             yield from endpoint.get("addresses") or ()
 
 
-def member_problems(node: Node, members: Sequence[quorum.Member], max_lag: int = quorum.MAX_LAG) -> list[str]:
+def member_problems(
+    node: Node, members: Sequence[quorum.Member], max_lag: int = quorum.MAX_LAG
+) -> list[str]:
     """Whether an etcd node's member is started, voting, healthy, of the one cluster and up to date."""
     if not node.is_etcd:
         return []
@@ -98,11 +126,19 @@ def member_problems(node: Node, members: Sequence[quorum.Member], max_lag: int =
     if member is None:
         return [f"etcd has no started member named {node.name}"]
     learner = [f"etcd member {member.title} is still a learner"] if member.learner else []
-    return [*quorum.cluster_problems(members), *learner, *quorum.readiness_problems(members, member, max_lag)]
+    return [
+        *quorum.cluster_problems(members),
+        *learner,
+        *quorum.readiness_problems(members, member, max_lag),
+    ]
 
 
 def _pod_problems(name: str, pod: Object | None) -> list[str]:
-    return [f"Pod {NAMESPACE}/{name} does not exist"] if pod is None else _condition_problems(f"Pod {name}", pod)
+    return (
+        [f"Pod {NAMESPACE}/{name} does not exist"]
+        if pod is None
+        else _condition_problems(f"Pod {name}", pod)
+    )
 
 
 def _condition_problems(title: str, observed: Object) -> list[str]:
@@ -113,7 +149,9 @@ def _condition_problems(title: str, observed: Object) -> list[str]:
     if ready.get("status") == "True":
         return []
     reasons = [str(ready[key]) for key in ("reason", "message") if ready.get(key)]
-    return [f"{title} is not Ready: {ready.get('status')}, {': '.join(reasons) or 'no reason given'}"]
+    return [
+        f"{title} is not Ready: {ready.get('status')}, {': '.join(reasons) or 'no reason given'}"
+    ]
 
 
 def _name(observed: Object) -> str:

@@ -84,15 +84,24 @@ def registration(node: Node) -> dict[str, Any]:
 
 
 def wanted_labels(node: Node) -> dict[str, str]:
-    return {VERSION_LABEL: node.version, **dict.fromkeys(roles.label_keys(node.roles), ""), **node.labels}
+    return {
+        VERSION_LABEL: node.version,
+        **dict.fromkeys(roles.label_keys(node.roles), ""),
+        **node.labels,
+    }
 
 
 def drift(node: Node, observed: Object, owned: Owned = NOTHING) -> tuple[Change, ...]:
     """What differs in what we own, by path; nothing when the Node agrees with its declaration."""
     known, metadata = owned.of(observed), _mapping(observed, "metadata")
-    found_annotations, found_labels = _mapping(metadata, "annotations"), _mapping(metadata, "labels")
+    found_annotations, found_labels = (
+        _mapping(metadata, "annotations"),
+        _mapping(metadata, "labels"),
+    )
     return (
-        *_differences("metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations)),
+        *_differences(
+            "metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations)
+        ),
         *_differences("metadata.labels", found_labels, _labels_to_set(node, found_labels, known)),
         *_taint_changes(node, observed, known),
     )
@@ -109,7 +118,9 @@ def merge_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> dict[st
     return {"metadata": changed} if changed else None
 
 
-def taints_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> list[dict[str, Any]] | None:
+def taints_patch(
+    node: Node, observed: Object, owned: Owned = NOTHING
+) -> list[dict[str, Any]] | None:
     """The JSON Patch of the taints, or None when there is nothing to do.
 
     Taints are one atomic list that the controllers write too, hence the test: a null there means that none exist.
@@ -118,10 +129,18 @@ def taints_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> list[d
     if not _taint_changes(node, observed, known):
         return None
     found = _mapping(observed, "spec").get("taints")
-    kept = [taint for taint in found or () if not _is_ours(_identity(taint), _declared_taints(node), known)]
+    kept = [
+        taint
+        for taint in found or ()
+        if not _is_ours(_identity(taint), _declared_taints(node), known)
+    ]
     wanted = kept + [taint.as_dict() for taint in node.taints]
     test = {"op": "test", "path": "/spec/taints", "value": found}
-    change = {"op": "add", "path": "/spec/taints", "value": wanted} if wanted else {"op": "remove", "path": "/spec/taints"}
+    change = (
+        {"op": "add", "path": "/spec/taints", "value": wanted}
+        if wanted
+        else {"op": "remove", "path": "/spec/taints"}
+    )
     return [test, change]
 
 
@@ -160,7 +179,9 @@ def is_owned(observed: Object) -> bool:
 
 def _cordoned_by(observed: Object) -> set[object]:
     entries = _mapping(observed, "metadata").get("managedFields") or ()
-    fields = {entry.get("manager"): _mapping(_mapping(entry, "fieldsV1"), "f:spec") for entry in entries}
+    fields = {
+        entry.get("manager"): _mapping(_mapping(entry, "fieldsV1"), "f:spec") for entry in entries
+    }
     return {manager for manager, spec in fields.items() if "f:unschedulable" in spec}
 
 
@@ -172,10 +193,14 @@ def _labels_to_set(node: Node, found: Object, owned: Owned) -> dict[str, str | N
     return _to_set(found, wanted_labels(node), _ROLE_LABELS | owned.labels)
 
 
-def _to_set(found: Object, wanted: Mapping[str, str], ours: frozenset[str]) -> dict[str, str | None]:
+def _to_set(
+    found: Object, wanted: Mapping[str, str], ours: frozenset[str]
+) -> dict[str, str | None]:
     """What must become of each key that is not as it should be: the wanted ones as wanted, ours away (None) if not wanted."""
     dropped = (ours & found.keys()) - wanted.keys()
-    changed: dict[str, str | None] = {key: value for key, value in wanted.items() if found.get(key) != value}
+    changed: dict[str, str | None] = {
+        key: value for key, value in wanted.items() if found.get(key) != value
+    }
     return changed | dict.fromkeys(sorted(dropped))
 
 

@@ -30,8 +30,16 @@ def after(node: Node, observed: Object, recorded: Owned) -> Owned:
     ours_again = recorded.taints if recorded.uid else known.taints
     labels, taints = _labels(observed), _taints(observed)
     return _owned(
-        (key for key, value in node.labels.items() if key in known.labels or labels.get(key) != value),
-        (key for key, value in _free_taints(node).items() if key in ours_again or taints.get(key) != value),
+        (
+            key
+            for key, value in node.labels.items()
+            if key in known.labels or labels.get(key) != value
+        ),
+        (
+            key
+            for key, value in _free_taints(node).items()
+            if key in ours_again or taints.get(key) != value
+        ),
         manifest.uid(observed),
     )
 
@@ -44,7 +52,9 @@ def before(node: Node, observed: Object, recorded: Owned) -> Owned:
 
 def is_outdated(node: Node, observed: Object, recorded: Owned) -> bool:
     """Whether the record of a Node that agrees with its declaration has to be written anew."""
-    declared = recorded.labels <= node.labels.keys() and recorded.taints <= {(taint.key, taint.effect) for taint in node.taints}
+    declared = recorded.labels <= node.labels.keys() and recorded.taints <= {
+        (taint.key, taint.effect) for taint in node.taints
+    }
     return recorded != NOTHING and not (declared and recorded.uid == manifest.uid(observed))
 
 
@@ -69,7 +79,9 @@ def parse(name: str, line: str | None) -> Owned:
     try:
         fields = json.loads(line)
         taints = [_identity(taint) for taint in fields.get("taints", [])]
-        return _owned(map(_string, fields.get("labels", [])), taints, _string(fields.get("uid", "")))
+        return _owned(
+            map(_string, fields.get("labels", [])), taints, _string(fields.get("uid", ""))
+        )
     except (ValueError, TypeError, AttributeError) as exc:
         raise SettingsError(
             f"the line of this Node in ConfigMap {NAMESPACE}/{NAME}, which says what was set on it, cannot be read: {line!r}",
@@ -97,7 +109,11 @@ def _owned(labels: Iterable[str], taints: Iterable[Identity], uid: str) -> Owned
 
 def _free_taints(node: Node) -> dict[Identity, str]:
     """The declared taints that are not ours by their key and effect."""
-    free = (taint for taint in node.taints if not (taint.effect == roles.NO_SCHEDULE and roles.is_role_key(taint.key)))
+    free = (
+        taint
+        for taint in node.taints
+        if not (taint.effect == roles.NO_SCHEDULE and roles.is_role_key(taint.key))
+    )
     return {(taint.key, taint.effect): taint.value for taint in free}
 
 

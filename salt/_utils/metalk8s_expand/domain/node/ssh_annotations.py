@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, DEFAULT_PORT, DEFAULT_USER, KEY_NAME, Ssh
+from metalk8s_expand.domain.node.spec import (
+    DEFAULT_KEY_DIRECTORY,
+    DEFAULT_PORT,
+    DEFAULT_USER,
+    KEY_NAME,
+    Ssh,
+)
 from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.errors import Problem, SettingsError
 
@@ -37,7 +43,9 @@ def to_annotations(ssh: Ssh, node_name: str) -> dict[str, str]:
     }
 
 
-def from_annotations(name: str, annotations: object, key_directory: str = DEFAULT_KEY_DIRECTORY) -> Ssh:
+def from_annotations(
+    name: str, annotations: object, key_directory: str = DEFAULT_KEY_DIRECTORY
+) -> Ssh:
     """How to reach this Node by its annotations; SettingsError with all their problems when they cannot be used."""
     problems: list[Problem] = []
     found = annotations if isinstance(annotations, Mapping) else {}
@@ -62,7 +70,9 @@ def from_annotations(name: str, annotations: object, key_directory: str = DEFAUL
         host_key=take(HOST_KEY, scalars.host_key, None),
     )
     if problems:
-        raise SettingsError("the SSH annotations of the Node cannot be used", node=name, problems=problems)
+        raise SettingsError(
+            "the SSH annotations of the Node cannot be used", node=name, problems=problems
+        )
     return ssh
 
 

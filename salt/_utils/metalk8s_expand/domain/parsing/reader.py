@@ -72,7 +72,10 @@ class Reader:
         if not isinstance(found, (list, tuple)):
             self.note(self.at(key), found, "is not a list", "write a list, one item per '-'")
             return ()
-        attempts = [self.attempt(f"{self.at(key)}:{index}", item, parse, None) for index, item in enumerate(found)]
+        attempts = [
+            self.attempt(f"{self.at(key)}:{index}", item, parse, None)
+            for index, item in enumerate(found)
+        ]
         self._refuse_repeats(key, found)
         return tuple(item for item in attempts if item is not None)
 
@@ -80,7 +83,9 @@ class Reader:
         """Refuse what nobody asked for."""
         for key in self._items:
             if key not in self._known:
-                self.note(self.at(key), key, "is an unknown key", suggestion(key, sorted(self._known)))
+                self.note(
+                    self.at(key), key, "is an unknown key", suggestion(key, sorted(self._known))
+                )
 
     def _refuse_repeats(self, key: str, found: Iterable[object]) -> None:
         seen: list[object] = []

@@ -14,7 +14,9 @@ _SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PATH = re.compile(r"/[A-Za-z0-9._@+-][A-Za-z0-9._/@+-]*")
-_HOST_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{16,}={0,3}")
+_HOST_KEY = re.compile(
+    r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{16,}={0,3}"
+)
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
 # The kubelet puts its name into the label kubernetes.io/hostname, and a label's value ends there.
 MAX_NAME = 63
@@ -51,7 +53,9 @@ def integer(low: int, high: int) -> Callable[[object], int]:
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Invalid("is not a whole number", f"write a number from {low} to {high}, without quotes")
+            raise Invalid(
+                "is not a whole number", f"write a number from {low} to {high}, without quotes"
+            )
         if not low <= value <= high:
             raise Invalid("is out of range", f"write a number from {low} to {high}")
         return value
@@ -84,28 +88,40 @@ def node_name(value: object) -> str:
     """A name as the kubelet registers it: RFC 1123, lower case, and short enough for its hostname label."""
     if not isinstance(value, str) or len(value) > MAX_NAME or not _SUBDOMAIN.fullmatch(value):
         raise Invalid(
-            "is not a node name", f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME} characters"
+            "is not a node name",
+            f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME} characters",
         )
     if value.partition(".")[0] in RESERVED_NAMES:
-        raise Invalid("is a reserved name", f"name the node otherwise than {', '.join(RESERVED_NAMES)}")
+        raise Invalid(
+            "is a reserved name", f"name the node otherwise than {', '.join(RESERVED_NAMES)}"
+        )
     return value
 
 
 def host(value: object) -> str:
     """An IP address or a DNS name that SSH connects to."""
     name = text(value)
-    if _is_address(name) or (len(name) <= 253 and _SUBDOMAIN.fullmatch(name.lower()) and not _looks_numeric(name)):
+    if _is_address(name) or (
+        len(name) <= 253 and _SUBDOMAIN.fullmatch(name.lower()) and not _looks_numeric(name)
+    ):
         return name
-    raise Invalid("is not a host", "write an IP address or a DNS name, without user, port or scheme")
+    raise Invalid(
+        "is not a host", "write an IP address or a DNS name, without user, port or scheme"
+    )
 
 
 def address(value: object) -> str:
     """The control-plane IP of a host, in its canonical form."""
     if not isinstance(value, str) or not _is_address(value):
-        raise Invalid("is not an IP address", "write the node's control-plane IPv4 or IPv6 address, without a mask")
+        raise Invalid(
+            "is not an IP address",
+            "write the node's control-plane IPv4 or IPv6 address, without a mask",
+        )
     parsed = ipaddress.ip_address(value)
     if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
-        raise Invalid("is not an address that other nodes can reach", "write the node's control-plane address")
+        raise Invalid(
+            "is not an address that other nodes can reach", "write the node's control-plane address"
+        )
     return str(parsed)
 
 
@@ -135,7 +151,9 @@ def host_key(value: object) -> str:
     """An SSH public key; a comment after it is dropped."""
     words = " ".join(value.split()[:2]) if isinstance(value, str) else ""
     if not _HOST_KEY.fullmatch(words):
-        raise Invalid("is not an SSH public key", "write the line of /etc/ssh/ssh_host_ed25519_key.pub")
+        raise Invalid(
+            "is not an SSH public key", "write the line of /etc/ssh/ssh_host_ed25519_key.pub"
+        )
     return words
 
 
@@ -145,7 +163,10 @@ def key_path(directory: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         path = absolute_path(value)
         if not path.startswith(directory.rstrip("/") + "/"):
-            raise Invalid("is outside of the key directory", f"use a key inside {directory} (metalk8s_expand:key_directory)")
+            raise Invalid(
+                "is outside of the key directory",
+                f"use a key inside {directory} (metalk8s_expand:key_directory)",
+            )
         return path
 
     return parse
@@ -155,20 +176,27 @@ def absolute_path(value: object) -> str:
     """A path with neither '..' nor doubled slashes, so that its prefix means what it says."""
     plain = isinstance(value, str) and _PATH.fullmatch(value) is not None
     if not plain or not isinstance(value, str) or posixpath.normpath(value) != value:
-        raise Invalid("is not a plain absolute path", "write it from /, without '..', '//' or a final slash")
+        raise Invalid(
+            "is not a plain absolute path", "write it from /, without '..', '//' or a final slash"
+        )
     return value
 
 
 def label_key(value: object) -> str:
     prefix, slash, name = value.rpartition("/") if isinstance(value, str) else ("", "", "")
-    if not _QUALIFIED.fullmatch(name) or (slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))):
+    if not _QUALIFIED.fullmatch(name) or (
+        slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))
+    ):
         raise Invalid("is not a label key", "write name or prefix/name, as Kubernetes has it")
     return f"{prefix}{slash}{name}"
 
 
 def label_value(value: object) -> str:
     if not isinstance(value, str) or (value and not _QUALIFIED.fullmatch(value)):
-        raise Invalid("is not a label value", "write a string of at most 63 letters, digits, '-', '_', '.', in quotes")
+        raise Invalid(
+            "is not a label value",
+            "write a string of at most 63 letters, digits, '-', '_', '.', in quotes",
+        )
     return value
 
 

@@ -71,8 +71,17 @@ def _etcd_request(
     wanted = [(address, port) for address in members for port in etcd.PORTS]
     return {
         "connect": [*places, *(place for place in wanted if place not in places)],
-        "retry": [(address, port) for address in newcomers if address not in members for port in etcd.PORTS],
-        "listen": {"address": node.address, "ports": etcd.PORTS, "peers": [*dict.fromkeys([*members, *newcomers])]},
+        "retry": [
+            (address, port)
+            for address in newcomers
+            if address not in members
+            for port in etcd.PORTS
+        ],
+        "listen": {
+            "address": node.address,
+            "ports": etcd.PORTS,
+            "peers": [*dict.fromkeys([*members, *newcomers])],
+        },
         "window": thresholds.etcd_window_s,
         "fsync": {"path": resources.ETCD, "writes": FSYNC_WRITES, "seconds": FSYNC_SECONDS},
     }

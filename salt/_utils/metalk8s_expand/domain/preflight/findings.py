@@ -33,8 +33,13 @@ __all__ = [
 ]  # fmt: skip
 
 # In this order they are made and told of.
-SUBJECTS = [module.__name__ for module in (system, identity, kernel, resources, software, network, etcd, leftovers)]
-CHECKS: Mapping[str, Check] = dict(sorted(registry.CHECKS.items(), key=lambda item: SUBJECTS.index(item[1].__module__)))
+SUBJECTS = [
+    module.__name__
+    for module in (system, identity, kernel, resources, software, network, etcd, leftovers)
+]
+CHECKS: Mapping[str, Check] = dict(
+    sorted(registry.CHECKS.items(), key=lambda item: SUBJECTS.index(item[1].__module__))
+)
 NAMES = tuple(CHECKS)
 
 
@@ -57,14 +62,18 @@ class Finding:
         return dict(self.__dict__)
 
 
-def findings(hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = lambda name: ()) -> list[Finding]:
+def findings(
+    hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = lambda name: ()
+) -> list[Finding]:
     """Every finding on every host, in the order of hosts and checks. ``skipped`` gives a node's skipped checks."""
     everyone = _census(hosts)
     found: list[Finding] = []
     for host in hosts:
         left_out = skipped(host.name)
         known = dataclasses.replace(host, census=everyone)
-        made = (_finding(known, name, check) for name, check in CHECKS.items() if name not in left_out)
+        made = (
+            _finding(known, name, check) for name, check in CHECKS.items() if name not in left_out
+        )
         found.extend(finding for finding in made if finding is not None)
     return found
 
@@ -82,7 +91,11 @@ def _finding(host: Host, name: str, check: Check) -> Finding | None:
         remedy = untold.remedy or f"find it out by hand, or leave it out (preflight:skip: {name})"
         remark = Remark(untold.what, "to know it", remedy, UNKNOWN)
     except Exception as exc:
-        remark = Remark(f"the check itself failed: {exc!r}", "an answer", f"report it; preflight:skip: {name} goes on without")
+        remark = Remark(
+            f"the check itself failed: {exc!r}",
+            "an answer",
+            f"report it; preflight:skip: {name} goes on without",
+        )
     return None if remark is None else Finding(host.name, name, **remark.__dict__)
 
 

@@ -25,32 +25,50 @@ class Reached:
     @property
     def failed(self) -> tuple[str, ...]:
         """The nodes that nothing must be done to."""
-        return tuple(dict.fromkeys([*self.unreachable, *(item.node for item in preflight.errors(self.findings))]))
+        return tuple(
+            dict.fromkeys(
+                [*self.unreachable, *(item.node for item in preflight.errors(self.findings))]
+            )
+        )
 
     @property
     def reasons(self) -> dict[str, str]:
         """Why nothing must be done, by node."""
         found = {name: error.message for name, error in self.unreachable.items()}
         for item in preflight.errors(self.findings):
-            found[item.node] = "; ".join(filter(None, [found.get(item.node), f"{item.check}: found {item.found}"]))
+            found[item.node] = "; ".join(
+                filter(None, [found.get(item.node), f"{item.check}: found {item.found}"])
+            )
         return found
 
     @property
     def retcode(self) -> int:
         """The exit code; warnings and what is unknown never fail."""
-        return UnreachableError.retcode if self.unreachable else PreflightError.retcode if self.failed else 0
+        return (
+            UnreachableError.retcode
+            if self.unreachable
+            else PreflightError.retcode
+            if self.failed
+            else 0
+        )
 
     def error(self) -> ExpandError | None:
         """All problems of all hosts in one error; unreachable hosts decide its class."""
         broken = preflight.errors(self.findings)
         if self.unreachable:
-            problems = [str(error) for error in self.unreachable.values()] + [str(item) for item in broken]
+            problems = [str(error) for error in self.unreachable.values()] + [
+                str(item) for item in broken
+            ]
             names = ", ".join(self.unreachable)
-            return UnreachableError(f"not every host can be reached: {names}", hint=HINT, problems=problems)
+            return UnreachableError(
+                f"not every host can be reached: {names}", hint=HINT, problems=problems
+            )
         if broken:
             problems = [str(item) for item in broken]
             return PreflightError(
-                f"not every host meets the requirements: {', '.join(self.failed)}", hint=HINT, problems=problems
+                f"not every host meets the requirements: {', '.join(self.failed)}",
+                hint=HINT,
+                problems=problems,
             )
         return None
 

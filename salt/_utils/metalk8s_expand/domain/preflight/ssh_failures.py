@@ -54,4 +54,6 @@ class Trouble:
 
     def remedy(self, host: str, port: int, user: str, key: str) -> str:
         """What to do, for this host."""
-        return REMEDIES[self.cause].format(host=host, port=port, user=user, key=key or "the default key")
+        return REMEDIES[self.cause].format(
+            host=host, port=port, user=user, key=key or "the default key"
+        )

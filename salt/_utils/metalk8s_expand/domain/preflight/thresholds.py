@@ -79,7 +79,10 @@ def largest(by_role: Mapping[str, int], roles: Iterable[str]) -> int:
 
 
 def _roles(reader: Reader, limits: tuple[int, int], defaults: Mapping[str, int]) -> dict[str, int]:
-    found = {role: reader.take(role, scalars.integer(*limits), default) for role, default in defaults.items()}
+    found = {
+        role: reader.take(role, scalars.integer(*limits), default)
+        for role, default in defaults.items()
+    }
     reader.finish()
     return found
 
@@ -87,9 +90,16 @@ def _roles(reader: Reader, limits: tuple[int, int], defaults: Mapping[str, int])
 def _refuse_contradictions(reader: Reader, found: Thresholds) -> None:
     if found.fsync_error_ms < found.fsync_warning_ms:
         remedy = f"write at least {found.fsync_warning_ms}, which is fsync_warning_ms"
-        reader.note(reader.at("fsync_error_ms"), found.fsync_error_ms, "is an error before it is a warning", remedy)
+        reader.note(
+            reader.at("fsync_error_ms"),
+            found.fsync_error_ms,
+            "is an error before it is a warning",
+            remedy,
+        )
     # The answer must be on its way while there is still time to send it.
     for key in ("connect_timeout_s", "etcd_window_s"):
         if getattr(found, key) >= found.probe_timeout_s:
             remedy = f"write less than {found.probe_timeout_s}, which is probe_timeout_s"
-            reader.note(reader.at(key), getattr(found, key), "is not shorter than the whole probe", remedy)
+            reader.note(
+                reader.at(key), getattr(found, key), "is not shorter than the whole probe", remedy
+            )

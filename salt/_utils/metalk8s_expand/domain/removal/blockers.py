@@ -12,7 +12,14 @@ from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import Found
 
 # What a refusal is about, the gravest first.
-QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS = "quorum", "bootstrap", "unknown", "host", "unreached", "pods"
+QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS = (
+    "quorum",
+    "bootstrap",
+    "unknown",
+    "host",
+    "unreached",
+    "pods",
+)
 KINDS = (QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS)
 
 
@@ -29,24 +36,40 @@ def refusals(found: Found, force: bool, allowed: Allowed) -> Iterator[Refusal]:
     if not found.exists and found.declared is None:
         if not found.removed:
             yield Refusal(
-                UNKNOWN, f"{found.name} is neither declared nor a Node nor an etcd member, and the master has no key of it"
+                UNKNOWN,
+                f"{found.name} is neither declared nor a Node nor an etcd member, and the master has no key of it",
             )
         return
-    if roles.BOOTSTRAP in found.roles or found.is_salt_master or (found.host.said or {}).get("authority"):
-        yield Refusal(BOOTSTRAP, f"{found.name} is the bootstrap node: the CA and the Salt master are there")
+    if (
+        roles.BOOTSTRAP in found.roles
+        or found.is_salt_master
+        or (found.host.said or {}).get("authority")
+    ):
+        yield Refusal(
+            BOOTSTRAP, f"{found.name} is the bootstrap node: the CA and the Salt master are there"
+        )
     if roles.MASTER in found.roles and (found.node or found.member) and not found.masters:
-        yield Refusal(BOOTSTRAP, f"no other Node with an API server is Ready: {found.name} is the last one")
+        yield Refusal(
+            BOOTSTRAP, f"no other Node with an API server is Ready: {found.name} is the last one"
+        )
     if found.member:
-        yield from (Refusal(QUORUM, problem) for problem in quorum.remove_problems(found.members, found.member.id))
+        yield from (
+            Refusal(QUORUM, problem)
+            for problem in quorum.remove_problems(found.members, found.member.id)
+        )
     yield from _alive(found) if force else _unreached(found)
     if found.node and not force and not found.is_blank:
-        yield from (Refusal(PODS, problem) for problem in drain_rules.obstacles(found.pods, allowed, found.local_claims))
+        yield from (
+            Refusal(PODS, problem)
+            for problem in drain_rules.obstacles(found.pods, allowed, found.local_claims)
+        )
 
 
 def _unreached(found: Found) -> Iterator[Refusal]:
     if found.mistaken and found.exists:
         yield Refusal(
-            HOST, f"{found.mistaken}: correct the address, or use force=True when the node's own host is off for good"
+            HOST,
+            f"{found.mistaken}: correct the address, or use force=True when the node's own host is off for good",
         )
     elif found.host.said is None and found.exists:
         yield Refusal(
@@ -69,5 +92,6 @@ def _alive(found: Found) -> Iterator[Refusal]:
         signs.append("its etcd member answers")
     if signs:
         yield Refusal(
-            HOST, f"force is for a host that is off, and {', '.join(signs)}: remove it without force, or switch it off"
+            HOST,
+            f"force is for a host that is off, and {', '.join(signs)}: remove it without force, or switch it off",
         )

@@ -33,19 +33,31 @@ def leaving(pods: Iterable[Pod]) -> list[Pod]:
     return [pod for pod in pods if not _stays(pod)]
 
 
-def obstacles(pods: Iterable[Object], allowed: Allowed, local_claims: Collection[Claim] = ()) -> list[str]:
+def obstacles(
+    pods: Iterable[Object], allowed: Allowed, local_claims: Collection[Claim] = ()
+) -> list[str]:
     """Why these Pods may not be evicted, one sentence each, with the option that allows it."""
     found: list[str] = []
     for pod in leaving(pods):
         if not (allowed.delete_bare_pods or _ended(pod) or controller(pod)):
-            found.append(f"Pod {title(pod)} has no controller, nobody would start it again: delete_bare_pods=True")
+            found.append(
+                f"Pod {title(pod)} has no controller, nobody would start it again: delete_bare_pods=True"
+            )
         volumes = [] if allowed.delete_emptydir_data or _ended(pod) else _empty_directories(pod)
         if volumes:
-            found.append(f"Pod {title(pod)} has data in emptyDir {', '.join(volumes)}: delete_emptydir_data=True")
-        local = [] if allowed.delete_local_volumes else [claim for claim in claims(pod) if claim in local_claims]
+            found.append(
+                f"Pod {title(pod)} has data in emptyDir {', '.join(volumes)}: delete_emptydir_data=True"
+            )
+        local = (
+            []
+            if allowed.delete_local_volumes
+            else [claim for claim in claims(pod) if claim in local_claims]
+        )
         if local:
             names = ", ".join(name for _, name in local)
-            found.append(f"Pod {title(pod)} has its claim {names} on a disk of this node: delete_local_volumes=True")
+            found.append(
+                f"Pod {title(pod)} has its claim {names} on a disk of this node: delete_local_volumes=True"
+            )
     return found
 
 
@@ -55,7 +67,9 @@ def claims(pod: Object) -> list[Claim]:
     found = []
     for volume in _volumes(pod):
         if volume.get("persistentVolumeClaim"):
-            found.append((str(namespace), str(volume["persistentVolumeClaim"].get("claimName", ""))))
+            found.append(
+                (str(namespace), str(volume["persistentVolumeClaim"].get("claimName", "")))
+            )
         elif volume.get("ephemeral"):
             found.append((str(namespace), f"{own}-{volume.get('name', '')}"))
     return found
@@ -99,7 +113,11 @@ def _ended(pod: Object) -> bool:
 
 
 def _empty_directories(pod: Object) -> list[str]:
-    return [str(volume.get("name", "")) for volume in _volumes(pod) if volume.get("emptyDir") is not None]
+    return [
+        str(volume.get("name", ""))
+        for volume in _volumes(pod)
+        if volume.get("emptyDir") is not None
+    ]
 
 
 def _volumes(pod: Object) -> Sequence[Object]:

@@ -26,7 +26,10 @@ CERTIFICATES = (
 
 def credentials(node_roles: Sequence[str]) -> list[str]:
     """Every credential that a node of these roles was given, one sentence each."""
-    found = [_certificate(name, purpose) for name, purpose in signing_policies.purposes(node_roles).items()]
+    found = [
+        _certificate(name, purpose)
+        for name, purpose in signing_policies.purposes(node_roles).items()
+    ]
     if roles.MASTER in node_roles:
         found += [
             f"{signing_policies.PKI}/sa.key: who has it makes tokens of every service account; if the disk is not in your hands, give "
@@ -34,7 +37,10 @@ def credentials(node_roles: Sequence[str]) -> list[str]:
             "/etc/kubernetes/encryption.conf: who has it reads the Secrets in copies of etcd; if the disk is not in your "
             "hands, add a new key there and write all Secrets anew",
         ]
-    return [*found, "the minion's key: the master has forgotten it, and accepts no key without comparing it with the host's"]
+    return [
+        *found,
+        "the minion's key: the master has forgotten it, and accepts no key without comparing it with the host's",
+    ]
 
 
 def advice(name: str, node_roles: Sequence[str]) -> list[str]:

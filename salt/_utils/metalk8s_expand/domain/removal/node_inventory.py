@@ -50,7 +50,14 @@ class Found:
     def member(self) -> Member | None:
         """Its etcd member: by its name, else by its peer URL, as one that never started has no name."""
         named = next((member for member in self.members if member.name == self.name), None)
-        return named or next((member for member in self.members if not member.name and self._has_its_address(member)), None)
+        return named or next(
+            (
+                member
+                for member in self.members
+                if not member.name and self._has_its_address(member)
+            ),
+            None,
+        )
 
     @property
     def leads(self) -> bool:
@@ -60,7 +67,11 @@ class Found:
     def roles(self) -> tuple[str, ...]:
         """By its labels, its declaration and its member: what only one of them says counts, too."""
         labels = roles.observed_roles(_metadata(self.node).get("labels") or {})
-        known = {*labels, *(self.declared.roles if self.declared else ()), *([roles.ETCD] if self.member else [])}
+        known = {
+            *labels,
+            *(self.declared.roles if self.declared else ()),
+            *([roles.ETCD] if self.member else []),
+        }
         return tuple(role for role in roles.KNOWN if role in known)
 
     @property
@@ -75,8 +86,12 @@ class Found:
         if said is None:
             return ""
         named = [name for name in said.get("names") or () if name != self.name]
-        ours, theirs = ("".join(str(text).split()) for text in (self.master_key, said.get("master_key") or ""))
-        machine = str(((_mapping(self.node, "status")).get("nodeInfo") or {}).get("machineID") or "")
+        ours, theirs = (
+            "".join(str(text).split()) for text in (self.master_key, said.get("master_key") or "")
+        )
+        machine = str(
+            ((_mapping(self.node, "status")).get("nodeInfo") or {}).get("machineID") or ""
+        )
         if named:
             return f"the host at its address is {', '.join(named)}"
         if ours and theirs and ours != theirs:
@@ -90,7 +105,10 @@ class Found:
     @property
     def traces(self) -> str | None:
         """What of the cluster is on the host, in a few words."""
-        counted = [(len(self.said.get("services") or ()), "services"), (len(self.said.get("traces") or ()), "paths")]
+        counted = [
+            (len(self.said.get("services") or ()), "services"),
+            (len(self.said.get("traces") or ()), "paths"),
+        ]
         counted.append((int(self.said.get("containers") or 0), "containers"))
         words = [f"{count} {what}" for count, what in counted if count]
         return f"its host has {', '.join(words)} of the cluster" if words else None

@@ -12,7 +12,13 @@ from metalk8s_expand.domain.removal.blockers import Refusal, refusals
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import Found
 
-GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = "guard", "cordon", "drain", "leadership", "api_server"
+GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = (
+    "guard",
+    "cordon",
+    "drain",
+    "leadership",
+    "api_server",
+)
 MEMBER, RETIRE, KEY, NODE = "member", "retire", "key", "node"
 # The one order of steps. What others depend on goes before what it depends on itself, the Node last: while it is there, the
 # removal is known to be unfinished, and no Pod of a StatefulSet is started a second time.
@@ -81,7 +87,9 @@ def build(found: Found, options: Options) -> Removal:
     """The plan, given what was found."""
     refused = tuple(refusals(found, options.force, options.allowed))
     reasons = {} if refused else _reasons(found, options.force)
-    steps = tuple(PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons)
+    steps = tuple(
+        PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons
+    )
     return Removal(found.name, found.roles, steps, refused, options.force and not found.is_blank)
 
 
@@ -92,7 +100,9 @@ def text(plan: dict[str, Any]) -> str:
         lines.append("Nothing to do: it is not there (any more).")
     lines += [f"  REFUSED: {reason}" for reason in plan["refused"]]
     width = max((len(step["name"]) for step in plan["steps"]), default=0)
-    return "\n".join([*lines, *(f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"])])
+    return "\n".join(
+        [*lines, *(f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"])]
+    )
 
 
 def _reasons(found: Found, force: bool) -> dict[str, str]:
@@ -100,14 +110,22 @@ def _reasons(found: Found, force: bool) -> dict[str, str]:
     said, given_up = found.said, force and not found.is_blank
     pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)
     reasons: dict[str, str | None] = {
-        CORDON: "Pods may still come to it" if found.node and not health.cordon_problems(found.node) else None,
+        CORDON: "Pods may still come to it"
+        if found.node and not health.cordon_problems(found.node)
+        else None,
         DRAIN: f"{len(pods)} Pods have to move" if found.node and pods else None,
         LEADERSHIP: "its member leads etcd" if found.leads else None,
         API_SERVER: "its API server runs" if said.get("api_server") and not given_up else None,
         MEMBER: f"etcd has the member {found.member.title}" if found.member else None,
         RETIRE: None if given_up else found.traces,
         KEY: f"the master has a key of it in {found.key}" if found.key else None,
-        NODE: "there is a Node of this name" if found.node else "it is on record" if found.recorded else None,
+        NODE: "there is a Node of this name"
+        if found.node
+        else "it is on record"
+        if found.recorded
+        else None,
     }
     needed = {step: reason for step, reason in reasons.items() if reason is not None}
-    return {GUARD: "nothing is changed unless the rest can do without it", **needed} if needed else {}
+    return (
+        {GUARD: "nothing is changed unless the rest can do without it", **needed} if needed else {}
+    )

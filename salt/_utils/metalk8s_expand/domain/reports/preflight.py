@@ -33,7 +33,11 @@ def text(data: Object) -> str:
 
 def unreachable(errors: Mapping[str, Object]) -> str:
     """Hosts that could not be asked, with cause and remedy; nothing when there are none."""
-    return "\n".join(["Unreachable:", *(_unreachable(name, error) for name, error in errors.items())]) if errors else ""
+    return (
+        "\n".join(["Unreachable:", *(_unreachable(name, error) for name, error in errors.items())])
+        if errors
+        else ""
+    )
 
 
 def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
@@ -41,8 +45,13 @@ def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
     lines = [header, *rows]
     columns = list(zip(*lines, strict=True))
     natural = [max(map(len, column)) for column in columns]
-    words = [max((len(word) for cell in column for word in cell.split()), default=1) for column in columns]
-    widths = _fitted(natural, [min(word, LONG_WORD) for word in words], width - len(GAP) * (len(header) - 1))
+    words = [
+        max((len(word) for cell in column for word in cell.split()), default=1)
+        for column in columns
+    ]
+    widths = _fitted(
+        natural, [min(word, LONG_WORD) for word in words], width - len(GAP) * (len(header) - 1)
+    )
     return "\n".join(printed for line in lines for printed in _wrapped(line, widths))
 
 
@@ -50,7 +59,9 @@ def _fitted(natural: Sequence[int], words: Sequence[int], available: int) -> lis
     """The widest give way first; a column becomes narrower than its longest word only when nothing else is left."""
     fitted = list(natural)
     for least in (words, [1] * len(fitted)):
-        while sum(fitted) > available and (wide := [i for i, size in enumerate(fitted) if size > least[i]]):
+        while sum(fitted) > available and (
+            wide := [i for i, size in enumerate(fitted) if size > least[i]]
+        ):
             fitted[max(wide, key=fitted.__getitem__)] -= 1
     return fitted
 
@@ -76,7 +87,9 @@ def _summary(data: Object) -> str:
         _counted(found.count("error"), "error", "errors"),
         _counted(found.count("warning"), "warning", "warnings"),
         _counted(len(data["unreachable"]), "host unreachable", "hosts unreachable"),
-        _counted(len(found) - sum(found.count(severity) for severity in TABLED), "unknown", "unknown"),
+        _counted(
+            len(found) - sum(found.count(severity) for severity in TABLED), "unknown", "unknown"
+        ),
     ]
     said = ", ".join(filter(None, counts)) or "all hosts meet the requirements"
     return f"preflight of {_counted(len(data['hosts']), 'host', 'hosts') or 'no host'}: {said}"
@@ -93,7 +106,13 @@ def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
     for item in findings:
         if item["severity"] == severity:
             host = "" if item["node"] == before else str(item["node"])
-            rows.append((host, severity, *(_plain(item[key]) for key in ("check", "found", "wanted", "remedy"))))
+            rows.append(
+                (
+                    host,
+                    severity,
+                    *(_plain(item[key]) for key in ("check", "found", "wanted", "remedy")),
+                )
+            )
             before = item["node"]
     return rows
 
@@ -107,9 +126,13 @@ def _notes(findings: Iterable[Object]) -> list[str]:
     """One line for what holds of several hosts."""
     hosts: dict[tuple[str, str, str], list[str]] = {}
     for item in findings:
-        hosts.setdefault((item["check"], _plain(item["found"]), _plain(item["remedy"])), []).append(item["node"])
+        hosts.setdefault((item["check"], _plain(item["found"]), _plain(item["remedy"])), []).append(
+            item["node"]
+        )
     return [
-        _paragraph(f"{check}: {'; '.join(filter(None, (found, remedy)))} ({', '.join(names)})", "- ", "  ")
+        _paragraph(
+            f"{check}: {'; '.join(filter(None, (found, remedy)))} ({', '.join(names)})", "- ", "  "
+        )
         for (check, found, remedy), names in hosts.items()
     ]
 
@@ -117,8 +140,15 @@ def _notes(findings: Iterable[Object]) -> list[str]:
 def _unreachable(name: str, error: Object) -> str:
     said = (("", error["message"]), ("do next: ", error["hint"]), ("log: ", error["log"]))
     first, *others = [f"{title}{_plain(value)}" for title, value in said if value]
-    return "\n".join([_paragraph(f"{name}: {first}", "  ", "    "), *(_paragraph(line, "    ", "      ") for line in others)])
+    return "\n".join(
+        [
+            _paragraph(f"{name}: {first}", "  ", "    "),
+            *(_paragraph(line, "    ", "      ") for line in others),
+        ]
+    )
 
 
 def _paragraph(words: str, first: str, others: str) -> str:
-    return textwrap.fill(words, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+    return textwrap.fill(
+        words, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+    )

@@ -87,7 +87,13 @@ class Report:
 
 def text(report: Object) -> str:
     """The report as a table of nodes and steps, the failures with their remedies below."""
-    verdict = "succeeded" if report["ok"] else "was STOPPED" if report["retcode"] == StoppedError.retcode else "FAILED"
+    verdict = (
+        "succeeded"
+        if report["ok"]
+        else "was STOPPED"
+        if report["retcode"] == StoppedError.retcode
+        else "FAILED"
+    )
     rows = [row for node in report["nodes"] for row in _node_rows(node)]
     failures = [_failure(node) for node in report["nodes"] if node["error"]]
     blocks = [
@@ -96,7 +102,9 @@ def text(report: Object) -> str:
         _snapshot(report.get("snapshot") or {}),
         "\n".join(["Failures:", *failures]) if failures else "",
         f"Go on with: {report['command']}" if report.get("command") and not report["ok"] else "",
-        "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])]) if report["notes"] else "",
+        "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])])
+        if report["notes"]
+        else "",
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -116,7 +124,9 @@ def plan_text(plan: Object) -> str:
     if plan["unchanged"]:
         blocks.append(f"Unchanged: {', '.join(plan['unchanged'])}")
     if plan["waves"]:
-        blocks.append(f"To run this very plan: salt-run metalk8s_expand.expand plan={plan['digest']}")
+        blocks.append(
+            f"To run this very plan: salt-run metalk8s_expand.expand plan={plan['digest']}"
+        )
     return "\n\n".join(blocks)
 
 
@@ -133,7 +143,10 @@ def _line(cells: Row, widths: Sequence[int]) -> str:
 
 
 def _node_rows(node: Object) -> list[Row]:
-    rows = [(node["name"], step["name"], "ok" if step["ok"] else "FAILED", f"{step['elapsed']:.1f}") for step in node["steps"]]
+    rows = [
+        (node["name"], step["name"], "ok" if step["ok"] else "FAILED", f"{step['elapsed']:.1f}")
+        for step in node["steps"]
+    ]
     if node["skipped"]:
         rows.append((node["name"], "-", f"skipped: {node['skipped']}", ""))
     elif not rows:
@@ -168,7 +181,9 @@ def _wave(wave: Object) -> str:
 
 
 def _plan_block(node: Object) -> str:
-    place = ", ".join(filter(None, (node["address"], node["profile"], f"roles {' '.join(node['roles'])}")))
+    place = ", ".join(
+        filter(None, (node["address"], node["profile"], f"roles {' '.join(node['roles'])}"))
+    )
     lines = [f"  {node['node']} ({place})"]
     if node["refused"]:
         lines.append(f"    REFUSED: {node['refused']}")

@@ -37,12 +37,17 @@ def of_state(name: str, answer: object) -> dict[str, Any]:
 
 
 def _error(error: object) -> str:
-    return str(error.get("text") or error.get("message")) if isinstance(error, Mapping) else str(error)
+    return (
+        str(error.get("text") or error.get("message")) if isinstance(error, Mapping) else str(error)
+    )
 
 
 def _planned(answer: Mapping[str, Any]) -> Changes:
     nodes = (*answer["control_plane"], *answer["workers"])
-    steps = {node["node"]: [step["name"] for step in node["steps"] if step["name"] in CHANGING] for node in nodes}
+    steps = {
+        node["node"]: [step["name"] for step in node["steps"] if step["name"] in CHANGING]
+        for node in nodes
+    }
     return {name: found for name, found in steps.items() if found}
 
 
@@ -50,7 +55,9 @@ def _done(answer: Mapping[str, Any]) -> Changes:
     """What has begun may have changed something, though it failed."""
     steps = {
         node["name"]: [
-            step["name"] if step["ok"] else f"{step['name']}: failed" for step in node["steps"] if step["name"] in CHANGING
+            step["name"] if step["ok"] else f"{step['name']}: failed"
+            for step in node["steps"]
+            if step["name"] in CHANGING
         ]
         for node in answer["nodes"]
     }

@@ -24,7 +24,14 @@ def step(
     error: BaseException | None = None,
 ) -> Event:
     """A step of a node has begun, is done or has failed; ``elapsed`` seconds, ``job`` its Salt job."""
-    payload = {"expansion": run, "node": node, "step": name, "state": state, "elapsed_s": round(elapsed, 3), "job": job or None}
+    payload = {
+        "expansion": run,
+        "node": node,
+        "step": name,
+        "state": state,
+        "elapsed_s": round(elapsed, 3),
+        "job": job or None,
+    }
     return f"{PREFIX}/{run}/{node}/{name}", {**payload, "error": _error(error)}
 
 
@@ -33,9 +40,21 @@ def started(run: str, doing: str, host: str) -> Event:
     return f"{PREFIX}/{run}/started", {"expansion": run, "doing": doing[:LONGEST], "host": host}
 
 
-def ended(run: str, doing: str, outcome: str, elapsed: float, retcode: int, error: BaseException | None = None) -> Event:
+def ended(
+    run: str,
+    doing: str,
+    outcome: str,
+    elapsed: float,
+    retcode: int,
+    error: BaseException | None = None,
+) -> Event:
     """A run has given the lock back; ``retcode`` is that of its command."""
-    payload = {"expansion": run, "doing": doing[:LONGEST], "outcome": outcome, "elapsed_s": round(elapsed, 3)}
+    payload = {
+        "expansion": run,
+        "doing": doing[:LONGEST],
+        "outcome": outcome,
+        "elapsed_s": round(elapsed, 3),
+    }
     return f"{PREFIX}/{run}/ended", {**payload, "retcode": retcode, "error": _error(error)}
 
 
@@ -44,5 +63,13 @@ def _error(error: BaseException | None) -> dict[str, Any] | None:
     if error is None:
         return None
     if isinstance(error, ExpandError):
-        return {"type": type(error).__name__, "retcode": error.retcode, "message": error.message[:LONGEST]}
-    return {"type": type(error).__name__, "retcode": 1, "message": "unexpected; the traceback is in the master's log"}
+        return {
+            "type": type(error).__name__,
+            "retcode": error.retcode,
+            "message": error.message[:LONGEST],
+        }
+    return {
+        "type": type(error).__name__,
+        "retcode": 1,
+        "message": "unexpected; the traceback is in the master's log",
+    }

@@ -123,7 +123,9 @@ def parse(stored: str) -> Journal | None:
         return None
 
 
-def next_one(before: Journal | None, run: str, doing: str, host: str, epoch: int, now: float) -> Journal:
+def next_one(
+    before: Journal | None, run: str, doing: str, host: str, epoch: int, now: float
+) -> Journal:
     """The journal of a run that begins; what an earlier one has left behind is taken over, so that it is not forgotten."""
     if before is None:
         return Journal(run, doing, host, epoch, now)

@@ -51,7 +51,10 @@ class Claim:
 
     def annotations(self) -> dict[str, str | None]:
         """As they stand on the Lease."""
-        return {**{f"{PREFIX}{key}": getattr(self, key) for key in _SHOWN}, PROCESS: self.process or None}
+        return {
+            **{f"{PREFIX}{key}": getattr(self, key) for key in _SHOWN},
+            PROCESS: self.process or None,
+        }
 
 
 _SHOWN = ("host", "user", "run", "doing")
@@ -88,7 +91,9 @@ class Lease:
     def title(self) -> str:
         """How a message names the holder."""
         known = _metadata(self.stored).get("annotations") or {}
-        doing, run, user, host = (known.get(PREFIX + key) or "?" for key in ("doing", "run", "user", "host"))
+        doing, run, user, host = (
+            known.get(PREFIX + key) or "?" for key in ("doing", "run", "user", "host")
+        )
         return f"{doing} (run {run} of {user} on {host}, {self.holder}), since {self.acquired}, last renewed {self.renewed}"
 
     @property
@@ -109,7 +114,10 @@ class Lease:
     @property
     def host(self) -> str:
         """The holder's host, for people."""
-        return str((_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}host") or "the holder's host")
+        return str(
+            (_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}host")
+            or "the holder's host"
+        )
 
 
 def of(stored: Object | None) -> Lease | None:
@@ -139,14 +147,26 @@ def is_over(confirmed: float, duration: float, moment: float) -> bool:
     return moment - confirmed >= SAFE_SHARE * duration
 
 
-def taken(found: Lease | None, claim: Claim, stamp: str, now: float, duration: int) -> dict[str, Any]:
+def taken(
+    found: Lease | None, claim: Claim, stamp: str, now: float, duration: int
+) -> dict[str, Any]:
     """The Lease to be written to hold it; ``stamp`` is ``now``, the seconds of the wall clock, as the API writes it."""
-    spec = {"holderIdentity": claim.identity, "leaseDurationSeconds": duration, "acquireTime": stamp, "renewTime": stamp}
+    spec = {
+        "holderIdentity": claim.identity,
+        "leaseDurationSeconds": duration,
+        "acquireTime": stamp,
+        "renewTime": stamp,
+    }
     if found is None:
         spec["leaseTransitions"] = max(1, int(now) - EPOCHS_BEGIN)
         shown = {key: value for key, value in claim.annotations().items() if value is not None}
         metadata = {"name": NAME, "namespace": NAMESPACE, "annotations": shown}
-        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": spec,
+        }
     if found.holder == claim.identity:
         # The reply to our own request was lost.
         return renewed(found, stamp)
@@ -177,7 +197,11 @@ def _changed(lease: Lease, spec: Object, annotations: Object | None = None) -> d
     metadata = dict(_metadata(lease.stored))
     merged = {**(metadata.get("annotations") or {}), **(annotations or {})}
     metadata["annotations"] = {key: value for key, value in merged.items() if value is not None}
-    return {**lease.stored, "metadata": metadata, "spec": {**(lease.stored.get("spec") or {}), **spec}}
+    return {
+        **lease.stored,
+        "metadata": metadata,
+        "spec": {**(lease.stored.get("spec") or {}), **spec},
+    }
 
 
 def _metadata(stored: Object) -> Object:

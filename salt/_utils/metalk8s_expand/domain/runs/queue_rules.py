@@ -70,7 +70,12 @@ class Request:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, for ``status``."""
-        return {**asdict(self), "last": self.last or None, "error": self.error or None, "parked": self.parked}
+        return {
+            **asdict(self),
+            "last": self.last or None,
+            "error": self.error or None,
+            "parked": self.parked,
+        }
 
 
 def name(value: object) -> str:
@@ -91,7 +96,9 @@ def refusal(value: object, reason: str) -> SettingsError:
     )
 
 
-def with_request(requests: Mapping[str, Request], node: str, now: float, retry: bool = False) -> dict[str, Request]:
+def with_request(
+    requests: Mapping[str, Request], node: str, now: float, retry: bool = False
+) -> dict[str, Request]:
     """With one for this node; one that is there stays as it is, unless it is to be tried again."""
     known = requests.get(node)
     wanted = Request(node, now) if known is None else known.again() if retry else known
@@ -114,8 +121,12 @@ def parse(node: str, stored: str) -> Request:
     """The other way round; what was damaged by hand is a request still, as if it had never been tried."""
     try:
         fields = json.loads(stored)
-        since, last, attempts = (_moment(fields.get(key, 0)) for key in ("since", "last", "attempts"))
-        return Request(node, since, min(int(attempts), ATTEMPTS), last, _bounded(str(fields.get("error", ""))))
+        since, last, attempts = (
+            _moment(fields.get(key, 0)) for key in ("since", "last", "attempts")
+        )
+        return Request(
+            node, since, min(int(attempts), ATTEMPTS), last, _bounded(str(fields.get("error", "")))
+        )
     except (ValueError, TypeError, AttributeError, OverflowError):
         return Request(node, 0.0)
 

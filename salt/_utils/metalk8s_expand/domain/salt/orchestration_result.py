@@ -44,7 +44,9 @@ def problems(answer: object) -> list[str]:
     found = states(answer)
     if not found:
         return [f"the orchestration returned no states: {_shortened(_joined(payload))}"]
-    failed = [f"state {state.name!r}: {_reason(state)}" for state in found if not state.ok and state.ran]
+    failed = [
+        f"state {state.name!r}: {_reason(state)}" for state in found if not state.ok and state.ran
+    ]
     retcode = answer.get("retcode") if isinstance(answer, Mapping) else None
     if not failed and retcode:
         return [f"the orchestration ended with the return code {retcode}"]
@@ -93,7 +95,9 @@ def _runner_failures(returned: object) -> list[str]:
         # An orchestration of nothing is no failure inside of another.
         return problems(returned) if returned.get("retcode") or _payload(returned) else []
     if returned.get("retcode") or returned.get("result") is False:
-        said = next((returned[key] for key in ("error", "errors", "comment") if returned.get(key)), returned)
+        said = next(
+            (returned[key] for key in ("error", "errors", "comment") if returned.get(key)), returned
+        )
         return [f"the runner returned a failure: {_shortened(_joined(said))}"]
     return []
 
@@ -121,13 +125,19 @@ def _state_failures(payload: object) -> Iterator[str]:
 
 
 def _joined(said: object) -> object:
-    return "; ".join(_shortened(item) for item in said) if said and isinstance(said, (list, tuple)) else said
+    return (
+        "; ".join(_shortened(item) for item in said)
+        if said and isinstance(said, (list, tuple))
+        else said
+    )
 
 
 def _is_requisite_failure(inner: Object) -> bool:
     if inner["result"] is not False:
         return False
-    return inner.get("__state_ran__", True) is False or str(inner.get("comment", "")).startswith(NOT_RUN)
+    return inner.get("__state_ran__", True) is False or str(inner.get("comment", "")).startswith(
+        NOT_RUN
+    )
 
 
 def _reason(state: State) -> str:
@@ -147,5 +157,9 @@ def _seconds(duration: object) -> float:
 def _shortened(value: object, limit: int = 600) -> str:
     """On one line; of a traceback only what was raised, which stands last; without lines of a file, which Salt shows below."""
     lines = str(value).partition("\n---")[0].strip().splitlines()
-    text = lines[-1] if "Traceback (most recent call last)" in str(value) else " ".join(" ".join(lines).split())
+    text = (
+        lines[-1]
+        if "Traceback (most recent call last)" in str(value)
+        else " ".join(" ".join(lines).split())
+    )
     return text if len(text) <= limit else text[: limit - 1] + "…"

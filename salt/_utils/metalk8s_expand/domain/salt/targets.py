@@ -33,7 +33,9 @@ def matching(tgt: Target, tgt_type: str, known: Known, groups: Mapping[str, Any]
     return [name for name in known if matches(name)]
 
 
-def _matcher(tgt: str, tgt_type: str, known: Known, groups: Mapping[str, Any]) -> Callable[[str], object]:
+def _matcher(
+    tgt: str, tgt_type: str, known: Known, groups: Mapping[str, Any]
+) -> Callable[[str], object]:
     if tgt_type == "glob":
         return lambda name: fnmatch.fnmatchcase(name, tgt)
     if tgt_type == "pcre":
@@ -41,14 +43,18 @@ def _matcher(tgt: str, tgt_type: str, known: Known, groups: Mapping[str, Any]) -
         return _pattern(tgt).match
     if tgt_type == "nodegroup":
         return _group(tgt, known, groups).__contains__
-    raise SettingsError(f"the roster cannot match {tgt!r} as {tgt_type!r}", hint="use glob, list, pcre or nodegroup")
+    raise SettingsError(
+        f"the roster cannot match {tgt!r} as {tgt_type!r}", hint="use glob, list, pcre or nodegroup"
+    )
 
 
 def _pattern(tgt: str) -> re.Pattern[str]:
     try:
         return re.compile(tgt)
     except re.error as error:
-        raise SettingsError(f"the target {tgt!r} is not a regular expression: {error}", hint="correct it") from error
+        raise SettingsError(
+            f"the target {tgt!r} is not a regular expression: {error}", hint="correct it"
+        ) from error
 
 
 def _group(tgt: str, known: Known, groups: Mapping[str, Any]) -> set[str]:
@@ -66,7 +72,9 @@ def _group_items(tgt: str, group: Any) -> list[str]:
     compound = [item for item in items if re.search(r"[\s()@]", item)]
     if compound:
         hint = "salt-ssh knows lists only: write names into ssh_list_nodegroups"
-        raise SettingsError(f"the nodegroup {tgt!r} is a compound expression: {compound[0]!r}", hint=hint)
+        raise SettingsError(
+            f"the nodegroup {tgt!r} is a compound expression: {compound[0]!r}", hint=hint
+        )
     return items
 
 

@@ -36,12 +36,21 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
         base,
         "ca",
         key,
-        _builder(issuer, issuer, key).add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256()),
+        _builder(issuer, issuer, key)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256()),
     )
     for title in ("server", "client"):
         own = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        _write(base, title, own, _builder(_name(title), issuer, own).add_extension(names, False).sign(key, hashes.SHA256()))
+        _write(
+            base,
+            title,
+            own,
+            _builder(_name(title), issuer, own)
+            .add_extension(names, False)
+            .sign(key, hashes.SHA256()),
+        )
     return base
 
 
@@ -49,17 +58,25 @@ def _name(title: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(tz=datetime.timezone.utc)
     day = datetime.timedelta(days=1)
-    return x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number(), now - day, now + day)
+    return x509.CertificateBuilder(
+        issuer, subject, key.public_key(), x509.random_serial_number(), now - day, now + day
+    )
 
 
-def _write(base: Path, title: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+def _write(
+    base: Path, title: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+) -> None:
     encoding = serialization.Encoding.PEM
     (base / f"{title}.crt").write_bytes(certificate.public_bytes(encoding))
     plain = serialization.NoEncryption()
-    (base / f"{title}.key").write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    (base / f"{title}.key").write_bytes(
+        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    )
 
 
 class Member:
@@ -92,7 +109,9 @@ class Member:
         self.server.daemon_threads = True
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     def __enter__(self) -> Member:
         return self
@@ -120,7 +139,13 @@ STATUS = {"header": HEADER, "leader": "1", "raftIndex": "5000", "raftAppliedInde
 
 def listed(number: int, url: str | None, **more: Any) -> dict[str, Any]:
     urls = {"clientURLs": [url]} if url else {}
-    return {"ID": str(number), "name": f"m{number}", "peerURLs": [f"https://10.0.0.{number}:2380"], **urls, **more}
+    return {
+        "ID": str(number),
+        "name": f"m{number}",
+        "peerURLs": [f"https://10.0.0.{number}:2380"],
+        **urls,
+        **more,
+    }
 
 
 def serve(server: Member, members: list[dict[str, Any]], **status: Any) -> None:
@@ -176,7 +201,9 @@ def test_zeros_are_left_out_by_the_gateway(member: Any, client: Any) -> None:
     one = member("m1")
     one.answer = lambda path, body: (
         200,
-        {"header": HEADER, "members": [listed(1, one.url)]} if "list" in path else {"header": HEADER},
+        {"header": HEADER, "members": [listed(1, one.url)]}
+        if "list" in path
+        else {"header": HEADER},
     )
     [found] = client(one.url).members()
     assert (found.healthy, found.raft_index, found.applied_index) == (False, 0, 0)
@@ -184,7 +211,10 @@ def test_zeros_are_left_out_by_the_gateway(member: Any, client: Any) -> None:
 
 def test_a_learner_that_refuses_the_list_is_passed_over(member: Any, client: Any) -> None:
     learner, voter = member("learner"), member("voter")
-    learner.answer = lambda path, body: (503, {"code": 14, "message": "etcdserver: rpc not supported for learner"})
+    learner.answer = lambda path, body: (
+        503,
+        {"code": 14, "message": "etcdserver: rpc not supported for learner"},
+    )
     serve(voter, [listed(1, voter.url)])
     assert [found.name for found in client(learner.url, voter.url).members()] == ["m1"]
 
@@ -210,19 +240,41 @@ def test_changes(member: Any, client: Any) -> None:
 
 
 REFUSALS = [
-    (400, {"code": 9, "message": "etcdserver: unhealthy cluster"}, ConflictError, "unhealthy cluster"),
-    (404, {"code": 5, "message": "etcdserver: member not found"}, ConflictError, "member not found"),
+    (
+        400,
+        {"code": 9, "message": "etcdserver: unhealthy cluster"},
+        ConflictError,
+        "unhealthy cluster",
+    ),
+    (
+        404,
+        {"code": 5, "message": "etcdserver: member not found"},
+        ConflictError,
+        "member not found",
+    ),
     (412, {"code": 9, "message": "can only promote a learner"}, ConflictError, "can only promote"),
     (400, {"error": "x"}, ConflictError, "error"),
-    (503, {"code": 14, "message": "etcdserver: leader changed"}, UnreachableError, "leader changed"),
-    (504, {"code": 4, "message": "context deadline exceeded"}, UnreachableError, "deadline exceeded"),
+    (
+        503,
+        {"code": 14, "message": "etcdserver: leader changed"},
+        UnreachableError,
+        "leader changed",
+    ),
+    (
+        504,
+        {"code": 4, "message": "context deadline exceeded"},
+        UnreachableError,
+        "deadline exceeded",
+    ),
     (200, [], UnreachableError, "cannot serve"),
     (502, "[]", UnreachableError, "cannot serve"),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "error", "words"), REFUSALS)
-def test_refusals(member: Any, client: Any, status: int, body: Any, error: type[Exception], words: str) -> None:
+def test_refusals(
+    member: Any, client: Any, status: int, body: Any, error: type[Exception], words: str
+) -> None:
     one = member("m1")
     one.answer = lambda path, value: (status, body)
     with pytest.raises(error, match=words):
@@ -232,7 +284,10 @@ def test_refusals(member: Any, client: Any, status: int, body: Any, error: type[
 def test_a_refusal_is_not_final(member: Any, client: Any) -> None:
     """A learner refuses with the very code of a voter that says no (etcd 3.6), so the next one is asked."""
     one, two = member("m1"), member("m2")
-    one.answer = lambda path, value: (400, {"code": 9, "message": "etcdserver: rpc not supported for learner"})
+    one.answer = lambda path, value: (
+        400,
+        {"code": 9, "message": "etcdserver: rpc not supported for learner"},
+    )
     two.answer = lambda path, value: (200, {})
     client(one.url, two.url).remove(9)
     assert [path for path, _ in two.asked] == ["/v3/cluster/member/remove"]
@@ -269,12 +324,16 @@ def test_a_silent_member_within_its_deadline(pki: Path, silent_port: int) -> Non
         Etcd([f"https://127.0.0.1:{silent_port}"], credentials, timeout=0.3).members()
 
 
-def test_a_server_of_another_authority_is_not_trusted(member: Any, pki: Path, tmp_path: Path) -> None:
+def test_a_server_of_another_authority_is_not_trusted(
+    member: Any, pki: Path, tmp_path: Path
+) -> None:
     one = member("m1")
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("another-ca")
     _write(tmp_path, "ca", key, _builder(name, name, key).sign(key, hashes.SHA256()))
-    credentials = Credentials(str(tmp_path / "ca.crt"), str(pki / "client.crt"), str(pki / "client.key"))
+    credentials = Credentials(
+        str(tmp_path / "ca.crt"), str(pki / "client.crt"), str(pki / "client.key")
+    )
     with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
         Etcd([one.url], credentials).members()
     assert one.asked == []
@@ -282,12 +341,19 @@ def test_a_server_of_another_authority_is_not_trusted(member: Any, pki: Path, tm
 
 def test_missing_certificates_are_told(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="No such file"):
-        Etcd(["https://127.0.0.1:1"], Credentials(str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c"))).members()
+        Etcd(
+            ["https://127.0.0.1:1"],
+            Credentials(str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c")),
+        ).members()
 
 
 def test_who_leads_is_asked_of_voters_until_one_knows(member: Any, client: Any) -> None:
     one, two = member("m1"), member("m2")
-    everyone = [listed(1, f"https://127.0.0.1:{free_port()}"), listed(2, one.url), listed(3, two.url)]
+    everyone = [
+        listed(1, f"https://127.0.0.1:{free_port()}"),
+        listed(2, one.url),
+        listed(3, two.url),
+    ]
     serve(one, everyone, leader="0")
     serve(two, everyone, leader="3")
     assert client(one.url).leader() == 3

@@ -52,7 +52,12 @@ class Handler(BaseHTTPRequestHandler):
 def line(blob: bytes, remaining: int = 0) -> bytes:
     result: dict[str, Any] = {"blob": base64.b64encode(blob).decode(), "version": "3.6.0"}
     # The gateway leaves zeros out or writes numbers of 64 bits as texts.
-    return json.dumps({"result": {**result, **({"remaining_bytes": str(remaining)} if remaining else {})}}).encode() + b"\n"
+    return (
+        json.dumps(
+            {"result": {**result, **({"remaining_bytes": str(remaining)} if remaining else {})}}
+        ).encode()
+        + b"\n"
+    )
 
 
 @pytest.fixture
@@ -63,11 +68,15 @@ def received(pki: Path) -> Iterator[Callable[..., bytes]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
     credentials = Credentials(str(pki / "ca.crt"), str(pki / "client.crt"), str(pki / "client.key"))
     url = f"https://127.0.0.1:{server.server_address[1]}"
 
-    def receive(answer: Answer, timeout: float = 10.0, into: Callable[[Iterator[bytes]], Any] = b"".join) -> Any:
+    def receive(
+        answer: Answer, timeout: float = 10.0, into: Callable[[Iterator[bytes]], Any] = b"".join
+    ) -> Any:
         kind.answer = staticmethod(answer)  # type: ignore[attr-defined]
         return into(snapshot_stream.pieces(Etcd([url], credentials), url, timeout))
 
@@ -110,7 +119,9 @@ def test_a_large_store_is_never_in_memory(received: Callable[..., int]) -> None:
 def test_an_error_in_the_middle(received: Callable[..., bytes]) -> None:
     def answer(handler: Handler) -> None:
         handler.start()
-        handler.chunk(line(b"first", 5) + b'{"error": {"code": 14, "message": "etcdserver: stopped"}}\n')
+        handler.chunk(
+            line(b"first", 5) + b'{"error": {"code": 14, "message": "etcdserver: stopped"}}\n'
+        )
         handler.chunk(b"")
 
     with pytest.raises(UnreachableError, match="etcdserver: stopped"):
@@ -147,7 +158,9 @@ def test_a_refusal(received: Callable[..., bytes]) -> None:
         received(answer)
 
 
-@pytest.mark.parametrize("text", [b"<html>\n", b"[1]\n", b"{}\n", b'{"result": 1}\n', b'{"result": {"blob": "?"}}\n'])
+@pytest.mark.parametrize(
+    "text", [b"<html>\n", b"[1]\n", b"{}\n", b'{"result": 1}\n', b'{"result": {"blob": "?"}}\n']
+)
 def test_something_else(received: Callable[..., bytes], text: bytes) -> None:
     def answer(handler: Handler) -> None:
         handler.start()
@@ -158,7 +171,9 @@ def test_something_else(received: Callable[..., bytes], text: bytes) -> None:
         received(answer)
 
 
-def test_an_endless_line_is_not_kept(received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_not_kept(
+    received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot_stream, "_LONGEST", 100_000)
 
     def answer(handler: Handler) -> None:
@@ -170,7 +185,9 @@ def test_an_endless_line_is_not_kept(received: Callable[..., bytes], monkeypatch
         received(answer)
 
 
-def test_one_that_says_nothing_any_more(received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_says_nothing_any_more(
+    received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot_stream, "SILENCE_S", 1.0)
 
     def answer(handler: Handler) -> None:

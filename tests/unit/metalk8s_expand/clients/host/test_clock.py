@@ -8,7 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from metalk8s_expand.clients.host.clock import Clock, wait_until
-from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, SettingsError, UnreachableError
+from metalk8s_expand.errors import (
+    ConflictError,
+    DeadlineError,
+    DeployError,
+    SettingsError,
+    UnreachableError,
+)
 from tests.fakes.clock import FakeClock
 
 

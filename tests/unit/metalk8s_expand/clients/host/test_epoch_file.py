@@ -59,5 +59,8 @@ def test_one_at_a_time_and_not_forever(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_file_system_that_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DeployError, match="cannot be kept"), EpochFile(str(tmp_path / "file" / "epoch")).locked():
+    with (
+        pytest.raises(DeployError, match="cannot be kept"),
+        EpochFile(str(tmp_path / "file" / "epoch")).locked(),
+    ):
         raise AssertionError("there is no such directory")

@@ -16,7 +16,9 @@ POD = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}}
 class FakeApi:
     """Answers by path; what was asked."""
 
-    def __init__(self, objects: dict[str, Any] | None = None, status: int = 201, reason: str = "") -> None:
+    def __init__(
+        self, objects: dict[str, Any] | None = None, status: int = 201, reason: str = ""
+    ) -> None:
         self.objects = objects or {}
         self.status, self.reason = status, reason
         self.asked: list[tuple[str, str, Any]] = []
@@ -56,7 +58,13 @@ def test_an_eviction_is_of_this_very_pod() -> None:
 
 @pytest.mark.parametrize(
     ("status", "wanted"),
-    [(200, Eviction.ACCEPTED), (201, Eviction.ACCEPTED), (404, Eviction.GONE), (409, Eviction.GONE), (429, Eviction.WAIT)],
+    [
+        (200, Eviction.ACCEPTED),
+        (201, Eviction.ACCEPTED),
+        (404, Eviction.GONE),
+        (409, Eviction.GONE),
+        (429, Eviction.WAIT),
+    ],
 )
 def test_what_an_answer_means(status: int, wanted: Eviction) -> None:
     assert asked(status, "why")[0] is wanted

@@ -20,7 +20,9 @@ class Recorded:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
         self.asked.append((method, path, body))
         return None if body is None else dict(body)
 

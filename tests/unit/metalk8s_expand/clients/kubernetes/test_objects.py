@@ -50,12 +50,21 @@ def api() -> Iterator[Api]:
             parts = urlsplit(self.path)
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            request = Request(self.command, parts.path, query, json.loads(text) if text else None, dict(self.headers))
+            request = Request(
+                self.command,
+                parts.path,
+                query,
+                json.loads(text) if text else None,
+                dict(self.headers),
+            )
             found.asked.append(request)
             status, body, *headers = found.answer(request)
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             self.send_response(status)
-            for key, value in {**(headers[0] if headers else {}), "Content-Length": str(len(data))}.items():
+            for key, value in {
+                **(headers[0] if headers else {}),
+                "Content-Length": str(len(data)),
+            }.items():
                 self.send_header(key, value)
             self.end_headers()
             self.wfile.write(data)
@@ -67,7 +76,9 @@ def api() -> Iterator[Api]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     found.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
     yield found
     server.shutdown()
     server.server_close()
@@ -93,7 +104,12 @@ def test_a_node(api: Api, kube: Kube) -> None:
     api.answer = lambda request: (200, {"metadata": {"name": "w-1"}, "unknown": {"kept": True}})
     assert kube.node("w-1") == {"metadata": {"name": "w-1"}, "unknown": {"kept": True}}
     [asked] = api.asked
-    assert (asked.method, asked.path, asked.query, asked.body) == ("GET", "/api/v1/nodes/w-1", {}, None)
+    assert (asked.method, asked.path, asked.query, asked.body) == (
+        "GET",
+        "/api/v1/nodes/w-1",
+        {},
+        None,
+    )
     assert asked.headers["authorization"] == "Bearer t"
 
 
@@ -124,7 +140,9 @@ def test_a_list_that_the_api_forgot_is_begun_again(api: Api, kube: Kube) -> None
 
 
 def test_a_list_is_not_begun_again_for_ever(api: Api, kube: Kube) -> None:
-    api.answer = lambda request: (410, {"message": "too old"}) if "continue" in request.query else (200, endless)
+    api.answer = lambda request: (
+        (410, {"message": "too old"}) if "continue" in request.query else (200, endless)
+    )
     endless = {"items": [], "metadata": {"continue": "p2"}}
     with pytest.raises(UnreachableError, match="answered 410: too old"):
         kube.nodes()
@@ -134,7 +152,11 @@ def test_a_list_is_not_begun_again_for_ever(api: Api, kube: Kube) -> None:
 CORDON = {"f:spec": {"f:unschedulable": {}, "f:taints": {}}, "f:metadata": {}}
 # Between the attempts of a read.
 PAUSES_S = 6
-MANAGERS = [{"manager": "a", "fieldsV1": {"f:spec": {}}}, {"manager": "b", "fieldsV1": CORDON}, {"manager": "c"}]
+MANAGERS = [
+    {"manager": "a", "fieldsV1": {"f:spec": {}}},
+    {"manager": "b", "fieldsV1": CORDON},
+    {"manager": "c"},
+]
 IMAGES = {"images": [{"names": ["i"]}], "nodeInfo": {"kubeletVersion": "v1"}}
 
 
@@ -145,7 +167,9 @@ def test_nodes_are_slim(api: Api, kube: Kube) -> None:
     slim = [
         {"metadata": {"name": "w-1"}, "spec": {}, "status": {"nodeInfo": {"kubeletVersion": "v1"}}},
         {
-            "metadata": {"managedFields": [{"manager": "b", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]},
+            "metadata": {
+                "managedFields": [{"manager": "b", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]
+            },
             "spec": {"unschedulable": True},
         },
         {"metadata": None, "spec": None, "status": None},
@@ -159,7 +183,10 @@ def test_nodes_are_slim(api: Api, kube: Kube) -> None:
 
 
 def test_cordoned_nodes_are_picked_by_the_api(api: Api, kube: Kube) -> None:
-    api.answer = lambda request: (200, {"items": [{"metadata": {"name": "w-1"}, "spec": {"unschedulable": True}}]})
+    api.answer = lambda request: (
+        200,
+        {"items": [{"metadata": {"name": "w-1"}, "spec": {"unschedulable": True}}]},
+    )
     assert [item["metadata"]["name"] for item in kube.cordoned_nodes()] == ["w-1"]
     assert api.asked[-1].query["fieldSelector"] == "spec.unschedulable=true"
 
@@ -170,7 +197,9 @@ def test_as_many_connections_as_threads(api: Api, kube: Kube) -> None:
 
 
 def test_an_api_below_a_path(api: Api, tmp_path: Path) -> None:
-    Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"{api.url}/clusters/one/"), timeout=2.0).node("w-1")
+    Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"{api.url}/clusters/one/"), timeout=2.0).node(
+        "w-1"
+    )
     assert [asked.path for asked in api.asked] == ["/clusters/one/api/v1/nodes/w-1"]
 
 
@@ -190,7 +219,10 @@ def test_what_is_not_there_is_none(api: Api, kube: Kube) -> None:
 
 @pytest.mark.parametrize("status", [409, 422])
 def test_a_conflict(api: Api, kube: Kube, status: int) -> None:
-    api.answer = lambda request: (status, {"kind": "Status", "message": "the object has been modified"})
+    api.answer = lambda request: (
+        status,
+        {"kind": "Status", "message": "the object has been modified"},
+    )
     with pytest.raises(ConflictError, match="the object has been modified"):
         kube.merge_patch_node("w-1", {})
     assert len(api.asked) == 1, "a write is never repeated"
@@ -206,7 +238,9 @@ def test_a_conflict(api: Api, kube: Kube, status: int) -> None:
         (504, "", "504"),
     ],
 )
-def test_refusals_tell_status_and_reason(api: Api, kube: Kube, status: int, body: Any, words: str) -> None:
+def test_refusals_tell_status_and_reason(
+    api: Api, kube: Kube, status: int, body: Any, words: str
+) -> None:
     api.answer = lambda request: (status, body)
     with pytest.raises(UnreachableError, match=words) as error:
         kube.node("w-1")
@@ -226,7 +260,10 @@ def test_writes(api: Api, kube: Kube) -> None:
     kube.create_node({"a": 1}, dry_run=True)
     kube.merge_patch_node("w-1", {"metadata": {"labels": {"x": None}}})
     kube.json_patch_node("w-1", [{"op": "test", "path": "/spec/taints", "value": None}])
-    seen = [(asked.method, asked.path, asked.query, asked.headers["Content-Type"]) for asked in api.asked]
+    seen = [
+        (asked.method, asked.path, asked.query, asked.headers["Content-Type"])
+        for asked in api.asked
+    ]
     ours = {"fieldManager": FIELD_MANAGER}
     assert seen == [
         ("POST", "/api/v1/nodes", ours, "application/json"),
@@ -239,7 +276,9 @@ def test_writes(api: Api, kube: Kube) -> None:
 
 
 def test_config_maps(api: Api, kube: Kube) -> None:
-    api.answer = lambda request: (404, {}) if request.method == "GET" else (200, {"metadata": {"name": "c"}})
+    api.answer = lambda request: (
+        (404, {}) if request.method == "GET" else (200, {"metadata": {"name": "c"}})
+    )
     assert kube.config_map("kube-system", "c") is None
     assert kube.create_config_map("kube-system", {"data": {}}) == {"metadata": {"name": "c"}}
     assert kube.json_patch_config_map("kube-system", "c", [{"op": "remove", "path": "/data/a"}])
@@ -247,7 +286,11 @@ def test_config_maps(api: Api, kube: Kube) -> None:
     assert seen == [
         ("GET", "/api/v1/namespaces/kube-system/configmaps/c", None),
         ("POST", "/api/v1/namespaces/kube-system/configmaps", {"data": {}}),
-        ("PATCH", "/api/v1/namespaces/kube-system/configmaps/c", [{"op": "remove", "path": "/data/a"}]),
+        (
+            "PATCH",
+            "/api/v1/namespaces/kube-system/configmaps/c",
+            [{"op": "remove", "path": "/data/a"}],
+        ),
     ]
 
 
@@ -255,7 +298,10 @@ def test_reads_of_other_kinds(api: Api, kube: Kube) -> None:
     kube.pods_of("w-1")
     kube.kubernetes_endpoints()
     assert [(asked.path, asked.query) for asked in api.asked] == [
-        ("/api/v1/namespaces/kube-system/pods", {"fieldSelector": "spec.nodeName=w-1", "limit": "500"}),
+        (
+            "/api/v1/namespaces/kube-system/pods",
+            {"fieldSelector": "spec.nodeName=w-1", "limit": "500"},
+        ),
         (
             "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
             {"labelSelector": "kubernetes.io/service-name=kubernetes", "limit": "500"},
@@ -270,7 +316,9 @@ def test_health_is_status_and_text(api: Api, kube: Kube, status: int) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}"), timeout=2.0)
+    kube = Kube.from_kubeconfig(
+        kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}"), timeout=2.0
+    )
     with pytest.raises(UnreachableError, match="does not answer GET /api/v1/nodes/w-1") as error:
         kube.node("w-1")
     assert error.value.hint
@@ -308,15 +356,21 @@ def test_a_write_that_is_cut_off_is_not_repeated(tmp_path: Path, method: str) ->
                     connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{server.getsockname()[1]}"), timeout=2.0)
+        kube = Kube.from_kubeconfig(
+            kubeconfig(tmp_path / "k", f"http://127.0.0.1:{server.getsockname()[1]}"), timeout=2.0
+        )
         with pytest.raises(UnreachableError, match=f"does not answer {method}"):
             kube.request(method, "/api/v1/nodes", {"a": 1})
         assert len(seen) == 1
 
 
 @pytest.mark.parametrize(("method", "at_most"), [("GET", 1 + kube_api.RETRIES), ("POST", 1)])
-def test_a_silent_api_within_its_deadline(tmp_path: Path, silent_port: int, method: str, at_most: int) -> None:
-    kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{silent_port}"), timeout=0.3)
+def test_a_silent_api_within_its_deadline(
+    tmp_path: Path, silent_port: int, method: str, at_most: int
+) -> None:
+    kube = Kube.from_kubeconfig(
+        kubeconfig(tmp_path / "k", f"http://127.0.0.1:{silent_port}"), timeout=0.3
+    )
     started = time.monotonic()
     with pytest.raises(UnreachableError, match=r"does not answer"):
         kube.request(method, "/api/v1/nodes/w-1")
@@ -336,5 +390,8 @@ def test_a_kubeconfig_that_cannot_be_used(tmp_path: Path, content: str | None) -
 @pytest.mark.parametrize("status", [201, 404, 409, 429, 500])
 def test_status_and_reason_where_refusals_differ(api: Api, kube: Kube, status: int) -> None:
     api.answer = lambda request: (status, {"message": "why"})
-    assert kube.answer("POST", "/api/v1/namespaces/ns/pods/p/eviction", {"kind": "Eviction"}) == (status, "why")
+    assert kube.answer("POST", "/api/v1/namespaces/ns/pods/p/eviction", {"kind": "Eviction"}) == (
+        status,
+        "why",
+    )
     assert len(api.asked) == 1, "a write is never repeated by itself"

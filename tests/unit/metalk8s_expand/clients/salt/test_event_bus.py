@@ -9,7 +9,9 @@ import pytest
 from metalk8s_expand.clients.salt.event_bus import Bus
 
 
-@pytest.mark.parametrize("outcome", [OSError("no socket"), RuntimeError("this event loop is already running"), False])
+@pytest.mark.parametrize(
+    "outcome", [OSError("no socket"), RuntimeError("this event loop is already running"), False]
+)
 def test_it_is_left_alone_for_a_while(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 

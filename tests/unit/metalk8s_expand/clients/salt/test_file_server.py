@@ -17,7 +17,9 @@ DEPLOY = "metalk8s.orchestrate.deploy_node"
 
 def opts(base: Path, **values: Any) -> dict[str, Any]:
     found: dict[str, Any] = salt.config.master_config(None)
-    found.update({"cachedir": str(base / "cache"), "extension_modules": str(base / "ext"), **values})
+    found.update(
+        {"cachedir": str(base / "cache"), "extension_modules": str(base / "ext"), **values}
+    )
     return found
 
 
@@ -29,14 +31,20 @@ def tree(base: Path, *paths: str) -> str:
     return str(base)
 
 
-@pytest.mark.parametrize("path", ["metalk8s/orchestrate/deploy_node.sls", "metalk8s/orchestrate/deploy_node/init.sls"])
+@pytest.mark.parametrize(
+    "path", ["metalk8s/orchestrate/deploy_node.sls", "metalk8s/orchestrate/deploy_node/init.sls"]
+)
 def test_directories(tmp_path: Path, path: str) -> None:
     roots = {
         "metalk8s-2.0": [tree(tmp_path / "a"), tree(tmp_path / "b", path)],
         "metalk8s-1.9": [tree(tmp_path / "c", "x.sls")],
     }
     files = FileServer(opts(tmp_path, file_roots=roots))
-    assert [files.has(DEPLOY, name) for name in ("metalk8s-2.0", "metalk8s-1.9", "metalk8s-3")] == [True, False, False]
+    assert [files.has(DEPLOY, name) for name in ("metalk8s-2.0", "metalk8s-1.9", "metalk8s-3")] == [
+        True,
+        False,
+        False,
+    ]
     assert {"metalk8s-1.9", "metalk8s-2.0"} <= set(files.saltenvs())
 
 

@@ -40,19 +40,34 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def found(pid: int, opts: dict[str, Any]) -> list[Runner]:
     """Until the process has become what it was started as."""
     deadline = time.monotonic() + 10
-    while not (seen := [item for item in running_jobs.running(opts) if item.pid == pid]) and time.monotonic() < deadline:
+    while (
+        not (seen := [item for item in running_jobs.running(opts) if item.pid == pid])
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     return seen
 
 
 def job_file(cache: Path, pid: int, fun: str, *arguments: Any) -> None:
     (cache / "proc").mkdir(exist_ok=True)
-    content = {"fun": fun, "jid": "20260101", "user": "root", "fun_args": list(arguments), "pid": pid}
+    content = {
+        "fun": fun,
+        "jid": "20260101",
+        "user": "root",
+        "fun_args": list(arguments),
+        "pid": pid,
+    }
     (cache / "proc" / "20260101").write_bytes(salt.payload.dumps(content))
 
 
 def test_a_command_in_another_terminal(start: Start, tmp_path: Path) -> None:
-    words = ("-l", "debug", "state.orchestrate", "metalk8s.orchestrate.deploy_node", "saltenv=metalk8s-2.0")
+    words = (
+        "-l",
+        "debug",
+        "state.orchestrate",
+        "metalk8s.orchestrate.deploy_node",
+        "saltenv=metalk8s-2.0",
+    )
     pid = start(*words)
     assert found(pid, {"cachedir": str(tmp_path)}) == [Runner(words, pid)]
 
@@ -60,24 +75,36 @@ def test_a_command_in_another_terminal(start: Start, tmp_path: Path) -> None:
 def test_a_program_that_is_only_called_with_its_name(start: Start, tmp_path: Path) -> None:
     editor, real = start("salt-run", "metalk8s_expand.expand", name="editor"), start("a.b")
     assert found(real, {"cachedir": str(tmp_path)})
-    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == editor] == []
+    assert [
+        item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == editor
+    ] == []
 
 
 def test_a_job_of_another_process(start: Start, tmp_path: Path) -> None:
     pid = start(name="salt-master")
-    job_file(tmp_path, pid, "runner.state.orchestrate", "metalk8s.orchestrate.x", {"saltenv": "y", "pillar": {"a": ["b", 1]}})
+    job_file(
+        tmp_path,
+        pid,
+        "runner.state.orchestrate",
+        "metalk8s.orchestrate.x",
+        {"saltenv": "y", "pillar": {"a": ["b", 1]}},
+    )
     words = ("state.orchestrate", "metalk8s.orchestrate.x", "saltenv=y", "pillar=a=b")
     assert found(pid, {"cachedir": str(tmp_path)}) == [Runner(words, pid, "20260101")]
 
 
-def test_a_job_whose_number_another_process_of_salt_has_by_now(start: Start, tmp_path: Path) -> None:
+def test_a_job_whose_number_another_process_of_salt_has_by_now(
+    start: Start, tmp_path: Path
+) -> None:
     """In a container that was made anew."""
     job, other = start(name="salt-master"), start("metalk8s_expand.expand", name="salt-minion")
     job_file(tmp_path, job, "runner.metalk8s_expand.expand")
     file = tmp_path / "proc" / "20260101"
     assert found(job, {"cachedir": str(tmp_path)})
     os.utime(file, (1, 1))
-    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == job] == []
+    assert [
+        item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == job
+    ] == []
     # A clock that was set forward: what says that it is the job still is.
     job_file(tmp_path, other, "runner.metalk8s_expand.expand")
     os.utime(file, (1, 1))
@@ -87,7 +114,9 @@ def test_a_job_whose_number_another_process_of_salt_has_by_now(start: Start, tmp
 def test_a_job_that_was_typed_is_one_runner(start: Start, tmp_path: Path) -> None:
     pid = start("state.orchestrate", "x")
     job_file(tmp_path, pid, "runner.state.orchestrate", "x")
-    assert found(pid, {"cachedir": str(tmp_path)}) == [Runner(("state.orchestrate", "x"), pid, "20260101")]
+    assert found(pid, {"cachedir": str(tmp_path)}) == [
+        Runner(("state.orchestrate", "x"), pid, "20260101")
+    ]
 
 
 def test_what_is_no_runner(start: Start, tmp_path: Path) -> None:
@@ -95,14 +124,20 @@ def test_what_is_no_runner(start: Start, tmp_path: Path) -> None:
     job_file(tmp_path, pid, "wheel.key.list_all")
     real = start("a.b")
     assert found(real, {"cachedir": str(tmp_path)})
-    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == pid] == []
+    assert [
+        item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == pid
+    ] == []
 
 
 @pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["itself", "its parent"])
-def test_one_is_not_in_ones_own_way(tmp_path: Path, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_is_not_in_ones_own_way(
+    tmp_path: Path, pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("salt.utils.master._check_cmdline", lambda data: True)
     job_file(tmp_path, pid, "runner.metalk8s_expand.expand")
-    assert [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == pid] == []
+    assert [
+        item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == pid
+    ] == []
 
 
 def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
@@ -115,7 +150,9 @@ def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
 
 def test_which_job_a_process_does() -> None:
     by_file = Runner(("state.orchestrate", "x"), 1, "42")
-    by_title = Runner(("metalk8s_expand.expand", "ProcessFunc(AsyncClientMixin._proc_function,", "jid=42)"), 2)
+    by_title = Runner(
+        ("metalk8s_expand.expand", "ProcessFunc(AsyncClientMixin._proc_function,", "jid=42)"), 2
+    )
     assert [by_file.does("42"), by_title.does("42")] == [True, True]
     assert [by_file.does("4"), by_title.does("4"), by_title.does("421")] == [False, False, False]
 
@@ -125,7 +162,17 @@ def test_another_container_has_a_master_of_its_own(tmp_path: Path) -> None:
     script = tmp_path / "salt-run"
     script.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     script.chmod(0o755)
-    process = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", str(script), "state.orchestrate", "elsewhere"])
+    process = subprocess.Popen(
+        [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            str(script),
+            "state.orchestrate",
+            "elsewhere",
+        ]
+    )
     try:
         inside = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         deadline = time.monotonic() + 10
@@ -133,7 +180,11 @@ def test_another_container_has_a_master_of_its_own(tmp_path: Path) -> None:
             time.sleep(0.02)
         assert found(int(child[0]), {"cachedir": str(tmp_path)}) == []
         # unshare itself carries the words, but is no salt-run.
-        assert not [item for item in running_jobs.running({"cachedir": str(tmp_path)}) if "elsewhere" in item.words]
+        assert not [
+            item
+            for item in running_jobs.running({"cachedir": str(tmp_path)})
+            if "elsewhere" in item.words
+        ]
     finally:
         process.kill()
         process.wait(10)

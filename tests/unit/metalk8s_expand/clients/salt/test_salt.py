@@ -21,7 +21,12 @@ Options = dict[str, Any]
 def opts(tmp_path: Path) -> Options:
     """Of a master that has nothing yet."""
     found: Options = salt.config.master_config(None)
-    found.update(id="boot", pki_dir=str(tmp_path / "pki"), cachedir=str(tmp_path / "cache"), conf_file=str(tmp_path / "master"))
+    found.update(
+        id="boot",
+        pki_dir=str(tmp_path / "pki"),
+        cachedir=str(tmp_path / "cache"),
+        conf_file=str(tmp_path / "master"),
+    )
     return found
 
 
@@ -29,7 +34,9 @@ def put(opts: Options, directory: str, *minions: str, key: str = "") -> None:
     folder = Path(opts["pki_dir"]) / directory
     folder.mkdir(parents=True, exist_ok=True)
     for minion in minions:
-        (folder / minion).write_text(f"-----BEGIN PUBLIC KEY-----\n{key or directory}\n-----END PUBLIC KEY-----\n")
+        (folder / minion).write_text(
+            f"-----BEGIN PUBLIC KEY-----\n{key or directory}\n-----END PUBLIC KEY-----\n"
+        )
 
 
 class TestKeys:
@@ -78,7 +85,10 @@ class TestKeys:
 
 
 class TestGrains:
-    @pytest.mark.parametrize(("bank", "key", "data"), [("grains", "a", {"x": 1}), ("minions/a", "data", {"grains": {"x": 1}})])
+    @pytest.mark.parametrize(
+        ("bank", "key", "data"),
+        [("grains", "a", {"x": 1}), ("minions/a", "data", {"grains": {"x": 1}})],
+    )
     def test_of_every_version_of_salt(self, opts: Options, bank: str, key: str, data: Any) -> None:
         salt.cache.factory(opts).store(bank, key, data)
         assert dict(Minions(opts).grains(["a", "b"])) == {"a": {"x": 1}}
@@ -113,18 +123,26 @@ class Client:
 
 
 class TestAsk:
-    def test_one_job_on_those_that_are_accepted(self, opts: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_job_on_those_that_are_accepted(
+        self, opts: Options, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = Client({"a": {"x": ""}, "b": "Minion did not return."})
         given: list[str] = []
-        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: given.append(c_path) or client)
+        monkeypatch.setattr(
+            "salt.client.get_local_client", lambda c_path: given.append(c_path) or client
+        )
         put(opts, "minions", "a", "b")
         put(opts, "minions_pre", "c")
         assert Minions(opts).ask(["c", "b", "a"], "test.it", [[1, 2], 3]) == client.answer
         assert client.jobs == [(["b", "a"], "test.it", [[1, 2], 3], "list")]
         assert given == [opts["conf_file"]]
 
-    def test_nobody_to_ask(self, opts: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: pytest.fail("there is nobody to ask"))
+    def test_nobody_to_ask(
+        self, opts: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(
+            "salt.client.get_local_client", lambda c_path: pytest.fail("there is nobody to ask")
+        )
         assert Minions(opts).ask(["a"], "test.it", []) == {}
         assert capsys.readouterr().out == ""
 

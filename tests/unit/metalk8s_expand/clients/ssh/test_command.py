@@ -38,7 +38,10 @@ def test_input_that_nobody_reads(sshd: Sshd) -> None:
 
 
 def test_arguments_arrive_as_they_are(sshd: Sshd) -> None:
-    assert command.run(sshd.target(), ["printf", "%s|", "a b", "$HOME", "'", "*"]).stdout == "a b|$HOME|'|*|"
+    assert (
+        command.run(sshd.target(), ["printf", "%s|", "a b", "$HOME", "'", "*"]).stdout
+        == "a b|$HOME|'|*|"
+    )
 
 
 def test_output_that_is_no_text_is_no_error(sshd: Sshd) -> None:
@@ -97,7 +100,10 @@ def test_many_hosts_at_a_time_each_with_its_own_outcome(sshd: Sshd, silent_port:
     # The good ones may take their time on a loaded machine.
     limits = {target.name: 3.0 for target in bad}
     found = command.on_all(
-        [*good, *bad], lambda target: command.run(target, ["sleep", "0.5"], timeout=limits.get(target.name, 15.0)).returncode
+        [*good, *bad],
+        lambda target: (
+            command.run(target, ["sleep", "0.5"], timeout=limits.get(target.name, 15.0)).returncode
+        ),
     )
     assert list(found) == [*(target.name for target in good), "gone", "silent"]
     assert [found[target.name] for target in good] == [0] * 5

@@ -22,7 +22,14 @@ def test_a_host_that_is_well_has_no_trouble_but_that_it_works(sshd: Sshd) -> Non
 
 def test_an_error_tells_everything(sshd: Sshd) -> None:
     target = sshd.target(user="me", key_path="/k")
-    found = error(target, Trouble("key-file-mode", "open"), Trouble("no-sudo", "none"), said="line 1\nline 2\n")
-    assert found.message == f"SSH to me@127.0.0.1 port {sshd.port}: open; OpenSSH said: line 1\nline 2"
+    found = error(
+        target,
+        Trouble("key-file-mode", "open"),
+        Trouble("no-sudo", "none"),
+        said="line 1\nline 2\n",
+    )
+    assert (
+        found.message == f"SSH to me@127.0.0.1 port {sshd.port}: open; OpenSSH said: line 1\nline 2"
+    )
     assert (found.cause, found.hint, found.node) == ("key-file-mode", "chmod 600 /k", "w-1")
     assert str(found.problems[0]).startswith("no-sudo: none; install sudo")

@@ -45,7 +45,10 @@ def test_a_banner(speaking: Listener, words: bytes) -> None:
     assert network.look("127.0.0.1", speaking(words), "any", 10) is None
 
 
-@pytest.mark.parametrize(("words", "cause"), [(b"", "banner-time-out"), (b"x" * 9000, "not-ssh"), (b"HTTP", "banner-time-out")])
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [(b"", "banner-time-out"), (b"x" * 9000, "not-ssh"), (b"HTTP", "banner-time-out")],
+)
 def test_no_banner(speaking: Listener, words: bytes, cause: str) -> None:
     started = time.monotonic()
     trouble = network.look("127.0.0.1", speaking(words), "any", 1)
@@ -54,16 +57,24 @@ def test_no_banner(speaking: Listener, words: bytes, cause: str) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_every_address_of_a_name_is_tried(speaking: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_address_of_a_name_is_tried(
+    speaking: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = speaking(b"SSH-2.0-x\r\n")
     found = [(socket.AF_INET, ("127.0.0.1", free_port())), (socket.AF_INET, ("127.0.0.1", port))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(family, 1, 6, "", address) for family, address in found])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_: [(family, 1, 6, "", address) for family, address in found]
+    )
     assert network.look("two", port, "any", 10) is None
 
 
-def test_the_trouble_that_got_farthest_is_told(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trouble_that_got_farthest_is_told(
+    silent_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = [("127.0.0.1", silent_port), ("127.0.0.1", free_port())]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(socket.AF_INET, 1, 6, "", address) for address in found])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_: [(socket.AF_INET, 1, 6, "", address) for address in found]
+    )
     trouble = network.look("two", silent_port, "any", 1)
     assert trouble is not None
     assert trouble.cause == "banner-time-out"

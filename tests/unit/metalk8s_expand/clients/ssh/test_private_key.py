@@ -13,7 +13,10 @@ from metalk8s_expand.clients.ssh import private_key
 from metalk8s_expand.clients.ssh.process_pool import Allowance
 
 
-@pytest.mark.parametrize(("kind", "form"), [("ed25519", "RFC4716"), ("ecdsa", "RFC4716"), ("ecdsa", "PEM"), ("ecdsa", "PKCS8")])
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [("ed25519", "RFC4716"), ("ecdsa", "RFC4716"), ("ecdsa", "PEM"), ("ecdsa", "PKCS8")],
+)
 @pytest.mark.parametrize(("passphrase", "cause"), [("", None), ("a secret", "key-file-passphrase")])
 def test_formats(tmp_path: Path, kind: str, form: str, passphrase: str, cause: str | None) -> None:
     path = tmp_path / "key"
@@ -25,7 +28,13 @@ def test_formats(tmp_path: Path, kind: str, form: str, passphrase: str, cause: s
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "-----BEGIN OPENSSH PRIVATE KEY-----\n!\n-----END OPENSSH PRIVATE KEY-----", "ssh-ed25519 AAAA me"]
+    "text",
+    [
+        "",
+        "x",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n!\n-----END OPENSSH PRIVATE KEY-----",
+        "ssh-ed25519 AAAA me",
+    ],
 )
 def test_what_is_no_private_key(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"

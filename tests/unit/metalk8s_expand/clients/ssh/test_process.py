@@ -17,7 +17,12 @@ def shell(script: str, stdin: str = "", timeout: float = 10.0) -> process.Ended:
 
 def test_input_output_and_exit_code() -> None:
     ended = shell("cat; echo no >&2; exit 7", "yes\n")
-    assert (ended.returncode, ended.stdout, ended.stderr, ended.flooded) == (7, "yes\n", "no\n", False)
+    assert (ended.returncode, ended.stdout, ended.stderr, ended.flooded) == (
+        7,
+        "yes\n",
+        "no\n",
+        False,
+    )
 
 
 def test_without_input_there_is_none() -> None:
@@ -75,5 +80,9 @@ def test_idle_is_told_and_may_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_that_computes_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "TICK_S", 0.1)
     idle: list[float] = []
-    process.run(["sh", "-c", "while :; do :; done"], timeout=1.5, tick=lambda seconds: idle.append(seconds) is None)
+    process.run(
+        ["sh", "-c", "while :; do :; done"],
+        timeout=1.5,
+        tick=lambda seconds: idle.append(seconds) is None,
+    )
     assert max(idle) < 1.0

@@ -31,7 +31,11 @@ def most_at_a_time(directory: Path, count: int, max_parallel: int) -> int:
     def work(host: Host) -> int:
         return int(run(["sh", "-c", COUNTED, "sh", str(directory)], Allowance(20)).stdout)
 
-    return max(found for found in on_all(hosts(count), work, max_parallel).values() if isinstance(found, int))
+    return max(
+        found
+        for found in on_all(hosts(count), work, max_parallel).values()
+        if isinstance(found, int)
+    )
 
 
 @pytest.mark.parametrize("max_parallel", [1, 3])
@@ -84,7 +88,9 @@ def test_hanging_processes_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(ended[host.name] for host in hosts(6)) < min(ended["stuck-1"], ended["stuck-2"])
 
 
-def test_no_more_of_them_than_those_that_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_more_of_them_than_those_that_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(process, "TICK_S", 0.02)
     monkeypatch.setattr(process_pool, "HANGS_S", 0.05)
     assert 2 < most_at_a_time(tmp_path, 12, 2) <= 4

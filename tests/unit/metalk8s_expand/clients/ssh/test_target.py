@@ -48,7 +48,11 @@ def test_the_options_are_those_of_salt_ssh() -> None:
     ours = options(Target.from_roster("n", ENTRY).openssh(connect_timeout=10))
     assert set(of_salt_ssh(ENTRY)) <= set(ours)
     # Salt 3006 does not ask whether the host is still alive.
-    assert set(ours) - set(of_salt_ssh(ENTRY)) <= {*OURS, "ServerAliveInterval=60", "ServerAliveCountMax=3"}
+    assert set(ours) - set(of_salt_ssh(ENTRY)) <= {
+        *OURS,
+        "ServerAliveInterval=60",
+        "ServerAliveCountMax=3",
+    }
     # Of an option that is there twice the first value counts.
     assert ours[-1:] == of_salt_ssh(ENTRY)[-1:] == ENTRY["ssh_options"]
 

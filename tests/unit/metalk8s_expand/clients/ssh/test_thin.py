@@ -32,11 +32,18 @@ def test_a_python_that_salt_does_not_support(python: tuple[int, ...]) -> None:
 
 
 def test_the_strictest_demand_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    demands = (Demand("salt", "3007.8", ">=3.8"), Demand("tornado", "6", ">= 3.9"), Demand("odd", "1", ">=3.6,!=3.8.1"))
+    demands = (
+        Demand("salt", "3007.8", ">=3.8"),
+        Demand("tornado", "6", ">= 3.9"),
+        Demand("odd", "1", ">=3.6,!=3.8.1"),
+    )
     monkeypatch.setattr(thin, "demands", lambda: demands)
     monkeypatch.setattr(sys, "version_info", (3, 13, 0))
     assert [demand.name for demand in thin.unmet((3, 8, 1))] == ["tornado", "odd"]
-    assert [str(demand) for demand in thin.unmet((3, 7, 0))] == ["salt 3007.8 (>=3.8)", "tornado 6 (>= 3.9)"]
+    assert [str(demand) for demand in thin.unmet((3, 7, 0))] == [
+        "salt 3007.8 (>=3.8)",
+        "tornado 6 (>= 3.9)",
+    ]
     assert thin.unmet((3, 9, 0)) == []
     assert thin.minimum() == (3, 9)
 

@@ -28,7 +28,12 @@ def warnings(answer: Any) -> list[str]:
 
 
 def test_well() -> None:
-    answer = {"apiserver": entry(served={"port": 6443, "serial": "a1", "not_after": "2027-01-01T00:00:00Z"}), "ca": entry()}
+    answer = {
+        "apiserver": entry(
+            served={"port": 6443, "serial": "a1", "not_after": "2027-01-01T00:00:00Z"}
+        ),
+        "ca": entry(),
+    }
     assert (problems(answer), warnings(answer)) == ([], [])
 
 
@@ -82,7 +87,9 @@ def test_what_is_served() -> None:
     [found] = problems({"apiserver": other})
     assert "port 6443 serves another certificate" in found
     assert "ends on 2026-01-01T00:00:00Z" in found
-    assert expiry.stale_problems({"apiserver": other}) == [found.removeprefix("certificate apiserver of cp-1: ")]
+    assert expiry.stale_problems({"apiserver": other}) == [
+        found.removeprefix("certificate apiserver of cp-1: ")
+    ]
     [silent] = problems({"apiserver": entry(served={"port": 6443, "error": "timed out"})})
     assert "does not answer: timed out" in silent
 
@@ -90,15 +97,27 @@ def test_what_is_served() -> None:
 def test_files_of_others_are_no_problem() -> None:
     answer = {"/etc/kubernetes/pki/old": entry(-5), "kubelet-client": entry(20, "kubelet-client")}
     assert problems(answer) == []
-    assert expiry.first(answer) == {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 20.0}
+    assert expiry.first(answer) == {
+        "first": "kubelet-client",
+        "not_after": "2027-01-01T00:00:00Z",
+        "days_left": 20.0,
+    }
 
 
 def test_the_first_of_all() -> None:
-    found = expiry.first({"apiserver": entry(3), "ca": entry(2.5), "scheduler": {"path": "", "error": "it is missing"}})
+    found = expiry.first(
+        {
+            "apiserver": entry(3),
+            "ca": entry(2.5),
+            "scheduler": {"path": "", "error": "it is missing"},
+        }
+    )
     assert found is not None
     assert (found["first"], found["days_left"]) == ("ca", 2.5)
 
 
 def test_unknown_is_not_healthy() -> None:
-    assert problems("its minion does not answer") == ["the certificates of cp-1 are not known: its minion does not answer"]
+    assert problems("its minion does not answer") == [
+        "the certificates of cp-1 are not known: its minion does not answer"
+    ]
     assert warnings("its minion does not answer") == []

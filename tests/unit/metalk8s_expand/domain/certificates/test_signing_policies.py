@@ -24,7 +24,9 @@ SERVICE = ("kubernetes", "kubernetes.default.svc.cluster.local")
 BOOTSTRAP = signing_policies.Subject(
     "bootstrap", "10.0.0.1", (roles.BOOTSTRAP, roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",)
 )
-MASTER = signing_policies.Subject("cp-1", "10.0.0.2", (roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",))
+MASTER = signing_policies.Subject(
+    "cp-1", "10.0.0.2", (roles.MASTER, roles.ETCD), SERVICE, ("10.96.0.1",)
+)
 WORKER = signing_policies.Subject("w-1", "10.0.0.3", (roles.NODE,), SERVICE, ("10.96.0.1",))
 SUBJECTS = (BOOTSTRAP, MASTER, WORKER)
 
@@ -37,7 +39,10 @@ HARMLESS = {
     "skip_load_signing_private_key",
 }
 
-KINDS = {signing_policies.CLIENT: {ExtendedKeyUsageOID.CLIENT_AUTH}, signing_policies.SERVER: {ExtendedKeyUsageOID.SERVER_AUTH}}
+KINDS = {
+    signing_policies.CLIENT: {ExtendedKeyUsageOID.CLIENT_AUTH},
+    signing_policies.SERVER: {ExtendedKeyUsageOID.SERVER_AUTH},
+}
 KINDS[signing_policies.BOTH] = KINDS[signing_policies.CLIENT] | KINDS[signing_policies.SERVER]
 
 
@@ -48,14 +53,20 @@ class Case:
 
     @property
     def policy(self) -> dict[str, Any]:
-        return signing_policies.policies(self.subject)[signing_policies.policy_name(self.subject.name, self.purpose)]
+        return signing_policies.policies(self.subject)[
+            signing_policies.policy_name(self.subject.name, self.purpose)
+        ]
 
     @property
     def wanted(self) -> signing_policies.Purpose:
         return signing_policies.purposes(self.subject.roles)[self.purpose]
 
 
-CASES = [Case(subject, purpose) for subject in SUBJECTS for purpose in signing_policies.purposes(subject.roles)]
+CASES = [
+    Case(subject, purpose)
+    for subject in SUBJECTS
+    for purpose in signing_policies.purposes(subject.roles)
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +78,13 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path)])
         now = datetime.datetime.now(tz=datetime.timezone.utc)
         certificate = (
-            x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=3650))
+            x509.CertificateBuilder(
+                name, name, key.public_key(), 1, now, now + datetime.timedelta(days=3650)
+            )
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
             .sign(key, hashes.SHA256())
         )
         (base / path).parent.mkdir(exist_ok=True)
@@ -79,7 +94,9 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +104,17 @@ def own_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def signed(case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey, **hostile: Any) -> x509.Certificate:
+def signed(
+    case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey, **hostile: Any
+) -> x509.Certificate:
     """What ``x509.sign_remote_certificate`` does with a request once the minion's name has matched."""
     policy = copy.deepcopy(case.policy)
     policy.pop("minions")
     for key in ("signing_private_key", "signing_cert"):
         policy[key] = policy[key].replace(signing_policies.PKI, str(authorities))
-    public_key = own_key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public_key = own_key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     kwargs = x509util.merge_signing_policy(policy, {"public_key": public_key, **hostile})
     found: x509.Certificate = x509_v2._create_certificate_local(**kwargs)[0]
     return found
@@ -126,14 +147,19 @@ def wanted_names(case: Case) -> set[str]:
     """Spelled out here again, by purpose, and not by the policy's own words."""
     subject = case.subject
     dns = {"kubelet-server": {subject.name}, "apiserver": {subject.name, "localhost", *SERVICE}}
-    ips = {"kubelet-server": {subject.address}, "apiserver": {subject.address, "127.0.0.1", "10.96.0.1"}}
+    ips = {
+        "kubelet-server": {subject.address},
+        "apiserver": {subject.address, "127.0.0.1", "10.96.0.1"},
+    }
     for purpose in ("etcd-server", "etcd-peer"):
         dns[purpose], ips[purpose] = {subject.name, "localhost"}, {subject.address, "127.0.0.1"}
     found = {f"DNSName:{name}" for name in dns.get(case.purpose, set())}
     return found | {f"IPAddress:{address}" for address in ips.get(case.purpose, set())}
 
 
-def assert_as_the_policy_says(case: Case, certificate: x509.Certificate, own_key: ec.EllipticCurvePrivateKey) -> None:
+def assert_as_the_policy_says(
+    case: Case, certificate: x509.Certificate, own_key: ec.EllipticCurvePrivateKey
+) -> None:
     wanted = case.wanted
     subject = {attribute.rfc4514_string() for attribute in certificate.subject}
     assert subject == set(wanted.subject.format(name=case.subject.name).split(","))
@@ -143,7 +169,9 @@ def assert_as_the_policy_says(case: Case, certificate: x509.Certificate, own_key
     assert names_of(certificate) == wanted_names(case)
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     assert abs(lifetime - datetime.timedelta(days=365)) < datetime.timedelta(minutes=1)
-    assert abs(certificate.not_valid_before_utc.timestamp() - datetime.datetime.now().timestamp()) < 60
+    assert (
+        abs(certificate.not_valid_before_utc.timestamp() - datetime.datetime.now().timestamp()) < 60
+    )
     extensions = {item.oid: item for item in certificate.extensions}
     assert extensions[ExtensionOID.BASIC_CONSTRAINTS].critical
     assert extensions[ExtensionOID.BASIC_CONSTRAINTS].value.ca is False
@@ -199,11 +227,15 @@ HOSTILE: dict[str, dict[str, Any]] = {
 def test_a_requester_chooses_nothing(
     case: Case, hostile: dict[str, Any], authorities: Path, own_key: ec.EllipticCurvePrivateKey
 ) -> None:
-    assert_as_the_policy_says(case, signed(case, authorities, own_key, **copy.deepcopy(hostile)), own_key)
+    assert_as_the_policy_says(
+        case, signed(case, authorities, own_key, **copy.deepcopy(hostile)), own_key
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
-def test_a_csr_and_its_extensions_are_ignored(case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
+def test_a_csr_and_its_extensions_are_ignored(
+    case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey
+) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     assert_as_the_policy_says(case, signed(case, authorities, own_key, csr=csr(other)), own_key)
 
@@ -238,7 +270,16 @@ def test_policies_are_of_one_node(subject: signing_policies.Subject) -> None:
         ((roles.NODE,), {"kubelet-client", "kubelet-server"}),
         ((roles.INFRA,), {"kubelet-client", "kubelet-server"}),
         ((), {"kubelet-client", "kubelet-server"}),
-        ((roles.ETCD,), {"kubelet-client", "kubelet-server", "etcd-server", "etcd-peer", "etcd-healthcheck-client"}),
+        (
+            (roles.ETCD,),
+            {
+                "kubelet-client",
+                "kubelet-server",
+                "etcd-server",
+                "etcd-peer",
+                "etcd-healthcheck-client",
+            },
+        ),
     ],
 )
 def test_purposes(node_roles: tuple[str, ...], wanted: set[str]) -> None:
@@ -247,15 +288,28 @@ def test_purposes(node_roles: tuple[str, ...], wanted: set[str]) -> None:
 
 @pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
 def test_only_the_bootstrap_is_an_administrator(subject: signing_policies.Subject) -> None:
-    assert [name for name, policy in signing_policies.policies(subject).items() if "system:masters" in policy["subject"]] == []
-    assert "O=system:masters,CN=kubernetes-admin" in {p["subject"] for p in signing_policies.policies(BOOTSTRAP).values()}
+    assert [
+        name
+        for name, policy in signing_policies.policies(subject).items()
+        if "system:masters" in policy["subject"]
+    ] == []
+    assert "O=system:masters,CN=kubernetes-admin" in {
+        p["subject"] for p in signing_policies.policies(BOOTSTRAP).values()
+    }
 
 
 @pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
 def test_only_the_bootstrap_is_the_salt_master(subject: signing_policies.Subject) -> None:
     """By a user of its own, in no group: a role names it."""
-    assert [name for name, policy in signing_policies.policies(subject).items() if "metalk8s-expand" in policy["subject"]] == []
-    assert signing_policies.policies(BOOTSTRAP)["bootstrap/metalk8s-expand"]["subject"] == "CN=metalk8s-expand"
+    assert [
+        name
+        for name, policy in signing_policies.policies(subject).items()
+        if "metalk8s-expand" in policy["subject"]
+    ] == []
+    assert (
+        signing_policies.policies(BOOTSTRAP)["bootstrap/metalk8s-expand"]["subject"]
+        == "CN=metalk8s-expand"
+    )
 
 
 def test_a_worker_is_nobody_but_itself() -> None:
@@ -265,7 +319,9 @@ def test_a_worker_is_nobody_but_itself() -> None:
 
 
 def test_days() -> None:
-    assert {policy["days_valid"] for policy in signing_policies.policies(WORKER, 30).values()} == {30}
+    assert {policy["days_valid"] for policy in signing_policies.policies(WORKER, 30).values()} == {
+        30
+    }
 
 
 def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
@@ -273,7 +329,8 @@ def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None
     policy = {**signing_policies.policies(WORKER, 10 / 1440)["w-1/kubelet-client"]}
     policy.pop("minions")
     policy |= {
-        key: policy[key].replace(signing_policies.PKI, str(authorities)) for key in ("signing_private_key", "signing_cert")
+        key: policy[key].replace(signing_policies.PKI, str(authorities))
+        for key in ("signing_private_key", "signing_cert")
     }
     found = x509_v2._create_certificate_local(**policy, private_key=pem(own_key))[0]
     lifetime = found.not_valid_after_utc - found.not_valid_before_utc
@@ -288,6 +345,12 @@ def test_every_purpose_has_its_place(subject: signing_policies.Subject) -> None:
 
 
 def test_places() -> None:
-    assert signing_policies.PATHS["etcd-healthcheck-client"] == "/etc/kubernetes/pki/etcd/healthcheck-client"
-    assert signing_policies.PATHS["apiserver-etcd-client"] == "/etc/kubernetes/pki/apiserver-etcd-client"
+    assert (
+        signing_policies.PATHS["etcd-healthcheck-client"]
+        == "/etc/kubernetes/pki/etcd/healthcheck-client"
+    )
+    assert (
+        signing_policies.PATHS["apiserver-etcd-client"]
+        == "/etc/kubernetes/pki/apiserver-etcd-client"
+    )
     assert set(signing_policies.PORTS) <= set(signing_policies.PATHS)

@@ -19,7 +19,10 @@ DECLARED = settings.parse(
         "defaults": {"version": "2.0"},
         "profiles": {"gpu": {"roles": ["node"]}, "idle": {"roles": ["node"]}},
         "nodes": {
-            **{name: {"profile": profile, "address": f"10.0.0.{n}"} for n, (name, profile) in enumerate(NODES.items(), 1)},
+            **{
+                name: {"profile": profile, "address": f"10.0.0.{n}"}
+                for n, (name, profile) in enumerate(NODES.items(), 1)
+            },
             "own-1": {"roles": ["node"], "address": "10.0.0.9"},
         },
     }
@@ -101,7 +104,10 @@ def test_files_in_the_place_of_a_glob() -> None:
     assert "put a glob into quotes" in str(refused("worker-1.yaml").hint)
 
 
-@pytest.mark.parametrize("wrong", [True, False, 1.5, {"worker-1": None}, b"worker-1", [], (), [None], [["worker-1"]], [True]])
+@pytest.mark.parametrize(
+    "wrong",
+    [True, False, 1.5, {"worker-1": None}, b"worker-1", [], (), [None], [["worker-1"]], [True]],
+)
 @pytest.mark.parametrize("key", ["nodes", "profiles"])
 def test_wrong_types_name_the_argument(key: str, wrong: Any) -> None:
     problems = refused(**{key: wrong}).problems
@@ -115,7 +121,11 @@ def test_wrong_types_name_the_argument(key: str, wrong: Any) -> None:
         (Selection(), "all that is declared", []),
         (Selection(("a", "b-*")), "a, b-*", ["nodes=a,b-*"]),
         (Selection(("a",), ("worker",)), "a, profile worker", ["nodes=a", "profiles=worker"]),
-        (Selection(None, ("worker", "gpu")), "profile worker, profile gpu", ["profiles=worker,gpu"]),
+        (
+            Selection(None, ("worker", "gpu")),
+            "profile worker, profile gpu",
+            ["profiles=worker,gpu"],
+        ),
     ],
 )
 def test_how_it_is_told(given: Selection, text: str, words: list[str]) -> None:
@@ -123,7 +133,9 @@ def test_how_it_is_told(given: Selection, text: str, words: list[str]) -> None:
 
 
 def test_many_are_told_in_a_line() -> None:
-    assert str(Selection(tuple(f"n-{number}" for number in range(1000)))).endswith(f"n-{SHOWN - 1}, {1000 - SHOWN} more")
+    assert str(Selection(tuple(f"n-{number}" for number in range(1000)))).endswith(
+        f"n-{SHOWN - 1}, {1000 - SHOWN} more"
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,12 @@ from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[5]
-EXAMPLE = yaml.safe_load((ROOT / "pillar/metalk8s_expand.sls").read_text(encoding="utf-8"))["metalk8s_expand"]
-SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "pillar/metalk8s_expand.schema.json").read_text(encoding="utf-8")))
+EXAMPLE = yaml.safe_load((ROOT / "pillar/metalk8s_expand.sls").read_text(encoding="utf-8"))[
+    "metalk8s_expand"
+]
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((ROOT / "pillar/metalk8s_expand.schema.json").read_text(encoding="utf-8"))
+)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPJ0dRLQyBC2Jp2OJ6gSZOOwRZqdW9UzoTzjfjJUk0hH"
 
 
@@ -104,7 +108,13 @@ def test_a_node_takes_the_defaults() -> None:
 
 
 def test_a_node_overrides_the_defaults() -> None:
-    ssh = {"host": "h.example.com", "port": 23, "user": "u", "sudo": True, "host_key": f"{KEY} comment"}
+    ssh = {
+        "host": "h.example.com",
+        "port": 23,
+        "user": "u",
+        "sudo": True,
+        "host_key": f"{KEY} comment",
+    }
     node = settings.parse(pillar({"ssh": ssh, "version": "3"})).nodes["w-1"]
     assert node.ssh == Ssh("h.example.com", 23, "u", "/etc/metalk8s/pki/salt-bootstrap", True, KEY)
     assert node.version == "3"
@@ -113,7 +123,11 @@ def test_a_node_overrides_the_defaults() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profiles(profile: str) -> None:
     node = settings.parse(pillar({"profile": profile})).nodes["w-1"]
-    assert (node.roles, node.taints, node.profile) == (PROFILES[profile].roles, PROFILES[profile].taints, profile)
+    assert (node.roles, node.taints, node.profile) == (
+        PROFILES[profile].roles,
+        PROFILES[profile].taints,
+        profile,
+    )
 
 
 def test_own_profiles_and_explicit_roles() -> None:
@@ -124,10 +138,16 @@ def test_own_profiles_and_explicit_roles() -> None:
             "labels": {"a": "1", "b": "1"},
         }
     }
-    node = settings.parse(pillar({"profile": "gpu", "labels": {"b": "2"}}, profiles=own)).nodes["w-1"]
+    node = settings.parse(pillar({"profile": "gpu", "labels": {"b": "2"}}, profiles=own)).nodes[
+        "w-1"
+    ]
     assert node.taints == (*taints(["node"]), Taint("gpu", "NoExecute", "x"))
     assert node.labels == {"a": "1", "b": "2"}
-    explicit = {"nodes": {"e-1": {"roles": ["etcd"], "taints": ["etcd"], "address": "10.0.0.1", "version": "1"}}}
+    explicit = {
+        "nodes": {
+            "e-1": {"roles": ["etcd"], "taints": ["etcd"], "address": "10.0.0.1", "version": "1"}
+        }
+    }
     assert settings.parse(explicit).nodes["e-1"].profile is None
 
 
@@ -223,14 +243,25 @@ def test_the_schema_refuses_the_same(name: str) -> None:
     assert not SCHEMA.is_valid(MISTAKES[name][0])
 
 
-@pytest.mark.parametrize("change", [{}, {"ssh": {"sudo": "no", "port": 1}}, {"labels": {"a/b": ""}}, {"profile": "infra"}])
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"ssh": {"sudo": "no", "port": 1}}, {"labels": {"a/b": ""}}, {"profile": "infra"}],
+)
 def test_the_schema_takes_the_same(change: dict[str, Any]) -> None:
     settings.parse(pillar(change))
     SCHEMA.validate(pillar(change))
 
 
 def test_the_schema_takes_a_snapshots_settings() -> None:
-    value = pillar(etcd_snapshot={"enabled": "no", "directory": "/srv/s", "keep": 1, "timeout_s": 10, "copy_to": "/mnt/backup"})
+    value = pillar(
+        etcd_snapshot={
+            "enabled": "no",
+            "directory": "/srv/s",
+            "keep": 1,
+            "timeout_s": 10,
+            "copy_to": "/mnt/backup",
+        }
+    )
     found = settings.parse(value).etcd_snapshot
     assert (found.enabled, found.directory, found.keep, found.timeout_s, found.copy_to) == (
         False,
@@ -259,7 +290,10 @@ def test_unknown_names_suggest_the_known() -> None:
     [
         ({"address": "10.0.0.1"}, ["metalk8s_expand:nodes:w-2:address"]),
         ({"address": "10.0.0.2", "ssh": {"host": "10.0.0.1"}}, []),
-        ({"address": "10.0.0.2", "ssh": {"host": "gate", "port": 1}}, ["metalk8s_expand:nodes:w-2:ssh:host"]),
+        (
+            {"address": "10.0.0.2", "ssh": {"host": "gate", "port": 1}},
+            ["metalk8s_expand:nodes:w-2:ssh:host"],
+        ),
         ({"address": "10.0.0.2", "ssh": {"host": "gate", "port": 2}}, []),
     ],
 )
@@ -289,9 +323,13 @@ def test_names_choose_in_the_declared_order() -> None:
 
 def test_an_undeclared_node_from_arguments() -> None:
     found = settings.parse(pillar())
-    node = settings.node_from(found, "w-9", {"profile": "worker", "address": "10.0.0.9", "ssh": None, "version": None})
+    node = settings.node_from(
+        found, "w-9", {"profile": "worker", "address": "10.0.0.9", "ssh": None, "version": None}
+    )
     assert (node.address, node.version, node.roles) == ("10.0.0.9", "2.0.0-dev", ("node",))
-    wider = settings.with_node(found, "w-9", {"profile": "worker", "address": "10.0.0.9", "preflight": {"skip": ["disk"]}})
+    wider = settings.with_node(
+        found, "w-9", {"profile": "worker", "address": "10.0.0.9", "preflight": {"skip": ["disk"]}}
+    )
     assert list(wider.nodes) == ["w-1", "w-9"]
     assert wider.skipped("w-9") == {"disk"}
 
@@ -302,7 +340,11 @@ def test_an_undeclared_node_from_arguments() -> None:
         ("w-9", {}, ["add_node:w-9:profile", "add_node:w-9:address"]),
         ("W_9", {"profile": "worker", "address": "10.0.0.9"}, ["add_node"]),
         ("w-9", {"profile": "worker", "address": "10.0.0.1"}, ["add_node:w-9:address"]),
-        ("w-9", {"profile": "worker", "address": "10.0.0.9", "ssh": {"port": 0}}, ["add_node:w-9:ssh:port"]),
+        (
+            "w-9",
+            {"profile": "worker", "address": "10.0.0.9", "ssh": {"port": 0}},
+            ["add_node:w-9:ssh:port"],
+        ),
         ("w-1", {"profile": "worker", "address": "10.0.0.9"}, ["metalk8s_expand:nodes"]),
     ],
 )
@@ -319,10 +361,14 @@ def test_a_declared_node_without_arguments_is_as_declared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("existing", "declared", "warns"), [(1, 0, False), (1, 1, True), (1, 2, False), (1, 3, True), (0, 2, True), (2, 0, False)]
+    ("existing", "declared", "warns"),
+    [(1, 0, False), (1, 1, True), (1, 2, False), (1, 3, True), (0, 2, True), (2, 0, False)],
 )
 def test_even_members(existing: int, declared: int, warns: bool) -> None:
-    nodes = {f"c-{n}": {"profile": "control-plane", "address": f"10.0.0.{n + 1}"} for n in range(declared)}
+    nodes = {
+        f"c-{n}": {"profile": "control-plane", "address": f"10.0.0.{n + 1}"}
+        for n in range(declared)
+    }
     found = settings.parse({"defaults": {"version": "1"}, "nodes": nodes})
     assert (settings.even_members_warning(existing, found) is not None) is warns
 
@@ -355,12 +401,20 @@ KEYS = st.one_of(
     ),
 )
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=15
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=15,
 )
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [path, *(place for key, inner in items for place in places(inner, (*path, key)))]
 
 
@@ -375,7 +429,12 @@ def sound_or_refused(value: Any) -> None:
         json.dumps(error.as_dict())
         return
     for name, node in found.nodes.items():
-        assert (node.name, bool(node.version), bool(node.roles), bool(node.address)) == (name, True, True, True)
+        assert (node.name, bool(node.version), bool(node.roles), bool(node.address)) == (
+            name,
+            True,
+            True,
+            True,
+        )
         assert node.ssh.key_path.startswith(found.key_directory)
 
 
@@ -386,7 +445,13 @@ def test_random_pillars(value: Any) -> None:
 
 
 @hypothesis_settings(max_examples=PILLARS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(st.sampled_from(PLACES), st.one_of(TREES, st.just(...)), KEYS), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PLACES), st.one_of(TREES, st.just(...)), KEYS),
+        min_size=1,
+        max_size=3,
+    )
+)
 def test_mutated_pillars(mutations: list[tuple[tuple[Any, ...], Any, Any]]) -> None:
     value = copy.deepcopy(EXAMPLE)
     for path, change, key in mutations:

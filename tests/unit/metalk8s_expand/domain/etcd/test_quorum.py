@@ -60,7 +60,10 @@ def test_an_allowed_add_survives_a_newcomer_that_never_starts(healthy: int, ill:
         pytest.param([LEARNER], id="no voter"),
         pytest.param([*voters(3), member(4, learner=True)], id="foreign learner"),
         pytest.param([*voters(3), member(4, name="")], id="nameless member"),
-        pytest.param([*voters(4), member(9, name="", healthy=None)], id="the newcomer is a voter that never started"),
+        pytest.param(
+            [*voters(4), member(9, name="", healthy=None)],
+            id="the newcomer is a voter that never started",
+        ),
         pytest.param([*voters(4), member(9, name="new")], id="the newcomer votes already"),
         pytest.param([*voters(4), member(5, name="new")], id="the name is taken"),
         pytest.param([*voters(3), member(4, cluster_id=8)], id="two clusters"),
@@ -72,7 +75,10 @@ def test_obstacles_to_an_add(obstacle: list[Member]) -> None:
 
 @pytest.mark.parametrize("name", ["", "new"])
 def test_our_own_learner_is_no_obstacle(name: str) -> None:
-    assert quorum.add_problems([*voters(3), member(9, name=name, learner=True, healthy=None)], *NEW) == []
+    assert (
+        quorum.add_problems([*voters(3), member(9, name=name, learner=True, healthy=None)], *NEW)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,11 @@ def test_a_learner_leaves_whenever_there_is_a_quorum() -> None:
     assert quorum.remove_problems(voters(3), 99)
 
 
-@pytest.mark.parametrize("other", [member(8, learner=True), member(8, name="", healthy=None)], ids=["learner", "unstarted"])
+@pytest.mark.parametrize(
+    "other",
+    [member(8, learner=True), member(8, name="", healthy=None)],
+    ids=["learner", "unstarted"],
+)
 def test_nobody_leaves_while_an_addition_is_not_finished(other: Member) -> None:
     members = [*voters(4), other]
     [problem] = quorum.remove_problems(members, 1)

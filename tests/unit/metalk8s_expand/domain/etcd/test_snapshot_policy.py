@@ -14,7 +14,10 @@ def member(name: str, **changes: object) -> Member:
 
 
 def names(*members: Member, local: str = "") -> list[str]:
-    return [item.name for item in snapshot_policy.sources(members, lambda url: bool(local) and local in url)]
+    return [
+        item.name
+        for item in snapshot_policy.sources(members, lambda url: bool(local) and local in url)
+    ]
 
 
 def test_the_leader_is_asked_last_and_the_local_one_first() -> None:
@@ -25,24 +28,45 @@ def test_the_leader_is_asked_last_and_the_local_one_first() -> None:
 
 
 def test_only_healthy_voters_are_asked() -> None:
-    ill = member("a", healthy=False), member("b", healthy=None), member("c", learner=True), member("d", client_url="")
+    ill = (
+        member("a", healthy=False),
+        member("b", healthy=None),
+        member("c", learner=True),
+        member("d", client_url=""),
+    )
     assert names(*ill) == []
 
 
 def test_the_largest_store_decides_on_the_room() -> None:
-    assert snapshot_policy.needed([member("a", db_size=1000), member("b", db_size=2000), member("c")]) == 2200
+    assert (
+        snapshot_policy.needed([member("a", db_size=1000), member("b", db_size=2000), member("c")])
+        == 2200
+    )
     assert snapshot_policy.needed([member("a")]) is None
 
 
 def test_the_oldest_of_this_cluster_go() -> None:
     found = [snapshot_policy.name(CLUSTER, f"2026112219470{number}") for number in range(5)]
-    others = [snapshot_policy.name(CLUSTER + 1, "1"), "etcd.db", "notes.txt", f".{found[0]}.partial", f"{found[0]}.gpg"]
+    others = [
+        snapshot_policy.name(CLUSTER + 1, "1"),
+        "etcd.db",
+        "notes.txt",
+        f".{found[0]}.partial",
+        f"{found[0]}.gpg",
+    ]
     assert snapshot_policy.surplus([*found, *others], CLUSTER, 3, found[4]) == found[:2]
     assert snapshot_policy.surplus([*found, *others], CLUSTER, 1, found[4]) == found[:4]
     assert snapshot_policy.surplus([*found, *others], CLUSTER, 5, found[4]) == []
-    assert snapshot_policy.surplus(found, CLUSTER, 1, found[0]) == found[1:], "that of this run stays, whatever its name"
+    assert snapshot_policy.surplus(found, CLUSTER, 1, found[0]) == found[1:], (
+        "that of this run stays, whatever its name"
+    )
 
 
 def test_only_this_clusters_leftovers_go() -> None:
-    own, other = (snapshot_policy.partial(snapshot_policy.name(number, "1")) for number in (CLUSTER, CLUSTER + 1))
-    assert snapshot_policy.leftovers([own, other, snapshot_policy.name(CLUSTER, "1"), ".hidden"], CLUSTER) == [own]
+    own, other = (
+        snapshot_policy.partial(snapshot_policy.name(number, "1"))
+        for number in (CLUSTER, CLUSTER + 1)
+    )
+    assert snapshot_policy.leftovers(
+        [own, other, snapshot_policy.name(CLUSTER, "1"), ".hidden"], CLUSTER
+    ) == [own]

@@ -34,12 +34,20 @@ def node(name: str, profile: str, **changes: Any) -> Node:
 
 def ready(wanted: Node, status: str = "True", body: Any = manifest.manifest) -> dict[str, Any]:
     conditions = [{"type": "Ready", "status": status, "reason": "KubeletNotReady"}]
-    return {**body(wanted), "status": {"conditions": conditions, "nodeInfo": {"kubeletVersion": "v1.34.4"}}}
+    return {
+        **body(wanted),
+        "status": {"conditions": conditions, "nodeInfo": {"kubeletVersion": "v1.34.4"}},
+    }
 
 
 DECLARED = {
     n.name: n
-    for n in (node("w-2", "worker"), node("cp-2", "control-plane"), node("cp-1", "control-plane"), node("w-1", "infra"))
+    for n in (
+        node("w-2", "worker"),
+        node("cp-2", "control-plane"),
+        node("cp-1", "control-plane"),
+        node("w-1", "infra"),
+    )
 }
 W = DECLARED["w-1"]
 
@@ -60,7 +68,10 @@ def test_waves_keep_the_declared_order() -> None:
     found = plan.build(declared(), {})
     assert [p.node.name for p in found.control_plane] == ["cp-2", "cp-1"]
     assert [p.node.name for p in found.workers] == ["w-2", "w-1"]
-    assert all([step.name for step in p.steps] == ALL and all(step.reason for step in p.steps) for p in found.nodes)
+    assert all(
+        [step.name for step in p.steps] == ALL and all(step.reason for step in p.steps)
+        for p in found.nodes
+    )
     assert not found.empty
     assert [wave.as_dict() for wave in found.waves] == [
         {"title": "control plane", "at_once": 1, "nodes": ["cp-2", "cp-1"]},
@@ -90,14 +101,33 @@ def test_names_choose() -> None:
     [
         pytest.param(None, False, ALL, id="absent"),
         pytest.param(
-            manifest.registration(W), False, ["check_ssh", "preflight", "deploy", "verify", "uncordon"], id="registered by us"
+            manifest.registration(W),
+            False,
+            ["check_ssh", "preflight", "deploy", "verify", "uncordon"],
+            id="registered by us",
         ),
-        pytest.param(manifest.manifest(W), False, ["check_ssh", "preflight", "deploy", "verify"], id="registered by hand"),
+        pytest.param(
+            manifest.manifest(W),
+            False,
+            ["check_ssh", "preflight", "deploy", "verify"],
+            id="registered by hand",
+        ),
         pytest.param(ready(W), True, [], id="done"),
-        pytest.param(ready(W), False, ["check_ssh", "preflight", "deploy", "verify"], id="deployed, ill"),
-        pytest.param(ready(W, "False"), True, ["check_ssh", "preflight", "deploy", "verify"], id="not ready"),
-        pytest.param(ready(W, body=manifest.registration), True, ["verify", "uncordon"], id="left cordoned"),
-        pytest.param(ready(node("w-1", "infra", ssh=Ssh("10.0.0.9"))), True, ["register", "verify"], id="drift"),
+        pytest.param(
+            ready(W), False, ["check_ssh", "preflight", "deploy", "verify"], id="deployed, ill"
+        ),
+        pytest.param(
+            ready(W, "False"), True, ["check_ssh", "preflight", "deploy", "verify"], id="not ready"
+        ),
+        pytest.param(
+            ready(W, body=manifest.registration), True, ["verify", "uncordon"], id="left cordoned"
+        ),
+        pytest.param(
+            ready(node("w-1", "infra", ssh=Ssh("10.0.0.9"))),
+            True,
+            ["register", "verify"],
+            id="drift",
+        ),
     ],
 )
 def test_steps_that_are_needed(found: Any, done: bool, wanted: list[str]) -> None:
@@ -111,13 +141,16 @@ def test_an_operators_cordon_stays() -> None:
 
 
 def test_nothing_to_do() -> None:
-    found = plan.build(declared(), {name: ready(n) for name, n in DECLARED.items()}, done=set(DECLARED))
+    found = plan.build(
+        declared(), {name: ready(n) for name, n in DECLARED.items()}, done=set(DECLARED)
+    )
     assert found.empty
     assert found.unchanged == tuple(DECLARED)
 
 
 @pytest.mark.parametrize(
-    ("observed", "done"), [(ready(node("w-1", "worker")), False), (manifest.manifest(node("w-1", "worker")), True)]
+    ("observed", "done"),
+    [(ready(node("w-1", "worker")), False), (manifest.manifest(node("w-1", "worker")), True)],
 )
 def test_roles_of_a_deployed_node_do_not_change(observed: Any, done: bool) -> None:
     found = plan.node_plan(W, observed, done)
@@ -143,7 +176,10 @@ def test_the_digest_is_stable_and_moves_with_the_world() -> None:
     assert plan.build(declared(dict(DECLARED)), copy.deepcopy(observed)).digest == first
     observed["w-1"]["metadata"]["labels"]["node-role.kubernetes.io/etcd"] = ""
     assert plan.build(declared(), observed).digest != first
-    assert plan.build(declared(dict(reversed(DECLARED.items()))), {}).digest != plan.build(declared(), {}).digest
+    assert (
+        plan.build(declared(dict(reversed(DECLARED.items()))), {}).digest
+        != plan.build(declared(), {}).digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +189,9 @@ def test_the_digest_is_stable_and_moves_with_the_world() -> None:
         declared(skip=("disk",)),
         declared(node_skip={"w-1": ("swap",)}),
         declared({**DECLARED, "w-1": node("w-1", "infra", address="10.0.0.7")}),
-        declared({**DECLARED, "w-1": node("w-1", "infra", ssh=Ssh("10.0.0.1", host_key="ssh-ed25519 A"))}),
+        declared(
+            {**DECLARED, "w-1": node("w-1", "infra", ssh=Ssh("10.0.0.1", host_key="ssh-ed25519 A"))}
+        ),
         declared({**DECLARED, "w-1": node("w-1", "infra", labels={"a": "b"})}),
     ],
 )
@@ -167,7 +205,10 @@ def test_the_digest_moves_with_the_declaration(moved: Settings) -> None:
 def test_what_has_moved() -> None:
     before = json.loads(json.dumps(plan.build(declared(), {}, ["w-1", "w-2"]).as_dict()))
     now = plan.build(
-        declared(), {"w-1": manifest.registration(W), "w-2": ready(DECLARED["w-2"])}, ["w-1", "w-2", "cp-1"], {"w-2"}
+        declared(),
+        {"w-1": manifest.registration(W), "w-2": ready(DECLARED["w-2"])},
+        ["w-1", "w-2", "cp-1"],
+        {"w-2"},
     )
     assert plan.differences(before, now) == [
         "node w-2: there is nothing to do any more",

@@ -19,7 +19,10 @@ def node(profile: str = "control-plane") -> Node:
 
 def with_ready(body: dict[str, Any], status: str | None = "True") -> dict[str, Any]:
     ready = {"type": "Ready", "status": status, "reason": "R", "message": "M"}
-    return {**body, "status": {"conditions": [{"type": "Other", "status": "False"}, ready] if status else []}}
+    return {
+        **body,
+        "status": {"conditions": [{"type": "Other", "status": "False"}, ready] if status else []},
+    }
 
 
 def pod(name: str, status: str | None = "True", namespace: str = "kube-system") -> dict[str, Any]:
@@ -27,7 +30,17 @@ def pod(name: str, status: str | None = "True", namespace: str = "kube-system") 
 
 
 def member(**changes: Any) -> Member:
-    return Member(**{"id": 1, "name": "n-1", "healthy": True, "cluster_id": 7, "raft_index": 9, "applied_index": 9, **changes})
+    return Member(
+        **{
+            "id": 1,
+            "name": "n-1",
+            "healthy": True,
+            "cluster_id": 7,
+            "raft_index": 9,
+            "applied_index": 9,
+            **changes,
+        }
+    )
 
 
 def test_a_sound_node() -> None:
@@ -35,7 +48,8 @@ def test_a_sound_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("False", "False, R: M"), ("Unknown", "Unknown, R: M"), (None, "never reported")]
+    ("status", "words"),
+    [("False", "False, R: M"), ("Unknown", "Unknown, R: M"), (None, "never reported")],
 )
 def test_an_unready_node(status: str | None, words: str) -> None:
     [problem] = health.node_problems(node(), with_ready(manifest.manifest(node()), status))
@@ -71,7 +85,11 @@ ALL = ["kube-apiserver-n-1", "kube-controller-manager-n-1", "kube-scheduler-n-1"
         ("control-plane", [pod(name) for name in ALL], 0),
         ("control-plane", [pod(name) for name in ALL[:3]], 1),
         ("control-plane", [*[pod(name) for name in ALL[:3]], pod("etcd-n-1", "False")], 1),
-        ("control-plane", [*[pod(name) for name in ALL[:3]], pod("etcd-n-1", namespace="other")], 1),
+        (
+            "control-plane",
+            [*[pod(name) for name in ALL[:3]], pod("etcd-n-1", namespace="other")],
+            1,
+        ),
         ("control-plane", [*[pod(name) for name in ALL[:3]], pod("etcd-n-10")], 1),
         ("control-plane", [], 4),
     ],
@@ -84,8 +102,22 @@ def test_static_pods(profile: str, pods: list[dict[str, Any]], count: int) -> No
     ("deployment", "count"),
     [
         (None, 1),
-        ({"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}, 0),
-        ({"metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 1}}, 1),
+        (
+            {
+                "metadata": {"name": "coredns"},
+                "spec": {"replicas": 2},
+                "status": {"availableReplicas": 2},
+            },
+            0,
+        ),
+        (
+            {
+                "metadata": {"name": "coredns"},
+                "spec": {"replicas": 2},
+                "status": {"availableReplicas": 1},
+            },
+            1,
+        ),
         ({"metadata": {"name": "coredns"}, "spec": {"replicas": 0}, "status": {}}, 1),
         ({}, 1),
     ],
@@ -104,7 +136,14 @@ SLICE = {"metadata": {"name": "kubernetes"}, "endpoints": [
     [
         (SLICE, 1),
         ({"items": [SLICE, {"endpoints": [{"addresses": ["10.0.0.3"]}]}]}, 0),
-        ({"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "notReadyAddresses": [{"ip": "10.0.0.2"}]}]}, 2),
+        (
+            {
+                "subsets": [
+                    {"addresses": [{"ip": "10.0.0.1"}], "notReadyAddresses": [{"ip": "10.0.0.2"}]}
+                ]
+            },
+            2,
+        ),
         ({"subsets": None}, 3),
         (None, 3),
     ],

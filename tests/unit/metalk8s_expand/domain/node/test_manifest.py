@@ -22,16 +22,28 @@ ROLE = "node-role.kubernetes.io/"
 
 def node(profile: str = "infra", **changes: Any) -> Node:
     chosen = PROFILES[profile]
-    fields = {"version": "2.0.0-dev", "roles": chosen.roles, "taints": chosen.taints, "ssh": Ssh("10.0.0.1"), **changes}
+    fields = {
+        "version": "2.0.0-dev",
+        "roles": chosen.roles,
+        "taints": chosen.taints,
+        "ssh": Ssh("10.0.0.1"),
+        **changes,
+    }
     return Node(name="n-1", **fields)
 
 
-def apply(observed: dict[str, Any], wanted: Node, owned: Owned = manifest.NOTHING) -> dict[str, Any]:
+def apply(
+    observed: dict[str, Any], wanted: Node, owned: Owned = manifest.NOTHING
+) -> dict[str, Any]:
     """What an API server makes of both patches."""
     result = copy.deepcopy(observed)
-    for section, keys in ((manifest.merge_patch(wanted, observed, owned) or {}).get("metadata") or {}).items():
+    for section, keys in (
+        (manifest.merge_patch(wanted, observed, owned) or {}).get("metadata") or {}
+    ).items():
         merged = {**(result["metadata"].get(section) or {}), **keys}
-        result["metadata"][section] = {key: value for key, value in merged.items() if value is not None}
+        result["metadata"][section] = {
+            key: value for key, value in merged.items() if value is not None
+        }
     for change in manifest.taints_patch(wanted, observed, owned) or ():
         if change["op"] == "test":
             assert change["value"] == observed["spec"].get("taints")
@@ -76,10 +88,18 @@ def test_what_was_written_has_no_drift(profile: str, body: Any) -> None:
 def test_others_are_never_touched() -> None:
     wanted = node()
     observed = manifest.manifest(wanted)
-    observed["metadata"]["labels"] |= {"kubernetes.io/hostname": "n-1", f"{ROLE}gpu": "", "team": "x"}
+    observed["metadata"]["labels"] |= {
+        "kubernetes.io/hostname": "n-1",
+        f"{ROLE}gpu": "",
+        "team": "x",
+    }
     observed["metadata"]["annotations"] |= {"node.alpha.kubernetes.io/ttl": "0"}
     foreign = [
-        {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute", "timeAdded": "2024-01-01T00:00:00Z"},
+        {
+            "key": "node.kubernetes.io/not-ready",
+            "effect": "NoExecute",
+            "timeAdded": "2024-01-01T00:00:00Z",
+        },
         {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
         {"key": f"{ROLE}gpu", "effect": "NoSchedule"},
         {"key": f"{ROLE}etcd", "effect": "NoExecute"},
@@ -88,13 +108,19 @@ def test_others_are_never_touched() -> None:
     observed["spec"]["taints"] = foreign + observed["spec"]["taints"]
     assert manifest.drift(wanted, observed) == ()
     observed["spec"]["taints"].append({"key": f"{ROLE}master", "effect": "NoSchedule"})
-    assert apply(observed, wanted)["spec"]["taints"] == [*foreign, {"key": f"{ROLE}infra", "effect": "NoSchedule"}]
+    assert apply(observed, wanted)["spec"]["taints"] == [
+        *foreign,
+        {"key": f"{ROLE}infra", "effect": "NoSchedule"},
+    ]
 
 
 def test_ours_are_removed_as_well_as_added() -> None:
     old = node("control-plane", ssh=Ssh("10.0.0.9", port=2222, user="me"), version="1")
     new = node("infra")
-    changes = {change.path: (change.found, change.wanted) for change in manifest.drift(new, manifest.manifest(old))}
+    changes = {
+        change.path: (change.found, change.wanted)
+        for change in manifest.drift(new, manifest.manifest(old))
+    }
     assert changes == {
         "metadata.annotations[metalk8s.scality.com/ssh-host]": ("10.0.0.9", "10.0.0.1"),
         "metadata.annotations[metalk8s.scality.com/ssh-port]": ("2222", None),
@@ -115,7 +141,12 @@ def test_patches_converge(old: str, new: str) -> None:
     wanted = node(new)
     assert (
         manifest.drift(
-            wanted, apply(manifest.manifest(node(old)) | {"spec": manifest.manifest(node(old)).get("spec", {})}, wanted)
+            wanted,
+            apply(
+                manifest.manifest(node(old))
+                | {"spec": manifest.manifest(node(old)).get("spec", {})},
+                wanted,
+            ),
         )
         == ()
     )
@@ -125,24 +156,37 @@ def test_a_taint_patch_tests_the_absence_too() -> None:
     observed = {"metadata": {"name": "n-1"}, "spec": {}}
     assert manifest.taints_patch(node(), observed) == [
         {"op": "test", "path": "/spec/taints", "value": None},
-        {"op": "add", "path": "/spec/taints", "value": [{"key": f"{ROLE}infra", "effect": "NoSchedule"}]},
+        {
+            "op": "add",
+            "path": "/spec/taints",
+            "value": [{"key": f"{ROLE}infra", "effect": "NoSchedule"}],
+        },
     ]
 
 
 def test_the_last_taint_is_removed_with_the_list() -> None:
     observed = manifest.manifest(node("infra"))
-    assert [change["op"] for change in manifest.taints_patch(node("worker"), observed) or ()] == ["test", "remove"]
+    assert [change["op"] for change in manifest.taints_patch(node("worker"), observed) or ()] == [
+        "test",
+        "remove",
+    ]
 
 
 def test_a_declared_taint_with_another_value_is_replaced() -> None:
     wanted = node("worker", taints=(Taint("k", "NoExecute", "new"),))
-    observed = {"metadata": {}, "spec": {"taints": [{"key": "k", "effect": "NoExecute", "value": "old"}]}}
+    observed = {
+        "metadata": {},
+        "spec": {"taints": [{"key": "k", "effect": "NoExecute", "value": "old"}]},
+    }
     assert manifest.drift(wanted, observed)[-1] == Change("spec.taints[k:NoExecute]", "old", "new")
-    assert apply(observed, wanted)["spec"]["taints"] == [{"key": "k", "value": "new", "effect": "NoExecute"}]
+    assert apply(observed, wanted)["spec"]["taints"] == [
+        {"key": "k", "value": "new", "effect": "NoExecute"}
+    ]
 
 
 @pytest.mark.parametrize(
-    "observed", [{}, {"metadata": None, "spec": None}, {"metadata": {"annotations": None, "labels": None}}]
+    "observed",
+    [{}, {"metadata": None, "spec": None}, {"metadata": {"annotations": None, "labels": None}}],
 )
 def test_emptiness_is_drift_not_a_traceback(observed: dict[str, Any]) -> None:
     assert len(manifest.drift(node(), observed)) == 6
@@ -162,23 +206,35 @@ def with_free(uid: str = "u-1") -> dict[str, Any]:
     return observed
 
 
-OURS = Owned(frozenset({"example.com/a", "example.com/gone"}), frozenset({("example.com/gpu", "NoExecute")}), "u-1")
+OURS = Owned(
+    frozenset({"example.com/a", "example.com/gone"}),
+    frozenset({("example.com/gpu", "NoExecute")}),
+    "u-1",
+)
 
 
 def test_what_a_registration_had_set_is_removed_once_it_is_not_declared() -> None:
     observed = with_free()
-    assert [(change.path, change.found, change.wanted) for change in manifest.drift(node(), observed, OURS)] == [
+    assert [
+        (change.path, change.found, change.wanted)
+        for change in manifest.drift(node(), observed, OURS)
+    ] == [
         ("metadata.labels[example.com/a]", "1", None),
         ("spec.taints[example.com/gpu:NoExecute]", "a100", None),
     ]
     changed = apply(observed, node(), OURS)
-    assert changed["metadata"]["labels"] == manifest.manifest(node())["metadata"]["labels"] | {"example.com/b": "2"}
+    assert changed["metadata"]["labels"] == manifest.manifest(node())["metadata"]["labels"] | {
+        "example.com/b": "2"
+    }
     assert changed["spec"]["taints"] == [KEPT, {"key": f"{ROLE}infra", "effect": "NoSchedule"}]
     assert manifest.drift(node(), changed, OURS) == ()
 
 
 def test_what_is_declared_is_kept_whoever_had_set_it() -> None:
-    wanted = node(labels={"example.com/a": "1"}, taints=(*node().taints, Taint("example.com/gpu", "NoExecute", "a100")))
+    wanted = node(
+        labels={"example.com/a": "1"},
+        taints=(*node().taints, Taint("example.com/gpu", "NoExecute", "a100")),
+    )
     assert manifest.drift(wanted, with_free(), OURS) == ()
 
 
@@ -201,7 +257,10 @@ MARK = {manifest.CORDONED: "true"}
 
 def set_by(*managers: str) -> list[dict[str, Any]]:
     fields = {"f:spec": {"f:unschedulable": {}}}
-    return [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}, *({"manager": name, "fieldsV1": fields} for name in managers)]
+    return [
+        {"manager": "kubelet", "fieldsV1": {"f:status": {}}},
+        *({"manager": name, "fieldsV1": fields} for name in managers),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +277,13 @@ def set_by(*managers: str) -> list[dict[str, Any]]:
         (None, MARK, None, False),
     ],
 )
-def test_an_operators_cordon_is_not_ours(unschedulable: Any, mark: Any, managers: Any, ours: bool) -> None:
-    observed = {"metadata": {"annotations": mark, "managedFields": managers}, "spec": {"unschedulable": unschedulable}}
+def test_an_operators_cordon_is_not_ours(
+    unschedulable: Any, mark: Any, managers: Any, ours: bool
+) -> None:
+    observed = {
+        "metadata": {"annotations": mark, "managedFields": managers},
+        "spec": {"unschedulable": unschedulable},
+    }
     assert manifest.is_cordoned_by_us(observed) is ours
     assert manifest.is_marked(observed) is bool(mark)
     assert bool(manifest.foreign_cordon(observed)) is (bool(unschedulable) and not ours)
@@ -241,6 +305,11 @@ def test_who_else_has_cordoned_it() -> None:
         (Ssh("10.0.0.1", host_key="ssh-ed25519 AAAA"), {"ssh-host-key"}),
     ],
 )
-def test_what_the_page_does_not_show_is_written_only_when_it_is_not_the_default(ssh: Ssh, optional: set[str]) -> None:
-    written = {key.rpartition("/")[2] for key in manifest.manifest(node(ssh=ssh))["metadata"]["annotations"]}
+def test_what_the_page_does_not_show_is_written_only_when_it_is_not_the_default(
+    ssh: Ssh, optional: set[str]
+) -> None:
+    written = {
+        key.rpartition("/")[2]
+        for key in manifest.manifest(node(ssh=ssh))["metadata"]["annotations"]
+    }
     assert written == {"ssh-key-path", "ssh-host", "ssh-sudo"} | optional

@@ -17,7 +17,9 @@ ROLE = Taint(label_key(NODE))
 DECLARED = Node("w-1", "1", (NODE,), (ROLE, GPU), {"a": "1", "b": "2"}, Ssh("10.0.0.1"))
 
 
-def observed(labels: dict[str, str] | None = None, taints: Any = (), uid: str = "u-1") -> dict[str, Any]:
+def observed(
+    labels: dict[str, str] | None = None, taints: Any = (), uid: str = "u-1"
+) -> dict[str, Any]:
     return {"metadata": {"uid": uid, "labels": labels}, "spec": {"taints": list(taints)}}
 
 
@@ -56,25 +58,40 @@ def test_moves(found: dict[str, Any], recorded: Owned, before: Owned, after: Own
 def test_a_created_node_is_bound_by_its_uid() -> None:
     created = manifest.registration(DECLARED)
     created["metadata"]["uid"] = "u-9"
-    assert ownership_record.bound(ownership_record.after(DECLARED, {}, NOTHING), created) == owned("ab", (GPU,), "u-9")
+    assert ownership_record.bound(ownership_record.after(DECLARED, {}, NOTHING), created) == owned(
+        "ab", (GPU,), "u-9"
+    )
     assert ownership_record.bound(NOTHING, created) == NOTHING
 
 
-@pytest.mark.parametrize("value", [owned("ab", (GPU,)), owned("b"), owned("", (GPU, Taint("x/y"))), NOTHING])
+@pytest.mark.parametrize(
+    "value", [owned("ab", (GPU,)), owned("b"), owned("", (GPU, Taint("x/y"))), NOTHING]
+)
 def test_a_line_says_what_it_was_made_from(value: Owned) -> None:
     assert ownership_record.parse("w-1", ownership_record.text(value)) == value
 
 
 def test_the_line_is_short_and_stable() -> None:
     assert (
-        ownership_record.text(owned("ba", (GPU,))) == '{"labels":["a","b"],"taints":["example.com/gpu:NoExecute"],"uid":"u-1"}'
+        ownership_record.text(owned("ba", (GPU,)))
+        == '{"labels":["a","b"],"taints":["example.com/gpu:NoExecute"],"uid":"u-1"}'
     )
     assert ownership_record.text(NOTHING) is None
 
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[]", "1", '{"labels":1}', '{"labels":[1]}', '{"taints":["x"]}', '{"taints":[null]}', '{"labels":["a"],"uid":7}'],
+    [
+        "",
+        "{",
+        "[]",
+        "1",
+        '{"labels":1}',
+        '{"labels":[1]}',
+        '{"taints":["x"]}',
+        '{"taints":[null]}',
+        '{"labels":["a"],"uid":7}',
+    ],
 )
 def test_a_damaged_line(line: str) -> None:
     with pytest.raises(SettingsError) as error:

@@ -29,21 +29,36 @@ def test_profile(name: str) -> None:
 
 
 def test_keys() -> None:
-    assert roles.label_keys(("master", "etcd")) == ("node-role.kubernetes.io/master", "node-role.kubernetes.io/etcd")
-    assert roles.taints(["infra"])[0].as_dict() == {"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}
+    assert roles.label_keys(("master", "etcd")) == (
+        "node-role.kubernetes.io/master",
+        "node-role.kubernetes.io/etcd",
+    )
+    assert roles.taints(["infra"])[0].as_dict() == {
+        "key": "node-role.kubernetes.io/infra",
+        "effect": "NoSchedule",
+    }
 
 
 def test_a_taint_keeps_its_value() -> None:
-    assert roles.Taint("k", "NoExecute", "v").as_dict() == {"key": "k", "value": "v", "effect": "NoExecute"}
+    assert roles.Taint("k", "NoExecute", "v").as_dict() == {
+        "key": "k",
+        "value": "v",
+        "effect": "NoExecute",
+    }
 
 
 def test_observed_roles_are_the_known_ones() -> None:
-    labels = {"node-role.kubernetes.io/etcd": "", "node-role.kubernetes.io/gpu": "", "node-role.kubernetes.io/bootstrap": ""}
+    labels = {
+        "node-role.kubernetes.io/etcd": "",
+        "node-role.kubernetes.io/gpu": "",
+        "node-role.kubernetes.io/bootstrap": "",
+    }
     assert roles.observed_roles(labels) == ("bootstrap", "etcd")
 
 
 @pytest.mark.parametrize(
-    ("key", "ours"), [("node-role.kubernetes.io/node", True), ("node-role.kubernetes.io/gpu", False), (None, False)]
+    ("key", "ours"),
+    [("node-role.kubernetes.io/node", True), ("node-role.kubernetes.io/gpu", False), (None, False)],
 )
 def test_role_keys(key: object, ours: bool) -> None:
     assert roles.is_role_key(key) is ours

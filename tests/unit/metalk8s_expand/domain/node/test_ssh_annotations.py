@@ -37,7 +37,9 @@ def test_the_rest_is_written_when_not_the_default() -> None:
         host=st.sampled_from(["10.0.0.1", "host.example.com", "fd00::1"]),
         port=st.integers(1, 65535),
         user=st.sampled_from(["root", "deploy"]),
-        key_path=st.sampled_from(["/etc/metalk8s/pki/salt-bootstrap", "/etc/metalk8s/pki/keys/other"]),
+        key_path=st.sampled_from(
+            ["/etc/metalk8s/pki/salt-bootstrap", "/etc/metalk8s/pki/keys/other"]
+        ),
         sudo=st.booleans(),
         host_key=st.sampled_from([None, KEY]),
     )
@@ -84,4 +86,7 @@ def test_all_problems_at_once() -> None:
 
 
 def test_the_key_directory_moves_the_default_key() -> None:
-    assert ssh_annotations.from_annotations("w", {f"{P}host": "h"}, "/keys").key_path == "/keys/salt-bootstrap"
+    assert (
+        ssh_annotations.from_annotations("w", {f"{P}host": "h"}, "/keys").key_path
+        == "/keys/salt-bootstrap"
+    )

@@ -25,7 +25,9 @@ def test_no_mapping_is_one_problem(value: Any) -> None:
 
 def test_everything_is_read_and_noted() -> None:
     problems: Problems = []
-    reader = Reader({"port": 0, "ok": True, "inner": {"x": 1}, "list": [1, "a", 70000], 7: None}, "a", problems)
+    reader = Reader(
+        {"port": 0, "ok": True, "inner": {"x": 1}, "list": [1, "a", 70000], 7: None}, "a", problems
+    )
     assert reader.take("port", scalars.port, 22) == 22
     assert reader.take("ok", scalars.boolean, False) is True
     assert reader.take_list("list", scalars.port) == (1,)

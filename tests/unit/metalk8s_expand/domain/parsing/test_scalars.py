@@ -12,11 +12,28 @@ from metalk8s_expand.domain.parsing import scalars
 IN_KEYS = scalars.key_path("/keys")
 ODD: list[Any] = [None, 1.5, [], {}, object(), b"x"]
 GOOD: dict[Callable[[object], Any], dict[Any, Any]] = {
-    scalars.boolean: {True: True, False: False, "true": True, "yes": True, "false": False, "no": False},
+    scalars.boolean: {
+        True: True,
+        False: False,
+        "true": True,
+        "yes": True,
+        "false": False,
+        "no": False,
+    },
     scalars.port: {1: 1, 65535: 65535},
     scalars.port_text: {"22": 22, "65535": 65535},
-    scalars.node_name: {"a": "a", "w-1.example.com": "w-1.example.com", "1": "1", "a" * 63: "a" * 63},
-    scalars.host: {"10.0.0.1": "10.0.0.1", "host.Example.com": "host.Example.com", "fd00::1": "fd00::1", "w1": "w1"},
+    scalars.node_name: {
+        "a": "a",
+        "w-1.example.com": "w-1.example.com",
+        "1": "1",
+        "a" * 63: "a" * 63,
+    },
+    scalars.host: {
+        "10.0.0.1": "10.0.0.1",
+        "host.Example.com": "host.Example.com",
+        "fd00::1": "fd00::1",
+        "w1": "w1",
+    },
     scalars.address: {"10.0.0.1": "10.0.0.1", "fd00:0::0001": "fd00::1"},
     scalars.cidr: {"10.0.0.0/8": "10.0.0.0/8", "fd00::/64": "fd00::/64"},
     scalars.user: {"root": "root", "_apt": "_apt", "a-b_c": "a-b_c"},
@@ -33,8 +50,31 @@ BAD: dict[Callable[[object], Any], list[Any]] = {
     scalars.port: [0, 65536, -1, "22", True, 22.0],
     scalars.port_text: ["0", "65536", "", "a", "２２", 22, "022222"],
     scalars.node_name: ["", "A", "a_b", "-a", "a-", "a..b", "a" * 64, "a\n", 1],
-    scalars.host: ["", " ", "a b", "-a", "user@host", "host:22", "300.1.1.1", "1", 7, "h" * 254, "fe80::1%eth0"],
-    scalars.address: ["", "host", "10.0.0.1/24", "127.0.0.1", "0.0.0.0", "224.0.0.1", "169.254.0.1", "::1", 167772161, True],
+    scalars.host: [
+        "",
+        " ",
+        "a b",
+        "-a",
+        "user@host",
+        "host:22",
+        "300.1.1.1",
+        "1",
+        7,
+        "h" * 254,
+        "fe80::1%eth0",
+    ],
+    scalars.address: [
+        "",
+        "host",
+        "10.0.0.1/24",
+        "127.0.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "169.254.0.1",
+        "::1",
+        167772161,
+        True,
+    ],
     scalars.cidr: ["10.0.0.1/8", "10.0.0.0/33", "x", ""],
     scalars.user: ["", "Root", "-l", "a b", "a" * 33],
     scalars.version: ["", "-1", "1-", "a b", 2.0, "v" * 64],
@@ -51,12 +91,16 @@ def test_every_parser_has_both() -> None:
     assert set(GOOD) == set(BAD)
 
 
-@pytest.mark.parametrize(("parse", "value", "wanted"), [(p, v, w) for p, rows in GOOD.items() for v, w in rows.items()])
+@pytest.mark.parametrize(
+    ("parse", "value", "wanted"), [(p, v, w) for p, rows in GOOD.items() for v, w in rows.items()]
+)
 def test_taken(parse: Callable[[object], Any], value: Any, wanted: Any) -> None:
     assert parse(value) == wanted
 
 
-@pytest.mark.parametrize(("parse", "value"), [(p, v) for p, rows in BAD.items() for v in rows + ODD])
+@pytest.mark.parametrize(
+    ("parse", "value"), [(p, v) for p, rows in BAD.items() for v in rows + ODD]
+)
 def test_refused_with_a_remedy(parse: Callable[[object], Any], value: Any) -> None:
     with pytest.raises(scalars.Invalid) as caught:
         parse(value)

@@ -19,6 +19,10 @@ def test_remedies(cause: str) -> None:
 
 
 def test_the_documentation_names_every_cause_and_no_other() -> None:
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("   * - ``")]
+    rows = [
+        line
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("   * - ``")
+    ]
     documented = [line.split("``")[1] for line in rows]
     assert [cause for cause in documented if cause in REMEDIES] == list(REMEDIES)

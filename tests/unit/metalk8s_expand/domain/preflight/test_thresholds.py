@@ -18,8 +18,12 @@ from metalk8s_expand.domain.preflight.thresholds import RANGES, Thresholds, larg
 
 ROOT = Path(__file__).resolve().parents[5]
 PATH = "metalk8s_expand:preflight:thresholds"
-EXAMPLE = yaml.safe_load((ROOT / "pillar/metalk8s_expand.sls").read_text(encoding="utf-8"))["metalk8s_expand"]["preflight"]
-SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "pillar/metalk8s_expand.schema.json").read_text(encoding="utf-8")))
+EXAMPLE = yaml.safe_load((ROOT / "pillar/metalk8s_expand.sls").read_text(encoding="utf-8"))[
+    "metalk8s_expand"
+]["preflight"]
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((ROOT / "pillar/metalk8s_expand.schema.json").read_text(encoding="utf-8"))
+)
 
 
 def read(value: object) -> tuple[Thresholds, Problems]:
@@ -48,7 +52,9 @@ def test_what_the_parser_takes_the_schema_takes(value: Any) -> None:
     assert problems == []
     assert is_valid(value)
     for key, number in value.items():
-        assert getattr(found, key) == ({**getattr(Thresholds(), key), **number} if isinstance(number, dict) else number)
+        assert getattr(found, key) == (
+            {**getattr(Thresholds(), key), **number} if isinstance(number, dict) else number
+        )
 
 
 BAD: list[tuple[Any, list[str]]] = [
@@ -65,7 +71,10 @@ BAD: list[tuple[Any, list[str]]] = [
     ({"memory_mb": {"node": -1}}, [f"{PATH}:memory_mb:node"]),
     ({"disk_mb": None}, [f"{PATH}:disk_mb"]),
     ({"disk_inodes": 10**12}, [f"{PATH}:disk_inodes"]),
-    ({"fsync_error_ms": 0, "probe_timeout_s": 4, "x": 1}, [f"{PATH}:fsync_error_ms", f"{PATH}:probe_timeout_s", f"{PATH}:x"]),
+    (
+        {"fsync_error_ms": 0, "probe_timeout_s": 4, "x": 1},
+        [f"{PATH}:fsync_error_ms", f"{PATH}:probe_timeout_s", f"{PATH}:x"],
+    ),
 ]
 
 
@@ -97,7 +106,11 @@ def test_numbers_that_contradict_each_other(value: Any, key: str) -> None:
 def test_the_example_shows_the_defaults() -> None:
     assert read(EXAMPLE["thresholds"])[0] == Thresholds()
     assert set(EXAMPLE["thresholds"]) == set(RANGES)
-    assert all(set(value) == set(DECLARABLE) for value in EXAMPLE["thresholds"].values() if isinstance(value, dict))
+    assert all(
+        set(value) == set(DECLARABLE)
+        for value in EXAMPLE["thresholds"].values()
+        if isinstance(value, dict)
+    )
 
 
 def test_the_schema_knows_the_defaults_and_the_ranges() -> None:
@@ -115,16 +128,24 @@ def test_the_schema_knows_the_defaults_and_the_ranges() -> None:
 
 
 def test_the_documentation_knows_the_defaults_and_the_ranges() -> None:
-    text = (ROOT / "docs/preflight.rst").read_text(encoding="utf-8").partition("\nThresholds\n---")[2]
+    text = (
+        (ROOT / "docs/preflight.rst").read_text(encoding="utf-8").partition("\nThresholds\n---")[2]
+    )
     rows = dict(re.findall(r"^   \* - ``([a-z_]+)``\n     - (.+\n     - .+)\n", text, re.M))
     assert set(rows) == set(RANGES)
     for key, limits in RANGES.items():
         default, allowed = (line.removeprefix("     - ") for line in rows[key].splitlines())
         value = getattr(Thresholds(), key)
         by_role = (
-            f"{next(iter(value.values()))} for each role" if isinstance(value, dict) and len(set(value.values())) == 1 else ""
+            f"{next(iter(value.values()))} for each role"
+            if isinstance(value, dict) and len(set(value.values())) == 1
+            else ""
         )
-        listed = ", ".join(f"{role} {number}" for role, number in value.items()) if isinstance(value, dict) else str(value)
+        listed = (
+            ", ".join(f"{role} {number}" for role, number in value.items())
+            if isinstance(value, dict)
+            else str(value)
+        )
         assert default in (by_role, listed)
         assert allowed == f"{limits[0]} to {'10⁹' if limits[1] == 10**9 else limits[1]}"
 
@@ -140,7 +161,13 @@ def test_the_schema_knows_the_names_of_the_checks() -> None:
 
 @pytest.mark.parametrize(
     ("roles", "wanted"),
-    [(("master", "etcd"), 1700), (("etcd",), 900), (("bootstrap",), 0), ((), 0), (("node", "master"), 1700)],
+    [
+        (("master", "etcd"), 1700),
+        (("etcd",), 900),
+        (("bootstrap",), 0),
+        ((), 0),
+        (("node", "master"), 1700),
+    ],
 )
 def test_the_most_demanding_role_counts(roles: tuple[str, ...], wanted: int) -> None:
     assert largest(Thresholds().memory_mb, roles) == wanted

@@ -10,10 +10,22 @@ from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 
 
-def pod(name: str = "p", owner: str = "ReplicaSet", *volumes: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def pod(
+    name: str = "p", owner: str = "ReplicaSet", *volumes: dict[str, Any], **changes: Any
+) -> dict[str, Any]:
     owners = [{"kind": owner, "name": "o", "controller": True}] if owner else []
-    metadata = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "ownerReferences": owners, **changes.pop("metadata", {})}
-    return {"metadata": metadata, "spec": {"volumes": list(volumes)}, "status": {"phase": "Running", **changes}}
+    metadata = {
+        "name": name,
+        "namespace": "ns",
+        "uid": f"uid-{name}",
+        "ownerReferences": owners,
+        **changes.pop("metadata", {}),
+    }
+    return {
+        "metadata": metadata,
+        "spec": {"volumes": list(volumes)},
+        "status": {"phase": "Running", **changes},
+    }
 
 
 EMPTY = {"name": "scratch", "emptyDir": {}}
@@ -41,11 +53,16 @@ def test_obstacles(found: dict[str, Any], words: str) -> None:
     problems = drain_rules.obstacles([found], Allowed(), {("ns", "data"), ("ns", "p-tmp")})
     assert len(problems) == bool(words)
     assert all(words in problem and "ns/p" in problem for problem in problems)
-    assert drain_rules.obstacles([found], Allowed(True, True, True), {("ns", "data"), ("ns", "p-tmp")}) == []
+    assert (
+        drain_rules.obstacles([found], Allowed(True, True, True), {("ns", "data"), ("ns", "p-tmp")})
+        == []
+    )
 
 
 def test_a_claim_elsewhere_is_no_obstacle() -> None:
-    assert drain_rules.obstacles([pod("p", "ReplicaSet", CLAIM)], Allowed(), {("other", "data")}) == []
+    assert (
+        drain_rules.obstacles([pod("p", "ReplicaSet", CLAIM)], Allowed(), {("other", "data")}) == []
+    )
 
 
 def test_all_obstacles_at_once() -> None:

@@ -23,18 +23,37 @@ LIVES: dict[str, Any] = {
     "machine_id": "m", "names": ["cp-1"], "master_key": "key", "authority": False, "api_server": True,
     "services": ["kubelet"], "traces": ["/etc/kubernetes"], "containers": 4,
 }  # fmt: skip
-BLANK = {**LIVES, "names": [], "master_key": "", "api_server": False, "services": [], "traces": [], "containers": 0}
+BLANK = {
+    **LIVES,
+    "names": [],
+    "master_key": "",
+    "api_server": False,
+    "services": [],
+    "traces": [],
+    "containers": 0,
+}
 SILENT = Host(silence="no answer")
 
 
-def node(name: str = "cp-1", node_roles: tuple[str, ...] = MASTER, ready: str = "True", **spec: Any) -> dict[str, Any]:
+def node(
+    name: str = "cp-1", node_roles: tuple[str, ...] = MASTER, ready: str = "True", **spec: Any
+) -> dict[str, Any]:
     labels = dict.fromkeys(roles.label_keys(node_roles), "")
     status = {"conditions": [{"type": "Ready", "status": ready}], "nodeInfo": {"machineID": "m"}}
-    return {"metadata": {"name": name, "uid": "u", "labels": labels}, "spec": spec, "status": status}
+    return {
+        "metadata": {"name": name, "uid": "u", "labels": labels},
+        "spec": spec,
+        "status": status,
+    }
 
 
 def member(number: int, name: str, healthy: bool | None = True, **changes: Any) -> Member:
-    fields: dict[str, Any] = {"healthy": healthy, "cluster_id": 7, "raft_index": 5, "applied_index": 5}
+    fields: dict[str, Any] = {
+        "healthy": healthy,
+        "cluster_id": 7,
+        "raft_index": 5,
+        "applied_index": 5,
+    }
     return Member(number, name, (f"https://10.0.0.{number}:2380",), **{**fields, **changes})
 
 
@@ -52,7 +71,15 @@ def found(**changes: Any) -> Found:
 
 def worker(**changes: Any) -> Found:
     said = {**LIVES, "names": ["w-1"], "api_server": False}
-    return found(**{"name": "w-1", "node": node("w-1", ("node",)), "host": Host(said), "members": VOTERS, **changes})
+    return found(
+        **{
+            "name": "w-1",
+            "node": node("w-1", ("node",)),
+            "host": Host(said),
+            "members": VOTERS,
+            **changes,
+        }
+    )
 
 
 def dead(**changes: Any) -> Found:
@@ -102,7 +129,12 @@ def test_what_is_done_is_not_planned(changes: dict[str, Any], missing: set[str])
 
 
 def test_a_record_alone_is_cleared_away() -> None:
-    gone = Found("w-1", recorded=True, declared=Node("w-1", "2", ("node",), ()), host=Host({**BLANK, "names": []}))
+    gone = Found(
+        "w-1",
+        recorded=True,
+        declared=Node("w-1", "2", ("node",), ()),
+        host=Host({**BLANK, "names": []}),
+    )
     assert names(built(gone)) == ["guard", "node"]
 
 
@@ -142,13 +174,25 @@ def kinds(state: Found, options: Options | None = None) -> list[str]:
     [
         (Found("x", members=VOTERS), Options(), blockers.UNKNOWN),
         (Found("x", members=VOTERS), FORCE, blockers.UNKNOWN),
-        (found(node=node(node_roles=("bootstrap", "master", "etcd"))), Options(), blockers.BOOTSTRAP),
+        (
+            found(node=node(node_roles=("bootstrap", "master", "etcd"))),
+            Options(),
+            blockers.BOOTSTRAP,
+        ),
         (found(is_salt_master=True), Options(), blockers.BOOTSTRAP),
         (found(host=Host({**LIVES, "authority": True})), Options(), blockers.BOOTSTRAP),
         (found(masters=()), Options(), blockers.BOOTSTRAP),
         (dead(masters=()), FORCE, blockers.BOOTSTRAP),
-        (found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))), Options(), blockers.QUORUM),
-        (dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))), FORCE, blockers.QUORUM),
+        (
+            found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))),
+            Options(),
+            blockers.QUORUM,
+        ),
+        (
+            dead(members=(VOTERS[0], member(2, "cp-1", None), member(3, "cp-2", False))),
+            FORCE,
+            blockers.QUORUM,
+        ),
         (dead(), Options(), blockers.UNREACHED),
         (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), blockers.HOST),
         (found(host=Host({**LIVES, "machine_id": "other"})), Options(), blockers.HOST),
@@ -166,14 +210,20 @@ def test_refused(state: Found, options: Options, kind: str) -> None:
 
 
 def test_everything_that_is_refused_at_once() -> None:
-    state = found(masters=(), pods=(pod("a", ""), pod("b", "", EMPTY)), members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None)))
+    state = found(
+        masters=(),
+        pods=(pod("a", ""), pod("b", "", EMPTY)),
+        members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None)),
+    )
     assert set(kinds(state)) == {blockers.BOOTSTRAP, blockers.QUORUM, blockers.PODS}
     assert len(kinds(state)) >= 5
     assert removal.text(built(state).as_dict()).count("REFUSED") == len(kinds(state))
 
 
 def test_named_losses_are_no_obstacle() -> None:
-    assert not built(found(pods=(pod("b", "", EMPTY),)), Options(allowed=Allowed(True, True, True))).refused
+    assert not built(
+        found(pods=(pod("b", "", EMPTY),)), Options(allowed=Allowed(True, True, True))
+    ).refused
 
 
 def test_a_dead_host_is_not_asked_for_anything() -> None:
@@ -194,7 +244,11 @@ def test_another_machine_at_the_address_of_a_dead_one() -> None:
 
 def test_a_member_that_never_started_is_found_by_its_address() -> None:
     unstarted = dataclasses.replace(member(9, ""), learner=True, healthy=None)
-    state = found(declared=Node("cp-1", "2", MASTER, (), address="10.0.0.9"), members=(VOTERS[0], unstarted), node=None)
+    state = found(
+        declared=Node("cp-1", "2", MASTER, (), address="10.0.0.9"),
+        members=(VOTERS[0], unstarted),
+        node=None,
+    )
     assert state.member == unstarted
     assert "member" in names(built(state))
 
@@ -206,7 +260,10 @@ def test_the_digest_moves_with_what_was_found() -> None:
 
 
 def test_what_a_lost_host_still_holds() -> None:
-    of_worker, of_master = leftover_credentials.credentials(("node",)), leftover_credentials.credentials(MASTER)
+    of_worker, of_master = (
+        leftover_credentials.credentials(("node",)),
+        leftover_credentials.credentials(MASTER),
+    )
     assert not any("sa.key" in item or "etcd" in item for item in of_worker)
     assert any("kubelet-client" in item for item in of_worker)
     for word in ("sa.key", "encryption.conf", "apiserver-etcd-client", "etcd-peer", "minion"):

@@ -13,14 +13,20 @@ COLUMNS = 120
 SALTS_INDENT = 4
 
 
-def finding(node: str = "w-1", check: str = "ports", severity: str = "error", **texts: str) -> dict[str, str]:
+def finding(
+    node: str = "w-1", check: str = "ports", severity: str = "error", **texts: str
+) -> dict[str, str]:
     return {"node": node, "check": check, "found": "in use: 10250", "wanted": "free", "remedy": "ss --listening --tcp",
             "severity": severity, **texts}  # fmt: skip
 
 
 def data(*findings: dict[str, str], **unreachable: UnreachableError) -> dict[str, Any]:
     hosts = dict.fromkeys([*(item["node"] for item in findings), *unreachable], "failed")
-    return {"hosts": hosts, "findings": findings, "unreachable": {key: error.as_dict() for key, error in unreachable.items()}}
+    return {
+        "hosts": hosts,
+        "findings": findings,
+        "unreachable": {key: error.as_dict() for key, error in unreachable.items()},
+    }
 
 
 def test_nothing_found() -> None:
@@ -32,7 +38,12 @@ def test_nothing_found() -> None:
 
 def test_errors_come_first_and_a_host_is_named_once() -> None:
     shown = preflight.text(
-        data(finding("a", "swap", "warning"), finding("a", "ports"), finding("a", "disk"), finding("b", "ports"))
+        data(
+            finding("a", "swap", "warning"),
+            finding("a", "ports"),
+            finding("a", "disk"),
+            finding("b", "ports"),
+        )
     )
     assert [line.split()[:3] for line in shown.splitlines()[2:]] == [
         ["host", "severity", "check"],
@@ -51,7 +62,9 @@ def test_every_cell_of_a_finding() -> None:
 
 def test_what_is_unknown_is_a_note_that_names_all_its_hosts() -> None:
     texts = {"found": "the host has no product_uuid", "remedy": "compare by hand"}
-    shown = preflight.text(data(*(finding(name, "product-uuid", "unknown", **texts) for name in ("a", "b"))))
+    shown = preflight.text(
+        data(*(finding(name, "product-uuid", "unknown", **texts) for name in ("a", "b")))
+    )
     assert shown.splitlines() == [
         "preflight of 2 hosts: 2 unknown",
         "",
@@ -61,7 +74,9 @@ def test_what_is_unknown_is_a_note_that_names_all_its_hosts() -> None:
 
 
 def test_an_unreachable_host_with_cause_and_remedy() -> None:
-    shown = preflight.text(data(gone=UnreachableError("connection refused", hint="start sshd", log="/log")))
+    shown = preflight.text(
+        data(gone=UnreachableError("connection refused", hint="start sshd", log="/log"))
+    )
     assert shown.splitlines() == [
         "preflight of 1 host: 1 host unreachable",
         "",
@@ -79,9 +94,14 @@ def test_lines_of_a_host_do_not_break_the_table() -> None:
 
 @pytest.mark.parametrize("length", [10, 40, 200, 2000])
 def test_it_fits_into_a_terminal_whatever_the_texts(length: int) -> None:
-    texts = {key: " ".join([f"{key}{number}" for number in range(length)]) for key in ("found", "wanted", "remedy")}
+    texts = {
+        key: " ".join([f"{key}{number}" for number in range(length)])
+        for key in ("found", "wanted", "remedy")
+    }
     error = UnreachableError("why " * length, hint="x" * length, log="log " * length)
-    shown = preflight.text(data(finding(f"{'n' * 63}", **texts), finding("b", "mac", "unknown", **texts), gone=error))
+    shown = preflight.text(
+        data(finding(f"{'n' * 63}", **texts), finding("b", "mac", "unknown", **texts), gone=error)
+    )
     assert max(map(len, shown.splitlines())) <= COLUMNS - SALTS_INDENT
     assert all(word in shown for text in texts.values() for word in text.split())
 
@@ -93,7 +113,12 @@ def test_short_columns_stay_whole_when_long_ones_wrap() -> None:
 
 
 def test_paths_and_identities_stay_whole_while_others_can_give_way() -> None:
-    texts = {"found": f"{'a' * 32}, as bootstrap", "remedy": "reset the host, or remove what is left of it; " * 3}
-    shown = preflight.text(data(finding("worker-1", "machine-id", wanted="one of its own", **texts)))
+    texts = {
+        "found": f"{'a' * 32}, as bootstrap",
+        "remedy": "reset the host, or remove what is left of it; " * 3,
+    }
+    shown = preflight.text(
+        data(finding("worker-1", "machine-id", wanted="one of its own", **texts))
+    )
     assert f"{'a' * 32}," in shown
     assert max(map(len, shown.splitlines())) <= COLUMNS - SALTS_INDENT

@@ -8,12 +8,17 @@ from metalk8s_expand.domain.reports import run
 from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
 from metalk8s_expand.errors import DeployError
 
-ERROR = DeployError("state etcd failed", node="cp-1", hint="mend it", job="2024", log="/var/log/salt/master").as_dict()
+ERROR = DeployError(
+    "state etcd failed", node="cp-1", hint="mend it", job="2024", log="/var/log/salt/master"
+).as_dict()
 FULL = Report(
     "r1",
     (
         NodeReport(
-            "cp-1", (StepResult("register", 1.0, 0.25, True), StepResult("deploy", 1.3, 61.04, False, "d")), False, ERROR
+            "cp-1",
+            (StepResult("register", 1.0, 0.25, True), StepResult("deploy", 1.3, 61.04, False, "d")),
+            False,
+            ERROR,
         ),
         NodeReport("worker-1", skipped="cp-1 failed"),
         NodeReport("worker-2"),
@@ -61,4 +66,10 @@ def test_text_of_success() -> None:
 def test_as_dict_has_every_key() -> None:
     found = FULL.as_dict()
     assert set(found) == {"id", "ok", "retcode", "started", "elapsed", "nodes", "notes", "snapshot"}
-    assert found["nodes"][0]["steps"][1] == {"name": "deploy", "started": 1.3, "elapsed": 61.04, "ok": False, "detail": "d"}
+    assert found["nodes"][0]["steps"][1] == {
+        "name": "deploy",
+        "started": 1.3,
+        "elapsed": 61.04,
+        "ok": False,
+        "detail": "d",
+    }

@@ -8,7 +8,14 @@ import pytest
 
 from metalk8s_expand.domain.reports import state_result
 
-REPORT: dict[str, Any] = {"id": "1", "ok": True, "retcode": 0, "elapsed": 1.0, "nodes": [], "notes": ["w-1: nothing to change"]}
+REPORT: dict[str, Any] = {
+    "id": "1",
+    "ok": True,
+    "retcode": 0,
+    "elapsed": 1.0,
+    "nodes": [],
+    "notes": ["w-1: nothing to change"],
+}
 PLAN: dict[str, Any] = {
     "dry_run": True, "digest": "d", "waves": [], "control_plane": [], "workers": [], "unchanged": ["w-1"], "warnings": [],
     "refusal": None, "retcode": 0,
@@ -41,9 +48,17 @@ def test_nothing_was_to_be_done() -> None:
 
 def test_what_was_done() -> None:
     done = reported(
-        "w-1", ("check_ssh, preflight", True), ("register", True), ("deploy: Install", True), ("deploy", True), ("verify", True)
+        "w-1",
+        ("check_ssh, preflight", True),
+        ("register", True),
+        ("deploy: Install", True),
+        ("deploy", True),
+        ("verify", True),
     )
-    assert state({**REPORT, "nodes": [done, reported("w-2")]})[:2] == (True, {"w-1": ["register", "deploy"]})
+    assert state({**REPORT, "nodes": [done, reported("w-2")]})[:2] == (
+        True,
+        {"w-1": ["register", "deploy"]},
+    )
 
 
 def test_a_failure_tells_what_was_done_all_the_same() -> None:
@@ -56,7 +71,10 @@ def test_a_failure_tells_what_was_done_all_the_same() -> None:
 
 def test_what_would_be_done() -> None:
     result, changes, comment = state(
-        {**PLAN, "workers": [planned("w-2", "check_ssh", "register", "deploy", "verify", "uncordon")]}
+        {
+            **PLAN,
+            "workers": [planned("w-2", "check_ssh", "register", "deploy", "verify", "uncordon")],
+        }
     )
     assert (result, changes) == (None, {"w-2": ["register", "deploy", "uncordon"]})
     assert "would go ahead" in comment

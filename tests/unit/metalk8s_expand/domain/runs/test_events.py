@@ -21,13 +21,19 @@ def test_a_step_that_failed() -> None:
     error = DeployError("it broke" + "x" * 10_000, problems=["a secret of a state"], hint="h")
     _, payload = events.step("1", "w-1", "deploy", events.FAILED, 1.23456, "2", error)
     assert (payload["elapsed_s"], payload["job"]) == (1.235, "2")
-    assert {**payload["error"], "message": ""} == {"type": "DeployError", "retcode": 8, "message": ""}
+    assert {**payload["error"], "message": ""} == {
+        "type": "DeployError",
+        "retcode": 8,
+        "message": "",
+    }
     assert len(payload["error"]["message"]) == events.LONGEST
     assert "secret" not in json.dumps(payload)
 
 
 def test_an_unexpected_error_tells_nothing_of_its_values() -> None:
-    _, payload = events.step("1", "w-1", "verify", events.FAILED, error=ValueError("-----BEGIN PRIVATE KEY"))
+    _, payload = events.step(
+        "1", "w-1", "verify", events.FAILED, error=ValueError("-----BEGIN PRIVATE KEY")
+    )
     assert payload["error"] == {
         "type": "ValueError", "retcode": 1, "message": "unexpected; the traceback is in the master's log"
     }  # fmt: skip

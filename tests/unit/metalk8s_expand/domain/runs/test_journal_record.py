@@ -13,7 +13,13 @@ EMPTY = Journal("20260101000000", "expand w-1", "boot", 7, 100.0)
 
 
 def test_as_stored_and_back() -> None:
-    full = EMPTY.began("w-1", "deploy", 101.0).at("w-1", "42").made("w-1").began("w-2", "verify", 102.0).left("w-2", "broken")
+    full = (
+        EMPTY.began("w-1", "deploy", 101.0)
+        .at("w-1", "42")
+        .made("w-1")
+        .began("w-2", "verify", 102.0)
+        .left("w-2", "broken")
+    )
     full = full.said("a line").closed(110.0, "failed")
     assert journal_record.parse(journal_record.text(full)) == full
 
@@ -24,14 +30,28 @@ def test_what_nobody_of_ours_wrote_is_no_journal(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "null", "[]", '{"nodes": 3}', '{"nodes": {"a": {"job": "1"}}, "created": [], "lines": []}']
+    "text",
+    [
+        "",
+        "{}",
+        "null",
+        "[]",
+        '{"nodes": 3}',
+        '{"nodes": {"a": {"job": "1"}}, "created": [], "lines": []}',
+    ],
 )
 def test_nor_is_half_of_one(text: str) -> None:
     assert journal_record.parse(text) is None
 
 
 def test_the_next_run_takes_over_what_was_left_behind() -> None:
-    before = EMPTY.made("w-1").began("w-1", "deploy", 101.0).at("w-1", "42").began("w-2", "verify", 102.0).left("w-2")
+    before = (
+        EMPTY.made("w-1")
+        .began("w-1", "deploy", 101.0)
+        .at("w-1", "42")
+        .began("w-2", "verify", 102.0)
+        .left("w-2")
+    )
     found = journal_record.next_one(before, "20260101000100", "expand", "cp-1", 8, 160.0)
     assert (found.created, found.jobs, set(found.nodes)) == (("w-1",), {"42"}, {"w-1"})
     assert (found.run, found.epoch, found.finished, found.lines) == ("20260101000100", 8, 0, ())
@@ -44,7 +64,12 @@ def test_the_first_run_takes_over_nothing() -> None:
 
 
 def test_a_node_that_is_done_is_counted_and_one_that_failed_is_named() -> None:
-    found = EMPTY.began("w-1", "deploy", 1.0).left("w-1").began("w-2", "deploy", 2.0).left("w-2", "it broke")
+    found = (
+        EMPTY.began("w-1", "deploy", 1.0)
+        .left("w-1")
+        .began("w-2", "deploy", 2.0)
+        .left("w-2", "it broke")
+    )
     assert (found.finished, dict(found.failed), dict(found.nodes)) == (1, {"w-2": "it broke"}, {})
 
 
@@ -57,7 +82,10 @@ def test_only_the_newest_lines_are_kept_and_all_are_counted() -> None:
     found = EMPTY
     for number in range(journal_record.KEPT_LINES + 50):
         found = found.said(str(number))
-    assert (len(found.lines), found.told) == (journal_record.KEPT_LINES, journal_record.KEPT_LINES + 50)
+    assert (len(found.lines), found.told) == (
+        journal_record.KEPT_LINES,
+        journal_record.KEPT_LINES + 50,
+    )
     assert found.since(found.told - 2) == (str(found.told - 2), str(found.told - 1))
     assert found.since(found.told) == ()
     assert len(found.since(0)) == journal_record.KEPT_LINES

@@ -18,7 +18,13 @@ def stored(**spec: Any) -> dict[str, Any]:
     fields = {
         "holderIdentity": "other", "leaseTransitions": 7, "acquireTime": "t1", "renewTime": "t2", "leaseDurationSeconds": 30,
     }  # fmt: skip
-    metadata = {"name": "l", "uid": "u", "resourceVersion": "5", "labels": {"a": "b"}, "annotations": {"x": "y"}}
+    metadata = {
+        "name": "l",
+        "uid": "u",
+        "resourceVersion": "5",
+        "labels": {"a": "b"},
+        "annotations": {"x": "y"},
+    }
     return {"metadata": metadata, "spec": {**fields, **spec}}
 
 
@@ -31,21 +37,33 @@ def annotations(body: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("item", [{}, {"spec": None, "metadata": None}, {"spec": {"holderIdentity": None}}])
+@pytest.mark.parametrize(
+    "item", [{}, {"spec": None, "metadata": None}, {"spec": {"holderIdentity": None}}]
+)
 def test_a_lease_that_says_nothing_is_nobodys(item: dict[str, Any]) -> None:
     found = Lease.from_stored(item)
-    assert (found.holder, found.epoch, found.duration, found.host) == ("", 0, 60.0, "the holder's host")
+    assert (found.holder, found.epoch, found.duration, found.host) == (
+        "",
+        0,
+        60.0,
+        "the holder's host",
+    )
     assert Watch().saw(found, 1.0).may_take(found, "me", 1.0)
 
 
 def test_a_new_lease_begins_above_all_before() -> None:
     body = rules.taken(None, CLAIM, STAMP, NOW, 60)
-    assert (body["metadata"]["name"], body["metadata"]["namespace"]) == ("metalk8s-expand", "kube-system")
+    assert (body["metadata"]["name"], body["metadata"]["namespace"]) == (
+        "metalk8s-expand",
+        "kube-system",
+    )
     assert body["spec"] == {
         "holderIdentity": CLAIM.identity, "leaseDurationSeconds": 60, "acquireTime": STAMP, "renewTime": STAMP,
         "leaseTransitions": 1000,
     }  # fmt: skip
-    assert rules.taken(None, CLAIM, STAMP, 5.0, 60)["spec"]["leaseTransitions"] == 1, "a clock that was never set"
+    assert rules.taken(None, CLAIM, STAMP, 5.0, 60)["spec"]["leaseTransitions"] == 1, (
+        "a clock that was never set"
+    )
 
 
 def test_taking_over_raises_the_epoch_and_keeps_what_others_wrote() -> None:
@@ -75,12 +93,17 @@ def test_released_it_names_nobody_and_keeps_its_epoch() -> None:
     body = rules.released(held, "t9")
     assert (body["spec"]["holderIdentity"], body["spec"]["leaseTransitions"]) == (None, 8)
     assert annotations(body) == {"x": "y"}
-    assert rules.taken(Lease.from_stored(body), CLAIM, STAMP, NOW, 60)["spec"]["leaseTransitions"] == 9
+    assert (
+        rules.taken(Lease.from_stored(body), CLAIM, STAMP, NOW, 60)["spec"]["leaseTransitions"] == 9
+    )
 
 
 def test_what_is_written_changes_nothing_that_was_read() -> None:
     item = stored()
-    for body in (rules.taken(Lease.from_stored(item), CLAIM, STAMP, NOW, 60), rules.renewed(Lease.from_stored(item), "t9")):
+    for body in (
+        rules.taken(Lease.from_stored(item), CLAIM, STAMP, NOW, 60),
+        rules.renewed(Lease.from_stored(item), "t9"),
+    ):
         assert body["spec"] != item["spec"]
     assert item == stored()
 
@@ -103,7 +126,9 @@ def test_a_holder_is_gone_when_nothing_was_seen_for_its_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"renewTime": "t3"}, {"leaseTransitions": 8}, {"holderIdentity": "third"}], ids=lambda change: next(iter(change))
+    "change",
+    [{"renewTime": "t3"}, {"leaseTransitions": 8}, {"holderIdentity": "third"}],
+    ids=lambda change: next(iter(change)),
 )
 def test_a_sign_of_life_begins_a_new_time(change: dict[str, Any]) -> None:
     watch = Watch().saw(lease(), 100.0).saw(lease(**change), 129.0)
@@ -124,7 +149,9 @@ def test_any_write_is_a_sign_of_life() -> None:
     assert Watch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
 
 
-@pytest.mark.parametrize("renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "", "nonsense"])
+@pytest.mark.parametrize(
+    "renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "", "nonsense"]
+)
 def test_the_times_in_it_decide_nothing(renewed: str) -> None:
     found = lease(renewTime=renewed)
     watch = Watch().saw(found, 5.0)
@@ -137,6 +164,8 @@ def test_the_holders_own_duration_counts() -> None:
     assert Watch().saw(found, 0.0).may_take(found, "me", 2.1)
 
 
-@pytest.mark.parametrize(("moment", "over"), [(10.0, False), (63.9, False), (64.0, True), (1e9, True)])
+@pytest.mark.parametrize(
+    ("moment", "over"), [(10.0, False), (63.9, False), (64.0, True), (1e9, True)]
+)
 def test_a_holder_stops_before_others_may_begin(moment: float, over: bool) -> None:
     assert rules.is_over(10.0, 60.0, moment) is over

@@ -34,7 +34,11 @@ def test_a_name_is_one_or_refused_in_few_harmless_words(value: Any) -> None:
         assert len(error.message) < 300 + 5 * queue_rules.SHOWN
         assert error.message.isascii() and error.message.isprintable()
     else:
-        assert found == str(value) and len(found) <= 63 and set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
+        assert (
+            found == str(value)
+            and len(found) <= 63
+            and set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
+        )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,12 @@ def test_no_name(value: Any) -> None:
         queue_rules.name(value)
 
 
-@given(st.text() | st.dictionaries(st.sampled_from(["since", "attempts", "last", "error", "node"]), ANYTHING).map(str))
+@given(
+    st.text()
+    | st.dictionaries(
+        st.sampled_from(["since", "attempts", "last", "error", "node"]), ANYTHING
+    ).map(str)
+)
 def test_what_was_damaged_by_hand_is_a_request_still(stored: str) -> None:
     found = queue_rules.parse("w-1", stored)
     assert found.node == "w-1"
@@ -55,7 +64,10 @@ def test_what_was_damaged_by_hand_is_a_request_still(stored: str) -> None:
     found.is_due(1e9)
 
 
-@pytest.mark.parametrize("stored", ['{"since":NaN}', '{"last":1e999}', '{"attempts":-1}', '{"attempts":Infinity}', "[]", "7"])
+@pytest.mark.parametrize(
+    "stored",
+    ['{"since":NaN}', '{"last":1e999}', '{"attempts":-1}', '{"attempts":Infinity}', "[]", "7"],
+)
 def test_numbers_that_are_none(stored: str) -> None:
     assert queue_rules.parse("w-1", stored) == Request("w-1", 0.0)
 
@@ -64,7 +76,9 @@ def test_numbers_that_are_none(stored: str) -> None:
     st.floats(0, 1e11), st.integers(0, ATTEMPTS), st.floats(0, 1e11),
     st.text("abc .:", max_size=queue_rules.LONGEST).map(lambda text: " ".join(text.split())),
 )  # fmt: skip
-def test_a_line_is_read_as_it_was_written(since: float, attempts: int, last: float, error: str) -> None:
+def test_a_line_is_read_as_it_was_written(
+    since: float, attempts: int, last: float, error: str
+) -> None:
     request = Request("w-1", since, attempts, last, error)
     assert queue_rules.parse("w-1", queue_rules.line(request)) == request
 
@@ -95,7 +109,10 @@ def test_an_error_is_kept_short_and_plain() -> None:
     found = Request("w-1", 0.0).failed("line 1\nline 2 \x1b[2J é" + "x" * 1000)
     assert len(found.error) == queue_rules.LONGEST
     assert found.error.isascii() and "\n" not in found.error
-    thousand = {f"{number:063d}": Request(f"{number:063d}", 1e9, 5, 1e9, found.error) for number in range(2500)}
+    thousand = {
+        f"{number:063d}": Request(f"{number:063d}", 1e9, 5, 1e9, found.error)
+        for number in range(2500)
+    }
     assert len(queue_rules.lines(thousand)) == 2500
     with pytest.raises(SettingsError, match="is full"):
         queue_rules.lines({f"{number:063d}": found for number in range(10_000)})
@@ -116,4 +133,6 @@ def test_for_people() -> None:
     assert "salt-run metalk8s_expand.request w-3 retry=True" in text
     assert queue_rules.text([]) == ""
     assert waiting.failed("the API is away").as_dict()["error"] == "the API is away"
-    assert queue_rules.text([waiting.failed("the API is away").as_dict()]).endswith("w-1: waits for its turn: the API is away")
+    assert queue_rules.text([waiting.failed("the API is away").as_dict()]).endswith(
+        "w-1: waits for its turn: the API is away"
+    )

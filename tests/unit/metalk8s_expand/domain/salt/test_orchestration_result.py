@@ -32,7 +32,14 @@ INNER_FAILURE = state(
                               "__run_num__": 2, "__state_ran__": False},
     }}},
 )  # fmt: skip
-NOT_RUN = state(2, "Verify", False, __state_ran__=False, comment="One or more requisite failed: Run kubelet", duration=None)
+NOT_RUN = state(
+    2,
+    "Verify",
+    False,
+    __state_ran__=False,
+    comment="One or more requisite failed: Run kubelet",
+    duration=None,
+)
 TRACEBACK = (
     "Exception occurred in runner state.orchestrate: Traceback (most recent call last):\n"
     '  File "/opt/salt/client/mixins.py", line 401, in low\n    data["return"] = func(*args, **kwargs)\n'
@@ -43,7 +50,9 @@ TRACEBACK = (
 def test_success() -> None:
     answer = orchestrated(INSTALL, state(1, "Verify"))
     assert orchestration_result.problems(answer) == []
-    assert [(item.name, item.ok, item.elapsed, item.job) for item in orchestration_result.states(answer)] == [
+    assert [
+        (item.name, item.ok, item.elapsed, item.job) for item in orchestration_result.states(answer)
+    ] == [
         ("Install", True, 1.5, "20250101000000000000"),
         ("Verify", True, 1.5, None),
     ]
@@ -66,7 +75,9 @@ def without_mark(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("returned", [lambda answer: answer, without_mark], ids=["3008", "before"])
-def test_a_failed_inner_state_is_named_and_its_followers_are_not(returned: Callable[[Any], Any]) -> None:
+def test_a_failed_inner_state_is_named_and_its_followers_are_not(
+    returned: Callable[[Any], Any],
+) -> None:
     answer = returned(orchestrated(INSTALL, INNER_FAILURE, NOT_RUN, retcode=1))
     [problem] = orchestration_result.problems(answer)
     assert "'Run kubelet'" in problem
@@ -121,38 +132,61 @@ def test_what_holds_no_states_is_no_success(answer: object, words: str) -> None:
 
 
 def test_a_return_code_without_a_failed_state_is_no_success() -> None:
-    assert orchestration_result.problems(orchestrated(INSTALL, retcode=2)) == ["the orchestration ended with the return code 2"]
+    assert orchestration_result.problems(orchestrated(INSTALL, retcode=2)) == [
+        "the orchestration ended with the return code 2"
+    ]
 
 
-@pytest.mark.parametrize(("duration", "seconds"), [(1500, 1.5), ("12.5 ms", 0.0125), (None, 0.0), ("", 0.0), ("soon", 0.0)])
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [(1500, 1.5), ("12.5 ms", 0.0125), (None, 0.0), ("", 0.0), ("soon", 0.0)],
+)
 def test_durations(duration: object, seconds: float) -> None:
     [found] = orchestration_result.states(orchestrated(state(0, "x", duration=duration)))
     assert found.elapsed == seconds
 
 
 def test_a_state_without_an_id_is_named_by_its_key() -> None:
-    answer = {"data": {"m": {"salt_|-Install_|-x_|-state": {"result": True}, "odd": {"result": True}}}}
+    answer = {
+        "data": {"m": {"salt_|-Install_|-x_|-state": {"result": True}, "odd": {"result": True}}}
+    }
     assert [item.name for item in orchestration_result.states(answer)] == ["Install", "odd"]
 
 
 def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
     """They may hold secrets."""
     said = "Rendering SLS 'x' failed: Jinja variable 'y' is undefined; line 3\n\n---\n[...]\npassword: hunter2    <======\n---"
-    failed = state(0, "x", False, changes={"ret": {"w-1": [said]}}, comment=f"Run failed on minions: w-1\n{said}")
-    for answer in (orchestrated(failed), {"data": {"m": [said]}, "retcode": 1}, {"data": {"m": said}, "retcode": 1}):
+    failed = state(
+        0,
+        "x",
+        False,
+        changes={"ret": {"w-1": [said]}},
+        comment=f"Run failed on minions: w-1\n{said}",
+    )
+    for answer in (
+        orchestrated(failed),
+        {"data": {"m": [said]}, "retcode": 1},
+        {"data": {"m": said}, "retcode": 1},
+    ):
         [problem] = orchestration_result.problems(answer)
         assert "hunter2" not in problem
         assert "'y' is undefined; line 3" in problem
 
 
 def test_long_comments_are_cut() -> None:
-    [problem] = orchestration_result.problems(orchestrated(state(0, "x", False, comment="y" * 5000)))
+    [problem] = orchestration_result.problems(
+        orchestrated(state(0, "x", False, comment="y" * 5000))
+    )
     assert len(problem) < 700
 
 
-def nested(returned: Any, result: bool = True, comment: str = "Runner function 'x' executed.") -> dict[str, Any]:
+def nested(
+    returned: Any, result: bool = True, comment: str = "Runner function 'x' executed."
+) -> dict[str, Any]:
     """The state of a runner, as Salt reports it."""
-    return state(0, "Register etcd", result, changes={"return": returned}, comment=comment, __jid__="42")
+    return state(
+        0, "Register etcd", result, changes={"return": returned}, comment=comment, __jid__="42"
+    )
 
 
 INVALID = "\nPassed invalid arguments: wait() got an unexpected keyword argument 'tgt'\n\nUsage:\n\n    Wait for minions."
@@ -205,17 +239,27 @@ def test_a_runner_that_did_not_fail(returned: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_function_that_failed(returned: Any, words: str) -> None:
-    failed = state(0, "Check", False, changes={"ret": returned}, comment="Running function x failed on minions: w-1")
+    failed = state(
+        0,
+        "Check",
+        False,
+        changes={"ret": returned},
+        comment="Running function x failed on minions: w-1",
+    )
     [problem] = orchestration_result.problems(orchestrated(failed, retcode=1))
     assert words in problem
 
 
 def test_minions_that_may_fail() -> None:
     """Salt calls the state a success when it allows for that: MetalK8s kills controllers where there may be none."""
-    tolerated = state(0, "Kill", True, changes={"ret": {"cp-1": False}}, comment="Function ran successfully.")
+    tolerated = state(
+        0, "Kill", True, changes={"ret": {"cp-1": False}}, comment="Function ran successfully."
+    )
     assert orchestration_result.problems(orchestrated(tolerated)) == []
 
 
 def test_nobody_was_told_to_do_anything() -> None:
     failed = state(0, "Check", False, comment="No minions responded")
-    assert orchestration_result.problems(orchestrated(failed)) == ["state 'Check': No minions responded"]
+    assert orchestration_result.problems(orchestrated(failed)) == [
+        "state 'Check': No minions responded"
+    ]

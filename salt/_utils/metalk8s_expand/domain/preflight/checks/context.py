@@ -74,5 +74,9 @@ class Host:
 
         Those of others, such as the network card of a management controller, are the same on many machines.
         """
-        found = (item["mac"] for item in self.fact("interfaces").values() if self.node.address in item["addresses"])
+        found = (
+            item["mac"]
+            for item in self.fact("interfaces").values()
+            if self.node.address in item["addresses"]
+        )
         return [mac for mac in found if is_mac(mac)]

@@ -35,7 +35,9 @@ class Census:
         return min(middle, key=abs, default=None)
 
 
-def census(hosts: Mapping[str, Mapping[str, Any]], nodes: Iterable[Neighbour], skews: Iterable[float]) -> Census:
+def census(
+    hosts: Mapping[str, Mapping[str, Any]], nodes: Iterable[Neighbour], skews: Iterable[float]
+) -> Census:
     """What hosts said of themselves, and what is known of the cluster's Nodes."""
     holders: defaultdict[Identity, set[str]] = defaultdict(set)
     for name, facts in hosts.items():
@@ -57,7 +59,9 @@ def is_mac(mac: str) -> bool:
 def _of_host(facts: Mapping[str, Any]) -> Iterator[Identity]:
     macs = [str(item.get("mac") or "") for item in (facts.get("interfaces") or {}).values()]
     identities = ((MACHINE_ID, facts.get("machine_id")), (PRODUCT_UUID, facts.get("product_uuid")))
-    yield from _told((*identities, *((ADDRESS, one) for one in facts.get("addresses") or ()), *_macs(macs)))
+    yield from _told(
+        (*identities, *((ADDRESS, one) for one in facts.get("addresses") or ()), *_macs(macs))
+    )
 
 
 def _of_node(node: Neighbour) -> Iterator[Identity]:

@@ -28,7 +28,11 @@ def etcd_peers(host: Host) -> Remark | None:
         for name, address in members.items()
         for port in PORTS
     ]
-    return _remark(answers, "open the way from this host to the members, TCP 2379 and 2380", "nc -zv on the host")
+    return _remark(
+        answers,
+        "open the way from this host to the members, TCP 2379 and 2380",
+        "nc -zv on the host",
+    )
 
 
 @check
@@ -38,17 +42,25 @@ def etcd_inbound(host: Host) -> Remark | None:
         return None
     listening = host.fact("listen")
     problems = {port: found["problem"] for port, found in listening.items() if found["problem"]}
-    strange = [f"{port}: {problem}" for port, problem in problems.items() if problem not in TOLD_ELSEWHERE]
+    strange = [
+        f"{port}: {problem}" for port, problem in problems.items() if problem not in TOLD_ELSEWHERE
+    ]
     if strange:
         raise Untold(f"the host cannot listen on {', '.join(strange)}")
     ports = [int(port) for port in listening if port not in problems]
     answers = [*_from_members(host, ports), *_from_newcomers(host, ports)]
-    return _remark(answers, "open this host's TCP 2379 and 2380 to the members", "nc -zv from the members, with nc -l here")
+    return _remark(
+        answers,
+        "open this host's TCP 2379 and 2380 to the members",
+        "nc -zv from the members, with nc -l here",
+    )
 
 
 def today(host: Host) -> dict[str, str]:
     """Addresses of today's members by name; Untold when none is known."""
-    members = {name: address for name, address in host.surroundings.etcd_peers.items() if name != host.name}
+    members = {
+        name: address for name, address in host.surroundings.etcd_peers.items() if name != host.name
+    }
     if not members:
         raise Untold("no member of etcd is known")
     return members
@@ -70,7 +82,9 @@ def _from_newcomers(host: Host, ports: Sequence[int]) -> Iterator[Answer]:
             place = f"{host.node.address}:{port}"
             if place not in connections:
                 continue
-            heard_nowhere = any(connections.get(f"{one}:{port}") for one in host.surroundings.etcd_peers.values())
+            heard_nowhere = any(
+                connections.get(f"{one}:{port}") for one in host.surroundings.etcd_peers.values()
+            )
             if not (connections[place] and heard_nowhere):
                 yield f"from {name} to {port}", connections[place]
 

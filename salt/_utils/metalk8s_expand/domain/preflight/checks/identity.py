@@ -19,7 +19,11 @@ def hostname(host: Host) -> Remark | None:
         return None
     others = {found, short}.intersection({*host.others, *host.surroundings.nodes} - {host.name})
     if others:
-        return Remark(f"{found}, which is another node", host.name, "correct the node's address or ssh:host in the pillar")
+        return Remark(
+            f"{found}, which is another node",
+            host.name,
+            "correct the node's address or ssh:host in the pillar",
+        )
     return Remark(found, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
 
 
@@ -51,7 +55,9 @@ def mac(host: Host) -> Remark | None:
     twins = host.census.others(duplicates.MAC, host.macs, host.name)
     if twins:
         found = f"{', '.join(host.macs)}, as {', '.join(twins)}"
-        return Remark(found, "one of its own", "give the virtual machine's network card a MAC of its own")
+        return Remark(
+            found, "one of its own", "give the virtual machine's network card a MAC of its own"
+        )
     if not host.macs and host.node.address in host.fact("addresses"):
         raise Untold("the interface that has the node's address has no MAC")
     return None
@@ -62,9 +68,14 @@ def address(host: Host) -> Remark | None:
     """The declared address is the host's own, and nobody else's."""
     own, found = host.node.address, host.fact("addresses")
     if own not in found:
-        shown = ", ".join(one for one in found if not one.startswith(("127.", "::1", "fe80:"))) or "none"
+        shown = (
+            ", ".join(one for one in found if not one.startswith(("127.", "::1", "fe80:")))
+            or "none"
+        )
         return Remark(shown, own, "correct the node's address or ssh:host in the pillar")
     twins = host.census.others(duplicates.ADDRESS, [own], host.name)
     if not twins:
         return None
-    return Remark(f"{own}, as {', '.join(twins)}", "one of its own", "take the address away from one of them")
+    return Remark(
+        f"{own}, as {', '.join(twins)}", "one of its own", "take the address away from one of them"
+    )

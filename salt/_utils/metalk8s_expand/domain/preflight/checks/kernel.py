@@ -12,7 +12,10 @@ from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, ch
 MODULES = ("overlay", "br_netfilter", "nf_conntrack")
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 # The deployment sets these, in a file of this name; a file that is applied later must not set them otherwise.
-DEPLOYED: Mapping[str, str] = {"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1"}
+DEPLOYED: Mapping[str, str] = {
+    "net.ipv4.ip_forward": "1",
+    "net.bridge.bridge-nf-call-iptables": "1",
+}
 DEPLOYED_FILE = "90-metalk8s.conf"
 # Nobody sets these. The kernel's defaults are enough; a host on which they were lowered fails under load.
 MINIMUM: Mapping[str, int] = {
@@ -39,7 +42,9 @@ def cgroups(host: Host) -> Remark | None:
     if not missing:
         return None
     remedy = "enable them on the kernel's command line (cgroup_enable=...) and reboot"
-    return Remark(f"version {found['version']} without {', '.join(missing)}", ", ".join(CONTROLLERS), remedy)
+    return Remark(
+        f"version {found['version']} without {', '.join(missing)}", ", ".join(CONTROLLERS), remedy
+    )
 
 
 @check
@@ -52,7 +57,10 @@ def kernel_modules(host: Host) -> Remark | None:
         return Remark(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
     unknown = [name for name in MODULES if found.get(name) is None]
     if unknown:
-        raise Untold(f"the host has no list of kernel modules to look for {', '.join(unknown)} in", "try modprobe")
+        raise Untold(
+            f"the host has no list of kernel modules to look for {', '.join(unknown)} in",
+            "try modprobe",
+        )
     return None
 
 

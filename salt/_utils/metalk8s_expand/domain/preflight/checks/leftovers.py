@@ -40,7 +40,9 @@ def leftovers(host: Host) -> Remark | None:
         return None
     minion = f" (of the minion {host.facts.get('minion_id') or 'without an ID'})"
     named = [path + (minion if path == MINION_KEY else "") for path in found]
-    return Remark(", ".join(named), "none", "reset the host, or remove what the earlier cluster left")
+    return Remark(
+        ", ".join(named), "none", "reset the host, or remove what the earlier cluster left"
+    )
 
 
 @check
@@ -52,7 +54,10 @@ def stale_node(host: Host) -> Remark | None:
         return Remark("; ".join(found), "a name that is free, or this very host's", remedy)
     node = host.surroundings.nodes.get(host.name)
     if node is not None and node.deployed and not (node.machine_id and host.fact("machine_id")):
-        raise Untold("the Node of this name does not tell its machine-id", f"kubectl get node {host.name} --output yaml")
+        raise Untold(
+            "the Node of this name does not tell its machine-id",
+            f"kubectl get node {host.name} --output yaml",
+        )
     return None
 
 
@@ -61,10 +66,17 @@ def version(host: Host) -> Remark | None:
     """The node gets the version of the cluster."""
     cluster = host.surroundings.version
     if not cluster:
-        raise Untold("the cluster's version is not known", "kubectl get nodes --label-columns metalk8s.scality.com/version")
+        raise Untold(
+            "the cluster's version is not known",
+            "kubectl get nodes --label-columns metalk8s.scality.com/version",
+        )
     if host.node.version == cluster:
         return None
-    return Remark(host.node.version, cluster, "correct the node's version in the pillar, or upgrade the cluster first")
+    return Remark(
+        host.node.version,
+        cluster,
+        "correct the node's version in the pillar, or upgrade the cluster first",
+    )
 
 
 def _another_node(host: Host) -> Iterator[str]:

@@ -10,7 +10,20 @@ from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, Rem
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 
 # Interfaces that Pod networks and container runtimes make, with addresses of those networks.
-VIRTUAL = ("cni", "flannel", "cali", "tunl", "vxlan", "kube-", "nodelocaldns", "docker", "veth", "lxc", "cilium", "lo")
+VIRTUAL = (
+    "cni",
+    "flannel",
+    "cali",
+    "tunl",
+    "vxlan",
+    "kube-",
+    "nodelocaldns",
+    "docker",
+    "veth",
+    "lxc",
+    "cilium",
+    "lo",
+)
 
 
 @check
@@ -20,14 +33,21 @@ def network(host: Host) -> Remark | None:
     networks = {"Pod": surroundings.pod_cidr, "Service": surroundings.service_cidr}
     declared = {title: cidr for title, cidr in networks.items() if cidr}
     if not declared:
-        raise Untold("the Pod and Service networks are not known", "declare metalk8s_expand:networks")
+        raise Untold(
+            "the Pod and Service networks are not known", "declare metalk8s_expand:networks"
+        )
     others = [one for one in _own_addresses(host) if one != host.node.address]
     for addresses, severity in (([host.node.address], ERROR), (others, WARNING)):
         for title, cidr in declared.items():
             inside = [one for one in addresses if _is_inside(one, cidr)]
             if inside:
                 remedy = "give the host another address, or the cluster another network"
-                return Remark(f"{', '.join(inside)} inside of the {title} network {cidr}", "outside", remedy, severity)
+                return Remark(
+                    f"{', '.join(inside)} inside of the {title} network {cidr}",
+                    "outside",
+                    remedy,
+                    severity,
+                )
     return None
 
 
@@ -36,18 +56,28 @@ def route(host: Host) -> Remark | None:
     """Packets to Services have a way to begin with: the kernel looks for it before it translates the address."""
     cidr = host.surroundings.service_cidr
     if not cidr:
-        raise Untold("the Service network is not known", "declare metalk8s_expand:networks:service_cidr")
+        raise Untold(
+            "the Service network is not known", "declare metalk8s_expand:networks:service_cidr"
+        )
     reason = host.fact("route")
     if not reason:
         return None
-    return Remark(f"none to {cidr}: {reason}", "a route, the default one will do", "ip route add default via GATEWAY")
+    return Remark(
+        f"none to {cidr}: {reason}",
+        "a route, the default one will do",
+        "ip route add default via GATEWAY",
+    )
 
 
 @check
 def dns(host: Host) -> Remark | None:
     """Names that the node needs resolve, and a name server answers."""
     resolved = host.fact("resolve")
-    bad = [f"{name}: {reason or 'no answer in time'}" for name, reason in resolved.items() if reason != ""]
+    bad = [
+        f"{name}: {reason or 'no answer in time'}"
+        for name, reason in resolved.items()
+        if reason != ""
+    ]
     servers = host.fact("name_servers")
     silent = [server for server, answers in servers.items() if not answers]
     remedy = "correct /etc/resolv.conf and /etc/hosts on the host, or the way to the name server"
@@ -56,9 +86,14 @@ def dns(host: Host) -> Remark | None:
     if servers and len(silent) == len(servers):
         return Remark(f"no answer from {', '.join(silent)}", "an answer", remedy)
     if silent:
-        return Remark(f"no answer from {', '.join(silent)}", "answers from all name servers", remedy, WARNING)
+        return Remark(
+            f"no answer from {', '.join(silent)}", "answers from all name servers", remedy, WARNING
+        )
     if not servers:
-        raise Untold("/etc/resolv.conf has no name server", "add one if Pods are to resolve names outside of the cluster")
+        raise Untold(
+            "/etc/resolv.conf has no name server",
+            "add one if Pods are to resolve names outside of the cluster",
+        )
     return None
 
 
@@ -69,14 +104,20 @@ def api(host: Host) -> Remark | None:
     if not failed:
         return None
     severity = ERROR if len(failed) == total else WARNING
-    return Remark("; ".join(failed), "a connection", "open the way to the API servers, TCP 6443", severity)
+    return Remark(
+        "; ".join(failed), "a connection", "open the way to the API servers, TCP 6443", severity
+    )
 
 
 @check
 def artifacts(host: Host) -> Remark | None:
     """The host reaches the store of what is installed."""
     failed, _ = _failed(host, "artifacts")
-    return Remark("; ".join(failed), "a connection", "start the artifact store, or open the way to it") if failed else None
+    return (
+        Remark("; ".join(failed), "a connection", "start the artifact store, or open the way to it")
+        if failed
+        else None
+    )
 
 
 @check
@@ -92,7 +133,11 @@ def _failed(host: Host, check_name: str) -> tuple[list[str], int]:
 
     Those whose name does not resolve are left to ``dns``.
     """
-    endpoints = [one for one in host.surroundings.endpoints if one.check == check_name and one.host != host.node.address]
+    endpoints = [
+        one
+        for one in host.surroundings.endpoints
+        if one.check == check_name and one.host != host.node.address
+    ]
     if not endpoints:
         raise Untold("nothing is known to connect to")
     resolved = host.facts.get("resolve") or {}
@@ -107,7 +152,9 @@ def _failed(host: Host, check_name: str) -> tuple[list[str], int]:
 def _refuse_silence(endpoints: Sequence[Endpoint]) -> None:
     if endpoints:
         names = ", ".join(f"{one.host}:{one.port}" for one in endpoints)
-        raise Untold(f"the host does not tell whether it reaches {names}", "nc -zv HOST PORT on the host")
+        raise Untold(
+            f"the host does not tell whether it reaches {names}", "nc -zv HOST PORT on the host"
+        )
 
 
 def _own_addresses(host: Host) -> Iterator[str]:

@@ -36,7 +36,9 @@ def memory(host: Host) -> Remark | None:
     found, wanted = host.fact("memory_mb"), largest(host.thresholds.memory_mb, host.node.roles)
     if found >= wanted:
         return None
-    return Remark(f"{found} MB", f"{wanted} MB", "use a larger host, or lower preflight:thresholds:memory_mb")
+    return Remark(
+        f"{found} MB", f"{wanted} MB", "use a larger host, or lower preflight:thresholds:memory_mb"
+    )
 
 
 @check
@@ -64,14 +66,20 @@ def filesystem(host: Host) -> Remark | None:
     runtime = found[CONTAINERD]
     read_only = [item["mount"] for item in found.values() if item["read_only"]]
     if read_only:
-        return Remark(f"read-only: {', '.join(dict.fromkeys(read_only))}", "writable", "look at dmesg and /etc/fstab")
+        return Remark(
+            f"read-only: {', '.join(dict.fromkeys(read_only))}",
+            "writable",
+            "look at dmesg and /etc/fstab",
+        )
     kind, remedy = runtime["type"], f"mount an ext4 or XFS at {CONTAINERD}"
     if kind in BAD_FILESYSTEMS or kind.startswith("fuse"):
         return Remark(f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy)
     if kind == "xfs":
         return _xfs(runtime)
     if kind not in GOOD_FILESYSTEMS:
-        return Remark(f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy, WARNING)
+        return Remark(
+            f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy, WARNING
+        )
     return None
 
 
@@ -100,13 +108,22 @@ def _directories(host: Host) -> dict[str, Mapping[str, Any]]:
     used = [path for path in DIRECTORIES if path != ETCD or host.node.is_etcd]
     unknown = [path for path in used if not found.get(path)]
     if unknown:
-        raise Untold(f"the host does not tell what {', '.join(unknown)} lies on", "findmnt --target DIRECTORY; df")
+        raise Untold(
+            f"the host does not tell what {', '.join(unknown)} lies on",
+            "findmnt --target DIRECTORY; df",
+        )
     return {path: found[path] for path in used}
 
 
 def _xfs(found: Mapping[str, Any]) -> Remark | None:
     if found.get("ftype") is None:
-        raise Untold(f"the XFS at {found['mount']} does not tell its ftype", f"xfs_info {found['mount']}")
+        raise Untold(
+            f"the XFS at {found['mount']} does not tell its ftype", f"xfs_info {found['mount']}"
+        )
     if found["ftype"]:
         return None
-    return Remark(f"XFS with ftype=0 at {found['mount']}", "ftype=1", "make the file system anew: mkfs.xfs -n ftype=1")
+    return Remark(
+        f"XFS with ftype=0 at {found['mount']}",
+        "ftype=1",
+        "make the file system anew: mkfs.xfs -n ftype=1",
+    )

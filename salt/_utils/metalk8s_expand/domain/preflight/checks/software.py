@@ -42,7 +42,11 @@ def ports(host: Host) -> Remark | None:
     taken = sorted(wanted.intersection(host.fact("ports")))
     if not taken or host.is_resumed:
         return None
-    return Remark(f"in use: {', '.join(map(str, taken))}", "free", "ss --listening --tcp --numeric --processes")
+    return Remark(
+        f"in use: {', '.join(map(str, taken))}",
+        "free",
+        "ss --listening --tcp --numeric --processes",
+    )
 
 
 @check
@@ -59,14 +63,18 @@ def packages(host: Host) -> Remark | None:
 @check
 def services(host: Host) -> Remark | None:
     """No firewall with rules of its own, no other runtime or Kubernetes, neither now nor after the next boot."""
-    found = {name: state for name, state in host.fact("services").items() if _is_in_the_way(host, name)}
+    found = {
+        name: state for name, state in host.fact("services").items() if _is_in_the_way(host, name)
+    }
     active = [name for name, state in found.items() if state["active"]]
     enabled = [name for name, state in found.items() if state["enabled"] and not state["active"]]
     if not active and not enabled:
         return None
     said = [f"{name} runs" for name in active] + [f"{name} is enabled" for name in enabled]
     remedy = f"systemctl disable --now {' '.join([*active, *enabled])}"
-    return Remark(", ".join(said), "neither running nor enabled", remedy, ERROR if active else WARNING)
+    return Remark(
+        ", ".join(said), "neither running nor enabled", remedy, ERROR if active else WARNING
+    )
 
 
 def _is_in_the_way(host: Host, name: str) -> bool:
@@ -84,5 +92,7 @@ def selinux(host: Host) -> Remark | None:
     if found["mode"] == "enforcing":
         return Remark("enforcing", "permissive or disabled", remedy)
     if found["mode"] == "permissive" and found["configured"] == "enforcing":
-        return Remark("permissive until the next boot", "permissive or disabled for good", remedy, WARNING)
+        return Remark(
+            "permissive until the next boot", "permissive or disabled for good", remedy, WARNING
+        )
     return None

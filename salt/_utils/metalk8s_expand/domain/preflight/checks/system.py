@@ -8,7 +8,14 @@ from metalk8s_expand.domain.preflight.checks.context import Host
 from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
 
 # By ID of os-release, the first major version that is supported.
-SYSTEMS: Mapping[str, int] = {"debian": 12, "ubuntu": 22, "rhel": 8, "rocky": 8, "almalinux": 8, "centos": 8}
+SYSTEMS: Mapping[str, int] = {
+    "debian": 12,
+    "ubuntu": 22,
+    "rhel": 8,
+    "rocky": 8,
+    "almalinux": 8,
+    "centos": 8,
+}
 ARCHITECTURES = ("x86_64", "aarch64")
 # Salt's minion comes with its own Python; the host's only has to run salt-ssh's thin.
 MINIMUM_PYTHON = (3, 9)
@@ -22,9 +29,16 @@ def os(host: Host) -> Remark | None:
     first = SYSTEMS.get(system["id"])
     if first is not None and major.isdigit() and int(major) >= first:
         return None
-    found = f"{system['id'] or 'a system without a name'} {system['version'] or 'without a version'}"
+    found = (
+        f"{system['id'] or 'a system without a name'} {system['version'] or 'without a version'}"
+    )
     wanted = ", ".join(f"{name} {version}" for name, version in SYSTEMS.items()) + ", or newer"
-    return Remark(found, wanted, "use a supported system, or go on and look closely at the first node", WARNING)
+    return Remark(
+        found,
+        wanted,
+        "use a supported system, or go on and look closely at the first node",
+        WARNING,
+    )
 
 
 @check
@@ -73,5 +87,7 @@ def clock(host: Host) -> Remark | None:
     if abs(skew) <= limit and not is_outlier:
         return None
     found = f"{skew:+.1f} s from the master, {among:+.1f} s from the median of the hosts"
-    remedy = "set up time synchronisation: on this host, or on the master if it is the one that differs"
+    remedy = (
+        "set up time synchronisation: on this host, or on the master if it is the one that differs"
+    )
     return Remark(found, f"at most {limit} s", remedy)

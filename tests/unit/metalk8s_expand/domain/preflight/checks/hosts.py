@@ -17,7 +17,13 @@ NAME, ADDRESS, MAC = "cp-1", "10.200.0.11", "52:54:00:00:00:11"
 UUID = "4c4c4544-0031-3010-8051-b4c04f4d3232"
 NOW = 1000.0
 ALL_ROLES = (roles.MASTER, roles.ETCD, roles.INFRA, roles.NODE)
-EXT4 = {"mount": "/", "type": "ext4", "read_only": False, "free_mb": 50_000, "free_inodes": 3_000_000}
+EXT4 = {
+    "mount": "/",
+    "type": "ext4",
+    "read_only": False,
+    "free_mb": 50_000,
+    "free_inodes": 3_000_000,
+}
 MASTER_KEY = "-----BEGIN PUBLIC KEY-----\nbWFzdGVy\n-----END PUBLIC KEY-----"
 MINION_KEY = "-----BEGIN PUBLIC KEY-----\nbWluaW9u\n-----END PUBLIC KEY-----"
 
@@ -75,7 +81,11 @@ FACTS: dict[str, Any] = {
 }
 
 SURROUNDINGS = Surroundings(
-    nodes={"bootstrap": Neighbour("bootstrap", ("10.200.0.10",), "b" * 32, "uuid-b", ("52:54:00:00:00:10",), "2.0", True)},
+    nodes={
+        "bootstrap": Neighbour(
+            "bootstrap", ("10.200.0.10",), "b" * 32, "uuid-b", ("52:54:00:00:00:10",), "2.0", True
+        )
+    },
     endpoints=(
         Endpoint("api", "API server of bootstrap", "10.200.0.10", 6443),
         Endpoint("salt-master", "Salt master, publisher", "10.200.0.10", 4505),
@@ -90,7 +100,11 @@ SURROUNDINGS = Surroundings(
 INBOUND: Mapping[str, Mapping[int, str]] = {"bootstrap": {2379: "", 2380: ""}}
 
 
-def node(name: str = NAME, node_roles: tuple[str, ...] = (roles.MASTER, roles.ETCD), address: str = ADDRESS) -> Node:
+def node(
+    name: str = NAME,
+    node_roles: tuple[str, ...] = (roles.MASTER, roles.ETCD),
+    address: str = ADDRESS,
+) -> Node:
     return Node(name, "2.0", node_roles, (), address=address)
 
 
@@ -116,7 +130,13 @@ def host(
 ) -> Host:
     """A good control-plane host with changed facts, unless told otherwise."""
     return Host(
-        node or globals()["node"](), facts(changes), others or {}, NOW, surroundings, inbound, thresholds or Thresholds()
+        node or globals()["node"](),
+        facts(changes),
+        others or {},
+        NOW,
+        surroundings,
+        inbound,
+        thresholds or Thresholds(),
     )
 
 

@@ -50,7 +50,12 @@ def place(path: str, **changes: Any) -> dict[str, Any]:
 CONTAINERD, KUBELET, ETCD = "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"
 TWO_APIS = around(endpoints=(Endpoint("api", "A", "10.200.0.10", 6443), Endpoint("api", "B", "10.200.0.12", 6443),
                              *hosts.SURROUNDINGS.endpoints[1:]))  # fmt: skip
-NAMED = around(endpoints=(Endpoint("artifacts", "store", "store.example.com", 80), *hosts.SURROUNDINGS.endpoints[:3]))
+NAMED = around(
+    endpoints=(
+        Endpoint("artifacts", "store", "store.example.com", 80),
+        *hosts.SURROUNDINGS.endpoints[:3],
+    )
+)
 
 # Check, severity, what is said, and a host with one fault.
 FAULTS: list[tuple[str, str, str, Host]] = [
@@ -139,15 +144,22 @@ FAULTS: list[tuple[str, str, str, Host]] = [
 
 
 @pytest.mark.parametrize(
-    ("check", "severity", "words", "faulty"), FAULTS, ids=[f"{check}: {words}" for check, _, words, _ in FAULTS]
+    ("check", "severity", "words", "faulty"),
+    FAULTS,
+    ids=[f"{check}: {words}" for check, _, words, _ in FAULTS],
 )
-def test_a_fault_is_found_by_its_own_check_and_no_other(check: str, severity: str, words: str, faulty: Host) -> None:
+def test_a_fault_is_found_by_its_own_check_and_no_other(
+    check: str, severity: str, words: str, faulty: Host
+) -> None:
     [finding] = found(faulty)
     assert (finding.node, finding.check, finding.severity) == (NAME, check, severity)
     assert words in finding.found
     assert finding.wanted
     assert finding.remedy
-    assert str(finding) == f"node {NAME}: {check}: found {finding.found}, wanted {finding.wanted}; {finding.remedy}"
+    assert (
+        str(finding)
+        == f"node {NAME}: {check}: found {finding.found}, wanted {finding.wanted}; {finding.remedy}"
+    )
 
 
 def test_every_check_has_a_fault() -> None:
@@ -212,7 +224,14 @@ RESUMED = {
 @pytest.mark.parametrize("known", ["", fingerprint(MASTER_KEY)])
 def test_what_an_earlier_run_left_on_its_own_node(known: str) -> None:
     assert (
-        found(host(RESUMED, inbound={"bootstrap": {2379: "connection refused"}}, surroundings=around(master_key=known))) == []
+        found(
+            host(
+                RESUMED,
+                inbound={"bootstrap": {2379: "connection refused"}},
+                surroundings=around(master_key=known),
+            )
+        )
+        == []
     )
 
 
@@ -222,7 +241,9 @@ def test_a_host_of_another_cluster_with_the_same_name_is_not_resumed() -> None:
 
 
 def test_another_runtime_is_found_on_a_resumed_host() -> None:
-    assert checks(host({**RESUMED, "services": {"k3s": {"active": True, "enabled": True}}})) == [("services", E)]
+    assert checks(host({**RESUMED, "services": {"k3s": {"active": True, "enabled": True}}})) == [
+        ("services", E)
+    ]
 
 
 FACTS_OF: dict[str, str] = {
@@ -295,14 +316,29 @@ def test_a_new_peer_that_cannot_connect_anywhere_is_told_of_alone() -> None:
     second = other(12, {**inbound, "connections|10.200.0.10:2380": "no answer", "hostname": "cp-2"})
     first = host(others={"cp-2": second})
     faulty = Host(
-        hosts.node("cp-2", address="10.200.0.12"), second, {NAME: first.facts}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND
+        hosts.node("cp-2", address="10.200.0.12"),
+        second,
+        {NAME: first.facts},
+        hosts.NOW,
+        hosts.SURROUNDINGS,
+        hosts.INBOUND,
     )
     assert [(item.node, item.check) for item in found(first, faulty)] == [("cp-2", "etcd-peers")]
 
 
 def test_a_new_peer_that_is_not_reached_at_all_says_nothing_of_others() -> None:
     """It could not be asked over SSH, so it connected to nobody, and nobody to it."""
-    assert found(host({"connections|10.200.0.12:2379": "no answer", "connections|10.200.0.12:2380": "no answer"})) == []
+    assert (
+        found(
+            host(
+                {
+                    "connections|10.200.0.12:2379": "no answer",
+                    "connections|10.200.0.12:2380": "no answer",
+                }
+            )
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(("address", "name"), [(ADDRESS, "cp-9"), ("10.200.0.12", "cp-2")])
@@ -319,7 +355,10 @@ def test_clones_are_both_told_of() -> None:
         dataclasses.replace(first, others={"cp-2": twin}),
         Host(second, twin, {NAME: first.facts}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND),
     )
-    assert [(item.node, item.check) for item in both] == [(NAME, "machine-id"), ("cp-2", "machine-id")]
+    assert [(item.node, item.check) for item in both] == [
+        (NAME, "machine-id"),
+        ("cp-2", "machine-id"),
+    ]
 
 
 def fleet(*skews: float) -> list[Host]:
@@ -328,7 +367,9 @@ def fleet(*skews: float) -> list[Host]:
     for index, skew in enumerate(skews):
         node = hosts.node(f"host-{20 + index}", (roles.NODE,), f"10.200.0.{20 + index}")
         now = hosts.NOW + index * 100
-        made.append(Host(node, other(20 + index, {"time": now + skew}), {}, now, hosts.SURROUNDINGS))
+        made.append(
+            Host(node, other(20 + index, {"time": now + skew}), {}, now, hosts.SURROUNDINGS)
+        )
     return made
 
 
@@ -347,7 +388,9 @@ def fleet(*skews: float) -> list[Host]:
         ((30.0, 30.0, 30.0), ["host-20", "host-21", "host-22"]),
     ],
 )
-def test_clocks_are_compared_with_the_masters_and_with_each_other(skews: tuple[float, ...], wrong: list[str]) -> None:
+def test_clocks_are_compared_with_the_masters_and_with_each_other(
+    skews: tuple[float, ...], wrong: list[str]
+) -> None:
     told = [item for item in found(*fleet(*skews)) if item.severity != U]
     assert [(item.node, item.check) for item in told] == [(name, "clock") for name in wrong]
 
@@ -375,8 +418,17 @@ def test_thresholds(check: str, changes: dict[str, Any], thresholds: dict[str, A
 
 def test_what_is_not_of_the_nodes_roles_is_not_asked() -> None:
     worker = hosts.node(node_roles=(roles.NODE,))
-    slow = {"fsync|p99_ms": 5000.0, "cpus": 1, "memory_mb": 900, "ports": [2379, 6443], **place(ETCD, free_mb=1)}
-    assert found(host({**slow, "connections|10.200.0.10:2379": "no answer"}, node=worker, inbound={})) == []
+    slow = {
+        "fsync|p99_ms": 5000.0,
+        "cpus": 1,
+        "memory_mb": 900,
+        "ports": [2379, 6443],
+        **place(ETCD, free_mb=1),
+    }
+    assert (
+        found(host({**slow, "connections|10.200.0.10:2379": "no answer"}, node=worker, inbound={}))
+        == []
+    )
 
 
 def test_one_place_is_told_of_once() -> None:
@@ -411,9 +463,16 @@ def test_a_host_that_says_nothing() -> None:
 
 def test_skipped_on_one_node_only() -> None:
     second = Host(
-        hosts.node("host-12", address="10.200.0.12"), other(12, {"uid": 5}), {}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND
+        hosts.node("host-12", address="10.200.0.12"),
+        other(12, {"uid": 5}),
+        {},
+        hosts.NOW,
+        hosts.SURROUNDINGS,
+        hosts.INBOUND,
     )
-    told = findings.findings([host({"uid": 5}), second], lambda name: {"privilege"} if name == NAME else ())
+    told = findings.findings(
+        [host({"uid": 5}), second], lambda name: {"privilege"} if name == NAME else ()
+    )
     assert [(item.node, item.check) for item in told] == [("host-12", "privilege")]
 
 
@@ -447,7 +506,9 @@ def test_two_checks_of_one_name_are_refused() -> None:
 
 def test_every_check_is_documented() -> None:
     text = (ROOT / "docs/preflight.rst").read_text(encoding="utf-8")
-    assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(findings.NAMES)
+    assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(
+        findings.NAMES
+    )
 
 
 def test_500_hosts_beside_5000_nodes_are_judged_at_once() -> None:
