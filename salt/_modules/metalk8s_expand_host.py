@@ -4,6 +4,7 @@ What a host that has a minion tells of itself, by the probe that the preflight s
 It needs the library on the minion (synced, or installed by pip), so it is not there over salt-ssh.
 """
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import certificates as host_certificates
@@ -77,5 +78,5 @@ def certificates():
     """
     known = __pillar__.get("metalk8s") or {}
     return host_certificates.observed(
-        known.get("certificates") or {}, (known.get("node") or {}).get("address", "")
+        known.get("certificates") or {}, (known.get("node") or {}).get("address", ""), clock=Clock()
     )

@@ -3,6 +3,7 @@ State of the certificates of the node that it is applied on: what its ports serv
 """
 
 from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import certificates as host_certificates
 
@@ -30,9 +31,11 @@ def served(name, certificates, address, timeout=120):
         Seconds to wait. A DeployError says which ports serve something else after them.
     """
 
+    clock = Clock()
+
     def look():
-        return host_certificates.observed(certificates, address)
+        return host_certificates.observed(certificates, address, clock=clock)
 
     return host_certificates.serve(
-        look, __salt__["service.restart"], timeout, test=__opts__["test"]
+        look, __salt__["service.restart"], timeout, test=__opts__["test"], clock=clock
     )

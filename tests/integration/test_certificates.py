@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from metalk8s_expand.clients.host import certificates
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.minion import certificates as host_certificates
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
@@ -83,6 +84,7 @@ def test_what_a_node_tells(server: ApiServer, site: Site) -> None:
         address_of(server),
         str(place),
         ports={"etcd-peer": 2380},
+        clock=Clock(),
     )
     assert found["etcd-peer"]["served"]["serial"] == found["etcd-peer"]["serial"]
     assert {

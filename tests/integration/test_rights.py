@@ -160,7 +160,9 @@ def events(
     hold(master)
     ask_for_nodes(master)
     worker = World.from_opts(master.opts).node("plan-w")
-    assert "plan-w" in smoke_test.probe(kube, [worker], "RUN1", timeout=1), "no kubelet runs it"
+    assert "plan-w" in smoke_test.probe(
+        kube, [worker], "RUN1", image=None, timeout=1, clock=Clock()
+    ), "no kubelet runs it"
     assert admin.pods(PROBE) == []
     take_back(master)
     empty(admin, kube)
@@ -211,7 +213,7 @@ def hold(master: Master) -> None:
         with acquire(world.leases(), claim(run, "test")) as held:
             written = journal.Writer(world.kube, run, "test", "here", held.epoch, clock)
             written.began("plan-w", "register")
-            assert stop.stop(world.leases(), "somebody").run == run
+            assert stop.stop(world.leases(), "somebody", clock=Clock()).run == run
             clock.sleep(FRESH_S)
             held.check()
             written.close("ended")

@@ -58,6 +58,12 @@ class ExpandError(Exception):
         lines = [f"{node}{self.message}", *(f"  - {problem}" for problem in self.problems)]
         return "\n".join([*lines, *(f"  {title}: {value}" for title, value in trailer if value)])
 
+    @property
+    def summary(self) -> str:
+        """The message and the problems in one line."""
+        problems = "; ".join(str(problem) for problem in self.problems)
+        return f"{self.message}: {problems}" if problems else self.message
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, every key always there; ``text`` is the full message for people."""
         return {

@@ -19,7 +19,7 @@ class Node:
         self.serial = serial
         self.asked: list[Any] = []
 
-    def observed(self, *asked: Any) -> dict[str, Any]:
+    def observed(self, *asked: Any, clock: Any) -> dict[str, Any]:
         self.asked.append(asked)
         served = {"port": 10250, "serial": self.serial, "not_after": "2026-01-01T00:00:00Z"}
         return {"kubelet-server": {"path": "/x.crt", "serial": "new", "served": served}}

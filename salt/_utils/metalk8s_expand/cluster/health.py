@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
@@ -93,31 +93,35 @@ def addon_problems(access: Access) -> list[str]:
     )
 
 
-def wait(access: Access, node: Node, timeout: float, clock: Clock | None = None) -> float:
+def wait(access: Access, node: Node, timeout: float, clock: Clock) -> float:
     """Wait until the node is as declared; the seconds it took. Raises DeployError with what is not after ``timeout``."""
     return wait_until(
-        "the node to be as declared",
+        Wait(
+            "the node to be as declared",
+            timeout,
+            node=node.name,
+            hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+            log=LOG,
+            error=DeployError,
+        ),
         lambda: node_problems(access, node),
-        timeout,
-        clock=clock,
-        node=node.name,
-        hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
-        log=LOG,
-        error=DeployError,
+        clock,
     )
 
 
-def wait_running(access: Access, name: str, timeout: float, clock: Clock | None = None) -> float:
+def wait_running(access: Access, name: str, timeout: float, clock: Clock) -> float:
     """Wait until what a registered Node has runs on it; as ``wait``."""
     return wait_until(
-        "the node to work",
+        Wait(
+            "the node to work",
+            timeout,
+            node=name,
+            hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+            log=LOG,
+            error=DeployError,
+        ),
         lambda: running_problems(access, name),
-        timeout,
-        clock=clock,
-        node=name,
-        hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
-        log=LOG,
-        error=DeployError,
+        clock,
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
 from metalk8s_expand.clients.salt.pillar import Keys, Minions
 from metalk8s_expand.clients.ssh import command
 from metalk8s_expand.clients.ssh.command import Target
@@ -39,7 +38,7 @@ def pending_change(keys: Keys, minion: str) -> str | None:
 
 
 def accept(
-    keys: Keys, minions: Minions, target: Target, timeout: float = 60.0, clock: Clock | None = None
+    keys: Keys, minions: Minions, target: Target, timeout: float, clock: Clock
 ) -> dict[str, str]:
     """Wait for the minion's key, compare it with the host's, accept it, and wait until the minion answers.
 
@@ -47,48 +46,47 @@ def accept(
     earlier life. Accepting is repeated until the minion answers: a master that is just handling the minion's next
     request may write the key back as pending (seen with Salt 3008.3).
     """
-    hint = "check that salt-minion runs on the node and reaches the master on ports 4505 and 4506"
-    waiting: dict[str, Any] = {
-        "timeout": timeout,
-        "clock": clock,
-        "node": target.name,
-        "hint": hint,
-        "log": LOG,
-    }
-    wait_until(
+    wait = Wait(
         "the minion to present its key to the master",
-        lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],
-        **waiting,
+        timeout,
+        node=target.name,
+        hint="check that salt-minion runs on the node and reaches the master on ports 4505 and 4506",
+        log=LOG,
     )
-    shown = _shown(target, waiting)
-    before = _directory(keys, target.name, shown)
     wait_until(
-        "the minion to answer",
-        lambda: _answer_problems(keys, minions, target.name, shown),
-        **waiting,
+        wait,
+        lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],
+        clock,
+    )
+    shown = _key_on_host(target, wait, clock)
+    before = _directory(keys, target.name, shown)
+    retry_until(
+        replace(wait, what="the minion to answer"),
+        lambda: _accept_and_ping(keys, minions, target.name, shown),
+        clock,
     )
     return {} if before == ACCEPTED else {"accepted": shown}
 
 
-def _shown(target: Target, waiting: Mapping[str, Any]) -> str:
-    """What is on the master may have come from elsewhere, before the host's own minion has made its key."""
-    found: list[str] = []
+def _key_on_host(target: Target, wait: Wait, clock: Clock) -> str:
+    """Return the fingerprint of the key that the host's own minion has made.
 
-    def read() -> list[str]:
-        found.append(on_host(target))
-        return []
-
-    wait_until("the minion to make its key", read, interval=2.0, error=UnreachableError, **waiting)
-    return found[-1]
+    A key on the master may be an impostor's that arrived before the minion made its own.
+    """
+    wait = replace(wait, what="the minion to make its key", interval=2.0, error=UnreachableError)
+    return retry_until(wait, lambda: on_host(target), clock)
 
 
-def _answer_problems(keys: Keys, minions: Minions, name: str, shown: str) -> list[str]:
+def _accept_and_ping(keys: Keys, minions: Minions, name: str, shown: str) -> None | Pending:
     directory = _directory(keys, name, shown)
     if directory != ACCEPTED and not (directory == PENDING and keys.accept(name)):
-        return [
-            f"its key is in {directory} and was not accepted; look at it with: salt-key --print {name}"
-        ]
-    return [] if minions.ping(name) else ["test.ping was not answered"]
+        return Pending(
+            [
+                f"its key is in {directory} and was not accepted;"
+                f" look at it with: salt-key --print {name}"
+            ]
+        )
+    return None if minions.ping(name) else Pending(["test.ping was not answered"])
 
 
 def _directory(keys: Keys, name: str, shown: str) -> str:

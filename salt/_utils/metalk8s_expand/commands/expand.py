@@ -145,5 +145,5 @@ class Changing(Holding, Foresight):
         """See the runner."""
         who = claim(self.progress.run, "stop")
         leases, named = self.world.leases(), f"asked by {who.user} on {who.host}"
-        asked = stopping.stop(leases, named, arguments.seconds("wait_s", wait_s), self.clock)
+        asked = stopping.stop(leases, named, arguments.seconds("wait_s", wait_s), clock=self.clock)
         return {"text": stopping.text(asked)} if self.for_people else asked.as_dict()

@@ -82,7 +82,7 @@ class Condition(Call):
         )
         return {
             **certificates.observed(self.minions, names),
-            **host_certificates.of_master(configured),
+            **host_certificates.of_master(configured, self.clock),
         }
 
 

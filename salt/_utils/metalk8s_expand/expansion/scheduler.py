@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from metalk8s_expand.clients.host.clock import Clock, asked
+from metalk8s_expand.clients.host.clock import Clock, current_problems
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import node_registration
 from metalk8s_expand.domain.expansion import plan as plans
@@ -392,7 +392,7 @@ def _until(
 ) -> Waiting:
     """Like clock.wait_until, but lets the other nodes go on in between."""
     started = run.clock.monotonic()
-    while reasons := asked(problems):
+    while reasons := current_problems(problems):
         elapsed = run.clock.monotonic() - started
         if elapsed > timeout:
             raise error(

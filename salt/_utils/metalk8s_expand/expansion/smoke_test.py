@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.node import health
 from metalk8s_expand.domain.node.spec import Node
@@ -24,6 +25,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
 DEFAULT_IMAGE = "docker.io/library/busybox:1.37"
 PORT = 8080
+TIMEOUT_S = 120.0
 ANSWER = "metalk8s-expand-probe"
 
 
@@ -31,9 +33,9 @@ def probe(
     kube: Kube,
     workers: Sequence[Node],
     run: str,
-    image: str | None = None,
-    timeout: float = 120.0,
-    clock: Clock | None = None,
+    image: str | None,
+    timeout: float,
+    clock: Clock,
 ) -> dict[str, str]:
     """Probe every worker, by objects named after this run; they are always removed. What is wrong, by node name."""
     if kube.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
@@ -71,10 +73,7 @@ class _Pair:
         return f"probe-{self.name}"
 
 
-def _failures(
-    kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock | None
-) -> dict[str, str]:
-    clock = clock or Clock()
+def _failures(kube: Kube, pairs: Sequence[_Pair], timeout: float, clock: Clock) -> dict[str, str]:
     deadline = clock.monotonic() + timeout
     found: dict[str, str] = {}
     for pair in pairs:
@@ -82,15 +81,17 @@ def _failures(
         left = max(1.0, deadline - clock.monotonic())
         try:
             wait_until(
-                f"a Pod on {name} to be reached through a Service",
-                lambda pair=pair: _problems(kube, pair),  # type: ignore[misc]
-                left,
-                clock=clock,
-                node=name,
-                error=DeployError,
+                Wait(
+                    f"a Pod on {name} to be reached through a Service",
+                    left,
+                    node=name,
+                    error=DeployError,
+                ),
+                partial(_problems, kube, pair),
+                clock,
             )
         except ExpandError as exc:
-            found[name] = exc.message
+            found[name] = exc.summary
     return found
 
 

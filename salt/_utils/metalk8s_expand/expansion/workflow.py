@@ -209,7 +209,12 @@ class Batch:
         )
         lock.check()
         failed = smoke_test.probe(
-            self.world.kube, workers, self.progress.run, self.declared.probe_image
+            self.world.kube,
+            workers,
+            self.progress.run,
+            image=self.declared.probe_image,
+            timeout=smoke_test.TIMEOUT_S,
+            clock=self.clock,
         )
         return tuple(f"node {name}: {reason}" for name, reason in failed.items())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from metalk8s_expand.clients.host import certificates
 from metalk8s_expand.clients.host.certificates import Certificate
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.certificates.expiry import KUBECONFIG, MASTER, stale_problems
 from metalk8s_expand.errors import DeployError
@@ -34,13 +34,14 @@ def observed(
     address: str = "",
     directory: str = signing_policies.PKI,
     ports: Mapping[str, int] = signing_policies.PORTS,
-    clock: Clock | None = None,
+    *,
+    clock: Clock,
 ) -> dict[str, Entry]:
     """Every certificate that should be here or is here, by purpose; one without a known purpose by its path.
 
     ``expected`` are paths without suffix by purpose, ``address`` is the node's, where etcd serves its peers.
     """
-    now = (clock or Clock()).now()
+    now = clock.now()
     paths = {**_found(Path(directory)), **expected}
     entries = {purpose: _entry(path, now) for purpose, path in paths.items()}
     places = {purpose: address if purpose == OF_PEERS else LOCAL for purpose in ports}
@@ -58,9 +59,9 @@ def observed(
     return entries
 
 
-def of_master(kubeconfig: str, clock: Clock | None = None) -> dict[str, dict[str, Entry]]:
+def of_master(kubeconfig: str, clock: Clock) -> dict[str, dict[str, Entry]]:
     """The certificate of the kubeconfig that this master uses, unless it is one of those that its node tells of."""
-    now = (clock or Clock()).now()
+    now = clock.now()
     try:
         found = certificates.of_kubeconfig(kubeconfig)
     except FileNotFoundError:
@@ -77,7 +78,8 @@ def serve(
     restart: Restart,
     timeout: float,
     test: bool = False,
-    clock: Clock | None = None,
+    *,
+    clock: Clock,
 ) -> dict[str, Any]:
     """Have every port serve what lies on the disk: restart what does not read it again, wait for what does.
 
@@ -95,14 +97,16 @@ def serve(
     for unit in stale:
         restart(unit)
     wait_until(
-        "every port to serve the certificate that lies on the disk",
+        Wait(
+            "every port to serve the certificate that lies on the disk",
+            timeout,
+            interval=2,
+            hint="look at the log of the process that serves the port",
+            log=LOG,
+            error=DeployError,
+        ),
         lambda: stale_problems(look()),
-        timeout,
-        interval=2,
-        clock=clock,
-        hint="look at the log of the process that serves the port",
-        log=LOG,
-        error=DeployError,
+        clock,
     )
     return changes
 

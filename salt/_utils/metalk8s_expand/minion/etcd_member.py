@@ -14,7 +14,7 @@ from typing import Any
 
 from metalk8s_expand.clients.etcd.api import PKI, Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
@@ -74,9 +74,7 @@ def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]
     return [f"promote {wanted.name}"] if member.learner else []
 
 
-def added(
-    etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None
-) -> dict[str, Any]:
+def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[str, Any]:
     """Make the host known to the cluster and write its configuration. The changes made, empty when none were needed.
 
     Raises QuorumError when the guard refuses within ``wanted.timeout`` seconds.
@@ -104,9 +102,7 @@ def added(
     return changes
 
 
-def promoted(
-    etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None = None
-) -> dict[str, Any]:
+def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[str, Any]:
     """Wait until the member has started and is in sync, make it a voter under the guard, and seal its configuration.
 
     A learner that never starts is removed again, so that it does not block every later addition; not when a newer run is
@@ -122,15 +118,17 @@ def promoted(
 
     try:
         took = wait_until(
-            f"the etcd member {wanted.name} to be promoted",
+            Wait(
+                f"the etcd member {wanted.name} to be promoted",
+                wanted.start_timeout,
+                interval=0.3,
+                node=wanted.name,
+                hint="read why the member does not start or follow, then run the same command again",
+                log=LOG,
+                error=QuorumError,
+            ),
             problems,
-            wanted.start_timeout,
-            interval=0.3,
-            clock=clock,
-            node=wanted.name,
-            hint="read why the member does not start or follow, then run the same command again",
-            log=LOG,
-            error=QuorumError,
+            clock,
         )
     except QuorumError:
         _withdraw_unstarted(etcd, wanted)
@@ -180,7 +178,7 @@ def _remove_lost(
     wanted: Wanted,
     member: Member,
     members: Sequence[Member],
-    clock: Clock | None,
+    clock: Clock,
 ) -> None:
     problems = quorum.remove_problems(members, member.id)
     if problems:
@@ -196,17 +194,14 @@ def _remove_lost(
     _set_aside(files, wanted)
 
 
-def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock | None) -> None:
+def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock) -> None:
     wanted.admit()
     if not files.withdraw_manifest() and not files.is_listening():
         return
     wait_until(
-        "the local etcd to stop",
+        Wait("the local etcd to stop", 60, node=wanted.name, log=LOG),
         lambda: ["its peer port still answers"] if files.is_listening() else [],
-        60,
-        clock=clock,
-        node=wanted.name,
-        log=LOG,
+        clock,
     )
 
 
@@ -215,7 +210,7 @@ def _set_aside(files: MemberFiles, wanted: Wanted) -> str | None:
     return files.set_aside()
 
 
-def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None) -> dict[str, Any]:
+def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[str, Any]:
     took = _until_accepted(
         wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock
     )
@@ -229,17 +224,19 @@ def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock | None) ->
 
 
 def _until_accepted(
-    wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock | None
+    wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock
 ) -> float:
     return wait_until(
-        f"the etcd cluster to accept {wanted.name} as a learner",
+        Wait(
+            f"the etcd cluster to accept {wanted.name} as a learner",
+            timeout,
+            node=wanted.name,
+            hint="make every etcd member healthy, then run the same command again",
+            log=LOG,
+            error=QuorumError,
+        ),
         problems,
-        timeout,
-        clock=clock,
-        node=wanted.name,
-        hint="make every etcd member healthy, then run the same command again",
-        log=LOG,
-        error=QuorumError,
+        clock,
     )
 
 

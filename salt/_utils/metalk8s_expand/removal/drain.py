@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from metalk8s_expand.clients.host.clock import Clock, asked, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, current_problems, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
@@ -35,7 +35,7 @@ def emptied(
     timeout: float,
     admit: Admit,
     tell: Tell,
-    clock: Clock | None = None,
+    clock: Clock,
 ) -> int:
     """Evict every Pod that has to leave, until none is left; how many were. ``admit`` is asked before each eviction.
 
@@ -53,24 +53,25 @@ def emptied(
         return found
 
     wait_until(
-        f"the Pods of {node} to move elsewhere",
+        Wait(
+            f"the Pods of {node} to move elsewhere",
+            timeout,
+            interval=INTERVAL_S,
+            node=node,
+            hint="see what the budgets wait for (kubectl get poddisruptionbudgets -A), then run the same command again, or "
+            "allow more with drain_timeout_s; the node stays cordoned",
+            error=DeadlineError,
+        ),
         problems,
-        timeout,
-        interval=INTERVAL_S,
-        clock=clock,
-        node=node,
-        hint="see what the budgets wait for (kubectl get poddisruptionbudgets -A), then run the same command again, or "
-        "allow more with drain_timeout_s; the node stays cordoned",
-        error=DeadlineError,
+        clock,
     )
     return len(seen)
 
 
-def detached(kube: Kube, node: str, tick: Callable[[], None], clock: Clock | None = None) -> str:
+def detached(kube: Kube, node: str, tick: Callable[[], None], clock: Clock) -> str:
     """Wait, for a while, until no volume is attached to the Node; what is left then, in one sentence."""
-    clock = clock or Clock()
     deadline = clock.monotonic() + DETACH_S
-    while left := asked(lambda: evictions.attachments(kube, node)):
+    while left := current_problems(lambda: evictions.attachments(kube, node)):
         tick()
         if clock.monotonic() >= deadline:
             return f"volumes are still attached to {node} after {DETACH_S:.0f} s: {', '.join(left)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
@@ -20,9 +20,7 @@ Find = Callable[[Sequence[Member]], Member | None]
 Admit = Callable[[], object]
 
 
-def leadership_moved(
-    etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock | None = None
-) -> bool:
+def leadership_moved(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
     """Let the most current of the other voters lead; whether anything had to be done. QuorumError when it cannot be."""
     moved: list[int] = []
 
@@ -46,7 +44,7 @@ def leadership_moved(
     return bool(moved)
 
 
-def removed(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock | None = None) -> bool:
+def removed(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
     """Remove the member under the guard; whether there was one. QuorumError when the guard does not let it go."""
     asked: list[int] = []
 
@@ -84,16 +82,18 @@ def _tried(change: Callable[[], None], pending: str) -> list[str]:
 
 
 def _until(
-    what: str, problems: Callable[[], list[str]], timeout: float, node: str, clock: Clock | None
+    what: str, problems: Callable[[], list[str]], timeout: float, node: str, clock: Clock
 ) -> None:
     wait_until(
-        what,
+        Wait(
+            what,
+            timeout,
+            interval=0.3,
+            node=node,
+            hint="make every other etcd member healthy, then run the same command again",
+            log=LOG,
+            error=QuorumError,
+        ),
         problems,
-        timeout,
-        interval=0.3,
-        clock=clock,
-        node=node,
-        hint="make every other etcd member healthy, then run the same command again",
-        log=LOG,
-        error=QuorumError,
+        clock,
     )

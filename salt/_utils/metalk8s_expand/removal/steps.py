@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from metalk8s_expand.clients.host.clock import wait_until
+from metalk8s_expand.clients.host.clock import Wait, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.salt import pillar as master
 from metalk8s_expand.cluster import ownership
@@ -26,13 +26,15 @@ NOTHING = "was done already"
 def guard(run: Run) -> str:
     """Once more, now that everything is about to change; no decision on a single bad answer."""
     wait_until(
-        "the rest of the cluster to do without it",
+        Wait(
+            "the rest of the cluster to do without it",
+            GUARD_S,
+            node=run.name,
+            hint="bring the others back first",
+            error=QuorumError,
+        ),
         lambda: _guard_problems(run),
-        GUARD_S,
-        clock=run.clock,
-        node=run.name,
-        hint="bring the others back first",
-        error=QuorumError,
+        run.clock,
     )
     return "the rest can do without it"
 
@@ -123,12 +125,14 @@ def node(run: Run) -> str:
     run.lock.check()
     kube.delete_node(run.name, manifest.uid(found))
     wait_until(
-        "the Node to be gone",
+        Wait(
+            "the Node to be gone",
+            DELETE_S,
+            node=run.name,
+            hint="see what keeps it: kubectl get node --output yaml, its finalizers above all",
+        ),
         lambda: _node_problems(run, manifest.uid(found)),
-        DELETE_S,
-        clock=run.clock,
-        node=run.name,
-        hint="see what keeps it: kubectl get node --output yaml, its finalizers above all",
+        run.clock,
     )
     return "deleted"
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from metalk8s_expand.clients.host.clock import Clock, Result, persisted
+from metalk8s_expand.clients.host.clock import Clock, Result, retry_on_conflict
 from metalk8s_expand.clients.kubernetes.objects import Kube, store_config_map
 from metalk8s_expand.domain.runs import journal_record as rules
 from metalk8s_expand.domain.runs.journal_record import KEY, NAME, NAMESPACE, Journal
@@ -110,7 +110,7 @@ class Writer:
         self._found = found
 
     def _repeated(self, attempt: Callable[[], Result]) -> Result:
-        return persisted(attempt, PATIENCE_S, lambda: PAUSE_S, self._clock)
+        return retry_on_conflict(attempt, PATIENCE_S, lambda: PAUSE_S, self._clock)
 
 
 def _parsed(found: Any) -> Journal | None:

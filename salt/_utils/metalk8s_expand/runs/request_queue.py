@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metalk8s_expand.clients.host.clock import Clock, persisted
+from metalk8s_expand.clients.host.clock import Clock, retry_on_conflict
 from metalk8s_expand.clients.kubernetes.objects import Kube, store_config_map
 from metalk8s_expand.domain.runs import queue_rules as rules
 from metalk8s_expand.domain.runs.queue_rules import NAME, NAMESPACE, Request
@@ -35,7 +35,7 @@ def change(
     write whose answer was lost is looked for, and made again.
     """
     # Those that met shall not meet again.
-    return persisted(
+    return retry_on_conflict(
         lambda: _attempt(kube, alter),
         PATIENCE_S,
         lambda: PAUSE_S * random.uniform(0.1, 1.9),

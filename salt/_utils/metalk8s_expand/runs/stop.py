@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.domain.runs import lease_rules as rules
 from metalk8s_expand.domain.runs.lease_rules import Lease
@@ -28,7 +28,7 @@ class Asked:
         return {"run": self.run or None, "holder": self.title or None, "ended": self.ended}
 
 
-def stop(leases: Leases, who: str, wait_s: float = 0.0, clock: Clock | None = None) -> Asked:
+def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Asked:
     """Ask, and wait at most ``wait_s`` seconds for the end. Raises DeadlineError when it does not come in time."""
     found = _ask(leases, who)
     if found is None:
@@ -36,14 +36,16 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, clock: Clock | None = No
     if not wait_s:
         return Asked(found.run, found.title, False)
     wait_until(
-        f"the run {found.run} to stop",
+        Wait(
+            f"the run {found.run} to stop",
+            wait_s,
+            hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, run expand "
+            "again: it takes over and goes on",
+            log=f"/var/log/salt/master on {found.host}",
+            error=DeadlineError,
+        ),
         lambda: _still_running(leases, found),
-        wait_s,
-        clock=clock,
-        hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, run expand "
-        "again: it takes over and goes on",
-        log=f"/var/log/salt/master on {found.host}",
-        error=DeadlineError,
+        clock,
     )
     return Asked(found.run, found.title, True)
 

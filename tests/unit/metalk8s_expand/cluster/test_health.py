@@ -184,7 +184,7 @@ class TestRunning:
     def test_a_static_pod_is_missing(self, clock: FakeClock) -> None:
         found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
         with pytest.raises(
-            DeployError, match="node to work: Pod kube-system/etcd-e-1 does not exist"
+            DeployError, match="node to work\n  - Pod kube-system/etcd-e-1 does not exist"
         ):
             health.wait_running(found, "e-1", 5, clock)
 

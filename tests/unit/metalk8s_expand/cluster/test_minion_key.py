@@ -124,7 +124,7 @@ def test_a_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str)
     keys = FakeKeys(clock, directory=directory)
     with pytest.raises(DeadlineError, match=directory) as error:
         accept(keys, FakeMinions(keys), host)
-    assert "salt-key --print w-1" in error.value.message
+    assert "salt-key --print w-1" in error.value.summary
     assert keys.accepted == []
 
 

@@ -68,7 +68,7 @@ def worker(name: str, *roles: str) -> Node:
 
 
 def probed(kube: FakeKube, *workers: Node) -> dict[str, str]:
-    return smoke_test.probe(kube, workers, "RUN1", timeout=10, clock=FakeClock())  # type: ignore[arg-type]
+    return smoke_test.probe(kube, workers, "RUN1", image=None, timeout=10, clock=FakeClock())  # type: ignore[arg-type]
 
 
 def test_server_on_the_worker_and_client_on_another() -> None:

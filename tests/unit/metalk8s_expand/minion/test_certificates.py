@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.certificates.expiry import DAY, Limits, problems
 from metalk8s_expand.errors import DeployError
 from metalk8s_expand.minion import certificates
@@ -66,6 +67,7 @@ class Host:
             {"kubelet-server": str(self.path), **expected},
             directory=str(self.directory),
             ports={"kubelet-server": port},
+            clock=Clock(),
         )
 
 
@@ -121,10 +123,10 @@ def test_a_renewed_file_is_not_served_before_the_restart(host: Host) -> None:
     host.sign()
     found = host.look()
     assert found["kubelet-server"]["served"]["serial"] != found["kubelet-server"]["serial"]
-    assert certificates.serve(host.look, host.restart, 5, test=True) == {"kubelet": "restarted"}
+    assert certificates.serve(host.look, host.restart, 5, test=True, clock=Clock()) == {"kubelet": "restarted"}
     assert host.restarts == []
-    assert certificates.serve(host.look, host.restart, 5) == {"kubelet": "restarted"}
-    assert certificates.serve(host.look, host.restart, 5) == {}
+    assert certificates.serve(host.look, host.restart, 5, clock=Clock()) == {"kubelet": "restarted"}
+    assert certificates.serve(host.look, host.restart, 5, clock=Clock()) == {}
     assert host.restarts == ["kubelet"]
 
 
@@ -170,10 +172,10 @@ class TestMaster:
     def test_embedded_or_beside(self, host: Host) -> None:
         text = base64.b64encode(Path(f"{host.path}.crt").read_bytes()).decode()
         embedded = certificates.of_master(
-            self.kubeconfig(host.directory, {"client-certificate-data": text})
+            self.kubeconfig(host.directory, {"client-certificate-data": text}), Clock()
         )
         beside = certificates.of_master(
-            self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"})
+            self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}), Clock()
         )
         for found in (embedded, beside):
             assert (
@@ -184,8 +186,8 @@ class TestMaster:
             assert "see the page" in problems(found, Limits(7, 30))[0]
 
     def test_what_is_told_elsewhere_or_is_none(self, host: Host) -> None:
-        assert certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"})) == {}
-        assert certificates.of_master(str(host.directory / "absent")) == {}
+        assert certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"}), Clock()) == {}
+        assert certificates.of_master(str(host.directory / "absent"), Clock()) == {}
 
     @pytest.mark.parametrize(
         "text",
@@ -199,5 +201,5 @@ class TestMaster:
     )
     def test_no_kubeconfig(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "salt.conf").write_text(text)
-        found = certificates.of_master(str(tmp_path / "salt.conf"))
+        found = certificates.of_master(str(tmp_path / "salt.conf"), Clock())
         assert "it cannot be read: it is no kubeconfig" in problems(found, Limits())[0]

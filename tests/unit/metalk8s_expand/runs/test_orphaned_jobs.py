@@ -29,7 +29,9 @@ class World:
 def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
     """What is seen at each look: runners on the master, jobs on minions."""
     seen: dict[str, Iterator[Any]] = {"runners": iter(()), "minions": iter(())}
-    monkeypatch.setattr(orphaned_jobs.running_jobs, "running", lambda opts: next(seen["runners"], []))
+    monkeypatch.setattr(
+        orphaned_jobs.running_jobs, "running", lambda opts: next(seen["runners"], [])
+    )
 
     class Minions:
         def __init__(self, opts: Any) -> None: ...

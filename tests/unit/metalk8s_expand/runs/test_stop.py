@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.errors import DeadlineError
 from metalk8s_expand.runs import follow, stop
 from metalk8s_expand.runs.lock import acquire
@@ -21,14 +22,14 @@ def leases() -> FakeLeases:
 
 class TestStop:
     def test_nobody_runs(self, leases: FakeLeases) -> None:
-        assert stop.stop(leases, "me").ended  # type: ignore[arg-type]
+        assert stop.stop(leases, "me", clock=Clock()).ended  # type: ignore[arg-type]
         assert leases.stored is None
 
     def test_the_holder_hears_of_it_before_its_next_step(
         self, leases: FakeLeases, clock: FakeClock
     ) -> None:
         with hold(leases, clock) as lock:
-            found = stop.stop(leases, "asked by me")  # type: ignore[arg-type]
+            found = stop.stop(leases, "asked by me", clock=Clock())  # type: ignore[arg-type]
             assert (found.run, found.ended) == ("run-of-a", False)
             assert lock.stop == ""
             clock.sleep(2.0)
@@ -42,27 +43,27 @@ class TestStop:
 
     def test_nor_for_one_that_takes_over(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
-        stop.stop(leases, "asked by me")  # type: ignore[arg-type]
+        stop.stop(leases, "asked by me", clock=Clock())  # type: ignore[arg-type]
         with hold(leases, clock, "b", wait_s=100.0) as lock:
             assert lock.stop == ""
 
     def test_twice_is_once(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
-        stop.stop(leases, "one")  # type: ignore[arg-type]
+        stop.stop(leases, "one", clock=Clock())  # type: ignore[arg-type]
         writes = leases.writes
-        stop.stop(leases, "two")  # type: ignore[arg-type]
+        stop.stop(leases, "two", clock=Clock())  # type: ignore[arg-type]
         assert leases.writes == writes
 
     def test_a_renewal_in_between(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
         notes = iter([True])
         leases.before = lambda: leases.note() if next(notes, False) else None
-        assert stop.stop(leases, "me").run == "run-of-a"  # type: ignore[arg-type]
+        assert stop.stop(leases, "me", clock=Clock()).run == "run-of-a"  # type: ignore[arg-type]
 
     def test_an_end_that_does_not_come(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
         with pytest.raises(DeadlineError, match="run-of-a"):
-            stop.stop(leases, "me", 30.0, clock)  # type: ignore[arg-type]
+            stop.stop(leases, "me", 30.0, clock=clock)  # type: ignore[arg-type]
 
     def test_one_that_comes(self, leases: FakeLeases, clock: FakeClock) -> None:
         lock = hold(leases, clock)
@@ -73,7 +74,7 @@ class TestStop:
             lock.release()
 
         clock.sleep = ends  # type: ignore[method-assign]
-        found = stop.stop(leases, "me", 30.0, clock)  # type: ignore[arg-type]
+        found = stop.stop(leases, "me", 30.0, clock=clock)  # type: ignore[arg-type]
         assert found.ended
         assert "Stopped" in stop.text(found)
 

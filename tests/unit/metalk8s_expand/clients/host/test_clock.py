@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from metalk8s_expand.clients.host.clock import Clock, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.errors import (
     ConflictError,
     DeadlineError,
@@ -31,28 +31,30 @@ def raising(error: Exception) -> Callable[[], list[str]]:
 
 
 def test_at_once(clock: FakeClock) -> None:
-    assert wait_until("x", list, 10, clock=clock) == 0
+    assert wait_until(Wait("x", 10), list, clock) == 0
     assert clock.time == 1000
 
 
 def test_after_a_while(clock: FakeClock) -> None:
     left = [["a"], ["b"], []]
-    assert wait_until("x", lambda: left.pop(0), 10, interval=2, clock=clock) == 4
+    assert wait_until(Wait("x", 10, interval=2), lambda: left.pop(0), clock) == 4
 
 
 def test_the_last_reason_is_told(clock: FakeClock) -> None:
     reasons = iter([["first"], *([["last", "and least"]] * 100)])
-    with pytest.raises(DeadlineError, match="waited 5 s for the thing: last; and least") as error:
-        wait_until("the thing", lambda: next(reasons), 5, clock=clock, node="n", hint="h", log="l")
+    with pytest.raises(
+        DeadlineError, match="waited 5 s for the thing\n  - last\n  - and least"
+    ) as error:
+        wait_until(Wait("the thing", 5, node="n", hint="h", log="l"), lambda: next(reasons), clock)
     assert (error.value.node, error.value.hint, error.value.log) == ("n", "h", "l")
     assert error.value.problems == ("last", "and least")
     assert clock.time == 1005
 
 
 def test_it_asks_once_even_without_time(clock: FakeClock) -> None:
-    assert wait_until("x", list, 0, clock=clock) == 0
+    assert wait_until(Wait("x", 0), list, clock) == 0
     with pytest.raises(DeadlineError):
-        wait_until("x", lambda: ["no"], 0, clock=clock)
+        wait_until(Wait("x", 0), lambda: ["no"], clock)
 
 
 def test_an_error_that_may_pass_is_a_reason(clock: FakeClock) -> None:
@@ -63,18 +65,18 @@ def test_an_error_that_may_pass_is_a_reason(clock: FakeClock) -> None:
             raise found.pop(0)
         return []
 
-    assert wait_until("x", ask, 10, interval=1, clock=clock) == 2
+    assert wait_until(Wait("x", 10, interval=1), ask, clock) == 2
 
 
 def test_such_an_error_is_told_at_the_end(clock: FakeClock) -> None:
-    with pytest.raises(DeployError, match="waited 3 s for x: down"):
-        wait_until("x", raising(UnreachableError("down")), 3, clock=clock, error=DeployError)
+    with pytest.raises(DeployError, match="waited 3 s for x\n  - down"):
+        wait_until(Wait("x", 3, error=DeployError), raising(UnreachableError("down")), clock)
 
 
 @pytest.mark.parametrize("error", [SettingsError("never"), ZeroDivisionError("defect")])
 def test_an_error_that_cannot_pass_ends_the_wait(clock: FakeClock, error: Exception) -> None:
     with pytest.raises(type(error)):
-        wait_until("x", raising(error), 10, clock=clock)
+        wait_until(Wait("x", 10), raising(error), clock)
     assert clock.time == 1000
 
 
@@ -84,7 +86,7 @@ def test_a_slow_question_counts(clock: FakeClock) -> None:
         return ["no"]
 
     with pytest.raises(DeadlineError):
-        wait_until("x", slow, 10, interval=5, clock=clock)
+        wait_until(Wait("x", 10, interval=5), slow, clock)
     assert clock.time - 1000 <= 10 + 4
 
 
@@ -95,4 +97,4 @@ def test_the_real_clock() -> None:
     clock.sleep(0.01)
     assert clock.monotonic() > before
     with pytest.raises(DeadlineError):
-        wait_until("x", lambda: ["no"], 0.05, interval=0.01)
+        wait_until(Wait("x", 0.05, interval=0.01), lambda: ["no"], Clock())
