@@ -202,7 +202,7 @@ def _plan(cluster: Cluster, declaration: dict[str, Any]) -> Iterator[Line]:
 
 
 def _roster(cluster: Cluster, bare: Bare, declared: settings.Settings, name: str) -> Line:
-    access = roster.Access(declared.key_directory, str(cluster.root / "known_hosts"))
+    access = roster.RosterAccess(declared.key_directory, str(cluster.root / "known_hosts"))
 
     def ours() -> None:
         assert list(roster.entries(lambda: cluster.kube, declared, name, "glob", access)) == [name]

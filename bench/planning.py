@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.expansion import planner
 
 
 def main(kubeconfig: str, pillar: str) -> None:
     """Until its standard input ends."""
-    world = World({}, Kube.from_kubeconfig(kubeconfig))
+    world = ClusterContext({}, Kube.from_kubeconfig(kubeconfig))
     # The API's client is imported by the first request.
     world.kube.text("/readyz")
     text = Path(pillar).read_bytes()

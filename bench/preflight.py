@@ -10,7 +10,7 @@ from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.roles import PROFILES
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Surroundings
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoint
 from metalk8s_expand.preflight import hosts as reach
 from metalk8s_expand.preflight.ssh import Checked, check_ssh
 
@@ -40,8 +40,8 @@ def _preflight(hosts: Hosts, targets: Sequence[Target]) -> None:
         for check in ("api", "artifacts", "salt-master")
     )
     settings = Settings({node.name: node for node in nodes}, ssh_timeout=int(DEADLINE_S))
-    found = reach.ask(
-        nodes, targets, settings, Surroundings(endpoints=endpoints), max_parallel=AT_A_TIME
+    found = reach.ask_hosts(
+        nodes, targets, settings, ClusterFacts(endpoints=endpoints), max_parallel=AT_A_TIME
     )
     if len(found.facts) != COUNT:
         raise RuntimeError(

@@ -29,7 +29,7 @@ def node(name):
 
         salt-run salt.cmd metalk8s_expand_cluster.node worker-1
     """
-    return context.World.from_opts(__opts__).deployment(name)
+    return context.ClusterContext.from_opts(__opts__).deployment(name)
 
 
 def renewal(name=None):
@@ -47,4 +47,4 @@ def renewal(name=None):
 
         salt-run salt.cmd metalk8s_expand_cluster.renewal
     """
-    return context.World.from_opts(__opts__).renewal(name)
+    return context.ClusterContext.from_opts(__opts__).renewal(name)

@@ -10,7 +10,7 @@ else.
 
 from metalk8s_expand.boundary import runner_boundary
 from metalk8s_expand.commands import runner
-from metalk8s_expand.expansion.workflow import Options
+from metalk8s_expand.expansion.workflow import ExpandOptions
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand"
@@ -169,7 +169,7 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
         salt-run metalk8s_expand.add_node worker-1
         salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().add_node(node, Options(probe=probe), kwargs, plan, wait_s, dry_run)
+    return _commands().add_node(node, ExpandOptions(probe=probe), kwargs, plan, wait_s, dry_run)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -217,7 +217,7 @@ def expand(
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
     """
     return _commands().expand(
-        nodes, Options(skip_failed, probe), plan, wait_s, profiles, max_parallel, dry_run
+        nodes, ExpandOptions(skip_failed, probe), plan, wait_s, profiles, max_parallel, dry_run
     )
 
 

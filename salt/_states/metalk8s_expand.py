@@ -69,4 +69,6 @@ def _run(name, function, dry_run, kwargs):
     answer = __salt__["saltutil.runner"](
         f"metalk8s_expand.{function}", kwarg=asked, full_return=True
     )
-    return state_result.of_state(name, answer.get("return") if isinstance(answer, dict) else answer)
+    return state_result.state_result(
+        name, answer.get("return") if isinstance(answer, dict) else answer
+    )

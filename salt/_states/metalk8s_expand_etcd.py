@@ -40,12 +40,12 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
     admitted = _admitted(epoch)
     files = _files(address)
     etcd = _etcd(address, endpoints, own=files.has_data())
-    wanted = etcd_member.wanted(
+    wanted = etcd_member.desired_member(
         name, address, new_cluster=new_cluster, timeout=timeout, admit=lambda: _admitted(epoch)
     )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
-    return {**admitted, **etcd_member.added(etcd, files, wanted)}
+    return {**admitted, **etcd_member.add_learner(etcd, files, wanted)}
 
 
 @state_boundary
@@ -61,16 +61,16 @@ def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     admitted = _admitted(epoch)
     files = _files(address)
     etcd = _etcd(address, endpoints, own=files.has_data() or not endpoints)
-    wanted = etcd_member.wanted(
+    wanted = etcd_member.desired_member(
         name, address, start_timeout=timeout, admit=lambda: _admitted(epoch)
     )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
-    return {**admitted, **etcd_member.promoted(etcd, files, wanted)}
+    return {**admitted, **etcd_member.promote_learner(etcd, files, wanted)}
 
 
 def _admitted(epoch):
-    return fence.admit(fence.PATH, epoch, test=__opts__["test"])
+    return fence.check_fencing_epoch(fence.PATH, epoch, test=__opts__["test"])
 
 
 def _pending(etcd, files, wanted):

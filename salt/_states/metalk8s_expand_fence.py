@@ -29,4 +29,4 @@ def admitted(name, epoch=None, path=fence.PATH):
 
     A LockLostError when a newer run has been here: the lock was lost to it.
     """
-    return fence.admit(path, epoch, test=__opts__["test"])
+    return fence.check_fencing_epoch(path, epoch, test=__opts__["test"])

@@ -3,7 +3,8 @@ State of a minion's key, applied on the master by an orchestration.
 """
 
 from metalk8s_expand.boundary import state_boundary
-from metalk8s_expand.clients.salt.pillar import Keys, Minions
+from metalk8s_expand.clients.salt.keys import Keys
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.cluster import minion_key, roster
 from metalk8s_expand.loader import mixed_installation

@@ -22,7 +22,7 @@ def registered(name):
     name
         Name of a node that the pillar declares.
     """
-    seen = context.World.from_opts(__opts__)
+    seen = context.ClusterContext.from_opts(__opts__)
     changes = node_registration.register(
         seen.kube, seen.settings().node(name), test=__opts__["test"]
     )
@@ -41,8 +41,8 @@ def verified(name, timeout=300):
     """
     if __opts__["test"]:
         return {}
-    seen = context.World.from_opts(__opts__)
-    health.wait(seen.access(), seen.node(name), timeout)
+    seen = context.ClusterContext.from_opts(__opts__)
+    health.wait_until_healthy(seen.access(), seen.node(name), timeout)
     return {}
 
 
@@ -59,7 +59,7 @@ def well(name, timeout=180):
     """
     if __opts__["test"]:
         return {}
-    health.wait_running(context.World.from_opts(__opts__).access(), name, timeout)
+    health.wait_until_running(context.ClusterContext.from_opts(__opts__).access(), name, timeout)
     return {}
 
 
@@ -71,6 +71,6 @@ def uncordoned(name):
     name
         Name of the node.
     """
-    seen = context.World.from_opts(__opts__)
+    seen = context.ClusterContext.from_opts(__opts__)
     undone = node_registration.uncordon(seen.kube, name, test=__opts__["test"])
     return {"unschedulable": {"old": True, "new": False}} if undone else {}

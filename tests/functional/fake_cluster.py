@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.context import Call
 from metalk8s_expand.minion import certificates
 from tests.fakes.kube import apply, merge
@@ -46,9 +46,9 @@ class FileKube(Kube):
 def install() -> None:
     """Whoever asks for the world gets this one; its file is what should be the kubeconfig."""
 
-    def from_opts(opts: Mapping[str, Any]) -> World:
+    def from_opts(opts: Mapping[str, Any]) -> ClusterContext:
         return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))  # type: ignore[arg-type]
 
-    World.from_opts = from_opts  # type: ignore[assignment,method-assign]
+    ClusterContext.from_opts = from_opts  # type: ignore[assignment,method-assign]
     Call.minions = Minions()  # type: ignore[assignment]
     certificates.of_master = lambda kubeconfig: {}  # type: ignore[assignment]

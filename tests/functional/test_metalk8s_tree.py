@@ -61,11 +61,11 @@ CHAIN = (
     + """
 import time
 import salt.client
-import metalk8s_expand.clients.salt as master
-from metalk8s_expand.domain import verdict
-from metalk8s_expand.domain.nodes import Node
-from metalk8s_expand.clients.file_server import FileServer
-from metalk8s_expand.preflight import saltenvs as environments
+from metalk8s_expand.clients.salt import orchestrations
+from metalk8s_expand.clients.salt.file_server import FileServer
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.salt import orchestration_result
+from metalk8s_expand.preflight import saltenvs
 
 class Wire:
     '''Instead of the master and its minions; what they return is what those return.'''
@@ -84,22 +84,22 @@ class Wire:
             yield {name: told or (state if fun.startswith("state.") else plain)}
 
 salt.client.get_local_client = Wire
-jobs = master.Orchestrations(opts, ask_every=0.3)
+jobs = orchestrations.Orchestrations(opts, ask_every=0.3)
 started, found = {}, {}
 for name, saltenv in given["runs"]:
     started[name + " " + saltenv] = job = jobs.new()
-    jobs.start(job, environments.ORCHESTRATION, saltenv, {"orchestrate": {"node_name": name, "epoch": 7}})
+    jobs.start(job, saltenvs.ORCHESTRATION, saltenv, {"orchestrate": {"node_name": name, "epoch": 7}})
 end = time.monotonic() + 240
 while len(found) < len(started) and time.monotonic() < end:
     for title, job in started.items():
         answer = jobs.result(job)
         if answer is not None and title not in found:
-            found[title] = {"problems": verdict.problems(answer), "answer": answer,
-                            "states": [(state.name, state.ok) for state in verdict.states(answer)]}
+            found[title] = {"problems": orchestration_result.problems(answer), "answer": answer,
+                            "states": [(state.name, state.ok) for state in orchestration_result.states(answer)]}
     time.sleep(0.3)
 files = FileServer(opts)
 nodes = [Node("w-1", "2.0", (), ()), Node("w-2", "9", (), ()), Node("w-3", "empty", (), ())]
-found["environments"] = {"problems": environments.problems(files, nodes), "hint": environments.hint(files)}
+found["environments"] = {"problems": saltenvs.problems(files, nodes), "hint": saltenvs.hint(files)}
 print(json.dumps(found, default=str))
 """
 )
@@ -260,9 +260,9 @@ def test_of_two_files_that_name_a_saltenv_the_last_one_counts(tmp_path: Path) ->
 
 
 DECLARED = """
-import metalk8s_expand.clients.salt as master
+from metalk8s_expand.clients.salt import pillar
 opts.update({"pillar_roots": given["pillar_roots"], "ext_pillar_first": True, "ext_pillar": [{"metalk8s_nodes": "/absent"}]})
-print(json.dumps(master.declared_pillar(opts)))
+print(json.dumps(pillar.declared_pillar(opts)))
 """
 
 

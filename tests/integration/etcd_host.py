@@ -15,7 +15,7 @@ from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.minion import etcd_member
-from metalk8s_expand.minion.etcd_member import Wanted
+from metalk8s_expand.minion.etcd_member import DesiredMember
 from tests.integration.daemons import Daemon, eventually
 
 PORTS = (2379, 2380, 2381)
@@ -56,7 +56,7 @@ class Host:
 
     # What the role's states do.
 
-    def wanted(self, **limits: Any) -> Wanted:
+    def wanted(self, **limits: Any) -> DesiredMember:
         """As ``etcd_member.wanted``, with this host's paths."""
         peer, client = f"https://{self.address}:2380", f"https://{self.address}:2379"
         certificates = {
@@ -82,7 +82,9 @@ class Host:
             "heartbeat-interval": 50,
             "election-timeout": 500,
         }
-        return Wanted(self.name, peer, base, **{"timeout": 20.0, "start_timeout": 20.0, **limits})
+        return DesiredMember(
+            self.name, peer, base, **{"timeout": 20.0, "start_timeout": 20.0, **limits}
+        )
 
     def etcd(self, others: Sequence[Host], own: bool, kind: type[Etcd] = Etcd) -> Etcd:
         """The client as the state module makes it: the own member first, if it can be asked."""
@@ -94,14 +96,14 @@ class Host:
     def add(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
         """The state ``member_added``."""
         client = self.etcd(others, self.files.has_data(), kind)
-        return etcd_member.added(client, self.files, self.wanted(**limits))
+        return etcd_member.add_learner(client, self.files, self.wanted(**limits))
 
     def promote(
         self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any
     ) -> dict[str, Any]:
         """The state ``member_promoted``."""
         client = self.etcd(others, self.files.has_data() or not others, kind)
-        return etcd_member.promoted(client, self.files, self.wanted(**limits))
+        return etcd_member.promote_learner(client, self.files, self.wanted(**limits))
 
     def pending(self, others: Sequence[Host]) -> list[str]:
         """The state ``member_added`` under test=True."""

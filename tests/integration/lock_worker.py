@@ -126,7 +126,7 @@ def change(held: Lock, options: Options, freeze: bool = False) -> Options:
     held.check()
     if freeze:
         os.kill(os.getpid(), signal.SIGSTOP)
-    fence.admit(options["epoch_file"], held.epoch)
+    fence.check_fencing_epoch(options["epoch_file"], held.epoch)
     append(options["log"], f"changed {os.getpid()} {held.epoch}")
     return {"changed": True}
 

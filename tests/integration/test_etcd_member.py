@@ -329,10 +329,10 @@ def test_a_run_that_is_overtaken_does_not_promote(single: list[Host]) -> None:
     path = str(b.root / "expand-epoch")
 
     def older() -> object:
-        return fence.admit(path, 6)
+        return fence.check_fencing_epoch(path, 6)
 
     def newer() -> object:
-        return fence.admit(path, 7)
+        return fence.check_fencing_epoch(path, 7)
 
     assert list(b.add(single, admit=older)) == ["added"]
     b.write_manifest()
@@ -362,7 +362,7 @@ def test_a_new_cluster_is_not_started_on_old_data(hosts: Hosts) -> None:
     a.power_off()
     a.files.config.unlink()
     with pytest.raises(QuorumError, match="holds data of an earlier one"):
-        etcd_member.added(Etcd([], a.site.credentials()), a.files, a.wanted(new_cluster=True))
+        etcd_member.add_learner(Etcd([], a.site.credentials()), a.files, a.wanted(new_cluster=True))
 
 
 def test_a_learner_that_never_starts_is_withdrawn(single: list[Host]) -> None:

@@ -228,7 +228,7 @@ def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(
     eventually("the worker is stopped", worker.is_stopped, 20)
     with take(kube, wait_s=30) as held:
         path = log.parent / "etc" / "expand-epoch"
-        fence.admit(str(path), held.epoch)
+        fence.check_fencing_epoch(str(path), held.epoch)
         worker.signal(signal.SIGCONT)
         answer = worker.answer()
         assert (answer["type"], answer["retcode"]) == ("LockLostError", 9)

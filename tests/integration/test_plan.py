@@ -15,7 +15,7 @@ import salt.config
 import salt.loader
 
 from metalk8s_expand.cluster import health
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.runner import Commands
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import manifest
@@ -94,12 +94,12 @@ def master(server: ApiServer, tmp_path: Path) -> Iterator[Master]:
     made = Master(server, tmp_path)
     yield made
     for name in DECLARED["nodes"]:
-        World.from_opts(made.opts).kube.request("DELETE", f"/api/v1/nodes/{name}")
+        ClusterContext.from_opts(made.opts).kube.request("DELETE", f"/api/v1/nodes/{name}")
 
 
 def everything(master: Master) -> dict[str, str]:
     """The resourceVersion of all that a plan could touch."""
-    kube = World.from_opts(master.opts).kube
+    kube = ClusterContext.from_opts(master.opts).kube
     paths = (
         "/api/v1/nodes",
         "/api/v1/namespaces/kube-system/configmaps",
@@ -133,7 +133,7 @@ def test_it_changes_nothing(master: Master) -> None:
 
 def test_states_show_the_same_difference(master: Master) -> None:
     master.commands.register("plan-gpu")
-    kube = World.from_opts(master.opts).kube
+    kube = ClusterContext.from_opts(master.opts).kube
     kube.merge_patch_node(
         "plan-gpu", {"metadata": {"labels": {manifest.VERSION_LABEL: "1.0", "example.com/g": "2"}}}
     )
@@ -187,7 +187,7 @@ def test_an_orchestration_shows_what_it_would_do_and_does_that(master: Master) -
 
 def test_what_the_declaration_drops_is_removed(master: Master) -> None:
     master.commands.register("plan-gpu")
-    kube = World.from_opts(master.opts).kube
+    kube = ClusterContext.from_opts(master.opts).kube
     kube.merge_patch_node("plan-gpu", {"metadata": {"labels": {"example.com/theirs": "x"}}})
     master.declare(
         {
@@ -219,7 +219,9 @@ def test_a_plan_is_run_only_while_the_world_is_as_it_was(
 ) -> None:
     voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
     monkeypatch.setattr(health, "etcd_problems", lambda etcd: [])
-    monkeypatch.setattr(World, "access", lambda self: health.Access(self.kube, _Etcd([voter])))  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        ClusterContext, "access", lambda self: health.ClusterAccess(self.kube, _Etcd([voter]))
+    )  # type: ignore[arg-type]
     digest = master.commands.plan("plan-w")["digest"]
     assert master.commands.plan("plan-w")["digest"] == digest
     master.commands.register("plan-w")

@@ -484,7 +484,7 @@ def test_what_the_declaration_drops_is_removed(kube: Kube, node: Node) -> None:
     node_registration.register(kube, declaring(node, {ZONE: "a", TEAM: "x"}, disk))
     kube.merge_patch_node(node.name, {"metadata": {"labels": {"example.com/rack": "7"}}})
     uid = found(kube, node)["metadata"]["uid"]
-    assert line(kube, node) == ownership_record.text(
+    assert line(kube, node) == ownership_record.serialize(
         Owned(frozenset({ZONE, TEAM}), frozenset({("example.com/disk", "NoExecute")}), uid)
     )
     dropped = declaring(node, {TEAM: "x"})

@@ -12,13 +12,13 @@ import pytest
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import manifest, ownership_record, roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.plan import Options
+from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
 from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, workflow
 from tests.integration.apiserver import ApiServer
@@ -47,12 +47,12 @@ def test_the_leader_hands_over_and_leaves(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = second.etcd([third], own=True)
     second.put("before", "kept")
-    assert etcd_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
+    assert etcd_member.transfer_leadership(etcd, own(leader), leader.name, lambda: None)
     assert not leader.leads()
-    assert not etcd_member.leadership_moved(etcd, own(leader), leader.name, lambda: None)
-    assert etcd_member.removed(etcd, own(leader), leader.name, lambda: None)
+    assert not etcd_member.transfer_leadership(etcd, own(leader), leader.name, lambda: None)
+    assert etcd_member.remove_member(etcd, own(leader), leader.name, lambda: None)
     eventually("two voters", lambda: voters(second) == sorted([second.name, third.name]))
-    assert not etcd_member.removed(etcd, own(leader), leader.name, lambda: None)
+    assert not etcd_member.remove_member(etcd, own(leader), leader.name, lambda: None)
     assert third.get("before") == "kept"
 
 
@@ -62,7 +62,7 @@ def test_a_dead_member_is_removed_and_a_second_one_stays(trio: list[Host]) -> No
     etcd = leader.etcd([second], own=True)
     with pytest.raises(QuorumError, match="would have 2 voters and need 2 healthy"):
         etcd_member._until("it", lambda: guard(etcd, second), 1.0, second.name, None)
-    assert etcd_member.removed(etcd, own(third), third.name, lambda: None)
+    assert etcd_member.remove_member(etcd, own(third), third.name, lambda: None)
     eventually("two healthy voters", is_up(leader, [leader, second]))
 
 
@@ -77,7 +77,7 @@ def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([], own=True)
     for leaving in (third, second):
-        etcd_member.removed(etcd, own(leaving), leaving.name, lambda: None)
+        etcd_member.remove_member(etcd, own(leaving), leaving.name, lambda: None)
         leaving.power_off()
         leaving.wipe()
     assert voters(leader) == [leader.name]
@@ -87,7 +87,7 @@ def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
 def test_one_that_left_and_was_wiped_joins_again_at_once(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([second], own=True)
-    etcd_member.removed(etcd, own(third), third.name, lambda: None)
+    etcd_member.remove_member(etcd, own(third), third.name, lambda: None)
     third.power_off()
     third.wipe()
     third.files.config.unlink()
@@ -187,24 +187,24 @@ def test_a_whole_removal(
         return {"changes": [mode], "left": [], "failed": [], "refused": ""}
 
     monkeypatch.setattr(host_reset, "ask", ask)
-    monkeypatch.setattr(discovery.master, "Keys", Keys)
+    monkeypatch.setattr(discovery.keys, "Keys", Keys)
     monkeypatch.setattr(discovery, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
     declared = Settings(
         nodes={
             leaving.name: Node(leaving.name, "2", ("master", "etcd"), (), address=leaving.address)
         }
     )
-    world = World(
+    world = ClusterContext(
         {"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster
     )
 
-    def remove(options: Options) -> workflow.Outcome:
+    def remove(options: RemovalOptions) -> workflow.Outcome:
         return workflow.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
 
     with pytest.raises(ConflictError, match="refused"):
-        remove(Options(force=True))
+        remove(RemovalOptions(force=True))
     assert sorted(voters(others[0])) == sorted(host.name for host in trio[:3])
-    outcome = remove(Options())
+    outcome = remove(RemovalOptions())
     assert outcome.node.ok, outcome.node.error
     done = [step.name for step in outcome.node.steps if step.name != "leadership"]
     assert done == ["guard", "cordon", "api_server", "member", "retire", "key", "node"]
@@ -214,7 +214,7 @@ def test_a_whole_removal(
     assert (cluster.config_map(ownership_record.NAMESPACE, ownership_record.NAME) or {})[
         "data"
     ] == {"other": "{}"}
-    again = remove(Options())
+    again = remove(RemovalOptions())
     assert again.plan.empty
     assert calls == ["withdraw", "retire"]
 
@@ -293,7 +293,7 @@ def allow(kube: Kube, name: str, allowed: int) -> None:
 def emptied(kube: Kube, node: str, timeout: float = 10.0, told: list[str] | None = None) -> int:
     """The step, without a lock."""
     tell = (told if told is not None else []).append
-    return drain.emptied(kube, node, Allowed(), timeout, lambda: None, tell)
+    return drain.drain_node(kube, node, Allowed(), timeout, lambda: None, tell)
 
 
 def test_a_budget_is_waited_for(kube: Kube, node: str) -> None:
@@ -368,5 +368,5 @@ def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
     kube.create(evictions.ATTACHMENTS, {**base, "spec": spec})
     assert evictions.attachments(kube, node) == ["pv-far"]
     kube.request("DELETE", f"{evictions.ATTACHMENTS}/va-{node}")
-    assert drain.detached(kube, node, lambda: None) == ""
+    assert drain.wait_for_volume_detach(kube, node, lambda: None) == ""
     assert evictions.local_claims(kube, [(NAMESPACE, "absent")]) == frozenset()

@@ -21,7 +21,7 @@ from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.cluster import health, node_registration, roster
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import DeployError, SettingsError, UnreachableError
 from metalk8s_expand.expansion import smoke_test
@@ -159,7 +159,7 @@ def events(
     look(master)
     hold(master)
     ask_for_nodes(master)
-    worker = World.from_opts(master.opts).node("plan-w")
+    worker = ClusterContext.from_opts(master.opts).node("plan-w")
     assert "plan-w" in smoke_test.probe(
         kube, [worker], "RUN1", image=None, timeout=1, clock=Clock()
     ), "no kubelet runs it"
@@ -181,20 +181,20 @@ def register_and_plan(master: Master) -> None:
     master.declare({**DECLARED, "profiles": profiles})
     assert master.commands.register("plan-gpu")["changes"]
     assert master.commands.register("plan-gpu")["changes"] == []
-    assert node_registration.uncordon(World.from_opts(master.opts).kube, "plan-w")
+    assert node_registration.uncordon(ClusterContext.from_opts(master.opts).kube, "plan-w")
     master.commands.plan(None)
 
 
 def look(master: Master) -> None:
     """What is asked before, beside and after a run: cluster, surroundings, verification, status, roster, orchestration."""
-    world = World.from_opts(master.opts)
+    world = ClusterContext.from_opts(master.opts)
     declared = world.settings()
     nodes = list(declared.nodes.values())
     assert cluster.refusal(world, declared, nodes) is not None, "no etcd answers"
-    collect_cluster_facts.gather(world, declared)
+    collect_cluster_facts.collect_cluster_facts(world, declared)
     access = world.access()
     for node in nodes:
-        health.node_problems(access, node)
+        health.node_health_problems(access, node)
     assert health.addon_problems(access)
     master.commands.status()
     with pytest.raises(DeployError):
@@ -208,10 +208,10 @@ def look(master: Master) -> None:
 def hold(master: Master) -> None:
     """Two runs, one after the other, with their journal; somebody asks one of them to stop."""
     clock = Clock()
-    world = World.from_opts(master.opts)
+    world = ClusterContext.from_opts(master.opts)
     for run in ("1", "2"):
         with acquire(world.leases(), claim(run, "test")) as held:
-            written = journal.Writer(world.kube, run, "test", "here", held.epoch, clock)
+            written = journal.JournalWriter(world.kube, run, "test", "here", held.epoch, clock)
             written.began("plan-w", "register")
             assert stop.stop(world.leases(), "somebody", clock=Clock()).run == run
             clock.sleep(FRESH_S)
@@ -225,13 +225,13 @@ def ask_for_nodes(master: Master) -> None:
     master.commands.request("plan-w")
     with pytest.raises(SettingsError):
         master.commands.request("nobody")
-    request_queue.change(World.from_opts(master.opts).kube, lambda found: {})
+    request_queue.change(ClusterContext.from_opts(master.opts).kube, lambda found: {})
     assert master.commands.work()["queue"] == []
 
 
 def take_back(master: Master) -> None:
     """A Node that was never a host's."""
-    kube = World.from_opts(master.opts).kube
+    kube = ClusterContext.from_opts(master.opts).kube
     found = kube.node("plan-gpu")
     assert found is not None
     assert kube.delete_node(

@@ -175,7 +175,7 @@ def test_the_newest_are_kept_and_others_files_are_left_alone(
     foreign = ["etcd.db", "etcd-0000000000000001-20261101000000.db", "notes"]
     for name in foreign:
         (tmp_path / "s" / name).write_text("not ours")
-    killed = rules.partial(rules.name(a.members()[0].cluster_id or 0, "1"))
+    killed = rules.partial(rules.snapshot_name(a.members()[0].cluster_id or 0, "1"))
     (tmp_path / "s" / killed).write_text("of a killed run")
     paths = [Path(take(client(a), settings, f"2026112302000{number}").path) for number in range(4)]
     assert sorted(os.listdir(tmp_path / "s")) == sorted([*foreign, paths[2].name, paths[3].name])
@@ -188,11 +188,11 @@ def test_it_is_copied_and_read_again_there(
     copied = SnapshotSettings(directory=settings.directory, copy_to=str(elsewhere))
     taken = take(client(a), copied, RUN)
     assert taken.copied_to == str(elsewhere / Path(taken.path).name)
-    assert bolt_file.checked(Path(taken.copied_to)).sha256 == taken.sha256
+    assert bolt_file.verify_snapshot(Path(taken.copied_to)).sha256 == taken.sha256
     assert stat.S_IMODE(os.stat(taken.copied_to).st_mode) == 0o600
     spoil(Path(taken.copied_to), 5000)
     assert take(client(a), copied, RUN).copied_to == taken.copied_to
-    assert bolt_file.checked(Path(taken.copied_to)).sha256 == taken.sha256, (
+    assert bolt_file.verify_snapshot(Path(taken.copied_to)).sha256 == taken.sha256, (
         "a spoilt copy is made again"
     )
 
@@ -251,12 +251,12 @@ def test_every_altered_byte_and_every_lost_one_is_found(
     for place in (0, 20, 4096 + 20, 10_000, len(sound) // 2, len(sound) - 33, len(sound) - 1):
         spoil(path, place)
         with pytest.raises(ConflictError, match="no sound snapshot"):
-            bolt_file.checked(path)
+            bolt_file.verify_snapshot(path)
         path.write_bytes(sound)
     for length in (0, 31, 32, 512 + 32, len(sound) - 1, len(sound) - 32, len(sound) - 4096):
         path.write_bytes(sound[:length])
         with pytest.raises(ConflictError, match="no sound snapshot"):
-            bolt_file.checked(path)
+            bolt_file.verify_snapshot(path)
 
 
 @pytest.mark.parametrize("kind", ["altered", "cut off", "without its hash"])

@@ -25,9 +25,9 @@ PATIENCE_S = 300
 SAVE = r"""
 import json, sys, time
 sys.path.insert(0, "/srv/metalk8s/salt/_utils")
-from metalk8s_expand.domain.settings import Settings
-from metalk8s_expand.cluster import context as world, etcd_snapshot as snapshot
-taken = snapshot.take_for(world.World.from_opts({}), Settings(), time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.cluster import context, etcd_snapshot
+taken = etcd_snapshot.take_for(context.ClusterContext.from_opts({}), Settings(), time.strftime("%Y%m%d%H%M%S", time.gmtime()))
 print(json.dumps(taken))
 """
 

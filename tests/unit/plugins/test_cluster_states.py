@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.salt import keys
 from metalk8s_expand.cluster import context, health, minion_key
 from metalk8s_expand.domain.node import manifest
 from tests import extension
@@ -97,7 +97,9 @@ def test_uncordoned(
     monkeypatch: pytest.MonkeyPatch, found: Any, test: bool, result: Any, writes: int
 ) -> None:
     kube = FakeKube(found)
-    monkeypatch.setattr(context.World, "from_opts", lambda opts: context.World(opts, kube))  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        context.ClusterContext, "from_opts", lambda opts: context.ClusterContext(opts, kube)
+    )  # type: ignore[arg-type]
     outcome = load("metalk8s_expand_node", test).uncordoned("w-1")
     assert (outcome["result"], len(kube.writes)) == (result, writes)
     assert bool(outcome["changes"]) is (result is None or bool(writes))
@@ -105,8 +107,12 @@ def test_uncordoned(
 
 @pytest.mark.parametrize("function", ["verified", "well"])
 def test_a_verification_is_none_with_test(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
-    monkeypatch.setattr(context.World, "from_opts", lambda opts: pytest.fail("nothing is asked"))
-    monkeypatch.setattr(health, "wait", lambda *_: pytest.fail("nothing is waited for"))
+    monkeypatch.setattr(
+        context.ClusterContext, "from_opts", lambda opts: pytest.fail("nothing is asked")
+    )
+    monkeypatch.setattr(
+        health, "wait_until_healthy", lambda *_: pytest.fail("nothing is waited for")
+    )
     assert getattr(load("metalk8s_expand_node", True), function)("w-1")["result"] is True
 
 
@@ -114,8 +120,8 @@ def test_a_verification_is_none_with_test(monkeypatch: pytest.MonkeyPatch, funct
     ("place", "result"), [("minions", True), ("minions_pre", None), (None, None)]
 )
 def test_accepted(monkeypatch: pytest.MonkeyPatch, place: str | None, result: bool | None) -> None:
-    monkeypatch.setattr(master.Keys, "__init__", lambda self, opts: None)
-    monkeypatch.setattr(master.Keys, "public_key", lambda self, name: place and (place, "key"))
+    monkeypatch.setattr(keys.Keys, "__init__", lambda self, opts: None)
+    monkeypatch.setattr(keys.Keys, "public_key", lambda self, name: place and (place, "key"))
     monkeypatch.setattr(minion_key, "accept", lambda *_: pytest.fail("nothing is accepted"))
     found = load("metalk8s_expand_key", True).accepted("w-1")
     assert (found["result"], bool(found["changes"])) == (result, result is None)

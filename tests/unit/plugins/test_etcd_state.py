@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.minion import etcd_member, fence
-from metalk8s_expand.minion.etcd_member import Wanted
+from metalk8s_expand.minion.etcd_member import DesiredMember
 from tests import extension
 
-STATES = {"member_added": "added", "member_promoted": "promoted"}
+STATES = {"member_added": "add_learner", "member_promoted": "promote_learner"}
 
 
 class Host:
@@ -40,10 +40,10 @@ class Host:
         return self.path.read_text().strip() if self.path.exists() else None
 
     def _step(self, name: str) -> Callable[..., dict[str, Any]]:
-        def step(etcd: object, files: object, wanted: Wanted) -> dict[str, Any]:
+        def step(etcd: object, files: object, wanted: DesiredMember) -> dict[str, Any]:
             self.steps.append(name)
             if self.overtaken:
-                fence.admit(str(self.path), 7)
+                fence.check_fencing_epoch(str(self.path), 7)
             wanted.admit()
             return self.changes
 

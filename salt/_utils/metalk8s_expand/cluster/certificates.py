@@ -40,7 +40,7 @@ def overview(told: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
     return {name: _row(answer) for name, answer in told.items()}
 
 
-def text(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+def render_certificates(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """The overview as rows of a table."""
     return [
         (

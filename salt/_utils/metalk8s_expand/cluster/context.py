@@ -13,7 +13,6 @@ from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster.roster import DEFAULT_KUBECONFIG
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import health, roles, ssh_annotations
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.domain.node.spec import Node, Taint
@@ -32,14 +31,14 @@ def declaration(opts: Mapping[str, Any]) -> Settings:
 
 
 @dataclass(frozen=True)
-class World:
+class ClusterContext:
     """The master's configuration and the API that it reaches."""
 
     opts: Mapping[str, Any]
     kube: Kube
 
     @classmethod
-    def from_opts(cls, opts: Mapping[str, Any]) -> World:
+    def from_opts(cls, opts: Mapping[str, Any]) -> ClusterContext:
         """By the key ``metalk8s_expand`` of the master's configuration."""
         configured = opts.get("metalk8s_expand") or {}
         return cls(opts, Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG)))
@@ -83,7 +82,7 @@ class World:
         nodes = self.kube.nodes()
         authority = _ca_server(nodes)
         deployed = [
-            item for item in nodes if plan.is_deployed(item) and name in (None, _name(item))
+            item for item in nodes if health.is_deployed(item) and name in (None, _name(item))
         ]
         if name is not None and not deployed:
             raise SettingsError(
@@ -100,9 +99,9 @@ class World:
         """The Lease that one run at a time holds."""
         return Leases(self.kube)
 
-    def access(self) -> verify.Access:
+    def access(self) -> verify.ClusterAccess:
         """What verification asks with."""
-        return verify.access(self.kube, self.kube.nodes(roles.label_key(roles.ETCD)))
+        return verify.cluster_access(self.kube, self.kube.nodes(roles.label_key(roles.ETCD)))
 
 
 _CONTROL_PLANE = frozenset(roles.label_keys((roles.MASTER, roles.ETCD, roles.BOOTSTRAP)))

@@ -12,10 +12,10 @@ from typing import Any
 
 from metalk8s_expand.clients.etcd import bolt_file, snapshot_stream
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.clients.etcd.bolt_file import Checked
+from metalk8s_expand.clients.etcd.bolt_file import VerifiedSnapshot
 from metalk8s_expand.clients.etcd.snapshot_directory import SnapshotFiles, contents
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd import quorum, snapshot_policy
 from metalk8s_expand.domain.etcd.quorum import Member
@@ -52,8 +52,12 @@ class Snapshot:
         }
 
 
-def snapshot_before_members(
-    world: World, declared: Settings, found: Plan, run: str, progress: Progress | None = None
+def take_etcd_snapshot(
+    world: ClusterContext,
+    declared: Settings,
+    found: Plan,
+    run: str,
+    progress: Progress | None = None,
 ) -> dict[str, Any] | None:
     """``take_for``, if this plan deploys a node of the role etcd; else None."""
     coming = any(item.node.is_etcd and item.has(plan.DEPLOY) for item in found.nodes)
@@ -61,7 +65,7 @@ def snapshot_before_members(
 
 
 def take_for(
-    world: World, declared: Settings, run: str, progress: Progress | None = None
+    world: ClusterContext, declared: Settings, run: str, progress: Progress | None = None
 ) -> dict[str, Any] | None:
     """A verified snapshot of the cluster's etcd, as data for the report.
 
@@ -91,7 +95,7 @@ def take(
     files = SnapshotFiles(settings.directory, "directory")
     files.prepare(create=True)
     files.remove(snapshot_policy.leftovers(files.names(), cluster))
-    name = snapshot_policy.name(cluster, run)
+    name = snapshot_policy.snapshot_name(cluster, run)
     tell = progress or (lambda node, step, what: None)
     checked, member = _kept(files, name), ""
     if checked is None:
@@ -131,11 +135,11 @@ def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
     return found[0].cluster_id, found
 
 
-def _kept(files: SnapshotFiles, name: str) -> Checked | None:
+def _kept(files: SnapshotFiles, name: str) -> VerifiedSnapshot | None:
     if name not in files.names():
         return None
     try:
-        return bolt_file.checked(files.path(name))
+        return bolt_file.verify_snapshot(files.path(name))
     except (ConflictError, OSError):
         # It is made anew, and replaced then.
         return None
@@ -168,7 +172,7 @@ def _first_sound(
     name: str,
     patience: _Patience,
     tell: Progress,
-) -> tuple[Checked, str]:
+) -> tuple[VerifiedSnapshot, str]:
     """Of the first member whose snapshot is sound."""
     problems = []
     for member in sources:
@@ -181,7 +185,7 @@ def _first_sound(
             pieces = snapshot_stream.pieces(
                 etcd, member.client_url, patience.left(), patience.clock
             )
-            return files.save(name, pieces, bolt_file.checked), member.name
+            return files.save(name, pieces, bolt_file.verify_snapshot), member.name
         except (UnreachableError, ConflictError) as exc:
             problems.append(f"{member.title}: {exc.message}")
     raise UnreachableError(
@@ -195,7 +199,7 @@ def _first_sound(
 def _copied(
     files: SnapshotFiles,
     name: str,
-    original: Checked,
+    original: VerifiedSnapshot,
     settings: SnapshotSettings,
     cluster: int,
     tell: Progress,
@@ -217,8 +221,8 @@ def _copied(
     return str(place.path(name))
 
 
-def _same(path: Path, original: Checked) -> Checked:
-    found = bolt_file.checked(path)
+def _same(path: Path, original: VerifiedSnapshot) -> VerifiedSnapshot:
+    found = bolt_file.verify_snapshot(path)
     if found != original:
         raise ConflictError(
             f"{path} is not the snapshot that was copied there",

@@ -20,7 +20,7 @@ LOG = "journalctl --unit kubelet, --unit containerd and /var/log/pods on the nod
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterAccess:
     """What verification asks with; ``authority`` is the path of the cluster's CA certificate."""
 
     kube: Kube
@@ -28,12 +28,12 @@ class Access:
     authority: str = "/etc/kubernetes/pki/ca.crt"
 
 
-def access(
+def cluster_access(
     kube: Kube, nodes: Sequence[Mapping[str, Any]], credentials: Credentials | None = None
-) -> Access:
+) -> ClusterAccess:
     """Access to a cluster with these Node objects; etcd is asked at every Node of that role that has an address."""
     addresses = [address for item in nodes if (address := _etcd_address(item))]
-    return Access(
+    return ClusterAccess(
         kube,
         Etcd([f"https://{address}:2379" for address in addresses], credentials)
         if addresses
@@ -41,8 +41,8 @@ def access(
     )
 
 
-def node_problems(
-    access: Access,
+def node_health_problems(
+    access: ClusterAccess,
     node: Node,
     members: Sequence[Member] | None = None,
     observed: Mapping[str, Any] | None = None,
@@ -53,7 +53,7 @@ def node_problems(
     ) + _component_problems(access, node, members)
 
 
-def running_problems(access: Access, name: str) -> list[str]:
+def running_problems(access: ClusterAccess, name: str) -> list[str]:
     """What does not run on a registered Node, by its own roles and address, whatever is declared of it."""
     observed = access.kube.node(name)
     if observed is None:
@@ -64,7 +64,7 @@ def running_problems(access: Access, name: str) -> list[str]:
 
 
 def _component_problems(
-    access: Access, node: Node, members: Sequence[Member] | None = None
+    access: ClusterAccess, node: Node, members: Sequence[Member] | None = None
 ) -> list[str]:
     problems: list[str] = []
     if node.is_control_plane:
@@ -76,7 +76,7 @@ def _component_problems(
     return problems
 
 
-def addon_problems(access: Access) -> list[str]:
+def addon_problems(access: ClusterAccess) -> list[str]:
     """Whether CoreDNS runs on two nodes, or on as many as may run it while there are fewer."""
     hosts = [
         item
@@ -93,7 +93,7 @@ def addon_problems(access: Access) -> list[str]:
     )
 
 
-def wait(access: Access, node: Node, timeout: float, clock: Clock) -> float:
+def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock: Clock) -> float:
     """Wait until the node is as declared; the seconds it took. Raises DeployError with what is not after ``timeout``."""
     return wait_until(
         Wait(
@@ -104,12 +104,12 @@ def wait(access: Access, node: Node, timeout: float, clock: Clock) -> float:
             log=LOG,
             error=DeployError,
         ),
-        lambda: node_problems(access, node),
+        lambda: node_health_problems(access, node),
         clock,
     )
 
 
-def wait_running(access: Access, name: str, timeout: float, clock: Clock) -> float:
+def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: Clock) -> float:
     """Wait until what a registered Node has runs on it; as ``wait``."""
     return wait_until(
         Wait(
@@ -125,7 +125,7 @@ def wait_running(access: Access, name: str, timeout: float, clock: Clock) -> flo
     )
 
 
-def cluster_problems(access: Access) -> list[str]:
+def cluster_health_problems(access: ClusterAccess) -> list[str]:
     """What is wrong with API and etcd."""
     status, text = access.kube.text("/readyz")
     problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
@@ -161,7 +161,9 @@ def _etcd_address(item: Mapping[str, Any]) -> str:
     return health.internal_ip(item)
 
 
-def _member_problems(access: Access, node: Node, members: Sequence[Member] | None) -> list[str]:
+def _member_problems(
+    access: ClusterAccess, node: Node, members: Sequence[Member] | None
+) -> list[str]:
     if members is None:
         if access.etcd is None:
             return ["etcd has no reachable member"]
@@ -172,7 +174,7 @@ def _member_problems(access: Access, node: Node, members: Sequence[Member] | Non
     return health.member_problems(node, members)
 
 
-def _api_server_problems(access: Access, node: Node) -> list[str]:
+def _api_server_problems(access: ClusterAccess, node: Node) -> list[str]:
     problems = _own_api_problems(node.address, access.authority)
     slices = access.kube.kubernetes_endpoints()
     endpoints = {"endpoints": [entry for item in slices for entry in item.get("endpoints") or ()]}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
-from metalk8s_expand.clients.salt.pillar import Keys, Minions
+from metalk8s_expand.clients.salt.keys import Keys
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.ssh import command
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.salt.fingerprint import fingerprint

@@ -32,7 +32,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
-class Host:
+class PillarHost:
     """A host of the cluster, as far as pillars care."""
 
     name: str
@@ -50,14 +50,14 @@ class Host:
         }
 
 
-def from_declared(node: Node) -> Host:
+def from_declared(node: Node) -> PillarHost:
     """A declared node."""
-    return Host(
+    return PillarHost(
         node.name, node.address, node.roles, tuple(taint.as_dict() for taint in node.taints)
     )
 
 
-def from_observed(item: Mapping[str, Any]) -> Host:
+def from_observed(item: Mapping[str, Any]) -> PillarHost:
     """A Node object that nobody declared."""
     metadata = item.get("metadata") or {}
     found = roles.observed_roles(metadata.get("labels") or {})
@@ -68,20 +68,20 @@ def from_observed(item: Mapping[str, Any]) -> Host:
     ]
     name = str(metadata.get("name", ""))
     declared = (metadata.get("annotations") or {}).get(ssh_annotations.HOST)
-    return Host(name, health.internal_ip(item) or str(declared or ""), found, tuple(taints))
+    return PillarHost(name, health.internal_ip(item) or str(declared or ""), found, tuple(taints))
 
 
-def from_cluster(bootstrap: Mapping[str, Any]) -> Host:
+def from_cluster(bootstrap: Mapping[str, Any]) -> PillarHost:
     """The bootstrap node, as the cluster's static pillar describes it."""
     taints = tuple(taint.as_dict() for taint in roles.taints(bootstrap.get("taints") or ()))
-    return Host(
+    return PillarHost(
         str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints
     )
 
 
 def known_hosts(
     cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]
-) -> dict[str, Host]:
+) -> dict[str, PillarHost]:
     """Every known host by name; the declaration wins over the API, the bootstrap's own description over both."""
     bootstrap = from_cluster(cluster["bootstrap"])
     trusted = {**{node.name: from_declared(node) for node in declared}, bootstrap.name: bootstrap}
@@ -93,7 +93,7 @@ def known_hosts(
 def node_pillar(
     minion: str,
     cluster: Mapping[str, Any],
-    hosts: Mapping[str, Host],
+    hosts: Mapping[str, PillarHost],
     registered: Iterable[str],
     kubernetes_directory: str = "/etc/kubernetes",
 ) -> dict[str, Any]:
@@ -128,7 +128,9 @@ def without_api(data: Mapping[str, Any], reason: str) -> dict[str, Any]:
     return {**data, "metalk8s": {**limited, "api_error": reason}}
 
 
-def _confined(host: Host, cluster: Mapping[str, Any], taken: Mapping[Address | None, int]) -> Host:
+def _confined(
+    host: PillarHost, cluster: Mapping[str, Any], taken: Mapping[Address | None, int]
+) -> PillarHost:
     """Without its address when that is somebody else's: a kubelet writes it itself, and certificates carry it."""
     address = _ip(host.address)
     if address is None:
@@ -148,7 +150,7 @@ def _ip(text: str) -> Address | None:
     return _ip(str(plain)) if plain else address
 
 
-def _addresses(hosts: Iterable[Host], role: str) -> list[dict[str, str]]:
+def _addresses(hosts: Iterable[PillarHost], role: str) -> list[dict[str, str]]:
     found = [host for host in hosts if role in host.roles and host.address]
     return [
         {"name": host.name, "address": host.address}
@@ -161,7 +163,7 @@ def _files(directory: Path, wanted: Mapping[str, str]) -> dict[str, str]:
     return {key: path.read_text(encoding="utf-8") for key, path in paths.items() if path.is_file()}
 
 
-def _policies(cluster: Mapping[str, Any], hosts: Iterable[Host]) -> dict[str, Any]:
+def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[str, Any]:
     networks = cluster["networks"]
     service = str(next(ipaddress.ip_network(networks["service"]).hosts()))
     domain = networks.get("domain", "cluster.local")

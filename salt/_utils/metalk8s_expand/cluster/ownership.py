@@ -51,7 +51,7 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
             if ownership_record.parse(name, lines.get(name)) != old
         }
         wanted = {
-            name: ownership_record.text(new)
+            name: ownership_record.serialize(new)
             for name, (_, new) in moves.items()
             if name not in stale
         }

@@ -35,7 +35,7 @@ Entries = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Access:
+class RosterAccess:
     """What holds for every host of the roster; ``declared_keys`` is the directory for the host keys of declarations."""
 
     key_directory: str = DEFAULT_KEY_DIRECTORY
@@ -50,10 +50,10 @@ def targets(
     declared: Mapping[str, Node],
     tgt: str | Iterable[str],
     tgt_type: str = "glob",
-    access: Access | None = None,
+    access: RosterAccess | None = None,
 ) -> Entries:
     """The roster's entries for these targets; SettingsError when an exactly named one cannot be reached."""
-    access = access or Access()
+    access = access or RosterAccess()
     observed = {_name(node): node for node in nodes}
     exact = targeting.exact_names(tgt, tgt_type)
     chosen = exact or targeting.matching(
@@ -70,7 +70,7 @@ def entries(
     declared: Settings,
     tgt: str | Iterable[str],
     tgt_type: str = "glob",
-    access: Access | None = None,
+    access: RosterAccess | None = None,
 ) -> Entries:
     """The same, with the Nodes from the Kubernetes API.
 
@@ -93,20 +93,20 @@ def from_cluster(
     return entries(lambda: _kube(opts), declared, tgt, tgt_type, access_from(opts, declared))
 
 
-def access_from(opts: Mapping[str, Any], declared: Settings) -> Access:
+def access_from(opts: Mapping[str, Any], declared: Settings) -> RosterAccess:
     """The roster's common terms by the master's configuration and the declaration."""
     known_hosts = opts.get("known_hosts_file") or f"{declared.key_directory}/{KNOWN_HOSTS}"
     groups = {**(opts.get("nodegroups") or {}), **(opts.get("ssh_list_nodegroups") or {})}
     keys = str(cache.path(opts) / "host_keys")
-    return Access(declared.key_directory, str(known_hosts), declared.host_keys, keys, groups)
+    return RosterAccess(declared.key_directory, str(known_hosts), declared.host_keys, keys, groups)
 
 
-def ssh_targets(nodes: Iterable[Node], access: Access) -> list[Target]:
+def ssh_targets(nodes: Iterable[Node], access: RosterAccess) -> list[Target]:
     """How to reach declared nodes, by the roster's own entries."""
     return [Target.from_roster(node.name, entry(node.name, node.ssh, access)) for node in nodes]
 
 
-def entry(name: str, ssh: Ssh, access: Access) -> dict[str, Any]:
+def entry(name: str, ssh: Ssh, access: RosterAccess) -> dict[str, Any]:
     """One host in salt-ssh's words; a changed host key is refused, and an unknown one unless the declaration accepts it."""
     return {
         "host": ssh.host,
@@ -118,7 +118,7 @@ def entry(name: str, ssh: Ssh, access: Access) -> dict[str, Any]:
     }
 
 
-def _host_key_options(name: str, ssh: Ssh, access: Access) -> list[str]:
+def _host_key_options(name: str, ssh: Ssh, access: RosterAccess) -> list[str]:
     """OpenSSH takes the first value of an option, and Salt may have named its own UserKnownHostsFile before."""
     if not ssh.host_key:
         return [
@@ -161,7 +161,7 @@ def _reachable(
     exact: Sequence[str],
     observed: Mapping[str, Object],
     declared: Mapping[str, Node],
-    access: Access,
+    access: RosterAccess,
 ) -> Iterable[tuple[str, Ssh]]:
     for name in chosen:
         try:

@@ -22,7 +22,7 @@ _DIGEST = re.compile(rf"[0-9a-f]{{{SHORTEST_DIGEST},64}}")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExpandRequest:
     """What a plan or an expansion is asked for.
 
     ``overrides`` declare the one node that is named, when the pillar does not; ``max_parallel`` counts for this run alone.
@@ -39,17 +39,21 @@ class Asked:
         profiles: object = None,
         overrides: Mapping[str, Any] | None = None,
         max_parallel: object = None,
-    ) -> Asked:
+    ) -> ExpandRequest:
         """From a runner's arguments."""
         return cls(selection.parse(nodes, profiles), overrides or {}, max_parallel)
 
-    def again(self, before: Mapping[str, Any] | None) -> Asked:
+    def again(self, before: Mapping[str, Any] | None) -> ExpandRequest:
         """With what the kept plan was asked for, where it is not said anew: its nodes, and not what a glob matches now."""
         if before is None:
             return self
         parallel = before.get("max_parallel") if self.max_parallel is None else self.max_parallel
         named = self.selection != Selection()
-        asked = self if named else Asked.of(before["asked"], overrides=before.get("declaration"))
+        asked = (
+            self
+            if named
+            else ExpandRequest.of(before["asked"], overrides=before.get("declaration"))
+        )
         return replace(asked, max_parallel=parallel)
 
     def settled(self, declared: Settings) -> tuple[Settings, tuple[str, ...] | None]:
@@ -85,9 +89,9 @@ class Asked:
         return shlex.join(["salt-run", "metalk8s_expand.expand", *self.selection.words(), *words])
 
 
-def one(node: object, overrides: Mapping[str, Any] | None = None) -> Asked:
+def one(node: object, overrides: Mapping[str, Any] | None = None) -> ExpandRequest:
     """One node by its name. SettingsError for what names none, or several."""
-    found = Asked.of([node], overrides=overrides)
+    found = ExpandRequest.of([node], overrides=overrides)
     if found.selection.single is None:
         problem = Problem(
             "node", node, "is a glob", "write the name of one node; expand takes globs"

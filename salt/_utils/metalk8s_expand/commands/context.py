@@ -10,11 +10,11 @@ from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt.event_bus import Bus
-from metalk8s_expand.clients.salt.pillar import Minions
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.cluster import certificates
-from metalk8s_expand.cluster.context import World, declaration
+from metalk8s_expand.cluster.context import ClusterContext, declaration
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.expansion.workflow import Batch
+from metalk8s_expand.expansion.workflow import Expansion
 from metalk8s_expand.runs.progress import Progress
 
 Result = dict[str, Any]
@@ -30,9 +30,9 @@ class Call:
         self.bus = Bus(opts)
 
     @cached_property
-    def world(self) -> World:
+    def world(self) -> ClusterContext:
         """The API, reached when first needed: a mistake in the pillar is told without it."""
-        return World.from_opts(self.opts)
+        return ClusterContext.from_opts(self.opts)
 
     @cached_property
     def minions(self) -> certificates.Minions:
@@ -44,8 +44,8 @@ class Call:
         """Whether somebody reads the outcome in a terminal."""
         return is_for_people(self.opts)
 
-    def _batch(self, declared: Settings) -> Batch:
-        return Batch(self.world, declared, self.clock, self.progress)
+    def _batch(self, declared: Settings) -> Expansion:
+        return Expansion(self.world, declared, self.clock, self.progress)
 
     def _shown(self, text: Any, data: Result, judge: bool = True) -> Result:
         if not self.for_people:

@@ -10,13 +10,12 @@ from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster import node_registration
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands import remove_node as removing
-from metalk8s_expand.commands.arguments import Asked, Names
+from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import Result
 from metalk8s_expand.commands.plan import Foresight
-from metalk8s_expand.domain.removal import plan
-from metalk8s_expand.domain.reports import run
+from metalk8s_expand.domain.reports import removal, run
 from metalk8s_expand.expansion import planner
-from metalk8s_expand.expansion.workflow import Options
+from metalk8s_expand.expansion.workflow import ExpandOptions
 from metalk8s_expand.preflight import cluster
 from metalk8s_expand.runs import queue_worker
 from metalk8s_expand.runs import stop as stopping
@@ -40,7 +39,7 @@ class Changing(Holding, Foresight):
     def expand(
         self,
         nodes: Names = None,
-        options: Options | None = None,
+        options: ExpandOptions | None = None,
         digest: object = None,
         wait_s: float = 0,
         profiles: Names = None,
@@ -49,13 +48,13 @@ class Changing(Holding, Foresight):
     ) -> Result:
         """See the runner."""
         return self._asked(
-            Asked.of(nodes, profiles, None, max_parallel), options, digest, wait_s, dry_run
+            ExpandRequest.of(nodes, profiles, None, max_parallel), options, digest, wait_s, dry_run
         )
 
     def add_node(
         self,
         node: object,
-        options: Options | None = None,
+        options: ExpandOptions | None = None,
         overrides: Mapping[str, Any] | None = None,
         digest: object = None,
         wait_s: float = 0,
@@ -65,14 +64,19 @@ class Changing(Holding, Foresight):
         return self._asked(arguments.one(node, overrides), options, digest, wait_s, dry_run)
 
     def _asked(
-        self, asked: Asked, options: Options | None, digest: object, wait_s: float, dry_run: bool
+        self,
+        asked: ExpandRequest,
+        options: ExpandOptions | None,
+        digest: object,
+        wait_s: float,
+        dry_run: bool,
     ) -> Result:
-        wanted, known = options or Options(), arguments.digest(digest)
+        wanted, known = options or ExpandOptions(), arguments.digest(digest)
         arguments.flags(skip_failed=wanted.skip_failed, probe=wanted.probe, dry_run=dry_run)
         arguments.seconds("wait_s", wait_s)
         if dry_run:
             return self._foreseen(asked, wanted.skip_failed, known)
-        return self._shown(run.text, self._expanded(asked, wanted, known, wait_s))
+        return self._shown(run.render_report, self._expanded(asked, wanted, known, wait_s))
 
     def request(self, node: object, retry: bool = False) -> Result:
         """See the runner."""
@@ -85,11 +89,11 @@ class Changing(Holding, Foresight):
 
         def expand(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
             return self._expanded(
-                Asked.of(names), Options(skip_failed=True), wait_s=wait_s, admit=admit
+                ExpandRequest.of(names), ExpandOptions(skip_failed=True), wait_s=wait_s, admit=admit
             )
 
         world = self.world
-        turn = queue_worker.Work(
+        turn = queue_worker.QueueWorker(
             world.kube,
             world.leases(),
             self._settings,
@@ -97,12 +101,14 @@ class Changing(Holding, Foresight):
             expand,
             self.clock,
         )
-        return self._shown(lambda data: queue_worker.text(data, run.text), turn.off())
+        return self._shown(
+            lambda data: queue_worker.render_requests(data, run.render_report), turn.off()
+        )
 
     def _expanded(
         self,
-        asked: Asked,
-        options: Options,
+        asked: ExpandRequest,
+        options: ExpandOptions,
         digest: str | None = None,
         wait_s: float = 0,
         admit: Admit = lambda found: found,
@@ -133,17 +139,19 @@ class Changing(Holding, Foresight):
         arguments.flags(dry_run=dry_run)
         wanted, declared = removing.options(**options), self._settings()
         if dry_run:
-            return self._shown(plan.text, removing.planned(self.world, declared, name, wanted))
+            return self._shown(
+                removal.render_removal_plan, removing.planned(self.world, declared, name, wanted)
+            )
         with self._held(f"remove_node {name}", wait_s, declared.deploy_timeout) as held:
             data = removing.remove_node(
                 self.world, declared, name, wanted, held, self.progress, self.clock
             )
             held.outcome["retcode"] = data["retcode"]
-        return self._shown(run.text, data)
+        return self._shown(run.render_report, data)
 
     def stop(self, wait_s: float = 0) -> Result:
         """See the runner."""
         who = claim(self.progress.run, "stop")
         leases, named = self.world.leases(), f"asked by {who.user} on {who.host}"
         asked = stopping.stop(leases, named, arguments.seconds("wait_s", wait_s), clock=self.clock)
-        return {"text": stopping.text(asked)} if self.for_people else asked.as_dict()
+        return {"text": stopping.render_stop(asked)} if self.for_people else asked.as_dict()

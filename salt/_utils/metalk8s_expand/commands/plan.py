@@ -7,7 +7,7 @@ from typing import Any
 
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.commands import arguments
-from metalk8s_expand.commands.arguments import Asked, Names
+from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import Call, Result
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import Plan
@@ -30,15 +30,15 @@ class Foresight(Call):
     ) -> Result:
         """See the runner."""
         arguments.flags(preflight=preflight)
-        asked = Asked.of(nodes, profiles, overrides, max_parallel)
+        asked = ExpandRequest.of(nodes, profiles, overrides, max_parallel)
         declared, names = asked.settled(self._settings())
         found, data = self._planned(asked, declared, names)
         if preflight:
             data["preflight"] = self._batch(declared).look(found.touched).as_dict()
             data["retcode"] = data["preflight"]["retcode"]
-        return self._shown(foresight.text, data)
+        return self._shown(foresight.render_plan, data)
 
-    def _foreseen(self, asked: Asked, skip_failed: bool, digest: str | None) -> Result:
+    def _foreseen(self, asked: ExpandRequest, skip_failed: bool, digest: str | None) -> Result:
         """The plan, the hosts as they are, and the first reason for which ``expand`` would start nothing."""
         before, asked = self._agreed(asked, digest)
         declared, names = asked.settled(self._settings())
@@ -54,15 +54,17 @@ class Foresight(Call):
         data["refusal"] = error.as_dict() if error else None
         data["retcode"] = error.retcode if error else 0
         data["dry_run"] = True
-        return self._shown(foresight.text, data)
+        return self._shown(foresight.render_plan, data)
 
-    def _agreed(self, asked: Asked, digest: str | None) -> tuple[Mapping[str, Any] | None, Asked]:
+    def _agreed(
+        self, asked: ExpandRequest, digest: str | None
+    ) -> tuple[Mapping[str, Any] | None, ExpandRequest]:
         """The kept plan of that digest, if it is kept, and what is asked for with it."""
         before = None if digest is None else cache.load_plan(self.opts, digest)
         return before, asked.again(before)
 
     def _planned(
-        self, asked: Asked, declared: Settings, names: tuple[str, ...] | None
+        self, asked: ExpandRequest, declared: Settings, names: tuple[str, ...] | None
     ) -> tuple[Plan, Result]:
         """The plan, and how it is told; it is kept, to tell later what has moved since."""
         found = planner.current(self.world, declared, names)

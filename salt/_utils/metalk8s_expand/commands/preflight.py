@@ -11,7 +11,7 @@ from typing import Any
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.commands import arguments
-from metalk8s_expand.commands.arguments import Asked, Names
+from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import Call, Result
 from metalk8s_expand.domain.node.manifest import manifest
 from metalk8s_expand.domain.reports import preflight as preflight_report
@@ -35,7 +35,7 @@ class Looking(Call):
 
     def check_ssh(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""
-        declared, names = Asked.of(nodes, profiles).settled(self._settings())
+        declared, names = ExpandRequest.of(nodes, profiles).settled(self._settings())
         hosts = roster.ssh_targets(declared.chosen(names), roster.access_from(self.opts, declared))
         answers = check_ssh(hosts, declared.ssh_timeout, declared.ssh_parallel)
         unreachable = {
@@ -50,13 +50,13 @@ class Looking(Call):
             "warnings": roster.host_key_warnings(self.opts),
             "retcode": UnreachableError.retcode if unreachable else 0,
         }
-        return self._shown(ssh.text, data)
+        return self._shown(ssh.render_ssh, data)
 
     def preflight(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""
-        declared, names = Asked.of(nodes, profiles).settled(self._settings())
+        declared, names = ExpandRequest.of(nodes, profiles).settled(self._settings())
         reached = self._batch(declared).look(declared.chosen(names))
-        return self._shown(preflight_report.text, reached.as_dict())
+        return self._shown(preflight_report.render_preflight, reached.as_dict())
 
     def report(self, run: str | None) -> Result:
         """See the runner."""
@@ -68,7 +68,7 @@ class Looking(Call):
                 hint="the runs are in: salt-run metalk8s_expand.status",
             )
         return self._shown(
-            report.text, json.loads(kept[name].read_text(encoding="utf-8")), judge=False
+            report.render_report, json.loads(kept[name].read_text(encoding="utf-8")), judge=False
         )
 
     def trees(self) -> Result:

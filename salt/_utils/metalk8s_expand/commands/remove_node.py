@@ -7,16 +7,15 @@ from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.cluster import etcd_snapshot
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster import etcd_snapshot, running_operations
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.plan import Options
+from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.domain.reports.run import Report
 from metalk8s_expand.errors import LockedError, SettingsError
 from metalk8s_expand.expansion.workflow import SAVED_S, Held
-from metalk8s_expand.preflight import cluster
 from metalk8s_expand.removal import discovery, workflow
 from metalk8s_expand.runs.progress import Progress
 
@@ -29,7 +28,7 @@ def options(
     delete_bare_pods: Any = False,
     delete_local_volumes: Any = False,
     drain_timeout_s: Any = DRAIN_TIMEOUT_S,
-) -> Options:
+) -> RemovalOptions:
     """The arguments as a value. SettingsError when one is of the wrong type: ``force=no`` must not mean yes."""
     flags = {
         "force": force,
@@ -51,20 +50,20 @@ def options(
     if wrong:
         raise SettingsError("the arguments are wrong, so nothing was changed", problems=wrong)
     allowed = Allowed(delete_emptydir_data, delete_bare_pods, delete_local_volumes)
-    return Options(force, allowed, float(drain_timeout_s))
+    return RemovalOptions(force, allowed, float(drain_timeout_s))
 
 
 def remove_node(
-    world: World,
+    world: ClusterContext,
     declared: Settings,
     node: str,
-    wanted: Options,
+    wanted: RemovalOptions,
     held: Held,
     progress: Progress,
     clock: Clock,
 ) -> dict[str, Any]:
     """Remove it and keep the report, which is returned. Etcd is saved before its member goes."""
-    busy = cluster.operations(world)
+    busy = running_operations.operations(world)
     if busy:
         hint = "wait until it has ended, or end it: salt-run jobs.master"
         raise LockedError(
@@ -96,7 +95,9 @@ def remove_node(
     return data
 
 
-def planned(world: World, declared: Settings, node: str, wanted: Options) -> dict[str, Any]:
+def planned(
+    world: ClusterContext, declared: Settings, node: str, wanted: RemovalOptions
+) -> dict[str, Any]:
     """What it would do. Nothing is changed, and no lock is needed."""
     return {**workflow.planned(world, declared, node, wanted).as_dict(), "dry_run": True}
 

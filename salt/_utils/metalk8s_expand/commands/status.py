@@ -10,10 +10,9 @@ from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster import certificates, roster
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.commands import arguments
-from metalk8s_expand.commands.arguments import Asked, Names
+from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import Call, Result
 from metalk8s_expand.domain.certificates import expiry as certificate_rules
-from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import health
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.reports import run
@@ -55,13 +54,13 @@ class Condition(Call):
 
     def health(self, nodes: Names = None, profiles: Names = None) -> Result:
         """See the runner."""
-        declared, names = Asked.of(nodes, profiles).settled(self._settings())
+        declared, names = ExpandRequest.of(nodes, profiles).settled(self._settings())
         access = self.world.access()
-        problems = verify.cluster_problems(access) + verify.addon_problems(access)
+        problems = verify.cluster_health_problems(access) + verify.addon_problems(access)
         observed = self._observed()
         for node in declared.chosen(names):
             if node.name in observed:
-                problems += verify.node_problems(access, node, observed=observed[node.name])
+                problems += verify.node_health_problems(access, node, observed=observed[node.name])
                 problems += health.cordon_problems(observed[node.name])
             else:
                 problems.append(f"Node {node.name} is declared and not registered")
@@ -91,7 +90,7 @@ def _deployed(observed: Mapping[str, JsonObject], names: Sequence[str] | None = 
     return [
         name
         for name, item in observed.items()
-        if plan.is_deployed(item) and (names is None or name in names)
+        if health.is_deployed(item) and (names is None or name in names)
     ]
 
 
@@ -104,7 +103,7 @@ def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict
     problems = health.node_problems(node, found) + health.cordon_problems(found)
     state = (
         "registered, not deployed"
-        if not plan.is_deployed(found)
+        if not health.is_deployed(found)
         else "not ready"
         if problems
         else "ready"
@@ -116,14 +115,14 @@ def _status_text(data: Mapping[str, Any]) -> str:
     rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
     problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
     runs = f"Runs: {', '.join(data['runs']) or 'none'}"
-    ending = certificates.text(data["certificates"])
+    ending = certificates.render_certificates(data["certificates"])
     blocks = [
         run.table(("node", "roles", "state"), rows),
         "\n".join(problems),
         run.table(("node", "certificate that ends first", "on", "days left"), ending)
         if ending
         else "",
-        following.text(data["now"]),
+        following.render_status(data["now"]),
         queue_rules.text(data["queue"]),
         runs,
     ]

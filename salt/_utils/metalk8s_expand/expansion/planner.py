@@ -8,7 +8,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import node_registration, roster
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
@@ -21,13 +21,15 @@ from metalk8s_expand.errors import ConflictError
 SALTS_THREADS = 5
 
 
-def current(world: World, declared: Settings, names: Sequence[str] | None = None) -> Plan:
+def current(world: ClusterContext, declared: Settings, names: Sequence[str] | None = None) -> Plan:
     """The plan for these nodes, all declared when names is None."""
     chosen = declared.chosen(names)
     seen = node_registration.observe(
         world.kube, None if names is None else [node.name for node in chosen]
     )
-    return plan.build(declared, seen.nodes, names, _done(world, chosen, seen.nodes), seen.owned)
+    return plan.build_plan(
+        declared, seen.nodes, names, _done(world, chosen, seen.nodes), seen.owned
+    )
 
 
 def agreed(before: Mapping[str, Any] | None, digest: str, now: Plan) -> Plan:
@@ -56,7 +58,7 @@ def refuse(found: Plan) -> None:
         )
 
 
-def warnings(world: World, declared: Settings, found: Plan) -> list[str]:
+def warnings(world: ClusterContext, declared: Settings, found: Plan) -> list[str]:
     """What is allowed and still should be known before anything starts."""
     names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
     even = settings.even_members_warning(
@@ -81,7 +83,7 @@ def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
     ]
 
 
-def _cordons(world: World, declared: Settings) -> list[str]:
+def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
     """Declared Nodes that others have cordoned: an operator on purpose, or a deployment by MetalK8s that failed half-way."""
     return [
         f"Node {_name(item)} is cordoned by {other}, not by this project, which leaves it so: kubectl uncordon {_name(item)}"
@@ -94,10 +96,12 @@ def _name(item: JsonObject) -> str:
     return str(item["metadata"]["name"])
 
 
-def _done(world: World, chosen: Sequence[Node], observed: Mapping[str, JsonObject]) -> set[str]:
+def _done(
+    world: ClusterContext, chosen: Sequence[Node], observed: Mapping[str, JsonObject]
+) -> set[str]:
     """The nodes that another deployment would not make any better."""
     deployed = [
-        node for node in chosen if node.name in observed and plan.is_deployed(observed[node.name])
+        node for node in chosen if node.name in observed and health.is_deployed(observed[node.name])
     ]
     access = world.access()
     members = (
@@ -111,10 +115,12 @@ def _done(world: World, chosen: Sequence[Node], observed: Mapping[str, JsonObjec
 
 
 def _problems_of_life(
-    access: verify.Access, node: Node, found: JsonObject, members: Any
+    access: verify.ClusterAccess, node: Node, found: JsonObject, members: Any
 ) -> list[str]:
     """Only what another deployment could mend: drift of the Node object is the registration's."""
     differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
     return [
-        item for item in verify.node_problems(access, node, members, found) if item not in differing
+        item
+        for item in verify.node_health_problems(access, node, members, found)
+        if item not in differing
     ]

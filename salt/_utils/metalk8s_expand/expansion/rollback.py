@@ -17,7 +17,6 @@ from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import ownership
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import health, manifest
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError, ExpandError
@@ -29,15 +28,15 @@ Steps = Iterator[None]
 
 
 @dataclass(frozen=True)
-class Undo:
+class Rollback:
     """What it works with; ``check`` is asked before every change and raises when this run may make none any more."""
 
-    access: Callable[[], verify.Access]
+    access: Callable[[], verify.ClusterAccess]
     check: Callable[[], None]
     clock: Clock
 
 
-def take_back(undo: Undo, node: Node, created: bool, done: list[str]) -> Steps:
+def roll_back(undo: Rollback, node: Node, created: bool, done: list[str]) -> Steps:
     """Fill ``done`` with what was taken back, or why it was not; the other nodes go on in between."""
     try:
         if node.is_etcd:
@@ -48,7 +47,7 @@ def take_back(undo: Undo, node: Node, created: bool, done: list[str]) -> Steps:
         done.append(f"what else there is to take back is not known: {error.message}")
 
 
-def state(undo: Undo, node: Node) -> str:
+def state(undo: Rollback, node: Node) -> str:
     """In which state the node is left, one sentence."""
     try:
         return _described(undo.access().kube.node(node.name))
@@ -60,7 +59,7 @@ def _described(found: JsonObject | None) -> str:
     if found is None:
         return "there is no Node of this name"
     cordon = _cordon(found)
-    if not plan.is_deployed(found):
+    if not health.is_deployed(found):
         return f"registered, {cordon}; no kubelet has reported"
     return f"{'; '.join(health.ready_problems(found)) or 'Ready'}; {cordon}"
 
@@ -76,7 +75,7 @@ def _cordon(found: JsonObject) -> str:
     return "not cordoned"
 
 
-def _learner(undo: Undo, node: Node, done: list[str]) -> Steps:
+def _learner(undo: Rollback, node: Node, done: list[str]) -> Steps:
     etcd = undo.access().etcd
     if etcd is None:
         return
@@ -94,7 +93,9 @@ def _learner(undo: Undo, node: Node, done: list[str]) -> Steps:
     _remove(undo, etcd, members, own, done)
 
 
-def _remove(undo: Undo, etcd: Etcd, members: list[Member], own: Member, done: list[str]) -> None:
+def _remove(
+    undo: Rollback, etcd: Etcd, members: list[Member], own: Member, done: list[str]
+) -> None:
     problems = quorum.remove_problems(members, own.id)
     if problems:
         done.append(f"its etcd learner {own.title} is kept: " + "; ".join(problems))
@@ -112,11 +113,11 @@ def _is_ill(member: Member | None) -> bool:
     return member is not None and member.learner and member.healthy is not True
 
 
-def _phantom(undo: Undo, node: Node, done: list[str]) -> None:
+def _phantom(undo: Rollback, node: Node, done: list[str]) -> None:
     """Delete a Node that this expansion made and that no kubelet has taken; what changes meanwhile is not deleted."""
     kube = undo.access().kube
     found = kube.node(node.name)
-    if found is None or plan.is_deployed(found) or not manifest.is_marked(found):
+    if found is None or health.is_deployed(found) or not manifest.is_marked(found):
         return
     undo.check()
     try:

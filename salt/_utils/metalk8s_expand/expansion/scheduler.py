@@ -30,7 +30,7 @@ from metalk8s_expand.errors import (
     StoppedError,
 )
 from metalk8s_expand.expansion import rollback
-from metalk8s_expand.expansion.rollback import Undo
+from metalk8s_expand.expansion.rollback import Rollback
 from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Run:
     anybody did. ``created`` are Nodes that no kubelet has taken yet, of this run or one that it goes on from.
     """
 
-    access: Callable[[], verify.Access]
+    access: Callable[[], verify.ClusterAccess]
     health: Callable[[Node], list[str]]
     jobs: Jobs
     lock: Lock
@@ -244,10 +244,10 @@ _AS_IT_IS = (LockLostError, StoppedError, DeadlineError)
 
 def _clear(run: Run, node: Node) -> Waiting:
     """What is left of a node that failed."""
-    tools = Undo(run.access, run.lock.check, run.clock)
+    tools = Rollback(run.access, run.lock.check, run.clock)
     done = run.undone.setdefault(node.name, [])
     if not isinstance(run.errors[node.name], _AS_IT_IS):
-        yield from rollback.take_back(tools, node, node.name in run.created, done)
+        yield from rollback.roll_back(tools, node, node.name in run.created, done)
         run.journal.taken(node.name)
     run.states[node.name] = rollback.state(tools, node)
     # A job that may still run is looked for by the next run.
@@ -376,7 +376,7 @@ def _verify(run: Run, node: Node) -> Waiting:
     yield from _until(
         run,
         "the node to be as declared",
-        lambda: verify.node_problems(run.access(), node),
+        lambda: verify.node_health_problems(run.access(), node),
         VERIFY_TIMEOUT_S,
         DeployError,
     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.salt import orchestrations
 from metalk8s_expand.cluster import etcd_snapshot, health
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.expansion.plan import Plan
@@ -20,7 +20,7 @@ from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import DeployError, ExpandError, PreflightError, StoppedError
 from metalk8s_expand.expansion import planner, scheduler, smoke_test
 from metalk8s_expand.preflight import cluster, hosts
-from metalk8s_expand.runs.journal import Writer
+from metalk8s_expand.runs.journal import JournalWriter
 from metalk8s_expand.runs.lock import Lock
 from metalk8s_expand.runs.progress import Progress
 
@@ -35,7 +35,7 @@ Saved = dict[str, Any] | None
 
 
 @dataclass(frozen=True)
-class Options:
+class ExpandOptions:
     """How an operator wants it: go on without hosts that cannot be used; prove each worker by a Pod."""
 
     skip_failed: bool = False
@@ -47,7 +47,7 @@ class Held:
     """What a run has while it is the only one: the lock, its journal, and who asks it to stop, if anybody does."""
 
     lock: Lock
-    journal: Writer
+    journal: JournalWriter
     stop: Callable[[], str]
     # What the run came to, for those who follow it.
     outcome: dict[str, int] = field(default_factory=dict)
@@ -63,15 +63,17 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Expansion:
     """What one expansion works with."""
 
-    world: World
+    world: ClusterContext
     declared: Settings
     clock: Clock
     progress: Progress
 
-    def run(self, found: Plan, names: Sequence[str] | None, options: Options, held: Held) -> Report:
+    def run(
+        self, found: Plan, names: Sequence[str] | None, options: ExpandOptions, held: Held
+    ) -> Report:
         """Do what the plan says. An error before the first change is raised; one after it is in the report."""
         lock = held.lock
         notes = [f"{name}: nothing to change" for name in found.unchanged] + planner.warnings(
@@ -93,13 +95,15 @@ class Batch:
                 if stopped
                 else self._closing(not found.empty, workers if options.probe else [], lock)
             )
-        return replace(judged(reports, closing, notes, self.progress, stopped), snapshot=saved)
+        return replace(
+            build_report(reports, closing, notes, self.progress, stopped), snapshot=saved
+        )
 
-    def look(self, chosen: Sequence[Node]) -> hosts.Reached:
+    def look(self, chosen: Sequence[Node]) -> hosts.PreflightResult:
         """Ask the hosts of these nodes, all at once."""
         for node in chosen:
             self.progress(node.name, LOOK, f"asking {node.ssh.host}")
-        return hosts.look(self.world, chosen, self.declared, self.clock)
+        return hosts.run_host_preflight(self.world, chosen, self.declared, self.clock)
 
     def _executed(
         self, found: Plan, skip_failed: bool, held: Held, notes: list[str]
@@ -121,8 +125,8 @@ class Batch:
         lock.check()
         saved = self._saved(touched, lock)
         if touched.nodes:
-            master.prepare_ssh(self.world.opts)
-        jobs = master.Orchestrations(self.world.opts)
+            orchestrations.prepare_ssh(self.world.opts)
+        jobs = orchestrations.Orchestrations(self.world.opts)
         timeout = self.declared.deploy_timeout
         run = scheduler.Run(
             access=self.world.access,
@@ -146,7 +150,7 @@ class Batch:
         scheduler.execute(run, touched)
         return tuple(run.report(item.node.name) for item in found.nodes), saved
 
-    def _tell_of_look(self, chosen: Sequence[Node], reached: hosts.Reached | None) -> None:
+    def _tell_of_look(self, chosen: Sequence[Node], reached: hosts.PreflightResult | None) -> None:
         """Programs follow two steps; a host that cannot be reached is not preflighted."""
         for name in (node.name for node in chosen):
             if reached is None:
@@ -175,7 +179,7 @@ class Batch:
     def _saved(self, touched: Plan, lock: Lock) -> Saved:
         """The snapshot of etcd, when members are going to be changed."""
         with lock.renewing(self.declared.etcd_snapshot.timeout_s + SAVED_S):
-            taken = etcd_snapshot.snapshot_before_members(
+            taken = etcd_snapshot.take_etcd_snapshot(
                 self.world, self.declared, touched, self.progress.run, self.progress
             )
         lock.check()
@@ -219,7 +223,7 @@ class Batch:
         return tuple(f"node {name}: {reason}" for name, reason in failed.items())
 
 
-def judged(
+def build_report(
     nodes: tuple[NodeReport, ...],
     closing: tuple[str, ...],
     notes: list[str],

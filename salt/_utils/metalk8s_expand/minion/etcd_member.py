@@ -23,7 +23,7 @@ LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredMember:
     """The member that a host shall be; ``base`` is etcd's configuration but for the initial cluster.
 
     ``admit`` is asked right before every change and raises when this run may make none any more; see the step ``fence``.
@@ -39,7 +39,7 @@ class Wanted:
     admit: Callable[[], object] = lambda: None
 
 
-def wanted(name: str, address: str, **limits: Any) -> Wanted:
+def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
     """The member of a node at an address, with the page's layout of certificates; ``limits`` are fields of Wanted."""
     server, peer = (
         {"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer")
@@ -55,10 +55,10 @@ def wanted(name: str, address: str, **limits: Any) -> Wanted:
         "peer-transport-security": {**peer, "client-cert-auth": True},
         "snapshot-count": 10000,
     }
-    return Wanted(name, quorum.peer_url(address), base, **limits)
+    return DesiredMember(name, quorum.peer_url(address), base, **limits)
 
 
-def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
+def pending_changes(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> list[str]:
     """What ``added`` and ``promoted`` would do now, for test=True. Asks, changes nothing."""
     if wanted.new_cluster and not etcd.urls:
         return (
@@ -74,7 +74,9 @@ def pending_changes(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]
     return [f"promote {wanted.name}"] if member.learner else []
 
 
-def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[str, Any]:
+def add_learner(
+    etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
+) -> dict[str, Any]:
     """Make the host known to the cluster and write its configuration. The changes made, empty when none were needed.
 
     Raises QuorumError when the guard refuses within ``wanted.timeout`` seconds.
@@ -102,7 +104,9 @@ def added(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[
     return changes
 
 
-def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[str, Any]:
+def promote_learner(
+    etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
+) -> dict[str, Any]:
     """Wait until the member has started and is in sync, make it a voter under the guard, and seal its configuration.
 
     A learner that never starts is removed again, so that it does not block every later addition; not when a newer run is
@@ -140,7 +144,7 @@ def promoted(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> di
     return {**changes, "sealed": "an empty data directory can no longer be started as this member"}
 
 
-def voting(etcd: Etcd, wanted: Wanted) -> bool:
+def ensure_voting_member(etcd: Etcd, wanted: DesiredMember) -> bool:
     """Whether the host is a started voter already."""
     member = _own(etcd.members(), wanted)
     return member is not None and not member.learner and bool(member.name)
@@ -150,7 +154,7 @@ def _pair(certificate: str) -> dict[str, str]:
     return {"cert-file": f"{PKI}/{certificate}.crt", "key-file": f"{PKI}/{certificate}.key"}
 
 
-def _first_member(files: MemberFiles, wanted: Wanted) -> dict[str, Any]:
+def _first_member(files: MemberFiles, wanted: DesiredMember) -> dict[str, Any]:
     if files.has_config():
         return {}
     if files.has_data():
@@ -163,7 +167,7 @@ def _first_member(files: MemberFiles, wanted: Wanted) -> dict[str, Any]:
     return {"configured": "a new cluster with one member"}
 
 
-def _own(members: Sequence[Member], wanted: Wanted) -> Member | None:
+def _own(members: Sequence[Member], wanted: DesiredMember) -> Member | None:
     return quorum.member_at(members, wanted.peer_url)
 
 
@@ -175,7 +179,7 @@ def _lost_its_data(member: Member, files: MemberFiles) -> bool:
 def _remove_lost(
     etcd: Etcd,
     files: MemberFiles,
-    wanted: Wanted,
+    wanted: DesiredMember,
     member: Member,
     members: Sequence[Member],
     clock: Clock,
@@ -194,7 +198,7 @@ def _remove_lost(
     _set_aside(files, wanted)
 
 
-def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock) -> None:
+def _stop_local(files: MemberFiles, wanted: DesiredMember, clock: Clock) -> None:
     wanted.admit()
     if not files.withdraw_manifest() and not files.is_listening():
         return
@@ -205,12 +209,12 @@ def _stop_local(files: MemberFiles, wanted: Wanted, clock: Clock) -> None:
     )
 
 
-def _set_aside(files: MemberFiles, wanted: Wanted) -> str | None:
+def _set_aside(files: MemberFiles, wanted: DesiredMember) -> str | None:
     wanted.admit()
     return files.set_aside()
 
 
-def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[str, Any]:
+def _add(etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock) -> dict[str, Any]:
     took = _until_accepted(
         wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock
     )
@@ -224,7 +228,7 @@ def _add(etcd: Etcd, files: MemberFiles, wanted: Wanted, clock: Clock) -> dict[s
 
 
 def _until_accepted(
-    wanted: Wanted, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock
+    wanted: DesiredMember, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock
 ) -> float:
     return wait_until(
         Wait(
@@ -240,11 +244,11 @@ def _until_accepted(
     )
 
 
-def _guard_problems(members: Sequence[Member], wanted: Wanted) -> list[str]:
+def _guard_problems(members: Sequence[Member], wanted: DesiredMember) -> list[str]:
     return quorum.add_problems(members, wanted.name, wanted.peer_url)
 
 
-def _addition_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
+def _addition_problems(etcd: Etcd, wanted: DesiredMember) -> list[str]:
     members = etcd.members()
     if _own(members, wanted) is not None:
         return []
@@ -259,7 +263,7 @@ def _addition_problems(etcd: Etcd, wanted: Wanted) -> list[str]:
     return []
 
 
-def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[str]:
+def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> list[str]:
     members = etcd.members()
     member = _own(members, wanted)
     if member is None:
@@ -279,7 +283,7 @@ def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: Wanted) -> list[
     return ["promotion was asked for and is not seen yet"]
 
 
-def _withdraw_unstarted(etcd: Etcd, wanted: Wanted) -> None:
+def _withdraw_unstarted(etcd: Etcd, wanted: DesiredMember) -> None:
     """As well as can be: that it cannot be done must not hide why it had to be."""
     with suppress(ConflictError, UnreachableError):
         member = _own(etcd.members(), wanted)
@@ -288,7 +292,7 @@ def _withdraw_unstarted(etcd: Etcd, wanted: Wanted) -> None:
             etcd.remove(member.id)
 
 
-def _configure(members: Sequence[Member], files: MemberFiles, wanted: Wanted) -> None:
+def _configure(members: Sequence[Member], files: MemberFiles, wanted: DesiredMember) -> None:
     cluster = {
         member.name: member.peer_urls[0] for member in members if member.name and member.peer_urls
     }
@@ -297,7 +301,7 @@ def _configure(members: Sequence[Member], files: MemberFiles, wanted: Wanted) ->
     _write(files, wanted, {**cluster, wanted.name: wanted.peer_url}, "existing")
 
 
-def _seal(files: MemberFiles, wanted: Wanted) -> None:
+def _seal(files: MemberFiles, wanted: DesiredMember) -> None:
     """Name the member alone, as ``existing``: etcd ignores this while its data is there, and refuses to start without.
 
     Otherwise a kubelet would start the member on a disk that was wiped, under its old ID, and acknowledged writes
@@ -308,12 +312,14 @@ def _seal(files: MemberFiles, wanted: Wanted) -> None:
         _write(files, wanted, alone, "existing")
 
 
-def _write(files: MemberFiles, wanted: Wanted, cluster: Mapping[str, str], state: str) -> None:
+def _write(
+    files: MemberFiles, wanted: DesiredMember, cluster: Mapping[str, str], state: str
+) -> None:
     wanted.admit()
     files.write_config(_settings(wanted, cluster, state))
 
 
-def _settings(wanted: Wanted, cluster: Mapping[str, str], state: str) -> dict[str, Any]:
+def _settings(wanted: DesiredMember, cluster: Mapping[str, str], state: str) -> dict[str, Any]:
     return {
         **wanted.base,
         "name": wanted.name,

@@ -16,7 +16,7 @@ from metalk8s_expand.errors import SettingsError
 PATH = "/etc/metalk8s/expand-epoch"
 
 
-def admit(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
+def check_fencing_epoch(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
     """Let a job of this epoch pass and remember it on the host; the changes made (with ``test``, to be made).
 
     Raises LockLostError when a newer run has been here already.

@@ -6,14 +6,13 @@ where the guard says so, as that run may be the one that repairs it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.file_server import FileServer
-from metalk8s_expand.clients.salt.running_jobs import Runner
 from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.cluster.running_operations import operations
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
@@ -29,16 +28,11 @@ from metalk8s_expand.errors import (
 )
 from metalk8s_expand.preflight import collect_cluster_facts, saltenvs
 
-OPERATIONS = "metalk8s.orchestrate."
-ORCHESTRATE = ("state.orchestrate", "state.orch", "state.sls")
-# How Salt calls the process of an orchestration that a run of ours has started.
-STARTED = "fun=state.orchestrate"
-EARLIER = "an orchestration of an earlier metalk8s_expand run"
 # The preflight check that leaves a version alone when it is skipped.
 VERSION = "version"
 
 
-def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandError | None:
+def refusal(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> ExpandError | None:
     """Why nothing may be started on these nodes, with all problems; the gravest decides on the class.
 
     To be asked by whoever holds the lock: another run that waits for it is no obstacle, its deployments are.
@@ -78,7 +72,7 @@ def refusal(world: World, settings: Settings, nodes: Sequence[Node]) -> ExpandEr
     return None
 
 
-def health(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
+def health(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
     """What is wrong with the API, and what keeps etcd from growing by the new members among these nodes."""
     access = world.access()
     status, text = access.kube.text("/readyz")
@@ -90,21 +84,7 @@ def health(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]
     )
 
 
-def operations(world: World) -> list[str]:
-    """Which orchestrations of MetalK8s run on this master, but for the one that asks."""
-    return [
-        f"{title} runs on this master, process {runner.pid}{f', job {runner.job}' if runner.job else ''}"
-        for runner in running_jobs.running(world.opts)
-        if (title := _operation(runner))
-    ]
-
-
-def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
-    """Whether it is an orchestration that a run of ours has started; ``jobs`` are those on its journal."""
-    return _operation(runner) == EARLIER or any(runner.does(job) for job in jobs)
-
-
-def version_problems(world: World, settings: Settings, nodes: Sequence[Node]) -> list[str]:
+def version_problems(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
     """Nodes that are declared with another version than the cluster's, and a control plane that is half upgraded."""
     items = [
         *world.kube.nodes(roles.label_key(roles.BOOTSTRAP)),
@@ -176,14 +156,3 @@ def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
 
 def _peer_url(node: Node) -> str:
     return quorum.peer_url(node.address)
-
-
-def _operation(runner: Runner) -> str:
-    """The orchestration that this is, or nothing. Its arguments are not told: a pillar may be among them."""
-    words = [word.removeprefix("mods=") for word in runner.words]
-    sls = next((word for word in words if word.startswith(OPERATIONS)), "")
-    if sls and any(word in ORCHESTRATE for word in words):
-        return sls
-    if STARTED in words and any(word.startswith("metalk8s_expand.") for word in words):
-        return EARLIER
-    return ""

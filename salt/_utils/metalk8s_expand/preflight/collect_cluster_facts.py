@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.clients.salt import keys, minions
 from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
-from metalk8s_expand.domain.preflight.cluster_facts import Neighbour, Surroundings
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, ExistingNode
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.errors import SettingsError
 from metalk8s_expand.preflight import endpoints
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 ADDRESSES = ("InternalIP", "ExternalIP")
 
 
-def gather(world: World, settings: Settings, names: Iterable[str] | None = None) -> Surroundings:
+def collect_cluster_facts(
+    world: ClusterContext, settings: Settings, names: Iterable[str] | None = None
+) -> ClusterFacts:
     """All of it, from one list of the Nodes. What cannot be found out is left empty, and its checks say so.
 
     Minion keys are looked up for these names, by default for all that are declared.
@@ -36,7 +38,7 @@ def gather(world: World, settings: Settings, names: Iterable[str] | None = None)
     described = _described(world, items)
     networks = described.get("networks") or {}
     key = master.master_key(world.opts)
-    return Surroundings(
+    return ClusterFacts(
         nodes=_neighbours(world, items),
         endpoints=endpoints.of(world, described, items),
         etcd_peers={
@@ -46,7 +48,7 @@ def gather(world: World, settings: Settings, names: Iterable[str] | None = None)
         },
         keys={
             name: fingerprint(key)
-            for name, key in master.Keys(world.opts)
+            for name, key in keys.Keys(world.opts)
             .public_keys(settings.nodes if names is None else names)
             .items()
         },
@@ -70,16 +72,16 @@ def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
     return (item for item in items if roles.label_key(role) in _labels(item))
 
 
-def _neighbours(world: World, items: Sequence[JsonObject]) -> dict[str, Neighbour]:
-    remembered = master.Minions(world.opts).grains(map(_name, items))
+def _neighbours(world: ClusterContext, items: Sequence[JsonObject]) -> dict[str, ExistingNode]:
+    remembered = minions.Minions(world.opts).grains(map(_name, items))
     macs = {name: _macs(grains) for name, grains in remembered}
     return {_name(item): _neighbour(item, macs.get(_name(item), ())) for item in items}
 
 
-def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> Neighbour:
+def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> ExistingNode:
     status = item.get("status") or {}
     info = status.get("nodeInfo") or {}
-    return Neighbour(
+    return ExistingNode(
         name=_name(item),
         addresses=tuple(
             str(entry["address"])
@@ -90,7 +92,7 @@ def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> Neighbour:
         product_uuid=str(info.get("systemUUID") or ""),
         macs=macs,
         version=_labels(item).get(VERSION_LABEL, ""),
-        deployed=plan.is_deployed(item),
+        deployed=health.is_deployed(item),
     )
 
 
@@ -99,7 +101,7 @@ def _macs(grains: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(mac).lower() for mac in found.values()) if isinstance(found, Mapping) else ()
 
 
-def _described(world: World, items: Sequence[JsonObject]) -> Mapping[str, Any]:
+def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[str, Any]:
     """The cluster's description in the pillar of the bootstrap node's minion; nothing where there is none."""
     bootstrap = next(with_role(items, roles.BOOTSTRAP), None)
     if bootstrap is None:

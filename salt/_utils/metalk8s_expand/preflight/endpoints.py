@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 
@@ -25,7 +25,7 @@ SERVICES = {ARTIFACTS: "repositories", MASTER: "salt-master"}
 
 
 def of(
-    world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]
+    world: ClusterContext, described: Mapping[str, Any], nodes: Sequence[JsonObject]
 ) -> tuple[Endpoint, ...]:
     """All that can be found out, by the cluster's description (pillar ``metalk8s:cluster``) and its Nodes."""
     return (*_api_servers(nodes), *_artifacts(world, described), *_master(world, described, nodes))
@@ -39,7 +39,7 @@ def _api_servers(nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
             yield Endpoint(API, f"API server of {item['metadata']['name']}", address, API_PORT)
 
 
-def _artifacts(world: World, described: Mapping[str, Any]) -> Iterator[Endpoint]:
+def _artifacts(world: ClusterContext, described: Mapping[str, Any]) -> Iterator[Endpoint]:
     """By the master's configuration, by the cluster's description, or by MetalK8s's Service."""
     configured = (world.opts.get("metalk8s_expand") or {}).get("artifacts")
     url = configured or (described.get("artifacts") or {}).get("url")
@@ -66,7 +66,7 @@ def _place(url: str) -> tuple[str, int] | None:
 
 
 def _master(
-    world: World, described: Mapping[str, Any], nodes: Sequence[JsonObject]
+    world: ClusterContext, described: Mapping[str, Any], nodes: Sequence[JsonObject]
 ) -> Iterator[Endpoint]:
     """By the address that the minion's role takes, by MetalK8s's Service, or by the bootstrap Node's own address."""
     address = (described.get("bootstrap") or {}).get("address")
@@ -81,7 +81,7 @@ def _master(
         yield Endpoint(MASTER, TITLES[MASTER], str(address), int(world.opts[key]))
 
 
-def _service(world: World, check: str) -> Iterator[Endpoint]:
+def _service(world: ClusterContext, check: str) -> Iterator[Endpoint]:
     """What stands behind a Service of MetalK8s, if there is one."""
     query = {"labelSelector": f"kubernetes.io/service-name={SERVICES[check]}"}
     for item in world.kube.listed(

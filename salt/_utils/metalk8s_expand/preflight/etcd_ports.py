@@ -37,7 +37,7 @@ class Peers(Protocol):
 
 
 @dataclass(frozen=True)
-class Said:
+class PeerConnectivity:
     """What the members said, and from when on at the latest until when at least they all tried, by the master's clock."""
 
     answers: Answers = field(default_factory=dict)
@@ -57,35 +57,37 @@ class Said:
         }
 
 
-def asked(
+def probe_peer_ports(
     peers: Peers | None,
     members: Sequence[str],
     addresses: Sequence[str],
     window: float,
     clock: Clock,
-) -> Callable[[], Said]:
+) -> Callable[[], PeerConnectivity]:
     """Let these members try to reach the new ones for ``window`` seconds, from now on; call it for what they say.
 
     In a thread, so that the new hosts are asked at the same time. It has ended when the answers are there, unless Salt
     hangs: whatever forks comes after that.
     """
     if peers is None or not members or not addresses:
-        return Said
-    found: list[Said] = []
+        return PeerConnectivity
+    found: list[PeerConnectivity] = []
     places = [[address, port] for address in addresses for port in PORTS]
     started = clock.now()
 
     def question() -> None:
         answers = _answers(peers, members, places, window)
         # Whoever failed has tried for the whole window, and has ended by now.
-        found.append(Said(answers, max(started, clock.now() - window), started + window))
+        found.append(
+            PeerConnectivity(answers, max(started, clock.now() - window), started + window)
+        )
 
     thread = threading.Thread(target=question, daemon=True)
     thread.start()
 
-    def said() -> Said:
+    def said() -> PeerConnectivity:
         thread.join(window + GRACE_S)
-        return found[0] if found else Said()
+        return found[0] if found else PeerConnectivity()
 
     return said
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.salt import minions
 from metalk8s_expand.clients.ssh import command as ssh
-from metalk8s_expand.clients.ssh.command import Answer, Target
+from metalk8s_expand.clients.ssh.command import CommandResult, Target
 from metalk8s_expand.clients.ssh.diagnosis import error
 from metalk8s_expand.cluster import roster
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
-from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
-from metalk8s_expand.domain.preflight.result import Reached
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
+from metalk8s_expand.domain.preflight.result import PreflightResult
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.preflight import collect_cluster_facts, endpoints, etcd_ports
@@ -28,7 +28,7 @@ from metalk8s_expand.preflight import ssh as check_ssh
 from metalk8s_expand.preflight.etcd_ports import Peers
 from metalk8s_expand.remote import host_facts
 
-__all__ = ["Reached", "ask", "look"]
+__all__ = ["PreflightResult", "ask_hosts", "run_host_preflight"]
 
 Facts = dict[str, Any]
 # What a host said, and when.
@@ -36,37 +36,37 @@ Told = tuple[Facts, float]
 Sources = Mapping[str, Mapping[str, Any]]
 
 
-def look(
-    world: World, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None
-) -> Reached:
+def run_host_preflight(
+    world: ClusterContext, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None
+) -> PreflightResult:
     """Ask the hosts of these nodes, and judge all their answers together, beside the cluster as it is.
 
     ``metalk8s_expand:probe_sources`` of the master's configuration puts files of a host in the place of others, by node
     name: for labs whose hosts share one machine.
     """
     configured = world.opts.get("metalk8s_expand") or {}
-    return ask(
+    return ask_hosts(
         nodes,
         roster.ssh_targets(nodes, roster.access_from(world.opts, settings)),
         settings,
-        collect_cluster_facts.gather(world, settings, [node.name for node in nodes]),
-        master.Minions(world.opts),
+        collect_cluster_facts.collect_cluster_facts(world, settings, [node.name for node in nodes]),
+        minions.Minions(world.opts),
         clock,
         settings.ssh_parallel,
         configured.get("probe_sources") or {},
     )
 
 
-def ask(
+def ask_hosts(
     nodes: Sequence[Node],
     targets: Sequence[Target],
     settings: Settings,
-    around: Surroundings,
+    around: ClusterFacts,
     peers: Peers | None = None,
     clock: Clock | None = None,
     max_parallel: int = 32,
     sources: Sources | None = None,
-) -> Reached:
+) -> PreflightResult:
     """Ask every host once, with one self-contained probe over one SSH call, while ``peers`` try to reach the new members."""
     clock = clock or Clock()
     thresholds = settings.thresholds
@@ -87,7 +87,7 @@ def ask(
     # New members listen for a while, and must do so at the same time, which is what the peers' time has to cover.
     first = sorted(targets, key=lambda target: target.name not in joining)
     window = settings.ssh_timeout + thresholds.etcd_window_s
-    peers_said = etcd_ports.asked(
+    peers_said = etcd_ports.probe_peer_ports(
         peers, list(around.etcd_peers), list(joining.values()), window, clock
     )
     answers = ssh.on_all(first, attempt, max(max_parallel, len(joining)))
@@ -103,17 +103,17 @@ def ask(
 def _judged(
     nodes: Sequence[Node],
     answers: Mapping[str, Told | UnreachableError],
-    around: Surroundings,
-    said: etcd_ports.Said,
+    around: ClusterFacts,
+    said: etcd_ports.PeerConnectivity,
     settings: Settings,
-) -> Reached:
+) -> PreflightResult:
     """All answers of all hosts beside each other."""
     told = {
         name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)
     }
     facts = {name: found for name, (found, _) in told.items()}
     hosts = [
-        findings.Host(
+        findings.CheckContext(
             node,
             facts[node.name],
             _Others(facts, node.name),
@@ -128,11 +128,11 @@ def _judged(
     unreachable = {
         name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)
     }
-    return Reached(facts, unreachable, tuple(findings.findings(hosts, settings.skipped)))
+    return PreflightResult(facts, unreachable, tuple(findings.findings(hosts, settings.skipped)))
 
 
 def _inbound(
-    said: etcd_ports.Said, node: Node, told: Told, thresholds: Thresholds
+    said: etcd_ports.PeerConnectivity, node: Node, told: Told, thresholds: Thresholds
 ) -> dict[str, dict[int, str]]:
     facts, now = told
     since = now - (facts.get("elapsed") or 0.0)
@@ -158,7 +158,7 @@ class _Others(Mapping[str, Facts]):
         return len(self._everybody) - (self._name in self._everybody)
 
 
-def _without(around: Surroundings, nodes: Sequence[Node]) -> Surroundings:
+def _without(around: ClusterFacts, nodes: Sequence[Node]) -> ClusterFacts:
     """What is there but for these nodes: what an interrupted run left of them serves nobody yet."""
     names, addresses = {node.name for node in nodes}, {node.address for node in nodes}
     return dataclasses.replace(
@@ -176,7 +176,7 @@ def _without(around: Surroundings, nodes: Sequence[Node]) -> Surroundings:
 
 def _argument(
     node: Node,
-    around: Surroundings,
+    around: ClusterFacts,
     thresholds: Thresholds,
     joining: Mapping[str, str],
     sources: Sources,
@@ -187,7 +187,7 @@ def _argument(
     )
 
 
-def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
+def _facts(target: Target, answer: CommandResult, timeout: float) -> Facts:
     """What the probe says. Raises UnreachableError with the cause when it says nothing, or somebody else speaks too."""
     found: Facts | None = host_facts.answer(answer.stdout)  # type: ignore[no-untyped-call]
     if found is None:
@@ -201,14 +201,14 @@ def _facts(target: Target, answer: Answer, timeout: float) -> Facts:
         said = "\n".join(noise)
         raise error(
             target,
-            Trouble(
+            SSHFailure(
                 "shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"
             ),
         )
     return found
 
 
-def _silence(target: Target, answer: Answer, timeout: float) -> UnreachableError:
+def _silence(target: Target, answer: CommandResult, timeout: float) -> UnreachableError:
     """Why the probe did not run: found out by another call, so that hosts that are well need none."""
     found = check_ssh.check_ssh([target], timeout)[target.name]
     if isinstance(found, UnreachableError):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metalk8s_expand.clients.ssh import command, thin
-from metalk8s_expand.clients.ssh.command import Answer, Target
+from metalk8s_expand.clients.ssh.command import CommandResult, Target
 from metalk8s_expand.clients.ssh.diagnosis import error
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 from metalk8s_expand.errors import ExpandError
 
 # Where salt-ssh looks for Python, as far as that is Python 3.
@@ -87,19 +87,19 @@ class _Said:
     stderr: str
 
 
-def _judged(target: Target, answer: Answer, mark: str) -> Checked:
+def _judged(target: Target, answer: CommandResult, mark: str) -> Checked:
     said = _parsed(answer, mark)
     if said is None:
         printed = (answer.stdout + answer.stderr).strip() or "nothing"
         found = f"the shell ended with {answer.returncode} and did not run the command; it printed: {printed[:500]}"
-        raise error(target, Trouble("shell-runs-no-command", found))
+        raise error(target, SSHFailure("shell-runs-no-command", found))
     troubles = list(_troubles(target, said))
     if troubles:
         raise error(target, *troubles)
     return Checked(answer.elapsed, said.version, said.interpreter)
 
 
-def _parsed(answer: Answer, mark: str) -> _Said | None:
+def _parsed(answer: CommandResult, mark: str) -> _Said | None:
     fields = r" ".join([r"\[(.*?)\]"] * 6)
     found = re.search(rf"(.*){mark} begin\n(.*){mark} end {fields}\n(.*)", answer.stdout, re.DOTALL)
     if not found:
@@ -112,23 +112,23 @@ def _parsed(answer: Answer, mark: str) -> _Said | None:
     )
 
 
-def _troubles(target: Target, said: _Said) -> Iterator[Trouble]:
+def _troubles(target: Target, said: _Said) -> Iterator[SSHFailure]:
     """The most fundamental first."""
     yield from _python(said)
     yield from _sudo(target, said)
     if said.noise:
-        yield Trouble(
+        yield SSHFailure(
             "shell-noise",
             f"the login shell of {target.user} prints on stdout: {said.noise[:200]!r}",
         )
 
 
-def _python(said: _Said) -> Iterator[Trouble]:
+def _python(said: _Said) -> Iterator[SSHFailure]:
     if not said.interpreter:
-        yield Trouble("no-python", f"there is no Python: neither of {INTERPRETERS}")
+        yield SSHFailure("no-python", f"there is no Python: neither of {INTERPRETERS}")
         return
     if said.ended != "0" or not said.version:
-        yield Trouble(
+        yield SSHFailure(
             "no-python",
             f"{said.interpreter} is no Python that runs, it ended with {said.ended}: {said.stderr[:300]}",
         )
@@ -140,16 +140,16 @@ def _python(said: _Said) -> Iterator[Trouble]:
         )
         needed = ", ".join(map(str, unmet))
         found = f"{said.interpreter} is Python {version}, and what salt-ssh sends needs {wanted} or newer: {needed}"
-        yield Trouble("python-too-old", found)
+        yield SSHFailure("python-too-old", found)
 
 
-def _sudo(target: Target, said: _Said) -> Iterator[Trouble]:
+def _sudo(target: Target, said: _Said) -> Iterator[SSHFailure]:
     if not said.sudo:
         return
     if said.sudo == "none":
-        yield Trouble("no-sudo", "there is no sudo")
+        yield SSHFailure("no-sudo", "there is no sudo")
     elif said.may_list and not said.may_run:
-        yield Trouble(
+        yield SSHFailure(
             "sudo-refused",
             f"sudo permits {target.user} other commands and not {said.interpreter}: {said.stderr[:300]}",
         )
@@ -159,9 +159,9 @@ def _sudo(target: Target, said: _Said) -> Iterator[Trouble]:
             if said.may_run
             else " (it asks for one before it tells whether the user is in sudoers)"
         )
-        yield Trouble(
+        yield SSHFailure(
             "sudo-needs-password",
             f"sudo wants a password of {target.user}{hidden}: {said.stderr[:300]}",
         )
     else:
-        yield Trouble("sudo-refused", f"sudo refuses {target.user}: {said.stderr[:300]}")
+        yield SSHFailure("sudo-refused", f"sudo refuses {target.user}: {said.stderr[:300]}")

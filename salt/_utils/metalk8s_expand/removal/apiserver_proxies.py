@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.clients.salt import minions
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
@@ -16,8 +16,8 @@ from metalk8s_expand.preflight import saltenvs
 PROXY = "metalk8s.roles.node.apiserver_proxy"
 
 
-def proxies_told(
-    world: World, declared: Settings, name: str, node_roles: Sequence[str]
+def refresh_apiserver_proxies(
+    world: ClusterContext, declared: Settings, name: str, node_roles: Sequence[str]
 ) -> list[str]:
     """Which proxies do not know yet, and why; nothing when the node had no API server."""
     if roles.MASTER not in node_roles:
@@ -36,7 +36,7 @@ def proxies_told(
     )
 
 
-def _told(world: World) -> list[str]:
+def _told(world: ClusterContext) -> list[str]:
     """Who did not say that it has written its list anew."""
     ready = [item for item in world.kube.nodes() if not health.ready_problems(item)]
     versions = {
@@ -45,14 +45,14 @@ def _told(world: World) -> list[str]:
     }
     failed: list[str] = []
     for version in sorted(set(versions.values())):
-        minions = [name for name, found in versions.items() if found == version]
+        targets = [name for name, found in versions.items() if found == version]
         keywords = {
             "__kwarg__": True,
             "saltenv": saltenvs.of_version(version) if version else "base",
             "concurrent": True,
         }
-        answers = master.Minions(world.opts).ask(minions, "state.apply", [PROXY, keywords])
-        failed += [name for name in minions if not _succeeded(answers.get(name))]
+        answers = minions.Minions(world.opts).ask(targets, "state.apply", [PROXY, keywords])
+        failed += [name for name in targets if not _succeeded(answers.get(name))]
     return failed
 
 

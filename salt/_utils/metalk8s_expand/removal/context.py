@@ -9,11 +9,11 @@ from typing import Protocol
 
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.removal.plan import Options
+from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.errors import QuorumError
 from metalk8s_expand.expansion import scheduler
 from metalk8s_expand.expansion.scheduler import Progress, Tell, nobody
@@ -31,10 +31,10 @@ class Lock(scheduler.Lock, Protocol):
 class Run:
     """What the removal of one node works with, and what it has to tell."""
 
-    world: World
+    world: ClusterContext
     declared: Settings
     name: str
-    options: Options
+    options: RemovalOptions
     lock: Lock
     progress: Progress
     clock: Clock = field(default_factory=Clock)

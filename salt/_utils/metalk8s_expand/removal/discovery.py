@@ -10,24 +10,24 @@ from typing import Any
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
-from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.clients.salt import cache, keys
 from metalk8s_expand.clients.salt import pillar as master
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import ownership
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import NOTHING
 from metalk8s_expand.domain.removal import drain_rules, node_inventory
-from metalk8s_expand.domain.removal.node_inventory import Found
+from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 from metalk8s_expand.removal import host_reset
 
 # Under this key a report names the node that it is about.
 REMOVED = "removed"
 
 
-def find(world: World, settings: Settings, name: str) -> Found:
+def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeInventory:
     """All of it, of this moment. Raises UnreachableError when the API or etcd does not answer."""
     nodes = world.kube.nodes()
     observed = next((item for item in nodes if item["metadata"]["name"] == name), None)
@@ -36,13 +36,13 @@ def find(world: World, settings: Settings, name: str) -> Found:
     pods = evictions.pods_on(world.kube, name)
     wanted = [claim for pod in drain_rules.leaving(pods) for claim in drain_rules.claims(pod)]
     etcd = etcd_of_others(world, name, nodes)
-    found = Found(
+    found = NodeInventory(
         name=name,
         declared=settings.nodes.get(name),
         node=observed,
         members=tuple(etcd.members()) if etcd else (),
         leader=etcd.leader() if etcd else 0,
-        key=(master.Keys(world.opts).public_key(name) or ("",))[0],
+        key=(keys.Keys(world.opts).public_key(name) or ("",))[0],
         host=host,
         pods=tuple(pods),
         local_claims=evictions.local_claims(world.kube, wanted),
@@ -56,19 +56,19 @@ def find(world: World, settings: Settings, name: str) -> Found:
 
 
 def etcd_of_others(
-    world: World, name: str, nodes: Sequence[JsonObject] | None = None
+    world: ClusterContext, name: str, nodes: Sequence[JsonObject] | None = None
 ) -> Etcd | None:
     """etcd without the member that leaves: what it says of a cluster that it is no part of counts for nothing."""
     found = world.kube.nodes(roles.label_key(roles.ETCD)) if nodes is None else nodes
     others = [item for item in found if item["metadata"]["name"] != name]
-    return verify.access(world.kube, others).etcd or world.access().etcd
+    return verify.cluster_access(world.kube, others).etcd or world.access().etcd
 
 
 def own_member(
-    world: World, settings: Settings, name: str, members: Sequence[Member]
+    world: ClusterContext, settings: Settings, name: str, members: Sequence[Member]
 ) -> Member | None:
     """The member of this node among these, or None."""
-    return node_inventory.Found(
+    return node_inventory.NodeInventory(
         name, settings.nodes.get(name), world.kube.node(name), tuple(members)
     ).member
 

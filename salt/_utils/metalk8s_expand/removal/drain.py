@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 Admit = Callable[[], object]
 
 
-def emptied(
+def drain_node(
     kube: Kube,
     node: str,
     allowed: Allowed,
@@ -68,7 +68,7 @@ def emptied(
     return len(seen)
 
 
-def detached(kube: Kube, node: str, tick: Callable[[], None], clock: Clock) -> str:
+def wait_for_volume_detach(kube: Kube, node: str, tick: Callable[[], None], clock: Clock) -> str:
     """Wait, for a while, until no volume is attached to the Node; what is left then, in one sentence."""
     deadline = clock.monotonic() + DETACH_S
     while left := current_problems(lambda: evictions.attachments(kube, node)):

@@ -20,7 +20,7 @@ Find = Callable[[Sequence[Member]], Member | None]
 Admit = Callable[[], object]
 
 
-def leadership_moved(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
+def transfer_leadership(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
     """Let the most current of the other voters lead; whether anything had to be done. QuorumError when it cannot be."""
     moved: list[int] = []
 
@@ -44,7 +44,7 @@ def leadership_moved(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clo
     return bool(moved)
 
 
-def removed(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
+def remove_member(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
     """Remove the member under the guard; whether there was one. QuorumError when the guard does not let it go."""
     asked: list[int] = []
 

@@ -11,11 +11,11 @@ from metalk8s_expand.clients.salt import pillar as master
 from metalk8s_expand.clients.ssh import command as ssh
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.cluster import roster
-from metalk8s_expand.cluster.context import World, from_observed
+from metalk8s_expand.cluster.context import ClusterContext, from_observed
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
-from metalk8s_expand.domain.removal.node_inventory import Host
+from metalk8s_expand.domain.removal.node_inventory import HostInventory
 from metalk8s_expand.errors import (
     ConflictError,
     DeployError,
@@ -32,7 +32,7 @@ SECONDS: Mapping[str, float] = {LOOK: 15.0, WITHDRAW: 90.0, RETIRE: 240.0}
 SILENT = ("no-route", "time-out", "name-does-not-resolve")
 
 
-def target(world: World, settings: Settings, node: Node) -> Target:
+def target(world: ClusterContext, settings: Settings, node: Node) -> Target:
     """How the host is reached, by the roster's own entry."""
     return roster.ssh_targets([node], roster.access_from(world.opts, settings))[0]
 
@@ -47,18 +47,20 @@ def described(settings: Settings, name: str, observed: Mapping[str, Any] | None)
         return None
 
 
-def look(world: World, settings: Settings, node: Node | None) -> Host:
+def look(world: ClusterContext, settings: Settings, node: Node | None) -> HostInventory:
     """What is on the host, or why it cannot be told."""
     if node is None:
-        return Host(silence="neither the pillar nor a Node says how to reach it, so declare it")
+        return HostInventory(
+            silence="neither the pillar nor a Node says how to reach it, so declare it"
+        )
     try:
-        return Host(ask(world, settings, node, LOOK))
+        return HostInventory(ask(world, settings, node, LOOK))
     except UnreachableError as error:
-        return Host(silence=error.message, answers=error.cause not in SILENT)
+        return HostInventory(silence=error.message, answers=error.cause not in SILENT)
 
 
 def ask(
-    world: World, settings: Settings, node: Node, mode: str, epoch: int | None = None
+    world: ClusterContext, settings: Settings, node: Node, mode: str, epoch: int | None = None
 ) -> dict[str, Any]:
     """One call. UnreachableError when there is no answer."""
     seconds = SECONDS[mode]
@@ -87,7 +89,7 @@ def ask(
 
 
 def change(
-    world: World, settings: Settings, node: Node, mode: str, epoch: int | None
+    world: ClusterContext, settings: Settings, node: Node, mode: str, epoch: int | None
 ) -> tuple[list[str], list[str]]:
     """What was changed, and what was left on purpose. Raises when the host refuses, or could not do all of it."""
     try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from metalk8s_expand.clients.host.clock import Wait, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
-from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.salt import keys
 from metalk8s_expand.cluster import ownership
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import health, manifest, roles
@@ -51,7 +51,7 @@ def cordon(run: Run) -> str:
 def drain(run: Run) -> str:
     """And wait for a while until its volumes are detached."""
     kube, allowed = run.world.kube, run.options.allowed
-    moved = draining.emptied(
+    moved = draining.drain_node(
         kube,
         run.name,
         allowed,
@@ -60,14 +60,14 @@ def drain(run: Run) -> str:
         lambda what: run.wait(plans.DRAIN, what),
         run.clock,
     )
-    left = draining.detached(kube, run.name, run.lock.tick, run.clock)
+    left = draining.wait_for_volume_detach(kube, run.name, run.lock.tick, run.clock)
     run.notes += [left] if left else []
     return f"{moved} Pods have left"
 
 
 def leadership(run: Run) -> str:
     """Handed over, so that nobody has to elect."""
-    moved = etcd_member.leadership_moved(
+    moved = etcd_member.transfer_leadership(
         run.etcd(), run.member, run.name, run.lock.check, run.clock
     )
     return "another member leads" if moved else NOTHING
@@ -79,7 +79,7 @@ def member(run: Run) -> str:
     if run.member(etcd.members()) is None:
         return NOTHING
     run.before_member_change()
-    etcd_member.removed(etcd, run.member, run.name, run.lock.check, run.clock)
+    etcd_member.remove_member(etcd, run.member, run.name, run.lock.check, run.clock)
     with suppress(ExpandError):
         voters = len(quorum.voters(etcd.members()))
         run.notes.append(f"etcd has {voters} voters now, and needs {quorum.quorum(voters)} of them")
@@ -98,9 +98,9 @@ def retire(run: Run) -> str:
 
 def key(run: Run) -> str:
     """A minion that starts again shows a key of which nobody knows."""
-    keys = master.Keys(run.world.opts)
-    deleted = keys.delete(run.name)
-    if keys.public_key(run.name) is not None:
+    master_keys = keys.Keys(run.world.opts)
+    deleted = master_keys.delete(run.name)
+    if master_keys.public_key(run.name) is not None:
         raise ConflictError(
             "the key of its minion is still there after it was deleted",
             node=run.name,

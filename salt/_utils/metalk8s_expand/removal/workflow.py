@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.removal import blockers, leftover_credentials, node_inventory
 from metalk8s_expand.domain.removal import plan as plans
-from metalk8s_expand.domain.removal.plan import Options, Removal
+from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan
 from metalk8s_expand.domain.reports.run import NodeReport, StepResult
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import (
@@ -45,21 +45,23 @@ ERRORS: dict[str, type[ExpandError]] = {
 class Outcome:
     """What was planned, what was done, and what else has to be known."""
 
-    plan: Removal
+    plan: RemovalPlan
     node: NodeReport
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 
-def planned(world: World, declared: Settings, node: str, options: Options) -> Removal:
+def planned(
+    world: ClusterContext, declared: Settings, node: str, options: RemovalOptions
+) -> RemovalPlan:
     """What ``remove`` would do now."""
-    return plans.build(discovery.find(world, declared, node), options)
+    return plans.build_removal_plan(discovery.discover_node(world, declared, node), options)
 
 
 def remove(
-    world: World,
+    world: ClusterContext,
     declared: Settings,
     node: str,
-    options: Options,
+    options: RemovalOptions,
     lock: Lock,
     progress: Progress,
     clock: Clock | None = None,
@@ -94,7 +96,7 @@ def remove(
     return Outcome(plan, report, (*run.notes, *_closing(run, plan, report)))
 
 
-def refuse(plan: Removal) -> None:
+def refuse(plan: RemovalPlan) -> None:
     """Raise what the plan refuses, everything at once; the gravest decides on the class."""
     if not plan.refused:
         return
@@ -109,21 +111,26 @@ def refuse(plan: Removal) -> None:
 
 
 def _looked(
-    world: World, declared: Settings, node: str, options: Options, lock: Lock, clock: Clock
-) -> tuple[node_inventory.Found, Removal]:
+    world: ClusterContext,
+    declared: Settings,
+    node: str,
+    options: RemovalOptions,
+    lock: Lock,
+    clock: Clock,
+) -> tuple[node_inventory.NodeInventory, RemovalPlan]:
     """What there is and what follows; an etcd that elects at this very moment is no reason to refuse."""
     for _ in range(LOOKS - 1):
-        found = discovery.find(world, declared, node)
-        plan = plans.build(found, options)
+        found = discovery.discover_node(world, declared, node)
+        plan = plans.build_removal_plan(found, options)
         if blockers.QUORUM not in {refusal.kind for refusal in plan.refused}:
             return found, plan
         lock.tick()
         clock.sleep(PAUSE_S)
-    found = discovery.find(world, declared, node)
-    return found, plans.build(found, options)
+    found = discovery.discover_node(world, declared, node)
+    return found, plans.build_removal_plan(found, options)
 
 
-def _executed(run: Run, plan: Removal, begin: Callable[[str], object]) -> NodeReport:
+def _executed(run: Run, plan: RemovalPlan, begin: Callable[[str], object]) -> NodeReport:
     steps: list[StepResult] = []
     error: ExpandError | None = None
     try:
@@ -164,7 +171,7 @@ def _step(run: Run, name: str, steps: list[StepResult]) -> Iterator[Callable[[st
     run.progress(run.name, name, f"done in {took:.1f} s: {'; '.join(details)}")
 
 
-def _closing(run: Run, plan: Removal, report: NodeReport) -> list[str]:
+def _closing(run: Run, plan: RemovalPlan, report: NodeReport) -> list[str]:
     """What the operator has to know, and what others do not know yet."""
     if plan.empty:
         return [f"{run.name} is not there (any more): nothing to do"]
@@ -180,4 +187,6 @@ def _closing(run: Run, plan: Removal, report: NodeReport) -> list[str]:
         notes.append(
             f"the pillar still declares {run.name}: the next expand adds it again; if it shall stay away, take it out"
         )
-    return notes + apiserver_proxies.proxies_told(run.world, run.declared, run.name, plan.roles)
+    return notes + apiserver_proxies.refresh_apiserver_proxies(
+        run.world, run.declared, run.name, plan.roles
+    )

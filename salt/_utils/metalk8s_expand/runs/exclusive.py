@@ -14,7 +14,7 @@ from metalk8s_expand.commands.context import Call
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.expansion.workflow import Held
 from metalk8s_expand.runs import orphaned_jobs
-from metalk8s_expand.runs.journal import Writer
+from metalk8s_expand.runs.journal import JournalWriter
 from metalk8s_expand.runs.lock import Lock, acquire
 
 
@@ -24,8 +24,8 @@ class Holding(Call):
     @contextmanager
     def _held(self, doing: str, wait_s: float, patience: float) -> Iterator[Held]:
         """The only one that changes anything, from here on: what an earlier one has started has ended."""
-        with self._locked(doing, wait_s) as lock, signals.heeded() as heard:
-            writer = Writer(
+        with self._locked(doing, wait_s) as lock, signals.handle_signals() as heard:
+            writer = JournalWriter(
                 self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock
             )
             self.progress.listener, self.progress.bus = writer.said, self.bus.fire

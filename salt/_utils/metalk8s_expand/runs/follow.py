@@ -9,8 +9,8 @@ from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.runs import lease_rules as rules
-from metalk8s_expand.domain.runs.journal_record import Journal
-from metalk8s_expand.domain.runs.lease_rules import DURATION_S, Lease, Watch
+from metalk8s_expand.domain.runs.journal_record import JournalRecord
+from metalk8s_expand.domain.runs.lease_rules import DURATION_S, Lease, RenewalWatch
 from metalk8s_expand.errors import DeadlineError, UnreachableError
 from metalk8s_expand.runs import journal
 
@@ -43,7 +43,7 @@ def current(kube: Kube, leases: Leases, now: float) -> dict[str, Any] | None:
     }
 
 
-def text(now: Mapping[str, Any] | None) -> str:
+def render_status(now: Mapping[str, Any] | None) -> str:
     """For people; nothing when no run goes on."""
     if now is None:
         return ""
@@ -67,7 +67,7 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
         return
     tell(f"{first.title}, since {clock.now() - first.started:.0f} s:")
     told = 0
-    found: Journal | None = first
+    found: JournalRecord | None = first
     while found is not None and found.run == first.run:
         for line in found.since(told):
             tell(line)
@@ -89,10 +89,10 @@ class _Watched:
         self._kube = kube
         self._leases = leases
         self._clock = clock
-        self._watch = Watch()
+        self._watch = RenewalWatch()
         self._answered = clock.monotonic()
 
-    def look(self) -> Journal | None:
+    def look(self) -> JournalRecord | None:
         """The journal now, or as soon as the API answers again."""
         while True:
             try:
@@ -107,7 +107,7 @@ class _Watched:
                 self._judge(found, lease)
             return found
 
-    def _judge(self, found: Journal, lease: Lease | None) -> None:
+    def _judge(self, found: JournalRecord, lease: Lease | None) -> None:
         duration = lease.duration if lease is not None else DURATION_S
         if lease is not None:
             self._watch = self._watch.saw(lease, self._answered)

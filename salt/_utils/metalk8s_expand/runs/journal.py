@@ -13,7 +13,7 @@ from typing import Any
 from metalk8s_expand.clients.host.clock import Clock, Result, retry_on_conflict
 from metalk8s_expand.clients.kubernetes.objects import Kube, store_config_map
 from metalk8s_expand.domain.runs import journal_record as rules
-from metalk8s_expand.domain.runs.journal_record import KEY, NAME, NAMESPACE, Journal
+from metalk8s_expand.domain.runs.journal_record import KEY, NAME, NAMESPACE, JournalRecord
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
 
@@ -24,12 +24,12 @@ PATIENCE_S = 20.0
 PAUSE_S = 1.0
 
 
-def read(kube: Kube) -> Journal | None:
+def read(kube: Kube) -> JournalRecord | None:
     """The journal of the run that is going on, or of the last one."""
     return _parsed(kube.config_map(NAMESPACE, NAME))
 
 
-class Writer:
+class JournalWriter:
     """The journal of this run. ``read`` may be called by others at any time."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Writer:
         self._kube = kube
         self._clock = clock
         self._found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
-        self.now = rules.next_one(_parsed(self._found), run, doing, host, epoch, clock.now())
+        self.now = rules.next_record(_parsed(self._found), run, doing, host, epoch, clock.now())
 
     def fresh(self) -> None:
         """Nothing of an earlier run goes on any more."""
@@ -92,7 +92,7 @@ class Writer:
     def _write(self) -> None:
         try:
             self._found = store_config_map(
-                self._kube, NAMESPACE, NAME, {KEY: rules.text(self.now)}, self._found
+                self._kube, NAMESPACE, NAME, {KEY: rules.serialize(self.now)}, self._found
             )
         except (ConflictError, UnreachableError):
             self._look()
@@ -113,5 +113,5 @@ class Writer:
         return retry_on_conflict(attempt, PATIENCE_S, lambda: PAUSE_S, self._clock)
 
 
-def _parsed(found: Any) -> Journal | None:
+def _parsed(found: Any) -> JournalRecord | None:
     return rules.parse(((found or {}).get("data") or {}).get(KEY, ""))

@@ -25,10 +25,10 @@ from metalk8s_expand.domain.runs.lease_rules import (
     DURATION_S,
     NAME,
     NAMESPACE,
-    Claim,
     Lease,
+    LeaseHolder,
     LockLostError,
-    Watch,
+    RenewalWatch,
 )
 from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, UnreachableError
 
@@ -59,7 +59,7 @@ class Leases(Protocol):
 
 def acquire(
     leases: Leases,
-    claim: Claim,
+    claim: LeaseHolder,
     wait_s: float = 0.0,
     duration: int = DURATION_S,
     clock: Clock | None = None,
@@ -95,13 +95,13 @@ def acquire(
 class Candidate:
     """Someone who wants the Lease and remembers what it has seen of it."""
 
-    def __init__(self, leases: Leases, claim: Claim, duration: int, clock: Clock) -> None:
+    def __init__(self, leases: Leases, claim: LeaseHolder, duration: int, clock: Clock) -> None:
         self.found: Lease | None = None
         self._leases = leases
         self._claim = claim
         self._duration = duration
         self._clock = clock
-        self._watch = Watch()
+        self._watch = RenewalWatch()
 
     def attempt(self) -> Lock | None:
         """Take the Lease if it may be taken; ``found`` is what was there."""
@@ -143,7 +143,7 @@ class Lock:
     """The Lease while it is held. As a context it is released at the end, whatever happens."""
 
     def __init__(
-        self, leases: Leases, claim: Claim, lease: Lease, confirmed: float, clock: Clock
+        self, leases: Leases, claim: LeaseHolder, lease: Lease, confirmed: float, clock: Clock
     ) -> None:
         self.epoch = lease.epoch
         self._leases = leases

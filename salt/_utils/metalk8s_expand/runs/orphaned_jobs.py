@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.clients.salt import running_jobs
+from metalk8s_expand.clients.salt import minions, running_jobs
 from metalk8s_expand.clients.salt.running_jobs import Runner
-from metalk8s_expand.cluster.context import World
-from metalk8s_expand.domain.runs.journal_record import Journal
+from metalk8s_expand.cluster import running_operations
+from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.domain.runs.journal_record import JournalRecord
 from metalk8s_expand.errors import LockedError
-from metalk8s_expand.preflight import cluster
 
 POLL_S = 1.0
 # A minion that answers nothing costs some seconds at each question, so it is not asked as often.
@@ -25,8 +24,8 @@ Tell = Callable[[str], None]
 
 
 def wait(
-    world: World,
-    before: Journal,
+    world: ClusterContext,
+    before: JournalRecord,
     timeout: float,
     clock: Clock,
     tick: Callable[[], None],
@@ -64,11 +63,11 @@ def _until_none(
         clock.sleep(interval)
 
 
-def _orchestrations(world: World, jobs: set[str]) -> list[str]:
+def _orchestrations(world: ClusterContext, jobs: set[str]) -> list[str]:
     return [
         _title(runner)
         for runner in running_jobs.running(world.opts)
-        if cluster.is_ours(runner, jobs)
+        if running_operations.is_ours(runner, jobs)
     ]
 
 
@@ -76,9 +75,9 @@ def _title(runner: Runner) -> str:
     return f"an orchestration, process {runner.pid} on this master{f', job {runner.job}' if runner.job else ''}"
 
 
-def _state_jobs(world: World, nodes: list[str]) -> list[str]:
+def _state_jobs(world: ClusterContext, nodes: list[str]) -> list[str]:
     """The state jobs of minions that answer; one that does not is dead, or not there yet."""
-    answers = master.Minions(world.opts).ask(nodes, "saltutil.running", [])
+    answers = minions.Minions(world.opts).ask(nodes, "saltutil.running", [])
     return [
         f"job {job.get('jid')} ({job.get('fun')}) on {name}"
         for name, listed in sorted(answers.items())

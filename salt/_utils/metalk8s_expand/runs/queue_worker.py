@@ -56,7 +56,7 @@ def rows(kube: Kube) -> list[Result]:
 
 
 @dataclass
-class Work:
+class QueueWorker:
     """One turn of the worker."""
 
     kube: Kube
@@ -173,7 +173,7 @@ class Work:
         }
 
 
-def text(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
+def render_requests(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
     """For people."""
     locked = (
         f"Another run goes on, the requests stay: {result['locked']}" if result["locked"] else ""

@@ -16,7 +16,7 @@ FOLLOW = "salt-run metalk8s_expand.status follow=True"
 
 
 @dataclass(frozen=True)
-class Asked:
+class StopResult:
     """What came of it; ``run`` is nothing when none was going on."""
 
     run: str
@@ -28,13 +28,13 @@ class Asked:
         return {"run": self.run or None, "holder": self.title or None, "ended": self.ended}
 
 
-def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Asked:
+def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> StopResult:
     """Ask, and wait at most ``wait_s`` seconds for the end. Raises DeadlineError when it does not come in time."""
     found = _ask(leases, who)
     if found is None:
-        return Asked("", "", True)
+        return StopResult("", "", True)
     if not wait_s:
-        return Asked(found.run, found.title, False)
+        return StopResult(found.run, found.title, False)
     wait_until(
         Wait(
             f"the run {found.run} to stop",
@@ -47,10 +47,10 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Aske
         lambda: _still_running(leases, found),
         clock,
     )
-    return Asked(found.run, found.title, True)
+    return StopResult(found.run, found.title, True)
 
 
-def text(asked: Asked) -> str:
+def render_stop(asked: StopResult) -> str:
     """For people."""
     if not asked.run:
         return "No run is going on."

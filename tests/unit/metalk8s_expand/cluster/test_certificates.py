@@ -59,8 +59,13 @@ def test_the_overview() -> None:
         "days_left": 1.0,
     }
     assert "unknown" in rows["b"]
-    assert certificates.text(rows)[0] == ("a", "kubelet-client", "2027-01-01T00:00:00Z", "1.0")
-    assert certificates.text(rows)[1][-1] == "unknown"
+    assert certificates.render_certificates(rows)[0] == (
+        "a",
+        "kubelet-client",
+        "2027-01-01T00:00:00Z",
+        "1.0",
+    )
+    assert certificates.render_certificates(rows)[1][-1] == "unknown"
 
 
 def test_thousands_are_asked_in_parts_and_a_master_that_is_gone_is_asked_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import SettingsError
 from tests.unit.metalk8s_expand.cluster.test_health import READY, FakeKube
@@ -28,8 +28,8 @@ NODES = (
 )
 
 
-def world(*nodes: dict[str, Any]) -> World:
-    return World({}, FakeKube(*nodes))  # type: ignore[arg-type]
+def world(*nodes: dict[str, Any]) -> ClusterContext:
+    return ClusterContext({}, FakeKube(*nodes))  # type: ignore[arg-type]
 
 
 def test_the_authority_is_the_first() -> None:

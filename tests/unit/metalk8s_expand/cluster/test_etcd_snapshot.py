@@ -46,8 +46,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def before(world: World, declared: Settings, *names: str) -> dict[str, Any] | None:
-    found = plan.build(declared, {}, names)
-    return etcd_snapshot.snapshot_before_members(world, declared, found, "r1")  # type: ignore[arg-type]
+    found = plan.build_plan(declared, {}, names)
+    return etcd_snapshot.take_etcd_snapshot(world, declared, found, "r1")  # type: ignore[arg-type]
 
 
 def test_it_is_taken_when_a_member_is_coming(taken: list[tuple[Any, ...]]) -> None:

@@ -85,32 +85,37 @@ class DeadEtcd:
         raise UnreachableError("no etcd member answers")
 
 
-def access(kube: FakeKube, *members: Member) -> health.Access:
-    return health.Access(kube, FakeEtcd(*members))  # type: ignore[arg-type]
+def access(kube: FakeKube, *members: Member) -> health.ClusterAccess:
+    return health.ClusterAccess(kube, FakeEtcd(*members))  # type: ignore[arg-type]
 
 
-def dead(kube: FakeKube) -> health.Access:
-    return health.Access(kube, DeadEtcd())  # type: ignore[arg-type]
+def dead(kube: FakeKube) -> health.ClusterAccess:
+    return health.ClusterAccess(kube, DeadEtcd())  # type: ignore[arg-type]
 
 
-def alone(kube: FakeKube) -> health.Access:
-    return health.Access(kube, None)  # type: ignore[arg-type]
+def alone(kube: FakeKube) -> health.ClusterAccess:
+    return health.ClusterAccess(kube, None)  # type: ignore[arg-type]
 
 
 class TestNode:
     def test_a_worker_needs_no_etcd(self) -> None:
-        assert health.node_problems(alone(FakeKube(stored(WORKER))), WORKER) == []
+        assert health.node_health_problems(alone(FakeKube(stored(WORKER))), WORKER) == []
 
     def test_nobody(self) -> None:
-        assert health.node_problems(alone(FakeKube()), WORKER) == ["Node w-1 is not registered"]
+        assert health.node_health_problems(alone(FakeKube()), WORKER) == [
+            "Node w-1 is not registered"
+        ]
 
     def test_an_observation_spares_the_question(self) -> None:
-        assert health.node_problems(alone(FakeKube()), WORKER, observed=stored(WORKER)) == []
+        assert health.node_health_problems(alone(FakeKube()), WORKER, observed=stored(WORKER)) == []
 
     def test_a_member(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
-        assert health.node_problems(access(kube, member(1, "boot"), member(2, "e-1")), ETCD) == []
+        assert (
+            health.node_health_problems(access(kube, member(1, "boot"), member(2, "e-1")), ETCD)
+            == []
+        )
 
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -129,23 +134,27 @@ class TestNode:
         ],
     )
     def test_a_member_that_is_not_well(
-        self, make: Callable[[FakeKube], health.Access], words: str
+        self, make: Callable[[FakeKube], health.ClusterAccess], words: str
     ) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
-        [problem] = health.node_problems(make(kube), ETCD)
+        [problem] = health.node_health_problems(make(kube), ETCD)
         assert words in problem
 
     def test_members_that_are_known_are_not_asked_again(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
         assert (
-            health.node_problems(dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")])
+            health.node_health_problems(
+                dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")]
+            )
             == []
         )
 
     def test_a_static_pod_is_missing(self) -> None:
-        problems = health.node_problems(access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD)
+        problems = health.node_health_problems(
+            access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD
+        )
         assert problems == ["Pod kube-system/etcd-e-1 does not exist"]
 
     def test_a_master_is_asked_itself(self, tmp_path: Any) -> None:
@@ -154,15 +163,17 @@ class TestNode:
             f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")
         ]
         kube.endpoints = [{"endpoints": [{"addresses": ["127.0.0.1"]}]}]
-        found = health.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
-        [problem] = health.node_problems(found, MASTER)
+        found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        [problem] = health.node_health_problems(found, MASTER)
         assert problem.startswith("the API server at 127.0.0.1:6443 does not answer")
 
     def test_a_master_is_an_endpoint(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
         kube.endpoints = [{"endpoints": [{"addresses": ["10.0.0.1"]}]}, {"endpoints": None}]
-        found = health.Access(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
-        assert any("lack 127.0.0.1" in problem for problem in health.node_problems(found, MASTER))
+        found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        assert any(
+            "lack 127.0.0.1" in problem for problem in health.node_health_problems(found, MASTER)
+        )
 
 
 class TestRunning:
@@ -186,7 +197,7 @@ class TestRunning:
         with pytest.raises(
             DeployError, match="node to work\n  - Pod kube-system/etcd-e-1 does not exist"
         ):
-            health.wait_running(found, "e-1", 5, clock)
+            health.wait_until_running(found, "e-1", 5, clock)
 
     def test_nobody(self) -> None:
         assert health.running_problems(alone(FakeKube()), "w-1") == ["Node w-1 is not registered"]
@@ -199,12 +210,14 @@ class TestRunning:
 
 class TestCluster:
     def test_well(self) -> None:
-        assert health.cluster_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
+        assert (
+            health.cluster_health_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
+        )
 
     def test_the_api_is_ill(self) -> None:
         kube = FakeKube()
         kube.readyz = (500, "[-]etcd failed")
-        assert health.cluster_problems(access(kube, member(1, "a"))) == [
+        assert health.cluster_health_problems(access(kube, member(1, "a"))) == [
             "the API answers /readyz with 500: [-]etcd failed"
         ]
 
@@ -212,8 +225,10 @@ class TestCluster:
         ("make", "words"),
         [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")],
     )
-    def test_nobody_to_ask(self, make: Callable[[FakeKube], health.Access], words: str) -> None:
-        [problem] = health.cluster_problems(make(FakeKube()))
+    def test_nobody_to_ask(
+        self, make: Callable[[FakeKube], health.ClusterAccess], words: str
+    ) -> None:
+        [problem] = health.cluster_health_problems(make(FakeKube()))
         assert words in problem
 
     @pytest.mark.parametrize(
@@ -230,7 +245,7 @@ class TestCluster:
         ],
     )
     def test_an_ill_member(self, ill: Member, words: list[str]) -> None:
-        problems = health.cluster_problems(access(FakeKube(), member(1, "a"), ill))
+        problems = health.cluster_health_problems(access(FakeKube(), member(1, "a"), ill))
         assert len(problems) == len(words)
         assert all(word in problem for word, problem in zip(words, problems, strict=True))
 
@@ -273,10 +288,10 @@ def test_addons_that_do_not_exist() -> None:
 
 def test_waiting_ends_with_what_is_not_so(clock: FakeClock) -> None:
     with pytest.raises(DeployError, match="Node w-1 is not registered") as error:
-        health.wait(alone(FakeKube()), WORKER, 30, clock)
+        health.wait_until_healthy(alone(FakeKube()), WORKER, 30, clock)
     assert error.value.node == "w-1"
     assert error.value.log == health.LOG
-    assert health.wait(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
+    assert health.wait_until_healthy(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
 
 
 class TestAccess:
@@ -295,10 +310,10 @@ class TestAccess:
             item("c", "node-role.kubernetes.io/node", ("InternalIP", "10.0.0.3")),
             item("d", label, ("InternalIP", "10.0.0.4")),
         ]
-        found = health.access(FakeKube(), nodes)  # type: ignore[arg-type]
+        found = health.cluster_access(FakeKube(), nodes)  # type: ignore[arg-type]
         assert found.etcd is not None
         assert found.etcd.urls == ("https://10.0.0.1:2379", "https://10.0.0.4:2379")
 
     @pytest.mark.parametrize("nodes", [[], [{}], [{"metadata": {"labels": None}, "status": None}]])
     def test_without_members(self, nodes: list[dict[str, Any]]) -> None:
-        assert health.access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]
+        assert health.cluster_access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]

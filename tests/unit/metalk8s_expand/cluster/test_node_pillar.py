@@ -54,7 +54,7 @@ DECLARED = [
 
 def hosts(
     *nodes: dict[str, Any], declaration: list[Node] = DECLARED
-) -> dict[str, node_pillar.Host]:
+) -> dict[str, node_pillar.PillarHost]:
     return node_pillar.known_hosts(CLUSTER, declaration, nodes)
 
 

@@ -12,7 +12,7 @@ from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import SettingsError
 
-ACCESS = roster.Access(
+ACCESS = roster.RosterAccess(
     nodegroups={
         "mine": ["w-1", "cp-1"],
         "text": "w-1, w-2",
@@ -97,19 +97,21 @@ def test_the_pillar_wins() -> None:
 
 
 def test_an_entry() -> None:
-    assert roster.entry("n", Ssh("h", 23, "me", "/k", True), roster.Access(known_hosts="/kh")) == {
+    assert roster.entry("n", Ssh("h", 23, "me", "/k", True), roster.RosterAccess(known_hosts="/kh")) == {
         "host": "h", "port": 23, "user": "me", "priv": "/k", "sudo": True,
         "ssh_options": ["StrictHostKeyChecking=yes", "UserKnownHostsFile=/kh"],
     }  # fmt: skip
 
 
 def test_an_unknown_key_is_accepted_only_where_that_is_declared() -> None:
-    found = roster.entry("n", Ssh("h"), roster.Access(known_hosts="/kh", host_keys="accept-new"))
+    found = roster.entry(
+        "n", Ssh("h"), roster.RosterAccess(known_hosts="/kh", host_keys="accept-new")
+    )
     assert found["ssh_options"] == ["StrictHostKeyChecking=accept-new", "UserKnownHostsFile=/kh"]
 
 
 def test_a_declared_key_is_the_only_one(tmp_path: Path) -> None:
-    access = roster.Access(
+    access = roster.RosterAccess(
         known_hosts="/kh", host_keys="accept-new", declared_keys=str(tmp_path / "keys")
     )
     options = roster.entry("n", Ssh("h", host_key="ssh-ed25519 AAAA"), access)["ssh_options"]

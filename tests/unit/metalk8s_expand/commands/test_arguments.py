@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.commands import arguments
-from metalk8s_expand.commands.arguments import Asked
+from metalk8s_expand.commands.arguments import ExpandRequest
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.errors import SettingsError
 
@@ -27,30 +27,33 @@ W_9 = {"profile": "worker", "address": "10.0.0.9"}
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Asked.of(), "salt-run metalk8s_expand.expand"),
-        (Asked.of("w-1"), "salt-run metalk8s_expand.add_node w-1"),
-        (Asked.of("w-1,w-2"), "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
-        (Asked.of("w-*", "worker"), "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker"),
-        (Asked.of(None, None, None, 3), "salt-run metalk8s_expand.expand max_parallel=3"),
+        (ExpandRequest.of(), "salt-run metalk8s_expand.expand"),
+        (ExpandRequest.of("w-1"), "salt-run metalk8s_expand.add_node w-1"),
+        (ExpandRequest.of("w-1,w-2"), "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
         (
-            Asked.of("w-1", max_parallel=3),
+            ExpandRequest.of("w-*", "worker"),
+            "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker",
+        ),
+        (ExpandRequest.of(None, None, None, 3), "salt-run metalk8s_expand.expand max_parallel=3"),
+        (
+            ExpandRequest.of("w-1", max_parallel=3),
             "salt-run metalk8s_expand.expand nodes=w-1 max_parallel=3",
         ),
         (
-            Asked.of("w-9", overrides={"profile": "worker", "roles": ["etcd"]}),
+            ExpandRequest.of("w-9", overrides={"profile": "worker", "roles": ["etcd"]}),
             """salt-run metalk8s_expand.add_node w-9 profile=worker 'roles=["etcd"]'""",
         ),
     ],
 )
-def test_the_command_that_goes_on(asked: Asked, words: str) -> None:
+def test_the_command_that_goes_on(asked: ExpandRequest, words: str) -> None:
     assert asked.command() == words
 
 
 def test_what_it_means_for_a_declaration() -> None:
-    declared, names = Asked.of("w-*,i-1", "worker", max_parallel=1).settled(DECLARED)
+    declared, names = ExpandRequest.of("w-*,i-1", "worker", max_parallel=1).settled(DECLARED)
     assert (names, declared.max_parallel, DECLARED.max_parallel) == (("w-1", "w-2"), 1, 10)
-    assert Asked.of().settled(DECLARED) == (DECLARED, None)
-    declared, names = Asked.of("w-9", overrides=W_9).settled(DECLARED)
+    assert ExpandRequest.of().settled(DECLARED) == (DECLARED, None)
+    declared, names = ExpandRequest.of("w-9", overrides=W_9).settled(DECLARED)
     assert (names, declared.nodes["w-9"].address) == (("w-9",), "10.0.0.9")
 
 
@@ -60,12 +63,12 @@ def test_max_parallel(wrong: Any) -> None:
         SettingsError,
         match=r"max_parallel: is (out of range|not a whole number) .*write a number from 1 to 100",
     ):
-        Asked.of(max_parallel=wrong).settled(DECLARED)
+        ExpandRequest.of(max_parallel=wrong).settled(DECLARED)
 
 
 @pytest.mark.parametrize("number", [1, 100])
 def test_max_parallel_for_one_run(number: int) -> None:
-    assert Asked.of(max_parallel=number).settled(DECLARED)[0].max_parallel == number
+    assert ExpandRequest.of(max_parallel=number).settled(DECLARED)[0].max_parallel == number
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_the_profile_of_one_node_is_no_choice_of_nodes(
     nodes: Any, profiles: Any, overrides: Any
 ) -> None:
     with pytest.raises(SettingsError, match="these arguments describe one node: profile") as error:
-        Asked.of(nodes, profiles, overrides).settled(DECLARED)
+        ExpandRequest.of(nodes, profiles, overrides).settled(DECLARED)
     assert (
         error.value.hint
         == "name one node, or leave them out; declared nodes are chosen by profiles=worker"
@@ -98,32 +101,35 @@ class TestAgain:
 
     def test_nothing_is_named(self) -> None:
         before = {"asked": ["w-1", "w-2"], "max_parallel": 2, "declaration": {}}
-        declared, names = Asked.of().again(before).settled(DECLARED)
+        declared, names = ExpandRequest.of().again(before).settled(DECLARED)
         assert (names, declared.max_parallel) == (("w-1", "w-2"), 2)
 
     def test_all_that_was_declared(self) -> None:
         assert (
-            Asked.of().again({"asked": None, "max_parallel": None, "declaration": {}}) == Asked.of()
+            ExpandRequest.of().again({"asked": None, "max_parallel": None, "declaration": {}})
+            == ExpandRequest.of()
         )
 
     def test_a_node_that_the_pillar_does_not_declare(self) -> None:
-        again = Asked.of().again({"asked": ["w-9"], "max_parallel": None, "declaration": W_9})
+        again = ExpandRequest.of().again(
+            {"asked": ["w-9"], "max_parallel": None, "declaration": W_9}
+        )
         assert again.settled(DECLARED)[1] == ("w-9",)
 
     def test_what_is_said_anew_counts(self) -> None:
         before = {"asked": ["w-1"], "max_parallel": 2, "declaration": {}}
-        declared, names = Asked.of("i-1", max_parallel=5).again(before).settled(DECLARED)
+        declared, names = ExpandRequest.of("i-1", max_parallel=5).again(before).settled(DECLARED)
         assert (names, declared.max_parallel) == (("i-1",), 5)
-        assert Asked.of("i-1").again(before).settled(DECLARED)[0].max_parallel == 2
+        assert ExpandRequest.of("i-1").again(before).settled(DECLARED)[0].max_parallel == 2
 
     def test_one_that_an_earlier_version_kept(self) -> None:
-        assert Asked.of().again({"asked": ["w-1"]}).settled(DECLARED)[1] == ("w-1",)
+        assert ExpandRequest.of().again({"asked": ["w-1"]}).settled(DECLARED)[1] == ("w-1",)
 
     def test_none(self) -> None:
-        assert Asked.of("w-1").again(None) == Asked.of("w-1")
+        assert ExpandRequest.of("w-1").again(None) == ExpandRequest.of("w-1")
 
     def test_what_a_plan_keeps(self) -> None:
-        kept = Asked.of("w-*", max_parallel=3).kept(("w-1", "w-2"))
+        kept = ExpandRequest.of("w-*", max_parallel=3).kept(("w-1", "w-2"))
         assert kept == {"asked": ("w-1", "w-2"), "max_parallel": 3, "declaration": {}}
 
 

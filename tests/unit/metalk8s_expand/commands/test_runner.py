@@ -14,13 +14,13 @@ import yaml
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster import health
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import preflight
 from metalk8s_expand.commands.runner import Commands
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import manifest
-from metalk8s_expand.domain.removal.node_inventory import Found, Host
+from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
 from metalk8s_expand.domain.reports.run import NodeReport
 from metalk8s_expand.domain.runs.lease_rules import STOP
 from metalk8s_expand.errors import (
@@ -79,11 +79,11 @@ class Kube(FakeKube):
         return []
 
 
-class Cluster(World):
+class Cluster(ClusterContext):
     """The cluster with an etcd that answers at once."""
 
-    def access(self) -> health.Access:
-        return health.Access(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+    def access(self) -> health.ClusterAccess:
+        return health.ClusterAccess(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
 
     def leases(self) -> Any:
         """Of all who share this cluster."""
@@ -350,7 +350,10 @@ class TestDryRun:
         found = call.expand(dry_run=True)
         assert (found["retcode"], found["refusal"]["type"]) == (4, "UnreachableError")
         assert list(found["preflight"]["unreachable"]) == ["w-1"]
-        assert call.expand(None, workflow.Options(skip_failed=True), dry_run=True)["retcode"] == 0
+        assert (
+            call.expand(None, workflow.ExpandOptions(skip_failed=True), dry_run=True)["retcode"]
+            == 0
+        )
         with pytest.raises(UnreachableError):
             call.expand(digest=found["digest"])
         assert call.world.kube.nodes() == []
@@ -418,8 +421,8 @@ class TestDryRun:
 @pytest.mark.parametrize(
     ("function", "argument"),
     [
-        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": workflow.Options(probe="x")}),  # type: ignore[arg-type]
-        ("expand", {"options": workflow.Options(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
+        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": workflow.ExpandOptions(probe="x")}),  # type: ignore[arg-type]
+        ("expand", {"options": workflow.ExpandOptions(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
         ("status", {"with_certificates": "no"}), ("register", {"name": "w-1", "dry_run": None}),
     ],
 )  # fmt: skip
@@ -828,7 +831,7 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
 def test_the_verdict_of_a_run(
     nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int
 ) -> None:
-    found = workflow.judged(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
+    found = workflow.build_report(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
     assert (found.retcode, found.ok) == (retcode, retcode == 0)
     assert found.notes[0] == "a note"
     assert set(closing) <= set(found.notes)
@@ -846,7 +849,8 @@ def test_the_verdict_of_a_run(
 )
 def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], retcode: int) -> None:
     assert (
-        workflow.judged(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode == retcode
+        workflow.build_report(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode
+        == retcode
     )  # type: ignore[arg-type]
 
 
@@ -856,10 +860,10 @@ def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
 
 
 def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = Found(
-        "w-1", key="minions", host=Host({"names": ["w-1"], "traces": ["/etc/salt/minion"]})
+    state = NodeInventory(
+        "w-1", key="minions", host=HostInventory({"names": ["w-1"], "traces": ["/etc/salt/minion"]})
     )
-    monkeypatch.setattr(discovery, "find", lambda *_: state)
+    monkeypatch.setattr(discovery, "discover_node", lambda *_: state)
     call = make(node("w-1"))
     assert [step["name"] for step in call.remove_node("w-1", dry_run=True)["steps"]] == [
         "guard",
@@ -882,6 +886,6 @@ def test_remove_node_with_wrong_arguments_does_nothing(
 def test_remove_node_holds_the_lock(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     call = make(node("w-1"))
     acquire(call.world.leases(), claim("other", "expand"), clock=call.clock)
-    monkeypatch.setattr(discovery, "find", lambda *_: pytest.fail("it must not even look"))
+    monkeypatch.setattr(discovery, "discover_node", lambda *_: pytest.fail("it must not even look"))
     with pytest.raises(LockedError):
         call.remove_node("w-1")

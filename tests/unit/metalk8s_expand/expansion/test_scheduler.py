@@ -55,8 +55,8 @@ class FakeCluster:
     fail: Callable[[str], None] = lambda what: None
 
     @property
-    def access(self) -> health.Access:
-        return health.Access(self, self)  # type: ignore[arg-type]
+    def access(self) -> health.ClusterAccess:
+        return health.ClusterAccess(self, self)  # type: ignore[arg-type]
 
     def members(self) -> list[Member]:
         return self.listed
@@ -223,7 +223,7 @@ class FakeJournal:
 def planned(
     *nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None
 ) -> plan.Plan:
-    return plan.build(
+    return plan.build_plan(
         Settings({item.name: item for item in nodes}), observed or {}, done=done or set()
     )
 
@@ -242,7 +242,7 @@ class Setting:
         self.asked = ""
         self.run = scheduler.Run(
             access=lambda: self.cluster.access,
-            health=lambda node: health.cluster_problems(self.cluster.access),
+            health=lambda node: health.cluster_health_problems(self.cluster.access),
             jobs=self.jobs,
             lock=self.lock,
             journal=self.journal,

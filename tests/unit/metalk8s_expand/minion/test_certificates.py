@@ -123,7 +123,9 @@ def test_a_renewed_file_is_not_served_before_the_restart(host: Host) -> None:
     host.sign()
     found = host.look()
     assert found["kubelet-server"]["served"]["serial"] != found["kubelet-server"]["serial"]
-    assert certificates.serve(host.look, host.restart, 5, test=True, clock=Clock()) == {"kubelet": "restarted"}
+    assert certificates.serve(host.look, host.restart, 5, test=True, clock=Clock()) == {
+        "kubelet": "restarted"
+    }
     assert host.restarts == []
     assert certificates.serve(host.look, host.restart, 5, clock=Clock()) == {"kubelet": "restarted"}
     assert certificates.serve(host.look, host.restart, 5, clock=Clock()) == {}
@@ -186,7 +188,10 @@ class TestMaster:
             assert "see the page" in problems(found, Limits(7, 30))[0]
 
     def test_what_is_told_elsewhere_or_is_none(self, host: Host) -> None:
-        assert certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"}), Clock()) == {}
+        assert (
+            certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"}), Clock())
+            == {}
+        )
         assert certificates.of_master(str(host.directory / "absent"), Clock()) == {}
 
     @pytest.mark.parametrize(

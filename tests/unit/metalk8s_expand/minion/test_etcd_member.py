@@ -126,13 +126,15 @@ class Setting:
             ADDRESS,
         )
         self.files.data.mkdir()
-        self.wanted = etcd_member.wanted(NAME, ADDRESS, timeout=60.0, start_timeout=120.0)
+        self.wanted = etcd_member.desired_member(NAME, ADDRESS, timeout=60.0, start_timeout=120.0)
 
     def added(self, **changes: Any) -> dict[str, Any]:
-        return etcd_member.added(self.etcd, self.files, replace(self.wanted, **changes), self.clock)
+        return etcd_member.add_learner(
+            self.etcd, self.files, replace(self.wanted, **changes), self.clock
+        )
 
     def promoted(self) -> dict[str, Any]:
-        return etcd_member.promoted(self.etcd, self.files, self.wanted, self.clock)
+        return etcd_member.promote_learner(self.etcd, self.files, self.wanted, self.clock)
 
     def pending(self, **changes: Any) -> list[str]:
         return etcd_member.pending_changes(self.etcd, self.files, replace(self.wanted, **changes))
@@ -591,16 +593,18 @@ class Fenced:
         self.setting.promoted()
 
     def go_on_as_the_newer(self) -> None:
-        self.setting.wanted = replace(self.setting.wanted, admit=lambda: fence.admit(self.epoch, 7))
+        self.setting.wanted = replace(
+            self.setting.wanted, admit=lambda: fence.check_fencing_epoch(self.epoch, 7)
+        )
         self.deploy()
 
     def _admit(self) -> None:
         self.asked += 1
         self.events.append("asked")
         if self.asked == self.overtaken_at:
-            fence.admit(self.epoch, 7)
+            fence.check_fencing_epoch(self.epoch, 7)
             self.at_the_question = self.setting.world
-        fence.admit(self.epoch, 6)
+        fence.check_fencing_epoch(self.epoch, 6)
 
     def _noted(self, name: str, change: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*arguments: Any) -> Any:
@@ -642,11 +646,11 @@ class TestFence:
             assert run.setting.world == run.at_the_question
             if found not in (unstarted, first):
                 run.go_on_as_the_newer()
-                assert etcd_member.voting(run.setting.etcd, run.setting.wanted)
+                assert etcd_member.ensure_voting_member(run.setting.etcd, run.setting.wanted)
 
 
 def test_the_configuration_is_served_at_the_declared_address() -> None:
-    base = etcd_member.wanted(NAME, ADDRESS).base
+    base = etcd_member.desired_member(NAME, ADDRESS).base
     assert base["listen-peer-urls"] == base["initial-advertise-peer-urls"] == URL
     assert base["advertise-client-urls"] == "https://10.0.0.9:2379"
     for side in ("client-transport-security", "peer-transport-security"):
@@ -655,9 +659,9 @@ def test_the_configuration_is_served_at_the_declared_address() -> None:
 
 
 def test_voting(one: Setting) -> None:
-    assert etcd_member.voting(one.etcd, one.wanted) is False
+    assert etcd_member.ensure_voting_member(one.etcd, one.wanted) is False
     one.added()
     one.started()
-    assert etcd_member.voting(one.etcd, one.wanted) is False
+    assert etcd_member.ensure_voting_member(one.etcd, one.wanted) is False
     one.promoted()
-    assert etcd_member.voting(one.etcd, one.wanted) is True
+    assert etcd_member.ensure_voting_member(one.etcd, one.wanted) is True

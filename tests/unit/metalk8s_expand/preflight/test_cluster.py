@@ -11,7 +11,7 @@ import pytest
 from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.running_jobs import Runner
 from metalk8s_expand.cluster import health
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node.spec import Node
@@ -35,13 +35,13 @@ SETTINGS = Settings(nodes={node.name: node for node in (WORKER, FIFTH, SIXTH)})
 ILL: dict[str, Any] = {"healthy": False, "error": "no answer"}
 
 
-class Cluster(World):
+class Cluster(ClusterContext):
     """A cluster whose etcd is given."""
 
     etcd: Any = None
 
-    def access(self) -> health.Access:
-        return health.Access(self.kube, self.etcd)
+    def access(self) -> health.ClusterAccess:
+        return health.ClusterAccess(self.kube, self.etcd)
 
 
 def control_plane(name: str, version: str, role: str = "master") -> dict[str, Any]:
@@ -88,7 +88,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     return found
 
 
-def refusal(world: World, *nodes: Node, settings: Settings = SETTINGS) -> ExpandError | None:
+def refusal(
+    world: ClusterContext, *nodes: Node, settings: Settings = SETTINGS
+) -> ExpandError | None:
     return cluster_check.refusal(world, settings, nodes)
 
 
@@ -176,7 +178,7 @@ class TestHealth:
 
     def test_an_api_that_does_not_answer(self) -> None:
         class Gone(Cluster):
-            def access(self) -> health.Access:
+            def access(self) -> health.ClusterAccess:
                 raise UnreachableError("no API")
 
         with pytest.raises(UnreachableError):

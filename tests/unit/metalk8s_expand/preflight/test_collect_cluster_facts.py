@@ -11,10 +11,10 @@ import pytest
 import salt.cache
 import salt.config
 
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour
+from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, ExistingNode
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.preflight import collect_cluster_facts
 
@@ -67,14 +67,14 @@ def node(
 
 
 BOOT = node("boot", "10.0.0.1", "bootstrap", "master", "etcd", machineID="m", systemUUID="u")
-Make = Callable[..., World]
+Make = Callable[..., ClusterContext]
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Make:
     """A master with this description of the cluster in its pillar, and these options."""
 
-    def made(kube: Kube, cluster: Any = CLUSTER, **options: Any) -> World:
+    def made(kube: Kube, cluster: Any = CLUSTER, **options: Any) -> ClusterContext:
         (tmp_path / "pillar").mkdir(exist_ok=True)
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["cluster"]}}))
         pillar = (
@@ -87,7 +87,7 @@ def world(tmp_path: Path) -> Make:
         opts.update(id="boot", cachedir=str(tmp_path / "cache"), pki_dir=str(tmp_path / "pki"),
                     extension_modules=str(tmp_path / "ext"), pillar_roots={"base": [str(tmp_path / "pillar")]}, **options)  # fmt: skip
         opts["__role"] = "master"
-        return World(opts, kube)  # type: ignore[arg-type]
+        return ClusterContext(opts, kube)  # type: ignore[arg-type]
 
     return made
 
@@ -98,9 +98,11 @@ def titled(found: Any, check: str) -> list[str]:
 
 def test_a_node_as_the_api_tells_it(world: Make) -> None:
     kube = Kube(BOOT, node("new", None, "node"))
-    found = collect_cluster_facts.gather(world(kube), SETTINGS)
-    assert found.nodes["boot"] == Neighbour("boot", ("10.0.0.1",), "m", "u", (), "2.0-boot", True)
-    assert found.nodes["new"] == Neighbour("new", version="2.0-new")
+    found = collect_cluster_facts.collect_cluster_facts(world(kube), SETTINGS)
+    assert found.nodes["boot"] == ExistingNode(
+        "boot", ("10.0.0.1",), "m", "u", (), "2.0-boot", True
+    )
+    assert found.nodes["new"] == ExistingNode("new", version="2.0-new")
     assert kube.lists == 1, "one list is enough"
 
 
@@ -112,7 +114,7 @@ def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
         salt.cache.factory(made.opts).store(bank, "boot", grains)
     else:
         salt.cache.factory(made.opts).store(bank.format("boot"), "data", {"grains": grains})
-    found = collect_cluster_facts.gather(made, SETTINGS)
+    found = collect_cluster_facts.collect_cluster_facts(made, SETTINGS)
     assert found.nodes["boot"].macs == ("00:00:00:00:00:00", "52:54:00:aa:00:01")
     assert found.nodes["w-9"].macs == ()
 
@@ -123,12 +125,14 @@ def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
 def test_a_minion_may_have_said_anything(world: Make, grains: Any) -> None:
     made = world(Kube(BOOT))
     salt.cache.factory(made.opts).store("grains", "boot", grains)
-    assert collect_cluster_facts.gather(made, SETTINGS).nodes["boot"].macs == ()
+    assert collect_cluster_facts.collect_cluster_facts(made, SETTINGS).nodes["boot"].macs == ()
 
 
 def test_without_a_memory_of_minions(world: Make) -> None:
     assert (
-        collect_cluster_facts.gather(world(Kube(BOOT), minion_data_cache=False), SETTINGS)
+        collect_cluster_facts.collect_cluster_facts(
+            world(Kube(BOOT), minion_data_cache=False), SETTINGS
+        )
         .nodes["boot"]
         .macs
         == ()
@@ -142,7 +146,7 @@ def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: 
         node("m-1", "10.0.0.2", "master"),
         node("e-2", "10.0.0.3", "etcd", ready=False),
     )
-    assert collect_cluster_facts.gather(world(kube), SETTINGS).etcd_peers == {
+    assert collect_cluster_facts.collect_cluster_facts(world(kube), SETTINGS).etcd_peers == {
         "boot": "10.0.0.1",
         "e-2": "10.0.0.3",
     }
@@ -154,13 +158,13 @@ def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
         (tmp_path / "pki" / directory).mkdir(parents=True, exist_ok=True)
         (tmp_path / "pki" / directory / name).write_text(KEY.format(directory))
     (tmp_path / "pki" / "master.pub").write_text(KEY.format("master"))
-    found = collect_cluster_facts.gather(made, SETTINGS)
+    found = collect_cluster_facts.collect_cluster_facts(made, SETTINGS)
     assert found.keys == {"w-1": fingerprint(KEY.format("minions_pre"))}
     assert found.master_key == fingerprint(KEY.format("master"))
 
 
 def test_a_master_that_knows_no_keys(world: Make) -> None:
-    found = collect_cluster_facts.gather(world(Kube()), SETTINGS)
+    found = collect_cluster_facts.collect_cluster_facts(world(Kube()), SETTINGS)
     assert (found.keys, found.master_key) == ({}, "")
 
 
@@ -176,13 +180,18 @@ def test_a_master_that_knows_no_keys(world: Make) -> None:
 def test_the_version_is_that_of_the_control_plane(
     world: Make, nodes: list[dict[str, Any]], version: str
 ) -> None:
-    assert collect_cluster_facts.gather(world(Kube(*nodes)), SETTINGS).version == version
+    assert (
+        collect_cluster_facts.collect_cluster_facts(world(Kube(*nodes)), SETTINGS).version
+        == version
+    )
 
 
 def test_networks_are_those_declared_else_those_of_the_cluster(world: Make) -> None:
-    found = collect_cluster_facts.gather(world(Kube(BOOT)), Settings(pod_cidr="10.1.0.0/16"))
+    found = collect_cluster_facts.collect_cluster_facts(
+        world(Kube(BOOT)), Settings(pod_cidr="10.1.0.0/16")
+    )
     assert (found.pod_cidr, found.service_cidr) == ("10.1.0.0/16", "10.96.0.0/12")
-    found = collect_cluster_facts.gather(world(Kube(BOOT), None), Settings())
+    found = collect_cluster_facts.collect_cluster_facts(world(Kube(BOOT), None), Settings())
     assert (found.pod_cidr, found.service_cidr) == (None, None)
 
 
@@ -194,12 +203,12 @@ class TestEndpoints:
             node("m-2", None, "master"),
             node("w", "10.0.0.3"),
         )
-        assert titled(collect_cluster_facts.gather(world(kube), SETTINGS), "api") == [
-            "API server of boot 10.0.0.1:6443"
-        ]
+        assert titled(
+            collect_cluster_facts.collect_cluster_facts(world(kube), SETTINGS), "api"
+        ) == ["API server of boot 10.0.0.1:6443"]
 
     def test_by_the_clusters_description(self, world: Make) -> None:
-        found = collect_cluster_facts.gather(
+        found = collect_cluster_facts.collect_cluster_facts(
             world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS
         )
         assert titled(found, "artifacts") == ["artifact store 10.0.0.1:8080"]
@@ -228,7 +237,7 @@ class TestEndpoints:
     def test_the_masters_configuration_wins(
         self, world: Make, url: str, wanted: list[Endpoint]
     ) -> None:
-        found = collect_cluster_facts.gather(
+        found = collect_cluster_facts.collect_cluster_facts(
             world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS
         )
         assert [one for one in found.endpoints if one.check == "artifacts"] == wanted
@@ -242,7 +251,9 @@ class TestEndpoints:
         }
         slices = {"repositories": {**ready, "ports": [{"name": "http", "port": 8080}]},
                   "salt-master": {**ready, "ports": [{"port": 4505}, {"port": 4506}]}}  # fmt: skip
-        found = collect_cluster_facts.gather(world(Kube(BOOT, **slices), None), SETTINGS)
+        found = collect_cluster_facts.collect_cluster_facts(
+            world(Kube(BOOT, **slices), None), SETTINGS
+        )
         assert titled(found, "artifacts") == ["artifact store 10.0.0.7:8080"]
         assert titled(found, "salt-master") == [
             "Salt master 10.0.0.7:4505",
@@ -250,7 +261,7 @@ class TestEndpoints:
         ]
 
     def test_a_master_on_the_bootstrap_node(self, world: Make) -> None:
-        found = collect_cluster_facts.gather(world(Kube(BOOT), None), SETTINGS)
+        found = collect_cluster_facts.collect_cluster_facts(world(Kube(BOOT), None), SETTINGS)
         assert titled(found, "salt-master") == [
             "Salt master 10.0.0.1:4505",
             "Salt master 10.0.0.1:4506",
@@ -260,12 +271,15 @@ class TestEndpoints:
     @pytest.mark.parametrize("cluster", [{}, "{{ broken", {"artifacts": None, "bootstrap": None}])
     def test_what_nobody_tells(self, world: Make, cluster: Any) -> None:
         assert (
-            collect_cluster_facts.gather(
+            collect_cluster_facts.collect_cluster_facts(
                 world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS
             ).endpoints
             == ()
         )
         assert (
-            titled(collect_cluster_facts.gather(world(Kube(BOOT), cluster), SETTINGS), "artifacts")
+            titled(
+                collect_cluster_facts.collect_cluster_facts(world(Kube(BOOT), cluster), SETTINGS),
+                "artifacts",
+            )
             == []
         )

@@ -11,7 +11,7 @@ import pytest
 
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.preflight import etcd_ports
-from metalk8s_expand.preflight.etcd_ports import Said
+from metalk8s_expand.preflight.etcd_ports import PeerConnectivity
 from tests.fakes.clock import FakeClock
 
 NOW = 1000.0
@@ -35,8 +35,8 @@ class Peers:
 
 def asked(
     peers: Peers | None, members: Sequence[str] = ("a",), addresses: Sequence[str] = ("10.0.0.1",)
-) -> Said:
-    return etcd_ports.asked(peers, members, addresses, 12.0, FakeClock())()
+) -> PeerConnectivity:
+    return etcd_ports.probe_peer_ports(peers, members, addresses, 12.0, FakeClock())()
 
 
 def test_every_member_is_asked_for_both_ports_of_every_new_one() -> None:
@@ -73,7 +73,9 @@ def test_what_they_say_is_told_by_host_and_port() -> None:
 def test_a_failure_counts_if_they_tried_while_the_host_listened(
     since: float, until: float, counts: bool
 ) -> None:
-    said = Said({"a": {"10.0.0.1:2379": "", "10.0.0.1:2380": "connection refused"}}, NOW, NOW + 12)
+    said = PeerConnectivity(
+        {"a": {"10.0.0.1:2379": "", "10.0.0.1:2380": "connection refused"}}, NOW, NOW + 12
+    )
     failed = {2380: "connection refused"} if counts else {}
     assert said.of("10.0.0.1", NOW + since, NOW + until) == {"a": {2379: "", **failed}}
 
@@ -85,7 +87,7 @@ def test_a_job_that_came_late_has_begun_as_late_as_it_may_have() -> None:
             return {}
 
     clock = FakeClock()
-    found = etcd_ports.asked(Slow({}), ["a"], ["10.0.0.1"], 12.0, clock)()
+    found = etcd_ports.probe_peer_ports(Slow({}), ["a"], ["10.0.0.1"], 12.0, clock)()
     assert (found.begun, found.ended) == (NOW + 8, NOW + 12)
 
 
@@ -108,7 +110,7 @@ def test_a_master_that_cannot_ask_makes_it_unknown(
 
 def test_nobody_is_asked_for_nothing() -> None:
     peers = Peers({})
-    assert asked(peers, []) == asked(peers, addresses=[]) == asked(None) == Said()
+    assert asked(peers, []) == asked(peers, addresses=[]) == asked(None) == PeerConnectivity()
     assert peers.asked == []
 
 
@@ -120,5 +122,8 @@ def test_a_job_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Non
 
     released = threading.Event()
     monkeypatch.setattr(etcd_ports, "GRACE_S", 0.1)
-    assert etcd_ports.asked(Hanging({}), ["a"], ["10.0.0.1"], 0.1, FakeClock())() == Said()
+    assert (
+        etcd_ports.probe_peer_ports(Hanging({}), ["a"], ["10.0.0.1"], 0.1, FakeClock())()
+        == PeerConnectivity()
+    )
     released.set()

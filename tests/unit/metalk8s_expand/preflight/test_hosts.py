@@ -16,17 +16,17 @@ import pytest
 import salt.config
 
 from metalk8s_expand.clients.ssh.command import Target
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.checks.etcd import PORTS
-from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoint, ExistingNode
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.errors import PreflightError, UnreachableError
 from metalk8s_expand.preflight import hosts as reach
-from metalk8s_expand.preflight.hosts import Reached
+from metalk8s_expand.preflight.hosts import PreflightResult
 from metalk8s_expand.remote import host_facts
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
@@ -64,10 +64,14 @@ def say(sshd: Sshd, *answers: Mapping[str, Any]) -> None:
     sshd.force(f'cat >/dev/null; case "$SSH_ORIGINAL_COMMAND" in {cases} esac')
 
 
-def ask(sshd: Sshd, nodes: Sequence[Node], settings: Settings = NO_CHECKS, **more: Any) -> Reached:
+def ask(
+    sshd: Sshd, nodes: Sequence[Node], settings: Settings = NO_CHECKS, **more: Any
+) -> PreflightResult:
     """All these nodes at the one server there is."""
-    around = more.pop("around", Surroundings())
-    return reach.ask(nodes, [sshd.target(one.name) for one in nodes], settings, around, **more)
+    around = more.pop("around", ClusterFacts())
+    return reach.ask_hosts(
+        nodes, [sshd.target(one.name) for one in nodes], settings, around, **more
+    )
 
 
 def test_the_probe_tells_what_a_host_is(sshd: Sshd) -> None:
@@ -91,7 +95,7 @@ def test_the_probe_tells_what_a_host_is(sshd: Sshd) -> None:
 
 def test_a_host_is_asked_for_what_its_surroundings_are(sshd: Sshd) -> None:
     port = free_port()
-    around = Surroundings(
+    around = ClusterFacts(
         endpoints=(
             Endpoint("api", "a", "127.77.0.9", sshd.port),
             Endpoint("artifacts", "s", "127.0.0.1", port),
@@ -128,7 +132,7 @@ def test_unreachable_and_unfit_hosts_are_told_together(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"uid": 1000, "cpus": 0}))
     unfit = good(1)
     targets = [Target("gone", "127.0.0.1", free_port()), sshd.target(unfit.name)]
-    found = reach.ask([node("gone"), unfit], targets, STRICT, hosts.SURROUNDINGS)
+    found = reach.ask_hosts([node("gone"), unfit], targets, STRICT, hosts.SURROUNDINGS)
     assert found.failed == ("gone", "host-1")
     error = found.error()
     assert isinstance(error, UnreachableError)
@@ -220,17 +224,17 @@ class TestAnswers:
     def test_a_silent_host_does_not_hold_up_the_others(self, sshd: Sshd, silent_port: int) -> None:
         started = time.monotonic()
         targets = [Target("silent", "127.0.0.1", silent_port), sshd.target("good")]
-        found = reach.ask(
+        found = reach.ask_hosts(
             [node("silent"), node("good")],
             targets,
             replace(NO_CHECKS, ssh_timeout=1),
-            Surroundings(),
+            ClusterFacts(),
         )
         assert time.monotonic() - started < 30
         assert (list(found.unreachable), list(found.facts)) == (["silent"], ["good"])
 
     def test_nobody_to_look_at(self) -> None:
-        found = reach.ask([], [], NO_CHECKS, Surroundings())
+        found = reach.ask_hosts([], [], NO_CHECKS, ClusterFacts())
         assert (found.error(), found.as_dict()) == (
             None,
             {"hosts": {}, "findings": [], "unreachable": {}, "retcode": 0},
@@ -280,7 +284,9 @@ def member() -> Iterator[None]:
 
 @pytest.mark.usefixtures("member")
 class TestEtcd:
-    around = Surroundings(nodes={"boot": Neighbour("boot", (MEMBER,))}, etcd_peers={"boot": MEMBER})
+    around = ClusterFacts(
+        nodes={"boot": ExistingNode("boot", (MEMBER,))}, etcd_peers={"boot": MEMBER}
+    )
     # A loaded machine may take its time for a login.
     settings = replace(
         NO_CHECKS, ssh_timeout=30, skip=_all_but("etcd-peers", "etcd-inbound"), thresholds=LIMITS
@@ -382,8 +388,12 @@ def test_by_the_masters_configuration(
     opts["metalk8s_expand"] = {"probe_sources": {"w-1": {"clock": 3600}}}
     ssh = Ssh("127.0.0.1", sshd.port, getpass.getuser(), str(sshd.key))
     monkeypatch.setattr(
-        reach.collect_cluster_facts, "gather", lambda world, settings, names: hosts.SURROUNDINGS
+        reach.collect_cluster_facts,
+        "collect_cluster_facts",
+        lambda world, settings, names: hosts.SURROUNDINGS,
     )
     settings = replace(NO_CHECKS, skip=_all_but("clock"))
-    found = reach.look(World(opts, None), [replace(node(), ssh=ssh)], settings)  # type: ignore[arg-type]
+    found = reach.run_host_preflight(
+        ClusterContext(opts, None), [replace(node(), ssh=ssh)], settings
+    )  # type: ignore[arg-type]
     assert [item.check for item in found.findings] == ["clock"]

@@ -20,8 +20,8 @@ import pytest
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
-from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Surroundings
-from metalk8s_expand.domain.preflight.findings import Host
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoint
+from metalk8s_expand.domain.preflight.findings import CheckContext
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.remote import host_facts
 from tests.unit.metalk8s_expand.conftest import free_port
@@ -74,7 +74,7 @@ def place(tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("python", interpreters())
 def test_on_every_python(python: str) -> None:
-    around = Surroundings(
+    around = ClusterFacts(
         endpoints=(Endpoint("api", "API", LOCAL, free_port()),),
         etcd_peers={"b": LOCAL},
         service_cidr="127.0.0.0/8",
@@ -102,7 +102,7 @@ def test_on_every_python(python: str) -> None:
     assert abs(found["time"] - time.time()) < 60
     assert found["connections"]["127.0.0.78:2380"] is not None
     assert found["fsync"]["writes"] == 3
-    told = findings.findings([Host(node, found, {}, time.time(), around)])
+    told = findings.findings([CheckContext(node, found, {}, time.time(), around)])
     assert [item.found for item in told if "the check itself failed" in item.found] == []
 
 

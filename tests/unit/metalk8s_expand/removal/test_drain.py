@@ -58,7 +58,7 @@ def emptied(
     api: FakeApi, allowed: Allowed | None = None, timeout: float = 60.0, **more: Any
 ) -> int:
     options: dict[str, Any] = {"admit": lambda: None, "tell": lambda what: None, **more}
-    return drain.emptied(api, "w-1", allowed or Allowed(), timeout, clock=api.clock, **options)  # type: ignore[arg-type]
+    return drain.drain_node(api, "w-1", allowed or Allowed(), timeout, clock=api.clock, **options)  # type: ignore[arg-type]
 
 
 def test_every_pod_is_asked_once_and_waited_for(clock: FakeClock) -> None:
@@ -135,7 +135,7 @@ def test_volumes_are_waited_for_and_then_told(clock: FakeClock) -> None:
     until = clock.time + 10
     api.attached = lambda: ["pv-1"] if clock.time < until else []
     ticks: list[int] = []
-    assert drain.detached(api, "w-1", lambda: ticks.append(1), clock) == ""  # type: ignore[arg-type]
+    assert drain.wait_for_volume_detach(api, "w-1", lambda: ticks.append(1), clock) == ""  # type: ignore[arg-type]
     assert len(ticks) == 10
     api.attached = lambda: ["pv-1"]
-    assert "pv-1" in drain.detached(api, "w-1", lambda: None, clock)  # type: ignore[arg-type]
+    assert "pv-1" in drain.wait_for_volume_detach(api, "w-1", lambda: None, clock)  # type: ignore[arg-type]

@@ -40,11 +40,11 @@ def own(members: Sequence[Member]) -> Member | None:
 
 
 def moved(etcd: Etcd) -> bool:
-    return etcd_member.leadership_moved(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
+    return etcd_member.transfer_leadership(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
 
 
 def removed(etcd: Etcd) -> bool:
-    return etcd_member.removed(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
+    return etcd_member.remove_member(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
 
 
 def test_the_most_current_of_the_others_leads(etcd: Etcd) -> None:
@@ -107,7 +107,7 @@ def test_a_dead_one_goes_while_the_others_are_well(etcd: Etcd) -> None:
     assert removed(etcd)
 
 
-@pytest.mark.parametrize("change", [etcd_member.leadership_moved, etcd_member.removed])
+@pytest.mark.parametrize("change", [etcd_member.transfer_leadership, etcd_member.remove_member])
 def test_a_run_that_lost_the_lock_changes_nothing(
     etcd: Etcd, change: object, clock: FakeClock
 ) -> None:

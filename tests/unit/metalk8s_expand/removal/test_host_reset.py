@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.clients.ssh.command import Answer
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.clients.ssh.command import CommandResult
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError, DeployError, UnreachableError
@@ -20,11 +20,15 @@ SETTINGS = Settings()
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World({"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, None)  # type: ignore[arg-type]
+def world(tmp_path: Path) -> ClusterContext:
+    return ClusterContext(
+        {"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, None
+    )  # type: ignore[arg-type]
 
 
-def test_a_look_over_ssh(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_over_ssh(
+    world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
     host = host_reset.look(world, SETTINGS, NODE)
     assert host.said is not None, host.silence
@@ -35,7 +39,7 @@ def test_a_look_over_ssh(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_closed_port_is_an_answer(
-    world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+    world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(port=free_port()))
     host = host_reset.look(world, SETTINGS, NODE)
@@ -44,13 +48,13 @@ def test_a_closed_port_is_an_answer(
 
 
 def test_a_host_that_says_nothing_may_be_off(
-    world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+    world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(host="does-not-exist.invalid"))
     assert not host_reset.look(world, SETTINGS, NODE).answers
 
 
-def test_nobody_knows_the_host(world: World) -> None:
+def test_nobody_knows_the_host(world: ClusterContext) -> None:
     host = host_reset.look(
         world,
         SETTINGS,
@@ -60,10 +64,14 @@ def test_nobody_knows_the_host(world: World) -> None:
     assert "how to reach it" in host.silence
 
 
-def test_silence_is_no_answer(world: World, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_no_answer(
+    world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
     monkeypatch.setattr(
-        host_reset.ssh, "run", lambda *_, **__: Answer(1, "", "sudo: a password is required", 0.1)
+        host_reset.ssh,
+        "run",
+        lambda *_, **__: CommandResult(1, "", "sudo: a password is required", 0.1),
     )
     with pytest.raises(UnreachableError, match="a password is required"):
         host_reset.ask(world, SETTINGS, NODE, host_reset.RETIRE, 7)
@@ -77,7 +85,7 @@ def test_silence_is_no_answer(world: World, sshd: Sshd, monkeypatch: pytest.Monk
     ],
 )
 def test_what_the_host_answers(
-    world: World,
+    world: ClusterContext,
     monkeypatch: pytest.MonkeyPatch,
     said: dict[str, Any],
     error: type[Exception],

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.cluster.context import World
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import remove_node
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest, roles
-from metalk8s_expand.domain.node.ownership_record import text
+from metalk8s_expand.domain.node.ownership_record import serialize
 from metalk8s_expand.domain.removal import plan
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.plan import Options
+from metalk8s_expand.domain.removal.plan import RemovalOptions
+from metalk8s_expand.domain.reports import removal
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import (
     ConflictError,
@@ -47,7 +48,7 @@ PILLAR = {
         "w-1": {"profile": "worker", "address": "10.0.0.4"},
     },
 }
-FORCE = Options(force=True)
+FORCE = RemovalOptions(force=True)
 
 
 class Kube(FakeKube):
@@ -176,7 +177,7 @@ class Setting:
         self.declared = settings.parse(PILLAR)
         self.before: list[int] = []
         monkeypatch.setattr(discovery, "etcd_of_others", lambda world, name, nodes=None: self.etcd)
-        monkeypatch.setattr(discovery.master, "Keys", FakeKeys)
+        monkeypatch.setattr(discovery.keys, "Keys", FakeKeys)
         monkeypatch.setattr(
             host_reset,
             "ask",
@@ -184,7 +185,7 @@ class Setting:
                 mode, epoch
             ),
         )
-        monkeypatch.setattr(apiserver_proxies.master, "Minions", lambda opts: self)
+        monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self)
         self.told: list[Any] = []
 
     def ask(self, minions: Any, function: str, arguments: Any) -> dict[str, Any]:
@@ -193,12 +194,12 @@ class Setting:
         return {name: {"state": {"result": name != "cp-2"}} for name in minions}
 
     @property
-    def world(self) -> World:
-        return World(self.opts, self.kube)  # type: ignore[arg-type]
+    def world(self) -> ClusterContext:
+        return ClusterContext(self.opts, self.kube)  # type: ignore[arg-type]
 
-    def remove(self, name: str, options: Options | None = None) -> step.Outcome:
+    def remove(self, name: str, options: RemovalOptions | None = None) -> step.Outcome:
         return step.remove(
-            self.world, self.declared, name, options or Options(), self.lock, lambda *words: None, self.clock,
+            self.world, self.declared, name, options or RemovalOptions(), self.lock, lambda *words: None, self.clock,
             lambda: self.before.append(len(self.etcd.listed)),
         )  # fmt: skip
 
@@ -264,7 +265,7 @@ def test_a_second_run_changes_nothing(setting: Setting) -> None:
 
 def test_a_worker_is_drained_before_it_goes(setting: Setting) -> None:
     setting.kube.lines = {
-        "w-1": text(manifest.Owned(frozenset({"a"}), frozenset(), "uid-w-1")) or "",
+        "w-1": serialize(manifest.Owned(frozenset({"a"}), frozenset(), "uid-w-1")) or "",
         "w-2": "{}",
     }
     outcome = setting.remove("w-1")
@@ -329,7 +330,7 @@ def test_refusals_change_nothing(setting: Setting, name: str, kind: type[Excepti
 
 def test_the_quorum_is_never_overridden(setting: Setting) -> None:
     setting.dies("cp-2")
-    for options in (Options(), FORCE):
+    for options in (RemovalOptions(), FORCE):
         with pytest.raises(QuorumError) as raised:
             setting.remove("cp-1", options)
     assert any("would have 2 voters" in str(problem) for problem in raised.value.problems)
@@ -356,7 +357,7 @@ def test_obstacles_of_the_drain_before_anything_is_changed(setting: Setting) -> 
         setting.remove("w-1")
     assert len(raised.value.problems) == 2
     assert setting.kube.writes == []
-    assert setting.remove("w-1", Options(allowed=Allowed(True, True, True))).node.ok
+    assert setting.remove("w-1", RemovalOptions(allowed=Allowed(True, True, True))).node.ok
 
 
 def test_a_dead_host_needs_the_operators_word(setting: Setting) -> None:
@@ -470,7 +471,7 @@ def command(
 
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remove_node.cluster, "operations", lambda world: [])
+    monkeypatch.setattr(remove_node.running_operations, "operations", lambda world: [])
 
 
 def test_the_report_is_kept(setting: Setting) -> None:
@@ -518,16 +519,16 @@ def test_a_failure_decides_on_the_exit_code(setting: Setting) -> None:
 def test_another_operation_is_not_disturbed(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remove_node.cluster, "operations", lambda world: ["an upgrade runs"])
+    monkeypatch.setattr(remove_node.running_operations, "operations", lambda world: ["an upgrade runs"])
     with pytest.raises(Exception, match="another operation"):
         command(setting, "w-1")
     assert setting.kube.writes == []
 
 
 def test_what_would_be_done(setting: Setting) -> None:
-    data = remove_node.planned(setting.world, setting.declared, "w-1", Options())
+    data = remove_node.planned(setting.world, setting.declared, "w-1", RemovalOptions())
     assert data["dry_run"]
-    assert "drain" in plan.text(data)
+    assert "drain" in removal.render_removal_plan(data)
     assert setting.kube.writes == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import ConflictError, UnreachableError
 from metalk8s_expand.runs import journal
-from metalk8s_expand.runs.journal import Writer
+from metalk8s_expand.runs.journal import JournalWriter
 from tests.fakes.clock import FakeClock
 
 DOWN = UnreachableError("the API does not answer")
@@ -64,8 +64,8 @@ def kube() -> FakeKube:
     return FakeKube()
 
 
-def writer(kube: FakeKube, epoch: int = 7, run: str = "r1") -> Writer:
-    return Writer(kube, run, "expand", "boot", epoch, kube.clock)  # type: ignore[arg-type]
+def writer(kube: FakeKube, epoch: int = 7, run: str = "r1") -> JournalWriter:
+    return JournalWriter(kube, run, "expand", "boot", epoch, kube.clock)  # type: ignore[arg-type]
 
 
 def read(kube: FakeKube) -> Any:

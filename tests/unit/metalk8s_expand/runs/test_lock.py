@@ -13,7 +13,7 @@ import pytest
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import claim
-from metalk8s_expand.domain.runs.lease_rules import Claim
+from metalk8s_expand.domain.runs.lease_rules import LeaseHolder
 from metalk8s_expand.errors import ConflictError, LockedError, UnreachableError
 from metalk8s_expand.runs import lock
 from metalk8s_expand.runs.lock import Lock, acquire
@@ -103,8 +103,8 @@ def leases() -> FakeLeases:
     return FakeLeases()
 
 
-def who(name: str) -> Claim:
-    return Claim(name, f"host-of-{name}", "root", f"run-of-{name}", "expand")
+def who(name: str) -> LeaseHolder:
+    return LeaseHolder(name, f"host-of-{name}", "root", f"run-of-{name}", "expand")
 
 
 def hold(leases: FakeLeases, clock: Clock, name: str = "a", wait_s: float = 0.0) -> Lock:

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import pytest
 
 from metalk8s_expand.clients.salt.running_jobs import Runner
-from metalk8s_expand.domain.runs.journal_record import Journal
+from metalk8s_expand.domain.runs.journal_record import JournalRecord
 from metalk8s_expand.errors import LockedError, StoppedError
 from metalk8s_expand.runs import orphaned_jobs
 from tests.fakes.clock import FakeClock
 
-BEFORE = Journal("r1", "expand", "boot", 7, 1.0)
+BEFORE = JournalRecord("r1", "expand", "boot", 7, 1.0)
 BY_TITLE = Runner(
     ("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=42)"), 100
 )
@@ -40,12 +40,12 @@ def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
             assert function == "saltutil.running"
             return next(seen["minions"], {})
 
-    monkeypatch.setattr(orphaned_jobs.master, "Minions", Minions)
+    monkeypatch.setattr(orphaned_jobs.minions, "Minions", Minions)
     return seen
 
 
 def wait(
-    before: Journal, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None
+    before: JournalRecord, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None
 ) -> list[str]:
     told: list[str] = []
     orphaned_jobs.wait(World(), before, timeout, clock, tick, told.append)  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ import pytest
 
 from metalk8s_expand.clients.kubernetes.lease import stamp
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.expansion.plan import NodePlan, Plan, PlannedStep
+from metalk8s_expand.domain.expansion.plan import NodePlan, Plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, BEGUN
+from metalk8s_expand.domain.steps import PlannedStep
 from metalk8s_expand.errors import (
     ExpandError,
     LockedError,
@@ -100,7 +101,9 @@ class Site:
             queue_worker.request(self.kube, self.settings, name, False, self.clock)
 
     def work(self) -> dict[str, Any]:
-        turn = queue_worker.Work(self.kube, self, self.settings, self.plan, self.expand, self.clock)  # type: ignore[arg-type]
+        turn = queue_worker.QueueWorker(
+            self.kube, self, self.settings, self.plan, self.expand, self.clock
+        )  # type: ignore[arg-type]
         return turn.off()
 
     @property
@@ -160,8 +163,9 @@ def test_while_another_run_goes_on_the_requests_stay(site: Site) -> None:
     found = site.work()
     assert (found["locked"], found["retcode"], site.waits) == ("held by another", 0, [0])
     assert site.asked == {"w-1": (0, None)}
-    assert "Another run goes on, the requests stay: held by another" in queue_worker.text(
-        found, str
+    assert (
+        "Another run goes on, the requests stay: held by another"
+        in queue_worker.render_requests(found, str)
     )
 
 
@@ -292,9 +296,9 @@ def test_a_declaration_that_is_gone_takes_its_request_with_it(site: Site) -> Non
 
 
 def test_for_people(site: Site) -> None:
-    assert queue_worker.text(site.work(), str) == "No request waits."
+    assert queue_worker.render_requests(site.work(), str) == "No request waits."
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}
-    assert "w-1: attempt 1 of 5: it broke" in queue_worker.text(
+    assert "w-1: attempt 1 of 5: it broke" in queue_worker.render_requests(
         site.work(), lambda data: "the report"
     )

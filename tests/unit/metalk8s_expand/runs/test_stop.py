@@ -76,7 +76,7 @@ class TestStop:
         clock.sleep = ends  # type: ignore[method-assign]
         found = stop.stop(leases, "me", 30.0, clock=clock)  # type: ignore[arg-type]
         assert found.ended
-        assert "Stopped" in stop.text(found)
+        assert "Stopped" in stop.render_stop(found)
 
 
 class TestFollow:
@@ -147,7 +147,7 @@ class TestFollow:
         now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
         assert now is not None
         assert now["alive"] is True
-        assert "w-1: deploy for 5 s, job 42" in follow.text(now)
+        assert "w-1: deploy for 5 s, job 42" in follow.render_status(now)
         lock.release()
         now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
-        assert "was cut off" in follow.text(now)
+        assert "was cut off" in follow.render_status(now)

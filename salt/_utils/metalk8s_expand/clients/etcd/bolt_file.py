@@ -28,7 +28,7 @@ _PIECE = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Checked:
+class VerifiedSnapshot:
     """A sound snapshot: its bytes, the hash that it carries, and the revision of the newest write in it."""
 
     size: int
@@ -36,12 +36,14 @@ class Checked:
     revision: int
 
 
-def checked(path: Path) -> Checked:
+def verify_snapshot(path: Path) -> VerifiedSnapshot:
     """What the file holds. Raises ConflictError when it is not exactly what a member has sent."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
-            return Checked(size, _hash(stream, size), _Store(stream, size - HASH_BYTES).revision())
+            return VerifiedSnapshot(
+                size, _hash(stream, size), _Store(stream, size - HASH_BYTES).revision()
+            )
     except (_Unsound, struct.error) as exc:
         raise ConflictError(
             f"{path} is no sound snapshot of etcd: {exc}", hint="do not restore from it"

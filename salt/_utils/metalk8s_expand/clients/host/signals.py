@@ -14,7 +14,7 @@ HEEDED = (signal.SIGINT, signal.SIGTERM)
 IGNORED = (signal.SIGHUP,)
 
 
-class Heard:
+class SignalFlag:
     """The first signal that asked for an end; nothing before."""
 
     name = ""
@@ -27,9 +27,9 @@ class Heard:
 
 
 @contextmanager
-def heeded() -> Iterator[Heard]:
+def handle_signals() -> Iterator[SignalFlag]:
     """As long as this lasts; in a thread there are no signals, and nothing is heard."""
-    heard = Heard()
+    heard = SignalFlag()
     if threading.current_thread() is not threading.main_thread():
         yield heard
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.api import JsonObject, KubeApi
-from metalk8s_expand.domain.runs.lease_rules import NAME, NAMESPACE, Claim
+from metalk8s_expand.domain.runs.lease_rules import NAME, NAMESPACE, LeaseHolder
 
 
 class Leases:
@@ -36,10 +36,10 @@ class Leases:
         return self._kube.request("PUT", self._one, body)
 
 
-def claim(run: str, doing: str) -> Claim:
+def claim(run: str, doing: str) -> LeaseHolder:
     """What this process tells of itself; its identity is never used again, not even by a process of the same number."""
     host = platform.node()
-    return Claim(
+    return LeaseHolder(
         f"{host}_{os.getpid()}_{secrets.token_hex(4)}",
         host,
         _user(),

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metalk8s_expand.clients.ssh import process_pool
-from metalk8s_expand.clients.ssh.diagnosis import FAILED, Failure, error
-from metalk8s_expand.clients.ssh.process import Ended
+from metalk8s_expand.clients.ssh.diagnosis import FAILED, DiagnosedFailure, error
+from metalk8s_expand.clients.ssh.process import ProcessResult
 from metalk8s_expand.clients.ssh.process_pool import Allowance, on_all
 from metalk8s_expand.clients.ssh.target import Target
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
-__all__ = ["Answer", "Target", "on_all", "run"]
+__all__ = ["CommandResult", "Target", "on_all", "run"]
 
 # A host that shows no banner in this time gives its place to others and is watched without a process.
 PATIENCE_S = 2.0
@@ -31,7 +31,7 @@ DIAGNOSIS_S = 2.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """What a remote command printed and how it ended."""
 
     returncode: int
@@ -40,7 +40,9 @@ class Answer:
     elapsed: float
 
 
-def run(target: Target, command: Sequence[str], stdin: str = "", timeout: float = 10.0) -> Answer:
+def run(
+    target: Target, command: Sequence[str], stdin: str = "", timeout: float = 10.0
+) -> CommandResult:
     """Run a command on a host, one that may be run twice: a host whose banner comes late is asked again.
 
     Takes ``timeout`` seconds at most, and a few more (DIAGNOSIS_S) when it fails. Raises UnreachableError with the cause
@@ -55,18 +57,18 @@ def run(target: Target, command: Sequence[str], stdin: str = "", timeout: float 
         )
     except FileNotFoundError as exc:
         raise error(
-            target, Trouble("openssh-missing", f"{exc.filename} is not there on the master")
+            target, SSHFailure("openssh-missing", f"{exc.filename} is not there on the master")
         ) from exc
 
 
-def _run(target: Target, command: str, stdin: str, timeout: float) -> Answer:
+def _run(target: Target, command: str, stdin: str, timeout: float) -> CommandResult:
     allowance = Allowance(timeout)
     patience = min(PATIENCE_S, timeout)
     ended = _attempt(target, command, stdin, allowance, patience)
     if ended.returncode not in _UNANSWERED:
         return _answer(ended)
     allowance.at_least(DIAGNOSIS_S)
-    failure = Failure(target, allowance)
+    failure = DiagnosedFailure(target, allowance)
     watched = max(WATCH_S, min(timeout / 2, BANNER_S) - ended.elapsed)
     trouble = None if ended.flooded else failure.network(watched)
     if (
@@ -87,23 +89,23 @@ _UNANSWERED = {FAILED, None}
 
 def _attempt(
     target: Target, command: str, stdin: str, allowance: Allowance, connect_timeout: float
-) -> Ended:
+) -> ProcessResult:
     arguments = [*target.openssh(connect_timeout=connect_timeout), "--", target.host, command]
     return process_pool.run(arguments, allowance, stdin)
 
 
-def _answer(ended: Ended) -> Answer:
-    return Answer(int(ended.returncode or 0), ended.stdout, ended.stderr, ended.elapsed)
+def _answer(ended: ProcessResult) -> CommandResult:
+    return CommandResult(int(ended.returncode or 0), ended.stdout, ended.stderr, ended.elapsed)
 
 
-def _hanging(ended: Ended, timeout: float) -> Trouble | None:
+def _hanging(ended: ProcessResult, timeout: float) -> SSHFailure | None:
     if ended.flooded:
-        return Trouble(
+        return SSHFailure(
             "output-flood", f"it prints without end: {ended.stdout[:80] or ended.stderr[:80]!r} …"
         )
     if ended.returncode is not None:
         return None
     if ended.stdout:
         found = f"it was logged in to, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
-        return Trouble("command-time-out", found)
-    return Trouble("login-time-out", f"it speaks SSH, but gave no answer within {timeout:.0f} s")
+        return SSHFailure("command-time-out", found)
+    return SSHFailure("login-time-out", f"it speaks SSH, but gave no answer within {timeout:.0f} s")

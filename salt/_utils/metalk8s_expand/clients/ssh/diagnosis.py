@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from metalk8s_expand.clients.ssh import host_keys, private_key
 from metalk8s_expand.clients.ssh import port as network
-from metalk8s_expand.clients.ssh.process import Ended
+from metalk8s_expand.clients.ssh.process import ProcessResult
 from metalk8s_expand.clients.ssh.process_pool import Allowance, run
 from metalk8s_expand.clients.ssh.target import Target
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 from metalk8s_expand.errors import UnreachableError
 
 # OpenSSH's own failures, whatever they are; a remote command may end with it as well.
@@ -22,7 +22,9 @@ LOGGED_IN = "logged in"
 LOG = "journalctl --unit ssh --unit sshd on the host"
 
 
-def error(target: Target, trouble: Trouble, *further: Trouble, said: str = "") -> UnreachableError:
+def error(
+    target: Target, trouble: SSHFailure, *further: SSHFailure, said: str = ""
+) -> UnreachableError:
     """The trouble as an error, with all that OpenSSH said, and what else was found."""
     told = f"; OpenSSH said: {said.strip()}" if said.strip() else ""
     return UnreachableError(
@@ -35,41 +37,43 @@ def error(target: Target, trouble: Trouble, *further: Trouble, said: str = "") -
     )
 
 
-def _remedy(target: Target, trouble: Trouble) -> str:
+def _remedy(target: Target, trouble: SSHFailure) -> str:
     return trouble.remedy(target.host, target.port, target.user, target.key_path)
 
 
 @dataclass
-class Failure:
+class DiagnosedFailure:
     """One failed login. The options are those that OpenSSH itself makes of the command line and its configuration files."""
 
     target: Target
     allowance: Allowance
     config: dict[str, str] = field(default_factory=dict)
 
-    def network(self, seconds: float) -> Trouble | None:
+    def network(self, seconds: float) -> SSHFailure | None:
         """Why no sshd shows its banner in this time; None when one does, or is behind a proxy where it cannot be seen."""
         return self._read_config() or (None if self._proxied else self._look(seconds))
 
-    def login(self) -> Trouble:
+    def login(self) -> SSHFailure:
         """Why the login failed although sshd is there."""
         # Without a configuration ``ssh -G`` was cut off by the deadline.
         if (
             self.config
             and not self._proxied
-            and (trouble := host_keys.trouble(self.config, self.allowance))
+            and (trouble := host_keys.host_key_problem(self.config, self.allowance))
         ):
             return trouble
         path = self.target.key_path
-        return (private_key.trouble(path, self.allowance) if path else None) or self._again()
+        return (
+            private_key.private_key_problem(path, self.allowance) if path else None
+        ) or self._again()
 
-    def _look(self, seconds: float) -> Trouble | None:
+    def _look(self, seconds: float) -> SSHFailure | None:
         host, port = (
             self.config.get("hostname", self.target.host),
             int(self.config.get("port", self.target.port)),
         )
         with self.allowance.spent():
-            return network.look(
+            return network.probe_port(
                 host,
                 port,
                 self.config.get("addressfamily", "any"),
@@ -82,32 +86,32 @@ class Failure:
             self.config.get(option, "none") != "none" for option in ("proxyjump", "proxycommand")
         )
 
-    def _read_config(self) -> Trouble | None:
+    def _read_config(self) -> SSHFailure | None:
         ended = run([*self.target.openssh(), "-G", "--", self.target.host], self.allowance)
         if ended.returncode == FAILED:
-            return Trouble("options-refused", "OpenSSH does not accept its options")
+            return SSHFailure("options-refused", "OpenSSH does not accept its options")
         self.config = dict(line.split(" ", 1) for line in ended.stdout.splitlines() if " " in line)
         return None
 
-    def _again(self) -> Trouble:
+    def _again(self) -> SSHFailure:
         """One more login, which does nothing there: whether it comes so far tells a refused key from a cut connection."""
         ended = self._try()
         if ended.returncode is None:
-            return Trouble("login-time-out", "a second login hangs")
+            return SSHFailure("login-time-out", "a second login hangs")
         if ended.returncode == 0:
-            return Trouble(
+            return SSHFailure(
                 "connection-lost",
                 "the connection was cut or the command ended with 255; a login works now",
             )
         if LOGGED_IN in ended.stdout:
-            return Trouble(
+            return SSHFailure(
                 "shell-runs-no-command", "the login is accepted, and then no command is run"
             )
         if self._proxied:
-            return Trouble("ssh-failed", "no login through the proxy")
-        return Trouble("key-refused-or-user-unknown", self._refused())
+            return SSHFailure("ssh-failed", "no login through the proxy")
+        return SSHFailure("key-refused-or-user-unknown", self._refused())
 
-    def _try(self) -> Ended:
+    def _try(self) -> ProcessResult:
         local = ("PermitLocalCommand=yes", f"LocalCommand=echo {LOGGED_IN}")
         return run([*self.target.openssh(*local), "--", self.target.host, "true"], self.allowance)
 

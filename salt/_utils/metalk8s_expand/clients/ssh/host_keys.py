@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from metalk8s_expand.clients.ssh.process_pool import Allowance, run
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
 Keys = dict[str, set[str]]
 SCANNED = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa", "ssh-dss": "dsa"}
 CERTIFICATES, REVOKED = "@cert-authority", "@revoked"
 
 
-def trouble(config: Mapping[str, str], allowance: Allowance) -> Trouble | None:
+def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFailure | None:
     """Why OpenSSH, with this configuration (``ssh -G``), would not believe the host; None when it would, or cannot be told."""
     strict = config.get("stricthostkeychecking", "ask")
     if strict in {"false", "no", "off"} or config.get("knownhostscommand", "none") != "none":
@@ -27,7 +27,7 @@ def trouble(config: Mapping[str, str], allowance: Allowance) -> Trouble | None:
     offered = _offered(config, known, allowance)
     stolen = {key for keys in offered.values() for key in keys} & revoked
     if stolen:
-        return Trouble(
+        return SSHFailure(
             "host-key-revoked", f"the host shows a key that is revoked: {_shown(offered, stolen)}"
         )
     if not known:
@@ -38,19 +38,19 @@ def trouble(config: Mapping[str, str], allowance: Allowance) -> Trouble | None:
     if changed:
         wanted = {kind: known[kind] for kind in changed}
         found = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, shown is {_shown(changed)}"
-        return Trouble("host-key-changed", found)
+        return SSHFailure("host-key-changed", found)
     return (
         None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)
     )
 
 
-def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> Trouble:
+def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> SSHFailure:
     held = f"hold only {_shown(known)}" if known else "hold none"
     shown = f"; it shows {_shown(offered)}" if offered else ""
     files = ", ".join(
         file if Path(file).exists() else f"{file} (missing)" for file in _files(config)
     )
-    return Trouble(
+    return SSHFailure(
         "host-key-unknown",
         f"the host key of {_name(config)} is unknown: {files or 'no file'} {held}{shown}",
     )

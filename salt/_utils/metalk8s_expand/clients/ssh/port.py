@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 NO_ROUTE = {
@@ -24,14 +24,14 @@ MOST_BYTES = 8192
 Address = tuple[int, tuple[object, ...]]
 
 
-def look(host: str, port: int, family: str, timeout: float) -> Trouble | None:
+def probe_port(host: str, port: int, family: str, timeout: float) -> SSHFailure | None:
     """Why there is no SSH banner at this host and port within ``timeout`` seconds; None when there is one.
 
     All addresses of a name are tried, as OpenSSH does; ``family`` is OpenSSH's AddressFamily.
     """
     deadline = time.monotonic() + timeout
     found = _resolve(host, port, FAMILIES.get(family, socket.AF_UNSPEC), timeout)
-    if isinstance(found, Trouble):
+    if isinstance(found, SSHFailure):
         return found
     troubles = []
     for number, address in enumerate(found):
@@ -54,9 +54,9 @@ _PROGRESS = [
 ]
 
 
-def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address] | Trouble:
+def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address] | SSHFailure:
     """In a thread of its own, as the C library's resolver knows no deadline."""
-    outcome: list[list[Address] | Trouble] = []
+    outcome: list[list[Address] | SSHFailure] = []
 
     def ask() -> None:
         try:
@@ -64,20 +64,22 @@ def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address]
             outcome.append([(item[0], item[4]) for item in found])
         except (OSError, UnicodeError) as exc:
             outcome.append(
-                Trouble("name-does-not-resolve", f"the name {host} does not resolve: {_words(exc)}")
+                SSHFailure(
+                    "name-does-not-resolve", f"the name {host} does not resolve: {_words(exc)}"
+                )
             )
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
-    silent = Trouble(
+    silent = SSHFailure(
         "name-does-not-resolve",
         f"the name service gives no answer for {host} within {timeout:.0f} s",
     )
     return outcome[0] if outcome else silent
 
 
-def _knock(address: Address, timeout: float) -> Trouble | None:
+def _knock(address: Address, timeout: float) -> SSHFailure | None:
     where = _where(address)
     deadline = time.monotonic() + timeout
     with socket.socket(address[0], socket.SOCK_STREAM) as connection:
@@ -85,12 +87,12 @@ def _knock(address: Address, timeout: float) -> Trouble | None:
         try:
             connection.connect(address[1])
         except TimeoutError:
-            return Trouble("time-out", f"no answer from {where} within {timeout:.0f} s")
+            return SSHFailure("time-out", f"no answer from {where} within {timeout:.0f} s")
         except ConnectionRefusedError:
-            return Trouble("connection-refused", f"connection refused by {where}")
+            return SSHFailure("connection-refused", f"connection refused by {where}")
         except OSError as exc:
             cause = "no-route" if exc.errno in NO_ROUTE else "time-out"
-            return Trouble(cause, f"{where} is not reachable: {_words(exc)}")
+            return SSHFailure(cause, f"{where} is not reachable: {_words(exc)}")
         return _banner(where, _receiver(connection, deadline), timeout)
 
 
@@ -102,7 +104,7 @@ def _receiver(connection: socket.socket, deadline: float) -> Callable[[], bytes]
     return receive
 
 
-def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> Trouble | None:
+def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> SSHFailure | None:
     read = b""
     try:
         while len(read) < MOST_BYTES:
@@ -114,16 +116,16 @@ def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> Trouble
                 break
     except TimeoutError:
         found = f"{where} accepts the connection and shows no SSH banner within {timeout:.0f} s"
-        return Trouble("banner-time-out", found)
+        return SSHFailure("banner-time-out", found)
     except OSError as exc:
-        return Trouble(
+        return SSHFailure(
             "connection-closed", f"{where} accepts the connection and cuts it: {_words(exc)}"
         )
     if not read:
-        return Trouble(
+        return SSHFailure(
             "connection-closed", f"{where} accepts the connection and closes it without a word"
         )
-    return Trouble("not-ssh", f"{where} speaks something else than SSH: {read[:80]!r}")
+    return SSHFailure("not-ssh", f"{where} speaks something else than SSH: {read[:80]!r}")
 
 
 def _where(address: Address) -> str:

@@ -8,13 +8,13 @@ import stat
 from pathlib import Path
 
 from metalk8s_expand.clients.ssh.process_pool import Allowance, run
-from metalk8s_expand.domain.preflight.ssh_failures import Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
 MAGIC = b"openssh-key-v1\0"
 NOT_ENCRYPTED = b"none"
 
 
-def trouble(path: str, allowance: Allowance) -> Trouble | None:
+def private_key_problem(path: str, allowance: Allowance) -> SSHFailure | None:
     """What is wrong with the file, or None."""
     return _attributes(path) or _content(path, allowance)
 
@@ -25,38 +25,40 @@ def fingerprint(path: str, allowance: Allowance) -> str:
     return ended.stdout.split()[1] if ended.returncode == 0 else "unreadable"
 
 
-def _attributes(path: str) -> Trouble | None:
+def _attributes(path: str) -> SSHFailure | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return Trouble("key-file-missing", f"there is no key file {path}")
+        return SSHFailure("key-file-missing", f"there is no key file {path}")
     except OSError as exc:
-        return Trouble(
+        return SSHFailure(
             "key-file-unreadable", f"the key file {path} cannot be looked at: {exc.strerror}"
         )
     if not stat.S_ISREG(status.st_mode):
-        return Trouble("key-file-invalid", f"{path} is no regular file")
+        return SSHFailure("key-file-invalid", f"{path} is no regular file")
     if not os.access(path, os.R_OK):
-        return Trouble(
+        return SSHFailure(
             "key-file-unreadable",
             f"the key file {path} cannot be read by the user with the ID {os.getuid()}",
         )
     # OpenSSH looks at the mode of its user's own files only.
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
-        return Trouble(
+        return SSHFailure(
             "key-file-mode",
             f"the key file {path} is open to others (mode {status.st_mode & 0o7777:04o})",
         )
     return None
 
 
-def _content(path: str, allowance: Allowance) -> Trouble | None:
+def _content(path: str, allowance: Allowance) -> SSHFailure | None:
     # An empty passphrase opens a key that has none, and no other.
     if run(["ssh-keygen", "-y", "-P", "", "-f", path], allowance).returncode in {0, None}:
         return None
     if is_encrypted(Path(path).read_text(encoding="utf-8", errors="replace")):
-        return Trouble("key-file-passphrase", f"the key file {path} is encrypted with a passphrase")
-    return Trouble("key-file-invalid", f"{path} holds no private key that OpenSSH can read")
+        return SSHFailure(
+            "key-file-passphrase", f"the key file {path} is encrypted with a passphrase"
+        )
+    return SSHFailure("key-file-invalid", f"{path} holds no private key that OpenSSH can read")
 
 
 def is_encrypted(text: str) -> bool:

@@ -23,7 +23,7 @@ Tick = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """How it ended; ``returncode`` is None when it was killed, for its time or for its output."""
 
     returncode: int | None
@@ -35,7 +35,7 @@ class Ended:
 
 def run(
     arguments: Sequence[str], stdin: str = "", timeout: float = 10.0, tick: Tick | None = None
-) -> Ended:
+) -> ProcessResult:
     """Run a program with this input until it ends, ``timeout`` seconds are over, or it has printed too much."""
     started = time.monotonic()
     process = subprocess.Popen(
@@ -54,7 +54,7 @@ def run(
                 _kill(process)
     stdout, stderr = exchange.texts()
     killed = not exchange.complete
-    return Ended(
+    return ProcessResult(
         None if killed else process.returncode,
         stdout,
         stderr,

@@ -50,7 +50,7 @@ def on_all(
     exception ends the whole.
     """
     chosen = list(targets)
-    places = Places(max(1, max_parallel))
+    places = ProcessPool(max(1, max_parallel))
 
     def attempt(target: Host) -> Result | UnreachableError:
         _current.set(places)
@@ -89,7 +89,7 @@ class Allowance:
         self.left = max(self.left, seconds)
 
 
-def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> process.Ended:
+def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> process.ProcessResult:
     """Run a program within a host's allowance, at a place of its own when there are many hosts."""
     places = _current.get()
     if places is None:
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> proc
         return process.run(arguments, stdin, allowance.left, place.tick)
 
 
-class Places:
+class ProcessPool:
     """Where processes work, and where those go that hang."""
 
     def __init__(self, max_parallel: int) -> None:
@@ -132,7 +132,7 @@ class Places:
 
 
 class _Place:
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: ProcessPool) -> None:
         self._places = places
         self._held = places.working
 
@@ -152,4 +152,4 @@ class _Place:
         self._held.release()
 
 
-_current: ContextVar[Places | None] = ContextVar("places", default=None)
+_current: ContextVar[ProcessPool | None] = ContextVar("places", default=None)

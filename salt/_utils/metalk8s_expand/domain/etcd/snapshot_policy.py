@@ -57,7 +57,7 @@ def read(reader: Reader) -> SnapshotSettings:
     return found
 
 
-def name(cluster_id: int, run: str) -> str:
+def snapshot_name(cluster_id: int, run: str) -> str:
     """The file of a run. The cluster is part of it, as several may be copied to one place."""
     return f"etcd-{cluster_id:016x}-{run}.db"
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, manifest, roles
+from metalk8s_expand.domain.node.health import is_deployed
 from metalk8s_expand.domain.node.manifest import Change, Object, Owned
 from metalk8s_expand.domain.node.spec import Node
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a node's expansion and what it is for."""
-
-    name: str
-    purpose: str
-
+from metalk8s_expand.domain.steps import PlannedStep, Step, digest
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
 DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
@@ -33,15 +24,6 @@ STEPS = (
     Step(VERIFY, "what was declared is what is there"),
     Step(UNCORDON, "the node takes Pods"),
 )
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    name: str
-    reason: str
-
-    def as_dict(self) -> dict[str, str]:
-        return {"name": self.name, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -160,7 +142,7 @@ class Plan:
         }
 
 
-def build(
+def build_plan(
     declared: Settings,
     observed: Mapping[str, Object],
     names: Iterable[str] | None = None,
@@ -192,13 +174,6 @@ def build(
         unchanged=tuple(plan.node.name for plan in plans if not plan.needed),
         max_parallel=declared.max_parallel,
     )
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """The identity of a plan that says this, however it is written."""
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
 
 
 def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
@@ -237,12 +212,6 @@ def node_plan(
         PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons
     )
     return NodePlan(node, steps, changes)
-
-
-def is_deployed(observed: Object) -> bool:
-    """Whether a kubelet has ever reported on this Node."""
-    info = (observed.get("status") or {}).get("nodeInfo") or {}
-    return bool(info.get("kubeletVersion"))
 
 
 def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:

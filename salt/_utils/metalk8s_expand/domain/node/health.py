@@ -160,3 +160,9 @@ def _name(observed: Object) -> str:
 
 def _shown(value: str | None) -> str:
     return "absent" if value is None else repr(value)
+
+
+def is_deployed(observed: Object) -> bool:
+    """Whether a kubelet has ever reported on this Node."""
+    info = (observed.get("status") or {}).get("nodeInfo") or {}
+    return bool(info.get("kubeletVersion"))

@@ -63,7 +63,7 @@ def bound(owned: Owned, observed: Object) -> Owned:
     return _owned(owned.labels, owned.taints, manifest.uid(observed))
 
 
-def text(owned: Owned) -> str | None:
+def serialize(owned: Owned) -> str | None:
     """One Node's line, or None when it needs none."""
     if owned == NOTHING:
         return None

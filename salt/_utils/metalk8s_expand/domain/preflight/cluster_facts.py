@@ -17,7 +17,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class ExistingNode:
     """A Node that exists; what is unknown of it is empty. ``deployed`` when a kubelet has reported on it."""
 
     name: str
@@ -30,7 +30,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ClusterFacts:
     """Nodes by name (one may have the name of a new host), and what the new hosts have to do with.
 
     ``etcd_peers`` are the addresses of today's members by node name, ``keys`` the fingerprints of the minion keys that
@@ -38,7 +38,7 @@ class Surroundings:
     None where it is not declared.
     """
 
-    nodes: Mapping[str, Neighbour] = field(default_factory=dict)
+    nodes: Mapping[str, ExistingNode] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
     etcd_peers: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)

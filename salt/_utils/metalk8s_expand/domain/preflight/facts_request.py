@@ -10,7 +10,7 @@ from typing import Any
 
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight.checks import etcd, kernel, leftovers, resources, software
-from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 
 # How the probe is run: without the user's or the site's modules, and without writing compiled ones.
@@ -33,7 +33,7 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 
 def request(
     node: Node,
-    surroundings: Surroundings,
+    surroundings: ClusterFacts,
     thresholds: Thresholds,
     joining: Mapping[str, str] = NONE,
     sources: Mapping[str, Any] = NONE,
@@ -61,7 +61,7 @@ def request(
 
 def _etcd_request(
     node: Node,
-    surroundings: Surroundings,
+    surroundings: ClusterFacts,
     thresholds: Thresholds,
     joining: Mapping[str, str],
     places: Sequence[tuple[str, int]],

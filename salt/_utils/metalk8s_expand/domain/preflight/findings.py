@@ -21,14 +21,20 @@ from metalk8s_expand.domain.preflight.checks import (
     software,
     system,
 )
-from metalk8s_expand.domain.preflight.checks.context import Facts, Host, Untold
-from metalk8s_expand.domain.preflight.checks.duplicates import Census, census
-from metalk8s_expand.domain.preflight.checks.registry import ERROR, UNKNOWN, WARNING, Check, Remark
-from metalk8s_expand.domain.preflight.cluster_facts import Neighbour
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, Facts, FactUnknown
+from metalk8s_expand.domain.preflight.checks.duplicates import DuplicateIndex, index_duplicates
+from metalk8s_expand.domain.preflight.checks.registry import (
+    ERROR,
+    UNKNOWN,
+    WARNING,
+    Check,
+    CheckFailure,
+)
+from metalk8s_expand.domain.preflight.cluster_facts import ExistingNode
 from metalk8s_expand.domain.preflight.facts_request import COMMAND, QUESTIONS, request
 
 __all__ = [
-    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "Facts", "Finding", "Host",
+    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "CheckContext", "Facts", "Finding",
     "errors", "findings", "request",
 ]  # fmt: skip
 
@@ -63,7 +69,7 @@ class Finding:
 
 
 def findings(
-    hosts: Sequence[Host], skipped: Callable[[str], Collection[str]] = lambda name: ()
+    hosts: Sequence[CheckContext], skipped: Callable[[str], Collection[str]] = lambda name: ()
 ) -> list[Finding]:
     """Every finding on every host, in the order of hosts and checks. ``skipped`` gives a node's skipped checks."""
     everyone = _census(hosts)
@@ -83,15 +89,15 @@ def errors(found: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.severity == ERROR]
 
 
-def _finding(host: Host, name: str, check: Check) -> Finding | None:
+def _finding(host: CheckContext, name: str, check: Check) -> Finding | None:
     """What a check says; a check that fails itself is an error and spoils no other."""
     try:
         remark = check(host)
-    except Untold as untold:
+    except FactUnknown as untold:
         remedy = untold.remedy or f"find it out by hand, or leave it out (preflight:skip: {name})"
-        remark = Remark(untold.what, "to know it", remedy, UNKNOWN)
+        remark = CheckFailure(untold.what, "to know it", remedy, UNKNOWN)
     except Exception as exc:
-        remark = Remark(
+        remark = CheckFailure(
             f"the check itself failed: {exc!r}",
             "an answer",
             f"report it; preflight:skip: {name} goes on without",
@@ -99,19 +105,21 @@ def _finding(host: Host, name: str, check: Check) -> Finding | None:
     return None if remark is None else Finding(host.name, name, **remark.__dict__)
 
 
-def _census(hosts: Sequence[Host]) -> Census:
+def _census(hosts: Sequence[CheckContext]) -> DuplicateIndex:
     facts: dict[str, Facts] = {}
-    nodes: dict[str, Neighbour] = {}
+    nodes: dict[str, ExistingNode] = {}
     for host in hosts:
         facts.update(host.others)
     for surroundings in {id(host.surroundings): host.surroundings for host in hosts}.values():
         nodes.update(surroundings.nodes)
     facts.update((host.name, host.facts) for host in hosts)
-    return census(facts, nodes.values(), [skew for skew in map(_skew, hosts) if skew is not None])
+    return index_duplicates(
+        facts, nodes.values(), [skew for skew in map(_skew, hosts) if skew is not None]
+    )
 
 
-def _skew(host: Host) -> float | None:
+def _skew(host: CheckContext) -> float | None:
     try:
         return host.skew
-    except (Untold, TypeError, ValueError):
+    except (FactUnknown, TypeError, ValueError):
         return None

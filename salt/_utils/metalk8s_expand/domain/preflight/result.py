@@ -15,7 +15,7 @@ PASSED, FAILED, UNREACHABLE = "passed", "failed", "unreachable"
 
 
 @dataclass(frozen=True)
-class Reached:
+class PreflightResult:
     """Facts and errors by node name, and the findings of all checks on all hosts."""
 
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -46,7 +46,7 @@ REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Trouble:
+class SSHFailure:
     """One of the causes, and what was found."""
 
     cause: str

@@ -9,7 +9,7 @@ from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.node_inventory import Found
+from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 
 # What a refusal is about, the gravest first.
 QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS = (
@@ -24,18 +24,18 @@ KINDS = (QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS)
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Blocker:
     """Why nothing is done."""
 
     kind: str
     text: str
 
 
-def refusals(found: Found, force: bool, allowed: Allowed) -> Iterator[Refusal]:
+def removal_blockers(found: NodeInventory, force: bool, allowed: Allowed) -> Iterator[Blocker]:
     """Why this node may not be removed, or not in this way."""
     if not found.exists and found.declared is None:
         if not found.removed:
-            yield Refusal(
+            yield Blocker(
                 UNKNOWN,
                 f"{found.name} is neither declared nor a Node nor an etcd member, and the master has no key of it",
             )
@@ -45,41 +45,41 @@ def refusals(found: Found, force: bool, allowed: Allowed) -> Iterator[Refusal]:
         or found.is_salt_master
         or (found.host.said or {}).get("authority")
     ):
-        yield Refusal(
+        yield Blocker(
             BOOTSTRAP, f"{found.name} is the bootstrap node: the CA and the Salt master are there"
         )
     if roles.MASTER in found.roles and (found.node or found.member) and not found.masters:
-        yield Refusal(
+        yield Blocker(
             BOOTSTRAP, f"no other Node with an API server is Ready: {found.name} is the last one"
         )
     if found.member:
         yield from (
-            Refusal(QUORUM, problem)
+            Blocker(QUORUM, problem)
             for problem in quorum.remove_problems(found.members, found.member.id)
         )
     yield from _alive(found) if force else _unreached(found)
     if found.node and not force and not found.is_blank:
         yield from (
-            Refusal(PODS, problem)
+            Blocker(PODS, problem)
             for problem in drain_rules.obstacles(found.pods, allowed, found.local_claims)
         )
 
 
-def _unreached(found: Found) -> Iterator[Refusal]:
+def _unreached(found: NodeInventory) -> Iterator[Blocker]:
     if found.mistaken and found.exists:
-        yield Refusal(
+        yield Blocker(
             HOST,
             f"{found.mistaken}: correct the address, or use force=True when the node's own host is off for good",
         )
     elif found.host.said is None and found.exists:
-        yield Refusal(
+        yield Blocker(
             UNREACHED,
             f"its host cannot be reached, so nothing there can be stopped or wiped: {found.host.silence or 'nobody asked it'}; "
             "make it reachable, or, when you know that it is off for good, use force=True",
         )
 
 
-def _alive(found: Found) -> Iterator[Refusal]:
+def _alive(found: NodeInventory) -> Iterator[Blocker]:
     """Whoever says that a host is off must not be contradicted by the host."""
     signs = []
     if found.said and not found.is_blank:
@@ -91,7 +91,7 @@ def _alive(found: Found) -> Iterator[Refusal]:
     if found.member and found.member.healthy:
         signs.append("its etcd member answers")
     if signs:
-        yield Refusal(
+        yield Blocker(
             HOST,
             f"force is for a host that is off, and {', '.join(signs)}: remove it without force, or switch it off",
         )

@@ -16,7 +16,7 @@ Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Host:
+class HostInventory:
     """What the node's host said over SSH, or why it said nothing; ``answers`` when something at its address does."""
 
     said: Mapping[str, Any] | None = None
@@ -25,7 +25,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Found:
+class NodeInventory:
     """Everything there is of one node. ``masters`` are the other Nodes with an API server that are Ready.
 
     ``removed`` says that an earlier run removed a node of this name, ``is_master`` that the Salt master runs under it.
@@ -37,7 +37,7 @@ class Found:
     members: tuple[Member, ...] = ()
     leader: int = 0
     key: str = ""
-    host: Host = field(default_factory=Host)
+    host: HostInventory = field(default_factory=HostInventory)
     pods: tuple[Object, ...] = ()
     local_claims: Collection[Claim] = frozenset()
     masters: tuple[str, ...] = ()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalk8s_expand.domain.expansion.plan import PlannedStep, Step, digest
 from metalk8s_expand.domain.node import health
 from metalk8s_expand.domain.removal import drain_rules
-from metalk8s_expand.domain.removal.blockers import Refusal, refusals
+from metalk8s_expand.domain.removal.blockers import Blocker, removal_blockers
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.node_inventory import Found
+from metalk8s_expand.domain.removal.node_inventory import NodeInventory
+from metalk8s_expand.domain.steps import PlannedStep, Step, digest
 
 GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = (
     "guard",
@@ -36,7 +36,7 @@ STEPS = (
 
 
 @dataclass(frozen=True)
-class Options:
+class RemovalOptions:
     """How an operator wants it; ``force`` is his word that the host is off for good."""
 
     force: bool = False
@@ -45,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Removal:
+class RemovalPlan:
     """The steps of a node's removal in their order; a refused one has no steps, one that is gone has none either.
 
     ``given_up`` says that its host is not asked, since it is off for good.
@@ -54,7 +54,7 @@ class Removal:
     name: str
     roles: tuple[str, ...] = ()
     steps: tuple[PlannedStep, ...] = ()
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[Blocker, ...] = ()
     given_up: bool = False
 
     def has(self, step: str) -> bool:
@@ -83,29 +83,19 @@ class Removal:
         }
 
 
-def build(found: Found, options: Options) -> Removal:
+def build_removal_plan(found: NodeInventory, options: RemovalOptions) -> RemovalPlan:
     """The plan, given what was found."""
-    refused = tuple(refusals(found, options.force, options.allowed))
+    refused = tuple(removal_blockers(found, options.force, options.allowed))
     reasons = {} if refused else _reasons(found, options.force)
     steps = tuple(
         PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons
     )
-    return Removal(found.name, found.roles, steps, refused, options.force and not found.is_blank)
-
-
-def text(plan: dict[str, Any]) -> str:
-    """A plan for people."""
-    lines = [f"removal of {plan['node']} {plan['digest'][:12]}"]
-    if not plan["steps"] and not plan["refused"]:
-        lines.append("Nothing to do: it is not there (any more).")
-    lines += [f"  REFUSED: {reason}" for reason in plan["refused"]]
-    width = max((len(step["name"]) for step in plan["steps"]), default=0)
-    return "\n".join(
-        [*lines, *(f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"])]
+    return RemovalPlan(
+        found.name, found.roles, steps, refused, options.force and not found.is_blank
     )
 
 
-def _reasons(found: Found, force: bool) -> dict[str, str]:
+def _reasons(found: NodeInventory, force: bool) -> dict[str, str]:
     """The steps that are needed, with the reason of each."""
     said, given_up = found.said, force and not found.is_blank
     pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)

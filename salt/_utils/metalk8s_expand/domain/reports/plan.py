@@ -8,12 +8,12 @@ from typing import Any
 from metalk8s_expand.domain.reports import preflight, run
 
 
-def text(data: Mapping[str, Any]) -> str:
+def render_plan(data: Mapping[str, Any]) -> str:
     """Of ``plan``, or of a dry run of ``expand``."""
-    looked = [preflight.text(data["preflight"])] if "preflight" in data else []
+    looked = [preflight.render_preflight(data["preflight"])] if "preflight" in data else []
     warnings = [f"Warning: {warning}" for warning in data["warnings"]]
     verdict = [_verdict(data["refusal"])] if "refusal" in data else []
-    return "\n\n".join([run.plan_text(data), *looked, *warnings, *verdict])
+    return "\n\n".join([run.render_report_plan(data), *looked, *warnings, *verdict])
 
 
 def _verdict(refusal: Mapping[str, Any] | None) -> str:

@@ -18,7 +18,7 @@ HEADER = ("host", "severity", "check", "found", "wanted", "remedy")
 TABLED = ("error", "warning")
 
 
-def text(data: Object) -> str:
+def render_preflight(data: Object) -> str:
     """The page for ``Reached.as_dict()``: a summary, the table, the unreachable hosts, the notes."""
     rows = [row for severity in TABLED for row in _rows(data["findings"], severity)]
     notes = _notes(item for item in data["findings"] if item["severity"] not in TABLED)

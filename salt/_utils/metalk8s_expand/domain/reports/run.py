@@ -85,7 +85,7 @@ class Report:
         }
 
 
-def text(report: Object) -> str:
+def render_report(report: Object) -> str:
     """The report as a table of nodes and steps, the failures with their remedies below."""
     verdict = (
         "succeeded"
@@ -109,7 +109,7 @@ def text(report: Object) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def plan_text(plan: Object) -> str:
+def render_report_plan(plan: Object) -> str:
     """A plan for people: the steps of each node with their reasons, its differences, what is refused."""
     serial, beside = plan["control_plane"], plan["workers"]
     blocks = [f"plan {plan['digest']}"]

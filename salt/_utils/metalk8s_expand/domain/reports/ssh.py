@@ -10,7 +10,7 @@ from metalk8s_expand.domain.reports import preflight, run
 Object = Mapping[str, Any]
 
 
-def text(data: Object) -> str:
+def render_ssh(data: Object) -> str:
     """The page for what ``check_ssh`` returns."""
     reached, unreachable = data["reached"], data["unreachable"]
     rows = [(name, found["python"], f"{found['seconds']:.1f}") for name, found in reached.items()]

@@ -15,7 +15,7 @@ CHANGING = (plan.REGISTER, plan.DEPLOY, plan.UNCORDON)
 Changes = dict[str, list[str]]
 
 
-def of_state(name: str, answer: object) -> dict[str, Any]:
+def state_result(name: str, answer: object) -> dict[str, Any]:
     """The state's return, for what ``expand`` or ``add_node`` returned; anything else is a failure.
 
     A dry run that found something to do, and nothing against it, is neither success nor failure.
@@ -27,10 +27,17 @@ def of_state(name: str, answer: object) -> dict[str, Any]:
     elif "error" in answer:
         comment = _error(answer["error"])
     elif answer.get("dry_run"):
-        changes, comment = {} if answer["refusal"] else _planned(answer), foresight.text(answer)
+        changes, comment = (
+            {} if answer["refusal"] else _planned(answer),
+            foresight.render_plan(answer),
+        )
         result = False if answer["refusal"] else None if changes else True
     elif "nodes" in answer:
-        changes, comment, result = _done(answer), run.text(answer), answer.get("retcode") == 0
+        changes, comment, result = (
+            _done(answer),
+            run.render_report(answer),
+            answer.get("retcode") == 0,
+        )
     else:
         comment = f"the runner returned no report: {str(dict(answer))[:2000]}"
     return {"name": name, "result": result, "changes": changes, "comment": comment}

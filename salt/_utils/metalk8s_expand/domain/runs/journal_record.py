@@ -21,7 +21,7 @@ Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Doing:
+class StepInProgress:
     """A step of a node that has begun; ``job`` is its Salt job, ``since`` seconds since the epoch."""
 
     step: str
@@ -30,7 +30,7 @@ class Doing:
 
 
 @dataclass(frozen=True)
-class Journal:
+class JournalRecord:
     """One run. ``created`` are the Nodes that it, or one that it goes on from, made and that no kubelet has taken yet.
 
     ``nodes`` are those on which a step has begun; after the end, those on which something may still go on. ``ended`` is None
@@ -45,7 +45,7 @@ class Journal:
     started: float
     ended: float | None = None
     outcome: str = ""
-    nodes: Mapping[str, Doing] = field(default_factory=dict)
+    nodes: Mapping[str, StepInProgress] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     created: tuple[str, ...] = ()
     finished: int = 0
@@ -62,38 +62,38 @@ class Journal:
         """How a message names the run."""
         return f"the run {self.run} ({self.doing}, on {self.host})"
 
-    def began(self, node: str, step: str, now: float) -> Journal:
+    def began(self, node: str, step: str, now: float) -> JournalRecord:
         """A step of a node begins."""
-        return replace(self, nodes={**self.nodes, node: Doing(step, now)})
+        return replace(self, nodes={**self.nodes, node: StepInProgress(step, now)})
 
-    def at(self, node: str, job: str) -> Journal:
+    def at(self, node: str, job: str) -> JournalRecord:
         """The step of a node is done by this Salt job."""
         return replace(self, nodes={**self.nodes, node: replace(self.nodes[node], job=job)})
 
-    def made(self, node: str) -> Journal:
+    def made(self, node: str) -> JournalRecord:
         """A Node was created."""
         return replace(self, created=tuple(sorted({*self.created, node})))
 
-    def taken(self, node: str) -> Journal:
+    def taken(self, node: str) -> JournalRecord:
         """A Node is a kubelet's, or is gone: there is nothing to clear away any more."""
         return replace(self, created=tuple(name for name in self.created if name != node))
 
-    def fresh(self) -> Journal:
+    def fresh(self) -> JournalRecord:
         """Nothing of an earlier run is going on any more."""
         return replace(self, nodes={})
 
-    def left(self, node: str, failure: str = "") -> Journal:
+    def left(self, node: str, failure: str = "") -> JournalRecord:
         """Nothing more is done on a node, since it is finished or because of this failure."""
         nodes = {name: doing for name, doing in self.nodes.items() if name != node}
         if failure:
             return replace(self, nodes=nodes, failed={**self.failed, node: failure})
         return replace(self, nodes=nodes, finished=self.finished + 1)
 
-    def said(self, line: str) -> Journal:
+    def said(self, line: str) -> JournalRecord:
         """One more line was told."""
         return replace(self, lines=(*self.lines, line)[-KEPT_LINES:], told=self.told + 1)
 
-    def closed(self, now: float, outcome: str) -> Journal:
+    def closed(self, now: float, outcome: str) -> JournalRecord:
         """The run has ended."""
         return replace(self, ended=now, outcome=outcome)
 
@@ -107,26 +107,26 @@ class Journal:
         return {**asdict(self), "lines": list(self.lines), "created": list(self.created)}
 
 
-def text(journal: Journal) -> str:
+def serialize(journal: JournalRecord) -> str:
     """As it is stored."""
     return json.dumps(journal.as_dict(), separators=(",", ":"), sort_keys=True)
 
 
-def parse(stored: str) -> Journal | None:
+def parse(stored: str) -> JournalRecord | None:
     """The other way round; None for what no version of ours has written."""
     try:
         fields = json.loads(stored)
-        nodes = {str(name): Doing(**doing) for name, doing in fields.pop("nodes").items()}
+        nodes = {str(name): StepInProgress(**doing) for name, doing in fields.pop("nodes").items()}
         lists = {key: tuple(map(str, fields.pop(key))) for key in ("created", "lines")}
-        return Journal(**fields, nodes=nodes, created=lists["created"], lines=lists["lines"])
+        return JournalRecord(**fields, nodes=nodes, created=lists["created"], lines=lists["lines"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def next_one(
-    before: Journal | None, run: str, doing: str, host: str, epoch: int, now: float
-) -> Journal:
+def next_record(
+    before: JournalRecord | None, run: str, doing: str, host: str, epoch: int, now: float
+) -> JournalRecord:
     """The journal of a run that begins; what an earlier one has left behind is taken over, so that it is not forgotten."""
     if before is None:
-        return Journal(run, doing, host, epoch, now)
-    return Journal(run, doing, host, epoch, now, nodes=before.nodes, created=before.created)
+        return JournalRecord(run, doing, host, epoch, now)
+    return JournalRecord(run, doing, host, epoch, now, nodes=before.nodes, created=before.created)

@@ -36,7 +36,7 @@ class LockLostError(LockedError):
 
 
 @dataclass(frozen=True)
-class Claim:
+class LeaseHolder:
     """Who wants the Lease; ``identity`` is of this run alone, the rest is for people.
 
     But for ``process``, by which others of the same host see that it has ended; nothing where that cannot be seen.
@@ -126,16 +126,16 @@ def of(stored: Object | None) -> Lease | None:
 
 
 @dataclass(frozen=True)
-class Watch:
+class RenewalWatch:
     """What a candidate saw last, and since when by its own clock it has seen nothing else."""
 
     seen: tuple[object, ...] = ()
     since: float = 0.0
 
-    def saw(self, lease: Lease, moment: float) -> Watch:
+    def saw(self, lease: Lease, moment: float) -> RenewalWatch:
         """After an answer of the API came at ``moment``. Any write counts: a holder's date may jump back and repeat itself."""
         mark = (lease.version, lease.holder, lease.epoch, lease.renewed)
-        return self if mark == self.seen else Watch(mark, moment)
+        return self if mark == self.seen else RenewalWatch(mark, moment)
 
     def may_take(self, lease: Lease, identity: str, moment: float) -> bool:
         """Whether the Lease that was just seen is nobody's, the candidate's own, or that of a holder who is gone."""
@@ -148,7 +148,7 @@ def is_over(confirmed: float, duration: float, moment: float) -> bool:
 
 
 def taken(
-    found: Lease | None, claim: Claim, stamp: str, now: float, duration: int
+    found: Lease | None, claim: LeaseHolder, stamp: str, now: float, duration: int
 ) -> dict[str, Any]:
     """The Lease to be written to hold it; ``stamp`` is ``now``, the seconds of the wall clock, as the API writes it."""
     spec = {

@@ -10,8 +10,10 @@ import salt.cache
 import salt.config
 import salt.exceptions
 
+from metalk8s_expand.clients.salt import keys
 from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.clients.salt.pillar import Keys, Minions
+from metalk8s_expand.clients.salt.keys import Keys
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.errors import UnreachableError
 
 Options = dict[str, Any]
@@ -41,7 +43,7 @@ def put(opts: Options, directory: str, *minions: str, key: str = "") -> None:
 
 class TestKeys:
     def test_of_exact_names_wherever_they_are(self, opts: Options) -> None:
-        for directory, minion in zip(master.KEY_DIRECTORIES, ("a", "b", "c", "d"), strict=True):
+        for directory, minion in zip(keys.KEY_DIRECTORIES, ("a", "b", "c", "d"), strict=True):
             put(opts, directory, minion, f"{minion}-2")
         found = Keys(opts).public_keys(["a", "b", "c", "d", "e", "*", "a?"])
         assert {name: pem.splitlines()[1] for name, pem in found.items()} == {
@@ -53,7 +55,7 @@ class TestKeys:
         put(opts, "minions", "a")
         assert "minions\n" in Keys(opts).public_keys(["a"])["a"]
 
-    @pytest.mark.parametrize("count", [1, master.FEW, master.FEW + 1])
+    @pytest.mark.parametrize("count", [1, keys.FEW, keys.FEW + 1])
     def test_of_few_or_many(self, opts: Options, count: int) -> None:
         names = [f"a{number}" for number in range(count)]
         put(opts, "minions", *names, "another")
@@ -71,8 +73,8 @@ class TestKeys:
         assert sorted(Keys(opts).public_keys(["a", "a-2"])) == ["a-2"]
 
     def test_several_keys_that_were_denied(self) -> None:
-        assert master._first(["one", "two"]) == "one"
-        assert master._first("one") == "one"
+        assert keys._first(["one", "two"]) == "one"
+        assert keys._first("one") == "one"
 
     def test_no_keys(self, opts: Options) -> None:
         assert Keys(opts).public_keys(["a"]) == {}

@@ -42,7 +42,7 @@ def speaking() -> Iterator[Listener]:
 
 @pytest.mark.parametrize("words", [b"SSH-2.0-x\r\n", b"Welcome\r\nto this\r\nSSH-2.0-x\r\n"])
 def test_a_banner(speaking: Listener, words: bytes) -> None:
-    assert network.look("127.0.0.1", speaking(words), "any", 10) is None
+    assert network.probe_port("127.0.0.1", speaking(words), "any", 10) is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_banner(speaking: Listener, words: bytes) -> None:
 )
 def test_no_banner(speaking: Listener, words: bytes, cause: str) -> None:
     started = time.monotonic()
-    trouble = network.look("127.0.0.1", speaking(words), "any", 1)
+    trouble = network.probe_port("127.0.0.1", speaking(words), "any", 1)
     assert trouble is not None
     assert trouble.cause == cause
     assert time.monotonic() - started < 5
@@ -65,7 +65,7 @@ def test_every_address_of_a_name_is_tried(
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda *_: [(family, 1, 6, "", address) for family, address in found]
     )
-    assert network.look("two", port, "any", 10) is None
+    assert network.probe_port("two", port, "any", 10) is None
 
 
 def test_the_trouble_that_got_farthest_is_told(
@@ -75,20 +75,20 @@ def test_the_trouble_that_got_farthest_is_told(
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda *_: [(socket.AF_INET, 1, 6, "", address) for address in found]
     )
-    trouble = network.look("two", silent_port, "any", 1)
+    trouble = network.probe_port("two", silent_port, "any", 1)
     assert trouble is not None
     assert trouble.cause == "banner-time-out"
 
 
 def test_the_family_is_that_of_openssh() -> None:
-    trouble = network.look("127.0.0.1", 22, "inet6", 10)
+    trouble = network.probe_port("127.0.0.1", 22, "inet6", 10)
     assert trouble is not None
     assert trouble.cause == "name-does-not-resolve"
 
 
 @pytest.mark.parametrize("host", ["", "a" * 64 + ".invalid", "ä" * 300])
 def test_what_is_no_name_does_not_resolve(host: str) -> None:
-    trouble = network.look(host or "no such name.invalid", 22, "any", 10)
+    trouble = network.probe_port(host or "no such name.invalid", 22, "any", 10)
     assert trouble is not None
     assert trouble.cause == "name-does-not-resolve"
 
@@ -97,7 +97,7 @@ def test_a_resolver_that_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: never.wait(30) and [])
     started = time.monotonic()
-    trouble = network.look("host.example", 22, "any", 0.2)
+    trouble = network.probe_port("host.example", 22, "any", 0.2)
     never.set()
     assert trouble is not None
     assert "gives no answer" in trouble.found

@@ -23,7 +23,7 @@ def test_formats(tmp_path: Path, kind: str, form: str, passphrase: str, cause: s
     command = ["ssh-keygen", "-q", "-t", kind, "-m", form, "-N", passphrase, "-f", str(path)]
     subprocess.run(command, check=True, timeout=60)
     assert private_key.is_encrypted(path.read_text()) == (cause is not None)
-    trouble = private_key.trouble(str(path), Allowance(60))
+    trouble = private_key.private_key_problem(str(path), Allowance(60))
     assert (trouble and trouble.cause) == cause
 
 
@@ -40,14 +40,14 @@ def test_what_is_no_private_key(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"
     path.write_text(text)
     path.chmod(0o600)
-    trouble = private_key.trouble(str(path), Allowance(60))
+    trouble = private_key.private_key_problem(str(path), Allowance(60))
     assert trouble is not None
     assert trouble.cause == "key-file-invalid"
 
 
 def test_below_a_file_there_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    trouble = private_key.trouble(f"{tmp_path}/file/key", Allowance(60))
+    trouble = private_key.private_key_problem(f"{tmp_path}/file/key", Allowance(60))
     assert trouble is not None
     assert trouble.cause == "key-file-missing"
 
@@ -64,7 +64,7 @@ def as_nobody(path: Path) -> str:
         try:
             if os.getuid() == 0:
                 os.setuid(65534)
-            trouble = private_key.trouble(str(path), Allowance(60))
+            trouble = private_key.private_key_problem(str(path), Allowance(60))
             os.write(writing, trouble.cause.encode() if trouble else b"none")
         finally:
             os._exit(0)

@@ -11,7 +11,7 @@ import pytest
 from metalk8s_expand.clients.ssh import process
 
 
-def shell(script: str, stdin: str = "", timeout: float = 10.0) -> process.Ended:
+def shell(script: str, stdin: str = "", timeout: float = 10.0) -> process.ProcessResult:
     return process.run(["sh", "-c", script], stdin, timeout)
 
 

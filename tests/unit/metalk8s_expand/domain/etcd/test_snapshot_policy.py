@@ -46,9 +46,11 @@ def test_the_largest_store_decides_on_the_room() -> None:
 
 
 def test_the_oldest_of_this_cluster_go() -> None:
-    found = [snapshot_policy.name(CLUSTER, f"2026112219470{number}") for number in range(5)]
+    found = [
+        snapshot_policy.snapshot_name(CLUSTER, f"2026112219470{number}") for number in range(5)
+    ]
     others = [
-        snapshot_policy.name(CLUSTER + 1, "1"),
+        snapshot_policy.snapshot_name(CLUSTER + 1, "1"),
         "etcd.db",
         "notes.txt",
         f".{found[0]}.partial",
@@ -64,9 +66,9 @@ def test_the_oldest_of_this_cluster_go() -> None:
 
 def test_only_this_clusters_leftovers_go() -> None:
     own, other = (
-        snapshot_policy.partial(snapshot_policy.name(number, "1"))
+        snapshot_policy.partial(snapshot_policy.snapshot_name(number, "1"))
         for number in (CLUSTER, CLUSTER + 1)
     )
     assert snapshot_policy.leftovers(
-        [own, other, snapshot_policy.name(CLUSTER, "1"), ".hidden"], CLUSTER
+        [own, other, snapshot_policy.snapshot_name(CLUSTER, "1"), ".hidden"], CLUSTER
     ) == [own]

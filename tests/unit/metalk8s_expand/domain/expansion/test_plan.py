@@ -65,7 +65,7 @@ def test_the_order_is_one_list() -> None:
 
 
 def test_waves_keep_the_declared_order() -> None:
-    found = plan.build(declared(), {})
+    found = plan.build_plan(declared(), {})
     assert [p.node.name for p in found.control_plane] == ["cp-2", "cp-1"]
     assert [p.node.name for p in found.workers] == ["w-2", "w-1"]
     assert all(
@@ -80,20 +80,20 @@ def test_waves_keep_the_declared_order() -> None:
 
 
 def test_a_refused_node_is_in_no_wave() -> None:
-    found = plan.build(declared(), {"w-1": ready(node("w-1", "worker"))}, ["w-1"])
+    found = plan.build_plan(declared(), {"w-1": ready(node("w-1", "worker"))}, ["w-1"])
     assert (found.waves, [p.node.name for p in found.refused]) == ((), ["w-1"])
 
 
 def test_without() -> None:
-    found = plan.build(declared(), {}).without(["cp-2", "w-1"])
+    found = plan.build_plan(declared(), {}).without(["cp-2", "w-1"])
     assert [p.node.name for p in found.nodes] == ["cp-1", "w-2"]
     assert found.waves[1].at_once == 10
 
 
 def test_names_choose() -> None:
-    assert [p.node.name for p in plan.build(declared(), {}, ["w-1"]).nodes] == ["w-1"]
+    assert [p.node.name for p in plan.build_plan(declared(), {}, ["w-1"]).nodes] == ["w-1"]
     with pytest.raises(SettingsError, match="did you mean w-"):
-        plan.build(declared(), {}, ["w-l"])
+        plan.build_plan(declared(), {}, ["w-l"])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_operators_cordon_stays() -> None:
 
 
 def test_nothing_to_do() -> None:
-    found = plan.build(
+    found = plan.build_plan(
         declared(), {name: ready(n) for name, n in DECLARED.items()}, done=set(DECLARED)
     )
     assert found.empty
@@ -166,19 +166,19 @@ def test_roles_of_a_merely_registered_node_do() -> None:
 def test_the_bootstrap_node_is_refused() -> None:
     observed = manifest.manifest(W)
     observed["metadata"]["labels"]["node-role.kubernetes.io/bootstrap"] = ""
-    found = plan.build(declared(), {"w-1": observed})
+    found = plan.build_plan(declared(), {"w-1": observed})
     assert [p.node.name for p in found.refused] == ["w-1"]
 
 
 def test_the_digest_is_stable_and_moves_with_the_world() -> None:
     observed: dict[str, Any] = {"w-1": manifest.registration(W)}
-    first = plan.build(declared(), observed).digest
-    assert plan.build(declared(dict(DECLARED)), copy.deepcopy(observed)).digest == first
+    first = plan.build_plan(declared(), observed).digest
+    assert plan.build_plan(declared(dict(DECLARED)), copy.deepcopy(observed)).digest == first
     observed["w-1"]["metadata"]["labels"]["node-role.kubernetes.io/etcd"] = ""
-    assert plan.build(declared(), observed).digest != first
+    assert plan.build_plan(declared(), observed).digest != first
     assert (
-        plan.build(declared(dict(reversed(DECLARED.items()))), {}).digest
-        != plan.build(declared(), {}).digest
+        plan.build_plan(declared(dict(reversed(DECLARED.items()))), {}).digest
+        != plan.build_plan(declared(), {}).digest
     )
 
 
@@ -196,15 +196,15 @@ def test_the_digest_is_stable_and_moves_with_the_world() -> None:
     ],
 )
 def test_the_digest_moves_with_the_declaration(moved: Settings) -> None:
-    before = plan.build(declared(), {})
-    now = plan.build(moved, {})
+    before = plan.build_plan(declared(), {})
+    now = plan.build_plan(moved, {})
     assert now.digest != before.digest
     assert plan.differences(before.as_dict(), now)
 
 
 def test_what_has_moved() -> None:
-    before = json.loads(json.dumps(plan.build(declared(), {}, ["w-1", "w-2"]).as_dict()))
-    now = plan.build(
+    before = json.loads(json.dumps(plan.build_plan(declared(), {}, ["w-1", "w-2"]).as_dict()))
+    now = plan.build_plan(
         declared(),
         {"w-1": manifest.registration(W), "w-2": ready(DECLARED["w-2"])},
         ["w-1", "w-2", "cp-1"],
@@ -220,8 +220,8 @@ def test_what_has_moved() -> None:
 
 def test_as_dict_and_text() -> None:
     observed = {"w-1": ready(node("w-1", "worker")), "w-2": ready(DECLARED["w-2"])}
-    found = json.loads(json.dumps(plan.build(declared(), observed, done={"w-2"}).as_dict()))
-    text = run.plan_text(found)
+    found = json.loads(json.dumps(plan.build_plan(declared(), observed, done={"w-2"}).as_dict()))
+    text = run.render_report_plan(found)
     assert found["unchanged"] == ["w-2"]
     for expected in (
         found["digest"],
@@ -237,11 +237,13 @@ def test_as_dict_and_text() -> None:
 
 
 def test_text_of_nothing() -> None:
-    assert "Nothing to do" in run.plan_text(plan.Plan().as_dict())
+    assert "Nothing to do" in run.render_report_plan(plan.Plan().as_dict())
 
 
 def test_text_of_changes() -> None:
     old = node("w-1", "infra", ssh=Ssh("10.0.0.9", port=2222))
-    text = run.plan_text(plan.build(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict())
+    text = run.render_report_plan(
+        plan.build_plan(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict()
+    )
     assert "~ metadata.annotations[metalk8s.scality.com/ssh-host]: '10.0.0.9' -> '10.0.0.1'" in text
     assert "- metadata.annotations[metalk8s.scality.com/ssh-port] = '2222'" in text

@@ -68,15 +68,15 @@ def test_a_created_node_is_bound_by_its_uid() -> None:
     "value", [owned("ab", (GPU,)), owned("b"), owned("", (GPU, Taint("x/y"))), NOTHING]
 )
 def test_a_line_says_what_it_was_made_from(value: Owned) -> None:
-    assert ownership_record.parse("w-1", ownership_record.text(value)) == value
+    assert ownership_record.parse("w-1", ownership_record.serialize(value)) == value
 
 
 def test_the_line_is_short_and_stable() -> None:
     assert (
-        ownership_record.text(owned("ba", (GPU,)))
+        ownership_record.serialize(owned("ba", (GPU,)))
         == '{"labels":["a","b"],"taints":["example.com/gpu:NoExecute"],"uid":"u-1"}'
     )
-    assert ownership_record.text(NOTHING) is None
+    assert ownership_record.serialize(NOTHING) is None
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from metalk8s_expand.domain.preflight.ssh_failures import REMEDIES, Trouble
+from metalk8s_expand.domain.preflight.ssh_failures import REMEDIES, SSHFailure
 
 PAGE = Path(__file__).resolve().parents[5] / "docs" / "reachability.rst"
 
 
 @pytest.mark.parametrize("cause", REMEDIES)
 def test_remedies(cause: str) -> None:
-    remedy = Trouble(cause, "x").remedy("h", 23, "me", "/k")
+    remedy = SSHFailure(cause, "x").remedy("h", 23, "me", "/k")
     assert remedy
     assert "{" not in remedy
 

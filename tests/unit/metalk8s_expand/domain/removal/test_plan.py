@@ -13,12 +13,13 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal import blockers, drain_rules, leftover_credentials
 from metalk8s_expand.domain.removal import plan as removal
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.node_inventory import Found, Host
-from metalk8s_expand.domain.removal.plan import Options, Removal
+from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
+from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan
+from metalk8s_expand.domain.reports.removal import render_removal_plan
 from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import EMPTY, pod
 
 MASTER = ("master", "etcd")
-FORCE = Options(force=True)
+FORCE = RemovalOptions(force=True)
 LIVES: dict[str, Any] = {
     "machine_id": "m", "names": ["cp-1"], "master_key": "key", "authority": False, "api_server": True,
     "services": ["kubelet"], "traces": ["/etc/kubernetes"], "containers": 4,
@@ -32,7 +33,7 @@ BLANK = {
     "traces": [],
     "containers": 0,
 }
-SILENT = Host(silence="no answer")
+SILENT = HostInventory(silence="no answer")
 
 
 def node(
@@ -60,39 +61,39 @@ def member(number: int, name: str, healthy: bool | None = True, **changes: Any) 
 VOTERS = (member(1, "boot"), member(2, "cp-1"), member(3, "cp-2"))
 
 
-def found(**changes: Any) -> Found:
+def found(**changes: Any) -> NodeInventory:
     """A control-plane node in good health, unless told otherwise."""
     fields: dict[str, Any] = {
-        "name": "cp-1", "node": node(), "members": VOTERS, "leader": 1, "key": "minions", "host": Host(LIVES),
+        "name": "cp-1", "node": node(), "members": VOTERS, "leader": 1, "key": "minions", "host": HostInventory(LIVES),
         "pods": (pod(),), "masters": ("boot", "cp-2"), "master_key": "key",
     }  # fmt: skip
-    return Found(**{**fields, **changes})
+    return NodeInventory(**{**fields, **changes})
 
 
-def worker(**changes: Any) -> Found:
+def worker(**changes: Any) -> NodeInventory:
     said = {**LIVES, "names": ["w-1"], "api_server": False}
     return found(
         **{
             "name": "w-1",
             "node": node("w-1", ("node",)),
-            "host": Host(said),
+            "host": HostInventory(said),
             "members": VOTERS,
             **changes,
         }
     )
 
 
-def dead(**changes: Any) -> Found:
+def dead(**changes: Any) -> NodeInventory:
     members = (member(1, "boot"), member(2, "cp-1", None), member(3, "cp-2"))
     return found(**{"node": node(ready="Unknown"), "host": SILENT, "members": members, **changes})
 
 
-def names(plan: Removal) -> list[str]:
+def names(plan: RemovalPlan) -> list[str]:
     return [step.name for step in plan.steps]
 
 
-def built(state: Found, options: Options | None = None) -> Removal:
-    return removal.build(state, options or Options())
+def built(state: NodeInventory, options: RemovalOptions | None = None) -> RemovalPlan:
+    return removal.build_removal_plan(state, options or RemovalOptions())
 
 
 def test_every_step_of_a_leading_control_plane_node_in_the_one_order() -> None:
@@ -114,8 +115,8 @@ def test_a_worker_has_no_member() -> None:
         ({"pods": (pod("ds", "DaemonSet"),)}, {"drain"}),
         ({"leader": 1}, {"leadership"}),
         ({"members": (VOTERS[0], VOTERS[2]), "leader": 1}, {"leadership", "member"}),
-        ({"host": Host({**LIVES, "api_server": False})}, {"api_server"}),
-        ({"host": Host(BLANK)}, {"api_server", "retire", "drain"}),
+        ({"host": HostInventory({**LIVES, "api_server": False})}, {"api_server"}),
+        ({"host": HostInventory(BLANK)}, {"api_server", "retire", "drain"}),
         ({"key": ""}, {"key"}),
         ({"node": None}, {"cordon", "drain", "node"}),
     ],
@@ -129,11 +130,11 @@ def test_what_is_done_is_not_planned(changes: dict[str, Any], missing: set[str])
 
 
 def test_a_record_alone_is_cleared_away() -> None:
-    gone = Found(
+    gone = NodeInventory(
         "w-1",
         recorded=True,
         declared=Node("w-1", "2", ("node",), ()),
-        host=Host({**BLANK, "names": []}),
+        host=HostInventory({**BLANK, "names": []}),
     )
     assert names(built(gone)) == ["guard", "node"]
 
@@ -144,26 +145,30 @@ DECLARED = Node("w-1", "2", ("node",), (), address="10.0.0.9")
 @pytest.mark.parametrize(
     "gone",
     [
-        Found("w-1", declared=DECLARED, host=SILENT, members=VOTERS),
-        Found("w-1", declared=DECLARED, host=Host(BLANK), members=VOTERS),
-        Found("w-1", declared=DECLARED, host=Host({**LIVES, "names": ["x"]}), members=VOTERS),
-        Found("w-1", removed=True, members=VOTERS),
+        NodeInventory("w-1", declared=DECLARED, host=SILENT, members=VOTERS),
+        NodeInventory("w-1", declared=DECLARED, host=HostInventory(BLANK), members=VOTERS),
+        NodeInventory(
+            "w-1", declared=DECLARED, host=HostInventory({**LIVES, "names": ["x"]}), members=VOTERS
+        ),
+        NodeInventory("w-1", removed=True, members=VOTERS),
     ],
     ids=["silent", "blank", "another's host", "removed before"],
 )
-def test_what_exists_nowhere_is_nothing_to_do(gone: Found) -> None:
-    for options in (Options(), FORCE):
+def test_what_exists_nowhere_is_nothing_to_do(gone: NodeInventory) -> None:
+    for options in (RemovalOptions(), FORCE):
         plan = built(gone, options)
         assert plan.empty
-        assert "Nothing to do" in removal.text(plan.as_dict())
+        assert "Nothing to do" in render_removal_plan(plan.as_dict())
 
 
 def test_a_host_that_came_back_is_wiped_though_nobody_else_knows_it() -> None:
-    back = Found("w-1", declared=DECLARED, host=Host({**LIVES, "names": ["w-1"]}), members=VOTERS)
+    back = NodeInventory(
+        "w-1", declared=DECLARED, host=HostInventory({**LIVES, "names": ["w-1"]}), members=VOTERS
+    )
     assert names(built(back)) == ["guard", "api_server", "retire"]
 
 
-def kinds(state: Found, options: Options | None = None) -> list[str]:
+def kinds(state: NodeInventory, options: RemovalOptions | None = None) -> list[str]:
     plan = built(state, options)
     assert not (plan.refused and plan.steps)
     return [refusal.kind for refusal in plan.refused]
@@ -172,20 +177,24 @@ def kinds(state: Found, options: Options | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("state", "options", "kind"),
     [
-        (Found("x", members=VOTERS), Options(), blockers.UNKNOWN),
-        (Found("x", members=VOTERS), FORCE, blockers.UNKNOWN),
+        (NodeInventory("x", members=VOTERS), RemovalOptions(), blockers.UNKNOWN),
+        (NodeInventory("x", members=VOTERS), FORCE, blockers.UNKNOWN),
         (
             found(node=node(node_roles=("bootstrap", "master", "etcd"))),
-            Options(),
+            RemovalOptions(),
             blockers.BOOTSTRAP,
         ),
-        (found(is_salt_master=True), Options(), blockers.BOOTSTRAP),
-        (found(host=Host({**LIVES, "authority": True})), Options(), blockers.BOOTSTRAP),
-        (found(masters=()), Options(), blockers.BOOTSTRAP),
+        (found(is_salt_master=True), RemovalOptions(), blockers.BOOTSTRAP),
+        (
+            found(host=HostInventory({**LIVES, "authority": True})),
+            RemovalOptions(),
+            blockers.BOOTSTRAP,
+        ),
+        (found(masters=()), RemovalOptions(), blockers.BOOTSTRAP),
         (dead(masters=()), FORCE, blockers.BOOTSTRAP),
         (
             found(members=(VOTERS[0], VOTERS[1], member(3, "cp-2", None))),
-            Options(),
+            RemovalOptions(),
             blockers.QUORUM,
         ),
         (
@@ -193,19 +202,31 @@ def kinds(state: Found, options: Options | None = None) -> list[str]:
             FORCE,
             blockers.QUORUM,
         ),
-        (dead(), Options(), blockers.UNREACHED),
-        (found(host=Host({**LIVES, "names": ["cp-1", "cp-2"]})), Options(), blockers.HOST),
-        (found(host=Host({**LIVES, "machine_id": "other"})), Options(), blockers.HOST),
-        (found(host=Host({**LIVES, "master_key": "other"})), Options(), blockers.HOST),
-        (found(host=Host({**LIVES, "names": []})), Options(), blockers.HOST),
-        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), Options(), blockers.PODS),
-        (dead(host=Host(LIVES)), FORCE, blockers.HOST),
-        (dead(host=Host(silence="key refused", answers=True)), FORCE, blockers.HOST),
+        (dead(), RemovalOptions(), blockers.UNREACHED),
+        (
+            found(host=HostInventory({**LIVES, "names": ["cp-1", "cp-2"]})),
+            RemovalOptions(),
+            blockers.HOST,
+        ),
+        (
+            found(host=HostInventory({**LIVES, "machine_id": "other"})),
+            RemovalOptions(),
+            blockers.HOST,
+        ),
+        (
+            found(host=HostInventory({**LIVES, "master_key": "other"})),
+            RemovalOptions(),
+            blockers.HOST,
+        ),
+        (found(host=HostInventory({**LIVES, "names": []})), RemovalOptions(), blockers.HOST),
+        (found(pods=(pod("p", "ReplicaSet", EMPTY),)), RemovalOptions(), blockers.PODS),
+        (dead(host=HostInventory(LIVES)), FORCE, blockers.HOST),
+        (dead(host=HostInventory(silence="key refused", answers=True)), FORCE, blockers.HOST),
         (dead(node=node()), FORCE, blockers.HOST),
         (dead(members=VOTERS), FORCE, blockers.HOST),
     ],
 )
-def test_refused(state: Found, options: Options, kind: str) -> None:
+def test_refused(state: NodeInventory, options: RemovalOptions, kind: str) -> None:
     assert kind in kinds(state, options)
 
 
@@ -217,12 +238,12 @@ def test_everything_that_is_refused_at_once() -> None:
     )
     assert set(kinds(state)) == {blockers.BOOTSTRAP, blockers.QUORUM, blockers.PODS}
     assert len(kinds(state)) >= 5
-    assert removal.text(built(state).as_dict()).count("REFUSED") == len(kinds(state))
+    assert render_removal_plan(built(state).as_dict()).count("REFUSED") == len(kinds(state))
 
 
 def test_named_losses_are_no_obstacle() -> None:
     assert not built(
-        found(pods=(pod("b", "", EMPTY),)), Options(allowed=Allowed(True, True, True))
+        found(pods=(pod("b", "", EMPTY),)), RemovalOptions(allowed=Allowed(True, True, True))
     ).refused
 
 
@@ -232,13 +253,13 @@ def test_a_dead_host_is_not_asked_for_anything() -> None:
 
 
 def test_a_blank_host_of_the_same_machine_needs_no_force() -> None:
-    for options in (Options(), FORCE):
-        plan = built(dead(host=Host(BLANK), pods=(pod("b", "", EMPTY),)), options)
+    for options in (RemovalOptions(), FORCE):
+        plan = built(dead(host=HostInventory(BLANK), pods=(pod("b", "", EMPTY),)), options)
         assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], False)
 
 
 def test_another_machine_at_the_address_of_a_dead_one() -> None:
-    plan = built(dead(host=Host({**BLANK, "machine_id": "new"})), FORCE)
+    plan = built(dead(host=HostInventory({**BLANK, "machine_id": "new"})), FORCE)
     assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], True)
 
 
@@ -273,5 +294,5 @@ def test_what_a_lost_host_still_holds() -> None:
 
 def test_the_roles_are_what_anybody_says() -> None:
     declared = Node("cp-1", "2", ("master",), ())
-    assert Found("cp-1", declared=declared, members=VOTERS).roles == ("master", "etcd")
+    assert NodeInventory("cp-1", declared=declared, members=VOTERS).roles == ("master", "etcd")
     assert drain_rules.leaving([]) == []

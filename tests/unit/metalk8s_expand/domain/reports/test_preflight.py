@@ -30,14 +30,14 @@ def data(*findings: dict[str, str], **unreachable: UnreachableError) -> dict[str
 
 
 def test_nothing_found() -> None:
-    assert preflight.text({**data(), "hosts": {"a": "passed", "b": "passed"}}) == (
+    assert preflight.render_preflight({**data(), "hosts": {"a": "passed", "b": "passed"}}) == (
         "preflight of 2 hosts: all hosts meet the requirements"
     )
-    assert preflight.text(data()).startswith("preflight of no host")
+    assert preflight.render_preflight(data()).startswith("preflight of no host")
 
 
 def test_errors_come_first_and_a_host_is_named_once() -> None:
-    shown = preflight.text(
+    shown = preflight.render_preflight(
         data(
             finding("a", "swap", "warning"),
             finding("a", "ports"),
@@ -56,13 +56,13 @@ def test_errors_come_first_and_a_host_is_named_once() -> None:
 
 
 def test_every_cell_of_a_finding() -> None:
-    last = preflight.text(data(finding())).splitlines()[-1]
+    last = preflight.render_preflight(data(finding())).splitlines()[-1]
     assert last == "w-1   error     ports  in use: 10250  free    ss --listening --tcp"
 
 
 def test_what_is_unknown_is_a_note_that_names_all_its_hosts() -> None:
     texts = {"found": "the host has no product_uuid", "remedy": "compare by hand"}
-    shown = preflight.text(
+    shown = preflight.render_preflight(
         data(*(finding(name, "product-uuid", "unknown", **texts) for name in ("a", "b")))
     )
     assert shown.splitlines() == [
@@ -74,7 +74,7 @@ def test_what_is_unknown_is_a_note_that_names_all_its_hosts() -> None:
 
 
 def test_an_unreachable_host_with_cause_and_remedy() -> None:
-    shown = preflight.text(
+    shown = preflight.render_preflight(
         data(gone=UnreachableError("connection refused", hint="start sshd", log="/log"))
     )
     assert shown.splitlines() == [
@@ -88,7 +88,7 @@ def test_an_unreachable_host_with_cause_and_remedy() -> None:
 
 
 def test_lines_of_a_host_do_not_break_the_table() -> None:
-    shown = preflight.text(data(finding(found="a\n\tb\r\nc")))
+    shown = preflight.render_preflight(data(finding(found="a\n\tb\r\nc")))
     assert "a b c" in shown.splitlines()[-1]
 
 
@@ -99,7 +99,7 @@ def test_it_fits_into_a_terminal_whatever_the_texts(length: int) -> None:
         for key in ("found", "wanted", "remedy")
     }
     error = UnreachableError("why " * length, hint="x" * length, log="log " * length)
-    shown = preflight.text(
+    shown = preflight.render_preflight(
         data(finding(f"{'n' * 63}", **texts), finding("b", "mac", "unknown", **texts), gone=error)
     )
     assert max(map(len, shown.splitlines())) <= COLUMNS - SALTS_INDENT
@@ -107,7 +107,9 @@ def test_it_fits_into_a_terminal_whatever_the_texts(length: int) -> None:
 
 
 def test_short_columns_stay_whole_when_long_ones_wrap() -> None:
-    shown = preflight.text(data(finding("cp-1", "etcd-peers", remedy="open the port " * 20)))
+    shown = preflight.render_preflight(
+        data(finding("cp-1", "etcd-peers", remedy="open the port " * 20))
+    )
     assert "cp-1  error     etcd-peers  in use: 10250  free" in shown
     assert all("open the port" in line for line in shown.splitlines()[3:6])
 
@@ -117,7 +119,7 @@ def test_paths_and_identities_stay_whole_while_others_can_give_way() -> None:
         "found": f"{'a' * 32}, as bootstrap",
         "remedy": "reset the host, or remove what is left of it; " * 3,
     }
-    shown = preflight.text(
+    shown = preflight.render_preflight(
         data(finding("worker-1", "machine-id", wanted="one of its own", **texts))
     )
     assert f"{'a' * 32}," in shown

@@ -34,7 +34,7 @@ FULL = Report(
 
 
 def test_text() -> None:
-    assert run.text(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
+    assert run.render_report(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
         "run r1 FAILED after 62.3 s",
         "",
         "node      step      result                seconds",
@@ -60,7 +60,10 @@ def test_text() -> None:
 
 
 def test_text_of_success() -> None:
-    assert run.text(Report("r", (), 0.0, 1.0, True).as_dict()) == "run r succeeded after 1.0 s"
+    assert (
+        run.render_report(Report("r", (), 0.0, 1.0, True).as_dict())
+        == "run r succeeded after 1.0 s"
+    )
 
 
 def test_as_dict_has_every_key() -> None:

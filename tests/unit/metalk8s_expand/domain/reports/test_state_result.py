@@ -35,7 +35,7 @@ def planned(name: str, *steps: str, refused: str | None = None) -> dict[str, Any
 
 
 def state(answer: Any) -> tuple[Any, Any, str]:
-    found = state_result.of_state("n", answer)
+    found = state_result.state_result("n", answer)
     assert (found["name"], set(found)) == ("n", {"name", "result", "changes", "comment"})
     return found["result"], found["changes"], found["comment"]
 

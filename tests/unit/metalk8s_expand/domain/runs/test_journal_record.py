@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metalk8s_expand.domain.runs import journal_record
-from metalk8s_expand.domain.runs.journal_record import Doing, Journal
+from metalk8s_expand.domain.runs.journal_record import JournalRecord, StepInProgress
 
-EMPTY = Journal("20260101000000", "expand w-1", "boot", 7, 100.0)
+EMPTY = JournalRecord("20260101000000", "expand w-1", "boot", 7, 100.0)
 
 
 def test_as_stored_and_back() -> None:
@@ -21,7 +21,7 @@ def test_as_stored_and_back() -> None:
         .left("w-2", "broken")
     )
     full = full.said("a line").closed(110.0, "failed")
-    assert journal_record.parse(journal_record.text(full)) == full
+    assert journal_record.parse(journal_record.serialize(full)) == full
 
 
 @given(st.text() | st.dictionaries(st.text(), st.integers()).map(str))
@@ -52,7 +52,7 @@ def test_the_next_run_takes_over_what_was_left_behind() -> None:
         .began("w-2", "verify", 102.0)
         .left("w-2")
     )
-    found = journal_record.next_one(before, "20260101000100", "expand", "cp-1", 8, 160.0)
+    found = journal_record.next_record(before, "20260101000100", "expand", "cp-1", 8, 160.0)
     assert (found.created, found.jobs, set(found.nodes)) == (("w-1",), {"42"}, {"w-1"})
     assert (found.run, found.epoch, found.finished, found.lines) == ("20260101000100", 8, 0, ())
     assert found.fresh().nodes == {}
@@ -60,7 +60,7 @@ def test_the_next_run_takes_over_what_was_left_behind() -> None:
 
 
 def test_the_first_run_takes_over_nothing() -> None:
-    assert journal_record.next_one(None, "1", "expand", "boot", 1, 1.0).nodes == {}
+    assert journal_record.next_record(None, "1", "expand", "boot", 1, 1.0).nodes == {}
 
 
 def test_a_node_that_is_done_is_counted_and_one_that_failed_is_named() -> None:
@@ -75,7 +75,7 @@ def test_a_node_that_is_done_is_counted_and_one_that_failed_is_named() -> None:
 
 def test_the_next_step_forgets_the_job_of_the_one_before() -> None:
     found = EMPTY.began("w-1", "deploy", 1.0).at("w-1", "42").began("w-1", "verify", 2.0)
-    assert found.nodes == {"w-1": Doing("verify", 2.0)}
+    assert found.nodes == {"w-1": StepInProgress("verify", 2.0)}
 
 
 def test_only_the_newest_lines_are_kept_and_all_are_counted() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.domain.runs import lease_rules as rules
-from metalk8s_expand.domain.runs.lease_rules import EPOCHS_BEGIN, Claim, Lease, Watch
+from metalk8s_expand.domain.runs.lease_rules import EPOCHS_BEGIN, Lease, LeaseHolder, RenewalWatch
 
-CLAIM = Claim("bootstrap_42_ab", "bootstrap", "root", "20261122194700", "expand nodes=cp-1")
+CLAIM = LeaseHolder("bootstrap_42_ab", "bootstrap", "root", "20261122194700", "expand nodes=cp-1")
 STAMP = "2026-11-22T19:47:00.000000Z"
 NOW = EPOCHS_BEGIN + 1000.7
 
@@ -48,7 +48,7 @@ def test_a_lease_that_says_nothing_is_nobodys(item: dict[str, Any]) -> None:
         60.0,
         "the holder's host",
     )
-    assert Watch().saw(found, 1.0).may_take(found, "me", 1.0)
+    assert RenewalWatch().saw(found, 1.0).may_take(found, "me", 1.0)
 
 
 def test_a_new_lease_begins_above_all_before() -> None:
@@ -118,7 +118,7 @@ def test_a_holder_in_words() -> None:
 
 
 def test_a_holder_is_gone_when_nothing_was_seen_for_its_time() -> None:
-    watch = Watch().saw(lease(), 100.0)
+    watch = RenewalWatch().saw(lease(), 100.0)
     assert not watch.may_take(lease(), "me", 100.0)
     assert watch.saw(lease(), 129.0) == watch, "the same again begins no new time"
     assert not watch.may_take(lease(), "me", 130.0)
@@ -131,7 +131,7 @@ def test_a_holder_is_gone_when_nothing_was_seen_for_its_time() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_a_sign_of_life_begins_a_new_time(change: dict[str, Any]) -> None:
-    watch = Watch().saw(lease(), 100.0).saw(lease(**change), 129.0)
+    watch = RenewalWatch().saw(lease(), 100.0).saw(lease(**change), 129.0)
     assert not watch.may_take(lease(**change), "me", 158.0)
     assert watch.may_take(lease(**change), "me", 159.1)
 
@@ -139,14 +139,14 @@ def test_a_sign_of_life_begins_a_new_time(change: dict[str, Any]) -> None:
 def test_another_lease_of_the_name_begins_a_new_time() -> None:
     again = stored()
     again["metadata"]["uid"] = "u2"
-    assert Watch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
+    assert RenewalWatch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
 
 
 def test_any_write_is_a_sign_of_life() -> None:
     """The date of the holder may have jumped back, to the very time of an earlier renewal."""
     again = stored()
     again["metadata"]["resourceVersion"] = "6"
-    assert Watch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
+    assert RenewalWatch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_any_write_is_a_sign_of_life() -> None:
 )
 def test_the_times_in_it_decide_nothing(renewed: str) -> None:
     found = lease(renewTime=renewed)
-    watch = Watch().saw(found, 5.0)
+    watch = RenewalWatch().saw(found, 5.0)
     assert not watch.may_take(found, "me", 35.0)
     assert watch.may_take(found, "me", 35.1)
 
 
 def test_the_holders_own_duration_counts() -> None:
     found = lease(leaseDurationSeconds=2)
-    assert Watch().saw(found, 0.0).may_take(found, "me", 2.1)
+    assert RenewalWatch().saw(found, 0.0).may_take(found, "me", 2.1)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight.checks.duplicates import Census, is_mac
-from metalk8s_expand.domain.preflight.cluster_facts import Surroundings
+from metalk8s_expand.domain.preflight.checks.duplicates import DuplicateIndex, is_mac
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 
 Facts = Mapping[str, Any]
 
 
-class Untold(Exception):
+class FactUnknown(Exception):
     """What a check needs is not known: neither a pass nor a failure. ``remedy`` says how to come to know it."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
@@ -25,7 +25,7 @@ class Untold(Exception):
 
 
 @dataclass(frozen=True)
-class Host:
+class CheckContext:
     """A declared node, what its host said, and the other hosts' answers by name; ``now`` is the master's clock.
 
     ``inbound`` is what today's etcd members said of connecting to the host, by their name and the port: why it failed,
@@ -36,10 +36,10 @@ class Host:
     facts: Facts
     others: Mapping[str, Facts]
     now: float
-    surroundings: Surroundings = field(default_factory=Surroundings)
+    surroundings: ClusterFacts = field(default_factory=ClusterFacts)
     inbound: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     thresholds: Thresholds = field(default_factory=Thresholds)
-    census: Census = field(default_factory=Census)
+    census: DuplicateIndex = field(default_factory=DuplicateIndex)
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Host:
         """What the host said of this, or Untold."""
         value = self.facts.get(name)
         if value is None:
-            raise Untold(f"the host does not tell its {name}")
+            raise FactUnknown(f"the host does not tell its {name}")
         return value
 
     @property

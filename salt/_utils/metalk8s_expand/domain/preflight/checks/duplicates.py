@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalk8s_expand.domain.preflight.cluster_facts import Neighbour
+from metalk8s_expand.domain.preflight.cluster_facts import ExistingNode
 
 MACHINE_ID, PRODUCT_UUID, MAC, ADDRESS = "machine-id", "product-uuid", "mac", "address"
 
@@ -16,7 +16,7 @@ Identity = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Census:
+class DuplicateIndex:
     """Names by (kind, value) of an identity, and every host's clock in seconds ahead of the master's."""
 
     holders: Mapping[Identity, frozenset[str]] = field(default_factory=dict)
@@ -35,9 +35,9 @@ class Census:
         return min(middle, key=abs, default=None)
 
 
-def census(
-    hosts: Mapping[str, Mapping[str, Any]], nodes: Iterable[Neighbour], skews: Iterable[float]
-) -> Census:
+def index_duplicates(
+    hosts: Mapping[str, Mapping[str, Any]], nodes: Iterable[ExistingNode], skews: Iterable[float]
+) -> DuplicateIndex:
     """What hosts said of themselves, and what is known of the cluster's Nodes."""
     holders: defaultdict[Identity, set[str]] = defaultdict(set)
     for name, facts in hosts.items():
@@ -48,7 +48,9 @@ def census(
     for node in nodes:
         for identity in _of_node(node):
             holders[identity].add(node.name)
-    return Census({identity: frozenset(names) for identity, names in holders.items()}, tuple(skews))
+    return DuplicateIndex(
+        {identity: frozenset(names) for identity, names in holders.items()}, tuple(skews)
+    )
 
 
 def is_mac(mac: str) -> bool:
@@ -64,7 +66,7 @@ def _of_host(facts: Mapping[str, Any]) -> Iterator[Identity]:
     )
 
 
-def _of_node(node: Neighbour) -> Iterator[Identity]:
+def _of_node(node: ExistingNode) -> Iterator[Identity]:
     identities = ((MACHINE_ID, node.machine_id), (PRODUCT_UUID, node.product_uuid))
     yield from _told((*identities, *((ADDRESS, one) for one in node.addresses), *_macs(node.macs)))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.checks.registry import Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.checks.registry import CheckFailure, check
 
 CLIENT, PEER = 2379, 2380
 PORTS = (CLIENT, PEER)
@@ -17,7 +17,7 @@ Answer = tuple[str, "str | None"]
 
 
 @check
-def etcd_peers(host: Host) -> Remark | None:
+def etcd_peers(host: CheckContext) -> CheckFailure | None:
     """The host reaches every member of today. Other new nodes are asked about it by ``etcd-inbound``, on their side."""
     if not host.node.is_etcd:
         return None
@@ -36,7 +36,7 @@ def etcd_peers(host: Host) -> Remark | None:
 
 
 @check
-def etcd_inbound(host: Host) -> Remark | None:
+def etcd_inbound(host: CheckContext) -> CheckFailure | None:
     """Every member of today, and every other new one, reaches the host."""
     if not host.node.is_etcd or host.is_resumed:
         return None
@@ -46,7 +46,7 @@ def etcd_inbound(host: Host) -> Remark | None:
         f"{port}: {problem}" for port, problem in problems.items() if problem not in TOLD_ELSEWHERE
     ]
     if strange:
-        raise Untold(f"the host cannot listen on {', '.join(strange)}")
+        raise FactUnknown(f"the host cannot listen on {', '.join(strange)}")
     ports = [int(port) for port in listening if port not in problems]
     answers = [*_from_members(host, ports), *_from_newcomers(host, ports)]
     return _remark(
@@ -56,17 +56,17 @@ def etcd_inbound(host: Host) -> Remark | None:
     )
 
 
-def today(host: Host) -> dict[str, str]:
+def today(host: CheckContext) -> dict[str, str]:
     """Addresses of today's members by name; Untold when none is known."""
     members = {
         name: address for name, address in host.surroundings.etcd_peers.items() if name != host.name
     }
     if not members:
-        raise Untold("no member of etcd is known")
+        raise FactUnknown("no member of etcd is known")
     return members
 
 
-def _from_members(host: Host, ports: Sequence[int]) -> Iterator[Answer]:
+def _from_members(host: CheckContext, ports: Sequence[int]) -> Iterator[Answer]:
     """What they said of it, or whether the host heard them when they could not be asked."""
     for name, address in today(host).items():
         for port in ports:
@@ -74,7 +74,7 @@ def _from_members(host: Host, ports: Sequence[int]) -> Iterator[Answer]:
             yield f"from {name} to {port}", "" if heard else host.inbound.get(name, {}).get(port)
 
 
-def _from_newcomers(host: Host, ports: Sequence[int]) -> Iterator[Answer]:
+def _from_newcomers(host: CheckContext, ports: Sequence[int]) -> Iterator[Answer]:
     """One that reaches no member of today on this port either has itself to blame, and ``etcd-peers`` does."""
     for name, facts in host.others.items():
         connections: Mapping[str, Any] = facts.get("connections") or {}
@@ -89,11 +89,13 @@ def _from_newcomers(host: Host, ports: Sequence[int]) -> Iterator[Answer]:
                 yield f"from {name} to {port}", connections[place]
 
 
-def _remark(answers: Sequence[Answer], remedy: str, question: str) -> Remark | None:
+def _remark(answers: Sequence[Answer], remedy: str, question: str) -> CheckFailure | None:
     failed = [f"{title}: {reason}" for title, reason in answers if reason]
     if failed:
-        return Remark("; ".join(failed), "connections", remedy)
+        return CheckFailure("; ".join(failed), "connections", remedy)
     unknown = [title for title, reason in answers if reason is None]
     if unknown:
-        raise Untold(f"nobody tells whether there is a connection {', '.join(unknown)}", question)
+        raise FactUnknown(
+            f"nobody tells whether there is a connection {', '.join(unknown)}", question
+        )
     return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from metalk8s_expand.domain.preflight.checks import duplicates
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailure, check
 
 
 @check
-def hostname(host: Host) -> Remark | None:
+def hostname(host: CheckContext) -> CheckFailure | None:
     """The host is called like its node.
 
     The kubelet is told the node's name, so a difference confuses people only, unless it is the name of another node.
@@ -19,52 +19,54 @@ def hostname(host: Host) -> Remark | None:
         return None
     others = {found, short}.intersection({*host.others, *host.surroundings.nodes} - {host.name})
     if others:
-        return Remark(
+        return CheckFailure(
             f"{found}, which is another node",
             host.name,
             "correct the node's address or ssh:host in the pillar",
         )
-    return Remark(found, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
+    return CheckFailure(found, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
 
 
 @check
-def machine_id(host: Host) -> Remark | None:
+def machine_id(host: CheckContext) -> CheckFailure | None:
     """No other host or Node has the same."""
     own = str(host.fact("machine_id"))
     twins = host.census.others(duplicates.MACHINE_ID, [own], host.name)
     if own and not twins:
         return None
     found = f"{own}, as {', '.join(twins)}" if own else "none"
-    return Remark(found, "one of its own", "rm /etc/machine-id; systemd-machine-id-setup; reboot")
+    return CheckFailure(
+        found, "one of its own", "rm /etc/machine-id; systemd-machine-id-setup; reboot"
+    )
 
 
 @check
-def product_uuid(host: Host) -> Remark | None:
+def product_uuid(host: CheckContext) -> CheckFailure | None:
     """No other host or Node has the same."""
     own = str(host.fact("product_uuid"))
     twins = host.census.others(duplicates.PRODUCT_UUID, [own], host.name)
     if not twins:
         return None
     remedy = "give the virtual machine a UUID of its own; if the firmware's is a constant, skip this check"
-    return Remark(f"{own}, as {', '.join(twins)}", "one of its own", remedy)
+    return CheckFailure(f"{own}, as {', '.join(twins)}", "one of its own", remedy)
 
 
 @check
-def mac(host: Host) -> Remark | None:
+def mac(host: CheckContext) -> CheckFailure | None:
     """No other host or Node has the MAC of the interface that carries the declared address."""
     twins = host.census.others(duplicates.MAC, host.macs, host.name)
     if twins:
         found = f"{', '.join(host.macs)}, as {', '.join(twins)}"
-        return Remark(
+        return CheckFailure(
             found, "one of its own", "give the virtual machine's network card a MAC of its own"
         )
     if not host.macs and host.node.address in host.fact("addresses"):
-        raise Untold("the interface that has the node's address has no MAC")
+        raise FactUnknown("the interface that has the node's address has no MAC")
     return None
 
 
 @check
-def address(host: Host) -> Remark | None:
+def address(host: CheckContext) -> CheckFailure | None:
     """The declared address is the host's own, and nobody else's."""
     own, found = host.node.address, host.fact("addresses")
     if own not in found:
@@ -72,10 +74,10 @@ def address(host: Host) -> Remark | None:
             ", ".join(one for one in found if not one.startswith(("127.", "::1", "fe80:")))
             or "none"
         )
-        return Remark(shown, own, "correct the node's address or ssh:host in the pillar")
+        return CheckFailure(shown, own, "correct the node's address or ssh:host in the pillar")
     twins = host.census.others(duplicates.ADDRESS, [own], host.name)
     if not twins:
         return None
-    return Remark(
+    return CheckFailure(
         f"{own}, as {', '.join(twins)}", "one of its own", "take the address away from one of them"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from posixpath import basename
 
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailure, check
 
 # The deployment loads them: they must be there to be loaded.
 MODULES = ("overlay", "br_netfilter", "nf_conntrack")
@@ -27,37 +27,37 @@ SYSCTLS = (*DEPLOYED, *MINIMUM)
 
 
 @check
-def swap(host: Host) -> Remark | None:
+def swap(host: CheckContext) -> CheckFailure | None:
     """Memory limits hold. A warning, as a kubelet can be configured to live with it (failSwapOn)."""
     if not host.fact("swap"):
         return None
-    return Remark("on", "off", "swapoff --all, and take it out of /etc/fstab", WARNING)
+    return CheckFailure("on", "off", "swapoff --all, and take it out of /etc/fstab", WARNING)
 
 
 @check
-def cgroups(host: Host) -> Remark | None:
+def cgroups(host: CheckContext) -> CheckFailure | None:
     """The kubelet finds the controllers it needs."""
     found = host.fact("cgroups")
     missing = [name for name in CONTROLLERS if name not in found["controllers"]]
     if not missing:
         return None
     remedy = "enable them on the kernel's command line (cgroup_enable=...) and reboot"
-    return Remark(
+    return CheckFailure(
         f"version {found['version']} without {', '.join(missing)}", ", ".join(CONTROLLERS), remedy
     )
 
 
 @check
-def kernel_modules(host: Host) -> Remark | None:
+def kernel_modules(host: CheckContext) -> CheckFailure | None:
     """Each module is loaded, built in or can be loaded."""
     found = host.fact("modules")
     missing = [name for name in MODULES if found.get(name) == "missing"]
     if missing:
         remedy = "reboot if the kernel was replaced; else install the modules of the running kernel (uname -r)"
-        return Remark(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
+        return CheckFailure(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
     unknown = [name for name in MODULES if found.get(name) is None]
     if unknown:
-        raise Untold(
+        raise FactUnknown(
             f"the host has no list of kernel modules to look for {', '.join(unknown)} in",
             "try modprobe",
         )
@@ -65,27 +65,29 @@ def kernel_modules(host: Host) -> Remark | None:
 
 
 @check
-def sysctls(host: Host) -> Remark | None:
+def sysctls(host: CheckContext) -> CheckFailure | None:
     """Nothing undoes at the next boot what the deployment sets, and nothing that nobody sets is too low."""
     undone = list(_undone(host))
     low = list(_low(host))
     if undone:
         remedy = f"take these lines out: the file is applied after /etc/sysctl.d/{DEPLOYED_FILE}"
         wanted = ", ".join(f"{key} = {value}" for key, value in DEPLOYED.items())
-        return Remark("; ".join([*undone, *low]), wanted, remedy)
+        return CheckFailure("; ".join([*undone, *low]), wanted, remedy)
     if low:
         wanted = ", ".join(f"{key} >= {value}" for key, value in MINIMUM.items())
-        return Remark("; ".join(low), wanted, "raise them by a file in /etc/sysctl.d", WARNING)
+        return CheckFailure(
+            "; ".join(low), wanted, "raise them by a file in /etc/sysctl.d", WARNING
+        )
     return None
 
 
-def _undone(host: Host) -> Iterator[str]:
+def _undone(host: CheckContext) -> Iterator[str]:
     for path, key, value in host.fact("sysctl_files"):
         if basename(path) > DEPLOYED_FILE and value != DEPLOYED.get(key, value):
             yield f"{key} = {value} in {path}"
 
 
-def _low(host: Host) -> Iterator[str]:
+def _low(host: CheckContext) -> Iterator[str]:
     found = host.fact("sysctls")
     for key, minimum in MINIMUM.items():
         value = str(found.get(key) or "")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.checks.registry import Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.checks.registry import CheckFailure, check
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 
 MINION_KEY = "/etc/salt/pki/minion/minion.pem"
@@ -30,7 +30,7 @@ LEFTOVERS = (
 
 
 @check
-def leftovers(host: Host) -> Remark | None:
+def leftovers(host: CheckContext) -> CheckFailure | None:
     """Nothing of an earlier cluster is on the disk."""
     if host.is_resumed:
         return None
@@ -40,21 +40,21 @@ def leftovers(host: Host) -> Remark | None:
         return None
     minion = f" (of the minion {host.facts.get('minion_id') or 'without an ID'})"
     named = [path + (minion if path == MINION_KEY else "") for path in found]
-    return Remark(
+    return CheckFailure(
         ", ".join(named), "none", "reset the host, or remove what the earlier cluster left"
     )
 
 
 @check
-def stale_node(host: Host) -> Remark | None:
+def stale_node(host: CheckContext) -> CheckFailure | None:
     """Neither the cluster nor the master knows another machine under the node's name."""
     found = [*_another_node(host), *_another_key(host)]
     if found:
         remedy = f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete {host.name}"
-        return Remark("; ".join(found), "a name that is free, or this very host's", remedy)
+        return CheckFailure("; ".join(found), "a name that is free, or this very host's", remedy)
     node = host.surroundings.nodes.get(host.name)
     if node is not None and node.deployed and not (node.machine_id and host.fact("machine_id")):
-        raise Untold(
+        raise FactUnknown(
             "the Node of this name does not tell its machine-id",
             f"kubectl get node {host.name} --output yaml",
         )
@@ -62,36 +62,36 @@ def stale_node(host: Host) -> Remark | None:
 
 
 @check
-def version(host: Host) -> Remark | None:
+def version(host: CheckContext) -> CheckFailure | None:
     """The node gets the version of the cluster."""
     cluster = host.surroundings.version
     if not cluster:
-        raise Untold(
+        raise FactUnknown(
             "the cluster's version is not known",
             "kubectl get nodes --label-columns metalk8s.scality.com/version",
         )
     if host.node.version == cluster:
         return None
-    return Remark(
+    return CheckFailure(
         host.node.version,
         cluster,
         "correct the node's version in the pillar, or upgrade the cluster first",
     )
 
 
-def _another_node(host: Host) -> Iterator[str]:
+def _another_node(host: CheckContext) -> Iterator[str]:
     node = host.surroundings.nodes.get(host.name)
     own = host.facts.get("machine_id")
     if node is not None and node.deployed and node.machine_id and own and node.machine_id != own:
         yield f"the Node of this name is the machine {node.machine_id}, this host is {own}"
 
 
-def _another_key(host: Host) -> Iterator[str]:
+def _another_key(host: CheckContext) -> Iterator[str]:
     known, shown = host.surroundings.keys.get(host.name), host.facts.get("minion_key")
     if not known:
         return
     if not shown and host.facts.get("uid") != 0:
-        raise Untold("the host's minion key can be read by root only")
+        raise FactUnknown("the host's minion key can be read by root only")
     if not shown:
         yield "the master knows a minion of this name, this host has no key"
     elif fingerprint(str(shown)) != known:

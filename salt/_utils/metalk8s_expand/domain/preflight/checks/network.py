@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, CheckFailure, check
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 
 # Interfaces that Pod networks and container runtimes make, with addresses of those networks.
@@ -27,13 +27,13 @@ VIRTUAL = (
 
 
 @check
-def network(host: Host) -> Remark | None:
+def network(host: CheckContext) -> CheckFailure | None:
     """Neither the declared address nor another of the host is inside of the Pod or Service network."""
     surroundings = host.surroundings
     networks = {"Pod": surroundings.pod_cidr, "Service": surroundings.service_cidr}
     declared = {title: cidr for title, cidr in networks.items() if cidr}
     if not declared:
-        raise Untold(
+        raise FactUnknown(
             "the Pod and Service networks are not known", "declare metalk8s_expand:networks"
         )
     others = [one for one in _own_addresses(host) if one != host.node.address]
@@ -42,7 +42,7 @@ def network(host: Host) -> Remark | None:
             inside = [one for one in addresses if _is_inside(one, cidr)]
             if inside:
                 remedy = "give the host another address, or the cluster another network"
-                return Remark(
+                return CheckFailure(
                     f"{', '.join(inside)} inside of the {title} network {cidr}",
                     "outside",
                     remedy,
@@ -52,17 +52,17 @@ def network(host: Host) -> Remark | None:
 
 
 @check
-def route(host: Host) -> Remark | None:
+def route(host: CheckContext) -> CheckFailure | None:
     """Packets to Services have a way to begin with: the kernel looks for it before it translates the address."""
     cidr = host.surroundings.service_cidr
     if not cidr:
-        raise Untold(
+        raise FactUnknown(
             "the Service network is not known", "declare metalk8s_expand:networks:service_cidr"
         )
     reason = host.fact("route")
     if not reason:
         return None
-    return Remark(
+    return CheckFailure(
         f"none to {cidr}: {reason}",
         "a route, the default one will do",
         "ip route add default via GATEWAY",
@@ -70,7 +70,7 @@ def route(host: Host) -> Remark | None:
 
 
 @check
-def dns(host: Host) -> Remark | None:
+def dns(host: CheckContext) -> CheckFailure | None:
     """Names that the node needs resolve, and a name server answers."""
     resolved = host.fact("resolve")
     bad = [
@@ -82,15 +82,15 @@ def dns(host: Host) -> Remark | None:
     silent = [server for server, answers in servers.items() if not answers]
     remedy = "correct /etc/resolv.conf and /etc/hosts on the host, or the way to the name server"
     if bad:
-        return Remark("; ".join(bad), "names resolve", remedy)
+        return CheckFailure("; ".join(bad), "names resolve", remedy)
     if servers and len(silent) == len(servers):
-        return Remark(f"no answer from {', '.join(silent)}", "an answer", remedy)
+        return CheckFailure(f"no answer from {', '.join(silent)}", "an answer", remedy)
     if silent:
-        return Remark(
+        return CheckFailure(
             f"no answer from {', '.join(silent)}", "answers from all name servers", remedy, WARNING
         )
     if not servers:
-        raise Untold(
+        raise FactUnknown(
             "/etc/resolv.conf has no name server",
             "add one if Pods are to resolve names outside of the cluster",
         )
@@ -98,37 +98,39 @@ def dns(host: Host) -> Remark | None:
 
 
 @check
-def api(host: Host) -> Remark | None:
+def api(host: CheckContext) -> CheckFailure | None:
     """The host reaches the API servers. One of several that it does not reach is a warning: its proxy has the others."""
     failed, total = _failed(host, "api")
     if not failed:
         return None
     severity = ERROR if len(failed) == total else WARNING
-    return Remark(
+    return CheckFailure(
         "; ".join(failed), "a connection", "open the way to the API servers, TCP 6443", severity
     )
 
 
 @check
-def artifacts(host: Host) -> Remark | None:
+def artifacts(host: CheckContext) -> CheckFailure | None:
     """The host reaches the store of what is installed."""
     failed, _ = _failed(host, "artifacts")
     return (
-        Remark("; ".join(failed), "a connection", "start the artifact store, or open the way to it")
+        CheckFailure(
+            "; ".join(failed), "a connection", "start the artifact store, or open the way to it"
+        )
         if failed
         else None
     )
 
 
 @check
-def salt_master(host: Host) -> Remark | None:
+def salt_master(host: CheckContext) -> CheckFailure | None:
     """The host's minion will reach the master: both ports."""
     failed, _ = _failed(host, "salt-master")
     remedy = "open the way to the Salt master, TCP 4505 and 4506"
-    return Remark("; ".join(failed), "connections", remedy) if failed else None
+    return CheckFailure("; ".join(failed), "connections", remedy) if failed else None
 
 
-def _failed(host: Host, check_name: str) -> tuple[list[str], int]:
+def _failed(host: CheckContext, check_name: str) -> tuple[list[str], int]:
     """What of the endpoints of a check cannot be reached, and how many there are.
 
     Those whose name does not resolve are left to ``dns``.
@@ -139,7 +141,7 @@ def _failed(host: Host, check_name: str) -> tuple[list[str], int]:
         if one.check == check_name and one.host != host.node.address
     ]
     if not endpoints:
-        raise Untold("nothing is known to connect to")
+        raise FactUnknown("nothing is known to connect to")
     resolved = host.facts.get("resolve") or {}
     asked = [one for one in endpoints if resolved.get(one.host, "") == ""]
     answers = [(one, host.fact("connections").get(f"{one.host}:{one.port}")) for one in asked]
@@ -152,12 +154,12 @@ def _failed(host: Host, check_name: str) -> tuple[list[str], int]:
 def _refuse_silence(endpoints: Sequence[Endpoint]) -> None:
     if endpoints:
         names = ", ".join(f"{one.host}:{one.port}" for one in endpoints)
-        raise Untold(
+        raise FactUnknown(
             f"the host does not tell whether it reaches {names}", "nc -zv HOST PORT on the host"
         )
 
 
-def _own_addresses(host: Host) -> Iterator[str]:
+def _own_addresses(host: CheckContext) -> Iterator[str]:
     for name, interface in host.fact("interfaces").items():
         if not name.startswith(VIRTUAL):
             yield from interface["addresses"]

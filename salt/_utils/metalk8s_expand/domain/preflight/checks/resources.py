@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, CheckFailure, check
 from metalk8s_expand.domain.preflight.thresholds import largest
 
 CONTAINERD, KUBELET, ETCD = "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"
@@ -22,27 +22,29 @@ TOLD_ELSEWHERE = ("ENOSPC", "EROFS", "EACCES", "EPERM")
 
 
 @check
-def cpu(host: Host) -> Remark | None:
+def cpu(host: CheckContext) -> CheckFailure | None:
     """There are processors for the node's roles."""
     found, wanted = host.fact("cpus"), largest(host.thresholds.cpus, host.node.roles)
     if found >= wanted:
         return None
-    return Remark(f"{found}", f"{wanted}", "use a larger host, or lower preflight:thresholds:cpus")
+    return CheckFailure(
+        f"{found}", f"{wanted}", "use a larger host, or lower preflight:thresholds:cpus"
+    )
 
 
 @check
-def memory(host: Host) -> Remark | None:
+def memory(host: CheckContext) -> CheckFailure | None:
     """There is memory for the node's roles."""
     found, wanted = host.fact("memory_mb"), largest(host.thresholds.memory_mb, host.node.roles)
     if found >= wanted:
         return None
-    return Remark(
+    return CheckFailure(
         f"{found} MB", f"{wanted} MB", "use a larger host, or lower preflight:thresholds:memory_mb"
     )
 
 
 @check
-def disk(host: Host) -> Remark | None:
+def disk(host: CheckContext) -> CheckFailure | None:
     """There is room for images, Pods and etcd, wherever they lie."""
     wanted = largest(host.thresholds.disk_mb, host.node.roles)
     inodes = host.thresholds.disk_inodes
@@ -56,35 +58,37 @@ def disk(host: Host) -> Remark | None:
     if not short:
         return None
     remedy = "make room, or lower preflight:thresholds:disk_mb and disk_inodes"
-    return Remark("; ".join(short.values()), f"{wanted} MB and {inodes} inodes", remedy)
+    return CheckFailure("; ".join(short.values()), f"{wanted} MB and {inodes} inodes", remedy)
 
 
 @check
-def filesystem(host: Host) -> Remark | None:
+def filesystem(host: CheckContext) -> CheckFailure | None:
     """Images can be unpacked where the container runtime keeps them, and the node's directories can be written."""
     found = _directories(host)
     runtime = found[CONTAINERD]
     read_only = [item["mount"] for item in found.values() if item["read_only"]]
     if read_only:
-        return Remark(
+        return CheckFailure(
             f"read-only: {', '.join(dict.fromkeys(read_only))}",
             "writable",
             "look at dmesg and /etc/fstab",
         )
     kind, remedy = runtime["type"], f"mount an ext4 or XFS at {CONTAINERD}"
     if kind in BAD_FILESYSTEMS or kind.startswith("fuse"):
-        return Remark(f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy)
+        return CheckFailure(
+            f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy
+        )
     if kind == "xfs":
         return _xfs(runtime)
     if kind not in GOOD_FILESYSTEMS:
-        return Remark(
+        return CheckFailure(
             f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy, WARNING
         )
     return None
 
 
 @check
-def fsync(host: Host) -> Remark | None:
+def fsync(host: CheckContext) -> CheckFailure | None:
     """The disk is fast enough for etcd's log. Asked of etcd nodes only."""
     if not host.node.is_etcd:
         return None
@@ -92,37 +96,39 @@ def fsync(host: Host) -> Remark | None:
     if found["problem"] in TOLD_ELSEWHERE:
         return None
     if found["problem"]:
-        raise Untold(f"no file can be written at {found['path']} ({found['problem']})")
+        raise FactUnknown(f"no file can be written at {found['path']} ({found['problem']})")
     limits, p99 = host.thresholds, found["p99_ms"]
     if p99 <= limits.fsync_warning_ms:
         return None
     severity = ERROR if p99 > limits.fsync_error_ms else WARNING
     wanted = f"at most {limits.fsync_error_ms if severity == ERROR else limits.fsync_warning_ms} ms"
     text = f"fdatasync takes {p99:.1f} ms (p99 of {found['writes']} writes at {found['path']})"
-    return Remark(text, wanted, f"give {ETCD} a fast disk of its own, without other load", severity)
+    return CheckFailure(
+        text, wanted, f"give {ETCD} a fast disk of its own, without other load", severity
+    )
 
 
-def _directories(host: Host) -> dict[str, Mapping[str, Any]]:
+def _directories(host: CheckContext) -> dict[str, Mapping[str, Any]]:
     """Those that the node uses."""
     found = host.fact("directories")
     used = [path for path in DIRECTORIES if path != ETCD or host.node.is_etcd]
     unknown = [path for path in used if not found.get(path)]
     if unknown:
-        raise Untold(
+        raise FactUnknown(
             f"the host does not tell what {', '.join(unknown)} lies on",
             "findmnt --target DIRECTORY; df",
         )
     return {path: found[path] for path in used}
 
 
-def _xfs(found: Mapping[str, Any]) -> Remark | None:
+def _xfs(found: Mapping[str, Any]) -> CheckFailure | None:
     if found.get("ftype") is None:
-        raise Untold(
+        raise FactUnknown(
             f"the XFS at {found['mount']} does not tell its ftype", f"xfs_info {found['mount']}"
         )
     if found["ftype"]:
         return None
-    return Remark(
+    return CheckFailure(
         f"XFS with ftype=0 at {found['mount']}",
         "ftype=1",
         "make the file system anew: mkfs.xfs -n ftype=1",

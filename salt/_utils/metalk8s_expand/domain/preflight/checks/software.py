@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from metalk8s_expand.domain.node import roles
-from metalk8s_expand.domain.preflight.checks.context import Host
-from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext
+from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, CheckFailure, check
 
 PORTS: Mapping[str, Sequence[int]] = {
     "": (7443, 10248, 10249, 10250, 10256),
@@ -36,13 +36,13 @@ OWN_SERVICES = ("containerd", "kubelet")
 
 
 @check
-def ports(host: Host) -> Remark | None:
+def ports(host: CheckContext) -> CheckFailure | None:
     """Nothing else serves the ports of the node's roles."""
     wanted = {port for role in ("", *host.node.roles) for port in PORTS.get(role, ())}
     taken = sorted(wanted.intersection(host.fact("ports")))
     if not taken or host.is_resumed:
         return None
-    return Remark(
+    return CheckFailure(
         f"in use: {', '.join(map(str, taken))}",
         "free",
         "ss --listening --tcp --numeric --processes",
@@ -50,18 +50,18 @@ def ports(host: Host) -> Remark | None:
 
 
 @check
-def packages(host: Host) -> Remark | None:
+def packages(host: CheckContext) -> CheckFailure | None:
     """No other container runtime or kubelet is installed."""
     if host.is_resumed:
         return None
     found = [name for name in host.fact("packages") if name in PACKAGES]
     if not found:
         return None
-    return Remark(", ".join(found), "none of them", f"remove them: {', '.join(found)}")
+    return CheckFailure(", ".join(found), "none of them", f"remove them: {', '.join(found)}")
 
 
 @check
-def services(host: Host) -> Remark | None:
+def services(host: CheckContext) -> CheckFailure | None:
     """No firewall with rules of its own, no other runtime or Kubernetes, neither now nor after the next boot."""
     found = {
         name: state for name, state in host.fact("services").items() if _is_in_the_way(host, name)
@@ -72,12 +72,12 @@ def services(host: Host) -> Remark | None:
         return None
     said = [f"{name} runs" for name in active] + [f"{name} is enabled" for name in enabled]
     remedy = f"systemctl disable --now {' '.join([*active, *enabled])}"
-    return Remark(
+    return CheckFailure(
         ", ".join(said), "neither running nor enabled", remedy, ERROR if active else WARNING
     )
 
 
-def _is_in_the_way(host: Host, name: str) -> bool:
+def _is_in_the_way(host: CheckContext, name: str) -> bool:
     packaged = host.facts.get("packages") or ()
     if host.is_resumed and name in OWN_SERVICES:
         return False
@@ -85,14 +85,14 @@ def _is_in_the_way(host: Host, name: str) -> bool:
 
 
 @check
-def selinux(host: Host) -> Remark | None:
+def selinux(host: CheckContext) -> CheckFailure | None:
     """SELinux lets static Pods read what the deployment writes: there is no policy for it."""
     found = host.fact("selinux")
     remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check where a policy is installed"
     if found["mode"] == "enforcing":
-        return Remark("enforcing", "permissive or disabled", remedy)
+        return CheckFailure("enforcing", "permissive or disabled", remedy)
     if found["mode"] == "permissive" and found["configured"] == "enforcing":
-        return Remark(
+        return CheckFailure(
             "permissive until the next boot", "permissive or disabled for good", remedy, WARNING
         )
     return None

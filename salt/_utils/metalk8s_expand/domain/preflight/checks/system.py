@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metalk8s_expand.domain.preflight.checks.context import Host
-from metalk8s_expand.domain.preflight.checks.registry import WARNING, Remark, check
+from metalk8s_expand.domain.preflight.checks.context import CheckContext
+from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailure, check
 
 # By ID of os-release, the first major version that is supported.
 SYSTEMS: Mapping[str, int] = {
@@ -22,7 +22,7 @@ MINIMUM_PYTHON = (3, 9)
 
 
 @check
-def os(host: Host) -> Remark | None:
+def os(host: CheckContext) -> CheckFailure | None:
     """The system is one that this is tried on."""
     system = host.fact("system")
     major = str(system["version"]).partition(".")[0]
@@ -33,7 +33,7 @@ def os(host: Host) -> Remark | None:
         f"{system['id'] or 'a system without a name'} {system['version'] or 'without a version'}"
     )
     wanted = ", ".join(f"{name} {version}" for name, version in SYSTEMS.items()) + ", or newer"
-    return Remark(
+    return CheckFailure(
         found,
         wanted,
         "use a supported system, or go on and look closely at the first node",
@@ -42,43 +42,45 @@ def os(host: Host) -> Remark | None:
 
 
 @check
-def architecture(host: Host) -> Remark | None:
+def architecture(host: CheckContext) -> CheckFailure | None:
     """There are binaries for this machine."""
     found = host.fact("architecture")
     if found in ARCHITECTURES:
         return None
-    return Remark(found, " or ".join(ARCHITECTURES), "use another machine")
+    return CheckFailure(found, " or ".join(ARCHITECTURES), "use another machine")
 
 
 @check
-def python(host: Host) -> Remark | None:
+def python(host: CheckContext) -> CheckFailure | None:
     """The host's Python runs salt-ssh's thin."""
     version = tuple(host.fact("python"))
     if version >= MINIMUM_PYTHON:
         return None
     wanted = ".".join(map(str, MINIMUM_PYTHON))
-    return Remark(".".join(map(str, version)), f"{wanted} or newer", "install a newer python3")
+    return CheckFailure(
+        ".".join(map(str, version)), f"{wanted} or newer", "install a newer python3"
+    )
 
 
 @check
-def privilege(host: Host) -> Remark | None:
+def privilege(host: CheckContext) -> CheckFailure | None:
     """The user of the roster is root, by sudo or at once."""
     uid = host.fact("uid")
     if uid == 0:
         return None
-    return Remark(f"uid {uid}", "uid 0", "set ssh:sudo to true, or ssh:user to root")
+    return CheckFailure(f"uid {uid}", "uid 0", "set ssh:sudo to true, or ssh:user to root")
 
 
 @check
-def systemd(host: Host) -> Remark | None:
+def systemd(host: CheckContext) -> CheckFailure | None:
     """Services can be run."""
     if host.fact("systemd"):
         return None
-    return Remark("another init", "systemd", "use a host that runs systemd")
+    return CheckFailure("another init", "systemd", "use a host that runs systemd")
 
 
 @check
-def clock(host: Host) -> Remark | None:
+def clock(host: CheckContext) -> CheckFailure | None:
     """Certificates made on one host are valid on the other, and so are leases."""
     limit, skew, median = host.thresholds.clock_skew_s, host.skew, host.census.median_skew
     among = 0.0 if median is None else skew - median
@@ -90,4 +92,4 @@ def clock(host: Host) -> Remark | None:
     remedy = (
         "set up time synchronisation: on this host, or on the master if it is the one that differs"
     )
-    return Remark(found, f"at most {limit} s", remedy)
+    return CheckFailure(found, f"at most {limit} s", remedy)

@@ -9,8 +9,8 @@ from typing import Any
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
-from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
-from metalk8s_expand.domain.preflight.findings import Finding, Host
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoint, ExistingNode
+from metalk8s_expand.domain.preflight.findings import CheckContext, Finding
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 
 NAME, ADDRESS, MAC = "cp-1", "10.200.0.11", "52:54:00:00:00:11"
@@ -80,9 +80,9 @@ FACTS: dict[str, Any] = {
     "time": NOW,
 }
 
-SURROUNDINGS = Surroundings(
+SURROUNDINGS = ClusterFacts(
     nodes={
-        "bootstrap": Neighbour(
+        "bootstrap": ExistingNode(
             "bootstrap", ("10.200.0.10",), "b" * 32, "uuid-b", ("52:54:00:00:00:10",), "2.0", True
         )
     },
@@ -124,12 +124,12 @@ def host(
     changes: Mapping[str, Any] | None = None,
     node: Node | None = None,
     others: Mapping[str, Mapping[str, Any]] | None = None,
-    surroundings: Surroundings = SURROUNDINGS,
+    surroundings: ClusterFacts = SURROUNDINGS,
     inbound: Mapping[str, Mapping[int, str]] = INBOUND,
     thresholds: Thresholds | None = None,
-) -> Host:
+) -> CheckContext:
     """A good control-plane host with changed facts, unless told otherwise."""
-    return Host(
+    return CheckContext(
         node or globals()["node"](),
         facts(changes),
         others or {},
@@ -153,10 +153,10 @@ def other(number: int, changes: Mapping[str, Any] | None = None) -> dict[str, An
     return facts({**own, **(changes or {})})
 
 
-def found(*hosts: Host) -> list[Finding]:
+def found(*hosts: CheckContext) -> list[Finding]:
     return findings.findings(hosts)
 
 
-def checks(*hosts: Host) -> list[tuple[str, str]]:
+def checks(*hosts: CheckContext) -> list[tuple[str, str]]:
     """(check, severity) of everything that is found."""
     return [(item.check, item.severity) for item in found(*hosts)]

@@ -12,8 +12,8 @@ import pytest
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.checks import registry
-from metalk8s_expand.domain.preflight.checks.context import Host, Untold
-from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, Neighbour, Surroundings
+from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
+from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoint, ExistingNode
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
@@ -34,13 +34,13 @@ E, W, U = findings.ERROR, findings.WARNING, findings.UNKNOWN
 ROOT = Path(__file__).resolve().parents[6]
 
 
-def around(**changes: Any) -> Surroundings:
+def around(**changes: Any) -> ClusterFacts:
     return dataclasses.replace(hosts.SURROUNDINGS, **changes)
 
 
-def existing(name: str, **changes: Any) -> Surroundings:
+def existing(name: str, **changes: Any) -> ClusterFacts:
     """The cluster with one Node more."""
-    return around(nodes={**hosts.SURROUNDINGS.nodes, name: Neighbour(name, **changes)})
+    return around(nodes={**hosts.SURROUNDINGS.nodes, name: ExistingNode(name, **changes)})
 
 
 def place(path: str, **changes: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ NAMED = around(
 )
 
 # Check, severity, what is said, and a host with one fault.
-FAULTS: list[tuple[str, str, str, Host]] = [
+FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("os", W, "debian 11", host({"system|version": "11"})),
     ("os", W, "debian without a version", host({"system|version": ""})),
     ("os", W, "arch", host({"system": {"id": "arch", "version": ""}})),
@@ -149,7 +149,7 @@ FAULTS: list[tuple[str, str, str, Host]] = [
     ids=[f"{check}: {words}" for check, _, words, _ in FAULTS],
 )
 def test_a_fault_is_found_by_its_own_check_and_no_other(
-    check: str, severity: str, words: str, faulty: Host
+    check: str, severity: str, words: str, faulty: CheckContext
 ) -> None:
     [finding] = found(faulty)
     assert (finding.node, finding.check, finding.severity) == (NAME, check, severity)
@@ -167,7 +167,7 @@ def test_every_check_has_a_fault() -> None:
 
 
 @pytest.mark.parametrize(("check", "severity", "words", "faulty"), FAULTS[::3])
-def test_skipped_by_name(check: str, severity: str, words: str, faulty: Host) -> None:
+def test_skipped_by_name(check: str, severity: str, words: str, faulty: CheckContext) -> None:
     assert findings.findings([faulty], lambda name: {check}) == []
     assert findings.findings([faulty], lambda name: set(findings.NAMES) - {check}) != []
 
@@ -209,7 +209,7 @@ GOOD: list[Any] = [
 
 
 @pytest.mark.parametrize("good", GOOD)
-def test_nothing_is_found_on_a_good_host(good: Host) -> None:
+def test_nothing_is_found_on_a_good_host(good: CheckContext) -> None:
     assert found(good) == []
 
 
@@ -262,7 +262,7 @@ def test_what_the_host_does_not_tell_is_unknown(check: str, fact: str) -> None:
     assert f"preflight:skip: {check}" in finding.remedy
 
 
-UNKNOWN: list[tuple[list[str], Host]] = [
+UNKNOWN: list[tuple[list[str], CheckContext]] = [
     (["mac", "network"], host({"interfaces": None})),
     (["mac"], host({"interfaces|host0|mac": ""})),
     (["mac", "address"], host({"addresses": None, "interfaces|host0|mac": ""})),
@@ -290,7 +290,7 @@ UNKNOWN: list[tuple[list[str], Host]] = [
 
 
 @pytest.mark.parametrize(("names", "silent"), UNKNOWN)
-def test_what_nobody_tells_is_unknown(names: list[str], silent: Host) -> None:
+def test_what_nobody_tells_is_unknown(names: list[str], silent: CheckContext) -> None:
     assert checks(silent) == [(name, U) for name in names]
 
 
@@ -315,7 +315,7 @@ def test_a_new_peer_that_cannot_connect_anywhere_is_told_of_alone() -> None:
     inbound = {f"connections|{ADDRESS}:2379": "", f"connections|{ADDRESS}:2380": "no answer"}
     second = other(12, {**inbound, "connections|10.200.0.10:2380": "no answer", "hostname": "cp-2"})
     first = host(others={"cp-2": second})
-    faulty = Host(
+    faulty = CheckContext(
         hosts.node("cp-2", address="10.200.0.12"),
         second,
         {NAME: first.facts},
@@ -353,7 +353,9 @@ def test_clones_are_both_told_of() -> None:
     twin = other(12, {"machine_id": "a" * 32, "hostname": "cp-2"})
     both = found(
         dataclasses.replace(first, others={"cp-2": twin}),
-        Host(second, twin, {NAME: first.facts}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND),
+        CheckContext(
+            second, twin, {NAME: first.facts}, hosts.NOW, hosts.SURROUNDINGS, hosts.INBOUND
+        ),
     )
     assert [(item.node, item.check) for item in both] == [
         (NAME, "machine-id"),
@@ -361,14 +363,14 @@ def test_clones_are_both_told_of() -> None:
     ]
 
 
-def fleet(*skews: float) -> list[Host]:
+def fleet(*skews: float) -> list[CheckContext]:
     """Workers, each with its own clock, that answered one after the other."""
     made = []
     for index, skew in enumerate(skews):
         node = hosts.node(f"host-{20 + index}", (roles.NODE,), f"10.200.0.{20 + index}")
         now = hosts.NOW + index * 100
         made.append(
-            Host(node, other(20 + index, {"time": now + skew}), {}, now, hosts.SURROUNDINGS)
+            CheckContext(node, other(20 + index, {"time": now + skew}), {}, now, hosts.SURROUNDINGS)
         )
     return made
 
@@ -438,7 +440,7 @@ def test_one_place_is_told_of_once() -> None:
 
 
 def test_a_check_that_fails_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    def swap(host: Host) -> None:
+    def swap(host: CheckContext) -> None:
         raise KeyError("oops")
 
     monkeypatch.setitem(findings.CHECKS, "swap", swap)  # type: ignore[arg-type]
@@ -456,13 +458,13 @@ def test_a_host_that_says_nonsense(fact: str, nonsense: Any) -> None:
 
 
 def test_a_host_that_says_nothing() -> None:
-    told = findings.findings([Host(hosts.node(), {}, {}, 0.0)])
+    told = findings.findings([CheckContext(hosts.node(), {}, {}, 0.0)])
     assert {item.severity for item in told} == {U}
     assert len(told) >= len(findings.NAMES) - 2
 
 
 def test_skipped_on_one_node_only() -> None:
-    second = Host(
+    second = CheckContext(
         hosts.node("host-12", address="10.200.0.12"),
         other(12, {"uid": 5}),
         {},
@@ -497,8 +499,8 @@ def test_a_finding_as_data() -> None:
 
 
 def test_two_checks_of_one_name_are_refused() -> None:
-    def disk(host: Host) -> None:
-        raise Untold("never called")
+    def disk(host: CheckContext) -> None:
+        raise FactUnknown("never called")
 
     with pytest.raises(ValueError, match="two preflight checks are called disk"):
         registry.check(disk)
@@ -513,10 +515,10 @@ def test_every_check_is_documented() -> None:
 
 def test_500_hosts_beside_5000_nodes_are_judged_at_once() -> None:
     """Every host is compared with every other one, but not one by one."""
-    nodes = {f"n-{index}": Neighbour(f"n-{index}", (f"10.1.{index // 250}.{index % 250}",), f"{index:032x}", "", (), "2.0", True)
+    nodes = {f"n-{index}": ExistingNode(f"n-{index}", (f"10.1.{index // 250}.{index % 250}",), f"{index:032x}", "", (), "2.0", True)
              for index in range(5000)}  # fmt: skip
     surroundings = around(nodes=nodes)
-    made = [Host(hosts.node(f"w-{index}", (roles.NODE,), f"10.2.{index // 250}.{index % 250}"),
+    made = [CheckContext(hosts.node(f"w-{index}", (roles.NODE,), f"10.2.{index // 250}.{index % 250}"),
                  other(20, {"machine_id": f"m{index}", "product_uuid": f"u{index}"}), {}, hosts.NOW, surroundings)
             for index in range(500)]  # fmt: skip
     twins = [item for item in found(*made) if item.check == "machine-id"]

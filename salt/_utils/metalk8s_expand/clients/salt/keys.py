@@ -1,0 +1,71 @@
+"""The keys of minions that the Salt master knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# The directories of the keys, the one that counts most first.
+KEY_DIRECTORIES = ("minions", "minions_pre", "minions_rejected", "minions_denied")
+
+
+FEW = 50
+
+
+class Keys:
+    """The master's view of minion keys."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self._opts = dict(opts)
+
+    def public_key(self, minion: str) -> tuple[str, str] | None:
+        """(directory, PEM) of the key known under this exact name, or None; directory as ``minions_pre``."""
+        for directory, keys in self._keys().key_str(minion).items():
+            if minion in keys:
+                return str(directory), str(keys[minion])
+        return None
+
+    def public_keys(self, minions: Iterable[str]) -> dict[str, str]:
+        """The PEM of every one of these exact names that has a key, wherever it is; an accepted one before others."""
+        wanted = set(minions)
+        keys = self._keys()
+        known = {name for names in keys.list_keys().values() for name in names if name in wanted}
+        # Salt compares every key with every name.
+        found = keys.key_str(sorted(known) if len(known) <= FEW else "*") if known else {}
+        ordered = [found.get(directory, {}) for directory in reversed(KEY_DIRECTORIES)]
+        return {
+            str(name): _first(key)
+            for those in ordered
+            for name, key in those.items()
+            if name in known
+        }
+
+    def accept(self, minion: str) -> bool:
+        """Accept the pending key of this exact name; whether it is accepted now, read anew."""
+        self._keys().accept(match=minion)
+        found = self.public_key(minion)
+        return found is not None and found[0] == "minions"
+
+    def delete(self, minion: str) -> bool:
+        """Forget every key of this exact name, wherever it is; whether there was one."""
+        keys = self._keys()
+        found = {
+            directory: [minion] for directory, names in keys.list_keys().items() if minion in names
+        }
+        if found:
+            keys.delete_key(match_dict=found)
+        return bool(found)
+
+    def accepted(self) -> list[str]:
+        """The names of all accepted minions."""
+        return list(self._keys().list_keys().get("minions", ()))
+
+    def _keys(self) -> Any:
+        import salt.key
+
+        return salt.key.get_key({**self._opts, "output": "quiet"})
+
+
+def _first(key: Any) -> str:
+    """Salt 3008 keeps all keys that were denied to one name."""
+    return str(key[0] if isinstance(key, (list, tuple)) and key else key)

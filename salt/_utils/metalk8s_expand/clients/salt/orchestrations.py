@@ -1,0 +1,107 @@
+"""Orchestrations: start one as a job of the master, and read its result."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metalk8s_expand.clients.salt import running_jobs
+from metalk8s_expand.clients.salt.pillar import PILLAR_KEY
+
+# How often the running jobs are listed, and after how long one that is not among them is gone.
+LOOK_S, GONE_S = 3.0, 15.0
+
+
+def prepare_ssh(opts: Mapping[str, Any]) -> None:
+    """Let salt-ssh make what it sends to every host (thin, modules) and its key, before several processes would at once.
+
+    They write the same files, and one that finds another's half written sends it: the host answers with nothing.
+    """
+    import salt.client.ssh
+    import salt.client.ssh.shell
+    import salt.fileclient
+    import salt.utils.thin
+
+    own = copy.deepcopy(dict(opts))
+    # The master's maintenance keeps file servers current for its own processes only.
+    own.pop("__fs_update", None)
+    key = Path(own.get("ssh_priv") or Path(own["pki_dir"]) / "ssh" / "salt-ssh.rsa")
+    if not key.is_file():
+        salt.client.ssh.shell.gen_key(str(key))
+    salt.utils.thin.gen_thin(
+        own["cachedir"],
+        extra_mods=own.get("thin_extra_mods"),
+        overwrite=own.get("regen_thin", False),
+        extended_cfg=own.get("ssh_ext_alternatives"),
+    )
+    salt.client.ssh.mod_data(salt.fileclient.FSClient(own))
+
+
+class Orchestrations:
+    """``state.orchestrate`` jobs, each in a process of its own that outlives whoever started it.
+
+    To be used by one thread: Salt forks to start a job, which threads do not survive well.
+    """
+
+    def __init__(self, opts: Mapping[str, Any], ask_every: float = 1.0) -> None:
+        self._opts = dict(opts)
+        self._ask_every = ask_every
+        self._asked: dict[str, float] = {}
+        self._returned: dict[str, Any] = {}
+        self._seen: dict[str, float] = {}
+        self._looked = 0.0
+
+    def new(self) -> str:
+        """The ID of the next job."""
+        import salt.utils.jid
+
+        return str(salt.utils.jid.gen_jid(self._opts))
+
+    def start(self, jid: str, sls: str, saltenv: str, pillar: Mapping[str, Any]) -> None:
+        """Start one; it runs on when this process ends."""
+        import salt.runner
+
+        client = salt.runner.RunnerClient(copy.deepcopy(self._opts))
+        low = {
+            "arg": [sls],
+            "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid},
+        }
+        pub = {"jid": jid, "tag": f"salt/run/{jid}"}
+        client.asynchronous("state.orchestrate", low, user=PILLAR_KEY, pub=pub)
+        self._asked[jid] = time.monotonic()
+
+    def result(self, jid: str) -> Any:
+        """The job's return, or None while it runs. Read from the job cache: an event can be missed."""
+        if (
+            jid not in self._returned
+            and time.monotonic() - self._asked.get(jid, 0.0) > self._ask_every
+        ):
+            self._asked[jid] = time.monotonic()
+            cached = self._cached(jid)
+            if cached is not None:
+                self._returned[jid] = cached
+        return self._returned.get(jid)
+
+    def is_dead(self, jid: str) -> bool:
+        """Whether its process was seen, is gone for some seconds, and has returned nothing."""
+        moment = time.monotonic()
+        if moment - self._looked > LOOK_S:
+            self._looked = moment
+            running = running_jobs.running(self._opts)
+            alive = [job for job in self._asked if any(runner.does(job) for runner in running)]
+            self._seen.update(dict.fromkeys(alive, moment))
+        gone = moment - self._seen.get(jid, moment) > GONE_S
+        return gone and self._cached(jid) is None
+
+    def _cached(self, jid: str) -> Any:
+        import salt.loader
+
+        returners = salt.loader.returners(dict(self._opts), {})
+        found = returners[f"{self._opts['master_job_cache']}.get_jid"](jid)
+        for value in found.values():
+            answer = value.get("return", value) if isinstance(value, dict) else value
+            return answer.get("return", answer) if isinstance(answer, dict) else answer
+        return None

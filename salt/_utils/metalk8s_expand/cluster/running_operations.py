@@ -1,0 +1,46 @@
+"""Other operations of MetalK8s that run on this master."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from metalk8s_expand.clients.salt import running_jobs
+from metalk8s_expand.clients.salt.running_jobs import Runner
+from metalk8s_expand.cluster.context import ClusterContext
+
+OPERATIONS = "metalk8s.orchestrate."
+
+
+ORCHESTRATE = ("state.orchestrate", "state.orch", "state.sls")
+
+
+# How Salt calls the process of an orchestration that a run of ours has started.
+STARTED = "fun=state.orchestrate"
+
+
+EARLIER = "an orchestration of an earlier metalk8s_expand run"
+
+
+def operations(world: ClusterContext) -> list[str]:
+    """Which orchestrations of MetalK8s run on this master, but for the one that asks."""
+    return [
+        f"{title} runs on this master, process {runner.pid}{f', job {runner.job}' if runner.job else ''}"
+        for runner in running_jobs.running(world.opts)
+        if (title := _operation(runner))
+    ]
+
+
+def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
+    """Whether it is an orchestration that a run of ours has started; ``jobs`` are those on its journal."""
+    return _operation(runner) == EARLIER or any(runner.does(job) for job in jobs)
+
+
+def _operation(runner: Runner) -> str:
+    """The orchestration that this is, or nothing. Its arguments are not told: a pillar may be among them."""
+    words = [word.removeprefix("mods=") for word in runner.words]
+    sls = next((word for word in words if word.startswith(OPERATIONS)), "")
+    if sls and any(word in ORCHESTRATE for word in words):
+        return sls
+    if STARTED in words and any(word.startswith("metalk8s_expand.") for word in words):
+        return EARLIER
+    return ""

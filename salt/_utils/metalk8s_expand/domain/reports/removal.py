@@ -1,0 +1,17 @@
+"""The text of a removal plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def render_removal_plan(plan: dict[str, Any]) -> str:
+    """A plan for people."""
+    lines = [f"removal of {plan['node']} {plan['digest'][:12]}"]
+    if not plan["steps"] and not plan["refused"]:
+        lines.append("Nothing to do: it is not there (any more).")
+    lines += [f"  REFUSED: {reason}" for reason in plan["refused"]]
+    width = max((len(step["name"]) for step in plan["steps"]), default=0)
+    return "\n".join(
+        [*lines, *(f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"])]
+    )
