@@ -18,10 +18,7 @@ os.environ["METALK8S_LAB_NAME"] = LAB
 sys.path.insert(0, str(REPOSITORY / "lab"))
 
 from metalk8s_lab import settings as lab_settings  # noqa: E402
-from metalk8s_lab.hosts import (
-    disk,
-    network,  # noqa: E402
-)
+from metalk8s_lab.hosts import disk, network  # noqa: E402
 from metalk8s_lab.hosts import host as machine  # noqa: E402
 
 BOOTSTRAP = "bootstrap"

@@ -24,7 +24,10 @@ from chaos.trigger import EVENT, event_line
 SESSION = ("setsid", "--fork", "--wait")
 # Salt's processes overwrite their environment with their titles, but what is forked keeps an open file.
 START = 'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && exec 9<"/run/chaos/$1" && shift && exec "$@"'
-KILL_ALL = 'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1" && kill -9 "${p#/proc/}"; done; true'
+KILL_ALL = (
+    'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1"'
+    ' && kill -9 "${p#/proc/}"; done; true'
+)
 
 
 class Process:

@@ -31,7 +31,7 @@ class Node:
         library = site.copy.library
         for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
             path.write_text(path.read_text().replace(signing_policies.PKI, str(self.pki)))
-        steps = library / "steps" / "host_certificates.py"
+        steps = library / "minion" / "certificates.py"
         steps.write_text(
             steps.read_text().replace(
                 "ports: Mapping[str, int] = pki.PORTS", "ports: Mapping[str, int] = {}"

@@ -145,7 +145,7 @@ class Site:
         self.epoch = base / "expand-epoch"
         self.copy = extension.lay_out_copy(base, base / "ext", "pillar", "states")
         # Not this very machine's.
-        library = self.copy.library / "steps" / "fence.py"
+        library = self.copy.library / "minion" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
         (base / "ext" / "modules").mkdir()
         (base / "ext" / "modules" / "metalk8s_expand_cluster.py").write_text(KNOWN)

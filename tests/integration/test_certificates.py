@@ -70,9 +70,9 @@ def test_the_api_server_when_the_file_changes(server: ApiServer, renew: Renewal)
         serial = renew(server.root / "pki" / "apiserver", address_of(server))
         eventually(
             "the new certificate is served",
-            lambda: certificates.served(address_of(server), 6443).serial == serial,
+            lambda serial=serial: certificates.served(address_of(server), 6443).serial == serial,
             70,
-        )  # noqa: B023
+        )
     assert server._daemon.exit_code() is None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.clients.kubernetes.readiness import api_server_problems
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.spec import Node
@@ -175,24 +174,7 @@ def _member_problems(
 
 
 def _api_server_problems(access: ClusterAccess, node: Node) -> list[str]:
-    problems = _own_api_problems(node.address, access.authority)
+    problems = api_server_problems(node.address, access.authority)
     slices = access.kube.kubernetes_endpoints()
     endpoints = {"endpoints": [entry for item in slices for entry in item.get("endpoints") or ()]}
     return problems + health.endpoint_problems([node.address], endpoints)
-
-
-def _own_api_problems(address: str, authority: str) -> list[str]:
-    """Asked at the node's own address: through the proxy another server could answer for it."""
-    try:
-        context = ssl.create_default_context(cafile=authority)
-        connection = http.client.HTTPSConnection(address, 6443, timeout=5, context=context)
-        try:
-            connection.request("GET", "/readyz")
-            status = connection.getresponse().status
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException) as exc:
-        return [f"the API server at {address}:6443 does not answer: {exc}"]
-    return (
-        [] if status == 200 else [f"the API server at {address}:6443 answers /readyz with {status}"]
-    )

@@ -78,7 +78,7 @@ def _key_on_host(target: Target, wait: Wait, clock: Clock) -> str:
     return retry_until(wait, lambda: on_host(target), clock)
 
 
-def _accept_and_ping(keys: Keys, minions: Minions, name: str, shown: str) -> None | Pending:
+def _accept_and_ping(keys: Keys, minions: Minions, name: str, shown: str) -> Pending | None:
     directory = _directory(keys, name, shown)
     if directory != ACCEPTED and not (directory == PENDING and keys.accept(name)):
         return Pending(

@@ -12,6 +12,7 @@ from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands import remove_node as removing
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import Result
+from metalk8s_expand.commands.exclusive import Holding
 from metalk8s_expand.commands.plan import Foresight
 from metalk8s_expand.domain.reports import removal, run
 from metalk8s_expand.expansion import planner
@@ -19,7 +20,6 @@ from metalk8s_expand.expansion.workflow import ExpandOptions
 from metalk8s_expand.preflight import cluster
 from metalk8s_expand.runs import queue_worker
 from metalk8s_expand.runs import stop as stopping
-from metalk8s_expand.runs.exclusive import Holding
 from metalk8s_expand.runs.queue_worker import Admit
 
 

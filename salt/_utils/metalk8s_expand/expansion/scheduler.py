@@ -32,6 +32,7 @@ from metalk8s_expand.errors import (
 from metalk8s_expand.expansion import rollback
 from metalk8s_expand.expansion.rollback import Rollback
 from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
+from metalk8s_expand.runs.protocols import LOGS, Lock, Progress, Tell, nobody
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ TICK_S = 0.2
 VERIFY_TIMEOUT_S = 300.0
 HEALTH_TIMEOUT_S = 120.0
 
-LOGS = "on the master: /var/log/salt/master; on the node: /var/log/salt/minion, journalctl --unit kubelet, /var/log/pods"
 
 Waiting = Iterator[None]
 
@@ -60,18 +60,6 @@ class Jobs(Protocol):
         """Whether nothing will ever return: its process is gone."""
 
 
-class Lock(Protocol):
-    """What lets one run at a time change anything; see the step ``lock``."""
-
-    epoch: int
-
-    def tick(self) -> None:
-        """Keep it; to be called often."""
-
-    def check(self) -> None:
-        """Pass when the next change may be made. Raises LockLostError when it is lost."""
-
-
 class Journal(Protocol):
     """Where it is written down how far the run got; see the step ``journal``."""
 
@@ -89,27 +77,6 @@ class Journal(Protocol):
 
     def left(self, node: str, failure: str = "") -> None:
         """After the last step of a node."""
-
-
-Progress = Callable[[str, str, str], None]
-
-
-class Tell(Protocol):
-    """Tells programs that follow the run of a step; see ``events.step``."""
-
-    def __call__(
-        self,
-        node: str,
-        step: str,
-        state: str,
-        elapsed: float = 0.0,
-        job: str | None = None,
-        error: BaseException | None = None,
-    ) -> None: ...
-
-
-def nobody(*step: Any, **more: Any) -> None:
-    """When nobody follows."""
 
 
 @dataclass

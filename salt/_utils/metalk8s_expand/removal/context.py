@@ -15,12 +15,12 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.errors import QuorumError
-from metalk8s_expand.expansion import scheduler
-from metalk8s_expand.expansion.scheduler import Progress, Tell, nobody
 from metalk8s_expand.removal import discovery
+from metalk8s_expand.runs import protocols
+from metalk8s_expand.runs.protocols import Progress, Tell, nobody
 
 
-class Lock(scheduler.Lock, Protocol):
+class Lock(protocols.Lock, Protocol):
     """The same, which can also be kept while a call blocks."""
 
     def renewing(self, at_most: float) -> AbstractContextManager[None]:

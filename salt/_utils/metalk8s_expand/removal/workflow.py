@@ -25,10 +25,10 @@ from metalk8s_expand.errors import (
     SettingsError,
     UnreachableError,
 )
-from metalk8s_expand.expansion.scheduler import LOGS, Progress, Tell, nobody
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal.context import Lock, Run
 from metalk8s_expand.removal.steps import ACTIONS
+from metalk8s_expand.runs.protocols import LOGS, Progress, Tell, nobody
 
 log = logging.getLogger(__name__)
 

@@ -39,8 +39,8 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
         Wait(
             f"the run {found.run} to stop",
             wait_s,
-            hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, run expand "
-            "again: it takes over and goes on",
+            hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, "
+            "run expand again: it takes over and goes on",
             log=f"/var/log/salt/master on {found.host}",
             error=DeadlineError,
         ),

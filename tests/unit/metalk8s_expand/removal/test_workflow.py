@@ -519,7 +519,9 @@ def test_a_failure_decides_on_the_exit_code(setting: Setting) -> None:
 def test_another_operation_is_not_disturbed(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remove_node.running_operations, "operations", lambda world: ["an upgrade runs"])
+    monkeypatch.setattr(
+        remove_node.running_operations, "operations", lambda world: ["an upgrade runs"]
+    )
     with pytest.raises(Exception, match="another operation"):
         command(setting, "w-1")
     assert setting.kube.writes == []

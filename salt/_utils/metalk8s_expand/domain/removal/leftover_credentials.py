@@ -32,8 +32,8 @@ def credentials(node_roles: Sequence[str]) -> list[str]:
     ]
     if roles.MASTER in node_roles:
         found += [
-            f"{signing_policies.PKI}/sa.key: who has it makes tokens of every service account; if the disk is not in your hands, give "
-            "all API servers a new key",
+            f"{signing_policies.PKI}/sa.key: who has it makes tokens of every service account; if the disk is not in your "
+            "hands, give all API servers a new key",
             "/etc/kubernetes/encryption.conf: who has it reads the Secrets in copies of etcd; if the disk is not in your "
             "hands, add a new key there and write all Secrets anew",
         ]

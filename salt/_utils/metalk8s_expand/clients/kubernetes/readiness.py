@@ -1,0 +1,30 @@
+"""The readiness endpoint of one API server, reached at the node's own address."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+
+PORT = 6443
+TIMEOUT_S = 5
+
+
+def api_server_problems(address: str, authority: str) -> list[str]:
+    """Return why the API server at this address is not ready, or an empty list.
+
+    The request does not use the local proxy, through which another API server could answer.
+    ``authority`` is the path of the cluster's CA certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection(address, PORT, timeout=TIMEOUT_S, context=context)
+        try:
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as exc:
+        return [f"the API server at {address}:{PORT} does not answer: {exc}"]
+    if status != 200:
+        return [f"the API server at {address}:{PORT} answers /readyz with {status}"]
+    return []
