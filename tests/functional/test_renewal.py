@@ -29,15 +29,15 @@ class Node:
         roles.unlink()
         shutil.copytree(extension.served("roles"), roles)
         library = site.copy.library
-        for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "pki.py"):
+        for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "certificates" / "signing_policies.py"):
             path.write_text(path.read_text().replace(signing_policies.PKI, str(self.pki)))
         steps = library / "minion" / "certificates.py"
         steps.write_text(
             steps.read_text().replace(
-                "ports: Mapping[str, int] = pki.PORTS", "ports: Mapping[str, int] = {}"
+                "ports: Mapping[str, int] = signing_policies.PORTS", "ports: Mapping[str, int] = {}"
             )
         )
-        assert "= pki.PORTS" not in steps.read_text()
+        assert "= signing_policies.PORTS" not in steps.read_text()
 
     def describe(self, **days: float) -> None:
         text = json.dumps({"metalk8s": {"cluster": {**CLUSTER, **days}}})
