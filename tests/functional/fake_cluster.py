@@ -51,4 +51,4 @@ def install() -> None:
 
     ClusterContext.from_opts = from_opts  # type: ignore[assignment,method-assign]
     Call.minions = Minions()  # type: ignore[assignment]
-    certificates.of_master = lambda kubeconfig: {}  # type: ignore[assignment]
+    certificates.of_master = lambda kubeconfig, clock: {}  # type: ignore[assignment]
