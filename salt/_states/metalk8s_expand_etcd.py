@@ -6,6 +6,7 @@ hand is as safe as the runner. So is the fence: minutes may pass between the sta
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import etcd_member, fence
 
@@ -45,7 +46,7 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
     )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
-    return {**admitted, **etcd_member.add_learner(etcd, files, wanted)}
+    return {**admitted, **etcd_member.add_learner(etcd, files, wanted, Clock())}
 
 
 @state_boundary
@@ -66,7 +67,7 @@ def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
-    return {**admitted, **etcd_member.promote_learner(etcd, files, wanted)}
+    return {**admitted, **etcd_member.promote_learner(etcd, files, wanted, Clock())}
 
 
 def _admitted(epoch):

@@ -3,6 +3,7 @@ State of a minion's key, applied on the master by an orchestration.
 """
 
 from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt.keys import Keys
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.ssh.command import Target
@@ -33,4 +34,4 @@ def accepted(name, timeout=60):
     if __opts__["test"]:
         return minion_key.pending_change(keys, name)
     target = Target.from_roster(name, roster.from_cluster(__opts__, name)[name])
-    return minion_key.accept(keys, Minions(__opts__), target, timeout)
+    return minion_key.accept(keys, Minions(__opts__), target, timeout, Clock())

@@ -3,6 +3,7 @@ States of a Node object, applied on the master by an orchestration.
 """
 
 from metalk8s_expand.boundary import state_boundary
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.cluster import context, health, node_registration
 from metalk8s_expand.loader import mixed_installation
 
@@ -42,7 +43,7 @@ def verified(name, timeout=300):
     if __opts__["test"]:
         return {}
     seen = context.ClusterContext.from_opts(__opts__)
-    health.wait_until_healthy(seen.access(), seen.node(name), timeout)
+    health.wait_until_healthy(seen.access(), seen.node(name), timeout, Clock())
     return {}
 
 
@@ -59,7 +60,8 @@ def well(name, timeout=180):
     """
     if __opts__["test"]:
         return {}
-    health.wait_until_running(context.ClusterContext.from_opts(__opts__).access(), name, timeout)
+    seen = context.ClusterContext.from_opts(__opts__)
+    health.wait_until_running(seen.access(), name, timeout, Clock())
     return {}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.minion import etcd_member
 from metalk8s_expand.minion.etcd_member import DesiredMember
@@ -96,14 +97,14 @@ class Host:
     def add(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
         """The state ``member_added``."""
         client = self.etcd(others, self.files.has_data(), kind)
-        return etcd_member.add_learner(client, self.files, self.wanted(**limits))
+        return etcd_member.add_learner(client, self.files, self.wanted(**limits), Clock())
 
     def promote(
         self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any
     ) -> dict[str, Any]:
         """The state ``member_promoted``."""
         client = self.etcd(others, self.files.has_data() or not others, kind)
-        return etcd_member.promote_learner(client, self.files, self.wanted(**limits))
+        return etcd_member.promote_learner(client, self.files, self.wanted(**limits), Clock())
 
     def pending(self, others: Sequence[Host]) -> list[str]:
         """The state ``member_added`` under test=True."""
