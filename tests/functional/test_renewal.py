@@ -29,7 +29,11 @@ class Node:
         roles.unlink()
         shutil.copytree(extension.served("roles"), roles)
         library = site.copy.library
-        for path in (roles / "map.jinja", roles / "ca" / "init.sls", library / "domain" / "certificates" / "signing_policies.py"):
+        for path in (
+            roles / "map.jinja",
+            roles / "ca" / "init.sls",
+            library / "domain" / "certificates" / "signing_policies.py",
+        ):
             path.write_text(path.read_text().replace(signing_policies.PKI, str(self.pki)))
         steps = library / "minion" / "certificates.py"
         steps.write_text(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.minion import etcd_member, fence
 from metalk8s_expand.minion.etcd_member import DesiredMember
 from tests import extension
@@ -40,7 +41,9 @@ class Host:
         return self.path.read_text().strip() if self.path.exists() else None
 
     def _step(self, name: str) -> Callable[..., dict[str, Any]]:
-        def step(etcd: object, files: object, wanted: DesiredMember) -> dict[str, Any]:
+        def step(
+            etcd: object, files: object, wanted: DesiredMember, clock: Clock
+        ) -> dict[str, Any]:
             self.steps.append(name)
             if self.overtaken:
                 fence.check_fencing_epoch(str(self.path), 7)
