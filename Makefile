@@ -1,32 +1,36 @@
-# make demo   from nothing to the architecture of the page "Cluster expansion" on real nodes of this machine
-# make test   lint, unit, functional and integration tests, and one end-to-end on real nodes
-# make versions  unit and functional tests on every Salt, synced and installed; one of them: make salt-3006-installed
-# make bench  measurements beside peers, with limits; one part: make bench PARTS=api
-# make chaos  faults at every boundary and at random moments of expansions; hours, goes on where it was stopped:
-#             SEED=4711 RUNS=1 a random run, RUN=promoted+master-killed one of the others, MORE="--short" and other options
-# make docs   the documentation as HTML
+# make demo       from nothing to the architecture of the page "Cluster expansion" on real nodes of this machine
+# make check      lint, types and unit tests with coverage: two minutes, for every change
+# make test       all that CI runs: check, functional and integration tests, one other Salt, and real nodes
+# make test-full  everything, also what is many of a kind: hours
+# make versions   unit and functional tests on every Salt, synced and installed; one of them: make salt-3006-installed
+# make bench      measurements beside peers, with limits; one part: make bench PARTS=api
+# make chaos      faults at every boundary and at random moments of expansions; hours, and a stopped run is resumed:
+#                 SEED=4711 RUNS=1 for a random run, RUN=promoted+master-killed for another, MORE="--short" for options
+# make docs       the documentation as HTML
 
 SHELL := /bin/sh
 CACHE := $(or $(METALK8S_LAB_CACHE),/var/cache/metalk8s-expand-lab)
-# A virtual environment is named after what it is made of, so a change makes a new one.
+# The name of a virtual environment holds the hash of what it is made of, so a change makes a new one.
 venv = $(CACHE)/venv-$(shell cat $(1) tests/setup 2>/dev/null | sha256sum | cut -c1-12)
 VENV := $(call venv,tests/requirements.txt)
 VENV_3006 := $(call venv,tests/requirements-3006.txt)
 VENV_3007 := $(call venv,tests/requirements-3007.txt)
-VENV_3008 := $(VENV)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-# The bootstrap node, with master, runner and the only member of etcd, loses its power during the deployment.
+# Most of a unit test's time is waiting, so more workers than cores pay.
+PARALLEL := --numprocesses 4
+COVERAGE := --cov=metalk8s_expand --cov-branch --cov-report=
+# The bootstrap node, with master, runner and the only etcd member, loses power during a deployment.
 CI_SEED := 70
-# The Salts that are supported, and the two ways in which one finds the extension.
-COMBINATIONS := $(foreach salt,3006 3007 3008,salt-$(salt)-synced salt-$(salt)-installed)
-TESTED := tests/functional tests/unit/metalk8s_expand
-# Of these, where Salt's versions differ, as far as it takes some five minutes: its loader, and what imports it.
+# The tests of one Salt. `make test` runs, on one other Salt, those where versions of Salt differ.
+TESTS := tests/functional tests/unit/metalk8s_expand
 TREE := tests/functional/test_metalk8s_tree.py
-SALTY := -m 'not full' $(filter-out $(TREE),$(wildcard tests/functional/test_*.py)) $(TREE)::TestChain \
+OTHER_SALT_TESTS := -m 'not full' $(filter-out $(TREE),$(wildcard tests/functional/test_*.py)) $(TREE)::TestChain \
 	tests/unit/metalk8s_expand/clients tests/unit/metalk8s_expand/test_boundary.py
 
-.PHONY: demo test test-full versions $(COMBINATIONS) lint unit integration lab bench chaos docs clean
+.PHONY: demo check test test-full versions lint unit functional integration other-salt lab chaos-one \
+	salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed \
+	bench chaos docs clean
 
 demo:
 	@command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; }
@@ -36,45 +40,74 @@ demo:
 	./lab/lab exec bootstrap -- kubectl get nodes --output=wide
 	./lab/lab exec bootstrap -- salt-run metalk8s_expand.health
 
-# One run of pytest over everything, so that its closing line, which is the last one, counts every test; before it one of
-# the other Salts, in the other mode. Of tests that are many of one kind, a handful: pytest tells how many others were
-# deselected, and test-full runs them all.
-test: lint
-	$(MAKE) --no-print-directory salt-3006-installed TESTED="$(SALTY)"
-	./lab/lab build >/dev/null
-	$(BIN)/python -m chaos --seed $(CI_SEED) --runs 1 --again
-	$(PYTEST) -m "not full" tests
+check: lint unit
 
-test-full: lint versions
+# The fastest first. Of tests that are many of a kind, a handful runs here: pytest says how many others it deselected.
+test:
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory other-salt
+	$(MAKE) --no-print-directory functional
+	$(MAKE) --no-print-directory integration
+	$(MAKE) --no-print-directory chaos-one
+	$(MAKE) --no-print-directory lab
+
+test-full: lint unit versions
 	./lab/lab build >/dev/null
 	PILLARS=5000 $(PYTEST) tests
 	$(BIN)/python -m chaos --short
-
-versions: $(COMBINATIONS)
-	@echo "== unit and functional tests passed: $^"
-
-.SECONDEXPANSION:
-$(COMBINATIONS): salt-%: $$(VENV_$$(firstword $$(subst -, ,$$*)))/.done
-	@echo "== $@: $(TESTED)"
-	INSTALLED=$(filter installed,$(subst -, ,$*)) $(<D)/bin/python -m pytest $(TESTED)
 
 lint: $(VENV)/.done
 	! git grep --line-number -E '^(<<<<<<<|>>>>>>>) '
 	$(BIN)/ruff check salt lab tests bench chaos
 	$(BIN)/ruff format --check --diff salt lab tests bench chaos
 	$(BIN)/mypy
+	./tests/house/plugins $(BIN)/mypy
 	cd lab && $(BIN)/mypy --strict metalk8s_lab
 	PYTHONPATH=salt/_utils $(BIN)/lint-imports
 
 unit: $(VENV)/.done
-	$(PYTEST) tests/unit
+	$(PYTEST) $(PARALLEL) $(COVERAGE) tests/unit tests/house
+	$(BIN)/coverage report --format=total --fail-under=90
+	$(BIN)/coverage report --format=total --fail-under=98 --include='*/domain/*'
+
+functional: $(VENV)/.done
+	$(PYTEST) -m "not full" tests/functional
 
 integration: $(VENV)/.done
 	./lab/lab build >/dev/null
-	$(PYTEST) tests/functional tests/integration
+	$(PYTEST) -m "not full" tests/integration
+
+other-salt:
+	$(MAKE) --no-print-directory salt-3006-installed TESTS="$(OTHER_SALT_TESTS)"
+
+chaos-one: $(VENV)/.done
+	./lab/lab build >/dev/null
+	$(BIN)/python -m chaos --seed $(CI_SEED) --runs 1 --again
 
 lab: $(VENV)/.done
-	$(PYTEST) tests/lab
+	$(PYTEST) -m "not full" tests/lab
+
+versions: salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed
+	@echo "== unit and functional tests passed: $^"
+
+salt-3006-synced: $(VENV_3006)/.done
+	$(VENV_3006)/bin/python -m pytest $(TESTS)
+
+salt-3006-installed: $(VENV_3006)/.done
+	INSTALLED=installed $(VENV_3006)/bin/python -m pytest $(TESTS)
+
+salt-3007-synced: $(VENV_3007)/.done
+	$(VENV_3007)/bin/python -m pytest $(TESTS)
+
+salt-3007-installed: $(VENV_3007)/.done
+	INSTALLED=installed $(VENV_3007)/bin/python -m pytest $(TESTS)
+
+salt-3008-synced: $(VENV)/.done
+	$(VENV)/bin/python -m pytest $(TESTS)
+
+salt-3008-installed: $(VENV)/.done
+	INSTALLED=installed $(VENV)/bin/python -m pytest $(TESTS)
 
 bench: $(VENV)/.done
 	./lab/lab build >/dev/null
@@ -88,9 +121,9 @@ docs: $(VENV)/.done
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 clean:
-	rm -rf build dist docs/_build salt/_utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build salt/_utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
-# Made once: what it is made of is in its name. Another make, of another tree, may want the same at the same time.
+# Another make, of another tree, may want the same environment at the same time: the lock lets one of them make it.
 $(VENV)/.done: | tests/requirements.txt
 $(VENV_3006)/.done: | tests/requirements-3006.txt
 $(VENV_3007)/.done: | tests/requirements-3007.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 import threading
 import time
@@ -35,8 +36,9 @@ from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
 NO_CHECKS = Settings(ssh_timeout=20, skip=findings.NAMES)
 STRICT = Settings(ssh_timeout=20)
 LIMITS = Thresholds(etcd_window_s=3, connect_timeout_s=1)
-# Loopback addresses of nobody else's tests.
-MEMBER, FIRST, SECOND = "127.77.0.1", "127.77.0.11", "127.77.0.12"
+# Each test process has loopback addresses of its own: several may run at the same time.
+NETWORK = f"127.77.{os.getpid() % 250}"
+MEMBER, FIRST, SECOND = f"{NETWORK}.1", f"{NETWORK}.11", f"{NETWORK}.12"
 
 
 def node(name: str = "w-1", address: str = "127.0.0.1", *role: str) -> Node:
