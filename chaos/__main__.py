@@ -91,9 +91,14 @@ def chosen(options: argparse.Namespace) -> list[Case]:
         cases = list(schedule.named(options.run))
     else:
         only_random = options.seed is not None or options.runs is not None
-        fixed = [] if only_random else schedule.short() if options.short else schedule.enumerated()
-        usual = SHORT_RUNS if options.short else RANDOM_RUNS
-        count = 0 if options.boundaries else usual if options.runs is None else options.runs
+        fixed = schedule.short() if options.short else schedule.enumerated()
+        if only_random:
+            fixed = []
+        count = SHORT_RUNS if options.short else RANDOM_RUNS
+        if options.runs is not None:
+            count = options.runs
+        if options.boundaries:
+            count = 0
         cases = fixed + schedule.drawn(FIRST_SEED if options.seed is None else options.seed, count)
     return [case for case in cases if not options.kind or case.kind in options.kind]
 

@@ -69,7 +69,9 @@ def states(listed: Mapping[str, Any]) -> dict[str, str]:
     for item in listed.get("members") or ():
         learner, name = bool(item.get("isLearner")), str(item.get("name", ""))
         place = str((item.get("peerURLs") or [""])[0])
-        state = ("started" if name else "learner") if learner else "voter"
+        state = "voter"
+        if learner:
+            state = "started" if name else "learner"
         found[name or place] = state
     return found
 

@@ -57,7 +57,9 @@ def make(cases: Sequence[Case], place: Place) -> list[dict[str, Any]]:
     except Exception as error:
         problems = [*scene.problems, f"{type(error).__name__}: {error}"]
         scene.came = scene.came or [first]
-    outcome = BAD if problems else GOOD if scene.came else MISSED
+    outcome = GOOD if scene.came else MISSED
+    if problems:
+        outcome = BAD
     if not scene.came:
         problems.append(f"the moment never came: {first.trigger}")
     result |= {

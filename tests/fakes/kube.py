@@ -49,11 +49,9 @@ class FakeKube:
     def config_map(self, namespace: str, name: str) -> JsonObject | None:
         assert (namespace, name) == (NAMESPACE, NAME)
         # An empty mapping is left out.
-        return (
-            None
-            if self.lines is None
-            else {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
-        )
+        if self.lines is None:
+            return None
+        return {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
 
     # What is written.
 

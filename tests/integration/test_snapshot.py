@@ -269,9 +269,8 @@ def test_a_bad_stream_leaves_nothing(
         found = list(plain(*words))
         if kind == "altered":
             found[0] = found[0][:6000] + bytes([found[0][6000] ^ 1]) + found[0][6001:]
-        yield from (
-            found[:-1] if kind == "without its hash" else found[:1] if kind == "cut off" else found
-        )
+        kept = {"without its hash": found[:-1], "cut off": found[:1]}
+        yield from kept.get(kind, found)
 
     monkeypatch.setattr(snapshot_stream, "pieces", bad)
     with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:

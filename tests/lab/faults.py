@@ -195,7 +195,9 @@ def _placed(stack: ExitStack, host: str, path: str, value: Any) -> Any:
     if not path.startswith("/"):
         return value
     place = PLACE + path
-    files = {} if value is None else value if isinstance(value, Mapping) else {"": value}
+    files = value if isinstance(value, Mapping) else {"": value}
+    if value is None:
+        files = {}
     for name, text in files.items():
         stack.enter_context(new_file(host, f"{place}/{name}" if name else place, text)())
     return place

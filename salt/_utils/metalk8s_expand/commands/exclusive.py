@@ -51,9 +51,10 @@ class Holding(Call):
         self, doing: str, outcome: str, retcode: int | None, error: BaseException | None
     ) -> None:
         """``retcode`` is of the report, when there is one."""
-        known = retcode if retcode is not None else getattr(error, "retcode", 1 if error else 0)
+        if retcode is None:
+            retcode = getattr(error, "retcode", 1) if error else 0
         self.progress.event(
-            events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), known, error)
+            events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), retcode, error)
         )
 
     def _resuming(self, text: str) -> None:

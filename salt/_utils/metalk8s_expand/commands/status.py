@@ -101,13 +101,9 @@ def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict
     if found is None:
         return {"state": "not registered", "roles": list(node.roles), "problems": []}
     problems = health.node_problems(node, found) + health.cordon_problems(found)
-    state = (
-        "registered, not deployed"
-        if not health.is_deployed(found)
-        else "not ready"
-        if problems
-        else "ready"
-    )
+    state = "not ready" if problems else "ready"
+    if not health.is_deployed(found):
+        state = "registered, not deployed"
     return {"state": state, "roles": list(node.roles), "problems": problems}
 
 

@@ -90,11 +90,10 @@ class Expansion:
         ]
         stopped = bool(held.stop())
         with lock.renewing(CLOSING_S):
-            closing = (
-                ()
-                if stopped
-                else self._closing(not found.empty, workers if options.probe else [], lock)
-            )
+            closing: tuple[str, ...] = ()
+            if not stopped:
+                probed = workers if options.probe else []
+                closing = self._closing(not found.empty, probed, lock)
         return replace(
             build_report(reports, closing, notes, self.progress, stopped), snapshot=saved
         )
@@ -234,15 +233,11 @@ def build_report(
     errors = [int(node.error["retcode"]) for node in nodes if node.error]
     failed = [code for code in errors if code != StoppedError.retcode]
     cut = stopped and any(node.skipped or node.error for node in nodes)
-    retcode = (
-        failed[0]
-        if failed
-        else StoppedError.retcode
-        if cut
-        else DeployError.retcode
-        if closing
-        else 0
-    )
+    retcode = DeployError.retcode if closing else 0
+    if cut:
+        retcode = StoppedError.retcode
+    if failed:
+        retcode = failed[0]
     skipped = [f"{node.name} was skipped: {node.skipped}" for node in nodes if node.skipped]
     found = (*notes, *skipped, *closing)
     return Report(

@@ -199,7 +199,9 @@ def cgroups(host):
 def selinux(host):
     """What it does now, and what it will do after the next boot."""
     enforcing = host.read("/sys/fs/selinux/enforce")
-    now = "disabled" if enforcing is None else "enforcing" if enforcing == "1" else "permissive"
+    now = "enforcing" if enforcing == "1" else "permissive"
+    if enforcing is None:
+        now = "disabled"
     configured = re.search(r"^\s*SELINUX=(\w+)", host.read("/etc/selinux/config") or "", re.M)
     return {"mode": now, "configured": configured.group(1) if configured else ""}
 

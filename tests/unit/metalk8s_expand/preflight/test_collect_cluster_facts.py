@@ -77,11 +77,8 @@ def world(tmp_path: Path) -> Make:
     def made(kube: Kube, cluster: Any = CLUSTER, **options: Any) -> ClusterContext:
         (tmp_path / "pillar").mkdir(exist_ok=True)
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["cluster"]}}))
-        pillar = (
-            cluster
-            if isinstance(cluster, str)
-            else json.dumps({"metalk8s": {"cluster": cluster}} if cluster else {})
-        )
+        declared = {"metalk8s": {"cluster": cluster}} if cluster else {}
+        pillar = cluster if isinstance(cluster, str) else json.dumps(declared)
         (tmp_path / "pillar" / "cluster.sls").write_text(pillar)
         opts = salt.config.master_config(None)
         opts.update(id="boot", cachedir=str(tmp_path / "cache"), pki_dir=str(tmp_path / "pki"),

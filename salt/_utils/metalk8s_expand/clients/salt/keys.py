@@ -31,7 +31,8 @@ class Keys:
         keys = self._keys()
         known = {name for names in keys.list_keys().values() for name in names if name in wanted}
         # Salt compares every key with every name.
-        found = keys.key_str(sorted(known) if len(known) <= FEW else "*") if known else {}
+        match = sorted(known) if len(known) <= FEW else "*"
+        found = keys.key_str(match) if known else {}
         ordered = [found.get(directory, {}) for directory in reversed(KEY_DIRECTORIES)]
         return {
             str(name): _first(key)

@@ -252,7 +252,9 @@ def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
 def _register_reason(found: Object | None, changes: int) -> str | None:
     if found is None:
         return "there is no Node of this name"
-    return f"the Node differs in {changes} place{'s' if changes > 1 else ''}" if changes else None
+    if not changes:
+        return None
+    return f"the Node differs in {changes} place{'s' if changes > 1 else ''}"
 
 
 def _deploy_reason(found: Object | None, done: bool) -> str | None:

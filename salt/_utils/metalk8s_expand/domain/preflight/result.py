@@ -44,13 +44,9 @@ class PreflightResult:
     @property
     def retcode(self) -> int:
         """The exit code; warnings and what is unknown never fail."""
-        return (
-            UnreachableError.retcode
-            if self.unreachable
-            else PreflightError.retcode
-            if self.failed
-            else 0
-        )
+        if self.unreachable:
+            return UnreachableError.retcode
+        return PreflightError.retcode if self.failed else 0
 
     def error(self) -> ExpandError | None:
         """All problems of all hosts in one error; unreachable hosts decide its class."""

@@ -99,6 +99,7 @@ def _reasons(found: NodeInventory, force: bool) -> dict[str, str]:
     """The steps that are needed, with the reason of each."""
     said, given_up = found.said, force and not found.is_blank
     pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)
+    recorded = "it is on record" if found.recorded else None
     reasons: dict[str, str | None] = {
         CORDON: "Pods may still come to it"
         if found.node and not health.cordon_problems(found.node)
@@ -109,11 +110,7 @@ def _reasons(found: NodeInventory, force: bool) -> dict[str, str]:
         MEMBER: f"etcd has the member {found.member.title}" if found.member else None,
         RETIRE: None if given_up else found.traces,
         KEY: f"the master has a key of it in {found.key}" if found.key else None,
-        NODE: "there is a Node of this name"
-        if found.node
-        else "it is on record"
-        if found.recorded
-        else None,
+        NODE: "there is a Node of this name" if found.node else recorded,
     }
     needed = {step: reason for step, reason in reasons.items() if reason is not None}
     return (

@@ -96,7 +96,9 @@ def _summary(data: Object) -> str:
 
 
 def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}" if count else ""
+    if not count:
+        return ""
+    return f"{count} {one if count == 1 else many}"
 
 
 def _rows(findings: Iterable[Object], severity: str) -> list[Row]:

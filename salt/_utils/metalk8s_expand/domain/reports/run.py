@@ -87,13 +87,9 @@ class Report:
 
 def render_report(report: Object) -> str:
     """The report as a table of nodes and steps, the failures with their remedies below."""
-    verdict = (
-        "succeeded"
-        if report["ok"]
-        else "was STOPPED"
-        if report["retcode"] == StoppedError.retcode
-        else "FAILED"
-    )
+    verdict = "was STOPPED" if report["retcode"] == StoppedError.retcode else "FAILED"
+    if report["ok"]:
+        verdict = "succeeded"
     rows = [row for node in report["nodes"] for row in _node_rows(node)]
     failures = [_failure(node) for node in report["nodes"] if node["error"]]
     blocks = [

@@ -31,7 +31,9 @@ def state_result(name: str, answer: object) -> dict[str, Any]:
             {} if answer["refusal"] else _planned(answer),
             foresight.render_plan(answer),
         )
-        result = False if answer["refusal"] else None if changes else True
+        result = None if changes else True
+        if answer["refusal"]:
+            result = False
     elif "nodes" in answer:
         changes, comment, result = (
             _done(answer),

@@ -101,8 +101,9 @@ def with_request(
 ) -> dict[str, Request]:
     """With one for this node; one that is there stays as it is, unless it is to be tried again."""
     known = requests.get(node)
-    wanted = Request(node, now) if known is None else known.again() if retry else known
-    return {**requests, node: wanted}
+    if known is None:
+        return {**requests, node: Request(node, now)}
+    return {**requests, node: known.again() if retry else known}
 
 
 def declared_only(requests: Mapping[str, Request], declared: Iterable[str]) -> dict[str, Request]:

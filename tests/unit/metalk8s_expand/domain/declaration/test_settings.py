@@ -408,13 +408,11 @@ TREES = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    if isinstance(value, list):
+        items = enumerate(value)
     return [path, *(place for key, inner in items for place in places(inner, (*path, key)))]
 
 
