@@ -1,1 +1,1 @@
-"""Facts about hosts and the findings that follow from them. Pure."""
+"""Facts about hosts, preflight checks and their findings. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""What the new hosts are compared with and must be able to reach: the cluster as it is, before anything changes."""
+"""Cluster facts: the Nodes that new hosts are compared with, and the endpoints they must reach."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A TCP port that a new host must reach; ``check`` is the name of the check that it belongs to."""
+    """A TCP port that a new host must reach; ``check`` is the name of the check that tests it."""
 
     check: str
     title: str
@@ -18,7 +18,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class ExistingNode:
-    """A Node that exists; what is unknown of it is empty. ``deployed`` when a kubelet has reported on it."""
+    """An existing Node; unknown fields are empty. ``deployed``: a kubelet reported on it."""
 
     name: str
     addresses: tuple[str, ...] = ()
@@ -31,11 +31,12 @@ class ExistingNode:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """Nodes by name (one may have the name of a new host), and what the new hosts have to do with.
+    """Existing Nodes by name, and the endpoints, keys and networks that concern new hosts.
 
-    ``etcd_peers`` are the addresses of today's members by node name, ``keys`` the fingerprints of the minion keys that
-    the master knows by minion, ``master_key`` that of the master itself, ``version`` that of the cluster; a network is
-    None where it is not declared.
+    A Node can have the name of a new host. ``etcd_peers`` holds the addresses of current members by
+    node name. ``keys`` holds the fingerprints of the minion keys that the master knows, by minion
+    ID; ``master_key`` is the fingerprint of the master's own key. ``version`` is the version of the
+    cluster. A network is None if it is not declared.
     """
 
     nodes: Mapping[str, ExistingNode] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the probe of a host is asked for: everything that the checks need to know, and no more."""
+"""The facts request: exactly the facts about a host that the preflight checks need."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from metalk8s_expand.domain.preflight.checks import etcd, kernel, leftovers, res
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 
-# How the probe is run: without the user's or the site's modules, and without writing compiled ones.
+# Runs the probe without the user's and the site's modules, and without writing compiled modules.
 COMMAND = ("python3", "-BIS", "-")
 FSYNC_WRITES, FSYNC_SECONDS = 500, 3
 
-# What every host is asked, whatever its node is.
+# The part of the request that is the same for every host.
 QUESTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "modules": kernel.MODULES,
@@ -38,10 +38,11 @@ def request(
     joining: Mapping[str, str] = NONE,
     sources: Mapping[str, Any] = NONE,
 ) -> dict[str, Any]:
-    """What the probe is given as its argument, as JSON.
+    """Return the argument of the probe as a JSON object.
 
-    ``joining`` are the addresses of the other new etcd nodes by name: they listen at the same time. ``sources`` puts
-    files in the place of others and shifts the clock, for hosts that share one machine.
+    ``joining`` holds the addresses of the other new etcd nodes by name; these listen at the same
+    time. ``sources`` redirects paths of the host and shifts its clock, for hosts that share one
+    machine.
     """
     places = [(one.host, one.port) for one in surroundings.endpoints if one.host != node.address]
     asked = {

@@ -1,7 +1,8 @@
-"""The preflight of hosts: what becomes of the answers of all.
+"""Run the preflight checks on the facts of all hosts and collect the findings.
 
-Named checks, as kubeadm has them: all run before anything fails, each can be skipped by its name, and none of them asks
-anything. A check is one function in ``checks``, with a test and a line in the documentation.
+The checks have names, like those of kubeadm. All of them run before the preflight fails, and each
+can be skipped by name. A check reads facts only and performs no I/O. Each check is one function in
+``checks``, with a test and a line in the documentation.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ __all__ = [
     "errors", "findings", "request",
 ]  # fmt: skip
 
-# In this order they are made and told of.
+# The checks run and the findings are reported in this order.
 SUBJECTS = [
     module.__name__
     for module in (system, identity, kernel, resources, software, network, etcd, leftovers)
@@ -51,7 +52,7 @@ NAMES = tuple(CHECKS)
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found on one host, what it wanted, and what to do."""
+    """What one check found on one host, what it wanted, and the remedy."""
 
     node: str
     check: str
@@ -64,14 +65,17 @@ class Finding:
         return f"node {self.node}: {self.check}: found {self.found}, wanted {self.wanted}; {self.remedy}"
 
     def as_dict(self) -> dict[str, str]:
-        """JSON-ready."""
+        """Return the finding as a JSON-ready mapping."""
         return dict(self.__dict__)
 
 
 def findings(
     hosts: Sequence[CheckContext], skipped: Callable[[str], Collection[str]] = lambda name: ()
 ) -> list[Finding]:
-    """Every finding on every host, in the order of hosts and checks. ``skipped`` gives a node's skipped checks."""
+    """Return every finding on every host, in the order of hosts and checks.
+
+    ``skipped`` returns the names of the checks to skip for a node's name.
+    """
     everyone = _census(hosts)
     found: list[Finding] = []
     for host in hosts:
@@ -85,12 +89,15 @@ def findings(
 
 
 def errors(found: Iterable[Finding]) -> list[Finding]:
-    """The findings that stop an expansion."""
+    """Return the findings that stop an expansion."""
     return [finding for finding in found if finding.severity == ERROR]
 
 
 def _finding(host: CheckContext, name: str, check: Check) -> Finding | None:
-    """What a check says; a check that fails itself is an error and spoils no other."""
+    """Return the finding of a check, or None if it passes.
+
+    An exception in the check is itself an error finding, so the other checks still run.
+    """
     try:
         remark = check(host)
     except FactUnknown as untold:

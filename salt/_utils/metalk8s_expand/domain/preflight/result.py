@@ -1,4 +1,4 @@
-"""What came of looking at all hosts: what they said, why others could not be asked, and what is wrong with those that could."""
+"""The result of the host preflight: facts, SSH errors of unreachable hosts, and findings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PreflightResult:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The nodes that nothing must be done to."""
+        """The nodes that the run must not change."""
         return tuple(
             dict.fromkeys(
                 [*self.unreachable, *(item.node for item in preflight.errors(self.findings))]
@@ -33,7 +33,7 @@ class PreflightResult:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why nothing must be done, by node."""
+        """The reasons why the run must not change a node, by node."""
         found = {name: error.message for name, error in self.unreachable.items()}
         for item in preflight.errors(self.findings):
             found[item.node] = "; ".join(
@@ -43,13 +43,16 @@ class PreflightResult:
 
     @property
     def retcode(self) -> int:
-        """The exit code; warnings and what is unknown never fail."""
+        """The exit code; warnings and unknown facts never fail the preflight."""
         if self.unreachable:
             return UnreachableError.retcode
         return PreflightError.retcode if self.failed else 0
 
     def error(self) -> ExpandError | None:
-        """All problems of all hosts in one error; unreachable hosts decide its class."""
+        """Return one error with all problems of all hosts, or None if all hosts pass.
+
+        It is an UnreachableError if any host is unreachable, otherwise a PreflightError.
+        """
         broken = preflight.errors(self.findings)
         if self.unreachable:
             problems = [str(error) for error in self.unreachable.values()] + [
@@ -69,7 +72,7 @@ class PreflightResult:
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: the outcome of each host, every finding, why hosts are unreachable, and the exit code."""
+        """Return a JSON-ready mapping of host outcomes, findings, SSH errors and the exit code."""
         outcomes = {
             **dict.fromkeys(self.facts, PASSED),
             **dict.fromkeys(self.failed, FAILED),

@@ -1,7 +1,7 @@
-"""Every reason why a host cannot be used over SSH, by name, with what to do about it.
+"""Every cause of an SSH failure by name, with its remedy.
 
-The names are for programs and for the documentation, so a new one is a line here and a line there. The remedies are
-filled with ``host``, ``port``, ``user`` and ``key``.
+Programs and the documentation use the names, so a new name needs a line here and in the
+documentation. ``SSHFailure.remedy`` fills ``host``, ``port``, ``user`` and ``key`` into a remedy.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class SSHFailure:
-    """One of the causes, and what was found."""
+    """A cause from ``REMEDIES``, and what was found."""
 
     cause: str
     found: str
 
     def remedy(self, host: str, port: int, user: str, key: str) -> str:
-        """What to do, for this host."""
+        """Return the remedy for this host."""
         return REMEDIES[self.cause].format(
             host=host, port=port, user=user, key=key or "the default key"
         )

@@ -1,4 +1,4 @@
-"""What a host must have and how long it is waited for: numbers that an operator may set, each with its default."""
+"""Preflight thresholds and time limits: the numbers that an operator can set, with defaults."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ def _disk() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The unit of each number ends its name; those by role hold for a node by its largest one."""
+    """Thresholds by name; the name ends with the unit.
+
+    For a threshold by role, the largest value among the node's roles applies.
+    """
 
     clock_skew_s: int = 5
     cpus: Mapping[str, int] = field(default_factory=_cpus)
     memory_mb: Mapping[str, int] = field(default_factory=_memory)
     disk_mb: Mapping[str, int] = field(default_factory=_disk)
     disk_inodes: int = 50_000
-    # etcd advises 10 ms; its leaders send a heartbeat every 100 ms.
+    # etcd recommends 10 ms; its leader sends a heartbeat every 100 ms.
     fsync_warning_ms: int = 10
     fsync_error_ms: int = 100
     connect_timeout_s: int = 3
@@ -42,7 +45,7 @@ class Thresholds:
     probe_timeout_s: int = 20
 
 
-# What may be written for each number; the smallest and largest value.
+# The smallest and the largest value that the pillar may set for each number.
 RANGES: Mapping[str, tuple[int, int]] = {
     "clock_skew_s": (1, 3_600),
     "cpus": (1, 4_096),
@@ -58,7 +61,10 @@ RANGES: Mapping[str, tuple[int, int]] = {
 
 
 def read(reader: Reader) -> Thresholds:
-    """The mapping ``preflight: thresholds``, with the default for what is not there; problems are noted."""
+    """Return the thresholds of ``preflight: thresholds``, with defaults for missing keys.
+
+    The reader notes problems.
+    """
     plain = Thresholds()
     found: dict[str, Any] = {}
     for key, limits in RANGES.items():
@@ -74,7 +80,7 @@ def read(reader: Reader) -> Thresholds:
 
 
 def largest(by_role: Mapping[str, int], roles: Iterable[str]) -> int:
-    """What the most demanding of these roles needs; nothing for a role that is not declarable."""
+    """Return the largest value among these roles; a role that is not declarable counts as 0."""
     return max((by_role.get(role, 0) for role in roles), default=0)
 
 
@@ -96,7 +102,7 @@ def _refuse_contradictions(reader: Reader, found: Thresholds) -> None:
             "is an error before it is a warning",
             remedy,
         )
-    # The answer must be on its way while there is still time to send it.
+    # The probe must finish its waits early enough to send its answer in time.
     for key in ("connect_timeout_s", "etcd_window_s"):
         if getattr(found, key) >= found.probe_timeout_s:
             remedy = f"write less than {found.probe_timeout_s}, which is probe_timeout_s"

@@ -1,4 +1,4 @@
-"""Each host is asked what its node's checks need, and nothing of itself."""
+"""The facts request asks each host for the facts that its node's checks need."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asked(
     return found
 
 
-def test_what_every_host_is_asked() -> None:
+def test_request_of_worker_has_common_questions() -> None:
     found = asked(WORKER)
     assert {key: tuple(value) for key, value in found.items() if key in findings.QUESTIONS} == dict(
         findings.QUESTIONS
@@ -46,11 +46,11 @@ def test_what_every_host_is_asked() -> None:
     assert found["sources"] == {}
 
 
-def test_only_etcd_nodes_listen_and_measure_their_disk() -> None:
+def test_request_of_worker_has_no_etcd_tests() -> None:
     assert {"retry", "listen", "fsync", "window"}.isdisjoint(asked(WORKER, joining=JOINING))
 
 
-def test_a_new_member_of_etcd() -> None:
+def test_request_of_etcd_node_has_peers_and_fsync() -> None:
     found = asked(joining=JOINING)
     assert found["connect"] == [*ENDPOINTS, ["10.200.0.10", 2379], ["10.200.0.10", 2380]]
     assert found["retry"] == [["10.200.0.12", 2379], ["10.200.0.12", 2380]]
@@ -63,7 +63,7 @@ def test_a_new_member_of_etcd() -> None:
     assert found["window"] == 10
 
 
-def test_a_member_that_is_there_already_is_not_waited_for_twice() -> None:
+def test_joining_node_that_is_member_is_not_retried() -> None:
     found = asked(
         joining={"bootstrap": "10.200.0.10"},
         etcd_peers={"bootstrap": "10.200.0.10", "cp-1": hosts.ADDRESS},
@@ -72,7 +72,7 @@ def test_a_member_that_is_there_already_is_not_waited_for_twice() -> None:
     assert found["listen"]["peers"] == ["10.200.0.10"]
 
 
-def test_a_host_does_not_connect_to_itself() -> None:
+def test_request_leaves_out_endpoint_of_own_address() -> None:
     own = (*hosts.SURROUNDINGS.endpoints, Endpoint("api", "own", hosts.ADDRESS, 6443))
     assert [hosts.ADDRESS, 6443] not in asked(endpoints=own)["connect"]
 
@@ -85,7 +85,7 @@ def test_a_host_does_not_connect_to_itself() -> None:
         (["b", "a", "b"], ["a", "b"]),
     ],
 )
-def test_names_are_resolved_and_addresses_are_not(names: list[str], resolved: list[str]) -> None:
+def test_request_resolves_names_but_no_addresses(names: list[str], resolved: list[str]) -> None:
     assert (
         asked(endpoints=tuple(Endpoint("artifacts", "x", name, 80) for name in names))["resolve"]
         == resolved
@@ -101,13 +101,11 @@ def test_names_are_resolved_and_addresses_are_not(names: list[str], resolved: li
         (None, None),
     ],
 )
-def test_the_way_to_services_is_asked_by_the_address_of_the_first(
-    cidr: str | None, address: str | None
-) -> None:
+def test_route_request_uses_first_service_address(cidr: str | None, address: str | None) -> None:
     assert asked(service_cidr=cidr)["route"] == address
 
 
-def test_thresholds_and_sources_are_handed_on() -> None:
+def test_thresholds_and_sources_are_part_of_request() -> None:
     found = asked(
         thresholds=Thresholds(connect_timeout_s=7, etcd_window_s=8, probe_timeout_s=99),
         sources={"clock": 30.0},

@@ -1,4 +1,4 @@
-"""Every cause has a remedy, and a place in the documentation."""
+"""Every cause of an SSH failure has a remedy and a row in the documentation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PAGE = Path(__file__).resolve().parents[5] / "docs" / "reachability.rst"
 
 
 @pytest.mark.parametrize("cause", REMEDIES)
-def test_remedies(cause: str) -> None:
+def test_remedy_of_cause_has_no_open_placeholder(cause: str) -> None:
     remedy = SSHFailure(cause, "x").remedy("h", 23, "me", "/k")
     assert remedy
     assert "{" not in remedy
 
 
-def test_the_documentation_names_every_cause_and_no_other() -> None:
+def test_documentation_lists_exactly_the_causes() -> None:
     rows = [
         line
         for line in PAGE.read_text(encoding="utf-8").splitlines()

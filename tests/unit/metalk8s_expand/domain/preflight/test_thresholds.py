@@ -1,4 +1,4 @@
-"""Thresholds of the preflight: read strictly, and the same in parser, schema, example and documentation."""
+"""Preflight thresholds are parsed strictly; parser, schema, example and documentation agree."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ GOOD: list[Any] = [
 
 
 @pytest.mark.parametrize("value", GOOD)
-def test_what_the_parser_takes_the_schema_takes(value: Any) -> None:
+def test_schema_accepts_what_parser_accepts(value: Any) -> None:
     found, problems = read(value)
     assert problems == []
     assert is_valid(value)
@@ -79,7 +79,7 @@ BAD: list[tuple[Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("value", "paths"), BAD)
-def test_what_the_parser_refuses_the_schema_refuses(value: Any, paths: list[str]) -> None:
+def test_schema_refuses_what_parser_refuses(value: Any, paths: list[str]) -> None:
     _, problems = read(value)
     assert [problem.path for problem in problems] == paths
     assert all(problem.message and problem.remedy for problem in problems)
@@ -96,14 +96,14 @@ def test_what_the_parser_refuses_the_schema_refuses(value: Any, paths: list[str]
         ({"probe_timeout_s": 10}, "etcd_window_s"),
     ],
 )
-def test_numbers_that_contradict_each_other(value: Any, key: str) -> None:
-    """More than a schema can say."""
+def test_contradicting_thresholds_are_refused(value: Any, key: str) -> None:
+    """The schema cannot express these rules, so the parser checks them."""
     _, [problem] = read(value)
     assert problem.path == f"{PATH}:{key}"
     assert re.search(r"write (at least|less than) \d+", problem.remedy)
 
 
-def test_the_example_shows_the_defaults() -> None:
+def test_example_shows_defaults() -> None:
     assert read(EXAMPLE["thresholds"])[0] == Thresholds()
     assert set(EXAMPLE["thresholds"]) == set(RANGES)
     assert all(
@@ -113,7 +113,7 @@ def test_the_example_shows_the_defaults() -> None:
     )
 
 
-def test_the_schema_knows_the_defaults_and_the_ranges() -> None:
+def test_schema_has_defaults_and_ranges() -> None:
     plain = Thresholds()
     for key, found in SCHEMA.schema["$defs"]["thresholds"]["properties"].items():
         default = getattr(plain, key)
@@ -127,7 +127,7 @@ def test_the_schema_knows_the_defaults_and_the_ranges() -> None:
         assert shown == default
 
 
-def test_the_documentation_knows_the_defaults_and_the_ranges() -> None:
+def test_documentation_has_defaults_and_ranges() -> None:
     text = (
         (ROOT / "docs/preflight.rst").read_text(encoding="utf-8").partition("\nThresholds\n---")[2]
     )
@@ -150,7 +150,7 @@ def test_the_documentation_knows_the_defaults_and_the_ranges() -> None:
         assert allowed == f"{limits[0]} to {'10⁹' if limits[1] == 10**9 else limits[1]}"
 
 
-def test_the_schema_knows_the_names_of_the_checks() -> None:
+def test_schema_has_names_of_checks() -> None:
     assert SCHEMA.schema["$defs"]["skip"]["items"]["enum"] == list(findings.NAMES)
     node = {"nodes": {"w-1": {"address": "10.0.0.1", "preflight": {"skip": ["disk"]}}}}
     assert SCHEMA.is_valid(node)
@@ -169,5 +169,5 @@ def test_the_schema_knows_the_names_of_the_checks() -> None:
         (("node", "master"), 1700),
     ],
 )
-def test_the_most_demanding_role_counts(roles: tuple[str, ...], wanted: int) -> None:
+def test_largest_value_among_roles_applies(roles: tuple[str, ...], wanted: int) -> None:
     assert largest(Thresholds().memory_mb, roles) == wanted

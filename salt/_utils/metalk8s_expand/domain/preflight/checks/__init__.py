@@ -1,1 +1,1 @@
-"""The checks of a host, by subject. Each is one function with the decorator of ``registry``."""
+"""Preflight checks of a host, by subject. Each check is a function with ``registry.check``."""

@@ -1,4 +1,4 @@
-"""A host that is checked: what it said, and what it is compared with."""
+"""The context of a preflight check: the facts of a host and the data it is compared with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Facts = Mapping[str, Any]
 
 
 class FactUnknown(Exception):
-    """What a check needs is not known: neither a pass nor a failure. ``remedy`` says how to come to know it."""
+    """A fact that a check needs is unknown: the check neither passes nor fails.
+
+    ``remedy`` tells the operator how to find the fact.
+    """
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what)
@@ -26,10 +29,12 @@ class FactUnknown(Exception):
 
 @dataclass(frozen=True)
 class CheckContext:
-    """A declared node, what its host said, and the other hosts' answers by name; ``now`` is the master's clock.
+    """A declared node, the facts of its host, and the facts of the other hosts by name.
 
-    ``inbound`` is what today's etcd members said of connecting to the host, by their name and the port: why it failed,
-    or nothing; a member that could not be asked is not in it. ``census`` is filled in for all hosts together.
+    ``now`` is the master's clock in seconds since the epoch. ``inbound`` holds the results of
+    connections from current etcd members to the host, by member name and port: the reason of a
+    failure, or an empty string. A member that did not answer is missing from it. ``findings``
+    fills in ``census`` for all hosts together.
     """
 
     node: Node
@@ -46,7 +51,7 @@ class CheckContext:
         return self.node.name
 
     def fact(self, name: str) -> Any:
-        """What the host said of this, or Untold."""
+        """Return a fact of the host. Raise FactUnknown if the host does not report it."""
         value = self.facts.get(name)
         if value is None:
             raise FactUnknown(f"the host does not tell its {name}")
@@ -54,7 +59,10 @@ class CheckContext:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether an earlier run made this very host this very node: what that run left is no leftover."""
+        """Whether an earlier run already deployed this node on this host.
+
+        The files of that run are not leftovers.
+        """
         return self.facts.get("minion_id") == self.name and not self.has_another_master
 
     @property
@@ -65,14 +73,15 @@ class CheckContext:
 
     @property
     def skew(self) -> float:
-        """Seconds that the host's clock is ahead of the master's."""
+        """The seconds by which the host's clock is ahead of the master's."""
         return float(self.fact("time")) - self.now
 
     @property
     def macs(self) -> list[str]:
-        """The MAC of the interface that has the node's address.
+        """The MAC addresses of the interfaces that have the node's address.
 
-        Those of others, such as the network card of a management controller, are the same on many machines.
+        Other interfaces, such as the one of a management controller, can have the same MAC on many
+        machines.
         """
         found = (
             item["mac"]

@@ -1,4 +1,7 @@
-"""Who has which identity and which clock, over all hosts and Nodes: made once, since every host is looked up in it."""
+"""Index of the identities and clocks of all hosts and Nodes.
+
+``index_duplicates`` builds it once, because the checks look up every host in it.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,22 @@ Identity = tuple[str, str]
 
 @dataclass(frozen=True)
 class DuplicateIndex:
-    """Names by (kind, value) of an identity, and every host's clock in seconds ahead of the master's."""
+    """Names of hosts and Nodes by (kind, value) of an identity, and the clock skew of each host.
+
+    A skew is the number of seconds by which the host's clock is ahead of the master's.
+    """
 
     holders: Mapping[Identity, frozenset[str]] = field(default_factory=dict)
     skews: tuple[float, ...] = ()
 
     def others(self, kind: str, values: Iterable[str], name: str) -> list[str]:
-        """Who else has one of these values."""
+        """Return the names of other hosts and Nodes that have one of these values."""
         found = (self.holders.get((kind, value.lower()), frozenset()) for value in values)
         return sorted(frozenset().union(*found) - {name})
 
     @property
     def median_skew(self) -> float | None:
-        """Of two in the middle the one that is nearer to the master's clock."""
+        """The median skew; of two middle values, the one nearer to the master's clock."""
         ordered = sorted(self.skews)
         middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
         return min(middle, key=abs, default=None)
@@ -38,10 +44,10 @@ class DuplicateIndex:
 def index_duplicates(
     hosts: Mapping[str, Mapping[str, Any]], nodes: Iterable[ExistingNode], skews: Iterable[float]
 ) -> DuplicateIndex:
-    """What hosts said of themselves, and what is known of the cluster's Nodes."""
+    """Return the index of the facts of hosts by name, the existing Nodes and the clock skews."""
     holders: defaultdict[Identity, set[str]] = defaultdict(set)
     for name, facts in hosts.items():
-        # One that tells nonsense is found by its own checks.
+        # The checks of a host with malformed facts report it.
         with suppress(AttributeError, TypeError):
             for identity in _of_host(facts):
                 holders[identity].add(name)
@@ -54,7 +60,7 @@ def index_duplicates(
 
 
 def is_mac(mac: str) -> bool:
-    """Whether it is one of an interface that has one; the loopback's is all zeros."""
+    """Return whether this is a real MAC address; the loopback interface reports all zeros."""
     return bool(mac.strip("0:"))
 
 

@@ -1,4 +1,7 @@
-"""Whether a new etcd member and the others will hear each other: both ports, both directions, before there is an etcd."""
+"""Checks that a new etcd member and the others can connect to each other before etcd runs there.
+
+They test both ports in both directions.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from metalk8s_expand.domain.preflight.checks.registry import CheckFailure, check
 
 CLIENT, PEER = 2379, 2380
 PORTS = (CLIENT, PEER)
-# Other checks tell these: the port is taken (ports), the address is not the host's (address).
+# Other checks report these: ``ports`` a port in use, ``address`` an address of another host.
 TOLD_ELSEWHERE = ("EADDRINUSE", "EADDRNOTAVAIL")
 
 Answer = tuple[str, "str | None"]
@@ -18,7 +21,10 @@ Answer = tuple[str, "str | None"]
 
 @check
 def etcd_peers(host: CheckContext) -> CheckFailure | None:
-    """The host reaches every member of today. Other new nodes are asked about it by ``etcd-inbound``, on their side."""
+    """Check that the host reaches every current member.
+
+    ``etcd-inbound`` of the other new nodes checks the connections from this host to them.
+    """
     if not host.node.is_etcd:
         return None
     members = today(host)
@@ -37,7 +43,7 @@ def etcd_peers(host: CheckContext) -> CheckFailure | None:
 
 @check
 def etcd_inbound(host: CheckContext) -> CheckFailure | None:
-    """Every member of today, and every other new one, reaches the host."""
+    """Check that every current member and every other new etcd node reaches the host."""
     if not host.node.is_etcd or host.is_resumed:
         return None
     listening = host.fact("listen")
@@ -57,7 +63,7 @@ def etcd_inbound(host: CheckContext) -> CheckFailure | None:
 
 
 def today(host: CheckContext) -> dict[str, str]:
-    """Addresses of today's members by name; Untold when none is known."""
+    """Return the addresses of current members by name. Raise FactUnknown if none is known."""
     members = {
         name: address for name, address in host.surroundings.etcd_peers.items() if name != host.name
     }
@@ -67,7 +73,11 @@ def today(host: CheckContext) -> dict[str, str]:
 
 
 def _from_members(host: CheckContext, ports: Sequence[int]) -> Iterator[Answer]:
-    """What they said of it, or whether the host heard them when they could not be asked."""
+    """Yield the result of each connection from a current member to the host.
+
+    If the host received a connection from the member, the connection works. Otherwise the
+    member's own report decides; it is None if the member did not answer.
+    """
     for name, address in today(host).items():
         for port in ports:
             heard = address in host.facts["listen"][str(port)]["heard"]
@@ -75,7 +85,11 @@ def _from_members(host: CheckContext, ports: Sequence[int]) -> Iterator[Answer]:
 
 
 def _from_newcomers(host: CheckContext, ports: Sequence[int]) -> Iterator[Answer]:
-    """One that reaches no member of today on this port either has itself to blame, and ``etcd-peers`` does."""
+    """Yield the result of each connection from another new etcd node to the host.
+
+    A new node that also fails to reach a current member on the port is left out: its own
+    ``etcd-peers`` reports it.
+    """
     for name, facts in host.others.items():
         connections: Mapping[str, Any] = facts.get("connections") or {}
         for port in ports:

@@ -1,4 +1,4 @@
-"""Whether the host is the one that was declared, and no copy of another."""
+"""Checks that the host is the declared one and not a copy of another host."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailu
 
 @check
 def hostname(host: CheckContext) -> CheckFailure | None:
-    """The host is called like its node.
+    """Check that the host has the name of its node.
 
-    The kubelet is told the node's name, so a difference confuses people only, unless it is the name of another node.
+    The deployment sets the kubelet's node name, so a difference is a warning. The name of another
+    node is an error.
     """
     found = str(host.fact("hostname")).lower()
     short = found.partition(".")[0]
@@ -29,7 +30,7 @@ def hostname(host: CheckContext) -> CheckFailure | None:
 
 @check
 def machine_id(host: CheckContext) -> CheckFailure | None:
-    """No other host or Node has the same."""
+    """Check that no other host or Node has the same machine ID."""
     own = str(host.fact("machine_id"))
     twins = host.census.others(duplicates.MACHINE_ID, [own], host.name)
     if own and not twins:
@@ -42,7 +43,7 @@ def machine_id(host: CheckContext) -> CheckFailure | None:
 
 @check
 def product_uuid(host: CheckContext) -> CheckFailure | None:
-    """No other host or Node has the same."""
+    """Check that no other host or Node has the same product UUID."""
     own = str(host.fact("product_uuid"))
     twins = host.census.others(duplicates.PRODUCT_UUID, [own], host.name)
     if not twins:
@@ -53,7 +54,7 @@ def product_uuid(host: CheckContext) -> CheckFailure | None:
 
 @check
 def mac(host: CheckContext) -> CheckFailure | None:
-    """No other host or Node has the MAC of the interface that carries the declared address."""
+    """Check that no other host or Node has the MAC of the interface with the declared address."""
     twins = host.census.others(duplicates.MAC, host.macs, host.name)
     if twins:
         found = f"{', '.join(host.macs)}, as {', '.join(twins)}"
@@ -67,7 +68,7 @@ def mac(host: CheckContext) -> CheckFailure | None:
 
 @check
 def address(host: CheckContext) -> CheckFailure | None:
-    """The declared address is the host's own, and nobody else's."""
+    """Check that the host has the declared address and that no other host or Node has it."""
     own, found = host.node.address, host.fact("addresses")
     if own not in found:
         shown = (

@@ -1,4 +1,7 @@
-"""What the kernel must offer. What the deployment sets itself is not asked for, only that nothing undoes it."""
+"""Checks of kernel features.
+
+The deployment sets some sysctls itself. For those, the check tests only that no file reverts them.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,18 @@ from posixpath import basename
 from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
 from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailure, check
 
-# The deployment loads them: they must be there to be loaded.
+# The deployment loads these modules, so they must be loadable.
 MODULES = ("overlay", "br_netfilter", "nf_conntrack")
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
-# The deployment sets these, in a file of this name; a file that is applied later must not set them otherwise.
+# The deployment sets these in DEPLOYED_FILE. A file that the host applies later must not set other
+# values.
 DEPLOYED: Mapping[str, str] = {
     "net.ipv4.ip_forward": "1",
     "net.bridge.bridge-nf-call-iptables": "1",
 }
 DEPLOYED_FILE = "90-metalk8s.conf"
-# Nobody sets these. The kernel's defaults are enough; a host on which they were lowered fails under load.
+# The deployment does not set these. The kernel's defaults are enough; a host with lower values
+# fails under load.
 MINIMUM: Mapping[str, int] = {
     "fs.inotify.max_user_instances": 128,
     "fs.inotify.max_user_watches": 8_192,
@@ -28,7 +33,10 @@ SYSCTLS = (*DEPLOYED, *MINIMUM)
 
 @check
 def swap(host: CheckContext) -> CheckFailure | None:
-    """Memory limits hold. A warning, as a kubelet can be configured to live with it (failSwapOn)."""
+    """Check that swap is off, so that memory limits hold.
+
+    Swap is a warning, because a kubelet can be configured to accept it (failSwapOn).
+    """
     if not host.fact("swap"):
         return None
     return CheckFailure("on", "off", "swapoff --all, and take it out of /etc/fstab", WARNING)
@@ -36,7 +44,7 @@ def swap(host: CheckContext) -> CheckFailure | None:
 
 @check
 def cgroups(host: CheckContext) -> CheckFailure | None:
-    """The kubelet finds the controllers it needs."""
+    """Check that the cgroup controllers that the kubelet needs are enabled."""
     found = host.fact("cgroups")
     missing = [name for name in CONTROLLERS if name not in found["controllers"]]
     if not missing:
@@ -49,7 +57,7 @@ def cgroups(host: CheckContext) -> CheckFailure | None:
 
 @check
 def kernel_modules(host: CheckContext) -> CheckFailure | None:
-    """Each module is loaded, built in or can be loaded."""
+    """Check that each module is loaded, built in or loadable."""
     found = host.fact("modules")
     missing = [name for name in MODULES if found.get(name) == "missing"]
     if missing:
@@ -66,7 +74,10 @@ def kernel_modules(host: CheckContext) -> CheckFailure | None:
 
 @check
 def sysctls(host: CheckContext) -> CheckFailure | None:
-    """Nothing undoes at the next boot what the deployment sets, and nothing that nobody sets is too low."""
+    """Check that no file reverts the deployment's sysctls at boot, and that MINIMUM holds.
+
+    A reverted value is an error. A low value alone is a warning.
+    """
     undone = list(_undone(host))
     low = list(_low(host))
     if undone:

@@ -1,4 +1,4 @@
-"""Whether the host is new to the cluster: nothing of an earlier life, neither on its disk nor in the cluster."""
+"""Checks that the host is new: no earlier cluster on its disk, no earlier host of its name here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metalk8s_expand.domain.preflight.checks.registry import CheckFailure, check
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 
 MINION_KEY = "/etc/salt/pki/minion/minion.pem"
-# Files, directories that are not empty, and each file of a directory.
+# Each entry is a file, a directory that must be empty, or a pattern for the files of a directory.
 LEFTOVERS = (
     "/etc/kubernetes/manifests",
     "/etc/kubernetes/static-pods",
@@ -31,10 +31,10 @@ LEFTOVERS = (
 
 @check
 def leftovers(host: CheckContext) -> CheckFailure | None:
-    """Nothing of an earlier cluster is on the disk."""
+    """Check that no files of an earlier cluster are on the disk."""
     if host.is_resumed:
         return None
-    # Podman's own network, which comes with the system and sorts behind that of the cluster.
+    # The system ships Podman's network, and its file sorts after the one of the cluster.
     found = [path for path in host.fact("leftovers") if "podman" not in path]
     if not found:
         return None
@@ -47,7 +47,7 @@ def leftovers(host: CheckContext) -> CheckFailure | None:
 
 @check
 def stale_node(host: CheckContext) -> CheckFailure | None:
-    """Neither the cluster nor the master knows another machine under the node's name."""
+    """Check that neither the cluster nor the master knows another machine by the node's name."""
     found = [*_another_node(host), *_another_key(host)]
     if found:
         remedy = f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete {host.name}"
@@ -63,7 +63,7 @@ def stale_node(host: CheckContext) -> CheckFailure | None:
 
 @check
 def version(host: CheckContext) -> CheckFailure | None:
-    """The node gets the version of the cluster."""
+    """Check that the node's declared version is the version of the cluster."""
     cluster = host.surroundings.version
     if not cluster:
         raise FactUnknown(

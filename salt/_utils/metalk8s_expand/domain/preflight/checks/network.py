@@ -1,4 +1,4 @@
-"""What the host reaches, and whether its own addresses collide with those of the cluster."""
+"""Checks of the host's connections, and of address conflicts with the cluster networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUn
 from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, CheckFailure, check
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 
-# Interfaces that Pod networks and container runtimes make, with addresses of those networks.
+# Pod networks and container runtimes create these interfaces, with addresses of those networks.
 VIRTUAL = (
     "cni",
     "flannel",
@@ -28,7 +28,10 @@ VIRTUAL = (
 
 @check
 def network(host: CheckContext) -> CheckFailure | None:
-    """Neither the declared address nor another of the host is inside of the Pod or Service network."""
+    """Check that no address of the host is inside the Pod or Service network.
+
+    The declared address is an error, another address a warning.
+    """
     surroundings = host.surroundings
     networks = {"Pod": surroundings.pod_cidr, "Service": surroundings.service_cidr}
     declared = {title: cidr for title, cidr in networks.items() if cidr}
@@ -53,7 +56,10 @@ def network(host: CheckContext) -> CheckFailure | None:
 
 @check
 def route(host: CheckContext) -> CheckFailure | None:
-    """Packets to Services have a way to begin with: the kernel looks for it before it translates the address."""
+    """Check that the host has a route to the Service network.
+
+    The kernel looks up the route before it translates a Service address.
+    """
     cidr = host.surroundings.service_cidr
     if not cidr:
         raise FactUnknown(
@@ -71,7 +77,7 @@ def route(host: CheckContext) -> CheckFailure | None:
 
 @check
 def dns(host: CheckContext) -> CheckFailure | None:
-    """Names that the node needs resolve, and a name server answers."""
+    """Check that the names that the node needs resolve, and that a name server answers."""
     resolved = host.fact("resolve")
     bad = [
         f"{name}: {reason or 'no answer in time'}"
@@ -99,7 +105,10 @@ def dns(host: CheckContext) -> CheckFailure | None:
 
 @check
 def api(host: CheckContext) -> CheckFailure | None:
-    """The host reaches the API servers. One of several that it does not reach is a warning: its proxy has the others."""
+    """Check that the host reaches the API servers.
+
+    If it reaches only some of them, that is a warning: the node's API proxy uses the others.
+    """
     failed, total = _failed(host, "api")
     if not failed:
         return None
@@ -111,7 +120,7 @@ def api(host: CheckContext) -> CheckFailure | None:
 
 @check
 def artifacts(host: CheckContext) -> CheckFailure | None:
-    """The host reaches the store of what is installed."""
+    """Check that the host reaches the store of the artifacts to install."""
     failed, _ = _failed(host, "artifacts")
     return (
         CheckFailure(
@@ -124,16 +133,16 @@ def artifacts(host: CheckContext) -> CheckFailure | None:
 
 @check
 def salt_master(host: CheckContext) -> CheckFailure | None:
-    """The host's minion will reach the master: both ports."""
+    """Check that the host reaches both ports of the Salt master, for its minion."""
     failed, _ = _failed(host, "salt-master")
     remedy = "open the way to the Salt master, TCP 4505 and 4506"
     return CheckFailure("; ".join(failed), "connections", remedy) if failed else None
 
 
 def _failed(host: CheckContext, check_name: str) -> tuple[list[str], int]:
-    """What of the endpoints of a check cannot be reached, and how many there are.
+    """Return the failed connections to the endpoints of a check, and the number of endpoints.
 
-    Those whose name does not resolve are left to ``dns``.
+    The check ``dns`` reports endpoints whose name does not resolve.
     """
     endpoints = [
         one

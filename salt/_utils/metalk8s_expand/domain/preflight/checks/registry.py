@@ -1,4 +1,7 @@
-"""Where the checks are, and what one of them says. A function with ``@check`` is a check of its name, ``a_b`` being ``a-b``."""
+"""The registry of preflight checks and the result of a check.
+
+``@check`` registers a function under its own name, with ``a_b`` as ``a-b``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ ERROR, WARNING, UNKNOWN = "error", "warning", "unknown"
 
 @dataclass(frozen=True)
 class CheckFailure:
-    """What is wrong: what was found, what was wanted, and what to do."""
+    """The result of a failed check: what was found, what was wanted, and the remedy."""
 
     found: str
     wanted: str
@@ -26,7 +29,11 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(function: Check) -> Check:
-    """Make a function a check: None when all is well. What it cannot know it says by ``FactUnknown``."""
+    """Register a function as a preflight check.
+
+    The function returns None if the check passes. It raises FactUnknown if a fact is missing.
+    ValueError if a check of this name is already registered.
+    """
     name = function.__name__.replace("_", "-")
     if name in CHECKS:
         raise ValueError(f"two preflight checks are called {name}")

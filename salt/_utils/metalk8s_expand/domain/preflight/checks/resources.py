@@ -1,4 +1,4 @@
-"""Whether the host is large and fast enough for the roles of its node."""
+"""Checks that the host is large and fast enough for the roles of its node."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from metalk8s_expand.domain.preflight.thresholds import largest
 CONTAINERD, KUBELET, ETCD = "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"
 DIRECTORIES = (CONTAINERD, KUBELET, ETCD)
 GOOD_FILESYSTEMS = ("ext4", "xfs", "btrfs", "zfs", "f2fs", "ext3")
-# Images are unpacked into overlays, which neither stack nor bear a server between; what is in memory is gone by a boot.
+# The runtime unpacks images into overlays, which work neither on another overlay nor on a network
+# file system. A reboot clears what is in memory.
 BAD_FILESYSTEMS = (
     "overlay", "aufs", "ecryptfs", "tmpfs", "ramfs", "vfat", "exfat", "ntfs", "squashfs", "iso9660",
     "nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "virtiofs", "gfs2", "ocfs2",
 )  # fmt: skip
-# What other checks tell is not told again: a full disk, one that is read-only, a user that is not root.
+# Other checks report these: a full disk, a read-only file system, a user that is not root.
 TOLD_ELSEWHERE = ("ENOSPC", "EROFS", "EACCES", "EPERM")
 
 
 @check
 def cpu(host: CheckContext) -> CheckFailure | None:
-    """There are processors for the node's roles."""
+    """Check that the host has enough CPUs for the node's roles."""
     found, wanted = host.fact("cpus"), largest(host.thresholds.cpus, host.node.roles)
     if found >= wanted:
         return None
@@ -34,7 +35,7 @@ def cpu(host: CheckContext) -> CheckFailure | None:
 
 @check
 def memory(host: CheckContext) -> CheckFailure | None:
-    """There is memory for the node's roles."""
+    """Check that the host has enough memory for the node's roles."""
     found, wanted = host.fact("memory_mb"), largest(host.thresholds.memory_mb, host.node.roles)
     if found >= wanted:
         return None
@@ -45,7 +46,7 @@ def memory(host: CheckContext) -> CheckFailure | None:
 
 @check
 def disk(host: CheckContext) -> CheckFailure | None:
-    """There is room for images, Pods and etcd, wherever they lie."""
+    """Check that the file systems of images, Pods and etcd have enough free space and inodes."""
     wanted = largest(host.thresholds.disk_mb, host.node.roles)
     inodes = host.thresholds.disk_inodes
     short: dict[str, str] = {}
@@ -63,7 +64,7 @@ def disk(host: CheckContext) -> CheckFailure | None:
 
 @check
 def filesystem(host: CheckContext) -> CheckFailure | None:
-    """Images can be unpacked where the container runtime keeps them, and the node's directories can be written."""
+    """Check that the container runtime can unpack images and that the directories are writable."""
     found = _directories(host)
     runtime = found[CONTAINERD]
     read_only = [item["mount"] for item in found.values() if item["read_only"]]
@@ -89,7 +90,7 @@ def filesystem(host: CheckContext) -> CheckFailure | None:
 
 @check
 def fsync(host: CheckContext) -> CheckFailure | None:
-    """The disk is fast enough for etcd's log. Asked of etcd nodes only."""
+    """Check that the disk of an etcd node is fast enough for etcd's log. Other nodes pass."""
     if not host.node.is_etcd:
         return None
     found = host.fact("fsync")
@@ -109,7 +110,10 @@ def fsync(host: CheckContext) -> CheckFailure | None:
 
 
 def _directories(host: CheckContext) -> dict[str, Mapping[str, Any]]:
-    """Those that the node uses."""
+    """Return the facts of the directories that the node uses.
+
+    FactUnknown if the host does not report the file system of one of them.
+    """
     found = host.fact("directories")
     used = [path for path in DIRECTORIES if path != ETCD or host.node.is_etcd]
     unknown = [path for path in used if not found.get(path)]

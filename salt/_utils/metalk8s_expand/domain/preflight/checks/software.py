@@ -1,4 +1,4 @@
-"""What runs on the host or will run, and is in the way of what the deployment brings."""
+"""Checks for software on the host that conflicts with the software of the deployment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTAINERD = ("containerd", "containerd.io")
 KUBELET = ("kubelet", "kubeadm")
 CRIO = ("cri-o", "crio")
 PACKAGES = (*DOCKER, *CONTAINERD, *KUBELET, *CRIO)
-# Services in the way, and the packages that bring them: one cause is told once.
+# Conflicting services and the packages that install them, so that only one check reports a cause.
 SERVICES: Mapping[str, Sequence[str]] = {
     "firewalld": (),
     "ufw": (),
@@ -31,13 +31,13 @@ SERVICES: Mapping[str, Sequence[str]] = {
     "rke2-server": (),
     "rke2-agent": (),
 }
-# Of these names the deployment's own are, too.
+# The deployment installs services of these names, too.
 OWN_SERVICES = ("containerd", "kubelet")
 
 
 @check
 def ports(host: CheckContext) -> CheckFailure | None:
-    """Nothing else serves the ports of the node's roles."""
+    """Check that no other process listens on the ports of the node's roles."""
     wanted = {port for role in ("", *host.node.roles) for port in PORTS.get(role, ())}
     taken = sorted(wanted.intersection(host.fact("ports")))
     if not taken or host.is_resumed:
@@ -51,7 +51,7 @@ def ports(host: CheckContext) -> CheckFailure | None:
 
 @check
 def packages(host: CheckContext) -> CheckFailure | None:
-    """No other container runtime or kubelet is installed."""
+    """Check that no other container runtime or kubelet is installed."""
     if host.is_resumed:
         return None
     found = [name for name in host.fact("packages") if name in PACKAGES]
@@ -62,7 +62,10 @@ def packages(host: CheckContext) -> CheckFailure | None:
 
 @check
 def services(host: CheckContext) -> CheckFailure | None:
-    """No firewall with rules of its own, no other runtime or Kubernetes, neither now nor after the next boot."""
+    """Check that no firewall service, other runtime or other Kubernetes is active or enabled.
+
+    An active service is an error, one that starts only at the next boot a warning.
+    """
     found = {
         name: state for name, state in host.fact("services").items() if _is_in_the_way(host, name)
     }
@@ -86,7 +89,7 @@ def _is_in_the_way(host: CheckContext, name: str) -> bool:
 
 @check
 def selinux(host: CheckContext) -> CheckFailure | None:
-    """SELinux lets static Pods read what the deployment writes: there is no policy for it."""
+    """Check that SELinux lets static Pods read the deployment's files, which no policy covers."""
     found = host.fact("selinux")
     remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check where a policy is installed"
     if found["mode"] == "enforcing":

@@ -1,4 +1,4 @@
-"""What runs the host: operating system, architecture, Python, init and clock."""
+"""Checks of the host's operating system, architecture, Python, user, init system and clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from metalk8s_expand.domain.preflight.checks.context import CheckContext
 from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailure, check
 
-# By ID of os-release, the first major version that is supported.
+# The first supported major version by ID of os-release.
 SYSTEMS: Mapping[str, int] = {
     "debian": 12,
     "ubuntu": 22,
@@ -17,13 +17,13 @@ SYSTEMS: Mapping[str, int] = {
     "centos": 8,
 }
 ARCHITECTURES = ("x86_64", "aarch64")
-# Salt's minion comes with its own Python; the host's only has to run salt-ssh's thin.
+# Salt's minion includes its own Python; the host's Python only has to run salt-ssh's thin.
 MINIMUM_PYTHON = (3, 9)
 
 
 @check
 def os(host: CheckContext) -> CheckFailure | None:
-    """The system is one that this is tried on."""
+    """Check that the project is tested on this operating system."""
     system = host.fact("system")
     major = str(system["version"]).partition(".")[0]
     first = SYSTEMS.get(system["id"])
@@ -43,7 +43,7 @@ def os(host: CheckContext) -> CheckFailure | None:
 
 @check
 def architecture(host: CheckContext) -> CheckFailure | None:
-    """There are binaries for this machine."""
+    """Check that binaries for the host's architecture exist."""
     found = host.fact("architecture")
     if found in ARCHITECTURES:
         return None
@@ -52,7 +52,7 @@ def architecture(host: CheckContext) -> CheckFailure | None:
 
 @check
 def python(host: CheckContext) -> CheckFailure | None:
-    """The host's Python runs salt-ssh's thin."""
+    """Check that the host's Python can run salt-ssh's thin."""
     version = tuple(host.fact("python"))
     if version >= MINIMUM_PYTHON:
         return None
@@ -64,7 +64,7 @@ def python(host: CheckContext) -> CheckFailure | None:
 
 @check
 def privilege(host: CheckContext) -> CheckFailure | None:
-    """The user of the roster is root, by sudo or at once."""
+    """Check that the roster's user is root, by login or through sudo."""
     uid = host.fact("uid")
     if uid == 0:
         return None
@@ -73,7 +73,7 @@ def privilege(host: CheckContext) -> CheckFailure | None:
 
 @check
 def systemd(host: CheckContext) -> CheckFailure | None:
-    """Services can be run."""
+    """Check that systemd manages the services of the host."""
     if host.fact("systemd"):
         return None
     return CheckFailure("another init", "systemd", "use a host that runs systemd")
@@ -81,10 +81,13 @@ def systemd(host: CheckContext) -> CheckFailure | None:
 
 @check
 def clock(host: CheckContext) -> CheckFailure | None:
-    """Certificates made on one host are valid on the other, and so are leases."""
+    """Check that the host's clock is close to the master's and to the median of all hosts.
+
+    Certificates and leases made on one host are then valid on the other.
+    """
     limit, skew, median = host.thresholds.clock_skew_s, host.skew, host.census.median_skew
     among = 0.0 if median is None else skew - median
-    # Where most hosts differ from the master, those that do not are right.
+    # If most hosts differ from the master, a host that agrees with the master is not an outlier.
     is_outlier = median is not None and abs(median) <= limit < abs(among)
     if abs(skew) <= limit and not is_outlier:
         return None

@@ -1,4 +1,4 @@
-"""A host that meets everything, as the probe tells it, and how one thing of it is made wrong."""
+"""Facts of a host that passes every check, and functions that change single facts."""
 
 from __future__ import annotations
 
@@ -109,7 +109,10 @@ def node(
 
 
 def facts(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The good host's, with these replaced; a value below another is named by a path, ``selinux|mode``."""
+    """Return the facts of the good host with these changes.
+
+    A path such as ``selinux|mode`` names a nested value.
+    """
     found = copy.deepcopy(FACTS)
     for path, value in (changes or {}).items():
         place: Any = found
@@ -128,7 +131,7 @@ def host(
     inbound: Mapping[str, Mapping[int, str]] = INBOUND,
     thresholds: Thresholds | None = None,
 ) -> CheckContext:
-    """A good control-plane host with changed facts, unless told otherwise."""
+    """Return the context of a host with changed facts; by default a good control-plane host."""
     return CheckContext(
         node or globals()["node"](),
         facts(changes),
@@ -141,7 +144,7 @@ def host(
 
 
 def other(number: int, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The facts of another good host."""
+    """Return the facts of another good host."""
     address, mac = f"10.200.0.{number}", f"52:54:00:00:00:{number}"
     own = {
         "hostname": f"host-{number}",
@@ -158,5 +161,5 @@ def found(*hosts: CheckContext) -> list[Finding]:
 
 
 def checks(*hosts: CheckContext) -> list[tuple[str, str]]:
-    """(check, severity) of everything that is found."""
+    """Return (check, severity) of every finding."""
     return [(item.check, item.severity) for item in found(*hosts)]

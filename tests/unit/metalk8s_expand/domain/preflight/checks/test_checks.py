@@ -1,4 +1,4 @@
-"""Every fault is found by its own check and by no other; what a host cannot tell is neither a pass nor a failure."""
+"""Each fault is found by its own check only; a missing fact is neither a pass nor a failure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def around(**changes: Any) -> ClusterFacts:
 
 
 def existing(name: str, **changes: Any) -> ClusterFacts:
-    """The cluster with one Node more."""
+    """Return the cluster facts with one more Node."""
     return around(nodes={**hosts.SURROUNDINGS.nodes, name: ExistingNode(name, **changes)})
 
 
@@ -57,7 +57,7 @@ NAMED = around(
     )
 )
 
-# Check, severity, what is said, and a host with one fault.
+# Check, severity, words of the finding, and a host with one fault.
 FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("os", W, "debian 11", host({"system|version": "11"})),
     ("os", W, "debian without a version", host({"system|version": ""})),
@@ -105,7 +105,7 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("fsync", W, "10.1 ms", host({"fsync|p99_ms": 10.1})),
     ("fsync", E, "100.1 ms", host({"fsync|p99_ms": 100.1})),
     ("ports", E, "10250", host({"ports": [22, 10250]})),
-    # As it is when something listens at 2379: nobody can tell whether the others would be heard there.
+    # If another process listens on 2379, it is unknown whether the members could reach etcd there.
     ("ports", E, "2379", host({"ports": [2379], "listen|2379|problem": "EADDRINUSE"},
                               inbound={"bootstrap": {2379: "connection refused", 2380: ""}})),
     ("packages", E, "containerd.io, docker-ce", host({"packages": ["containerd.io", "docker-ce"],
@@ -148,7 +148,7 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     FAULTS,
     ids=[f"{check}: {words}" for check, _, words, _ in FAULTS],
 )
-def test_a_fault_is_found_by_its_own_check_and_no_other(
+def test_fault_is_found_by_its_own_check_only(
     check: str, severity: str, words: str, faulty: CheckContext
 ) -> None:
     [finding] = found(faulty)
@@ -162,12 +162,14 @@ def test_a_fault_is_found_by_its_own_check_and_no_other(
     )
 
 
-def test_every_check_has_a_fault() -> None:
+def test_faults_cover_every_check() -> None:
     assert {check for check, *_ in FAULTS} == set(findings.NAMES)
 
 
 @pytest.mark.parametrize(("check", "severity", "words", "faulty"), FAULTS[::3])
-def test_skipped_by_name(check: str, severity: str, words: str, faulty: CheckContext) -> None:
+def test_check_is_skipped_by_name(
+    check: str, severity: str, words: str, faulty: CheckContext
+) -> None:
     assert findings.findings([faulty], lambda name: {check}) == []
     assert findings.findings([faulty], lambda name: set(findings.NAMES) - {check}) != []
 
@@ -209,7 +211,7 @@ GOOD: list[Any] = [
 
 
 @pytest.mark.parametrize("good", GOOD)
-def test_nothing_is_found_on_a_good_host(good: CheckContext) -> None:
+def test_good_host_has_no_finding(good: CheckContext) -> None:
     assert found(good) == []
 
 
@@ -222,7 +224,7 @@ RESUMED = {
 
 
 @pytest.mark.parametrize("known", ["", fingerprint(MASTER_KEY)])
-def test_what_an_earlier_run_left_on_its_own_node(known: str) -> None:
+def test_resumed_host_has_no_finding(known: str) -> None:
     assert (
         found(
             host(
@@ -235,12 +237,12 @@ def test_what_an_earlier_run_left_on_its_own_node(known: str) -> None:
     )
 
 
-def test_a_host_of_another_cluster_with_the_same_name_is_not_resumed() -> None:
+def test_host_of_other_cluster_with_same_name_is_not_resumed() -> None:
     faulty = host(RESUMED, surroundings=around(master_key="of:another"))
     assert {check for check, _ in checks(faulty)} == {"ports", "packages", "services", "leftovers"}
 
 
-def test_another_runtime_is_found_on_a_resumed_host() -> None:
+def test_foreign_runtime_on_resumed_host_is_found() -> None:
     assert checks(host({**RESUMED, "services": {"k3s": {"active": True, "enabled": True}}})) == [
         ("services", E)
     ]
@@ -255,7 +257,7 @@ FACTS_OF: dict[str, str] = {
 
 
 @pytest.mark.parametrize(("check", "fact"), FACTS_OF.items())
-def test_what_the_host_does_not_tell_is_unknown(check: str, fact: str) -> None:
+def test_missing_fact_is_unknown(check: str, fact: str) -> None:
     [finding] = found(host({fact: None}))
     assert (finding.check, finding.severity) == (check, U)
     assert fact in finding.found
@@ -290,28 +292,28 @@ UNKNOWN: list[tuple[list[str], CheckContext]] = [
 
 
 @pytest.mark.parametrize(("names", "silent"), UNKNOWN)
-def test_what_nobody_tells_is_unknown(names: list[str], silent: CheckContext) -> None:
+def test_incomplete_facts_are_unknown(names: list[str], silent: CheckContext) -> None:
     assert checks(silent) == [(name, U) for name in names]
 
 
-def test_a_key_that_only_root_may_read_is_unknown() -> None:
+def test_minion_key_that_only_root_can_read_is_unknown() -> None:
     faulty = host({"uid": 1000}, surroundings=around(keys={NAME: "ab:cd"}))
     assert checks(faulty) == [("privilege", E), ("stale-node", U)]
 
 
 @pytest.mark.parametrize("problem", ["ENOSPC", "EROFS", "EACCES"])
-def test_a_disk_that_other_checks_tell_of(problem: str) -> None:
+def test_fsync_problem_of_other_check_is_not_reported(problem: str) -> None:
     assert found(host({"fsync": {"path": "/", "problem": problem}})) == []
 
 
-def test_an_address_that_is_not_the_hosts_is_told_once() -> None:
+def test_address_of_other_host_is_reported_once() -> None:
     faulty = host({"addresses": ["10.200.0.99"], "listen|2379|problem": "EADDRNOTAVAIL", "listen|2380|problem": "EADDRNOTAVAIL",
                    "interfaces|host0|addresses": ["10.200.0.99"]}, inbound={"bootstrap": {2379: "no answer", 2380: "no answer"}})  # fmt: skip
     assert checks(faulty) == [("address", E)]
 
 
-def test_a_new_peer_that_cannot_connect_anywhere_is_told_of_alone() -> None:
-    """cp-2 lets nothing out to 2380: cp-1, which it cannot reach either, is well."""
+def test_new_peer_without_outbound_connections_is_reported_alone() -> None:
+    """The firewall of cp-2 blocks outgoing connections to 2380, so cp-1 is not at fault."""
     inbound = {f"connections|{ADDRESS}:2379": "", f"connections|{ADDRESS}:2380": "no answer"}
     second = other(12, {**inbound, "connections|10.200.0.10:2380": "no answer", "hostname": "cp-2"})
     first = host(others={"cp-2": second})
@@ -326,8 +328,8 @@ def test_a_new_peer_that_cannot_connect_anywhere_is_told_of_alone() -> None:
     assert [(item.node, item.check) for item in found(first, faulty)] == [("cp-2", "etcd-peers")]
 
 
-def test_a_new_peer_that_is_not_reached_at_all_says_nothing_of_others() -> None:
-    """It could not be asked over SSH, so it connected to nobody, and nobody to it."""
+def test_unreachable_new_peer_causes_no_finding_on_other_hosts() -> None:
+    """Without SSH to the new peer, there are no connections from it or to it."""
     assert (
         found(
             host(
@@ -342,13 +344,13 @@ def test_a_new_peer_that_is_not_reached_at_all_says_nothing_of_others() -> None:
 
 
 @pytest.mark.parametrize(("address", "name"), [(ADDRESS, "cp-9"), ("10.200.0.12", "cp-2")])
-def test_a_host_is_not_asked_to_reach_itself(address: str, name: str) -> None:
+def test_host_needs_no_connection_to_itself(address: str, name: str) -> None:
     own = around(endpoints=(*hosts.SURROUNDINGS.endpoints, Endpoint("api", "own", address, 6443)))
     reached = {"connections|10.200.0.12:6443": ""}
     assert found(host(reached, surroundings=own)) == []
 
 
-def test_clones_are_both_told_of() -> None:
+def test_clones_are_both_reported() -> None:
     first, second = host(), hosts.node("cp-2", address="10.200.0.12")
     twin = other(12, {"machine_id": "a" * 32, "hostname": "cp-2"})
     both = found(
@@ -364,7 +366,7 @@ def test_clones_are_both_told_of() -> None:
 
 
 def fleet(*skews: float) -> list[CheckContext]:
-    """Workers, each with its own clock, that answered one after the other."""
+    """Return workers with these clock skews, which report their facts 100 s apart."""
     made = []
     for index, skew in enumerate(skews):
         node = hosts.node(f"host-{20 + index}", (roles.NODE,), f"10.200.0.{20 + index}")
@@ -382,22 +384,22 @@ def fleet(*skews: float) -> list[CheckContext]:
         ((0.0, 0.0, 30.0), ["host-22"]),
         ((0.0, 30.0), ["host-21"]),
         ((0.0, 30.0, 30.0), ["host-21", "host-22"]),
-        # Neither is far from the master, but they are from each other.
+        # Both are within the limit of the master's clock, but not of each other's.
         ((4.0, -4.0), ["host-20"]),
-        # Within the limit of the master, but not of the others.
+        # The last host is within the limit of the master's clock, but not of the other hosts'.
         ((4.0, 4.0, -4.0), ["host-22"]),
-        # It is the master that differs.
+        # The master's clock differs from all hosts.
         ((30.0, 30.0, 30.0), ["host-20", "host-21", "host-22"]),
     ],
 )
-def test_clocks_are_compared_with_the_masters_and_with_each_other(
+def test_clocks_are_compared_with_master_and_with_each_other(
     skews: tuple[float, ...], wrong: list[str]
 ) -> None:
     told = [item for item in found(*fleet(*skews)) if item.severity != U]
     assert [(item.node, item.check) for item in told] == [(name, "clock") for name in wrong]
 
 
-def test_a_master_that_differs_from_all_hosts_can_be_recognised() -> None:
+def test_master_clock_that_differs_from_all_hosts_is_recognizable() -> None:
     assert "+30.0 s from the master, +0.0 s from the median" in found(*fleet(30.0, 30.0))[0].found
 
 
@@ -413,12 +415,14 @@ def test_a_master_that_differs_from_all_hosts_can_be_recognised() -> None:
         ("fsync", {}, {"fsync_warning_ms": 1, "fsync_error_ms": 1}),
     ],
 )
-def test_thresholds(check: str, changes: dict[str, Any], thresholds: dict[str, Any]) -> None:
+def test_threshold_changes_result_of_its_check(
+    check: str, changes: dict[str, Any], thresholds: dict[str, Any]
+) -> None:
     [finding] = found(host(changes, thresholds=Thresholds(**thresholds)))
     assert finding.check == check
 
 
-def test_what_is_not_of_the_nodes_roles_is_not_asked() -> None:
+def test_checks_of_other_roles_are_not_run() -> None:
     worker = hosts.node(node_roles=(roles.NODE,))
     slow = {
         "fsync|p99_ms": 5000.0,
@@ -433,13 +437,13 @@ def test_what_is_not_of_the_nodes_roles_is_not_asked() -> None:
     )
 
 
-def test_one_place_is_told_of_once() -> None:
+def test_full_mount_is_reported_once() -> None:
     small = {path: {**hosts.EXT4, "free_mb": 1} for path in (CONTAINERD, KUBELET, ETCD)}
     [finding] = found(host({"directories": small}))
     assert finding.found.count("1 MB free at /") == 1
 
 
-def test_a_check_that_fails_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_in_check_does_not_stop_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     def swap(host: CheckContext) -> None:
         raise KeyError("oops")
 
@@ -452,18 +456,18 @@ def test_a_check_that_fails_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("nonsense", ["a text", 5, [1], {"x": {}}, {}])
 @pytest.mark.parametrize("fact", sorted(hosts.FACTS))
-def test_a_host_that_says_nonsense(fact: str, nonsense: Any) -> None:
-    """Findings or none, never a traceback."""
+def test_malformed_fact_raises_no_exception(fact: str, nonsense: Any) -> None:
+    """The checks return findings or none, but raise no exception."""
     assert all(item.remedy for item in found(host({fact: nonsense})))
 
 
-def test_a_host_that_says_nothing() -> None:
+def test_host_without_facts_has_only_unknown_findings() -> None:
     told = findings.findings([CheckContext(hosts.node(), {}, {}, 0.0)])
     assert {item.severity for item in told} == {U}
     assert len(told) >= len(findings.NAMES) - 2
 
 
-def test_skipped_on_one_node_only() -> None:
+def test_check_is_skipped_on_named_node_only() -> None:
     second = CheckContext(
         hosts.node("host-12", address="10.200.0.12"),
         other(12, {"uid": 5}),
@@ -478,19 +482,19 @@ def test_skipped_on_one_node_only() -> None:
     assert [(item.node, item.check) for item in told] == [("host-12", "privilege")]
 
 
-def test_all_problems_of_all_hosts_in_order() -> None:
+def test_findings_of_all_hosts_are_in_order() -> None:
     assert checks(host({"uid": 5, "cpus": 1, "systemd": False}), host({"selinux|mode": "enforcing"})) == [
         ("privilege", E), ("systemd", E), ("cpu", E), ("selinux", E),
     ]  # fmt: skip
 
 
-def test_only_errors_stop_an_expansion() -> None:
+def test_errors_leave_out_warnings_and_unknown_facts() -> None:
     told = found(host({"uid": 5, "swap": True, "selinux": None}))
     assert [item.severity for item in told] == [E, W, U]
     assert [item.check for item in findings.errors(told)] == ["privilege"]
 
 
-def test_a_finding_as_data() -> None:
+def test_finding_as_dict_has_all_fields() -> None:
     [finding] = found(host({"uid": 5}))
     assert finding.as_dict() == {
         "node": NAME, "check": "privilege", "found": "uid 5", "wanted": "uid 0",
@@ -498,7 +502,7 @@ def test_a_finding_as_data() -> None:
     }  # fmt: skip
 
 
-def test_two_checks_of_one_name_are_refused() -> None:
+def test_second_check_of_same_name_is_refused() -> None:
     def disk(host: CheckContext) -> None:
         raise FactUnknown("never called")
 
@@ -506,15 +510,15 @@ def test_two_checks_of_one_name_are_refused() -> None:
         registry.check(disk)
 
 
-def test_every_check_is_documented() -> None:
+def test_documentation_lists_every_check() -> None:
     text = (ROOT / "docs/preflight.rst").read_text(encoding="utf-8")
     assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(
         findings.NAMES
     )
 
 
-def test_500_hosts_beside_5000_nodes_are_judged_at_once() -> None:
-    """Every host is compared with every other one, but not one by one."""
+def test_500_hosts_and_5000_nodes_are_compared_by_index() -> None:
+    """The index compares every host with every other one without a loop over all pairs."""
     nodes = {f"n-{index}": ExistingNode(f"n-{index}", (f"10.1.{index // 250}.{index % 250}",), f"{index:032x}", "", (), "2.0", True)
              for index in range(5000)}  # fmt: skip
     surroundings = around(nodes=nodes)
