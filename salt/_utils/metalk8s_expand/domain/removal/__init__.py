@@ -1,1 +1,1 @@
-"""The plan of a removal and the reasons to refuse it. Pure."""
+"""The plan of a removal and the reasons to refuse it. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""Why the removal of a node may be refused: all reasons at once, before anything is changed."""
+"""Reasons to refuse the removal of a node, all reported together before the first change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 
-# What a refusal is about, the gravest first.
+# Kinds of refusals, the most serious first.
 QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS = (
     "quorum",
     "bootstrap",
@@ -25,14 +25,14 @@ KINDS = (QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS)
 
 @dataclass(frozen=True)
 class Blocker:
-    """Why nothing is done."""
+    """A reason to refuse the removal."""
 
     kind: str
     text: str
 
 
 def removal_blockers(found: NodeInventory, force: bool, allowed: Allowed) -> Iterator[Blocker]:
-    """Why this node may not be removed, or not in this way."""
+    """Yield every reason why this node may not be removed with these options."""
     if not found.exists and found.declared is None:
         if not found.removed:
             yield Blocker(
@@ -80,7 +80,7 @@ def _unreached(found: NodeInventory) -> Iterator[Blocker]:
 
 
 def _alive(found: NodeInventory) -> Iterator[Blocker]:
-    """Whoever says that a host is off must not be contradicted by the host."""
+    """Refuse ``force`` if the host, its kubelet or its etcd member shows that the host is on."""
     signs = []
     if found.said and not found.is_blank:
         signs.append("its host answers over SSH")

@@ -1,7 +1,8 @@
-"""Which Pods of a Node must leave it, and which may not without the operator's word, as ``kubectl drain`` judges them.
+"""Rules of a drain: which Pods to evict, and which only with the operator's consent.
 
-Static Pods end with their host, and a DaemonSet would put its Pod back: both are left alone. What has no controller, or
-keeps data in the Node's own disk, is gone for good once it is evicted.
+The rules are those of ``kubectl drain``. Static Pods stop with their host, and a DaemonSet would
+recreate its Pod, so a drain ignores both. The eviction of a Pod that has no controller, or that
+keeps data on the Node's disk, loses the Pod or its data permanently.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ ENDED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Allowed:
-    """What the operator gives up by name."""
+    """The losses that the operator allows, each by its own option."""
 
     delete_emptydir_data: bool = False
     delete_bare_pods: bool = False
@@ -29,14 +30,17 @@ class Allowed:
 
 
 def leaving(pods: Iterable[Pod]) -> list[Pod]:
-    """Those that a drain has to move."""
+    """Return the Pods that a drain must evict."""
     return [pod for pod in pods if not _stays(pod)]
 
 
 def obstacles(
     pods: Iterable[Object], allowed: Allowed, local_claims: Collection[Claim] = ()
 ) -> list[str]:
-    """Why these Pods may not be evicted, one sentence each, with the option that allows it."""
+    """Return why these Pods may not be evicted, one sentence each, with the option that allows it.
+
+    ``local_claims`` are the claims whose volumes are on disks of this node.
+    """
     found: list[str] = []
     for pod in leaving(pods):
         if not (allowed.delete_bare_pods or _ended(pod) or controller(pod)):
@@ -62,7 +66,10 @@ def obstacles(
 
 
 def claims(pod: Object) -> list[Claim]:
-    """The PersistentVolumeClaims of a Pod; those of generic ephemeral volumes have the Pod's name before theirs."""
+    """Return the PersistentVolumeClaims of a Pod.
+
+    The claim of a generic ephemeral volume is named after the Pod and the volume.
+    """
     namespace, own = _metadata(pod).get("namespace", ""), _metadata(pod).get("name", "")
     found = []
     for volume in _volumes(pod):
@@ -76,28 +83,28 @@ def claims(pod: Object) -> list[Claim]:
 
 
 def is_local(volume: Object) -> bool:
-    """Whether a PersistentVolume is a disk or a directory of one node."""
+    """Return whether a PersistentVolume is a disk or a directory of one node."""
     spec = volume.get("spec") or {}
     return bool(spec.get("local") or spec.get("hostPath"))
 
 
 def title(pod: Object) -> str:
-    """Namespace and name."""
+    """Return the namespace and the name of a Pod, as ``namespace/name``."""
     return f"{_metadata(pod).get('namespace', '')}/{_metadata(pod).get('name', '')}"
 
 
 def identity(pod: Object) -> str:
-    """A Pod that took another one's name is another one."""
+    """Return the UID of a Pod (or its title), because a new Pod can have the name of an old one."""
     return str(_metadata(pod).get("uid") or title(pod))
 
 
 def is_terminating(pod: Object) -> bool:
-    """Whether it was told to end."""
+    """Return whether the Pod has a deletion timestamp."""
     return bool(_metadata(pod).get("deletionTimestamp"))
 
 
 def controller(pod: Object) -> str:
-    """The kind of what made the Pod and would make it again."""
+    """Return the kind of the controller that would recreate the Pod; empty if there is none."""
     owners: Sequence[Object] = _metadata(pod).get("ownerReferences") or ()
     return next((str(owner.get("kind", "")) for owner in owners if owner.get("controller")), "")
 

@@ -1,4 +1,7 @@
-"""What a host that was removed without being reached still holds, and what to do about each: nobody could wipe it."""
+"""Credentials that remain on the host of a node removed with ``force``, and what to do about each.
+
+The removal does not contact such a host, so it cannot wipe it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import roles
 
-# What somebody could do with a certificate, where it is more than to speak as this one node.
+# Privileges of a certificate's holder that go beyond the identity of this node.
 POWERS: Mapping[str, str] = {
     "kubelet-client": "it may register the Node again and read what is meant for it",
     "etcd-server": "it may read and write all of etcd",
@@ -25,7 +28,7 @@ CERTIFICATES = (
 
 
 def credentials(node_roles: Sequence[str]) -> list[str]:
-    """Every credential that a node of these roles was given, one sentence each."""
+    """Return every credential that a node of these roles received, one sentence each."""
     found = [
         _certificate(name, purpose)
         for name, purpose in signing_policies.purposes(node_roles).items()
@@ -44,7 +47,7 @@ def credentials(node_roles: Sequence[str]) -> list[str]:
 
 
 def advice(name: str, node_roles: Sequence[str]) -> list[str]:
-    """What a report says of a host that was given up for dead."""
+    """Return the sentences of the report about a host that is permanently off."""
     again = (
         f"if the host of {name} is started again, its etcd member is refused by the others, but its kubelet may register the "
         f"Node again: then run remove_node {name} once more, without force, which wipes the host"

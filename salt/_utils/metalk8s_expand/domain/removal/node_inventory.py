@@ -1,4 +1,4 @@
-"""What was found of a node that is to be removed, and what that says: which roles it has, whether its host is its own."""
+"""Inventory of a node to remove: its roles, Node, etcd member, minion key, Pods and host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class HostInventory:
-    """What the node's host said over SSH, or why it said nothing; ``answers`` when something at its address does."""
+    """What the node's host reported over SSH, or why it did not.
+
+    ``answers`` is true if something answers at the host's address, even without a login.
+    """
 
     said: Mapping[str, Any] | None = None
     silence: str = ""
@@ -26,9 +29,10 @@ class HostInventory:
 
 @dataclass(frozen=True)
 class NodeInventory:
-    """Everything there is of one node. ``masters`` are the other Nodes with an API server that are Ready.
+    """Everything that exists of one node.
 
-    ``removed`` says that an earlier run removed a node of this name, ``is_master`` that the Salt master runs under it.
+    ``masters`` are the other Ready Nodes with an API server. ``removed`` is true if an earlier run
+    removed a node of this name, ``is_salt_master`` if the Salt master has the node's name.
     """
 
     name: str
@@ -48,7 +52,10 @@ class NodeInventory:
 
     @property
     def member(self) -> Member | None:
-        """Its etcd member: by its name, else by its peer URL, as one that never started has no name."""
+        """The node's etcd member, by its name or by its peer URL.
+
+        A member that never started has no name.
+        """
         named = next((member for member in self.members if member.name == self.name), None)
         return named or next(
             (
@@ -65,7 +72,7 @@ class NodeInventory:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """By its labels, its declaration and its member: what only one of them says counts, too."""
+        """The union of the roles from the Node's labels, the declaration and the etcd member."""
         labels = roles.observed_roles(_metadata(self.node).get("labels") or {})
         known = {
             *labels,
@@ -76,12 +83,12 @@ class NodeInventory:
 
     @property
     def said(self) -> Mapping[str, Any]:
-        """What the host said, if it is the right one; nothing of another."""
+        """What the host reported; empty if the host at the address is not this node's."""
         return self.host.said if self.host.said is not None and not self.mistaken else {}
 
     @property
     def mistaken(self) -> str:
-        """Why the host that answered is not this node's."""
+        """Why the host that answered is not this node's; empty if it is."""
         said = self.host.said
         if said is None:
             return ""
@@ -104,7 +111,7 @@ class NodeInventory:
 
     @property
     def traces(self) -> str | None:
-        """What of the cluster is on the host, in a few words."""
+        """The counts of services, paths and containers of the cluster on the host, or None."""
         counted = [
             (len(self.said.get("services") or ()), "services"),
             (len(self.said.get("traces") or ()), "paths"),
@@ -115,12 +122,15 @@ class NodeInventory:
 
     @property
     def is_blank(self) -> bool:
-        """Whether the host itself has shown that nothing runs there: its Pods are gone, whatever the API says."""
+        """Whether the host reports that nothing of the cluster is there.
+
+        Its Pods are gone then, even if the API still lists them.
+        """
         return bool(self.said) and self.traces is None
 
     @property
     def exists(self) -> bool:
-        """Whether anything of it is known to the cluster or the master."""
+        """Whether the cluster, the master or the records still know the node."""
         return bool(self.node or self.member or self.key or self.recorded)
 
     def _has_its_address(self, member: Member) -> bool:

@@ -1,4 +1,4 @@
-"""What the removal of one node would do and why: built of what was found, and nothing else."""
+"""The plan of a node's removal: its steps and their reasons, built from the inventory alone."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = (
     "api_server",
 )
 MEMBER, RETIRE, KEY, NODE = "member", "retire", "key", "node"
-# The one order of steps. What others depend on goes before what it depends on itself, the Node last: while it is there, the
-# removal is known to be unfinished, and no Pod of a StatefulSet is started a second time.
+# The order of the steps. Each component goes before the ones it depends on. The Node goes last:
+# while it exists, the removal is known to be unfinished, and no StatefulSet starts a second copy of
+# a Pod.
 STEPS = (
     Step(GUARD, "neither etcd's quorum nor the last API server gets lost"),
     Step(CORDON, "no further Pod comes to it"),
@@ -37,7 +38,7 @@ STEPS = (
 
 @dataclass(frozen=True)
 class RemovalOptions:
-    """How an operator wants it; ``force`` is his word that the host is off for good."""
+    """The operator's options. ``force`` confirms that the host is permanently off."""
 
     force: bool = False
     allowed: Allowed = field(default_factory=Allowed)
@@ -46,9 +47,10 @@ class RemovalOptions:
 
 @dataclass(frozen=True)
 class RemovalPlan:
-    """The steps of a node's removal in their order; a refused one has no steps, one that is gone has none either.
+    """The steps of a node's removal in order.
 
-    ``given_up`` says that its host is not asked, since it is off for good.
+    The plan has no steps if the removal is refused or the node is already gone. ``given_up`` means
+    that the run does not contact the host, because it is permanently off.
     """
 
     name: str
@@ -67,7 +69,7 @@ class RemovalPlan:
 
     @property
     def digest(self) -> str:
-        """The identity of this plan."""
+        """The digest that identifies this plan."""
         return digest(self._content())
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,7 +86,7 @@ class RemovalPlan:
 
 
 def build_removal_plan(found: NodeInventory, options: RemovalOptions) -> RemovalPlan:
-    """The plan, given what was found."""
+    """Return the removal plan for the inventory and the operator's options."""
     refused = tuple(removal_blockers(found, options.force, options.allowed))
     reasons = {} if refused else _reasons(found, options.force)
     steps = tuple(
@@ -96,7 +98,7 @@ def build_removal_plan(found: NodeInventory, options: RemovalOptions) -> Removal
 
 
 def _reasons(found: NodeInventory, force: bool) -> dict[str, str]:
-    """The steps that are needed, with the reason of each."""
+    """Return the reason of each needed step by its name."""
     said, given_up = found.said, force and not found.is_blank
     pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)
     recorded = "it is on record" if found.recorded else None

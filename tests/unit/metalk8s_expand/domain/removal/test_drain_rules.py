@@ -1,4 +1,4 @@
-"""Which Pods move, and which only on the operator's word."""
+"""A drain evicts the right Pods, and some of them only with the operator's consent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ HOST_PATH = {"name": "host", "hostPath": {"path": "/var/log"}}
         (pod("p", "", EMPTY, phase="Failed"), ""),
     ],
 )
-def test_obstacles(found: dict[str, Any], words: str) -> None:
+def test_obstacle_names_pod_and_option_that_allows_it(found: dict[str, Any], words: str) -> None:
     problems = drain_rules.obstacles([found], Allowed(), {("ns", "data"), ("ns", "p-tmp")})
     assert len(problems) == bool(words)
     assert all(words in problem and "ns/p" in problem for problem in problems)
@@ -59,29 +59,29 @@ def test_obstacles(found: dict[str, Any], words: str) -> None:
     )
 
 
-def test_a_claim_elsewhere_is_no_obstacle() -> None:
+def test_claim_on_other_node_is_no_obstacle() -> None:
     assert (
         drain_rules.obstacles([pod("p", "ReplicaSet", CLAIM)], Allowed(), {("other", "data")}) == []
     )
 
 
-def test_all_obstacles_at_once() -> None:
+def test_obstacles_of_all_pods_are_returned_together() -> None:
     assert len(drain_rules.obstacles([pod("a", ""), pod("b", "", EMPTY)], Allowed())) == 3
 
 
-def test_who_has_to_leave() -> None:
+def test_drain_leaves_out_static_and_daemonset_pods() -> None:
     mirror = pod("mirror", "Node", metadata={"annotations": {drain_rules.MIRROR: "x"}})
     pods = [pod("a"), pod("ds", "DaemonSet"), mirror, pod("done", "DaemonSet", phase="Failed")]
     assert [drain_rules.title(item) for item in drain_rules.leaving(pods)] == ["ns/a", "ns/done"]
 
 
-def test_local_volumes() -> None:
+def test_local_and_host_path_volumes_are_local() -> None:
     assert drain_rules.is_local({"spec": {"local": {"path": "/x"}}})
     assert drain_rules.is_local({"spec": {"hostPath": {"path": "/x"}}})
     assert not drain_rules.is_local({"spec": {"csi": {"driver": "d"}}})
 
 
-def test_who_is_ending() -> None:
+def test_pod_with_deletion_timestamp_is_terminating() -> None:
     assert drain_rules.is_terminating(pod(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
     assert not drain_rules.is_terminating(pod())
     assert drain_rules.identity(pod()) == "uid-p"

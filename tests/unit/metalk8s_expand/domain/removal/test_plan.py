@@ -1,4 +1,4 @@
-"""The plan of a removal: which steps are needed given what was found, and what is refused, all of it at once."""
+"""A removal plan holds the steps that the inventory needs, and all refusals together."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ VOTERS = (member(1, "boot"), member(2, "cp-1"), member(3, "cp-2"))
 
 
 def found(**changes: Any) -> NodeInventory:
-    """A control-plane node in good health, unless told otherwise."""
+    """Return the inventory of a healthy control-plane node with these changes."""
     fields: dict[str, Any] = {
         "name": "cp-1", "node": node(), "members": VOTERS, "leader": 1, "key": "minions", "host": HostInventory(LIVES),
         "pods": (pod(),), "masters": ("boot", "cp-2"), "master_key": "key",
@@ -96,7 +96,7 @@ def built(state: NodeInventory, options: RemovalOptions | None = None) -> Remova
     return removal.build_removal_plan(state, options or RemovalOptions())
 
 
-def test_every_step_of_a_leading_control_plane_node_in_the_one_order() -> None:
+def test_plan_of_etcd_leader_has_every_step_in_order() -> None:
     plan = built(found(leader=2))
     assert names(plan) == [step.name for step in removal.STEPS]
     assert names(plan)[0] == removal.GUARD
@@ -104,7 +104,7 @@ def test_every_step_of_a_leading_control_plane_node_in_the_one_order() -> None:
     assert all(step.reason for step in plan.steps)
 
 
-def test_a_worker_has_no_member() -> None:
+def test_plan_of_worker_has_no_etcd_steps() -> None:
     assert names(built(worker())) == ["guard", "cordon", "drain", "retire", "key", "node"]
 
 
@@ -121,7 +121,7 @@ def test_a_worker_has_no_member() -> None:
         ({"node": None}, {"cordon", "drain", "node"}),
     ],
 )
-def test_what_is_done_is_not_planned(changes: dict[str, Any], missing: set[str]) -> None:
+def test_plan_leaves_out_finished_steps(changes: dict[str, Any], missing: set[str]) -> None:
     plan = built(found(**{"leader": 2, **changes}))
     assert not plan.refused
     assert {step.name for step in removal.STEPS} - set(names(plan)) == missing | (
@@ -129,7 +129,7 @@ def test_what_is_done_is_not_planned(changes: dict[str, Any], missing: set[str])
     )
 
 
-def test_a_record_alone_is_cleared_away() -> None:
+def test_plan_of_recorded_node_deletes_the_record() -> None:
     gone = NodeInventory(
         "w-1",
         recorded=True,
@@ -154,14 +154,14 @@ DECLARED = Node("w-1", "2", ("node",), (), address="10.0.0.9")
     ],
     ids=["silent", "blank", "another's host", "removed before"],
 )
-def test_what_exists_nowhere_is_nothing_to_do(gone: NodeInventory) -> None:
+def test_plan_of_absent_node_is_empty(gone: NodeInventory) -> None:
     for options in (RemovalOptions(), FORCE):
         plan = built(gone, options)
         assert plan.empty
         assert "Nothing to do" in render_removal_plan(plan.as_dict())
 
 
-def test_a_host_that_came_back_is_wiped_though_nobody_else_knows_it() -> None:
+def test_host_that_returns_after_removal_is_wiped() -> None:
     back = NodeInventory(
         "w-1", declared=DECLARED, host=HostInventory({**LIVES, "names": ["w-1"]}), members=VOTERS
     )
@@ -226,11 +226,13 @@ def kinds(state: NodeInventory, options: RemovalOptions | None = None) -> list[s
         (dead(members=VOTERS), FORCE, blockers.HOST),
     ],
 )
-def test_refused(state: NodeInventory, options: RemovalOptions, kind: str) -> None:
+def test_removal_is_refused_with_kind_of_blocker(
+    state: NodeInventory, options: RemovalOptions, kind: str
+) -> None:
     assert kind in kinds(state, options)
 
 
-def test_everything_that_is_refused_at_once() -> None:
+def test_refusals_are_all_reported_together() -> None:
     state = found(
         masters=(),
         pods=(pod("a", ""), pod("b", "", EMPTY)),
@@ -241,29 +243,29 @@ def test_everything_that_is_refused_at_once() -> None:
     assert render_removal_plan(built(state).as_dict()).count("REFUSED") == len(kinds(state))
 
 
-def test_named_losses_are_no_obstacle() -> None:
+def test_allowed_losses_are_no_obstacle() -> None:
     assert not built(
         found(pods=(pod("b", "", EMPTY),)), RemovalOptions(allowed=Allowed(True, True, True))
     ).refused
 
 
-def test_a_dead_host_is_not_asked_for_anything() -> None:
+def test_plan_with_force_does_not_contact_dead_host() -> None:
     plan = built(dead(pods=(pod("b", "", EMPTY),)), FORCE)
     assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], True)
 
 
-def test_a_blank_host_of_the_same_machine_needs_no_force() -> None:
+def test_blank_host_of_same_machine_needs_no_force() -> None:
     for options in (RemovalOptions(), FORCE):
         plan = built(dead(host=HostInventory(BLANK), pods=(pod("b", "", EMPTY),)), options)
         assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], False)
 
 
-def test_another_machine_at_the_address_of_a_dead_one() -> None:
+def test_new_machine_at_address_of_dead_host_is_not_contacted() -> None:
     plan = built(dead(host=HostInventory({**BLANK, "machine_id": "new"})), FORCE)
     assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], True)
 
 
-def test_a_member_that_never_started_is_found_by_its_address() -> None:
+def test_member_that_never_started_is_found_by_address() -> None:
     unstarted = dataclasses.replace(member(9, ""), learner=True, healthy=None)
     state = found(
         declared=Node("cp-1", "2", MASTER, (), address="10.0.0.9"),
@@ -274,13 +276,13 @@ def test_a_member_that_never_started_is_found_by_its_address() -> None:
     assert "member" in names(built(state))
 
 
-def test_the_digest_moves_with_what_was_found() -> None:
+def test_digest_changes_with_inventory() -> None:
     assert built(found()).digest == built(found()).digest
     assert built(found()).digest != built(found(key="")).digest
     assert built(found()).as_dict()["digest"] == built(found()).digest
 
 
-def test_what_a_lost_host_still_holds() -> None:
+def test_credentials_of_lost_host_depend_on_its_roles() -> None:
     of_worker, of_master = (
         leftover_credentials.credentials(("node",)),
         leftover_credentials.credentials(MASTER),
@@ -292,7 +294,7 @@ def test_what_a_lost_host_still_holds() -> None:
     assert "without force" in leftover_credentials.advice("cp-1", MASTER)[-1]
 
 
-def test_the_roles_are_what_anybody_says() -> None:
+def test_roles_are_union_of_declaration_and_member() -> None:
     declared = Node("cp-1", "2", ("master",), ())
     assert NodeInventory("cp-1", declared=declared, members=VOTERS).roles == ("master", "etcd")
     assert drain_rules.leaving([]) == []
