@@ -1,1 +1,1 @@
-"""Text for people: plans, checks, runs. Pure."""
+"""Render plans, checks and runs as text for people. Pure: no I/O."""

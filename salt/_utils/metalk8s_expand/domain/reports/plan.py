@@ -1,4 +1,4 @@
-"""What an expansion would do, as text for people: the plan, the look at the hosts, and whether it would be refused."""
+"""Render what an expansion would do: the plan, the host preflight, and a possible refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metalk8s_expand.domain.reports import preflight, run
 
 
 def render_plan(data: Mapping[str, Any]) -> str:
-    """Of ``plan``, or of a dry run of ``expand``."""
+    """Return the text for the result of ``plan`` or of a dry run of ``expand``."""
     looked = [preflight.render_preflight(data["preflight"])] if "preflight" in data else []
     warnings = [f"Warning: {warning}" for warning in data["warnings"]]
     verdict = [_verdict(data["refusal"])] if "refusal" in data else []

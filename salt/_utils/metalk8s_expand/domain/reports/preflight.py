@@ -1,4 +1,4 @@
-"""What a preflight found, as a table for people: what stops an expansion first, what nobody could tell as notes below."""
+"""Render the findings of a preflight as a table: errors first, unknown facts as notes below it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import Any
 Object = Mapping[str, Any]
 Row = Sequence[str]
 
-# Salt indents what it prints by four.
+# Salt indents its output by four columns.
 WIDTH = 116
 GAP = "  "
-# A path or an identity of this length stays whole, if anything can.
+# A path or an identity of at most this length is wrapped only if no other column can shrink.
 LONG_WORD = 40
 HEADER = ("host", "severity", "check", "found", "wanted", "remedy")
 TABLED = ("error", "warning")
 
 
 def render_preflight(data: Object) -> str:
-    """The page for ``Reached.as_dict()``: a summary, the table, the unreachable hosts, the notes."""
+    """Return the text for ``PreflightResult.as_dict()``.
+
+    It has a summary, the table of findings, the unreachable hosts and the notes.
+    """
     rows = [row for severity in TABLED for row in _rows(data["findings"], severity)]
     notes = _notes(item for item in data["findings"] if item["severity"] not in TABLED)
     blocks = [
@@ -32,7 +35,7 @@ def render_preflight(data: Object) -> str:
 
 
 def unreachable(errors: Mapping[str, Object]) -> str:
-    """Hosts that could not be asked, with cause and remedy; nothing when there are none."""
+    """Return the unreachable hosts with cause and remedy; an empty string if there are none."""
     return (
         "\n".join(["Unreachable:", *(_unreachable(name, error) for name, error in errors.items())])
         if errors
@@ -41,7 +44,10 @@ def unreachable(errors: Mapping[str, Object]) -> str:
 
 
 def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
-    """Columns as wide as their widest cell while all fit; else the widest give way and wrap their cells."""
+    """Return a table whose columns are as wide as their widest cell.
+
+    If the table is wider than ``width``, the widest columns shrink and their cells wrap.
+    """
     lines = [header, *rows]
     columns = list(zip(*lines, strict=True))
     natural = [max(map(len, column)) for column in columns]
@@ -56,7 +62,10 @@ def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
 
 
 def _fitted(natural: Sequence[int], words: Sequence[int], available: int) -> list[int]:
-    """The widest give way first; a column becomes narrower than its longest word only when nothing else is left."""
+    """Return column widths that fit into the available width; the widest columns shrink first.
+
+    A column becomes narrower than its longest word only if no other column can shrink.
+    """
     fitted = list(natural)
     for least in (words, [1] * len(fitted)):
         while sum(fitted) > available and (
@@ -77,7 +86,7 @@ def _wrapped(row: Row, widths: Sequence[int]) -> list[str]:
 
 
 def _lines(cell: str, width: int) -> list[str]:
-    """At spaces, so that commands, paths and names stay whole while they fit."""
+    """Wrap a cell at spaces, so that commands, paths and names stay whole if they fit."""
     return textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
 
 
@@ -102,7 +111,7 @@ def _counted(count: int, one: str, many: str) -> str:
 
 
 def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
-    """The findings of one severity; a host is named once."""
+    """Return the rows of the findings of one severity; only a host's first row has its name."""
     rows: list[Row] = []
     before = None
     for item in findings:
@@ -120,12 +129,12 @@ def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
 
 
 def _plain(value: object) -> str:
-    """One line: a host may have said anything."""
+    """Return a value as one line, because facts of a host may contain line breaks."""
     return " ".join(str(value).split())
 
 
 def _notes(findings: Iterable[Object]) -> list[str]:
-    """One line for what holds of several hosts."""
+    """Return one note for equal findings on several hosts, with the names of the hosts."""
     hosts: dict[tuple[str, str, str], list[str]] = {}
     for item in findings:
         hosts.setdefault((item["check"], _plain(item["found"]), _plain(item["remedy"])), []).append(

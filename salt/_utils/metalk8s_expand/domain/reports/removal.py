@@ -1,4 +1,4 @@
-"""The text of a removal plan."""
+"""Render a removal plan as text for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def render_removal_plan(plan: dict[str, Any]) -> str:
-    """A plan for people."""
+    """Return the text of ``RemovalPlan.as_dict()``: refusals, and steps with their reasons."""
     lines = [f"removal of {plan['node']} {plan['digest'][:12]}"]
     if not plan["steps"] and not plan["refused"]:
         lines.append("Nothing to do: it is not there (any more).")

@@ -1,4 +1,4 @@
-"""What an expansion did, as values for programs and as text for people."""
+"""The report of an expansion, as values for programs and as text for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = Sequence[str]
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step that ran; started is an epoch time, elapsed in seconds."""
+    """One finished step; ``started`` is in seconds since the epoch, ``elapsed`` in seconds."""
 
     name: str
     started: float
@@ -34,9 +34,10 @@ class StepResult:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What happened to one node; error is an ``ExpandError.as_dict()``, skipped the reason why nothing was done.
+    """The result of one node.
 
-    Of a node that failed, ``undone`` says what was taken back, and ``state`` in which state it is left.
+    ``error`` is an ``ExpandError.as_dict()``. ``skipped`` is the reason why nothing was done. For a
+    failed node, ``undone`` lists the changes that were rolled back, and ``state`` is its state now.
     """
 
     name: str
@@ -61,7 +62,11 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole run; ``retcode`` is salt-run's exit code, ``snapshot`` that of etcd before its first member changed."""
+    """The report of a whole run.
+
+    ``retcode`` is salt-run's exit code. ``snapshot`` describes the snapshot of etcd from before the
+    first membership change.
+    """
 
     id: str
     nodes: tuple[NodeReport, ...]
@@ -86,7 +91,7 @@ class Report:
 
 
 def render_report(report: Object) -> str:
-    """The report as a table of nodes and steps, the failures with their remedies below."""
+    """Return the report as a table of nodes and steps, with failures and remedies below it."""
     verdict = "was STOPPED" if report["retcode"] == StoppedError.retcode else "FAILED"
     if report["ok"]:
         verdict = "succeeded"
@@ -106,7 +111,7 @@ def render_report(report: Object) -> str:
 
 
 def render_report_plan(plan: Object) -> str:
-    """A plan for people: the steps of each node with their reasons, its differences, what is refused."""
+    """Return the text of a plan: each node's steps with reasons, its differences and refusals."""
     serial, beside = plan["control_plane"], plan["workers"]
     blocks = [f"plan {plan['digest']}"]
     if not serial and not beside:
@@ -127,7 +132,7 @@ def render_report_plan(plan: Object) -> str:
 
 
 def table(header: Row, rows: Iterable[Row]) -> str:
-    """Columns as wide as their widest cell, the last one flush right."""
+    """Return a table with columns as wide as their widest cell; the last is right-aligned."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(_line(line, widths) for line in lines)

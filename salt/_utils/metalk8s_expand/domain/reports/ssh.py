@@ -1,4 +1,4 @@
-"""What a check of SSH found, as text for people: the hosts that can be used, and each other one with its cause and remedy."""
+"""Render the result of an SSH check: usable hosts, and failed hosts with cause and remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Object = Mapping[str, Any]
 
 
 def render_ssh(data: Object) -> str:
-    """The page for what ``check_ssh`` returns."""
+    """Return the text for the result of ``check_ssh``."""
     reached, unreachable = data["reached"], data["unreachable"]
     rows = [(name, found["python"], f"{found['seconds']:.1f}") for name, found in reached.items()]
     blocks = [

@@ -1,4 +1,4 @@
-"""What a run of the runner means as the outcome of a Salt state: its verdict, what was or would be changed, the reasons."""
+"""Convert a result of the runner into the return of a Salt state: result, changes and comment."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.reports import plan as foresight
 from metalk8s_expand.domain.reports import run
 
-# The steps that change something; the others look.
+# The steps that change something; the other steps only check.
 CHANGING = (plan.REGISTER, plan.DEPLOY, plan.UNCORDON)
 
 Changes = dict[str, list[str]]
 
 
 def state_result(name: str, answer: object) -> dict[str, Any]:
-    """The state's return, for what ``expand`` or ``add_node`` returned; anything else is a failure.
+    """Return the state's return for the result of ``expand`` or ``add_node``.
 
-    A dry run that found something to do, and nothing against it, is neither success nor failure.
+    Any other value is a failure. A dry run with planned changes and no refusal has the result None.
     """
     result: bool | None = False
     changes: Changes = {}
@@ -61,7 +61,10 @@ def _planned(answer: Mapping[str, Any]) -> Changes:
 
 
 def _done(answer: Mapping[str, Any]) -> Changes:
-    """What has begun may have changed something, though it failed."""
+    """Return the changing steps that ran, by node.
+
+    Failed steps are included, because a step may have changed something before it failed.
+    """
     steps = {
         node["name"]: [
             step["name"] if step["ok"] else f"{step['name']}: failed"

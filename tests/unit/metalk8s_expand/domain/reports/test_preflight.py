@@ -1,4 +1,4 @@
-"""The table of a preflight fits into a terminal and leaves nothing out."""
+"""The table of a preflight fits into a terminal and shows every finding in full."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def data(*findings: dict[str, str], **unreachable: UnreachableError) -> dict[str
     }
 
 
-def test_nothing_found() -> None:
+def test_preflight_without_findings_is_one_line() -> None:
     assert preflight.render_preflight({**data(), "hosts": {"a": "passed", "b": "passed"}}) == (
         "preflight of 2 hosts: all hosts meet the requirements"
     )
     assert preflight.render_preflight(data()).startswith("preflight of no host")
 
 
-def test_errors_come_first_and_a_host_is_named_once() -> None:
+def test_errors_come_first_and_host_is_named_once() -> None:
     shown = preflight.render_preflight(
         data(
             finding("a", "swap", "warning"),
@@ -55,12 +55,12 @@ def test_errors_come_first_and_a_host_is_named_once() -> None:
     assert shown.splitlines()[0] == "preflight of 2 hosts: 3 errors, 1 warning"
 
 
-def test_every_cell_of_a_finding() -> None:
+def test_row_of_finding_has_every_cell() -> None:
     last = preflight.render_preflight(data(finding())).splitlines()[-1]
     assert last == "w-1   error     ports  in use: 10250  free    ss --listening --tcp"
 
 
-def test_what_is_unknown_is_a_note_that_names_all_its_hosts() -> None:
+def test_unknown_fact_is_note_with_names_of_all_hosts() -> None:
     texts = {"found": "the host has no product_uuid", "remedy": "compare by hand"}
     shown = preflight.render_preflight(
         data(*(finding(name, "product-uuid", "unknown", **texts) for name in ("a", "b")))
@@ -73,7 +73,7 @@ def test_what_is_unknown_is_a_note_that_names_all_its_hosts() -> None:
     ]
 
 
-def test_an_unreachable_host_with_cause_and_remedy() -> None:
+def test_unreachable_host_has_cause_and_remedy() -> None:
     shown = preflight.render_preflight(
         data(gone=UnreachableError("connection refused", hint="start sshd", log="/log"))
     )
@@ -87,13 +87,13 @@ def test_an_unreachable_host_with_cause_and_remedy() -> None:
     ]
 
 
-def test_lines_of_a_host_do_not_break_the_table() -> None:
+def test_line_breaks_in_facts_do_not_break_table() -> None:
     shown = preflight.render_preflight(data(finding(found="a\n\tb\r\nc")))
     assert "a b c" in shown.splitlines()[-1]
 
 
 @pytest.mark.parametrize("length", [10, 40, 200, 2000])
-def test_it_fits_into_a_terminal_whatever_the_texts(length: int) -> None:
+def test_preflight_with_long_texts_fits_into_terminal(length: int) -> None:
     texts = {
         key: " ".join([f"{key}{number}" for number in range(length)])
         for key in ("found", "wanted", "remedy")
@@ -114,7 +114,7 @@ def test_short_columns_stay_whole_when_long_ones_wrap() -> None:
     assert all("open the port" in line for line in shown.splitlines()[3:6])
 
 
-def test_paths_and_identities_stay_whole_while_others_can_give_way() -> None:
+def test_paths_and_identities_stay_whole_while_other_columns_shrink() -> None:
     texts = {
         "found": f"{'a' * 32}, as bootstrap",
         "remedy": "reset the host, or remove what is left of it; " * 3,

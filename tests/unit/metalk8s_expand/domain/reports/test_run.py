@@ -1,4 +1,4 @@
-"""The report is JSON for programs and one readable page for people."""
+"""The report of a run is JSON for programs and one readable page for people."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FULL = Report(
 )
 
 
-def test_text() -> None:
+def test_report_text_has_steps_failures_and_notes() -> None:
     assert run.render_report(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
         "run r1 FAILED after 62.3 s",
         "",
@@ -59,14 +59,14 @@ def test_text() -> None:
     ]
 
 
-def test_text_of_success() -> None:
+def test_report_text_of_success_is_one_line() -> None:
     assert (
         run.render_report(Report("r", (), 0.0, 1.0, True).as_dict())
         == "run r succeeded after 1.0 s"
     )
 
 
-def test_as_dict_has_every_key() -> None:
+def test_report_as_dict_has_every_key() -> None:
     found = FULL.as_dict()
     assert set(found) == {"id", "ok", "retcode", "started", "elapsed", "nodes", "notes", "snapshot"}
     assert found["nodes"][0]["steps"][1] == {

@@ -1,4 +1,4 @@
-"""What a state says of a run: its verdict is the runner's, and what is no report at all is a failure."""
+"""The result of a state is the result of the run; any value that is not a report is a failure."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def state(answer: Any) -> tuple[Any, Any, str]:
     return found["result"], found["changes"], found["comment"]
 
 
-def test_nothing_was_to_be_done() -> None:
+def test_run_without_steps_succeeds_without_changes() -> None:
     result, changes, comment = state(REPORT)
     assert (result, changes) == (True, {})
     assert "w-1: nothing to change" in comment
 
 
-def test_what_was_done() -> None:
+def test_run_lists_finished_steps_as_changes() -> None:
     done = reported(
         "w-1",
         ("check_ssh, preflight", True),
@@ -61,7 +61,7 @@ def test_what_was_done() -> None:
     )
 
 
-def test_a_failure_tells_what_was_done_all_the_same() -> None:
+def test_failed_run_lists_started_steps_as_changes() -> None:
     error = {"text": "node w-1: it broke", "node": "w-1", "message": "it broke"}
     broken = reported("w-1", ("register", True), ("deploy", False), error=error)
     result, changes, comment = state({**REPORT, "ok": False, "retcode": 8, "nodes": [broken]})
@@ -69,7 +69,7 @@ def test_a_failure_tells_what_was_done_all_the_same() -> None:
     assert "node w-1: it broke" in comment
 
 
-def test_what_would_be_done() -> None:
+def test_dry_run_with_steps_has_no_result_and_lists_changes() -> None:
     result, changes, comment = state(
         {
             **PLAN,
@@ -80,11 +80,11 @@ def test_what_would_be_done() -> None:
     assert "would go ahead" in comment
 
 
-def test_nothing_would_be_done() -> None:
+def test_dry_run_without_steps_succeeds() -> None:
     assert state(PLAN)[:2] == (True, {})
 
 
-def test_a_run_that_would_be_refused() -> None:
+def test_dry_run_with_refusal_fails() -> None:
     refusal = {"text": "not every host can be reached", "retcode": 4}
     answer = {**PLAN, "workers": [planned("w-2", "register")], "refusal": refusal, "retcode": 4}
     result, changes, comment = state(answer)
@@ -93,7 +93,7 @@ def test_a_run_that_would_be_refused() -> None:
 
 
 @pytest.mark.parametrize("error", [{"text": "locked", "message": "m"}, "locked"])
-def test_an_error(error: Any) -> None:
+def test_error_of_runner_fails_with_its_text(error: Any) -> None:
     assert state({"retcode": 9, "error": error}) == (False, {}, "locked")
 
 
@@ -102,7 +102,7 @@ def test_an_error(error: Any) -> None:
     [None, True, "Passed invalid arguments", "'metalk8s_expand.expand' is not available.", [], {}, {"text": "run 1 succeeded"},
      {"retcode": 0}, 0],
 )  # fmt: skip
-def test_what_is_no_report(answer: Any) -> None:
+def test_answer_that_is_no_report_fails(answer: Any) -> None:
     result, changes, comment = state(answer)
     assert (result, changes) == (False, {})
     assert comment.startswith("the runner returned no report: ")
