@@ -1,1 +1,1 @@
-"""Rules of a run: Lease, journal, queue, events. Pure."""
+"""Rules of a run: Lease, journal, queue, events. Pure: no I/O."""

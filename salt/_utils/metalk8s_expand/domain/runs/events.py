@@ -1,4 +1,4 @@
-"""What others are told of a run over Salt's event bus: tags and payloads, which docs/reactor promises to those who follow."""
+"""Events of a run on Salt's event bus: tags and payloads, as docs/reactor documents them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metalk8s_expand.errors import ExpandError
 
 PREFIX = "metalk8s_expand"
 STARTED, DONE, FAILED = "started", "done", "failed"
-# Of any text: the bus refuses events of a megabyte, and whoever listens has the report for the rest.
+# Limit of any text in an event: the bus refuses events of a megabyte, and the report has the rest.
 LONGEST = 500
 
 Event = tuple[str, dict[str, Any]]
@@ -23,7 +23,10 @@ def step(
     job: str | None = None,
     error: BaseException | None = None,
 ) -> Event:
-    """A step of a node has begun, is done or has failed; ``elapsed`` seconds, ``job`` its Salt job."""
+    """Return the event of a step that has started, is done or has failed.
+
+    ``elapsed`` is in seconds. ``job`` is the ID of the step's Salt job.
+    """
     payload = {
         "expansion": run,
         "node": node,
@@ -36,7 +39,7 @@ def step(
 
 
 def started(run: str, doing: str, host: str) -> Event:
-    """A run has taken the lock."""
+    """Return the event of a run that acquired the lock."""
     return f"{PREFIX}/{run}/started", {"expansion": run, "doing": doing[:LONGEST], "host": host}
 
 
@@ -48,7 +51,10 @@ def ended(
     retcode: int,
     error: BaseException | None = None,
 ) -> Event:
-    """A run has given the lock back; ``retcode`` is that of its command."""
+    """Return the event of a run that released the lock.
+
+    ``retcode`` is the exit code of the run's command, ``elapsed`` is in seconds.
+    """
     payload = {
         "expansion": run,
         "doing": doing[:LONGEST],
@@ -59,7 +65,10 @@ def ended(
 
 
 def _error(error: BaseException | None) -> dict[str, Any] | None:
-    """Its class, exit code and sentence; never a traceback, whose values nobody has looked through."""
+    """Return the class, exit code and message of an error.
+
+    The event never contains a traceback, because the values in it are unchecked for secrets.
+    """
     if error is None:
         return None
     if isinstance(error, ExpandError):

@@ -1,7 +1,9 @@
-"""What a run has begun and how far it got: others follow it by this, and the next run goes on from it after a crash.
+"""The journal: the steps that a run has started, and its progress.
 
-It is kept in a ConfigMap of kube-system, where no kubelet may write. What is done is not kept here: that is observed
-anew, always. Kept is what cannot be observed, the jobs that may still run and the Nodes that exist for nothing yet.
+``status`` shows a run from it, and after a crash the next run resumes from it.
+The journal is a ConfigMap in kube-system, where no kubelet may write. It does not record finished
+work, because each run observes that again. It records what a run cannot observe: the jobs that may
+still run, and the Nodes that no kubelet uses yet.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 NAMESPACE = "kube-system"
 NAME = "metalk8s-expand-run"
 KEY = "run"
-# A ConfigMap holds a megabyte; who follows a run asks every second.
+# A ConfigMap holds a megabyte, and a process that follows a run reads the journal every second.
 KEPT_LINES = 200
 
 Object = Mapping[str, Any]
@@ -22,7 +24,7 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StepInProgress:
-    """A step of a node that has begun; ``job`` is its Salt job, ``since`` seconds since the epoch."""
+    """A started step of a node; ``job`` is its Salt job, ``since`` its start in epoch seconds."""
 
     step: str
     since: float
@@ -31,11 +33,13 @@ class StepInProgress:
 
 @dataclass(frozen=True)
 class JournalRecord:
-    """One run. ``created`` are the Nodes that it, or one that it goes on from, made and that no kubelet has taken yet.
+    """The state of one run.
 
-    ``nodes`` are those on which a step has begun; after the end, those on which something may still go on. ``ended`` is None
-    while the run goes on, or when it was killed. ``lines`` are the newest that it told, ``told`` how many there
-    were in all.
+    ``nodes`` holds the step in progress on each node. After the end of the run, it holds the steps
+    that may still be running. ``created`` are the Nodes that this run, or an earlier run that it
+    resumes, created and that no kubelet has claimed yet. ``ended`` is None while the run is active
+    or after it was killed. ``lines`` are the newest log lines, ``told`` is the number of all log
+    lines. Times are in seconds since the epoch.
     """
 
     run: str
@@ -54,66 +58,66 @@ class JournalRecord:
 
     @property
     def jobs(self) -> set[str]:
-        """The Salt jobs that may still run."""
+        """The IDs of the Salt jobs that may still run."""
         return {doing.job for doing in self.nodes.values() if doing.job}
 
     @property
     def title(self) -> str:
-        """How a message names the run."""
+        """The name of the run in messages."""
         return f"the run {self.run} ({self.doing}, on {self.host})"
 
     def began(self, node: str, step: str, now: float) -> JournalRecord:
-        """A step of a node begins."""
+        """Record that a step of a node starts."""
         return replace(self, nodes={**self.nodes, node: StepInProgress(step, now)})
 
     def at(self, node: str, job: str) -> JournalRecord:
-        """The step of a node is done by this Salt job."""
+        """Record the Salt job that executes the step of a node."""
         return replace(self, nodes={**self.nodes, node: replace(self.nodes[node], job=job)})
 
     def made(self, node: str) -> JournalRecord:
-        """A Node was created."""
+        """Record that the run created a Node."""
         return replace(self, created=tuple(sorted({*self.created, node})))
 
     def taken(self, node: str) -> JournalRecord:
-        """A Node is a kubelet's, or is gone: there is nothing to clear away any more."""
+        """Record that a kubelet claimed a Node or that it is deleted, so no cleanup is needed."""
         return replace(self, created=tuple(name for name in self.created if name != node))
 
     def fresh(self) -> JournalRecord:
-        """Nothing of an earlier run is going on any more."""
+        """Record that no step of an earlier run is still running."""
         return replace(self, nodes={})
 
     def left(self, node: str, failure: str = "") -> JournalRecord:
-        """Nothing more is done on a node, since it is finished or because of this failure."""
+        """Record that the work on a node has ended: successfully, or with this failure."""
         nodes = {name: doing for name, doing in self.nodes.items() if name != node}
         if failure:
             return replace(self, nodes=nodes, failed={**self.failed, node: failure})
         return replace(self, nodes=nodes, finished=self.finished + 1)
 
     def said(self, line: str) -> JournalRecord:
-        """One more line was told."""
+        """Record a log line."""
         return replace(self, lines=(*self.lines, line)[-KEPT_LINES:], told=self.told + 1)
 
     def closed(self, now: float, outcome: str) -> JournalRecord:
-        """The run has ended."""
+        """Record the end and the outcome of the run."""
         return replace(self, ended=now, outcome=outcome)
 
     def since(self, told: int) -> tuple[str, ...]:
-        """The lines after so many, as far as they are kept."""
+        """Return the lines after the first ``told`` ones, if they are still kept."""
         new = self.told - told
         return self.lines[-new:] if new > 0 else ()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the record as a JSON-ready mapping."""
         return {**asdict(self), "lines": list(self.lines), "created": list(self.created)}
 
 
 def serialize(journal: JournalRecord) -> str:
-    """As it is stored."""
+    """Return the record as it is stored in the ConfigMap."""
     return json.dumps(journal.as_dict(), separators=(",", ":"), sort_keys=True)
 
 
 def parse(stored: str) -> JournalRecord | None:
-    """The other way round; None for what no version of ours has written."""
+    """Return the record from its stored text, or None if the text is not a valid record."""
     try:
         fields = json.loads(stored)
         nodes = {str(name): StepInProgress(**doing) for name, doing in fields.pop("nodes").items()}
@@ -126,7 +130,10 @@ def parse(stored: str) -> JournalRecord | None:
 def next_record(
     before: JournalRecord | None, run: str, doing: str, host: str, epoch: int, now: float
 ) -> JournalRecord:
-    """The journal of a run that begins; what an earlier one has left behind is taken over, so that it is not forgotten."""
+    """Return the record of a new run.
+
+    It keeps the steps and Nodes that an earlier run left behind, so that they are not lost.
+    """
     if before is None:
         return JournalRecord(run, doing, host, epoch, now)
     return JournalRecord(run, doing, host, epoch, now, nodes=before.nodes, created=before.created)

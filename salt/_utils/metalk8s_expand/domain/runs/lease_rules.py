@@ -1,9 +1,10 @@
-"""Who holds the Lease, and whether it may be taken over: the rules that let one of many candidates in.
+"""Rules of the Lease: who holds it, and when one of several candidates may take it over.
 
-Clocks of two hosts are never compared. A candidate takes the Lease over when by its own monotonic clock it has seen no
-renewal for as long as the holder asked for, whatever the times in it say; or at once, when the holder was a process of the
-candidate's own host and that has ended. A holder counts from before its last renewal
-was sent, and stops a tenth of the time before anybody else may begin.
+The rules never compare the clocks of two hosts. A candidate takes the Lease over if, by its own
+monotonic clock, it has seen no renewal for the holder's lease duration. The times in the Lease do
+not matter. If the holder was a process on the candidate's own host and has ended, the candidate
+takes the Lease over at once. A holder measures its time from before it sent its last renewal, and
+stops a tenth of the duration before a candidate may take over.
 """
 
 from __future__ import annotations
@@ -18,28 +19,30 @@ NAMESPACE = "kube-system"
 NAME = "metalk8s-expand"
 DURATION_S = 60
 
-# A change that was allowed takes its moment, and two clocks do not run at quite the same speed.
+# The margin covers a change that is already in progress and clocks of slightly different speed.
 SAFE_SHARE = 0.9
 RENEWALS = 3
 
 PREFIX = "metalk8s-expand.scality.com/"
-# The first epoch of a Lease is the seconds since 2020: one that was deleted comes back with a higher epoch.
+# The first epoch of a Lease is the number of seconds since 2020, so that a Lease that is created
+# again after its deletion has a higher epoch.
 EPOCHS_BEGIN = 1577836800
 
 Object = Mapping[str, Any]
 
 
 class LockLostError(LockedError):
-    """The lock was this run's and is no more: unlike one that waits for it, the run has nothing to wait for."""
+    """This run has lost the lock. Unlike a run that waits for the lock, it must not retry."""
 
     retry: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """Who wants the Lease; ``identity`` is of this run alone, the rest is for people.
+    """A holder of the Lease, or a candidate for it.
 
-    But for ``process``, by which others of the same host see that it has ended; nothing where that cannot be seen.
+    ``identity`` is unique to this run. ``process`` lets other processes on the same host see that
+    the holder has ended; it is empty where they cannot see that. The other fields are for people.
     """
 
     identity: str
@@ -50,7 +53,7 @@ class LeaseHolder:
     process: str = ""
 
     def annotations(self) -> dict[str, str | None]:
-        """As they stand on the Lease."""
+        """Return the annotations of the Lease that describe the holder."""
         return {
             **{f"{PREFIX}{key}": getattr(self, key) for key in _SHOWN},
             PROCESS: self.process or None,
@@ -63,7 +66,7 @@ STOP, PROCESS = f"{PREFIX}stop", f"{PREFIX}process"
 
 @dataclass(frozen=True)
 class Lease:
-    """The Lease as far as it decides something; ``stored`` is all of it."""
+    """The fields of the Lease that the rules use; ``stored`` is the whole object."""
 
     holder: str
     epoch: int
@@ -75,7 +78,7 @@ class Lease:
 
     @classmethod
     def from_stored(cls, stored: Object) -> Lease:
-        """Any Lease, also one that somebody else made by hand."""
+        """Return the fields of any Lease, even of one that an operator created by hand."""
         spec, metadata = stored.get("spec") or {}, _metadata(stored)
         return cls(
             str(spec.get("holderIdentity") or ""),
@@ -89,7 +92,7 @@ class Lease:
 
     @property
     def title(self) -> str:
-        """How a message names the holder."""
+        """The description of the holder in messages."""
         known = _metadata(self.stored).get("annotations") or {}
         doing, run, user, host = (
             known.get(PREFIX + key) or "?" for key in ("doing", "run", "user", "host")
@@ -98,17 +101,17 @@ class Lease:
 
     @property
     def stop(self) -> str:
-        """Who asked the holder to stop, and when; nothing when nobody did."""
+        """Who requested that the holder stop, and when; empty without a request."""
         return str((_metadata(self.stored).get("annotations") or {}).get(STOP) or "")
 
     @property
     def process(self) -> str:
-        """The holder's process, for others of its host."""
+        """The holder's process, for other processes on its host."""
         return str((_metadata(self.stored).get("annotations") or {}).get(PROCESS) or "")
 
     @property
     def run(self) -> str:
-        """The ID of the holder's run, as far as it is known."""
+        """The ID of the holder's run; empty if unknown."""
         return str((_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}run") or "")
 
     @property
@@ -121,36 +124,45 @@ class Lease:
 
 
 def of(stored: Object | None) -> Lease | None:
-    """The Lease that was read, if there was one."""
+    """Return the fields of the stored Lease, or None if there is no Lease."""
     return None if stored is None else Lease.from_stored(stored)
 
 
 @dataclass(frozen=True)
 class RenewalWatch:
-    """What a candidate saw last, and since when by its own clock it has seen nothing else."""
+    """The state of the Lease that a candidate saw last, and since when by its own clock."""
 
     seen: tuple[object, ...] = ()
     since: float = 0.0
 
     def saw(self, lease: Lease, moment: float) -> RenewalWatch:
-        """After an answer of the API came at ``moment``. Any write counts: a holder's date may jump back and repeat itself."""
+        """Return the watch after the API server answered at ``moment``.
+
+        Any write counts as a renewal, because the holder's clock may jump back and repeat a time.
+        """
         mark = (lease.version, lease.holder, lease.epoch, lease.renewed)
         return self if mark == self.seen else RenewalWatch(mark, moment)
 
     def may_take(self, lease: Lease, identity: str, moment: float) -> bool:
-        """Whether the Lease that was just seen is nobody's, the candidate's own, or that of a holder who is gone."""
+        """Return whether the candidate may take the Lease that it saw last.
+
+        It may if the Lease has no holder, if the candidate holds it, or if it has expired.
+        """
         return lease.holder in ("", identity) or moment - self.since > lease.duration
 
 
 def is_over(confirmed: float, duration: float, moment: float) -> bool:
-    """Whether a holder whose last successful renewal was sent at ``confirmed`` must stop."""
+    """Return whether a holder must stop that sent its last successful renewal at ``confirmed``."""
     return moment - confirmed >= SAFE_SHARE * duration
 
 
 def taken(
     found: Lease | None, claim: LeaseHolder, stamp: str, now: float, duration: int
 ) -> dict[str, Any]:
-    """The Lease to be written to hold it; ``stamp`` is ``now``, the seconds of the wall clock, as the API writes it."""
+    """Return the Lease to write in order to acquire it.
+
+    ``now`` is in seconds of the wall clock; ``stamp`` is the same time in the API's format.
+    """
     spec = {
         "holderIdentity": claim.identity,
         "leaseDurationSeconds": duration,
@@ -168,24 +180,30 @@ def taken(
             "spec": spec,
         }
     if found.holder == claim.identity:
-        # The reply to our own request was lost.
+        # The claim was already written: the reply to the earlier request was lost.
         return renewed(found, stamp)
     spec["leaseTransitions"] = found.epoch + 1
     return _changed(found, spec, {**claim.annotations(), STOP: None})
 
 
 def renewed(lease: Lease, stamp: str) -> dict[str, Any]:
-    """The Lease with its next renewal."""
+    """Return the Lease to write in order to renew it."""
     return _changed(lease, {"renewTime": stamp})
 
 
 def released(lease: Lease, stamp: str) -> dict[str, Any]:
-    """The Lease that anybody may take at once; its epoch stays, so that the next one is higher."""
+    """Return the Lease to write in order to release it.
+
+    Any candidate may acquire it at once. Its epoch stays, so that the next epoch is higher.
+    """
     return _changed(lease, {"holderIdentity": None, "renewTime": stamp}, dict.fromkeys(_OURS))
 
 
 def stopping(lease: Lease, who: str) -> dict[str, Any]:
-    """The Lease with the request that its holder stop; the holder reads it with its next renewal, before its next step."""
+    """Return the Lease with the request that its holder stop.
+
+    The holder reads the request with its next renewal, before its next step.
+    """
     return _changed(lease, {}, {STOP: who})
 
 
@@ -193,7 +211,10 @@ _OURS = (*(PREFIX + key for key in _SHOWN), STOP, PROCESS)
 
 
 def _changed(lease: Lease, spec: Object, annotations: Object | None = None) -> dict[str, Any]:
-    """All that is stored with these differences; the resourceVersion in it makes the write a compare-and-swap."""
+    """Return the stored Lease with these differences.
+
+    Its resourceVersion makes the write a compare-and-swap.
+    """
     metadata = dict(_metadata(lease.stored))
     merged = {**(metadata.get("annotations") or {}), **(annotations or {})}
     metadata["annotations"] = {key: value for key, value in merged.items() if value is not None}

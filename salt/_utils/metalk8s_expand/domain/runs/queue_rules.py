@@ -1,7 +1,8 @@
-"""Requests to add nodes that nobody has worked off yet: what is kept of them, and when each one's turn is.
+"""Rules of the queue: stored requests to add nodes, and when the queue worker tries each of them.
 
-An event can ask for a node that the pillar declares, and for nothing else: no other word of it is kept. A request is one
-line of a ConfigMap, under the node's name, so a thousand equal events are one request. It stays until its node is there.
+An event can request a node that the pillar declares, and nothing else. The queue stores no other
+data of the event. A request is one line of a ConfigMap under the node's name, so a thousand equal
+events are one request. The request stays until its node is in the cluster.
 """
 
 from __future__ import annotations
@@ -17,20 +18,26 @@ from metalk8s_expand.errors import SettingsError
 
 NAMESPACE = "kube-system"
 NAME = "metalk8s-expand-queue"
-# After these a person is needed. The pauses between them are 1, 2, 4 and 8 minutes: a host may still be starting.
+# After these attempts, an operator must act. The pauses between them are 1, 2, 4 and 8 minutes,
+# because a host may still be starting.
 ATTEMPTS = 5
 PAUSE_S = 60.0
-# Of an error and of a refused name. With it a line has some 400 bytes, and a ConfigMap room for 2,500 that failed.
+# Limits of an error and of a refused name. They keep a line near 400 bytes, so a ConfigMap has room
+# for 2,500 failed requests.
 LONGEST = 200
 SHOWN = 80
 MAX_BYTES = 1000 * 1000
-# The error of an attempt that has begun, until it has ended.
+# The error of an attempt that has started but not ended.
 BEGUN = "it has begun and not ended: it goes on, or was cut off"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One node that was asked for; ``since`` and ``last``, the begin of the last attempt, in seconds since the epoch."""
+    """A request to add one node.
+
+    ``since`` is the time of the request, ``last`` the start of the last attempt, both in seconds
+    since the epoch.
+    """
 
     node: str
     since: float
@@ -40,36 +47,42 @@ class Request:
 
     @property
     def parked(self) -> bool:
-        """Whether it is not tried any more until somebody says so."""
+        """Whether the worker no longer tries the request until an operator retries it."""
         return self.attempts >= ATTEMPTS
 
     @property
     def due_at(self) -> float:
-        """Before this moment it is not tried again."""
+        """The time before which the worker does not try the request again."""
         return self.last + PAUSE_S * 2 ** (self.attempts - 1) if self.attempts else self.since
 
     def is_due(self, now: float) -> bool:
-        """Whether it is tried now. A clock that was set back keeps nobody waiting."""
+        """Return whether the worker tries the request now.
+
+        A clock that was set back does not delay the request.
+        """
         return not self.parked and (self.attempts == 0 or now >= self.due_at or now < self.last)
 
     def begun(self, now: float) -> Request:
-        """An attempt begins: written down first, so that one that kills its worker each time comes to an end too."""
+        """Record the start of an attempt.
+
+        The worker saves this first. So attempts that kill the worker each time also reach the limit.
+        """
         return replace(self, attempts=self.attempts + 1, last=now, error=BEGUN)
 
     def failed(self, error: str) -> Request:
-        """The attempt has failed."""
+        """Record that the attempt has failed."""
         return replace(self, error=_bounded(error))
 
     def refused(self, error: str, now: float) -> Request:
-        """It has failed before it could begin."""
+        """Record an attempt that failed before it could start."""
         return self.begun(now).failed(error)
 
     def again(self) -> Request:
-        """As if it had never been tried."""
+        """Return the request as if the worker had never tried it."""
         return replace(self, attempts=0, last=0.0, error="")
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, for ``status``."""
+        """Return the request as a JSON-ready mapping for ``status``."""
         return {
             **asdict(self),
             "last": self.last or None,
@@ -79,16 +92,19 @@ class Request:
 
 
 def name(value: object) -> str:
-    """The name that a request gives, if it can be one. SettingsError otherwise, with little and harmless of the value."""
+    """Return the node name of a request.
+
+    SettingsError if it is not a valid name. The message shows only a short ASCII part of the value.
+    """
     try:
-        # Salt makes a number of a name of digits only.
+        # Salt parses a name that has only digits as a number.
         return scalars.node_name(str(value) if type(value) is int else value)
     except (Invalid, ValueError) as error:
         raise refusal(value, f"it {getattr(error, 'message', 'is no name')}") from None
 
 
 def refusal(value: object, reason: str) -> SettingsError:
-    """Why nothing is kept of a request."""
+    """Return the error for a request that the queue does not store."""
     shown = ascii(value[:SHOWN]) if isinstance(value, str) else f"of type {type(value).__name__}"
     return SettingsError(
         f"the request to add the node {shown} is refused: {reason}",
@@ -99,7 +115,10 @@ def refusal(value: object, reason: str) -> SettingsError:
 def with_request(
     requests: Mapping[str, Request], node: str, now: float, retry: bool = False
 ) -> dict[str, Request]:
-    """With one for this node; one that is there stays as it is, unless it is to be tried again."""
+    """Return the requests with one for this node.
+
+    An existing request stays as it is. With ``retry``, its attempts start again.
+    """
     known = requests.get(node)
     if known is None:
         return {**requests, node: Request(node, now)}
@@ -107,19 +126,22 @@ def with_request(
 
 
 def declared_only(requests: Mapping[str, Request], declared: Iterable[str]) -> dict[str, Request]:
-    """Without those that the pillar does not declare any more."""
+    """Return the requests without those whose node the pillar no longer declares."""
     known = set(declared)
     return {node: request for node, request in requests.items() if node in known}
 
 
 def line(request: Request) -> str:
-    """As it is stored under the node's name."""
+    """Return the request as it is stored under the node's name."""
     fields = {key: value for key, value in asdict(request).items() if key != "node" and value}
     return json.dumps(fields, separators=(",", ":"), sort_keys=True)
 
 
 def parse(node: str, stored: str) -> Request:
-    """The other way round; what was damaged by hand is a request still, as if it had never been tried."""
+    """Return the request from its stored line.
+
+    A damaged line still is a request, as if the worker had never tried it.
+    """
     try:
         fields = json.loads(stored)
         since, last, attempts = (
@@ -133,7 +155,10 @@ def parse(node: str, stored: str) -> Request:
 
 
 def lines(requests: Mapping[str, Request]) -> dict[str, str]:
-    """All of them as they are stored. SettingsError when the API would refuse it."""
+    """Return all requests as they are stored.
+
+    SettingsError if they are larger than the API server accepts.
+    """
     found = {node: line(request) for node, request in requests.items()}
     size = sum(len(node) + len(text) for node, text in found.items())
     if size > MAX_BYTES:
@@ -145,7 +170,7 @@ def lines(requests: Mapping[str, Request]) -> dict[str, str]:
 
 
 def text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """For people; nothing when nobody asked for anything."""
+    """Return the requests as text for people; empty if there are none."""
     found = [_row(row) for row in rows]
     return "\n".join(["Requests of events:", *found]) if found else ""
 
@@ -167,5 +192,5 @@ def _moment(value: Any) -> float:
 
 
 def _bounded(text: str) -> str:
-    """One short line of printable ASCII."""
+    """Return the text as one short line of ASCII."""
     return " ".join(text.split()).encode("ascii", "replace").decode()[:LONGEST]

@@ -1,4 +1,4 @@
-"""Tags and payloads that others rely on."""
+"""Events of a run have the tags and payloads that the documentation promises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import DeployError
 
 
-def test_a_step() -> None:
+def test_step_event_has_tag_and_payload() -> None:
     tag, payload = events.step("20260101000000", "w-1", "deploy", events.STARTED)
     assert tag == "metalk8s_expand/20260101000000/w-1/deploy"
     assert payload == {
@@ -17,7 +17,7 @@ def test_a_step() -> None:
     }  # fmt: skip
 
 
-def test_a_step_that_failed() -> None:
+def test_failed_step_event_has_short_error_without_problems() -> None:
     error = DeployError("it broke" + "x" * 10_000, problems=["a secret of a state"], hint="h")
     _, payload = events.step("1", "w-1", "deploy", events.FAILED, 1.23456, "2", error)
     assert (payload["elapsed_s"], payload["job"]) == (1.235, "2")
@@ -30,7 +30,7 @@ def test_a_step_that_failed() -> None:
     assert "secret" not in json.dumps(payload)
 
 
-def test_an_unexpected_error_tells_nothing_of_its_values() -> None:
+def test_unexpected_error_event_hides_its_values() -> None:
     _, payload = events.step(
         "1", "w-1", "verify", events.FAILED, error=ValueError("-----BEGIN PRIVATE KEY")
     )
@@ -39,7 +39,7 @@ def test_an_unexpected_error_tells_nothing_of_its_values() -> None:
     }  # fmt: skip
 
 
-def test_a_run() -> None:
+def test_run_events_have_tags_and_payloads() -> None:
     tag, payload = events.started("1", "expand " + "w-1, " * 1000, "boot")
     assert tag == "metalk8s_expand/1/started"
     assert len(payload["doing"]) == events.LONGEST

@@ -1,4 +1,4 @@
-"""The journal as a value: what it takes over from a run that was cut off, and what it forgets."""
+"""The journal record: what it keeps from an interrupted run, and what it drops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metalk8s_expand.domain.runs.journal_record import JournalRecord, StepInProg
 EMPTY = JournalRecord("20260101000000", "expand w-1", "boot", 7, 100.0)
 
 
-def test_as_stored_and_back() -> None:
+def test_journal_survives_serialization() -> None:
     full = (
         EMPTY.began("w-1", "deploy", 101.0)
         .at("w-1", "42")
@@ -25,7 +25,7 @@ def test_as_stored_and_back() -> None:
 
 
 @given(st.text() | st.dictionaries(st.text(), st.integers()).map(str))
-def test_what_nobody_of_ours_wrote_is_no_journal(text: str) -> None:
+def test_foreign_text_is_no_journal(text: str) -> None:
     assert journal_record.parse(text) is None
 
 
@@ -40,11 +40,11 @@ def test_what_nobody_of_ours_wrote_is_no_journal(text: str) -> None:
         '{"nodes": {"a": {"job": "1"}}, "created": [], "lines": []}',
     ],
 )
-def test_nor_is_half_of_one(text: str) -> None:
+def test_incomplete_record_is_no_journal(text: str) -> None:
     assert journal_record.parse(text) is None
 
 
-def test_the_next_run_takes_over_what_was_left_behind() -> None:
+def test_next_run_keeps_steps_and_nodes_of_previous_run() -> None:
     before = (
         EMPTY.made("w-1")
         .began("w-1", "deploy", 101.0)
@@ -59,11 +59,11 @@ def test_the_next_run_takes_over_what_was_left_behind() -> None:
     assert found.fresh().created == ("w-1",), "its Node may still be a phantom"
 
 
-def test_the_first_run_takes_over_nothing() -> None:
+def test_first_run_starts_with_empty_journal() -> None:
     assert journal_record.next_record(None, "1", "expand", "boot", 1, 1.0).nodes == {}
 
 
-def test_a_node_that_is_done_is_counted_and_one_that_failed_is_named() -> None:
+def test_finished_node_is_counted_and_failed_node_is_named() -> None:
     found = (
         EMPTY.began("w-1", "deploy", 1.0)
         .left("w-1")
@@ -73,12 +73,12 @@ def test_a_node_that_is_done_is_counted_and_one_that_failed_is_named() -> None:
     assert (found.finished, dict(found.failed), dict(found.nodes)) == (1, {"w-2": "it broke"}, {})
 
 
-def test_the_next_step_forgets_the_job_of_the_one_before() -> None:
+def test_next_step_drops_job_of_previous_step() -> None:
     found = EMPTY.began("w-1", "deploy", 1.0).at("w-1", "42").began("w-1", "verify", 2.0)
     assert found.nodes == {"w-1": StepInProgress("verify", 2.0)}
 
 
-def test_only_the_newest_lines_are_kept_and_all_are_counted() -> None:
+def test_newest_lines_are_kept_and_all_lines_are_counted() -> None:
     found = EMPTY
     for number in range(journal_record.KEPT_LINES + 50):
         found = found.said(str(number))

@@ -1,4 +1,4 @@
-"""Who may take the Lease, what is written then, and what others wrote on it stays."""
+"""Rules of the Lease: who may take it, what is written then, and which foreign fields stay."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def annotations(body: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize(
     "item", [{}, {"spec": None, "metadata": None}, {"spec": {"holderIdentity": None}}]
 )
-def test_a_lease_that_says_nothing_is_nobodys(item: dict[str, Any]) -> None:
+def test_empty_lease_has_no_holder(item: dict[str, Any]) -> None:
     found = Lease.from_stored(item)
     assert (found.holder, found.epoch, found.duration, found.host) == (
         "",
@@ -51,7 +51,7 @@ def test_a_lease_that_says_nothing_is_nobodys(item: dict[str, Any]) -> None:
     assert RenewalWatch().saw(found, 1.0).may_take(found, "me", 1.0)
 
 
-def test_a_new_lease_begins_above_all_before() -> None:
+def test_new_lease_has_higher_epoch_than_deleted_lease() -> None:
     body = rules.taken(None, CLAIM, STAMP, NOW, 60)
     assert (body["metadata"]["name"], body["metadata"]["namespace"]) == (
         "metalk8s-expand",
@@ -66,7 +66,7 @@ def test_a_new_lease_begins_above_all_before() -> None:
     )
 
 
-def test_taking_over_raises_the_epoch_and_keeps_what_others_wrote() -> None:
+def test_takeover_raises_epoch_and_keeps_foreign_fields() -> None:
     body = rules.taken(lease(strategy="OldestEmulationVersion"), CLAIM, STAMP, NOW, 60)
     assert body["spec"] == {
         "holderIdentity": CLAIM.identity, "leaseDurationSeconds": 60, "acquireTime": STAMP, "renewTime": STAMP,
@@ -83,12 +83,12 @@ def test_taking_over_raises_the_epoch_and_keeps_what_others_wrote() -> None:
     }
 
 
-def test_ones_own_lease_is_renewed_and_not_taken_again() -> None:
+def test_own_lease_is_renewed_and_not_taken_again() -> None:
     body = rules.taken(lease(holderIdentity=CLAIM.identity), CLAIM, STAMP, NOW, 60)
     assert body == stored(holderIdentity=CLAIM.identity, renewTime=STAMP)
 
 
-def test_released_it_names_nobody_and_keeps_its_epoch() -> None:
+def test_released_lease_has_no_holder_and_keeps_epoch() -> None:
     held = Lease.from_stored(rules.taken(lease(), CLAIM, STAMP, NOW, 60))
     body = rules.released(held, "t9")
     assert (body["spec"]["holderIdentity"], body["spec"]["leaseTransitions"]) == (None, 8)
@@ -98,7 +98,7 @@ def test_released_it_names_nobody_and_keeps_its_epoch() -> None:
     )
 
 
-def test_what_is_written_changes_nothing_that_was_read() -> None:
+def test_written_lease_does_not_change_read_object() -> None:
     item = stored()
     for body in (
         rules.taken(Lease.from_stored(item), CLAIM, STAMP, NOW, 60),
@@ -108,7 +108,7 @@ def test_what_is_written_changes_nothing_that_was_read() -> None:
     assert item == stored()
 
 
-def test_a_holder_in_words() -> None:
+def test_holder_title_names_run_user_and_host() -> None:
     held = Lease.from_stored(rules.taken(lease(), CLAIM, STAMP, NOW, 60))
     assert held.title == (
         f"expand nodes=cp-1 (run 20261122194700 of root on bootstrap, bootstrap_42_ab), since {STAMP}, last renewed {STAMP}"
@@ -117,7 +117,7 @@ def test_a_holder_in_words() -> None:
     assert lease().title == "? (run ? of ? on ?, other), since t1, last renewed t2"
 
 
-def test_a_holder_is_gone_when_nothing_was_seen_for_its_time() -> None:
+def test_lease_expires_after_duration_without_renewal() -> None:
     watch = RenewalWatch().saw(lease(), 100.0)
     assert not watch.may_take(lease(), "me", 100.0)
     assert watch.saw(lease(), 129.0) == watch, "the same again begins no new time"
@@ -130,20 +130,20 @@ def test_a_holder_is_gone_when_nothing_was_seen_for_its_time() -> None:
     [{"renewTime": "t3"}, {"leaseTransitions": 8}, {"holderIdentity": "third"}],
     ids=lambda change: next(iter(change)),
 )
-def test_a_sign_of_life_begins_a_new_time(change: dict[str, Any]) -> None:
+def test_renewal_restarts_lease_duration(change: dict[str, Any]) -> None:
     watch = RenewalWatch().saw(lease(), 100.0).saw(lease(**change), 129.0)
     assert not watch.may_take(lease(**change), "me", 158.0)
     assert watch.may_take(lease(**change), "me", 159.1)
 
 
-def test_another_lease_of_the_name_begins_a_new_time() -> None:
+def test_new_lease_of_same_name_restarts_lease_duration() -> None:
     again = stored()
     again["metadata"]["uid"] = "u2"
     assert RenewalWatch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
 
 
-def test_any_write_is_a_sign_of_life() -> None:
-    """The date of the holder may have jumped back, to the very time of an earlier renewal."""
+def test_write_without_new_time_restarts_lease_duration() -> None:
+    """The holder's clock may have jumped back to the time of an earlier renewal."""
     again = stored()
     again["metadata"]["resourceVersion"] = "6"
     assert RenewalWatch().saw(lease(), 100.0).saw(Lease.from_stored(again), 129.0).since == 129.0
@@ -152,14 +152,14 @@ def test_any_write_is_a_sign_of_life() -> None:
 @pytest.mark.parametrize(
     "renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "", "nonsense"]
 )
-def test_the_times_in_it_decide_nothing(renewed: str) -> None:
+def test_times_in_lease_do_not_matter(renewed: str) -> None:
     found = lease(renewTime=renewed)
     watch = RenewalWatch().saw(found, 5.0)
     assert not watch.may_take(found, "me", 35.0)
     assert watch.may_take(found, "me", 35.1)
 
 
-def test_the_holders_own_duration_counts() -> None:
+def test_duration_of_holder_applies() -> None:
     found = lease(leaseDurationSeconds=2)
     assert RenewalWatch().saw(found, 0.0).may_take(found, "me", 2.1)
 
@@ -167,5 +167,5 @@ def test_the_holders_own_duration_counts() -> None:
 @pytest.mark.parametrize(
     ("moment", "over"), [(10.0, False), (63.9, False), (64.0, True), (1e9, True)]
 )
-def test_a_holder_stops_before_others_may_begin(moment: float, over: bool) -> None:
+def test_holder_stops_before_lease_expires(moment: float, over: bool) -> None:
     assert rules.is_over(10.0, 60.0, moment) is over

@@ -1,4 +1,4 @@
-"""Requests of events as values: what is kept of them, whatever is sent, and when each one's turn is."""
+"""Rules of the queue: what is stored of any request, and when the worker tries it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANYTHING = st.recursive(
 )
 
 
-def test_a_hundred_equal_requests_are_one() -> None:
+def test_hundred_equal_requests_are_one_request() -> None:
     requests: dict[str, Request] = {}
     for moment in range(100):
         requests = queue_rules.with_request(requests, "w-1", 1000.0 + moment)
@@ -27,7 +27,7 @@ def test_a_hundred_equal_requests_are_one() -> None:
 
 
 @given(ANYTHING)
-def test_a_name_is_one_or_refused_in_few_harmless_words(value: Any) -> None:
+def test_name_is_valid_or_refused_in_short_ascii_message(value: Any) -> None:
     try:
         found = queue_rules.name(value)
     except SettingsError as error:
@@ -46,7 +46,7 @@ def test_a_name_is_one_or_refused_in_few_harmless_words(value: Any) -> None:
     [10**5000, "a" * 10**6, "w-1\nw-2", "W-1", "localhost", "", True, b"w-1", "w-1 "],
     ids=lambda value: type(value).__name__,
 )
-def test_no_name(value: Any) -> None:
+def test_invalid_name_is_refused(value: Any) -> None:
     with pytest.raises(SettingsError, match="is refused"):
         queue_rules.name(value)
 
@@ -57,7 +57,7 @@ def test_no_name(value: Any) -> None:
         st.sampled_from(["since", "attempts", "last", "error", "node"]), ANYTHING
     ).map(str)
 )
-def test_what_was_damaged_by_hand_is_a_request_still(stored: str) -> None:
+def test_damaged_line_is_still_a_request(stored: str) -> None:
     found = queue_rules.parse("w-1", stored)
     assert found.node == "w-1"
     assert found.attempts <= ATTEMPTS
@@ -68,7 +68,7 @@ def test_what_was_damaged_by_hand_is_a_request_still(stored: str) -> None:
     "stored",
     ['{"since":NaN}', '{"last":1e999}', '{"attempts":-1}', '{"attempts":Infinity}', "[]", "7"],
 )
-def test_numbers_that_are_none(stored: str) -> None:
+def test_invalid_numbers_reset_request(stored: str) -> None:
     assert queue_rules.parse("w-1", stored) == Request("w-1", 0.0)
 
 
@@ -76,14 +76,14 @@ def test_numbers_that_are_none(stored: str) -> None:
     st.floats(0, 1e11), st.integers(0, ATTEMPTS), st.floats(0, 1e11),
     st.text("abc .:", max_size=queue_rules.LONGEST).map(lambda text: " ".join(text.split())),
 )  # fmt: skip
-def test_a_line_is_read_as_it_was_written(
+def test_request_survives_serialization(
     since: float, attempts: int, last: float, error: str
 ) -> None:
     request = Request("w-1", since, attempts, last, error)
     assert queue_rules.parse("w-1", queue_rules.line(request)) == request
 
 
-def test_the_pauses_grow_until_somebody_is_needed() -> None:
+def test_pauses_grow_until_request_is_parked() -> None:
     request, now, waited = Request("w-1", 1000.0), 1000.0, []
     while not request.parked:
         assert request.is_due(now)
@@ -101,11 +101,11 @@ def test_the_pauses_grow_until_somebody_is_needed() -> None:
     assert queue_rules.with_request({"w-1": request}, "w-1", now, retry=True)["w-1"].is_due(now)
 
 
-def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+def test_clock_set_back_does_not_delay_request() -> None:
     assert Request("w-1", 9000.0, 1, 9000.0, "it broke").is_due(100.0)
 
 
-def test_an_error_is_kept_short_and_plain() -> None:
+def test_error_is_stored_short_and_in_ascii() -> None:
     found = Request("w-1", 0.0).failed("line 1\nline 2 \x1b[2J é" + "x" * 1000)
     assert len(found.error) == queue_rules.LONGEST
     assert found.error.isascii() and "\n" not in found.error
@@ -118,12 +118,12 @@ def test_an_error_is_kept_short_and_plain() -> None:
         queue_rules.lines({f"{number:063d}": found for number in range(10_000)})
 
 
-def test_what_is_declared_no_more_goes() -> None:
+def test_request_for_undeclared_node_is_dropped() -> None:
     requests = {name: Request(name, 0.0) for name in ("w-1", "gone")}
     assert list(queue_rules.declared_only(requests, ["w-1", "w-2"])) == ["w-1"]
 
 
-def test_for_people() -> None:
+def test_text_shows_state_of_each_request() -> None:
     waiting = Request("w-1", 0.0)
     failing = Request("w-2", 0.0, 2, 5.0, "it broke")
     parked = Request("w-3", 0.0, ATTEMPTS, 5.0, "it broke")
