@@ -1,1 +1,1 @@
-"""The plan of an expansion. Pure."""
+"""The plan of an expansion. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""What an expansion would do and why: the very value that ``plan`` prints and ``expand`` runs."""
+"""The plan of an expansion: ``plan`` prints it, and ``expand`` executes the same value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metalk8s_expand.domain.steps import PlannedStep, Step, digest
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
 DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
-# The one order of steps. The first two run on all nodes before the first change to any.
+# The order of the steps. The first two run on all nodes before the first change to any node.
 STEPS = (
     Step(CHECK_SSH, "the host answers over SSH with the declared key"),
     Step(PREFLIGHT, "the host meets the requirements"),
@@ -28,9 +28,9 @@ STEPS = (
 
 @dataclass(frozen=True)
 class NodePlan:
-    """The steps of one node in their order and the differences they remove; a refused node has no steps.
+    """The steps of one node in order, and the differences that they remove.
 
-    ``skip`` are the preflight checks that are not made on it.
+    A refused node has no steps. ``skip`` are the preflight checks to skip on this node.
     """
 
     node: Node
@@ -63,7 +63,10 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class Wave:
-    """Nodes that are deployed in this order, ``at_once`` of them at a time; each begins when one before it has ended."""
+    """Nodes that ``expand`` deploys in this order, at most ``at_once`` of them in parallel.
+
+    Each further node starts when an earlier one has ended.
+    """
 
     title: str
     at_once: int
@@ -78,7 +81,7 @@ CONTROL_PLANE, WORKERS = "control plane", "workers"
 
 @dataclass(frozen=True)
 class Plan:
-    """Two waves beside each other: control-plane nodes one after another, workers ``max_parallel`` at a time."""
+    """Two parallel waves: control-plane nodes one by one, and up to ``max_parallel`` workers."""
 
     control_plane: tuple[NodePlan, ...] = ()
     workers: tuple[NodePlan, ...] = ()
@@ -91,7 +94,7 @@ class Plan:
 
     @property
     def waves(self) -> tuple[Wave, ...]:
-        """What is deployed when; a node that is refused is in none, nor is a wave without nodes."""
+        """The waves of the deployment, without refused nodes and without empty waves."""
         waves = (
             Wave(CONTROL_PLANE, 1, _names(self.control_plane)),
             Wave(WORKERS, self.max_parallel, _names(self.workers)),
@@ -100,7 +103,7 @@ class Plan:
 
     @property
     def at_once(self) -> int:
-        """How many nodes are deployed at the same moment, at most."""
+        """The maximum number of nodes that ``expand`` deploys in parallel."""
         return sum(min(wave.at_once, len(wave.nodes)) for wave in self.waves)
 
     @property
@@ -109,7 +112,7 @@ class Plan:
 
     @property
     def touched(self) -> list[Node]:
-        """The nodes whose hosts are going to be changed."""
+        """The nodes whose hosts the expansion changes."""
         return [plan.node for plan in self.nodes if plan.has(CHECK_SSH)]
 
     @property
@@ -119,14 +122,17 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """The identity of this plan: what is declared, what was found, what will be done and in which order."""
+        """The digest that identifies this plan.
+
+        It covers what is declared, what was found, and the steps and their order.
+        """
         return digest(self._content())
 
     def as_dict(self) -> dict[str, Any]:
         return {**self._content(), "digest": self.digest}
 
     def without(self, names: Collection[str]) -> Plan:
-        """The same without these nodes."""
+        """Return the plan without these nodes."""
         serial, beside = (
             tuple(item for item in items if item.node.name not in names)
             for items in (self.control_plane, self.workers)
@@ -149,10 +155,11 @@ def build_plan(
     done: Collection[str] = frozenset(),
     owned: Mapping[str, Owned] | None = None,
 ) -> Plan:
-    """The plan for these nodes (all declared when names is None), given the Nodes that exist.
+    """Return the plan for these nodes, given the existing Nodes by name.
 
-    ``done`` are the nodes that were found deployed and healthy, ``owned`` what earlier registrations set on each.
-    SettingsError when a name is not declared.
+    If ``names`` is None, the plan covers all declared nodes. ``done`` are the nodes that were found
+    deployed and healthy. ``owned`` is what earlier registrations set on each node. SettingsError if
+    a name is not declared.
     """
     known = owned or {}
     plans = [
@@ -177,7 +184,10 @@ def build_plan(
 
 
 def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
-    """What has moved since a plan was made, one sentence each; ``before`` as that plan's ``as_dict`` said it."""
+    """Return the changes since a plan was made, one sentence each.
+
+    ``before`` is the ``as_dict`` of that plan.
+    """
     old = {
         item["node"]: item
         for item in (*before.get("control_plane", ()), *before.get("workers", ()))
@@ -202,7 +212,7 @@ def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
 def node_plan(
     node: Node, found: Object | None, done: bool, owned: Owned = manifest.NOTHING
 ) -> NodePlan:
-    """The plan of one node; found is its Node object, if any."""
+    """Return the plan of one node; ``found`` is its Node object, or None."""
     changes = manifest.drift(node, found or {}, owned)
     refused = None if found is None else _refusal(node, found, done)
     if refused is not None:
@@ -219,7 +229,10 @@ def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
 
 
 def _refusal(node: Node, found: Object, done: bool) -> str | None:
-    """Why nothing may be done to this Node: its roles would change under what runs there."""
+    """Return why the expansion must not change this Node, or None.
+
+    The bootstrap node is refused, and so is a deployed node whose roles would change.
+    """
     found_roles = roles.observed_roles((found.get("metadata") or {}).get("labels") or {})
     if roles.BOOTSTRAP in found_roles:
         return f"{node.name} is the bootstrap node: take it out of the declaration"
@@ -232,7 +245,7 @@ def _refusal(node: Node, found: Object, done: bool) -> str | None:
 
 
 def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
-    """The steps that are needed, with the reason of each."""
+    """Return the reason of each needed step by its name."""
     deploy = _deploy_reason(found, done)
     register = _register_reason(found, changes)
     uncordon = _uncordon_reason(found)

@@ -1,4 +1,4 @@
-"""The plan says what is needed and why, refuses what must not be, and changes its digest with the world."""
+"""A plan holds needed steps with reasons, and refusals; its digest changes with the cluster."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def steps(found: Any, done: bool = False) -> list[str]:
     return [step.name for step in plan.node_plan(W, found, done).steps]
 
 
-def test_the_order_is_one_list() -> None:
+def test_steps_have_one_order() -> None:
     assert [step.name for step in plan.STEPS] == ALL
 
 
@@ -79,18 +79,18 @@ def test_waves_keep_the_declared_order() -> None:
     ]
 
 
-def test_a_refused_node_is_in_no_wave() -> None:
+def test_refused_node_is_in_no_wave() -> None:
     found = plan.build_plan(declared(), {"w-1": ready(node("w-1", "worker"))}, ["w-1"])
     assert (found.waves, [p.node.name for p in found.refused]) == ((), ["w-1"])
 
 
-def test_without() -> None:
+def test_plan_without_names_keeps_remaining_nodes() -> None:
     found = plan.build_plan(declared(), {}).without(["cp-2", "w-1"])
     assert [p.node.name for p in found.nodes] == ["cp-1", "w-2"]
     assert found.waves[1].at_once == 10
 
 
-def test_names_choose() -> None:
+def test_plan_covers_named_nodes_only() -> None:
     assert [p.node.name for p in plan.build_plan(declared(), {}, ["w-1"]).nodes] == ["w-1"]
     with pytest.raises(SettingsError, match="did you mean w-"):
         plan.build_plan(declared(), {}, ["w-l"])
@@ -130,17 +130,17 @@ def test_names_choose() -> None:
         ),
     ],
 )
-def test_steps_that_are_needed(found: Any, done: bool, wanted: list[str]) -> None:
+def test_plan_has_needed_steps_only(found: Any, done: bool, wanted: list[str]) -> None:
     assert steps(found, done) == wanted
 
 
-def test_an_operators_cordon_stays() -> None:
+def test_cordon_of_operator_stays() -> None:
     found = ready(W)
     found["spec"]["unschedulable"] = True
     assert steps(found, True) == []
 
 
-def test_nothing_to_do() -> None:
+def test_plan_of_deployed_nodes_is_empty() -> None:
     found = plan.build_plan(
         declared(), {name: ready(n) for name, n in DECLARED.items()}, done=set(DECLARED)
     )
@@ -152,25 +152,25 @@ def test_nothing_to_do() -> None:
     ("observed", "done"),
     [(ready(node("w-1", "worker")), False), (manifest.manifest(node("w-1", "worker")), True)],
 )
-def test_roles_of_a_deployed_node_do_not_change(observed: Any, done: bool) -> None:
+def test_role_change_of_deployed_node_is_refused(observed: Any, done: bool) -> None:
     found = plan.node_plan(W, observed, done)
     assert found.refused is not None
     assert "roles of a deployed node" in found.refused
     assert (found.steps, bool(found.changes)) == ((), True)
 
 
-def test_roles_of_a_merely_registered_node_do() -> None:
+def test_role_change_of_registered_node_is_planned() -> None:
     assert plan.node_plan(W, manifest.manifest(node("w-1", "worker")), False).has("register")
 
 
-def test_the_bootstrap_node_is_refused() -> None:
+def test_bootstrap_node_is_refused() -> None:
     observed = manifest.manifest(W)
     observed["metadata"]["labels"]["node-role.kubernetes.io/bootstrap"] = ""
     found = plan.build_plan(declared(), {"w-1": observed})
     assert [p.node.name for p in found.refused] == ["w-1"]
 
 
-def test_the_digest_is_stable_and_moves_with_the_world() -> None:
+def test_digest_is_stable_and_changes_with_cluster() -> None:
     observed: dict[str, Any] = {"w-1": manifest.registration(W)}
     first = plan.build_plan(declared(), observed).digest
     assert plan.build_plan(declared(dict(DECLARED)), copy.deepcopy(observed)).digest == first
@@ -195,14 +195,14 @@ def test_the_digest_is_stable_and_moves_with_the_world() -> None:
         declared({**DECLARED, "w-1": node("w-1", "infra", labels={"a": "b"})}),
     ],
 )
-def test_the_digest_moves_with_the_declaration(moved: Settings) -> None:
+def test_digest_changes_with_declaration(moved: Settings) -> None:
     before = plan.build_plan(declared(), {})
     now = plan.build_plan(moved, {})
     assert now.digest != before.digest
     assert plan.differences(before.as_dict(), now)
 
 
-def test_what_has_moved() -> None:
+def test_differences_of_plans_name_each_changed_node() -> None:
     before = json.loads(json.dumps(plan.build_plan(declared(), {}, ["w-1", "w-2"]).as_dict()))
     now = plan.build_plan(
         declared(),
@@ -218,7 +218,7 @@ def test_what_has_moved() -> None:
     assert plan.differences(now.as_dict(), now) == []
 
 
-def test_as_dict_and_text() -> None:
+def test_plan_text_has_digest_refusals_and_changes() -> None:
     observed = {"w-1": ready(node("w-1", "worker")), "w-2": ready(DECLARED["w-2"])}
     found = json.loads(json.dumps(plan.build_plan(declared(), observed, done={"w-2"}).as_dict()))
     text = run.render_report_plan(found)
@@ -236,11 +236,11 @@ def test_as_dict_and_text() -> None:
         assert expected in text
 
 
-def test_text_of_nothing() -> None:
+def test_text_of_empty_plan_has_no_steps() -> None:
     assert "Nothing to do" in run.render_report_plan(plan.Plan().as_dict())
 
 
-def test_text_of_changes() -> None:
+def test_text_of_plan_shows_old_and_new_values() -> None:
     old = node("w-1", "infra", ssh=Ssh("10.0.0.9", port=2222))
     text = run.render_report_plan(
         plan.build_plan(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict()
