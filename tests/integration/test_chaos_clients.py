@@ -82,7 +82,7 @@ def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_p
     place = f"one={urlsplit(server.url).hostname}"
     start = int(members("revision", keys, place))
     watch = beside(
-        "members",
+        "etcd_state",
         "watch",
         f"--keys={keys}",
         f"--log={tmp_path / 'seen'}",

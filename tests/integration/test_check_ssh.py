@@ -279,7 +279,7 @@ def test_no_route_and_no_name_service() -> None:
     ]
     code = """
 import json, socket
-from metalk8s_expand.clients.ssh import Target
+from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.preflight.ssh import check_ssh
 name_server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 name_server.bind(("127.0.0.1", 53))

@@ -10,6 +10,7 @@ import pytest
 
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import QuorumError, UnreachableError
 from metalk8s_expand.minion import etcd_member, fence
@@ -362,7 +363,9 @@ def test_a_new_cluster_is_not_started_on_old_data(hosts: Hosts) -> None:
     a.power_off()
     a.files.config.unlink()
     with pytest.raises(QuorumError, match="holds data of an earlier one"):
-        etcd_member.add_learner(Etcd([], a.site.credentials()), a.files, a.wanted(new_cluster=True))
+        etcd_member.add_learner(
+            Etcd([], a.site.credentials()), a.files, a.wanted(new_cluster=True), Clock()
+        )
 
 
 def test_a_learner_that_never_starts_is_withdrawn(single: list[Host]) -> None:

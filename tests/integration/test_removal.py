@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import Kube
@@ -47,12 +48,14 @@ def test_the_leader_hands_over_and_leaves(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = second.etcd([third], own=True)
     second.put("before", "kept")
-    assert etcd_member.transfer_leadership(etcd, own(leader), leader.name, lambda: None)
+    assert etcd_member.transfer_leadership(etcd, own(leader), leader.name, lambda: None, Clock())
     assert not leader.leads()
-    assert not etcd_member.transfer_leadership(etcd, own(leader), leader.name, lambda: None)
-    assert etcd_member.remove_member(etcd, own(leader), leader.name, lambda: None)
+    assert not etcd_member.transfer_leadership(
+        etcd, own(leader), leader.name, lambda: None, Clock()
+    )
+    assert etcd_member.remove_member(etcd, own(leader), leader.name, lambda: None, Clock())
     eventually("two voters", lambda: voters(second) == sorted([second.name, third.name]))
-    assert not etcd_member.remove_member(etcd, own(leader), leader.name, lambda: None)
+    assert not etcd_member.remove_member(etcd, own(leader), leader.name, lambda: None, Clock())
     assert third.get("before") == "kept"
 
 
@@ -61,8 +64,8 @@ def test_a_dead_member_is_removed_and_a_second_one_stays(trio: list[Host]) -> No
     third.power_off()
     etcd = leader.etcd([second], own=True)
     with pytest.raises(QuorumError, match="would have 2 voters and need 2 healthy"):
-        etcd_member._until("it", lambda: guard(etcd, second), 1.0, second.name, None)
-    assert etcd_member.remove_member(etcd, own(third), third.name, lambda: None)
+        etcd_member._until("it", lambda: guard(etcd, second), 1.0, second.name, Clock())
+    assert etcd_member.remove_member(etcd, own(third), third.name, lambda: None, Clock())
     eventually("two healthy voters", is_up(leader, [leader, second]))
 
 
@@ -77,7 +80,7 @@ def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([], own=True)
     for leaving in (third, second):
-        etcd_member.remove_member(etcd, own(leaving), leaving.name, lambda: None)
+        etcd_member.remove_member(etcd, own(leaving), leaving.name, lambda: None, Clock())
         leaving.power_off()
         leaving.wipe()
     assert voters(leader) == [leader.name]
@@ -87,7 +90,7 @@ def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
 def test_one_that_left_and_was_wiped_joins_again_at_once(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([second], own=True)
-    etcd_member.remove_member(etcd, own(third), third.name, lambda: None)
+    etcd_member.remove_member(etcd, own(third), third.name, lambda: None, Clock())
     third.power_off()
     third.wipe()
     third.files.config.unlink()
@@ -293,7 +296,7 @@ def allow(kube: Kube, name: str, allowed: int) -> None:
 def emptied(kube: Kube, node: str, timeout: float = 10.0, told: list[str] | None = None) -> int:
     """The step, without a lock."""
     tell = (told if told is not None else []).append
-    return drain.drain_node(kube, node, Allowed(), timeout, lambda: None, tell)
+    return drain.drain_node(kube, node, Allowed(), timeout, lambda: None, tell, Clock())
 
 
 def test_a_budget_is_waited_for(kube: Kube, node: str) -> None:
@@ -368,5 +371,5 @@ def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
     kube.create(evictions.ATTACHMENTS, {**base, "spec": spec})
     assert evictions.attachments(kube, node) == ["pv-far"]
     kube.request("DELETE", f"{evictions.ATTACHMENTS}/va-{node}")
-    assert drain.wait_for_volume_detach(kube, node, lambda: None) == ""
+    assert drain.wait_for_volume_detach(kube, node, lambda: None, Clock()) == ""
     assert evictions.local_claims(kube, [(NAMESPACE, "absent")]) == frozenset()
