@@ -72,9 +72,11 @@ unit: $(VENV)/.done
 	$(BIN)/coverage report --format=total --fail-under=98 --include='*/domain/*'
 
 functional: $(VENV)/.done
+	./tests/machine
 	$(PYTEST) -m "not full" tests/functional
 
 integration: $(VENV)/.done
+	./tests/machine
 	./lab/lab build >/dev/null
 	$(PYTEST) -m "not full" tests/integration
 
