@@ -1,1 +1,1 @@
-"""The declaration in the pillar: its fields, its nodes and how they are selected. Pure."""
+"""The declaration in the pillar: its fields, its nodes and the selection of nodes. No I/O."""

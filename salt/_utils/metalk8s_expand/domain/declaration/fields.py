@@ -1,4 +1,4 @@
-"""The words of a declaration that mean something to us: roles, taints, profiles, and the labels that are not ours."""
+"""Parse the declaration's roles, taints, profiles, check names and free labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import suggestion
 from metalk8s_expand.domain.preflight import findings
 
-# The kubelet or this project sets them; declaring one would start a fight over it.
+# The kubelet or this project sets these labels and would overwrite a declared value.
 RESERVED_LABELS = (
     VERSION_LABEL,
     EXCLUDE_DISRUPTION,
@@ -19,12 +19,12 @@ RESERVED_LABELS = (
     "kubernetes.io/os",
     "kubernetes.io/arch",
 )
-# Node conditions as taints: they belong to Kubernetes' controllers.
+# Kubernetes' controllers set these taints from Node conditions.
 RESERVED_TAINTS = "node.kubernetes.io/"
 
 
 def role(value: object) -> str:
-    """A role that may be declared."""
+    """Parse a role that the operator may declare."""
     if value == roles.BOOTSTRAP:
         raise scalars.Invalid(
             "is the bootstrap node's role", "the bootstrap node exists already: leave it out"
@@ -35,14 +35,14 @@ def role(value: object) -> str:
 
 
 def check(value: object) -> str:
-    """The name of a preflight check."""
+    """Parse the name of a preflight check."""
     if not isinstance(value, str) or value not in findings.NAMES:
         raise scalars.Invalid("is an unknown check", suggestion(value, findings.NAMES))
     return value
 
 
 def taint(value: object) -> Taint:
-    """A role's name, or a taint spelled out."""
+    """Parse a role's name, or a mapping of key, effect and value, into a taint."""
     if isinstance(value, str):
         return Taint(roles.label_key(role(value)))
     if (
@@ -64,7 +64,7 @@ def taint(value: object) -> Taint:
 
 
 def free_label_key(value: object) -> str:
-    """The key of a label that is the operator's to set."""
+    """Parse the key of a label that the operator may set."""
     key = scalars.label_key(value)
     if key.startswith(roles.LABEL_PREFIX):
         raise scalars.Invalid("is a role label", "write the role into roles, or use a profile")
@@ -76,7 +76,7 @@ def free_label_key(value: object) -> str:
 
 
 def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
-    """A parser of the names of these profiles."""
+    """Return a parser that accepts the names of these profiles."""
     known = list(profiles)
 
     def parse(value: object) -> str:
@@ -92,7 +92,7 @@ def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
 
 
 def own_profile_name(value: object) -> str:
-    """A name that no built-in profile has."""
+    """Parse a profile name that no built-in profile uses."""
     if value == roles.BOOTSTRAP or value in PROFILES:
         raise scalars.Invalid("is a name that is taken", "give your profile another name")
     return scalars.node_name(value)

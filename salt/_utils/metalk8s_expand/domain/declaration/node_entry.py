@@ -1,4 +1,4 @@
-"""How one node, one profile and the defaults are written down, and what they mean."""
+"""Parse the entries of the declaration: a node, a profile and the defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metalk8s_expand.domain.parsing.reader import Reader
 
 @dataclass(frozen=True)
 class Defaults:
-    """What holds for a node that does not say otherwise."""
+    """Values for nodes that do not set their own."""
 
     profile: str | None = None
     version: str | None = None
@@ -24,7 +24,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the declaration of a node may refer to."""
+    """Values that the declaration of a node may refer to."""
 
     profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
     defaults: Defaults = field(default_factory=Defaults)
@@ -40,7 +40,7 @@ class Declared:
 
 
 def read_profiles(reader: Reader) -> dict[str, Profile]:
-    """The built-in profiles and the declared ones."""
+    """Return the built-in profiles and the declared profiles."""
     own = {
         name: _profile(reader.section(name), name) for name in reader.items(fields.own_profile_name)
     }
@@ -57,7 +57,7 @@ def read_defaults(reader: Reader, profiles: Iterable[str], key_directory: str) -
 
 
 def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
-    """One node; where it has problems, they are noted and the value must not be used."""
+    """Return one node. If the reader notes problems, the caller must not use the node."""
     profile = _role_set(reader, terms)
     address = _required(reader, "address", scalars.address)
     version = reader.take("version", scalars.version, terms.defaults.version)
@@ -88,7 +88,7 @@ def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
 
 
 def read_skip(preflight: Reader) -> tuple[str, ...]:
-    """The names of checks below the key ``skip``."""
+    """Return the check names below the key ``skip``."""
     return preflight.take_list("skip", fields.check)
 
 
@@ -99,7 +99,7 @@ def _required(reader: Reader, key: str, parse: scalars.Parser) -> str:
 
 
 def _role_set(reader: Reader, terms: Terms) -> Profile:
-    """What the node is: its profile, its own roles and taints, or the default profile."""
+    """Return the node's profile, its own roles and taints, or the default profile."""
     explicit = "roles" in reader or "taints" in reader
     own = Profile("", _roles(reader, required="roles" in reader), _taints(reader))
     name = reader.take("profile", fields.known_profile(terms.profiles), None)

@@ -1,4 +1,7 @@
-"""Which declared nodes a command is about: by name, by glob, by profile. A choice that means no node is a mistake."""
+"""Select declared nodes by name, glob and profile.
+
+A selection that matches no node is an error.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,20 @@ from metalk8s_expand.errors import Problem, SettingsError
 NODES, PROFILES = "nodes", "profiles"
 HOW = "names, a list or comma separated, each a name or a glob in quotes"
 PROFILES_HOW = "names of profiles, a list or comma separated"
-# Of thousands that were named one by one.
+# A command may name thousands of nodes; the text lists only the first.
 SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Names and globs, and profiles, as they were asked for; both narrow the choice, None does not."""
+    """Names, globs and profiles from the command; each narrows the selection unless it is None."""
 
     nodes: tuple[str, ...] | None = None
     profiles: tuple[str, ...] | None = None
 
     @property
     def single(self) -> str | None:
-        """The one node that is asked for by its name, whether it is declared or not."""
+        """Return the only name of the selection, declared or not; None for any other selection."""
         if (
             self.nodes is None
             or len(self.nodes) != 1
@@ -37,7 +40,10 @@ class Selection:
         return self.nodes[0]
 
     def resolved(self, declared: Settings) -> tuple[str, ...] | None:
-        """The names in their declared order, None for all. SettingsError with everything that selects nothing."""
+        """Return the selected names in their declared order; None means all nodes.
+
+        Raise SettingsError that lists every item that selects no node.
+        """
         if self.nodes is None and self.profiles is None:
             return None
         problems = [
@@ -74,12 +80,12 @@ class Selection:
         return names
 
     def words(self) -> list[str]:
-        """As it is typed, not quoted."""
+        """Return the selection as unquoted command-line arguments."""
         given = ((NODES, self.nodes), (PROFILES, self.profiles))
         return [f"{key}={','.join(items)}" for key, items in given if items is not None]
 
     def __str__(self) -> str:
-        """For people: what is meant, in one line."""
+        """Describe the selection in one line."""
         nodes = self.nodes or ()
         more = [f"{len(nodes) - SHOWN} more"] if len(nodes) > SHOWN else []
         profiles = [f"profile {item}" for item in self.profiles or ()]
@@ -87,7 +93,10 @@ class Selection:
 
 
 def parse(nodes: object = None, profiles: object = None) -> Selection:
-    """The choice from arguments as a command line or a pillar gives them. SettingsError names the argument."""
+    """Return the selection from the arguments of a command line or a pillar.
+
+    Raise SettingsError that names each wrong argument.
+    """
     problems: list[Problem] = []
     found = Selection(
         _items(NODES, nodes, HOW, problems), _items(PROFILES, profiles, PROFILES_HOW, problems)
@@ -98,12 +107,12 @@ def parse(nodes: object = None, profiles: object = None) -> Selection:
 
 
 def is_glob(text: str) -> bool:
-    """Whether it is a pattern: no node's name has such a character."""
+    """Return whether the text is a glob: node names never contain glob characters."""
     return any(character in text for character in "*?[")
 
 
 def _items(key: str, given: object, how: str, problems: list[Problem]) -> tuple[str, ...] | None:
-    """The words of one argument. Salt makes a number of a name of digits only."""
+    """Return the items of one argument. Salt converts a name of digits to a number."""
     if given is None:
         return None
     listed = isinstance(given, (list, tuple, set))
@@ -125,7 +134,10 @@ def _is_word(value: object) -> bool:
 
 
 def _named(patterns: Sequence[str] | None, declared: Settings) -> list[str]:
-    """Thousands may be named one by one, so only globs are compared with every name."""
+    """Return the declared names that match; only globs are compared with every name.
+
+    A command may name thousands of nodes, so exact names use a set.
+    """
     if patterns is None:
         return list(declared.nodes)
     exact, globs = frozenset(patterns), [pattern for pattern in patterns if is_glob(pattern)]

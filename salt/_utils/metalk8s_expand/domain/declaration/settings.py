@@ -1,4 +1,4 @@
-"""The operator's declaration, strictly parsed: either every problem of the whole pillar at once, or sound settings."""
+"""Parse the operator's declaration strictly: return valid settings or report all problems."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ DEFAULT_MAX_PARALLEL, MOST_PARALLEL = 10, 100
 DEFAULT_DEPLOY_TIMEOUT = 1800
 DEFAULT_SSH_TIMEOUT = 10
 DEFAULT_SSH_PARALLEL = 32
-# What becomes of a host whose key nobody has declared: it must be in known_hosts, or is written there at first contact.
+# Policy for a host without a declared host key: known_hosts must contain the key (known), or SSH
+# adds it there at the first connection (accept-new).
 KNOWN, ACCEPT_NEW = "known", "accept-new"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is declared; timeouts in seconds, nodes in their declared order."""
+    """The parsed declaration: timeouts in seconds, nodes in their declared order."""
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
     terms: Terms = field(default_factory=Terms)
@@ -61,15 +62,18 @@ class Settings:
         return self.terms.key_directory
 
     def skipped(self, name: str) -> frozenset[str]:
-        """The preflight checks that are skipped on this node."""
+        """Return the preflight checks that this node skips."""
         return frozenset((*self.skip, *self.node_skip.get(name, ())))
 
     def node(self, name: str) -> Node:
-        """The declared node, or SettingsError naming those that are."""
+        """Return the declared node; raise SettingsError that lists the declared names otherwise."""
         return self.chosen([name])[0]
 
     def chosen(self, names: Iterable[str] | None) -> list[Node]:
-        """The nodes of these names in their declared order, all when names is None. SettingsError names the unknown."""
+        """Return the nodes with these names in their declared order; None means all nodes.
+
+        Raise SettingsError that lists the undeclared names.
+        """
         wanted = self.nodes.keys() if names is None else dict.fromkeys(names).keys()
         unknown = [name for name in wanted if name not in self.nodes]
         if unknown:
@@ -85,7 +89,10 @@ class Settings:
 
 
 def parse(pillar: object) -> Settings:
-    """The settings of the ``metalk8s_expand`` pillar mapping; SettingsError with all its problems."""
+    """Return the settings of the ``metalk8s_expand`` pillar mapping.
+
+    Raise SettingsError that lists all its problems.
+    """
     problems: Problems = []
     reader = Reader(pillar, PILLAR, problems)
     terms = _terms(reader)
@@ -120,9 +127,10 @@ def parse(pillar: object) -> Settings:
 
 
 def with_node(settings: Settings, name: str, overrides: Mapping[str, object]) -> Settings:
-    """The settings plus one node that the pillar does not declare, from the pillar's keys given as arguments.
+    """Return the settings plus one node that the pillar does not declare.
 
-    Arguments that are None count as not given. A declared node given without any argument is taken as declared.
+    The arguments are the keys of a node in the pillar. Arguments that are None are ignored. A
+    declared node without any argument keeps its declaration.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     if name in settings.nodes and not given:
@@ -140,7 +148,7 @@ def with_node(settings: Settings, name: str, overrides: Mapping[str, object]) ->
 
 
 def with_max_parallel(settings: Settings, value: object) -> Settings:
-    """The settings with another number of workers at once, for one run; None leaves it as declared."""
+    """Return the settings with another ``max_parallel`` for one run; None keeps the declared."""
     if value is None:
         return settings
     problems: Problems = []
@@ -153,12 +161,15 @@ def with_max_parallel(settings: Settings, value: object) -> Settings:
 
 
 def node_from(settings: Settings, name: str, overrides: Mapping[str, object]) -> Node:
-    """The one node of ``with_node``."""
+    """Return the node that ``with_node`` adds."""
     return with_node(settings, name, overrides).nodes[name]
 
 
 def even_members_warning(existing_members: int, settings: Settings) -> str | None:
-    """A warning when etcd ends with an even number of members; existing are those the pillar does not declare."""
+    """Return a warning if the expansion leaves etcd with an even number of members.
+
+    ``existing_members`` counts the members that the pillar does not declare.
+    """
     declared = sum(node.is_etcd for node in settings.nodes.values())
     total = existing_members + declared
     if not declared or total % 2:
@@ -207,7 +218,7 @@ def _undeclared(settings: Settings, name: str, reader: Reader) -> Declared:
 
 
 def _check_places(settings: Settings, path: str, names: Iterable[str], problems: Problems) -> None:
-    """No two nodes at one place, none inside of a cluster network."""
+    """Check that each node has its own addresses and that none is inside a cluster network."""
     chosen = set(names)
     for key, place in (("address", _address), ("ssh:host", _ssh_place)):
         first: dict[str, str] = {}
@@ -241,7 +252,7 @@ def _address(node: Node) -> str:
 
 
 def _ssh_place(node: Node) -> str:
-    """Where SSH lands, unless the address says it already."""
+    """Return the SSH host and port; empty if the SSH host is the node's address."""
     return "" if node.ssh.host == node.address else f"{node.ssh.host} port {node.ssh.port}"
 
 
