@@ -1,1 +1,1 @@
-"""Readers of untrusted values that collect every problem. Pure."""
+"""Readers of untrusted values that collect every problem. No I/O."""

@@ -1,4 +1,4 @@
-"""Reads one mapping of the declaration key by key and notes every problem with its path, instead of stopping at one."""
+"""Read a mapping of the declaration key by key and note every problem with its path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ D = TypeVar("D")
 
 
 class Reader:
-    """A mapping at a path; what is never taken from it is an unknown key."""
+    """A mapping at a path; each key that the caller never takes is an unknown key."""
 
     def __init__(self, value: object, path: str, problems: Problems) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Reader:
         self.problems.append(Problem(path, value, message, remedy))
 
     def take(self, key: str, parse: Callable[[object], T], default: D) -> T | D:
-        """The parsed value, or the default when the key is absent or its value bad."""
+        """Return the parsed value; the default if the key is absent or its value is invalid."""
         self._known.add(key)
         if key not in self._items:
             return default
@@ -52,12 +52,12 @@ class Reader:
             return default
 
     def section(self, key: str) -> Reader:
-        """The mapping below a key, empty when absent."""
+        """Return the reader of the mapping below a key; it is empty if the key is absent."""
         self._known.add(key)
         return Reader(self._items.get(key, {}), self.at(key), self.problems)
 
     def items(self, parse_key: Callable[[object], str]) -> dict[str, object]:
-        """Every entry of a mapping with free keys, those with a bad key left out."""
+        """Return the entries of a mapping with free keys, without those with an invalid key."""
         accepted: dict[str, object] = {}
         for key, value in self._items.items():
             name = self.attempt(self.at(key), key, parse_key, None)
@@ -66,7 +66,7 @@ class Reader:
         return accepted
 
     def take_list(self, key: str, parse: Callable[[object], T]) -> tuple[T, ...]:
-        """The parsed items of a list, the bad ones left out; () when absent."""
+        """Return the parsed items of a list without invalid items; () if the key is absent."""
         self._known.add(key)
         found = self._items.get(key, [])
         if not isinstance(found, (list, tuple)):
@@ -80,7 +80,7 @@ class Reader:
         return tuple(item for item in attempts if item is not None)
 
     def finish(self) -> None:
-        """Refuse what nobody asked for."""
+        """Note a problem for each key that the caller did not take."""
         for key in self._items:
             if key not in self._known:
                 self.note(
@@ -96,7 +96,7 @@ class Reader:
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:
-    """What could have been meant, and all that is known."""
+    """Return a remedy: the closest known word, if any, and all known words."""
     choices = list(known)
     close = difflib.get_close_matches(str(word), choices, 1)
     meant = f"did you mean {close[0]}? " if close else ""

@@ -1,4 +1,4 @@
-"""Scalars of the declaration, one strict parser each, shared by the pillar, the arguments and the annotations."""
+"""Strict parsers of scalars, shared by the pillar, the arguments and the annotations."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ _HOST_KEY = re.compile(
     r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{16,}={0,3}"
 )
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
-# The kubelet puts its name into the label kubernetes.io/hostname, and a label's value ends there.
+# The kubelet writes its name to the label kubernetes.io/hostname, and a label's value has at most
+# 63 characters.
 MAX_NAME = 63
-# Names that certificates and resolvers have given away: a node's certificate would be good for the API itself.
+# Certificates and resolvers already use these names: the certificate of a node with such a name
+# would be valid for the API server too.
 RESERVED_NAMES = ("kubernetes", "localhost")
 
 
 class Invalid(ValueError):
-    """A value that its parser refuses; ``remedy`` says what to write instead."""
+    """A value that its parser refuses; ``remedy`` states what to write instead."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -40,7 +42,7 @@ def text(value: object) -> str:
 
 
 def boolean(value: object) -> bool:
-    """True, false and their words; a string 'false' is false, unlike Python's."""
+    """Parse true, false, yes or no; unlike in Python, the string 'false' is false."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value in _TRUE + _FALSE:
@@ -49,7 +51,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(low: int, high: int) -> Callable[[object], int]:
-    """A parser of whole numbers in a range, both ends included."""
+    """Return a parser of whole numbers from ``low`` to ``high``, both included."""
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -64,7 +66,7 @@ def integer(low: int, high: int) -> Callable[[object], int]:
 
 
 def one_of(*words: str) -> Parser:
-    """A parser of these words only."""
+    """Return a parser that accepts only these words."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in words:
@@ -78,14 +80,14 @@ port = integer(1, 65535)
 
 
 def port_text(value: object) -> int:
-    """A port written as a string, as annotations must."""
+    """Parse a port from a string, since values of annotations are strings."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,5}", value):
         raise Invalid("is not a port", "write a number from 1 to 65535")
     return port(int(value))
 
 
 def node_name(value: object) -> str:
-    """A name as the kubelet registers it: RFC 1123, lower case, and short enough for its hostname label."""
+    """Parse a node name as the kubelet registers it: RFC 1123 in lower case, 63 characters."""
     if not isinstance(value, str) or len(value) > MAX_NAME or not _SUBDOMAIN.fullmatch(value):
         raise Invalid(
             "is not a node name",
@@ -99,7 +101,7 @@ def node_name(value: object) -> str:
 
 
 def host(value: object) -> str:
-    """An IP address or a DNS name that SSH connects to."""
+    """Parse the IP address or DNS name that SSH connects to."""
     name = text(value)
     if _is_address(name) or (
         len(name) <= 253 and _SUBDOMAIN.fullmatch(name.lower()) and not _looks_numeric(name)
@@ -111,7 +113,7 @@ def host(value: object) -> str:
 
 
 def address(value: object) -> str:
-    """The control-plane IP of a host, in its canonical form."""
+    """Parse the control-plane IP of a host and return its canonical form."""
     if not isinstance(value, str) or not _is_address(value):
         raise Invalid(
             "is not an IP address",
@@ -141,14 +143,14 @@ def user(value: object) -> str:
 
 
 def version(value: object) -> str:
-    """A version that is a label's value too."""
+    """Parse a version; it must also be a valid label value."""
     if not isinstance(value, str) or not _QUALIFIED.fullmatch(value):
         raise Invalid("is not a version", "write it quoted, as '2.0.0-dev'")
     return value
 
 
 def host_key(value: object) -> str:
-    """An SSH public key; a comment after it is dropped."""
+    """Parse an SSH public key and drop its comment."""
     words = " ".join(value.split()[:2]) if isinstance(value, str) else ""
     if not _HOST_KEY.fullmatch(words):
         raise Invalid(
@@ -158,7 +160,10 @@ def host_key(value: object) -> str:
 
 
 def key_path(directory: str) -> Callable[[object], str]:
-    """A parser of private key paths that stay inside a directory: a kubelet can rewrite its Node's annotations."""
+    """Return a parser that accepts only private key paths inside a directory.
+
+    A kubelet can rewrite the annotations of its Node, so paths outside are refused.
+    """
 
     def parse(value: object) -> str:
         path = absolute_path(value)
@@ -173,7 +178,7 @@ def key_path(directory: str) -> Callable[[object], str]:
 
 
 def absolute_path(value: object) -> str:
-    """A path with neither '..' nor doubled slashes, so that its prefix means what it says."""
+    """Parse an absolute path without '..' and '//', so that a comparison of prefixes is safe."""
     plain = isinstance(value, str) and _PATH.fullmatch(value) is not None
     if not plain or not isinstance(value, str) or posixpath.normpath(value) != value:
         raise Invalid(
