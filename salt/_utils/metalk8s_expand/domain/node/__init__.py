@@ -1,1 +1,1 @@
-"""A node: its roles, its Node object, its health. Pure."""
+"""A node: its roles, its Node object, its health. No I/O."""

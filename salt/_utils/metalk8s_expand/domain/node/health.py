@@ -1,6 +1,7 @@
-"""What must hold once a node is deployed, as pure judgements over what the Kubernetes API and etcd answered.
+"""Check the health of a deployed node in the answers of the Kubernetes API and etcd. No I/O.
 
-Every function returns sentences, none when all is well; what is absent or unknown is not well.
+Each ``*_problems`` function returns sentences, none if the check passes. An absent or unknown
+value is a problem.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ STATIC_PODS: Mapping[str, tuple[str, ...]] = {
 
 
 def node_problems(node: Node, observed: Object | None) -> list[str]:
-    """Whether the Node is Ready and has the roles, labels and taints declared (of those that are ours)."""
+    """Return problems unless the Node is Ready and has the declared roles, labels and taints.
+
+    Only the labels and taints that this project owns are compared.
+    """
     if observed is None:
         return [f"Node {node.name} is not registered"]
     differences = [
@@ -39,12 +43,12 @@ def node_problems(node: Node, observed: Object | None) -> list[str]:
 
 
 def ready_problems(observed: Object) -> list[str]:
-    """Whether the Node's Ready condition is True."""
+    """Return a problem unless the Node's Ready condition is True."""
     return _condition_problems(f"Node {_name(observed)}", observed)
 
 
 def internal_ip(observed: Object) -> str:
-    """The address that the Node's kubelet reports for traffic inside of the cluster; empty while it has reported none."""
+    """Return the InternalIP that the Node's kubelet reports; empty until it reports one."""
     addresses = (observed.get("status") or {}).get("addresses") or ()
     return next(
         (str(entry.get("address", "")) for entry in addresses if entry.get("type") == "InternalIP"),
@@ -53,7 +57,7 @@ def internal_ip(observed: Object) -> str:
 
 
 def cordon_problems(observed: Object) -> list[str]:
-    """Whether the Node takes Pods."""
+    """Return a problem if the Node is cordoned."""
     cordoned = (observed.get("spec") or {}).get("unschedulable") is True
     return (
         [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"]
@@ -63,12 +67,12 @@ def cordon_problems(observed: Object) -> list[str]:
 
 
 def static_pods(node: Node) -> tuple[str, ...]:
-    """The names of the static Pods that the node's roles bring."""
+    """Return the names of the static Pods of the node's roles."""
     return tuple(f"{pod}-{node.name}" for role in node.roles for pod in STATIC_PODS.get(role, ()))
 
 
 def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
-    """Whether every static Pod of the node's roles is there and Ready."""
+    """Return problems unless every static Pod of the node's roles exists and is Ready."""
     found = {
         _name(pod): pod
         for pod in pods
@@ -80,7 +84,7 @@ def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
 
 
 def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str]:
-    """Whether all replicas of a Deployment, and at least so many, are available."""
+    """Return a problem unless all replicas, and at least ``minimum``, are available."""
     if deployment is None:
         return ["the Deployment does not exist"]
     spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
@@ -94,7 +98,10 @@ def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str
 
 
 def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> list[str]:
-    """Whether all these addresses are ready in an Endpoints, an EndpointSlice or a list of slices."""
+    """Return a problem for each address that is not ready.
+
+    ``endpoints`` is an Endpoints, an EndpointSlice or a list of slices.
+    """
     ready = set(ready_addresses(endpoints or {}))
     title = _name(endpoints or {}) or "of the Service"
     found = ", ".join(sorted(ready)) or "none"
@@ -106,7 +113,10 @@ def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> lis
 
 
 def ready_addresses(endpoints: Object) -> Iterator[str]:
-    """The ready addresses; a slice's absent ready condition counts as ready, as Kubernetes defines it."""
+    """Yield the ready addresses.
+
+    An absent ready condition in a slice counts as ready, as Kubernetes defines it.
+    """
     for item in endpoints.get("items") or ():
         yield from ready_addresses(item)
     for subset in endpoints.get("subsets") or ():
@@ -119,7 +129,10 @@ def ready_addresses(endpoints: Object) -> Iterator[str]:
 def member_problems(
     node: Node, members: Sequence[quorum.Member], max_lag: int = quorum.MAX_LAG
 ) -> list[str]:
-    """Whether an etcd node's member is started, voting, healthy, of the one cluster and up to date."""
+    """Return problems unless the etcd member of an etcd node is ready.
+
+    It must be a started, healthy and up-to-date voter of the one cluster.
+    """
     if not node.is_etcd:
         return []
     member = next((member for member in members if member.name == node.name), None)
@@ -163,6 +176,6 @@ def _shown(value: str | None) -> str:
 
 
 def is_deployed(observed: Object) -> bool:
-    """Whether a kubelet has ever reported on this Node."""
+    """Return whether a kubelet has ever reported the status of this Node."""
     info = (observed.get("status") or {}).get("nodeInfo") or {}
     return bool(info.get("kubeletVersion"))

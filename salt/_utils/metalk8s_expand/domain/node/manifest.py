@@ -1,11 +1,13 @@
-"""The Node object that a declaration stands for, and the least change that makes an existing one agree.
+"""Build the Node object of a declaration, and the smallest patch for an existing Node.
 
-Ours by their keys are the SSH annotations, the version label, and the labels and NoSchedule taints of the known roles.
-Every other label or taint is ours while it is declared, and afterwards if a registration of ours had set it (``Owned``).
-Ours are removed as well as added. Everything else on a Node is someone else's and never touched.
+This project owns these fields by their keys: the SSH annotations, the version label, and the
+labels and NoSchedule taints of the known roles. It owns every other label or taint while it is
+declared, and later if a registration set it (``Owned``). A registration adds and removes only the
+fields that this project owns and never changes the other fields of a Node.
 
-The template is the page's: ssh-key-path, ssh-host and ssh-sudo stand in it and are always written; ssh-port, ssh-user and
-ssh-host-key do not, so they are written only when they are not the default.
+The template is that of MetalK8s's documentation. It contains ssh-key-path, ssh-host and ssh-sudo,
+so these are always written. It does not contain ssh-port, ssh-user and ssh-host-key, so these are
+written only if they are not the default.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ _ROLE_TAINTS = frozenset((taint.key, taint.effect) for taint in roles.taints(rol
 
 @dataclass(frozen=True)
 class Owned:
-    """What earlier registrations set on the Node of this UID, of labels and taints that are not ours by their keys.
+    """Labels and taints that earlier registrations set on the Node with this UID.
 
-    A taint is its key and effect. There is no UID yet when a registration was cut off while it created the Node.
+    Those that this project owns by their keys are not in it. A taint is its key and effect. The
+    UID is empty if a registration was interrupted while it created the Node.
     """
 
     labels: frozenset[str] = frozenset()
@@ -43,7 +46,7 @@ class Owned:
     uid: str = ""
 
     def of(self, observed: Object) -> Owned:
-        """The same if the observed Node is the one meant; nothing when it is another one of the same name."""
+        """Return the record, or NOTHING if the observed Node is another Node of the same name."""
         meant = uid(observed) == self.uid if self.uid else is_owned(observed)
         return self if meant else NOTHING
 
@@ -53,7 +56,7 @@ NOTHING = Owned()
 
 @dataclass(frozen=True)
 class Change:
-    """One difference; None means absent."""
+    """One difference between the Node and its declaration; None means absent."""
 
     path: str
     found: str | None
@@ -64,7 +67,7 @@ class Change:
 
 
 def manifest(node: Node) -> dict[str, Any]:
-    """The Node of the page's template, ready for kubectl once dumped."""
+    """Return the Node of MetalK8s's template; its YAML or JSON is valid input for kubectl."""
     metadata = {
         "name": node.name,
         "annotations": ssh_annotations.to_annotations(node.ssh, node.name),
@@ -75,7 +78,10 @@ def manifest(node: Node) -> dict[str, Any]:
 
 
 def registration(node: Node) -> dict[str, Any]:
-    """The manifest plus what makes it safe before its kubelet lives: cordoned, marked as ours, no disruption count."""
+    """Return the manifest plus fields that make the Node safe until its kubelet runs.
+
+    The Node is cordoned, marked as created by this project and excluded from disruption counts.
+    """
     body = manifest(node)
     body["metadata"]["annotations"] |= {OWNED: "true", CORDONED: "true"}
     body["metadata"]["labels"] |= {EXCLUDE_DISRUPTION: ""}
@@ -92,7 +98,7 @@ def wanted_labels(node: Node) -> dict[str, str]:
 
 
 def drift(node: Node, observed: Object, owned: Owned = NOTHING) -> tuple[Change, ...]:
-    """What differs in what we own, by path; nothing when the Node agrees with its declaration."""
+    """Return the differences in the fields that this project owns; () if the Node matches."""
     known, metadata = owned.of(observed), _mapping(observed, "metadata")
     found_annotations, found_labels = (
         _mapping(metadata, "annotations"),
@@ -108,7 +114,7 @@ def drift(node: Node, observed: Object, owned: Owned = NOTHING) -> tuple[Change,
 
 
 def merge_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> dict[str, Any] | None:
-    """The JSON merge patch of the metadata (None removes a key), or None when there is nothing to do."""
+    """Return the JSON merge patch of the metadata (None removes a key); None if no change."""
     metadata = _mapping(observed, "metadata")
     sections = {
         "annotations": _annotations_to_set(node, _mapping(metadata, "annotations")),
@@ -121,9 +127,10 @@ def merge_patch(node: Node, observed: Object, owned: Owned = NOTHING) -> dict[st
 def taints_patch(
     node: Node, observed: Object, owned: Owned = NOTHING
 ) -> list[dict[str, Any]] | None:
-    """The JSON Patch of the taints, or None when there is nothing to do.
+    """Return the JSON Patch of the taints; None if no change.
 
-    Taints are one atomic list that the controllers write too, hence the test: a null there means that none exist.
+    Taints are one atomic list that controllers write too. The patch therefore starts with a test
+    of the observed list, where null means that the Node has no taints.
     """
     known = owned.of(observed)
     if not _taint_changes(node, observed, known):
@@ -145,22 +152,26 @@ def taints_patch(
 
 
 def uid(observed: Object) -> str:
-    """The Node's UID, empty when there is no such Node."""
+    """Return the Node's UID; empty if the Node does not exist."""
     return str(_mapping(observed, "metadata").get("uid") or "")
 
 
 def is_cordoned_by_us(observed: Object) -> bool:
-    """Whether the Node is unschedulable because our registration made it so; an operator's cordon is not ours.
+    """Return whether our registration cordoned the Node; a cordon of an operator is not ours.
 
-    Our mark alone does not say so: an operator may have uncordoned the Node, and cordoned it later for a reason of his
-    own. But the API keeps who set a field, so the cordon is ours while nobody else is known to have set the present one.
+    Our mark alone is not proof: an operator may have uncordoned the Node and cordoned it later for
+    another reason. The API server records the manager of each field, so the cordon is ours if
+    managedFields names no other manager of it.
     """
     cordoned = _mapping(observed, "spec").get("unschedulable") is True
     return cordoned and is_marked(observed) and not _cordoned_by(observed) - {FIELD_MANAGER}
 
 
 def foreign_cordon(observed: Object) -> str:
-    """Who made the Node unschedulable, for a sentence; empty when it takes Pods, or when we did."""
+    """Return the managers that cordoned the Node, as text.
+
+    The text is empty if the Node is schedulable or our registration cordoned it.
+    """
     if _mapping(observed, "spec").get("unschedulable") is not True or is_cordoned_by_us(observed):
         return ""
     others = sorted(str(manager) for manager in _cordoned_by(observed) - {FIELD_MANAGER} if manager)
@@ -168,12 +179,12 @@ def foreign_cordon(observed: Object) -> str:
 
 
 def is_marked(observed: Object) -> bool:
-    """Whether the Node carries the mark of our cordon, though somebody else may have taken that back."""
+    """Return whether the Node has the mark of our cordon; an operator may have uncordoned it."""
     return _mapping(_mapping(observed, "metadata"), "annotations").get(CORDONED) == "true"
 
 
 def is_owned(observed: Object) -> bool:
-    """Whether our registration created this Node."""
+    """Return whether our registration created this Node."""
     return _mapping(_mapping(observed, "metadata"), "annotations").get(OWNED) == "true"
 
 
@@ -196,7 +207,10 @@ def _labels_to_set(node: Node, found: Object, owned: Owned) -> dict[str, str | N
 def _to_set(
     found: Object, wanted: Mapping[str, str], ours: frozenset[str]
 ) -> dict[str, str | None]:
-    """What must become of each key that is not as it should be: the wanted ones as wanted, ours away (None) if not wanted."""
+    """Return the new value of each key that differs; None removes a key that is not wanted.
+
+    Only keys in ``ours`` are removed.
+    """
     dropped = (ours & found.keys()) - wanted.keys()
     changed: dict[str, str | None] = {
         key: value for key, value in wanted.items() if found.get(key) != value
@@ -234,5 +248,5 @@ def _identity(taint: Object) -> Identity:
 
 
 def _mapping(parent: Object, key: str) -> Object:
-    """A section of an API object, {} when absent or null."""
+    """Return a section of an API object; {} if it is absent or null."""
     return parent.get(key) or {}

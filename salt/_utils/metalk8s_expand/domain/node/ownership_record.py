@@ -1,11 +1,12 @@
-"""What registrations set on Nodes: how it is written down, and how it moves when a Node is registered.
+"""Record which labels and taints registrations set on Nodes, and update the record.
 
-A label or taint that is no longer declared is removed only if we had set it, and the Node itself cannot say who did: its
-kubelet may rewrite annotations and the managers of fields. So there is a ConfigMap, with a line for each Node that needs
-one: ``{"labels": [keys], "taints": ["key:effect"], "uid": of the Node}``.
+A registration removes a label or taint that is no longer declared only if a registration set it.
+The Node itself is no proof of that: its kubelet may rewrite annotations and the managers of
+fields. So a ConfigMap holds a line for each Node that needs one:
+``{"labels": [keys], "taints": ["key:effect"], "uid": UID of the Node}``.
 
-A Node that was deleted and came back is another one, by its UID. What stands on it we did not set, but for taints that
-are declared still: its kubelet registers itself with those, on our behalf.
+A Node that was deleted and created again has a new UID. No registration set the labels and taints
+of the new Node, except taints that are still declared: its kubelet registers with them for us.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from metalk8s_expand.errors import SettingsError
 
 NAMESPACE = "kube-system"
 NAME = "metalk8s-expand-owned"
-# Of all keys and values together; the API accepts no larger ConfigMap.
+# The API server refuses a ConfigMap whose keys and values together are larger.
 MAX_BYTES = 1024 * 1024
 
 
 def after(node: Node, observed: Object, recorded: Owned) -> Owned:
-    """What is ours once the Node agrees with its declaration; what had its wanted value before we came is not."""
+    """Return the record for the time when the Node matches its declaration.
+
+    Labels and taints that had the declared value before the registration are not in the record.
+    """
     known = recorded.of(observed)
     ours_again = recorded.taints if recorded.uid else known.taints
     labels, taints = _labels(observed), _taints(observed)
@@ -45,13 +49,16 @@ def after(node: Node, observed: Object, recorded: Owned) -> Owned:
 
 
 def before(node: Node, observed: Object, recorded: Owned) -> Owned:
-    """What must be on record before the Node is changed, so that nothing is forgotten when we are cut off meanwhile."""
+    """Return the record to write before the change of the Node.
+
+    It covers the labels and taints before and after, so an interrupted run loses none.
+    """
     known, then = recorded.of(observed), after(node, observed, recorded)
     return _owned(known.labels | then.labels, known.taints | then.taints, manifest.uid(observed))
 
 
 def is_outdated(node: Node, observed: Object, recorded: Owned) -> bool:
-    """Whether the record of a Node that agrees with its declaration has to be written anew."""
+    """Return whether the record of a Node that matches its declaration must be written again."""
     declared = recorded.labels <= node.labels.keys() and recorded.taints <= {
         (taint.key, taint.effect) for taint in node.taints
     }
@@ -59,12 +66,12 @@ def is_outdated(node: Node, observed: Object, recorded: Owned) -> bool:
 
 
 def bound(owned: Owned, observed: Object) -> Owned:
-    """The same with the UID of the Node that was created."""
+    """Return the record with the UID of the created Node."""
     return _owned(owned.labels, owned.taints, manifest.uid(observed))
 
 
 def serialize(owned: Owned) -> str | None:
-    """One Node's line, or None when it needs none."""
+    """Return the line of one Node; None if the Node needs no line."""
     if owned == NOTHING:
         return None
     taints = sorted(f"{key}:{effect}" for key, effect in owned.taints)
@@ -73,7 +80,7 @@ def serialize(owned: Owned) -> str | None:
 
 
 def parse(name: str, line: str | None) -> Owned:
-    """The other way round; SettingsError when the line of this Node was damaged by hand."""
+    """Return the record in a line; raise SettingsError if a manual edit damaged the line."""
     if line is None:
         return NOTHING
     try:
@@ -91,7 +98,7 @@ def parse(name: str, line: str | None) -> Owned:
 
 
 def check_size(lines: Mapping[str, str]) -> None:
-    """SettingsError when the API would refuse these lines."""
+    """Raise SettingsError if the API server would refuse a ConfigMap with these lines."""
     size = sum(len(name) + len(line.encode()) for name, line in lines.items())
     if size > MAX_BYTES:
         raise SettingsError(
@@ -102,13 +109,13 @@ def check_size(lines: Mapping[str, str]) -> None:
 
 
 def _owned(labels: Iterable[str], taints: Iterable[Identity], uid: str) -> Owned:
-    """A value that says nothing has no UID either, so that it equals NOTHING."""
+    """Return a record; without labels and taints it has no UID, so that it equals NOTHING."""
     found = Owned(frozenset(labels), frozenset(taints), uid)
     return found if found.labels or found.taints else NOTHING
 
 
 def _free_taints(node: Node) -> dict[Identity, str]:
-    """The declared taints that are not ours by their key and effect."""
+    """Return the declared taints except the NoSchedule taints of the known roles."""
     free = (
         taint
         for taint in node.taints

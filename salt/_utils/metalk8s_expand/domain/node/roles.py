@@ -1,4 +1,4 @@
-"""Roles, their labels and taints as data: the page's and MetalK8s's combinations, in one place."""
+"""Roles, their labels and taints: the combinations of MetalK8s and its documentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 LABEL_PREFIX = "node-role.kubernetes.io/"
 BOOTSTRAP, MASTER, ETCD, INFRA, NODE = "bootstrap", "master", "etcd", "infra", "node"
 KNOWN = (BOOTSTRAP, MASTER, ETCD, INFRA, NODE)
-# The bootstrap node is there before us and is unique, so nobody may declare it.
+# The bootstrap node exists before any expansion and is unique, so a pillar cannot declare it.
 DECLARABLE = (MASTER, ETCD, INFRA, NODE)
 NO_SCHEDULE = "NoSchedule"
 EFFECTS = (NO_SCHEDULE, "PreferNoSchedule", "NoExecute")
@@ -16,7 +16,7 @@ EFFECTS = (NO_SCHEDULE, "PreferNoSchedule", "NoExecute")
 
 @dataclass(frozen=True)
 class Taint:
-    """A taint as Kubernetes has it; key and effect together are its identity."""
+    """A Kubernetes taint; key and effect together are its identity."""
 
     key: str
     effect: str = NO_SCHEDULE
@@ -42,28 +42,32 @@ def label_key(role: str) -> str:
 
 
 def label_keys(roles: Iterable[str]) -> tuple[str, ...]:
-    """The label keys of these roles, in their order."""
+    """Return the label keys of these roles, in their order."""
     return tuple(label_key(role) for role in roles)
 
 
 def taints(roles: Iterable[str]) -> tuple[Taint, ...]:
-    """One NoSchedule taint per role, keyed like the role's label."""
+    """Return one NoSchedule taint per role with the key of the role's label."""
     return tuple(Taint(label_key(role)) for role in roles)
 
 
 def observed_roles(labels: Mapping[str, object]) -> tuple[str, ...]:
-    """The known roles that a Node's labels carry, in the order of KNOWN."""
+    """Return the known roles in a Node's labels, in the order of KNOWN."""
     return tuple(role for role in KNOWN if label_key(role) in labels)
 
 
 def is_role_key(key: object) -> bool:
-    """Whether this label or taint key is one of ours; ``node-role.kubernetes.io/gpu`` is the user's."""
+    """Return whether the label or taint key is of a known role.
+
+    ``node-role.kubernetes.io/gpu``, for example, is not: it belongs to the user.
+    """
     return key in _KNOWN_KEYS
 
 
 _KNOWN_KEYS = frozenset(label_keys(KNOWN))
 
-# A Pod must tolerate every taint of a node, so only the most permissive plane is tainted.
+# A Pod must tolerate every taint of a node, so a profile with several planes has only the taint
+# of its most permissive plane.
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (

@@ -1,4 +1,4 @@
-"""What a declared node is: the value that every other module passes around."""
+"""Define a declared node, the value that the other modules share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ DEFAULT_USER = "root"
 
 @dataclass(frozen=True)
 class Ssh:
-    """How the master reaches a host; ``host_key`` is the expected public key (``ssh-ed25519 AAAA…``), if declared."""
+    """SSH access from the master to a host.
+
+    ``host_key`` is the expected public key (``ssh-ed25519 AAAA…``), if declared.
+    """
 
     host: str
     port: int = DEFAULT_PORT
@@ -39,7 +42,10 @@ class Ssh:
 
 @dataclass(frozen=True)
 class Node:
-    """One declared node; ``address`` is its control-plane IP, ``profile`` the name it was declared by, if any."""
+    """One declared node.
+
+    ``address`` is its control-plane IP, ``profile`` the name of its declared profile, if any.
+    """
 
     name: str
     version: str

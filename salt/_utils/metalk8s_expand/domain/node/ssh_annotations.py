@@ -1,4 +1,7 @@
-"""The SSH annotations of a Node: one writer and one parser, so that the manifest and the roster cannot disagree."""
+"""Write and parse the SSH annotations of a Node.
+
+The manifest and the roster share this module, so that they cannot disagree.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,17 @@ USER = f"{PREFIX}ssh-user"
 KEY_PATH = f"{PREFIX}ssh-key-path"
 SUDO = f"{PREFIX}ssh-sudo"
 HOST_KEY = f"{PREFIX}ssh-host-key"
-# All of them are ours: a Node that has one which is not wanted has it removed.
+# This project owns all of them: a registration removes each one that is not declared.
 KEYS = (HOST, PORT, USER, KEY_PATH, SUDO, HOST_KEY)
 
 _T = TypeVar("_T")
 
 
 def to_annotations(ssh: Ssh, node_name: str) -> dict[str, str]:
-    """The annotations for this access: key, host and sudo as the page's template, the rest when not the default."""
+    """Return the annotations for this SSH access.
+
+    Key, host and sudo are always set, as in MetalK8s's template; the rest only if not default.
+    """
     optional = {
         PORT: str(ssh.port) if ssh.port != DEFAULT_PORT else None,
         USER: ssh.user if ssh.user != DEFAULT_USER else None,
@@ -46,7 +52,10 @@ def to_annotations(ssh: Ssh, node_name: str) -> dict[str, str]:
 def from_annotations(
     name: str, annotations: object, key_directory: str = DEFAULT_KEY_DIRECTORY
 ) -> Ssh:
-    """How to reach this Node by its annotations; SettingsError with all their problems when they cannot be used."""
+    """Return the SSH access that the annotations of this Node describe.
+
+    Raise SettingsError that lists all problems of the annotations.
+    """
     problems: list[Problem] = []
     found = annotations if isinstance(annotations, Mapping) else {}
 
