@@ -1,1 +1,1 @@
-"""Salt's data: targets, key fingerprints, results of orchestrations. Pure."""
+"""Salt's data: targets, key fingerprints, results of orchestrations. No I/O."""

@@ -1,4 +1,4 @@
-"""How the public key of a minion or a master is compared: by one short text that people can compare, too."""
+"""Compute the fingerprint of a minion's or master's public key, which people can compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def fingerprint(public_key: str) -> str:
-    """SHA-256 over the key's body, colon separated: white space and line ends do not count."""
+    """Return the SHA-256 of the key's body, colon separated, ignoring white space and line ends."""
     body = "".join(
         line.strip() for line in public_key.strip().splitlines() if not line.startswith("-----")
     )

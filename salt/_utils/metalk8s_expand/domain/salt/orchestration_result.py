@@ -1,7 +1,7 @@
-"""Reads the return of ``state.orchestrate``: did every state succeed, how long did each take, what failed first and where.
+"""Read the return of ``state.orchestrate``: results, durations and failures of its states.
 
-What a state of it returned is read too: Salt calls a runner successful that returned its failure as a value, as older
-runners of MetalK8s do, or that was called with arguments it does not take.
+The return values of its states are read too. Salt reports success for a runner that returns its
+failure as a value, as older runners of MetalK8s do, and for a runner called with wrong arguments.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
-# Salt returns this as the text of a runner that raised a TypeError, and says nothing else of it.
+# Salt returns this text for a runner that raised a TypeError, and no other sign of the failure.
 INVALID = "Passed invalid arguments"
 SILENT = "it did not return, or returned False"
-# Salt's comment on a state that was not run since one before it had failed. Before 3008 nothing else tells it.
+# Salt's comment on a state that it did not run because a requisite failed. Before 3008 it is the
+# only sign.
 NOT_RUN = "One or more requisite failed: "
 
 
 @dataclass(frozen=True)
 class State:
-    """One state of the orchestration, in the order it ran; seconds."""
+    """One state of the orchestration; ``elapsed`` is in seconds."""
 
     name: str
     ok: bool
@@ -33,13 +34,13 @@ class State:
 
 
 def states(answer: object) -> tuple[State, ...]:
-    """The states of an orchestration's return, empty when there are none to be found in it."""
+    """Return the states of an orchestration's return in the order they ran; () without any."""
     found = sorted(_results(_payload(answer)), key=lambda item: int(item[1].get("__run_num__", 0)))
     return tuple(_state(key, value) for key, value in found)
 
 
 def problems(answer: object) -> list[str]:
-    """Why this return is no success: its failed states, or, when it holds no states at all, what it says instead."""
+    """Return the failed states of this return, or its text if it contains no states."""
     payload = _payload(answer)
     found = states(answer)
     if not found:
@@ -54,7 +55,7 @@ def problems(answer: object) -> list[str]:
 
 
 def _payload(answer: object) -> object:
-    """The value for the one minion, the master itself, that an orchestration runs on."""
+    """Return the value of the only minion of an orchestration, the master itself."""
     data = answer.get("data", answer) if isinstance(answer, Mapping) else answer
     if isinstance(data, Mapping) and len(data) == 1:
         return next(iter(data.values()))
@@ -86,13 +87,13 @@ def _state(key: str, value: Object) -> State:
 
 
 def _runner_failures(returned: object) -> list[str]:
-    """Why what a runner returned is a failure, whatever Salt made of it."""
+    """Return the failures in a runner's return value, regardless of Salt's result."""
     if isinstance(returned, str) and returned.lstrip().startswith(INVALID):
         return [_shortened(returned.partition("\n\nUsage:")[0])]
     if not isinstance(returned, Mapping):
         return []
     if isinstance(returned.get("data"), Mapping):
-        # An orchestration of nothing is no failure inside of another.
+        # An empty orchestration inside another is not a failure.
         return problems(returned) if returned.get("retcode") or _payload(returned) else []
     if returned.get("retcode") or returned.get("result") is False:
         said = next(
@@ -103,12 +104,15 @@ def _runner_failures(returned: object) -> list[str]:
 
 
 def _said(returned: object) -> list[str]:
-    """The text that a runner left that Salt calls failed: what it raised."""
+    """Return the text that a runner returned, which is its exception if the runner failed."""
     return [_shortened(returned)] if isinstance(returned, str) and returned.strip() else []
 
 
 def _minion_failures(returned: object) -> Iterator[str]:
-    """What each minion says of a failure, by what it returned. Read it of a state that has failed: some may fail by design."""
+    """Yield the failures in the minions' returns.
+
+    Use them only for a failed state: a minion may fail by design.
+    """
     for minion, payload in (returned if isinstance(returned, Mapping) else {}).items():
         if payload is False or payload is None:
             yield f"on {minion}: {SILENT}"
@@ -119,7 +123,7 @@ def _minion_failures(returned: object) -> Iterator[str]:
 
 def _state_failures(payload: object) -> Iterator[str]:
     for key, inner in _results(payload):
-        # What only failed because something before it did explains nothing.
+        # A state that failed only because a requisite failed does not explain the failure.
         if inner["result"] is False and not _is_requisite_failure(inner):
             yield f"state {str(inner.get('__id__') or key)!r}: {_shortened(inner.get('comment', ''))}"
 
@@ -147,7 +151,7 @@ def _reason(state: State) -> str:
 
 
 def _seconds(duration: object) -> float:
-    """Salt gives milliseconds, as a number or as '12.3 ms'."""
+    """Return seconds from Salt's milliseconds, a number or text such as '12.3 ms'."""
     try:
         return float(next(iter(str(duration).split()), "")) / 1000
     except ValueError:
@@ -155,7 +159,11 @@ def _seconds(duration: object) -> float:
 
 
 def _shortened(value: object, limit: int = 600) -> str:
-    """On one line; of a traceback only what was raised, which stands last; without lines of a file, which Salt shows below."""
+    """Return the value on one line of at most ``limit`` characters.
+
+    A traceback is reduced to its last line, the exception. The lines of a file that Salt appends
+    are dropped.
+    """
     lines = str(value).partition("\n---")[0].strip().splitlines()
     text = (
         lines[-1]

@@ -1,4 +1,7 @@
-"""Which nodes a Salt target means: whole names only, and roles as nodegroups, since salt-ssh has no compound targets."""
+"""Match Salt targets with nodes: whole names, and roles as nodegroups.
+
+salt-ssh has no compound targets.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from metalk8s_expand.errors import SettingsError
 WILDCARDS = re.compile(r"[*?\[]")
 
 Target: TypeAlias = str | Iterable[str]
-# The roles of every known node, by its name.
+# Maps the name of each known node to its roles.
 Known: TypeAlias = Mapping[str, tuple[str, ...]]
 
 
 def exact_names(tgt: Target, tgt_type: str) -> tuple[str, ...]:
-    """The names that the target spells out; none for a pattern."""
+    """Return the literal names of the target; () for a pattern."""
     if tgt_type == "list":
         return tuple(dict.fromkeys(_items(tgt)))
     literal = tgt_type == "glob" and isinstance(tgt, str) and not WILDCARDS.search(tgt)
@@ -26,7 +29,10 @@ def exact_names(tgt: Target, tgt_type: str) -> tuple[str, ...]:
 
 
 def matching(tgt: Target, tgt_type: str, known: Known, groups: Mapping[str, Any]) -> list[str]:
-    """The names that a target chooses; those it spells out whether known or not. SettingsError for a bad target."""
+    """Return the names that a target selects, literal names even if unknown.
+
+    Raise SettingsError if the target is invalid.
+    """
     if tgt_type == "list" or exact_names(tgt, tgt_type):
         return list(exact_names(tgt, tgt_type))
     matches = _matcher(str(tgt), tgt_type, known, groups)
@@ -39,7 +45,7 @@ def _matcher(
     if tgt_type == "glob":
         return lambda name: fnmatch.fnmatchcase(name, tgt)
     if tgt_type == "pcre":
-        # From the start and not to the end, as Salt's -E has it everywhere.
+        # Salt's -E anchors a pattern at the start only.
         return _pattern(tgt).match
     if tgt_type == "nodegroup":
         return _group(tgt, known, groups).__contains__
@@ -58,7 +64,10 @@ def _pattern(tgt: str) -> re.Pattern[str]:
 
 
 def _group(tgt: str, known: Known, groups: Mapping[str, Any]) -> set[str]:
-    """A group of the master's configuration (a list, or 'L@a,b'), else the nodes of the role of that name."""
+    """Return the nodes of a nodegroup, or of the role with that name.
+
+    A nodegroup of the master's configuration (a list, or 'L@a,b') takes precedence.
+    """
     if tgt in groups:
         return set(_group_items(tgt, groups[tgt]))
     if tgt not in roles.KNOWN:
