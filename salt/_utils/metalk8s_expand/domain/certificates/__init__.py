@@ -1,1 +1,1 @@
-"""Signing policies and the expiry of certificates. Pure."""
+"""Signing policies and the expiry of certificates. No I/O."""

@@ -1,7 +1,7 @@
-"""What the certificates that nodes have told of mean: which ends first, what is wrong, what is to be renewed.
+"""Evaluate the certificates that nodes report: the first to expire, problems, and renewals.
 
-An answer holds one entry for each certificate by purpose, as ``metalk8s_expand_host.certificates`` tells them. A node that
-told nothing stands for itself by the reason: unknown is not healthy.
+An answer maps each purpose to the entry that ``metalk8s_expand_host.certificates`` returns. For a
+node without an answer, a string gives the reason: an unknown state is a problem.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Entry = Mapping[str, Any]
 Answer = Mapping[str, Entry]
 Told = Mapping[str, "Answer | str"]
 
-# The master's kubeconfig, when its certificate is none of those of the nodes; no node has such a name.
+# Names for the master's kubeconfig if its certificate is not one of the nodes'; no node can have
+# the name of MASTER.
 KUBECONFIG, MASTER = "kubeconfig", "(this master)"
 DAY = 86_400
 MAX_DAYS = 3_650
@@ -27,14 +28,14 @@ RENEW = "salt-run state.orchestrate metalk8s.orchestrate.renew_certificates"
 
 @dataclass(frozen=True)
 class Limits:
-    """Days that a certificate must have left: less than ``error`` is a problem, less than ``warning`` is told."""
+    """Days until expiry: fewer than ``error`` is a problem, fewer than ``warning`` a warning."""
 
     error: int = 7
     warning: int = 30
 
 
 def read(reader: Reader) -> Limits:
-    """The mapping ``certificates`` of the declaration; problems are noted."""
+    """Return the limits in the mapping ``certificates``; the reader notes its problems."""
     plain = Limits()
     days = scalars.integer(0, MAX_DAYS)
     found = Limits(
@@ -51,7 +52,10 @@ def read(reader: Reader) -> Limits:
 
 
 def first(answer: Answer) -> dict[str, Any] | None:
-    """The certificate of known purpose that ends first, the authorities among them; None when none could be read."""
+    """Return the certificate of known purpose, CAs included, that expires first.
+
+    Return None if no certificate could be read.
+    """
     ending = [
         (entry["seconds_left"], purpose)
         for purpose, entry in _known(answer)
@@ -68,14 +72,14 @@ def first(answer: Answer) -> dict[str, Any] | None:
 
 
 def problems(told: Told, limits: Limits) -> list[str]:
-    """What is wrong, one sentence each; what is not known is wrong."""
+    """Return one sentence per problem; unknown certificates are problems."""
     return [
         sentence for node, answer in told.items() for sentence in _problems(node, answer, limits)
     ]
 
 
 def warnings(told: Told, limits: Limits) -> list[str]:
-    """What ends soon and is no problem yet."""
+    """Return one sentence per certificate that expires soon but is not a problem yet."""
     return [
         f"{title} ends on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
         for node, answer in told.items()
@@ -87,7 +91,7 @@ def warnings(told: Told, limits: Limits) -> list[str]:
 
 
 def stale_problems(answer: Answer) -> list[str]:
-    """Which ports do not serve the certificate that lies on the disk."""
+    """Return a sentence per port that does not serve the certificate on the disk."""
     return [sentence for purpose, entry in answer.items() for sentence in _served(purpose, entry)]
 
 
@@ -113,7 +117,10 @@ def _expiry(title: str, purpose: str, entry: Entry, limits: Limits) -> Iterator[
 
 
 def _file(purpose: str, entry: Entry) -> Iterator[str]:
-    """What keeps a process from using it. The key of an authority is on one node only, any other beside its certificate."""
+    """Yield the reason why a process cannot use the file.
+
+    A CA's key is on one node only. Any other key is next to its certificate.
+    """
     if "error" in entry:
         yield f"{entry['path']}: {entry['error']}"
     elif entry.get("key", "fits") != "fits" and not (
@@ -133,7 +140,10 @@ def _served(purpose: str, entry: Entry) -> Iterator[str]:
 
 
 def _known(answer: Answer) -> Iterator[tuple[str, Entry]]:
-    """Others lie there, too: copies of old ones, or those of somebody else."""
+    """Return the entries of known purposes.
+
+    The directory may also contain old copies and certificates of other programs.
+    """
     known = {*signing_policies.PATHS, *signing_policies.AUTHORITIES, KUBECONFIG}
     return ((purpose, entry) for purpose, entry in answer.items() if purpose in known)
 

@@ -1,8 +1,9 @@
-"""Which certificates a node may get, as Salt x509 signing policies: one per node and purpose, the subject fixed here.
+"""Build Salt x509 signing policies: one per node and purpose, each with a fixed subject.
 
-A requester chooses nothing but its public key. Every argument and extension that x509_v2 would take from the
-requester when the policy is silent is therefore set, to None where it must not be: a CSR's extensions would be
-copied, ``copypath`` would write on the CA's disk, a missing O could be filled in with ``system:masters``.
+A requester chooses only its public key. If a policy omits an argument or extension, x509_v2 takes
+it from the requester. The policies therefore set all of them, forbidden ones to None. Otherwise
+x509_v2 would copy a CSR's extensions, ``copypath`` would write to the CA's disk, and a requester
+could add the missing O ``system:masters``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CLIENT = "clientAuth"
 SERVER = "serverAuth"
 BOTH = f"{SERVER}, {CLIENT}"
 
-# What a requester could otherwise add to its certificate, or make the CA's host do.
+# Without these, a requester could add extensions to its certificate or write to the CA's host.
 FORBIDDEN = (
     "authorityInfoAccess",
     "certificatePolicies",
@@ -44,7 +45,10 @@ FORBIDDEN = (
 
 @dataclass(frozen=True)
 class Purpose:
-    """One certificate: its CA, subject and use; ``names`` says whether it carries the node's names and addresses."""
+    """One certificate: its CA, subject and usage.
+
+    ``names`` is True if it contains the node's names and addresses.
+    """
 
     ca: str
     subject: str
@@ -55,7 +59,7 @@ class Purpose:
 
 @dataclass(frozen=True)
 class Subject:
-    """The node that certificates are for, and what its API server answers to besides its own name."""
+    """The node of the certificates, and further names and addresses of its API server."""
 
     name: str
     address: str
@@ -84,7 +88,7 @@ _MASTER: Mapping[str, Purpose] = {
 }
 _BOOTSTRAP: Mapping[str, Purpose] = {
     "admin": Purpose(KUBERNETES, "O=system:masters,CN=kubernetes-admin", CLIENT),
-    # The master's own, with no group: the role of this name says what it may.
+    # The Salt master's own certificate has no group: the role of this name grants its permissions.
     "metalk8s-expand": Purpose(KUBERNETES, "CN=metalk8s-expand", CLIENT),
 }
 BY_ROLE: Mapping[str, Mapping[str, Purpose]] = {
@@ -93,12 +97,13 @@ BY_ROLE: Mapping[str, Mapping[str, Purpose]] = {
     roles.BOOTSTRAP: _BOOTSTRAP,
 }
 
-# Where each lies, without the suffixes .crt and .key. The role states spell the same paths; a test compares.
+# Path of each certificate without .crt and .key. The role states repeat the paths; a test
+# compares them.
 PATHS: Mapping[str, str] = {
     **{name: f"{PKI}/{name}" for name in (*_EVERY_NODE, *_MASTER, *_BOOTSTRAP)},
     **{name: f"{PKI}/{name.replace('-', '/', 1)}" for name in _ETCD},
 }
-# Where it is served, by the process that reads its file.
+# Port of the process that reads the file and serves the certificate.
 PORTS: Mapping[str, int] = {
     "kubelet-server": 10250,
     "apiserver": 6443,
@@ -108,7 +113,7 @@ PORTS: Mapping[str, int] = {
 
 
 def purposes(node_roles: Sequence[str]) -> dict[str, Purpose]:
-    """The certificates that a node of these roles needs, and so may get."""
+    """Return the certificates that a node with these roles needs and may request."""
     wanted = dict(_EVERY_NODE)
     for role in node_roles:
         wanted.update(BY_ROLE.get(role, {}))
@@ -116,17 +121,20 @@ def purposes(node_roles: Sequence[str]) -> dict[str, Purpose]:
 
 
 def paths(node_roles: Sequence[str]) -> dict[str, str]:
-    """Where the certificates of a node of these roles lie, by purpose, without the suffixes."""
+    """Return the certificate paths of a node with these roles by purpose, without suffixes."""
     return {purpose: PATHS[purpose] for purpose in purposes(node_roles)}
 
 
 def policy_name(node: str, purpose: str) -> str:
-    """The signing policy's name. A node name cannot hold a slash, so no two nodes share one."""
+    """Return the name of the signing policy.
+
+    The name is unique because a node name cannot contain a slash.
+    """
     return f"{node}/{purpose}"
 
 
 def policies(subject: Subject, days_valid: float = 365) -> dict[str, dict[str, Any]]:
-    """The signing policies of one node, for the pillar of the CA's minion."""
+    """Return the signing policies of one node for the pillar of the CA's minion."""
     return {
         policy_name(subject.name, name): _policy(subject, purpose, days_valid)
         for name, purpose in purposes(subject.roles).items()
@@ -156,7 +164,7 @@ def _names(subject: Subject, purpose: Purpose) -> list[str] | None:
     if not purpose.names:
         return None
     names, addresses = [subject.name], [subject.address]
-    # A kubelet has no business to be trusted as 127.0.0.1, where the API proxy listens.
+    # The API proxy listens on 127.0.0.1, so clients must not trust a kubelet at that address.
     if purpose.subject != _KUBELET:
         names, addresses = [*names, "localhost"], [*addresses, "127.0.0.1"]
     if purpose.cluster_names:
