@@ -1,1 +1,1 @@
-"""Rules of etcd: quorum and snapshots. Pure."""
+"""Rules of etcd: quorum and snapshots. No I/O."""

@@ -1,7 +1,8 @@
-"""The guard around etcd's membership: whether a change keeps the quorum, judged on what the members themselves say.
+"""Guard etcd's quorum: decide whether a membership change is safe from the members' own status.
 
-The rule is Cluster API's: healthy voters ≥ ⌊projected voters / 2⌋ + 1, the newcomer being a voter and not yet healthy.
-One voter becoming two is the only exception, since no cluster could ever grow otherwise. Unknown is not healthy.
+The rule is Cluster API's: healthy voters ≥ ⌊projected voters / 2⌋ + 1, where the new member counts
+as a voter that is not healthy yet. The only exception is growth from one voter to two, since
+otherwise no cluster could grow. A member of unknown health is not healthy.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# etcd promotes at 90 % of the leader's index; on a long log that is far behind, so the distance is bounded as well.
+# etcd promotes a learner at 90 % of the leader's index. On a long log that is far behind, so this
+# limits the number of entries as well.
 MAX_LAG = 1000
 
 
 @dataclass(frozen=True)
 class Member:
-    """An etcd member as the voters list it and as its own Status answers; None is unknown.
+    """An etcd member from the voters' member list and its own Status; None means unknown.
 
-    A member without a name was added and has never started. ``db_size`` is what its store takes on disk, in bytes.
+    A member without a name was added and has never started. ``db_size`` is the size of its store
+    on disk in bytes.
     """
 
     id: int
@@ -35,19 +38,19 @@ class Member:
 
     @property
     def title(self) -> str:
-        """How a message names this member."""
+        """Return the name of this member for messages."""
         return (
             f"{self.name or 'unnamed'} ({self.id:x}, {', '.join(self.peer_urls) or 'no peer URL'})"
         )
 
 
 def peer_url(address: str) -> str:
-    """Where the member of a node at this address listens for the others."""
+    """Return the peer URL of the member on a node with this address."""
     return f"https://{address}:2380"
 
 
 def member_at(members: Iterable[Member], url: str) -> Member | None:
-    """The member with this peer URL, which no other can have."""
+    """Return the member with this peer URL, which is unique; None without such a member."""
     return next((member for member in members if url in member.peer_urls), None)
 
 
@@ -60,12 +63,15 @@ def healthy_voters(members: Iterable[Member]) -> tuple[Member, ...]:
 
 
 def quorum(count: int) -> int:
-    """How many of this many voters must agree."""
+    """Return the quorum of this number of voters."""
     return count // 2 + 1
 
 
 def lag(members: Iterable[Member], member: Member) -> int | None:
-    """How many log entries a member is behind the furthest healthy voter; None when either is unknown."""
+    """Return how many log entries a member is behind the most advanced healthy voter.
+
+    Return None if either index is unknown.
+    """
     indexes = [
         voter.raft_index for voter in healthy_voters(members) if voter.raft_index is not None
     ]
@@ -77,9 +83,9 @@ def lag(members: Iterable[Member], member: Member) -> int | None:
 def add_problems(
     members: Sequence[Member], newcomer_name: str, newcomer_peer_url: str
 ) -> list[str]:
-    """Why no member may be added for this newcomer; empty when it may.
+    """Return the reasons why this new member may not be added; empty if it may.
 
-    A learner with the newcomer's own peer URL is one that an interrupted run added: it is no obstacle.
+    A learner with the new member's own peer URL is no obstacle: an interrupted run added it.
     """
     return [
         *cluster_problems(members),
@@ -94,9 +100,9 @@ def add_problems(
 def promote_problems(
     members: Sequence[Member], learner_id: int, max_lag: int = MAX_LAG
 ) -> list[str]:
-    """Why this learner may not become a voter; empty when it may, or when it is a voter already.
+    """Return the reasons why this learner may not become a voter; empty if it may.
 
-    Already a voter is no problem: the reply to an earlier promote may have been lost.
+    A member that is already a voter is no problem: the reply to an earlier promote may be lost.
     """
     learner = _by_id(members, learner_id)
     if learner is None:
@@ -112,9 +118,10 @@ def promote_problems(
 
 
 def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
-    """Why this member may not be removed; empty when it may.
+    """Return the reasons why this member may not be removed; empty if it may.
 
-    While the addition of another is not finished, only what is not finished itself may leave: that is how to clear it away.
+    While the addition of another member is unfinished, only an unfinished member may be removed.
+    This allows cleaning up an unfinished addition.
     """
     leaving = _by_id(members, member_id)
     if leaving is None:
@@ -129,7 +136,7 @@ def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
 
 
 def cluster_problems(members: Sequence[Member]) -> list[str]:
-    """What makes the list itself unfit to decide on: nobody there, or members of different clusters."""
+    """Return why the member list is no basis for a decision: no voter, or several clusters."""
     if not voters(members):
         return ["no voting etcd member is known: ask the existing members for their list first"]
     ids = sorted({member.cluster_id for member in members if member.cluster_id is not None})
@@ -144,7 +151,7 @@ def cluster_problems(members: Sequence[Member]) -> list[str]:
 def readiness_problems(
     members: Sequence[Member], member: Member, max_lag: int = MAX_LAG
 ) -> list[str]:
-    """Why this member is not started, healthy and up to date, whether it votes or not."""
+    """Return the reasons why this member, learner or voter, is not started, healthy and current."""
     if not member.name:
         return [f"etcd member {member.title} has never started"]
     if member.healthy is not True:
@@ -193,7 +200,7 @@ def _foreign_problems(others: Iterable[Member]) -> list[str]:
 
 
 def _unfinished(member: Member) -> bool:
-    """Whether it was added and does not vote yet, or has never started."""
+    """Return whether the member is a learner or has never started."""
     return member.learner or not member.name
 
 

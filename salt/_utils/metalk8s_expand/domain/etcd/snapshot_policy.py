@@ -1,4 +1,4 @@
-"""Snapshots of etcd before a member comes or goes: whether, where, how many are kept, of which member, under which name."""
+"""Policy of the etcd snapshot before a membership change: settings, source, name, retention."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
 
-# Neither on etcd's own path, which is wiped when a member is, nor in Salt's cache, which may be emptied.
+# Not in etcd's data directory, which is deleted with the member, and not in Salt's cache, which
+# may be cleared.
 DIRECTORY = "/var/lib/metalk8s-expand/snapshots"
 ETCD_DATA = "/var/lib/etcd"
 PARTIAL = ".partial"
 MIB = 1024 * 1024
-# What stays free: the file system is often the one that etcd writes to.
+# This space stays free, because etcd often writes to the same file system.
 SPARE_BYTES = 512 * MIB
 
 
 @dataclass(frozen=True)
 class SnapshotSettings:
-    """``keep`` counts snapshots of one cluster; ``timeout_s`` is for the whole, over all members that are asked."""
+    """Settings of snapshots.
+
+    ``keep`` counts snapshots of one cluster. ``timeout_s`` limits the attempts on all members
+    together.
+    """
 
     enabled: bool = True
     directory: str = DIRECTORY
@@ -32,7 +37,10 @@ class SnapshotSettings:
 
 
 def read(reader: Reader) -> SnapshotSettings:
-    """The mapping ``etcd_snapshot``, with the default for what is not there; problems are noted."""
+    """Return the settings in the mapping ``etcd_snapshot``, with defaults for absent keys.
+
+    The reader notes its problems.
+    """
     found = SnapshotSettings(
         enabled=reader.take("enabled", scalars.boolean, True),
         directory=reader.take("directory", scalars.absolute_path, DIRECTORY),
@@ -58,19 +66,28 @@ def read(reader: Reader) -> SnapshotSettings:
 
 
 def snapshot_name(cluster_id: int, run: str) -> str:
-    """The file of a run. The cluster is part of it, as several may be copied to one place."""
+    """Return the file name of a run's snapshot.
+
+    The name contains the cluster ID, since several clusters may copy to the same directory.
+    """
     return f"etcd-{cluster_id:016x}-{run}.db"
 
 
 def surplus(names: Iterable[str], cluster_id: int, keep: int, newest: str) -> list[str]:
-    """Which of these files may go: snapshots of this cluster but for the newest ``keep``, of which one is named."""
+    """Return the files to delete: snapshots of this cluster except the newest ``keep``.
+
+    ``newest`` is one of those to keep.
+    """
     pattern = re.compile(rf"etcd-{cluster_id:016x}-[0-9A-Za-z_.-]+\.db")
     older = sorted(item for item in names if pattern.fullmatch(item) and item != newest)
     return older[: max(0, len(older) - (keep - 1))]
 
 
 def leftovers(names: Iterable[str], cluster_id: int) -> list[str]:
-    """What killed runs have left of this cluster's: nobody else writes them, since one run at a time does."""
+    """Return the partial files that killed runs of this cluster left behind.
+
+    Only one run writes snapshots at a time, so no other process is writing these files.
+    """
     return [
         item
         for item in names
@@ -79,24 +96,30 @@ def leftovers(names: Iterable[str], cluster_id: int) -> list[str]:
 
 
 def partial(file: str) -> str:
-    """The name of a file that is not whole yet."""
+    """Return the name of a file that is not complete yet."""
     return f".{file}{PARTIAL}"
 
 
 def sources(members: Sequence[Member], is_local: Callable[[str], bool]) -> list[Member]:
-    """The voters to ask, the best first: not the leader, which has most to do; then one on this host."""
+    """Return the healthy voters to take the snapshot from, the best first.
+
+    The leader is last because it has the most load. A voter on this host is preferred.
+    """
     found = [item for item in quorum.healthy_voters(members) if item.client_url]
     return sorted(found, key=lambda item: (item.leads, not is_local(item.client_url)))
 
 
 def needed(members: Iterable[Member]) -> int | None:
-    """How many bytes the largest store takes, with a tenth more for what is written meanwhile; None when none tells."""
+    """Return the size of the largest store in bytes plus a tenth; None if all are unknown.
+
+    The tenth is for data that clients write during the snapshot.
+    """
     sizes = [item.db_size for item in members if item.db_size is not None]
     return max(sizes) * 11 // 10 if sizes else None
 
 
 def size_text(count: float) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes as text in MiB."""
     return f"{count / MIB:.1f} MiB"
 
 
