@@ -1,6 +1,6 @@
-"""The library behind the metalk8s_expand Salt plugins: see docs/architecture for its layers.
+"""The library of the metalk8s_expand Salt plugins; docs/architecture describes its layers.
 
-Deliberately empty: in sync mode Salt can load this file twice, so it must hold no state.
+This file is empty on purpose: in sync mode Salt can load it twice, so it must hold no state.
 """
 
 __version__ = "0.1.0"

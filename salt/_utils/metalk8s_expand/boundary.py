@@ -1,8 +1,9 @@
-"""The frontier between Salt and the library: the only file that knows what Salt makes of a runner's outcome.
+"""Boundary between Salt and the library: translate results and errors of plugins for Salt.
 
-Salt reads a TypeError as "invalid arguments" and calls that success, and it looks for a failure both in the returned
-``retcode`` (salt-run's exit code) and in the context (an orchestration's verdict): every public function of a runner
-goes through here, so that both always agree. A result must not have the key ``data``: Salt would judge it as states.
+Salt reports a TypeError as "invalid arguments" and counts it as success. It reads a failure both
+from the returned ``retcode`` (the exit code of salt-run) and from the context (the result of an
+orchestration). Every public runner function passes through this module, so that both agree. A
+result must not have the key ``data``: Salt would evaluate it as states.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ INTERNAL_HINT = "read the traceback in the master's log; this is a defect, pleas
 def runner_boundary(
     context: Context, options: Options = dict
 ) -> Callable[[Callable[P, R]], Callable[P, R | dict[str, Any]]]:
-    """Make a public runner function, given how to get at the module's ``__context__`` and ``__opts__`` when it is called.
+    """Return a decorator for public runner functions.
 
-    Use as ``@runner_boundary(lambda: __context__, lambda: __opts__)``: the loader sets the dunders only after the module
-    was executed. The result is the function's own, or ``{"retcode": n, "error": {...}}``, in a terminal with the error
-    as text.
+    ``context`` and ``options`` return the module's ``__context__`` and ``__opts__`` at each call.
+    Use as ``@runner_boundary(lambda: __context__, lambda: __opts__)``: the loader sets the dunders
+    only after it executed the module. The decorated function returns its own result or
+    ``{"retcode": n, "error": {...}}``. In a terminal the error is text.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | dict[str, Any]]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | dict[str, Any]:
-            # It sticks between the calls of one process.
+            # The context keeps the retcode between the calls of one process.
             context()["retcode"] = 0
             result = _outcome(function, *args, **_arguments(kwargs))
             context()["retcode"] = _retcode(result)
@@ -55,7 +57,7 @@ def runner_boundary(
             return result
 
         wrapper.__signature__ = _lenient(inspect.signature(function))  # type: ignore[attr-defined]
-        # Salt would look at the function inside.
+        # Otherwise Salt would inspect the wrapped function.
         del wrapper.__wrapped__
         return wrapper
 
@@ -63,14 +65,18 @@ def runner_boundary(
 
 
 def is_for_people(opts: Mapping[str, Any]) -> bool:
-    """Whether somebody reads the outcome in a terminal, and not a program the JSON or the job's return."""
-    # What was typed: an orchestration, which looks into what its runners return, may be typed as well.
+    """Return whether the output goes to a terminal, not as JSON or job return to a program."""
+    # ``fun`` is the command of the operator. It may be an orchestration, which reads the returns of
+    # its runners.
     direct = str(opts.get("fun") or OURS).startswith(OURS)
     return opts.get("__cli") == "salt-run" and not opts.get("output") and direct
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:
-    """The same with any further keyword: Salt would refuse an unknown one by itself, with an exit code of its own."""
+    """Return the signature with arbitrary keywords.
+
+    Otherwise Salt itself would refuse an unknown keyword with its own exit code.
+    """
     parameters = list(signature.parameters.values())
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return signature
@@ -80,14 +86,15 @@ def _lenient(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Without what Salt adds of the caller, under names of two underscores."""
+    """Return the arguments without those that Salt adds about the caller (``__*``)."""
     return {key: value for key, value in kwargs.items() if not key.startswith("__")}
 
 
 def roster_boundary(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a roster's ``targets``: salt-ssh prints a SaltClientError as a message, anything else as a traceback.
+    """Decorate a roster's ``targets`` to raise only SaltClientError for expected errors.
 
-    An OSError must not leave either: Salt would go on with no targets and connect to the name with default credentials.
+    salt-ssh prints a SaltClientError as a message and any other error as a traceback. After an
+    OSError Salt would continue without targets and connect to the name with default credentials.
     """
 
     @functools.wraps(function)
@@ -101,9 +108,10 @@ def roster_boundary(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def state_boundary(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """Make a state function of one that returns its changes (a mapping, a list, a sentence, or nothing).
+    """Turn a function that returns its changes into a state function.
 
-    Under test=True changes mean that there is something to do; an ExpandError is the state's failure.
+    The changes are a mapping, a list, a sentence or empty. With test=True they describe the pending
+    changes. An ExpandError is the failure of the state.
     """
 
     @functools.wraps(function)
@@ -129,7 +137,7 @@ def _changes(found: Any) -> dict[str, Any]:
 
 
 def failure(error: ExpandError) -> dict[str, Any]:
-    """The result that stands for this error."""
+    """Return the result of a runner function for this error."""
     return {"retcode": error.retcode, "error": error.as_dict()}
 
 
@@ -164,7 +172,7 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
 
 
 def _unknown(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> list[Problem]:
-    """What was given by a name that the function does not have."""
+    """Return a problem for each argument that the function does not have."""
     known = list(signature.parameters)
     return [
         Problem(key, key, "is an unknown argument", suggestion(key, known))

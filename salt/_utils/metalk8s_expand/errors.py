@@ -1,4 +1,4 @@
-"""One tree of errors, so that every failure has an exit code, a node and a remedy before it leaves the library."""
+"""Define the errors of the library; each carries an exit code, a node and a remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a declaration: where it stands, what was found there, what is wrong, what to write instead."""
+    """One mistake in a declaration: its path, the value, the message and the remedy."""
 
     path: str
     value: object
@@ -25,9 +25,10 @@ class Problem:
 
 
 class ExpandError(Exception):
-    """What was being done and what was found; ``retcode`` is the exit code, ``retry`` whether later may differ.
+    """Base of all errors: the message states the action and the finding.
 
-    ``retry`` says that the very same call may succeed later with nothing changed by the operator.
+    ``retcode`` is the exit code. ``retry`` is True if the same call may succeed later without any
+    change by the operator.
     """
 
     retcode: ClassVar[int] = 1
@@ -60,12 +61,12 @@ class ExpandError(Exception):
 
     @property
     def summary(self) -> str:
-        """The message and the problems in one line."""
+        """Return the message and the problems in one line."""
         problems = "; ".join(str(problem) for problem in self.problems)
         return f"{self.message}: {problems}" if problems else self.message
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, every key always there; ``text`` is the full message for people."""
+        """Return the error as JSON-ready mapping with all keys; ``text`` is the full message."""
         return {
             "type": type(self).__name__,
             "retcode": self.retcode,
@@ -94,7 +95,10 @@ class PreflightError(ExpandError):
 
 
 class UnreachableError(ExpandError):
-    """A host, etcd or the API server did not answer, or refused the credentials; ``cause`` names the reason for programs."""
+    """A host, etcd or the API server did not answer, or refused the credentials.
+
+    ``cause`` names the reason for programs.
+    """
 
     retcode = 4
     retry = True
@@ -105,7 +109,7 @@ class UnreachableError(ExpandError):
 
 
 class ConflictError(ExpandError):
-    """Someone else changed the object, or what is there contradicts what is declared."""
+    """Another client changed the object, or the object contradicts the declaration."""
 
     retcode = 5
     retry = True
@@ -119,7 +123,7 @@ class QuorumError(ExpandError):
 
 
 class DeadlineError(ExpandError):
-    """A bounded wait ran out; the message carries the last reason."""
+    """A wait reached its time limit; the message contains the last reason."""
 
     retcode = 7
     retry = True
@@ -139,13 +143,16 @@ class LockedError(ExpandError):
 
 
 class StoppedError(ExpandError):
-    """The run was asked to stop and did, between two steps; the same command goes on."""
+    """The run stopped between two steps on request; the same command resumes it."""
 
     retcode = 10
 
 
 def _plain(value: object) -> Any:
-    """The value if JSON knows it, else its representation: a bad pillar may hold anything."""
+    """Return the value if JSON supports it, else its representation.
+
+    An invalid pillar may contain any type.
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return repr(value)

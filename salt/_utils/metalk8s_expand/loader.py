@@ -1,4 +1,4 @@
-"""Where Salt finds the plugins of a pip-installed package, and the guard against two installations at once."""
+"""Locate the plugins of a pip-installed package for Salt and detect two installations."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 PACKAGE = "metalk8s_expand"
-# Salt's kinds of plugins, which are the names of our sub-packages as well.
+# Salt's kinds of plugins are also the names of our subpackages.
 KINDS = ("modules", "pillar", "roster", "runners", "states")
 
 
 def plugin_directories() -> dict[str, list[str]]:
-    """The entry point ``salt.loader``: {kind: [directories]}.
+    """Return {kind: [directories]} for the entry point ``salt.loader``.
 
-    A function and find_spec, not the package itself: an editable install has its directories elsewhere.
+    find_spec locates the directories, since an editable install has them outside the package.
     """
     return {kind: found for kind in KINDS if (found := _directories(f"{PACKAGE}.{kind}"))}
 
 
 def mixed_installation(plugin_file: str, synced: str = "") -> str | None:
-    """Why this plugin must not load: it and the library come from different installations; else None.
+    """Return an error if the plugin and the library are of different installations, else None.
 
-    For a plugin's ``__virtual__``, which passes its ``__file__``. Beside an installed one plugins of other kinds may have been
-    synced: they are looked for in ``synced``, the master's ``extension_modules``.
+    A plugin's ``__virtual__`` passes its ``__file__`` and must not load after an error. Plugins of
+    other kinds may be synced next to an installed package, so the function also checks ``synced``,
+    the master's ``extension_modules``.
     """
     library = Path(__file__).resolve().parent
     plugins = Path(plugin_file).resolve().parent.parent
-    # Installed, the plugins are below the library; synced or in a tree, the library is in a sibling of theirs.
+    # In an installed package, the plugins are below the library. In a synced or source tree, the
+    # library is in a sibling directory of the plugins.
     beside = Path(synced) / "utils" / PACKAGE
     if synced and plugins == library and beside.is_dir():
         plugins = beside

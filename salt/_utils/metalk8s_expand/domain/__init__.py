@@ -1,4 +1,4 @@
 """Rules about nodes, quorum and plans.
 
-Standard library only: no I/O, no clock, so they run anywhere.
+The modules use only the standard library, without I/O or a clock, so they run anywhere.
 """

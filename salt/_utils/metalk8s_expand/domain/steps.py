@@ -1,4 +1,4 @@
-"""The steps of a plan, and the digest that identifies a plan."""
+"""Define the steps of a plan and the digest that identifies a plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a node's expansion and what it is for."""
+    """One step of a node's expansion and its purpose."""
 
     name: str
     purpose: str
@@ -27,7 +27,7 @@ class PlannedStep:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """The identity of a plan that says this, however it is written."""
+    """Return the SHA-256 of a plan's content, independent of the order of its keys."""
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     ).hexdigest()
