@@ -1,4 +1,7 @@
-"""Names, globs and profiles choose declared nodes; what chooses none is told, and never taken for all or for nothing."""
+"""Names, globs and profiles select declared nodes; a selection of no node is refused.
+
+Such a selection never means all nodes or no work.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def chosen(nodes: Any = None, profiles: Any = None) -> Any:
         ("worker-1,worker-*", ("worker-1", "worker-2")),
     ],
 )
-def test_names_and_globs_in_the_declared_order(nodes: Any, wanted: Any) -> None:
+def test_names_and_globs_select_nodes_in_declared_order(nodes: Any, wanted: Any) -> None:
     assert chosen(nodes) == wanted
 
 
@@ -65,7 +68,7 @@ def test_names_and_globs_in_the_declared_order(nodes: Any, wanted: Any) -> None:
         ("worker-2,cp-1", "worker", ("worker-2",)),
     ],
 )
-def test_profiles_narrow_the_choice(nodes: Any, profiles: Any, wanted: Any) -> None:
+def test_profiles_narrow_the_selection(nodes: Any, profiles: Any, wanted: Any) -> None:
     assert chosen(nodes, profiles) == wanted
 
 
@@ -92,7 +95,9 @@ def refused(nodes: Any = None, profiles: Any = None) -> SettingsError:
         ("cp-1,own-1", "worker,gpu", "selects nothing", ["(found 'worker,gpu'); cp-1 is of control-plane; own-1 is of no profile"]),
     ],
 )  # fmt: skip
-def test_what_chooses_nothing(nodes: Any, profiles: Any, what: str, problems: list[str]) -> None:
+def test_selection_of_no_node_is_refused(
+    nodes: Any, profiles: Any, what: str, problems: list[str]
+) -> None:
     error = refused(nodes, profiles)
     assert what in error.message
     assert len(error.problems) == len(problems)
@@ -100,7 +105,7 @@ def test_what_chooses_nothing(nodes: Any, profiles: Any, what: str, problems: li
         assert wanted in str(found)
 
 
-def test_files_in_the_place_of_a_glob() -> None:
+def test_file_names_instead_of_glob_hint_at_quotes() -> None:
     assert "put a glob into quotes" in str(refused("worker-1.yaml").hint)
 
 
@@ -109,7 +114,7 @@ def test_files_in_the_place_of_a_glob() -> None:
     [True, False, 1.5, {"worker-1": None}, b"worker-1", [], (), [None], [["worker-1"]], [True]],
 )
 @pytest.mark.parametrize("key", ["nodes", "profiles"])
-def test_wrong_types_name_the_argument(key: str, wrong: Any) -> None:
+def test_arguments_of_wrong_type_are_named(key: str, wrong: Any) -> None:
     problems = refused(**{key: wrong}).problems
     assert {problem.path for problem in problems} == {key}  # type: ignore[union-attr]
     assert {"a glob in quotes" in str(problem) for problem in problems} == {key == "nodes"}
@@ -128,11 +133,13 @@ def test_wrong_types_name_the_argument(key: str, wrong: Any) -> None:
         ),
     ],
 )
-def test_how_it_is_told(given: Selection, text: str, words: list[str]) -> None:
+def test_selection_is_shown_as_text_and_words(
+    given: Selection, text: str, words: list[str]
+) -> None:
     assert (str(given), given.words()) == (text, words)
 
 
-def test_many_are_told_in_a_line() -> None:
+def test_selection_of_many_nodes_is_shortened() -> None:
     assert str(Selection(tuple(f"n-{number}" for number in range(1000)))).endswith(
         f"n-{SHOWN - 1}, {1000 - SHOWN} more"
     )
@@ -148,5 +155,5 @@ def test_many_are_told_in_a_line() -> None:
         (Selection(), None),
     ],
 )
-def test_the_one_that_may_be_declared_by_arguments(given: Selection, wanted: str | None) -> None:
+def test_single_returns_only_one_literal_name(given: Selection, wanted: str | None) -> None:
     assert given.single == wanted

@@ -1,4 +1,4 @@
-"""The whole declaration: what it means, every mistake with its path, and never a traceback."""
+"""Parsing of the whole declaration: its values, each mistake with its path, no tracebacks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def problems(value: object) -> list[str]:
     return [problem.path for problem in caught.value.problems]  # type: ignore[union-attr]
 
 
-def test_the_example_is_the_pages_architecture() -> None:
+def test_example_matches_architecture_in_metalk8s_docs() -> None:
     found = settings.parse(EXAMPLE)
     assert {name: (node.roles, node.address) for name, node in found.nodes.items()} == {
         "cp-1": (("master", "etcd"), "10.200.0.11"),
@@ -56,7 +56,7 @@ def test_the_example_is_the_pages_architecture() -> None:
     SCHEMA.validate(EXAMPLE)
 
 
-def test_the_example_shows_the_defaults() -> None:
+def test_example_contains_default_values() -> None:
     plain = settings.Settings()
     found = settings.parse(EXAMPLE)
     for name in (
@@ -74,7 +74,7 @@ def test_the_example_shows_the_defaults() -> None:
         assert getattr(found, name) == getattr(plain, name), name
 
 
-def test_the_example_has_every_key() -> None:
+def test_example_contains_every_key_of_schema() -> None:
     def keys(schema: dict[str, Any]) -> set[str]:
         found = set(schema.get("properties", {}))
         for part in schema.values():
@@ -86,7 +86,7 @@ def test_the_example_has_every_key() -> None:
     assert [key for key in keys(SCHEMA.schema) if f"{key}:" not in text] == []
 
 
-def test_a_node_takes_the_defaults() -> None:
+def test_node_without_own_values_takes_defaults() -> None:
     ssh = {"port": 2222, "user": "me", "sudo": "yes", "key_path": "/keys/k"}
     found = settings.parse(
         {
@@ -107,7 +107,7 @@ def test_a_node_takes_the_defaults() -> None:
     )
 
 
-def test_a_node_overrides_the_defaults() -> None:
+def test_node_overrides_defaults() -> None:
     ssh = {
         "host": "h.example.com",
         "port": 23,
@@ -121,7 +121,7 @@ def test_a_node_overrides_the_defaults() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_profiles(profile: str) -> None:
+def test_profile_sets_roles_and_taints(profile: str) -> None:
     node = settings.parse(pillar({"profile": profile})).nodes["w-1"]
     assert (node.roles, node.taints, node.profile) == (
         PROFILES[profile].roles,
@@ -130,7 +130,7 @@ def test_profiles(profile: str) -> None:
     )
 
 
-def test_own_profiles_and_explicit_roles() -> None:
+def test_node_takes_own_profile_or_explicit_roles() -> None:
     own = {
         "gpu": {
             "roles": ["node"],
@@ -151,7 +151,7 @@ def test_own_profiles_and_explicit_roles() -> None:
     assert settings.parse(explicit).nodes["e-1"].profile is None
 
 
-def test_skips() -> None:
+def test_skipped_checks_of_cluster_and_node_are_merged() -> None:
     found = settings.parse(pillar({"preflight": {"skip": ["disk"]}}, preflight={"skip": ["clock"]}))
     assert found.skipped("w-1") == {"clock", "disk"}
     assert found.skipped("other") == {"clock"}
@@ -227,19 +227,19 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
         ["metalk8s_expand:profiles:x:taints"],
     ),
 }  # fmt: skip
-# What a schema for editors cannot know.
+# Mistakes that a JSON schema for editors cannot detect.
 BEYOND_SCHEMA = {"absent", "numeric key", "unknown profile", "no profile", "no version", "key elsewhere", "pod network", "service network",
                  "bad network", "taint twice", "node null", "snapshot beside etcd", "snapshot copied to itself"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes(name: str) -> None:
+def test_mistakes_are_reported_with_their_paths(name: str) -> None:
     value, paths = MISTAKES[name]
     assert problems(value) == paths
 
 
 @pytest.mark.parametrize("name", sorted(set(MISTAKES) - BEYOND_SCHEMA))
-def test_the_schema_refuses_the_same(name: str) -> None:
+def test_schema_refuses_same_mistakes(name: str) -> None:
     assert not SCHEMA.is_valid(MISTAKES[name][0])
 
 
@@ -247,12 +247,12 @@ def test_the_schema_refuses_the_same(name: str) -> None:
     "change",
     [{}, {"ssh": {"sudo": "no", "port": 1}}, {"labels": {"a/b": ""}}, {"profile": "infra"}],
 )
-def test_the_schema_takes_the_same(change: dict[str, Any]) -> None:
+def test_schema_accepts_same_values(change: dict[str, Any]) -> None:
     settings.parse(pillar(change))
     SCHEMA.validate(pillar(change))
 
 
-def test_the_schema_takes_a_snapshots_settings() -> None:
+def test_schema_accepts_snapshot_settings() -> None:
     value = pillar(
         etcd_snapshot={
             "enabled": "no",
@@ -273,12 +273,12 @@ def test_the_schema_takes_a_snapshots_settings() -> None:
     SCHEMA.validate(value)
 
 
-def test_all_problems_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     value = pillar({"ssh": {"port": 0, "sudo": "maybe"}, "profile": "x"}, max_parallel=0, bad=1)
     assert len(problems(value)) == 5
 
 
-def test_unknown_names_suggest_the_known() -> None:
+def test_unknown_names_are_reported_with_known_names() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.parse(pillar({"profile": "workr"}))
     assert "did you mean worker?" in str(caught.value)
@@ -297,20 +297,20 @@ def test_unknown_names_suggest_the_known() -> None:
         ({"address": "10.0.0.2", "ssh": {"host": "gate", "port": 2}}, []),
     ],
 )
-def test_two_nodes_at_one_place(second: dict[str, Any], paths: list[str]) -> None:
+def test_two_nodes_with_same_address_are_refused(second: dict[str, Any], paths: list[str]) -> None:
     value = pillar({"ssh": {"host": "gate", "port": 1}})
     value["nodes"]["w-2"] = {"profile": "worker", **second}
     assert (problems(value) if paths else settings.parse(value) and []) == paths
 
 
-def test_node_by_name() -> None:
+def test_node_returns_declared_node_by_name() -> None:
     found = settings.parse(pillar())
     assert found.node("w-1").name == "w-1"
     with pytest.raises(SettingsError, match="did you mean w-1"):
         found.node("w-2")
 
 
-def test_names_choose_in_the_declared_order() -> None:
+def test_chosen_returns_nodes_in_declared_order() -> None:
     value = pillar()
     value["nodes"]["w-2"] = {"profile": "worker", "address": "10.0.0.2"}
     found = settings.parse(value)
@@ -321,7 +321,7 @@ def test_names_choose_in_the_declared_order() -> None:
     assert [problem.value for problem in caught.value.problems] == ["w-3", "w-4"]  # type: ignore[union-attr]
 
 
-def test_an_undeclared_node_from_arguments() -> None:
+def test_undeclared_node_is_built_from_arguments() -> None:
     found = settings.parse(pillar())
     node = settings.node_from(
         found, "w-9", {"profile": "worker", "address": "10.0.0.9", "ssh": None, "version": None}
@@ -348,14 +348,16 @@ def test_an_undeclared_node_from_arguments() -> None:
         ("w-1", {"profile": "worker", "address": "10.0.0.9"}, ["metalk8s_expand:nodes"]),
     ],
 )
-def test_bad_arguments(name: str, overrides: dict[str, Any], paths: list[str]) -> None:
+def test_invalid_arguments_are_reported_with_their_paths(
+    name: str, overrides: dict[str, Any], paths: list[str]
+) -> None:
     with pytest.raises(SettingsError) as caught:
         settings.node_from(settings.parse(pillar()), name, overrides)
     assert [problem.path for problem in caught.value.problems] == paths  # type: ignore[union-attr]
     assert caught.value.node == name
 
 
-def test_a_declared_node_without_arguments_is_as_declared() -> None:
+def test_declared_node_without_arguments_is_unchanged() -> None:
     found = settings.parse(pillar())
     assert settings.node_from(found, "w-1", {"profile": None}) is found.nodes["w-1"]
 
@@ -364,7 +366,7 @@ def test_a_declared_node_without_arguments_is_as_declared() -> None:
     ("existing", "declared", "warns"),
     [(1, 0, False), (1, 1, True), (1, 2, False), (1, 3, True), (0, 2, True), (2, 0, False)],
 )
-def test_even_members(existing: int, declared: int, warns: bool) -> None:
+def test_even_number_of_members_is_a_warning(existing: int, declared: int, warns: bool) -> None:
     nodes = {
         f"c-{n}": {"profile": "control-plane", "address": f"10.0.0.{n + 1}"}
         for n in range(declared)
@@ -373,7 +375,7 @@ def test_even_members(existing: int, declared: int, warns: bool) -> None:
     assert (settings.even_members_warning(existing, found) is not None) is warns
 
 
-# 5000 of each kind in the full run.
+# The full run uses 5000 pillars of each kind.
 PILLARS = int(os.environ.get("PILLARS", "500"))
 
 SCALARS = st.one_of(
@@ -438,7 +440,7 @@ def sound_or_refused(value: Any) -> None:
 
 @hypothesis_settings(max_examples=PILLARS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TREES)
-def test_random_pillars(value: Any) -> None:
+def test_random_pillars_are_parsed_or_refused(value: Any) -> None:
     sound_or_refused(value)
 
 
@@ -450,7 +452,9 @@ def test_random_pillars(value: Any) -> None:
         max_size=3,
     )
 )
-def test_mutated_pillars(mutations: list[tuple[tuple[Any, ...], Any, Any]]) -> None:
+def test_mutated_pillars_are_parsed_or_refused(
+    mutations: list[tuple[tuple[Any, ...], Any, Any]],
+) -> None:
     value = copy.deepcopy(EXAMPLE)
     for path, change, key in mutations:
         parent = value

@@ -1,4 +1,4 @@
-"""The reader notes every problem with its path and goes on."""
+"""The reader notes every problem with its path and continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def paths(problems: Problems) -> list[str]:
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 3])
-def test_no_mapping_is_one_problem(value: Any) -> None:
+def test_value_that_is_no_mapping_is_one_problem(value: Any) -> None:
     problems: Problems = []
     reader = Reader(value, "a", problems)
     assert reader.take("port", scalars.port, 22) == 22
@@ -23,7 +23,7 @@ def test_no_mapping_is_one_problem(value: Any) -> None:
     assert paths(problems) == ["a"]
 
 
-def test_everything_is_read_and_noted() -> None:
+def test_reader_reads_all_keys_and_notes_all_problems() -> None:
     problems: Problems = []
     reader = Reader(
         {"port": 0, "ok": True, "inner": {"x": 1}, "list": [1, "a", 70000], 7: None}, "a", problems
@@ -37,7 +37,7 @@ def test_everything_is_read_and_noted() -> None:
     assert paths(problems) == ["a:port", "a:list:1", "a:list:2", "a:inner:x", "a:7"]
 
 
-def test_free_keys() -> None:
+def test_items_without_valid_key_are_left_out() -> None:
     problems: Problems = []
     assert list(Reader({"good": 1, "Bad": 2}, "a", problems).items(scalars.node_name)) == ["good"]
     assert paths(problems) == ["a:Bad"]
@@ -51,5 +51,7 @@ def test_free_keys() -> None:
         ("x", [], "known: none"),
     ],
 )
-def test_suggestion(word: object, known: list[str], wanted: str) -> None:
+def test_suggestion_names_closest_and_known_words(
+    word: object, known: list[str], wanted: str
+) -> None:
     assert suggestion(word, known) == wanted

@@ -1,4 +1,4 @@
-"""Each scalar parser against what it takes and what it refuses."""
+"""Each scalar parser with values that it accepts and values that it refuses."""
 
 from __future__ import annotations
 
@@ -87,21 +87,21 @@ BAD: dict[Callable[[object], Any], list[Any]] = {
 }
 
 
-def test_every_parser_has_both() -> None:
+def test_every_parser_has_good_and_bad_values() -> None:
     assert set(GOOD) == set(BAD)
 
 
 @pytest.mark.parametrize(
     ("parse", "value", "wanted"), [(p, v, w) for p, rows in GOOD.items() for v, w in rows.items()]
 )
-def test_taken(parse: Callable[[object], Any], value: Any, wanted: Any) -> None:
+def test_good_value_is_parsed(parse: Callable[[object], Any], value: Any, wanted: Any) -> None:
     assert parse(value) == wanted
 
 
 @pytest.mark.parametrize(
     ("parse", "value"), [(p, v) for p, rows in BAD.items() for v in rows + ODD]
 )
-def test_refused_with_a_remedy(parse: Callable[[object], Any], value: Any) -> None:
+def test_bad_value_is_refused_with_remedy(parse: Callable[[object], Any], value: Any) -> None:
     with pytest.raises(scalars.Invalid) as caught:
         parse(value)
     assert caught.value.message
