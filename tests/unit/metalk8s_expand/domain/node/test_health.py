@@ -1,4 +1,4 @@
-"""What is absent or unknown is not well."""
+"""Health of a node: an absent or unknown value is a problem."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def member(**changes: Any) -> Member:
     )
 
 
-def test_a_sound_node() -> None:
+def test_healthy_node_has_no_problems() -> None:
     assert health.node_problems(node(), with_ready(manifest.manifest(node()))) == []
 
 
@@ -51,12 +51,12 @@ def test_a_sound_node() -> None:
     ("status", "words"),
     [("False", "False, R: M"), ("Unknown", "Unknown, R: M"), (None, "never reported")],
 )
-def test_an_unready_node(status: str | None, words: str) -> None:
+def test_unready_node_is_reported_with_reason(status: str | None, words: str) -> None:
     [problem] = health.node_problems(node(), with_ready(manifest.manifest(node()), status))
     assert words in problem
 
 
-def test_labels_and_taints_count_annotations_do_not() -> None:
+def test_missing_labels_and_taints_are_problems_annotations_are_not() -> None:
     observed = with_ready(manifest.manifest(node()))
     observed["metadata"]["annotations"] = {}
     assert health.node_problems(node(), observed) == []
@@ -65,13 +65,13 @@ def test_labels_and_taints_count_annotations_do_not() -> None:
     assert len(health.node_problems(node(), observed)) == 2
 
 
-def test_an_absent_node() -> None:
+def test_absent_node_is_a_problem() -> None:
     assert health.node_problems(node(), None) == ["Node n-1 is not registered"]
     assert health.ready_problems({"status": None, "metadata": None})
 
 
 @pytest.mark.parametrize(("spec", "count"), [({"unschedulable": True}, 1), ({}, 0), (None, 0)])
-def test_cordon(spec: Any, count: int) -> None:
+def test_cordoned_node_is_a_problem(spec: Any, count: int) -> None:
     assert len(health.cordon_problems({"metadata": {"name": "n"}, "spec": spec})) == count
 
 
@@ -94,7 +94,9 @@ ALL = ["kube-apiserver-n-1", "kube-controller-manager-n-1", "kube-scheduler-n-1"
         ("control-plane", [], 4),
     ],
 )
-def test_static_pods(profile: str, pods: list[dict[str, Any]], count: int) -> None:
+def test_missing_or_unready_static_pods_are_problems(
+    profile: str, pods: list[dict[str, Any]], count: int
+) -> None:
     assert len(health.static_pod_problems(node(profile), pods)) == count
 
 
@@ -122,7 +124,7 @@ def test_static_pods(profile: str, pods: list[dict[str, Any]], count: int) -> No
         ({}, 1),
     ],
 )
-def test_deployment(deployment: Any, count: int) -> None:
+def test_deployment_with_unavailable_replicas_is_a_problem(deployment: Any, count: int) -> None:
     assert len(health.deployment_problems(deployment)) == count
 
 
@@ -148,7 +150,7 @@ SLICE = {"metadata": {"name": "kubernetes"}, "endpoints": [
         (None, 3),
     ],
 )
-def test_endpoints(endpoints: Any, missing: int) -> None:
+def test_addresses_missing_in_endpoints_are_problems(endpoints: Any, missing: int) -> None:
     assert len(health.endpoint_problems(["10.0.0.1", "10.0.0.2", "10.0.0.3"], endpoints)) == missing
 
 
@@ -165,5 +167,7 @@ def test_endpoints(endpoints: Any, missing: int) -> None:
         ("control-plane", [member(), member(name="x", raft_index=5000)], 1),
     ],
 )
-def test_members(profile: str, members: list[Member], count: int) -> None:
+def test_unready_member_of_etcd_node_is_a_problem(
+    profile: str, members: list[Member], count: int
+) -> None:
     assert len(health.member_problems(node(profile), members)) == count

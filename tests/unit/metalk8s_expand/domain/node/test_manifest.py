@@ -1,4 +1,4 @@
-"""The template of the page, the least change, and hands off what others set."""
+"""The Node template, the smallest patch, and fields of other managers that stay unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def node(profile: str = "infra", **changes: Any) -> Node:
 def apply(
     observed: dict[str, Any], wanted: Node, owned: Owned = manifest.NOTHING
 ) -> dict[str, Any]:
-    """What an API server makes of both patches."""
+    """Return the Node after an API server applied both patches."""
     result = copy.deepcopy(observed)
     for section, keys in (
         (manifest.merge_patch(wanted, observed, owned) or {}).get("metadata") or {}
@@ -55,7 +55,7 @@ def apply(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_golden(profile: str) -> None:
+def test_manifest_matches_golden_file(profile: str) -> None:
     found = yaml.safe_dump(manifest.manifest(node(profile)), sort_keys=False)
     path = GOLDEN / f"{profile}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -77,7 +77,7 @@ def test_registration_is_cordoned_and_marked_in_one_request() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("body", [manifest.manifest, manifest.registration])
-def test_what_was_written_has_no_drift(profile: str, body: Any) -> None:
+def test_written_manifest_has_no_drift(profile: str, body: Any) -> None:
     wanted = node(profile, labels={"example.com/a": "b"})
     observed = body(wanted)
     assert manifest.drift(wanted, observed) == ()
@@ -85,7 +85,7 @@ def test_what_was_written_has_no_drift(profile: str, body: Any) -> None:
     assert manifest.taints_patch(wanted, observed) is None
 
 
-def test_others_are_never_touched() -> None:
+def test_foreign_labels_and_taints_are_not_changed() -> None:
     wanted = node()
     observed = manifest.manifest(wanted)
     observed["metadata"]["labels"] |= {
@@ -114,7 +114,7 @@ def test_others_are_never_touched() -> None:
     ]
 
 
-def test_ours_are_removed_as_well_as_added() -> None:
+def test_owned_fields_are_added_and_removed() -> None:
     old = node("control-plane", ssh=Ssh("10.0.0.9", port=2222, user="me"), version="1")
     new = node("infra")
     changes = {
@@ -152,7 +152,7 @@ def test_patches_converge(old: str, new: str) -> None:
     )
 
 
-def test_a_taint_patch_tests_the_absence_too() -> None:
+def test_taint_patch_tests_that_no_taints_exist() -> None:
     observed = {"metadata": {"name": "n-1"}, "spec": {}}
     assert manifest.taints_patch(node(), observed) == [
         {"op": "test", "path": "/spec/taints", "value": None},
@@ -164,7 +164,7 @@ def test_a_taint_patch_tests_the_absence_too() -> None:
     ]
 
 
-def test_the_last_taint_is_removed_with_the_list() -> None:
+def test_last_taint_is_removed_with_its_list() -> None:
     observed = manifest.manifest(node("infra"))
     assert [change["op"] for change in manifest.taints_patch(node("worker"), observed) or ()] == [
         "test",
@@ -172,7 +172,7 @@ def test_the_last_taint_is_removed_with_the_list() -> None:
     ]
 
 
-def test_a_declared_taint_with_another_value_is_replaced() -> None:
+def test_declared_taint_with_different_value_is_replaced() -> None:
     wanted = node("worker", taints=(Taint("k", "NoExecute", "new"),))
     observed = {
         "metadata": {},
@@ -188,7 +188,7 @@ def test_a_declared_taint_with_another_value_is_replaced() -> None:
     "observed",
     [{}, {"metadata": None, "spec": None}, {"metadata": {"annotations": None, "labels": None}}],
 )
-def test_emptiness_is_drift_not_a_traceback(observed: dict[str, Any]) -> None:
+def test_empty_node_is_drift(observed: dict[str, Any]) -> None:
     assert len(manifest.drift(node(), observed)) == 6
     assert manifest.merge_patch(node(), observed) is not None
 
@@ -198,7 +198,7 @@ KEPT = {"key": "example.com/gpu", "effect": "NoSchedule"}
 
 
 def with_free(uid: str = "u-1") -> dict[str, Any]:
-    """A Node with two labels and two taints that are not ours by their keys."""
+    """Return a Node with two labels and two taints that are not ours by their keys."""
     observed = manifest.manifest(node())
     observed["metadata"]["uid"] = uid
     observed["metadata"]["labels"] |= {"example.com/a": "1", "example.com/b": "2"}
@@ -213,7 +213,7 @@ OURS = Owned(
 )
 
 
-def test_what_a_registration_had_set_is_removed_once_it_is_not_declared() -> None:
+def test_undeclared_label_set_by_registration_is_removed() -> None:
     observed = with_free()
     assert [
         (change.path, change.found, change.wanted)
@@ -230,7 +230,7 @@ def test_what_a_registration_had_set_is_removed_once_it_is_not_declared() -> Non
     assert manifest.drift(node(), changed, OURS) == ()
 
 
-def test_what_is_declared_is_kept_whoever_had_set_it() -> None:
+def test_declared_labels_and_taints_are_kept() -> None:
     wanted = node(
         labels={"example.com/a": "1"},
         taints=(*node().taints, Taint("example.com/gpu", "NoExecute", "a100")),
@@ -239,14 +239,14 @@ def test_what_is_declared_is_kept_whoever_had_set_it() -> None:
 
 
 @pytest.mark.parametrize("owned", [manifest.NOTHING, OURS, Owned(OURS.labels, OURS.taints, "")])
-def test_on_another_node_of_the_same_name_nothing_is_removed(owned: Owned) -> None:
+def test_different_node_of_same_name_is_not_changed(owned: Owned) -> None:
     observed = with_free("u-2")
     assert manifest.drift(node(), observed, owned) == ()
     assert manifest.merge_patch(node(), observed, owned) is None
     assert manifest.taints_patch(node(), observed, owned) is None
 
 
-def test_without_a_uid_the_node_that_we_created_is_meant() -> None:
+def test_record_without_uid_applies_to_node_created_by_us() -> None:
     observed = with_free("u-2")
     observed["metadata"]["annotations"][manifest.OWNED] = "true"
     assert len(manifest.drift(node(), observed, Owned(OURS.labels, OURS.taints))) == 2
@@ -277,7 +277,7 @@ def set_by(*managers: str) -> list[dict[str, Any]]:
         (None, MARK, None, False),
     ],
 )
-def test_an_operators_cordon_is_not_ours(
+def test_cordon_by_operator_is_not_ours(
     unschedulable: Any, mark: Any, managers: Any, ours: bool
 ) -> None:
     observed = {
@@ -289,7 +289,7 @@ def test_an_operators_cordon_is_not_ours(
     assert bool(manifest.foreign_cordon(observed)) is (bool(unschedulable) and not ours)
 
 
-def test_who_else_has_cordoned_it() -> None:
+def test_foreign_cordon_names_managers() -> None:
     managers = set_by(manifest.FIELD_MANAGER, "OpenAPI-Generator", "kubectl-cordon")
     observed = {"metadata": {"managedFields": managers}, "spec": {"unschedulable": True}}
     assert manifest.foreign_cordon(observed) == "OpenAPI-Generator, kubectl-cordon"
@@ -305,9 +305,7 @@ def test_who_else_has_cordoned_it() -> None:
         (Ssh("10.0.0.1", host_key="ssh-ed25519 AAAA"), {"ssh-host-key"}),
     ],
 )
-def test_what_the_page_does_not_show_is_written_only_when_it_is_not_the_default(
-    ssh: Ssh, optional: set[str]
-) -> None:
+def test_optional_annotations_are_written_only_if_not_default(ssh: Ssh, optional: set[str]) -> None:
     written = {
         key.rpartition("/")[2]
         for key in manifest.manifest(node(ssh=ssh))["metadata"]["annotations"]

@@ -1,4 +1,4 @@
-"""What is ours, before and after a registration, and how that is written down."""
+"""The ownership record before and after a registration, and its serialized form."""
 
 from __future__ import annotations
 
@@ -50,12 +50,14 @@ def owned(labels: str = "", taints: tuple[Taint, ...] = (), uid: str = "u-1") ->
         ),
     ],
 )  # fmt: skip
-def test_moves(found: dict[str, Any], recorded: Owned, before: Owned, after: Owned) -> None:
+def test_record_before_and_after_registration(
+    found: dict[str, Any], recorded: Owned, before: Owned, after: Owned
+) -> None:
     assert ownership_record.before(DECLARED, found, recorded) == before
     assert ownership_record.after(DECLARED, found, recorded) == after
 
 
-def test_a_created_node_is_bound_by_its_uid() -> None:
+def test_record_of_created_node_has_its_uid() -> None:
     created = manifest.registration(DECLARED)
     created["metadata"]["uid"] = "u-9"
     assert ownership_record.bound(ownership_record.after(DECLARED, {}, NOTHING), created) == owned(
@@ -67,11 +69,11 @@ def test_a_created_node_is_bound_by_its_uid() -> None:
 @pytest.mark.parametrize(
     "value", [owned("ab", (GPU,)), owned("b"), owned("", (GPU, Taint("x/y"))), NOTHING]
 )
-def test_a_line_says_what_it_was_made_from(value: Owned) -> None:
+def test_serialized_record_is_parsed_unchanged(value: Owned) -> None:
     assert ownership_record.parse("w-1", ownership_record.serialize(value)) == value
 
 
-def test_the_line_is_short_and_stable() -> None:
+def test_serialized_line_is_short_and_sorted() -> None:
     assert (
         ownership_record.serialize(owned("ba", (GPU,)))
         == '{"labels":["a","b"],"taints":["example.com/gpu:NoExecute"],"uid":"u-1"}'
@@ -93,14 +95,14 @@ def test_the_line_is_short_and_stable() -> None:
         '{"labels":["a"],"uid":7}',
     ],
 )
-def test_a_damaged_line(line: str) -> None:
+def test_damaged_line_is_refused(line: str) -> None:
     with pytest.raises(SettingsError) as error:
         ownership_record.parse("w-1", line)
     assert error.value.node == "w-1"
     assert error.value.hint
 
 
-def test_the_size_of_the_record() -> None:
+def test_record_larger_than_configmap_limit_is_refused() -> None:
     ownership_record.check_size({"w-1": "x" * (ownership_record.MAX_BYTES - 3)})
     with pytest.raises(SettingsError, match=f"{ownership_record.MAX_BYTES + 1} bytes for 1 Nodes"):
         ownership_record.check_size({"w-1": "x" * (ownership_record.MAX_BYTES - 2)})

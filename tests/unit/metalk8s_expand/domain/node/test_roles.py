@@ -1,4 +1,4 @@
-"""The profiles are the page's and MetalK8s's table, word for word."""
+"""The profiles match the table of MetalK8s and its documentation exactly."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ TABLE = {
 }
 
 
-def test_the_table_is_complete() -> None:
+def test_table_contains_all_profiles() -> None:
     assert set(roles.PROFILES) == set(TABLE)
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_profile(name: str) -> None:
+def test_profile_has_roles_and_taints_of_table(name: str) -> None:
     wanted_roles, tainted = TABLE[name]
     assert roles.PROFILES[name].roles == wanted_roles
     assert roles.PROFILES[name].taints == roles.taints(tainted)
 
 
-def test_keys() -> None:
+def test_label_keys_and_taints_have_role_prefix() -> None:
     assert roles.label_keys(("master", "etcd")) == (
         "node-role.kubernetes.io/master",
         "node-role.kubernetes.io/etcd",
@@ -39,7 +39,7 @@ def test_keys() -> None:
     }
 
 
-def test_a_taint_keeps_its_value() -> None:
+def test_taint_keeps_its_value() -> None:
     assert roles.Taint("k", "NoExecute", "v").as_dict() == {
         "key": "k",
         "value": "v",
@@ -47,7 +47,7 @@ def test_a_taint_keeps_its_value() -> None:
     }
 
 
-def test_observed_roles_are_the_known_ones() -> None:
+def test_observed_roles_are_known_roles_only() -> None:
     labels = {
         "node-role.kubernetes.io/etcd": "",
         "node-role.kubernetes.io/gpu": "",
@@ -60,5 +60,5 @@ def test_observed_roles_are_the_known_ones() -> None:
     ("key", "ours"),
     [("node-role.kubernetes.io/node", True), ("node-role.kubernetes.io/gpu", False), (None, False)],
 )
-def test_role_keys(key: object, ours: bool) -> None:
+def test_role_key_is_recognized(key: object, ours: bool) -> None:
     assert roles.is_role_key(key) is ours

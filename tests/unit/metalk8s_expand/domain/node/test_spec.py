@@ -1,4 +1,4 @@
-"""What a node's roles make of it."""
+"""Properties of a node that follow from its roles."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from metalk8s_expand.domain.node.spec import Node
         (("node",), False, False, False),
     ],
 )
-def test_roles(roles: tuple[str, ...], control_plane: bool, etcd: bool, master: bool) -> None:
+def test_roles_of_node_set_its_properties(
+    roles: tuple[str, ...], control_plane: bool, etcd: bool, master: bool
+) -> None:
     node = Node("n", "1", roles, ())
     assert (node.is_control_plane, node.is_etcd, node.is_master) == (control_plane, etcd, master)

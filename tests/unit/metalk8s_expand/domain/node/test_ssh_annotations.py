@@ -1,4 +1,4 @@
-"""What the writer writes the parser reads; what it cannot read it names."""
+"""The parser reads the annotations of the writer and names invalid annotations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPJ0dRLQyBC2Jp2OJ6gSZOOwRZqdW9UzoTzjf
 P = "metalk8s.scality.com/ssh-"
 
 
-def test_defaults_are_written_as_the_page_shows() -> None:
+def test_defaults_are_written_as_in_metalk8s_docs() -> None:
     assert ssh_annotations.to_annotations(Ssh("10.0.0.1"), "w") == {
         f"{P}key-path": "/etc/metalk8s/pki/salt-bootstrap",
         f"{P}host": "10.0.0.1",
@@ -24,7 +24,7 @@ def test_defaults_are_written_as_the_page_shows() -> None:
     }
 
 
-def test_the_rest_is_written_when_not_the_default() -> None:
+def test_optional_annotations_are_written_if_not_default() -> None:
     found = ssh_annotations.to_annotations(Ssh("h", 2222, "me", sudo=True, host_key=KEY), "w")
     assert {key: found[f"{P}{key}"] for key in ("port", "user", "sudo", "host-key")} == {
         "port": "2222", "user": "me", "sudo": "true", "host-key": KEY,
@@ -44,17 +44,17 @@ def test_the_rest_is_written_when_not_the_default() -> None:
         host_key=st.sampled_from([None, KEY]),
     )
 )
-def test_round_trip(ssh: Ssh) -> None:
+def test_written_annotations_are_parsed_unchanged(ssh: Ssh) -> None:
     assert ssh_annotations.from_annotations("w", ssh_annotations.to_annotations(ssh, "w")) == ssh
 
 
 @pytest.mark.parametrize("word", ["false", "no"])
-def test_false_is_false(word: str) -> None:
+def test_text_false_is_parsed_as_false(word: str) -> None:
     assert ssh_annotations.from_annotations("w", {f"{P}host": "h", f"{P}sudo": word}).sudo is False
 
 
 @pytest.mark.parametrize("nothing", [None, {}, [], "text", 7, {"other": "x"}])
-def test_nothing_is_an_error_that_names_the_node(nothing: Any) -> None:
+def test_missing_annotations_are_refused_with_node_name(nothing: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         ssh_annotations.from_annotations("w-1", nothing)
     assert caught.value.node == "w-1"
@@ -73,19 +73,19 @@ def test_nothing_is_an_error_that_names_the_node(nothing: Any) -> None:
         ("host-key", "AAAA"), ("host-key", "ssh-ed25519"),
     ],
 )  # fmt: skip
-def test_bad_values_are_problems(key: str, value: Any) -> None:
+def test_invalid_values_are_problems(key: str, value: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         ssh_annotations.from_annotations("w", {f"{P}host": "h", f"{P}{key}": value})
     assert [problem.path for problem in caught.value.problems] == [f"w:{P}{key}"]
 
 
-def test_all_problems_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         ssh_annotations.from_annotations("w", {f"{P}port": "x", f"{P}sudo": "x"})
     assert len(caught.value.problems) == 3
 
 
-def test_the_key_directory_moves_the_default_key() -> None:
+def test_default_key_is_in_configured_key_directory() -> None:
     assert (
         ssh_annotations.from_annotations("w", {f"{P}host": "h"}, "/keys").key_path
         == "/keys/salt-bootstrap"

@@ -1,4 +1,4 @@
-"""The verdict on real shapes of what ``state.orchestrate`` returns, taken from Salt 3006 to 3008."""
+"""Problems in real returns of ``state.orchestrate``, recorded with Salt 3006 to 3008."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TRACEBACK = (
 )
 
 
-def test_success() -> None:
+def test_successful_orchestration_has_no_problems() -> None:
     answer = orchestrated(INSTALL, state(1, "Verify"))
     assert orchestration_result.problems(answer) == []
     assert [
@@ -58,24 +58,24 @@ def test_success() -> None:
     ]
 
 
-def test_states_come_in_the_order_they_ran() -> None:
+def test_states_are_in_order_of_execution() -> None:
     answer = orchestrated(state(10, "c"), state(2, "b"), state(0, "a"))
     assert [item.name for item in orchestration_result.states(answer)] == ["a", "b", "c"]
 
 
-def test_under_test_true_nothing_failed() -> None:
+def test_result_none_under_test_mode_is_no_failure() -> None:
     assert orchestration_result.problems(orchestrated(state(0, "Install", None))) == []
 
 
 def without_mark(value: Any) -> Any:
-    """As Salt before 3008 returns it."""
+    """Return the value as Salt before 3008 returns it."""
     if isinstance(value, dict):
         return {key: without_mark(item) for key, item in value.items() if key != "__state_ran__"}
     return value
 
 
 @pytest.mark.parametrize("returned", [lambda answer: answer, without_mark], ids=["3008", "before"])
-def test_a_failed_inner_state_is_named_and_its_followers_are_not(
+def test_failed_inner_state_is_named_without_its_dependents(
     returned: Callable[[Any], Any],
 ) -> None:
     answer = returned(orchestrated(INSTALL, INNER_FAILURE, NOT_RUN, retcode=1))
@@ -102,7 +102,7 @@ def test_a_failed_inner_state_is_named_and_its_followers_are_not(
         pytest.param({"result": False, "name": "x", "__id__": "x", "comment": "bare"}, "bare", id="nothing else"),
     ],
 )  # fmt: skip
-def test_a_failed_state(failed: dict[str, Any], words: str) -> None:
+def test_failed_state_is_named_with_reason(failed: dict[str, Any], words: str) -> None:
     [problem] = orchestration_result.problems(orchestrated(failed, retcode=1))
     assert problem.startswith("state 'x': ")
     assert words in problem
@@ -124,14 +124,14 @@ def test_a_failed_state(failed: dict[str, Any], words: str) -> None:
         pytest.param(False, "False", id="False"),
     ],
 )  # fmt: skip
-def test_what_holds_no_states_is_no_success(answer: object, words: str) -> None:
+def test_return_without_states_is_a_problem(answer: object, words: str) -> None:
     assert orchestration_result.states(answer) == ()
     [problem] = orchestration_result.problems(answer)
     assert words in problem
     assert "Traceback" not in problem
 
 
-def test_a_return_code_without_a_failed_state_is_no_success() -> None:
+def test_return_code_without_failed_state_is_a_problem() -> None:
     assert orchestration_result.problems(orchestrated(INSTALL, retcode=2)) == [
         "the orchestration ended with the return code 2"
     ]
@@ -141,20 +141,20 @@ def test_a_return_code_without_a_failed_state_is_no_success() -> None:
     ("duration", "seconds"),
     [(1500, 1.5), ("12.5 ms", 0.0125), (None, 0.0), ("", 0.0), ("soon", 0.0)],
 )
-def test_durations(duration: object, seconds: float) -> None:
+def test_durations_are_in_seconds(duration: object, seconds: float) -> None:
     [found] = orchestration_result.states(orchestrated(state(0, "x", duration=duration)))
     assert found.elapsed == seconds
 
 
-def test_a_state_without_an_id_is_named_by_its_key() -> None:
+def test_state_without_id_is_named_by_key() -> None:
     answer = {
         "data": {"m": {"salt_|-Install_|-x_|-state": {"result": True}, "odd": {"result": True}}}
     }
     assert [item.name for item in orchestration_result.states(answer)] == ["Install", "odd"]
 
 
-def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
-    """They may hold secrets."""
+def test_lines_of_unrendered_file_are_not_shown() -> None:
+    """The lines may contain secrets."""
     said = "Rendering SLS 'x' failed: Jinja variable 'y' is undefined; line 3\n\n---\n[...]\npassword: hunter2    <======\n---"
     failed = state(
         0,
@@ -173,7 +173,7 @@ def test_the_lines_of_a_file_that_is_not_rendered_are_not_told() -> None:
         assert "'y' is undefined; line 3" in problem
 
 
-def test_long_comments_are_cut() -> None:
+def test_long_comments_are_truncated() -> None:
     [problem] = orchestration_result.problems(
         orchestrated(state(0, "x", False, comment="y" * 5000))
     )
@@ -183,7 +183,7 @@ def test_long_comments_are_cut() -> None:
 def nested(
     returned: Any, result: bool = True, comment: str = "Runner function 'x' executed."
 ) -> dict[str, Any]:
-    """The state of a runner, as Salt reports it."""
+    """Return the state of a runner as Salt reports it."""
     return state(
         0, "Register etcd", result, changes={"return": returned}, comment=comment, __jid__="42"
     )
@@ -206,7 +206,7 @@ INVALID = "\nPassed invalid arguments: wait() got an unexpected keyword argument
         pytest.param(None, False, "Runner function 'x' executed", id="nothing"),
     ],
 )  # fmt: skip
-def test_a_runner_that_failed(returned: Any, result: bool, words: str) -> None:
+def test_runner_that_failed_is_a_problem(returned: Any, result: bool, words: str) -> None:
     answer = orchestrated(nested(returned, result))
     [problem] = orchestration_result.problems(answer)
     assert problem.startswith("state 'Register etcd': ")
@@ -224,7 +224,7 @@ def test_a_runner_that_failed(returned: Any, result: bool, words: str) -> None:
         orchestrated(INSTALL), {"data": {"m": {}}, "outputter": "highstate", "retcode": 0}, {"data": "text"},
     ],
 )  # fmt: skip
-def test_a_runner_that_did_not_fail(returned: Any) -> None:
+def test_runner_that_succeeded_is_no_problem(returned: Any) -> None:
     assert orchestration_result.problems(orchestrated(nested(returned))) == []
 
 
@@ -238,7 +238,7 @@ def test_a_runner_that_did_not_fail(returned: Any) -> None:
         pytest.param({"w-1": {"retcode": 1}}, "failed on minions: w-1", id="a mapping"),
     ],
 )  # fmt: skip
-def test_a_function_that_failed(returned: Any, words: str) -> None:
+def test_function_that_failed_is_a_problem(returned: Any, words: str) -> None:
     failed = state(
         0,
         "Check",
@@ -250,15 +250,18 @@ def test_a_function_that_failed(returned: Any, words: str) -> None:
     assert words in problem
 
 
-def test_minions_that_may_fail() -> None:
-    """Salt calls the state a success when it allows for that: MetalK8s kills controllers where there may be none."""
+def test_tolerated_failure_of_minion_is_no_problem() -> None:
+    """Salt reports success for a state that tolerates failures.
+
+    MetalK8s, for example, kills controllers on nodes that may have none.
+    """
     tolerated = state(
         0, "Kill", True, changes={"ret": {"cp-1": False}}, comment="Function ran successfully."
     )
     assert orchestration_result.problems(orchestrated(tolerated)) == []
 
 
-def test_nobody_was_told_to_do_anything() -> None:
+def test_state_without_target_minions_is_a_problem() -> None:
     failed = state(0, "Check", False, comment="No minions responded")
     assert orchestration_result.problems(orchestrated(failed)) == [
         "state 'Check': No minions responded"

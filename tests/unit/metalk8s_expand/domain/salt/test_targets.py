@@ -1,4 +1,4 @@
-"""A target means whole names, never a part of one."""
+"""A target matches whole names, never a part of a name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KNOWN = {"w-1": ("node",), "w-10": ("node",), "cp-1": ("master", "etcd")}
         ("w-1", "pcre", ()),
     ],
 )
-def test_exact_names(tgt: Any, tgt_type: str, exact: tuple[str, ...]) -> None:
+def test_exact_names_of_target(tgt: Any, tgt_type: str, exact: tuple[str, ...]) -> None:
     assert targets.exact_names(tgt, tgt_type) == exact
 
 
@@ -37,9 +37,9 @@ def test_exact_names(tgt: Any, tgt_type: str, exact: tuple[str, ...]) -> None:
         ("bootstrap", "nodegroup", []),
     ],
 )
-def test_matching(tgt: Any, tgt_type: str, wanted: list[str]) -> None:
+def test_matching_returns_selected_names(tgt: Any, tgt_type: str, wanted: list[str]) -> None:
     assert targets.matching(tgt, tgt_type, KNOWN, {}) == wanted
 
 
-def test_a_configured_group_comes_before_a_role() -> None:
+def test_configured_nodegroup_takes_precedence_over_role() -> None:
     assert targets.matching("etcd", "nodegroup", KNOWN, {"etcd": ["w-1"]}) == ["w-1"]
