@@ -1,4 +1,4 @@
-"""What is said of certificates, by what their nodes told."""
+"""Problems and warnings about certificates, from the reports of their nodes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def warnings(answer: Any) -> list[str]:
     return expiry.warnings({"cp-1": answer}, LIMITS)
 
 
-def test_well() -> None:
+def test_valid_certificates_have_no_problems() -> None:
     answer = {
         "apiserver": entry(
             served={"port": 6443, "serial": "a1", "not_after": "2027-01-01T00:00:00Z"}
@@ -48,7 +48,7 @@ def test_well() -> None:
         (6.99, "in 6 days"),
     ],
 )
-def test_too_late(days: float, wanted: str) -> None:
+def test_expired_or_nearly_expired_certificate_is_a_problem(days: float, wanted: str) -> None:
     [found] = problems({"apiserver": entry(days)})
     assert found.startswith("certificate apiserver of cp-1 ")
     assert wanted in found
@@ -57,32 +57,32 @@ def test_too_late(days: float, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("days", [7, 29.9])
-def test_soon(days: float) -> None:
+def test_certificate_that_expires_soon_is_a_warning(days: float) -> None:
     assert problems({"apiserver": entry(days)}) == []
     assert len(warnings({"apiserver": entry(days)})) == 1
     assert warnings({"apiserver": entry(30)}) == []
 
 
-def test_an_authority_is_not_renewed_by_a_command() -> None:
+def test_remedy_for_ca_is_documentation() -> None:
     [found] = problems({"ca": entry(1)})
     assert found.endswith("see the page Certificates")
 
 
 @pytest.mark.parametrize("key", ["is missing", "is another's", "cannot be read"])
-def test_keys(key: str) -> None:
+def test_key_that_does_not_fit_is_a_problem(key: str) -> None:
     assert problems({"apiserver": entry(key=key)}) == [
         f"certificate apiserver of cp-1: /etc/kubernetes/pki/apiserver.crt: its key {key}"
     ]
     assert len(problems({"ca": entry(key=key)})) == (0 if key == "is missing" else 1)
 
 
-def test_a_file_that_cannot_be_read() -> None:
+def test_unreadable_file_is_a_problem() -> None:
     answer = {"apiserver": {"path": "/x.crt", "error": "it is missing"}}
     assert problems(answer) == ["certificate apiserver of cp-1: /x.crt: it is missing"]
     assert expiry.first(answer) is None
 
 
-def test_what_is_served() -> None:
+def test_served_certificate_that_differs_is_a_problem() -> None:
     other = entry(served={"port": 6443, "serial": "a0", "not_after": "2026-01-01T00:00:00Z"})
     [found] = problems({"apiserver": other})
     assert "port 6443 serves another certificate" in found
@@ -94,7 +94,7 @@ def test_what_is_served() -> None:
     assert "does not answer: timed out" in silent
 
 
-def test_files_of_others_are_no_problem() -> None:
+def test_files_of_unknown_purpose_are_no_problem() -> None:
     answer = {"/etc/kubernetes/pki/old": entry(-5), "kubelet-client": entry(20, "kubelet-client")}
     assert problems(answer) == []
     assert expiry.first(answer) == {
@@ -104,7 +104,7 @@ def test_files_of_others_are_no_problem() -> None:
     }
 
 
-def test_the_first_of_all() -> None:
+def test_first_returns_certificate_that_expires_first() -> None:
     found = expiry.first(
         {
             "apiserver": entry(3),
@@ -116,7 +116,7 @@ def test_the_first_of_all() -> None:
     assert (found["first"], found["days_left"]) == ("ca", 2.5)
 
 
-def test_unknown_is_not_healthy() -> None:
+def test_unknown_certificates_are_a_problem() -> None:
     assert problems("its minion does not answer") == [
         "the certificates of cp-1 are not known: its minion does not answer"
     ]

@@ -1,4 +1,4 @@
-"""Whatever a requester asks for, Salt's own x509_v2 makes exactly the certificate that the policy says."""
+"""Salt's own x509_v2 creates exactly the certificate of the policy for any request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ MASTER = signing_policies.Subject(
 WORKER = signing_policies.Subject("w-1", "10.0.0.3", (roles.NODE,), SERVICE, ("10.96.0.1",))
 SUBJECTS = (BOOTSTRAP, MASTER, WORKER)
 
-# What may come from the requester: its public key; the rest of these can only make the signing fail.
+# Arguments that a policy leaves to the requester: its public key. The others can only make the
+# signing fail.
 HARMLESS = {
     "private_key",
     "private_key_passphrase",
@@ -71,7 +72,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three authorities' keys and certificates, as the role ``ca`` lays them out."""
+    """Create the keys and certificates of the three CAs in the layout of the role ``ca``."""
     base = tmp_path_factory.mktemp("pki")
     for path in (signing_policies.KUBERNETES, signing_policies.ETCD, signing_policies.FRONT_PROXY):
         key = ec.generate_private_key(ec.SECP256R1())
@@ -107,7 +108,7 @@ def own_key() -> ec.EllipticCurvePrivateKey:
 def signed(
     case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey, **hostile: Any
 ) -> x509.Certificate:
-    """What ``x509.sign_remote_certificate`` does with a request once the minion's name has matched."""
+    """Sign a request as ``x509.sign_remote_certificate`` does after the minion's name matched."""
     policy = copy.deepcopy(case.policy)
     policy.pop("minions")
     for key in ("signing_private_key", "signing_cert"):
@@ -121,7 +122,7 @@ def signed(
 
 
 def csr(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A request that asks for everything that is forbidden."""
+    """Return a request for everything that is forbidden."""
     usage = x509.KeyUsage(True, True, True, True, True, True, True, False, False)
     return (
         x509.CertificateSigningRequestBuilder()
@@ -144,7 +145,7 @@ def names_of(certificate: x509.Certificate) -> set[str]:
 
 
 def wanted_names(case: Case) -> set[str]:
-    """Spelled out here again, by purpose, and not by the policy's own words."""
+    """Return the expected names by purpose, independently of the code of the policy."""
     subject = case.subject
     dns = {"kubelet-server": {subject.name}, "apiserver": {subject.name, "localhost", *SERVICE}}
     ips = {
@@ -224,7 +225,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_requester_chooses_nothing(
+def test_requester_arguments_do_not_change_certificate(
     case: Case, hostile: dict[str, Any], authorities: Path, own_key: ec.EllipticCurvePrivateKey
 ) -> None:
     assert_as_the_policy_says(
@@ -233,14 +234,14 @@ def test_a_requester_chooses_nothing(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
-def test_a_csr_and_its_extensions_are_ignored(
+def test_csr_and_its_extensions_are_ignored(
     case: Case, authorities: Path, own_key: ec.EllipticCurvePrivateKey
 ) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     assert_as_the_policy_says(case, signed(case, authorities, own_key, csr=csr(other)), own_key)
 
 
-def test_nothing_is_written_where_the_requester_says(
+def test_copypath_of_requester_writes_no_file(
     tmp_path: Path, authorities: Path, own_key: ec.EllipticCurvePrivateKey
 ) -> None:
     signed(CASES[0], authorities, own_key, copypath=str(tmp_path), prepend_cn=True)
@@ -248,8 +249,8 @@ def test_nothing_is_written_where_the_requester_says(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.subject.name}/{case.purpose}")
-def test_no_argument_is_left_to_the_requester(case: Case) -> None:
-    """A Salt that learns a new argument or extension fails here."""
+def test_policy_sets_every_argument_of_salt(case: Case) -> None:
+    """A Salt version with a new argument or extension fails this test."""
     arguments = {
         *inspect.signature(x509util.build_crt).parameters,
         *inspect.signature(x509_v2._create_certificate_local).parameters,
@@ -258,7 +259,7 @@ def test_no_argument_is_left_to_the_requester(case: Case) -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_policies_are_of_one_node(subject: signing_policies.Subject) -> None:
+def test_policies_belong_to_one_node(subject: signing_policies.Subject) -> None:
     found = signing_policies.policies(subject)
     assert {policy["minions"] for policy in found.values()} == {subject.name}
     assert all(name.startswith(f"{subject.name}/") for name in found)
@@ -282,12 +283,12 @@ def test_policies_are_of_one_node(subject: signing_policies.Subject) -> None:
         ),
     ],
 )
-def test_purposes(node_roles: tuple[str, ...], wanted: set[str]) -> None:
+def test_purposes_of_roles(node_roles: tuple[str, ...], wanted: set[str]) -> None:
     assert set(signing_policies.purposes(node_roles)) == wanted
 
 
 @pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
-def test_only_the_bootstrap_is_an_administrator(subject: signing_policies.Subject) -> None:
+def test_only_bootstrap_node_is_an_administrator(subject: signing_policies.Subject) -> None:
     assert [
         name
         for name, policy in signing_policies.policies(subject).items()
@@ -299,8 +300,8 @@ def test_only_the_bootstrap_is_an_administrator(subject: signing_policies.Subjec
 
 
 @pytest.mark.parametrize("subject", (MASTER, WORKER), ids=lambda subject: subject.name)
-def test_only_the_bootstrap_is_the_salt_master(subject: signing_policies.Subject) -> None:
-    """By a user of its own, in no group: a role names it."""
+def test_only_bootstrap_node_has_salt_master_certificate(subject: signing_policies.Subject) -> None:
+    """The certificate has a user of its own without a group; a role names the user."""
     assert [
         name
         for name, policy in signing_policies.policies(subject).items()
@@ -312,20 +313,22 @@ def test_only_the_bootstrap_is_the_salt_master(subject: signing_policies.Subject
     )
 
 
-def test_a_worker_is_nobody_but_itself() -> None:
+def test_worker_gets_only_certificates_of_its_own_node() -> None:
     found = signing_policies.policies(WORKER).values()
     assert {policy["subject"] for policy in found} == {"O=system:nodes,CN=system:node:w-1"}
     assert {policy["signing_cert"] for policy in found} == {"/etc/kubernetes/pki/ca.crt"}
 
 
-def test_days() -> None:
+def test_validity_in_days_is_configurable() -> None:
     assert {policy["days_valid"] for policy in signing_policies.policies(WORKER, 30).values()} == {
         30
     }
 
 
-def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None:
-    """Salt takes days in parts."""
+def test_validity_in_fraction_of_a_day_is_honored(
+    authorities: Path, own_key: ec.EllipticCurvePrivateKey
+) -> None:
+    """Salt accepts fractions of days."""
     policy = {**signing_policies.policies(WORKER, 10 / 1440)["w-1/kubelet-client"]}
     policy.pop("minions")
     policy |= {
@@ -338,13 +341,13 @@ def test_minutes(authorities: Path, own_key: ec.EllipticCurvePrivateKey) -> None
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_every_purpose_has_its_place(subject: signing_policies.Subject) -> None:
+def test_every_purpose_has_its_own_path(subject: signing_policies.Subject) -> None:
     found = signing_policies.paths(subject.roles)
     assert set(found) == set(signing_policies.purposes(subject.roles))
     assert len(set(found.values())) == len(found)
 
 
-def test_places() -> None:
+def test_paths_of_certificates() -> None:
     assert (
         signing_policies.PATHS["etcd-healthcheck-client"]
         == "/etc/kubernetes/pki/etcd/healthcheck-client"

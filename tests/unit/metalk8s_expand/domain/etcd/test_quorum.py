@@ -1,4 +1,4 @@
-"""Every row of the guard, and its meaning: no allowed change can lose the quorum by the newcomer's failure alone."""
+"""Every row of the guard: after an allowed change, the new member alone cannot lose the quorum."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ LEARNER = member(9, name="new", learner=True)
         (7, 0, True), (5, 2, True), (4, 3, False),
     ],
 )  # fmt: skip
-def test_add_and_promote_follow_one_rule(healthy: int, ill: int, allowed: bool) -> None:
+def test_add_and_promote_follow_same_rule(healthy: int, ill: int, allowed: bool) -> None:
     members = voters(healthy, ill)
     assert (quorum.add_problems(members, *NEW) == []) is allowed
     assert (quorum.promote_problems([*members, LEARNER], 9) == []) is allowed
 
 
-def test_unknown_is_unhealthy() -> None:
+def test_voter_of_unknown_health_counts_as_unhealthy() -> None:
     assert quorum.add_problems([member(1), member(2), member(3, None)], *NEW)
 
 
 @pytest.mark.parametrize(("healthy", "ill"), list(itertools.product(range(2, 8), range(4))))
-def test_an_allowed_add_survives_a_newcomer_that_never_starts(healthy: int, ill: int) -> None:
+def test_quorum_survives_new_member_that_never_starts(healthy: int, ill: int) -> None:
     if not quorum.add_problems(voters(healthy, ill), *NEW):
         assert healthy >= quorum.quorum(healthy + ill + 1)
 
@@ -69,12 +69,12 @@ def test_an_allowed_add_survives_a_newcomer_that_never_starts(healthy: int, ill:
         pytest.param([*voters(3), member(4, cluster_id=8)], id="two clusters"),
     ],
 )
-def test_obstacles_to_an_add(obstacle: list[Member]) -> None:
+def test_add_with_obstacle_is_refused(obstacle: list[Member]) -> None:
     assert quorum.add_problems(obstacle, *NEW)
 
 
 @pytest.mark.parametrize("name", ["", "new"])
-def test_our_own_learner_is_no_obstacle(name: str) -> None:
+def test_learner_of_interrupted_run_is_no_obstacle(name: str) -> None:
     assert (
         quorum.add_problems([*voters(3), member(9, name=name, learner=True, healthy=None)], *NEW)
         == []
@@ -91,19 +91,19 @@ def test_our_own_learner_is_no_obstacle(name: str) -> None:
         ({"applied_index": 3999}, "1001"),
     ],
 )
-def test_an_unready_learner_is_not_promoted(changes: dict[str, object], word: str) -> None:
+def test_unready_learner_is_not_promoted(changes: dict[str, object], word: str) -> None:
     learner = member(9, **{"name": "new", "learner": True, **changes})  # type: ignore[arg-type]
     [problem] = quorum.promote_problems([*voters(3), learner], 9)
     assert word in problem
 
 
-def test_promote_is_done_or_impossible() -> None:
+def test_promote_of_voter_passes_and_of_missing_member_is_refused() -> None:
     assert quorum.promote_problems(voters(3), 3) == []
     assert quorum.promote_problems(voters(3), 99)
     assert quorum.promote_problems([*voters(3), LEARNER, member(8, learner=True)], 9)
 
 
-def test_lag() -> None:
+def test_lag_is_distance_to_most_advanced_healthy_voter() -> None:
     ahead, ill = member(2, raft_index=6000), member(3, False, raft_index=9000)
     assert quorum.lag([member(1), ahead, ill], LEARNER) == 1000
     assert quorum.lag([member(1, raft_index=None)], LEARNER) is None
@@ -120,11 +120,13 @@ def test_lag() -> None:
         (5, 0, 1, True), (3, 2, 5, True), (3, 2, 1, False),
     ],
 )  # fmt: skip
-def test_remove(healthy: int, ill: int, leaving: int, allowed: bool) -> None:
+def test_remove_requires_quorum_before_and_after(
+    healthy: int, ill: int, leaving: int, allowed: bool
+) -> None:
     assert (quorum.remove_problems(voters(healthy, ill), leaving) == []) is allowed
 
 
-def test_a_learner_leaves_whenever_there_is_a_quorum() -> None:
+def test_learner_may_be_removed_while_quorum_exists() -> None:
     assert quorum.remove_problems([*voters(1), LEARNER], 9) == []
     assert quorum.remove_problems([*voters(1, 1), LEARNER], 9)
     assert quorum.remove_problems(voters(3), 99)
@@ -135,18 +137,18 @@ def test_a_learner_leaves_whenever_there_is_a_quorum() -> None:
     [member(8, learner=True), member(8, name="", healthy=None)],
     ids=["learner", "unstarted"],
 )
-def test_nobody_leaves_while_an_addition_is_not_finished(other: Member) -> None:
+def test_remove_during_unfinished_addition_is_refused(other: Member) -> None:
     members = [*voters(4), other]
     [problem] = quorum.remove_problems(members, 1)
     assert "not of this run" in problem
     assert quorum.remove_problems(members, other.id) == []
 
 
-def test_of_two_unfinished_additions_each_can_be_cleared_away() -> None:
+def test_unfinished_additions_can_each_be_removed() -> None:
     members = [*voters(4), member(7, name="", healthy=None), member(8, learner=True)]
     assert (quorum.remove_problems(members, 7), quorum.remove_problems(members, 8)) == ([], [])
 
 
-def test_messages_name_the_ill() -> None:
+def test_messages_name_unhealthy_members() -> None:
     [problem] = quorum.add_problems([member(1), member(2, False, error="connection refused")], *NEW)
     assert "m2: connection refused" in problem

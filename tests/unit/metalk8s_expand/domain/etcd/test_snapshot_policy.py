@@ -1,4 +1,4 @@
-"""Which member is asked for a snapshot, how much room it needs, and which old ones go."""
+"""Source of a snapshot, the space it needs, and the old snapshots to delete."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def names(*members: Member, local: str = "") -> list[str]:
     ]
 
 
-def test_the_leader_is_asked_last_and_the_local_one_first() -> None:
+def test_sources_are_local_voter_first_and_leader_last() -> None:
     members = member("a", leads=True), member("b"), member("c")
     assert names(*members) == ["b", "c", "a"]
     assert names(*members, local="c") == ["c", "b", "a"]
     assert names(*members, local="a") == ["b", "c", "a"]
 
 
-def test_only_healthy_voters_are_asked() -> None:
+def test_sources_are_healthy_voters_only() -> None:
     ill = (
         member("a", healthy=False),
         member("b", healthy=None),
@@ -37,7 +37,7 @@ def test_only_healthy_voters_are_asked() -> None:
     assert names(*ill) == []
 
 
-def test_the_largest_store_decides_on_the_room() -> None:
+def test_needed_space_depends_on_largest_store() -> None:
     assert (
         snapshot_policy.needed([member("a", db_size=1000), member("b", db_size=2000), member("c")])
         == 2200
@@ -45,7 +45,7 @@ def test_the_largest_store_decides_on_the_room() -> None:
     assert snapshot_policy.needed([member("a")]) is None
 
 
-def test_the_oldest_of_this_cluster_go() -> None:
+def test_surplus_returns_oldest_snapshots_of_cluster() -> None:
     found = [
         snapshot_policy.snapshot_name(CLUSTER, f"2026112219470{number}") for number in range(5)
     ]
@@ -64,7 +64,7 @@ def test_the_oldest_of_this_cluster_go() -> None:
     )
 
 
-def test_only_this_clusters_leftovers_go() -> None:
+def test_leftovers_are_partial_files_of_cluster() -> None:
     own, other = (
         snapshot_policy.partial(snapshot_policy.snapshot_name(number, "1"))
         for number in (CLUSTER, CLUSTER + 1)
