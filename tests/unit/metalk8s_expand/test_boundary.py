@@ -1,4 +1,4 @@
-"""Whatever a runner function does, its result and the context agree."""
+"""The result of a runner function and the context always agree."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def context() -> dict[str, Any]:
         (lambda: _raise(CommandExecutionError("c")), 1),
     ],
 )
-def test_failures_reach_result_and_context(
-    context: dict[str, Any], body: Any, retcode: int
-) -> None:
+def test_failures_set_result_and_context(context: dict[str, Any], body: Any, retcode: int) -> None:
     result = runner_boundary(lambda: context)(body)()
     assert result["retcode"] == context["retcode"] == retcode
     assert result["error"]["message"]
@@ -50,14 +48,14 @@ def test_failures_reach_result_and_context(
         ({"retcode": "x"}, 0),
     ],
 )
-def test_results_pass_and_set_the_context(
+def test_results_are_returned_and_set_context(
     context: dict[str, Any], result: Any, retcode: int
 ) -> None:
     assert runner_boundary(lambda: context)(lambda: result)() is result
     assert context["retcode"] == retcode
 
 
-def test_wrong_arguments_are_told_from_a_defect(context: dict[str, Any]) -> None:
+def test_wrong_arguments_are_distinguished_from_defect(context: dict[str, Any]) -> None:
     @runner_boundary(lambda: context)
     def add_node(name: str) -> None: ...
 
@@ -70,19 +68,19 @@ def test_wrong_arguments_are_told_from_a_defect(context: dict[str, Any]) -> None
     ]  # fmt: skip
 
 
-def test_a_defect_leaves_its_traceback_in_the_log(
+def test_defect_logs_its_traceback(
     context: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     runner_boundary(lambda: context)(lambda: {}["absent"])()
     assert "Traceback" in caplog.text
 
 
-def test_ends_of_the_process_pass(context: dict[str, Any]) -> None:
+def test_process_exit_exceptions_are_not_caught(context: dict[str, Any]) -> None:
     with pytest.raises(KeyboardInterrupt):
         runner_boundary(lambda: context)(lambda: _raise(KeyboardInterrupt()))()
 
 
-def test_salt_still_sees_the_signature(context: dict[str, Any]) -> None:
+def test_signature_of_function_is_visible_to_salt(context: dict[str, Any]) -> None:
     @runner_boundary(lambda: context)
     def expand(names: Any = None, skip_failed: bool = False, **kwargs: Any) -> None:
         """Doc."""
@@ -96,7 +94,7 @@ def test_salt_still_sees_the_signature(context: dict[str, Any]) -> None:
     assert (expand.__name__, expand.__doc__) == ("expand", "Doc.")
 
 
-def test_salt_leaves_unknown_arguments_to_us(context: dict[str, Any]) -> None:
+def test_unknown_arguments_are_left_to_boundary_by_salt(context: dict[str, Any]) -> None:
     @runner_boundary(lambda: context)
     def expand(names: Any = None) -> None: ...
 
@@ -104,7 +102,7 @@ def test_salt_leaves_unknown_arguments_to_us(context: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("error", [SettingsError("m"), OSError("m")])
-def test_a_roster_fails_with_a_message(error: Exception) -> None:
+def test_roster_error_becomes_salt_client_error(error: Exception) -> None:
     with pytest.raises(SaltClientError, match="m"):
         roster_boundary(lambda: _raise(error))()
 
@@ -120,5 +118,5 @@ def test_a_roster_fails_with_a_message(error: Exception) -> None:
         ({}, False),
     ],
 )
-def test_who_reads_the_outcome(opts: dict[str, Any], direct: bool) -> None:
+def test_output_for_people_is_detected(opts: dict[str, Any], direct: bool) -> None:
     assert is_for_people(opts) is direct

@@ -1,4 +1,4 @@
-"""Every failure has an exit code, and its text says what, where, what was found and what to do."""
+"""Every error has an exit code, and its text states action, node, finding and remedy."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from metalk8s_expand import errors
         ("LockedError", 9, True),
     ],
 )
-def test_codes(name: str, retcode: int, retry: bool) -> None:
+def test_errors_have_retcode_and_retry(name: str, retcode: int, retry: bool) -> None:
     error = getattr(errors, name)("m")
     assert (error.retcode, error.retry) == (retcode, retry)
     assert isinstance(error, errors.ExpandError)
     assert error.as_dict()["type"] == name
 
 
-def test_text_carries_everything() -> None:
+def test_text_contains_all_fields() -> None:
     problem = errors.Problem("a:b", 0, "is not a port", "write one")
     error = errors.DeployError(
         "state x failed",
@@ -51,11 +51,11 @@ def test_text_carries_everything() -> None:
     ]
 
 
-def test_text_of_a_bare_message() -> None:
+def test_text_of_bare_message_is_message() -> None:
     assert str(errors.ExpandError("m")) == "m"
 
 
-def test_as_dict_is_json_even_with_odd_values() -> None:
+def test_dict_with_odd_values_is_json() -> None:
     error = errors.SettingsError("m", problems=[errors.Problem("a", {1, 2}, "is odd"), "text"])
     found = json.loads(json.dumps(error.as_dict()))
     assert found["problems"][0]["value"] == "{1, 2}"
@@ -63,6 +63,6 @@ def test_as_dict_is_json_even_with_odd_values() -> None:
     assert found["text"] == str(error)
 
 
-def test_errors_cross_process_borders() -> None:
+def test_errors_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(errors.QuorumError("m", node="n", problems=["p"])))
     assert (error.message, error.node, error.problems) == ("m", "n", ("p",))

@@ -1,4 +1,4 @@
-"""The entry point finds what is installed; plugins of another installation are refused."""
+"""The entry point finds installed plugins; plugins of a second installation are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metalk8s_expand import loader
 LIBRARY = Path(metalk8s_expand.__file__).resolve().parent
 
 
-def test_directories_are_those_of_the_sub_packages(
+def test_directories_are_those_of_subpackages(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "runners").mkdir()
@@ -24,7 +24,7 @@ def test_directories_are_those_of_the_sub_packages(
 @pytest.mark.parametrize(
     "plugin", [LIBRARY / "runners" / "x.py", LIBRARY.parent.parent / "_runners" / "x.py"]
 )
-def test_one_installation_is_fine(plugin: Path) -> None:
+def test_single_installation_is_accepted(plugin: Path) -> None:
     assert loader.mixed_installation(str(plugin)) is None
 
 
@@ -34,14 +34,14 @@ def test_two_installations_are_refused() -> None:
     assert str(LIBRARY) in reason
 
 
-def test_an_installed_plugin_beside_synced_ones_is_refused(tmp_path: Path) -> None:
+def test_installed_plugin_next_to_synced_plugins_is_refused(tmp_path: Path) -> None:
     installed = str(LIBRARY / "runners" / "x.py")
     assert loader.mixed_installation(installed, str(tmp_path)) is None
     (tmp_path / "utils" / "metalk8s_expand").mkdir(parents=True)
     reason = loader.mixed_installation(installed, str(tmp_path))
     assert reason is not None
     assert str(tmp_path / "utils" / "metalk8s_expand") in reason
-    # One that was synced itself is at home there.
+    # A synced plugin belongs to the synced library, so it is accepted.
     assert (
         loader.mixed_installation(str(LIBRARY.parent.parent / "_runners" / "x.py"), str(tmp_path))
         is None
