@@ -28,7 +28,8 @@ TREE := tests/functional/test_metalk8s_tree.py
 OTHER_SALT_TESTS := -m 'not full' $(filter-out $(TREE),$(wildcard tests/functional/test_*.py)) $(TREE)::TestChain \
 	tests/unit/metalk8s_expand/clients tests/unit/metalk8s_expand/test_boundary.py
 
-.PHONY: demo check test test-full versions lint unit functional integration other-salt lab chaos-one \
+.PHONY: demo check test on-nodes without-nodes test-full versions lint unit functional integration other-salt \
+	lab chaos-one \
 	salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed \
 	bench chaos docs clean
 
@@ -42,15 +43,23 @@ demo:
 
 check: lint unit
 
-# The fastest first. Of tests that are many of a kind, a handful runs here: pytest says how many others it deselected.
-test:
-	$(MAKE) --no-print-directory lint
+# Two lanes at the same time, since both wait most of the time: what needs real nodes, and what does not. The output of
+# each target comes when the target has ended. Of tests that are many of a kind, a handful runs here: pytest says how
+# many others it deselected, and test-full runs them all.
+test: lint
+	./lab/lab build >/dev/null
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target on-nodes without-nodes
+
+on-nodes:
+	$(MAKE) --no-print-directory chaos-one
+	$(MAKE) --no-print-directory lab
+
+# Not at the same time: the functional tests start orchestrations, which unit tests would see as other operations.
+without-nodes:
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory other-salt
 	$(MAKE) --no-print-directory functional
 	$(MAKE) --no-print-directory integration
-	$(MAKE) --no-print-directory chaos-one
-	$(MAKE) --no-print-directory lab
 
 test-full: lint unit versions
 	./lab/lab build >/dev/null
