@@ -1,4 +1,4 @@
-"""The certificates of many nodes, asked of their minions at once and within a bounded time."""
+"""Read the certificates of many nodes from their minions in parallel, within a bounded time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from metalk8s_expand.domain.certificates.expiry import Answer
 from metalk8s_expand.errors import UnreachableError
 
 FUNCTION = "metalk8s_expand_host.certificates"
-# Minions that answer to one job.
+# The most minions that one job addresses.
 CHUNK = 1_000
 
 
 class Minions(Protocol):
-    """``clients.salt.Minions``, or what stands for it."""
+    """The interface of ``clients.salt.Minions``."""
 
     def ask(
         self, minions: Iterable[str], function: str, arguments: Sequence[Any]
@@ -23,7 +23,10 @@ class Minions(Protocol):
 
 
 def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:
-    """What each of these nodes tells, or why it told nothing. About ten seconds for each thousand when some are down."""
+    """Return the answer of each node, or the reason why it gave none.
+
+    Each thousand minions take about ten seconds when some are down.
+    """
     found: dict[str, Answer | str] = {}
     for start in range(0, len(names), CHUNK):
         chosen = names[start : start + CHUNK]
@@ -36,12 +39,15 @@ def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:
 
 
 def overview(told: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
-    """For each node the certificate that ends first (``first``, ``not_after``, ``days_left``), or why it is ``unknown``."""
+    """Return for each node the certificate that ends first, or why it is ``unknown``.
+
+    The keys are ``first``, ``not_after`` and ``days_left``.
+    """
     return {name: _row(answer) for name, answer in told.items()}
 
 
 def render_certificates(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """The overview as rows of a table."""
+    """Return the overview as rows of a table."""
     return [
         (
             name,

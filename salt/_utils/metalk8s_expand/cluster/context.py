@@ -1,4 +1,4 @@
-"""What a step on the master works with, made from the master's configuration: the API, etcd, the declaration."""
+"""Access to the API, etcd and the declaration, made from the master's configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from metalk8s_expand.errors import SettingsError
 
 
 def declaration(opts: Mapping[str, Any]) -> Settings:
-    """What the master's pillar declares. SettingsError with all its problems, or when there is none."""
+    """Return the declaration in the master's pillar.
+
+    Raises SettingsError with all problems, or when there is no declaration.
+    """
     pillar = declared_pillar(opts)
     if pillar is None:
         raise SettingsError(
@@ -39,16 +42,18 @@ class ClusterContext:
 
     @classmethod
     def from_opts(cls, opts: Mapping[str, Any]) -> ClusterContext:
-        """By the key ``metalk8s_expand`` of the master's configuration."""
+        """Return the context that the key ``metalk8s_expand`` of the master's configuration
+        describes.
+        """
         configured = opts.get("metalk8s_expand") or {}
         return cls(opts, Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG)))
 
     def settings(self) -> Settings:
-        """The declaration; see ``declaration``."""
+        """Return the declaration; see ``declaration``."""
         return declaration(self.opts)
 
     def node(self, name: str) -> Node:
-        """The node as declared, or, when nobody declared it, as its Node object describes itself."""
+        """Return the declared node, or an undeclared node as its Node object describes it."""
         pillar = declared_pillar(self.opts)
         declared = settings.parse(pillar).nodes if pillar is not None else {}
         if name in declared:
@@ -63,7 +68,7 @@ class ClusterContext:
         return from_observed(found)
 
     def deployment(self, name: str) -> dict[str, Any]:
-        """What the orchestration of one node is rendered with; see the execution module."""
+        """Return the data that renders the orchestration of one node; see the execution module."""
         node = self.node(name)
         nodes = self.kube.nodes()
         ready = [item["metadata"]["name"] for item in nodes if not health.ready_problems(item)]
@@ -78,7 +83,7 @@ class ClusterContext:
         }
 
     def renewal(self, name: str | None = None) -> dict[str, Any]:
-        """Whose certificates are renewed, in which order; see the execution module."""
+        """Return the nodes whose certificates are renewed, in order; see the execution module."""
         nodes = self.kube.nodes()
         authority = _ca_server(nodes)
         deployed = [
@@ -96,11 +101,11 @@ class ClusterContext:
         }
 
     def leases(self) -> Leases:
-        """The Lease that one run at a time holds."""
+        """Return the client of the Lease that one run holds at a time."""
         return Leases(self.kube)
 
     def access(self) -> verify.ClusterAccess:
-        """What verification asks with."""
+        """Return the clients that verification uses."""
         return verify.cluster_access(self.kube, self.kube.nodes(roles.label_key(roles.ETCD)))
 
 
@@ -116,7 +121,7 @@ def _name(item: Mapping[str, Any]) -> str:
 
 
 def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
-    """The minion that signs certificates."""
+    """Return the minion that signs certificates."""
     found = [_name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)]
     if not found:
         raise SettingsError(
@@ -127,7 +132,9 @@ def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def from_observed(found: JsonObject) -> Node:
-    """A Node object that nobody declared, as a value: by its role labels and its SSH annotations."""
+    """Return the node that an undeclared Node object describes: its role labels and SSH
+    annotations.
+    """
     metadata = found["metadata"]
     labels = metadata.get("labels") or {}
     ssh = ssh_annotations.from_annotations(metadata["name"], metadata.get("annotations"))

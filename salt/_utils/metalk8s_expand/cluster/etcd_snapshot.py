@@ -1,6 +1,7 @@
-"""A snapshot of etcd before the first change of its members in a run: the way back, should everything else fail.
+"""Take a snapshot of etcd before a run changes its membership for the first time.
 
-It is only worth something when it can be restored, so one that cannot be taken or verified stops the run before the change.
+The operator restores the cluster from it if everything else fails. A snapshot that cannot be
+restored is worthless, so the run stops before the change if none can be taken and verified.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ Progress = Callable[[str, str, str], object]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A verified file; ``size`` in bytes. ``member`` is empty when an earlier call of the same run has taken it."""
+    """A verified file; ``size`` in bytes.
+
+    ``member`` is empty when an earlier call of the same run took the snapshot.
+    """
 
     path: str
     size: int
@@ -59,7 +63,7 @@ def take_etcd_snapshot(
     run: str,
     progress: Progress | None = None,
 ) -> dict[str, Any] | None:
-    """``take_for``, if this plan deploys a node of the role etcd; else None."""
+    """Call ``take_for`` if this plan deploys a node of the role etcd; else return None."""
     coming = any(item.node.is_etcd and item.has(plan.DEPLOY) for item in found.nodes)
     return take_for(world, declared, run, progress) if coming else None
 
@@ -67,9 +71,10 @@ def take_etcd_snapshot(
 def take_for(
     world: ClusterContext, declared: Settings, run: str, progress: Progress | None = None
 ) -> dict[str, Any] | None:
-    """A verified snapshot of the cluster's etcd, as data for the report.
+    """Return a verified snapshot of the cluster's etcd, as data for the report.
 
-    None when the declaration has switched it off, or there is no etcd yet. Raises what ``take`` does.
+    Returns None when the declaration disables snapshots, or there is no etcd yet. Raises what
+    ``take`` raises.
     """
     etcd = world.access().etcd if declared.etcd_snapshot.enabled else None
     if etcd is None:
@@ -85,10 +90,10 @@ def take(
     clock: Clock | None = None,
     progress: Progress | None = None,
 ) -> Snapshot:
-    """A snapshot that was verified after it was written; that of an earlier call of the same run, if it is still sound.
+    """Take a snapshot and verify the written file, or return a valid one of the same run.
 
-    Raises PreflightError when there is no place for it, UnreachableError when no member gives one that is sound,
-    QuorumError when the members are not one cluster.
+    Raises PreflightError when there is no space for it, UnreachableError when no member delivers a
+    valid snapshot, QuorumError when the members are not one cluster.
     """
     members = etcd.members()
     cluster, sources = _sources(members)
@@ -111,7 +116,7 @@ def take(
 
 
 class _Patience:
-    """How much time is left for all members together."""
+    """The time that is left for all members together."""
 
     def __init__(self, timeout: float, clock: Clock) -> None:
         self.clock = clock
@@ -122,7 +127,7 @@ class _Patience:
 
 
 def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
-    """The cluster's ID, and the members to ask."""
+    """Return the cluster's ID and the members to try."""
     problems = quorum.cluster_problems(members)
     if problems:
         raise QuorumError("etcd cannot be saved", problems=problems, log=LOG)
@@ -141,7 +146,7 @@ def _kept(files: SnapshotFiles, name: str) -> VerifiedSnapshot | None:
     try:
         return bolt_file.verify_snapshot(files.path(name))
     except (ConflictError, OSError):
-        # It is made anew, and replaced then.
+        # The caller takes a new snapshot, which replaces this file.
         return None
 
 
@@ -173,7 +178,7 @@ def _first_sound(
     patience: _Patience,
     tell: Progress,
 ) -> tuple[VerifiedSnapshot, str]:
-    """Of the first member whose snapshot is sound."""
+    """Return the first snapshot that verifies."""
     problems = []
     for member in sources:
         if patience.left() <= 0:
@@ -204,7 +209,7 @@ def _copied(
     cluster: int,
     tell: Progress,
 ) -> str:
-    """The same file in the other place, read again there."""
+    """Copy the file to the second directory and verify the copy."""
     place = SnapshotFiles(settings.copy_to or "", "copy_to")
     place.prepare(create=False)
     if place.is_beside(files):

@@ -1,4 +1,4 @@
-"""Is the node what was declared? Asked of the API, of every etcd voter, and of the node's own API server."""
+"""Check a node against its declaration: in the API, at every etcd voter, at its own API server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ LOG = "journalctl --unit kubelet, --unit containerd and /var/log/pods on the nod
 
 @dataclass(frozen=True)
 class ClusterAccess:
-    """What verification asks with; ``authority`` is the path of the cluster's CA certificate."""
+    """The clients that verification uses;
+
+    ``authority`` is the path of the cluster's CA certificate.
+    """
 
     kube: Kube
     etcd: Etcd | None
@@ -30,7 +33,10 @@ class ClusterAccess:
 def cluster_access(
     kube: Kube, nodes: Sequence[Mapping[str, Any]], credentials: Credentials | None = None
 ) -> ClusterAccess:
-    """Access to a cluster with these Node objects; etcd is asked at every Node of that role that has an address."""
+    """Return access to a cluster with these Node objects.
+
+    The etcd client uses every Node of the role etcd that has an address.
+    """
     addresses = [address for item in nodes if (address := _etcd_address(item))]
     return ClusterAccess(
         kube,
@@ -46,14 +52,20 @@ def node_health_problems(
     members: Sequence[Member] | None = None,
     observed: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Everything that is not as declared, one sentence each; what cannot be asked is a problem as well."""
+    """Return every deviation from the declaration, one sentence each.
+
+    A query that fails is a problem as well.
+    """
     return health.node_problems(
         node, observed or access.kube.node(node.name)
     ) + _component_problems(access, node, members)
 
 
 def running_problems(access: ClusterAccess, name: str) -> list[str]:
-    """What does not run on a registered Node, by its own roles and address, whatever is declared of it."""
+    """Return the components of a registered Node that do not run.
+
+    Its own role labels and address count, not its declaration.
+    """
     observed = access.kube.node(name)
     if observed is None:
         return [f"Node {name} is not registered"]
@@ -76,7 +88,7 @@ def _component_problems(
 
 
 def addon_problems(access: ClusterAccess) -> list[str]:
-    """Whether CoreDNS runs on two nodes, or on as many as may run it while there are fewer."""
+    """Check that CoreDNS runs on two nodes, or on all nodes that may run it if they are fewer."""
     hosts = [
         item
         for item in access.kube.nodes(roles.label_key(roles.INFRA))
@@ -93,7 +105,10 @@ def addon_problems(access: ClusterAccess) -> list[str]:
 
 
 def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock: Clock) -> float:
-    """Wait until the node is as declared; the seconds it took. Raises DeployError with what is not after ``timeout``."""
+    """Wait until the node matches its declaration and return the seconds that it took.
+
+    Raises DeployError with the remaining problems after ``timeout``.
+    """
     return wait_until(
         Wait(
             "the node to be as declared",
@@ -109,7 +124,7 @@ def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock:
 
 
 def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: Clock) -> float:
-    """Wait until what a registered Node has runs on it; as ``wait``."""
+    """Wait until the components of a registered Node run on it, like ``wait``."""
     return wait_until(
         Wait(
             "the node to work",
@@ -125,7 +140,7 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
 
 
 def cluster_health_problems(access: ClusterAccess) -> list[str]:
-    """What is wrong with API and etcd."""
+    """Return the problems of the API and of etcd."""
     status, text = access.kube.text("/readyz")
     problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
     return problems + (
@@ -134,7 +149,9 @@ def cluster_health_problems(access: ClusterAccess) -> list[str]:
 
 
 def etcd_problems(etcd: Etcd) -> list[str]:
-    """What is wrong with etcd as a whole: a foreign learner, an unhealthy voter, two cluster IDs."""
+    """Return the problems of etcd as a whole: a foreign learner, an unhealthy voter, two cluster
+    IDs.
+    """
     try:
         members = etcd.members()
     except ExpandError as exc:

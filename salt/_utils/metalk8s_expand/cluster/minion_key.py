@@ -1,4 +1,4 @@
-"""Accept a minion's key, and only when it is the key that the host itself shows over SSH."""
+"""Accept a minion's key only if the host shows the same key over SSH."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ LOG = "/var/log/salt/minion and journalctl --unit salt-minion on the node; /var/
 
 
 def on_host(target: Target, timeout: float = 10.0) -> str:
-    """The fingerprint of the key that lies on the host. Raises UnreachableError when it cannot be read."""
+    """Return the fingerprint of the key on the host.
+
+    Raises UnreachableError if it cannot be read.
+    """
     answer = command.run(target, ["cat", PUBLIC_KEY], timeout=timeout)
     if answer.returncode or not answer.stdout.strip():
         raise UnreachableError(
@@ -31,7 +34,7 @@ def on_host(target: Target, timeout: float = 10.0) -> str:
 
 
 def pending_change(keys: Keys, minion: str) -> str | None:
-    """What ``accept`` would do, for test=True."""
+    """Return the change that ``accept`` would make, for test=True."""
     found = keys.public_key(minion)
     if found is not None and found[0] == ACCEPTED:
         return None
@@ -41,11 +44,13 @@ def pending_change(keys: Keys, minion: str) -> str | None:
 def accept(
     keys: Keys, minions: Minions, target: Target, timeout: float, clock: Clock
 ) -> dict[str, str]:
-    """Wait for the minion's key, compare it with the host's, accept it, and wait until the minion answers.
+    """Wait for the minion's key, compare it with the host's, accept it, wait for the minion's
+    answer.
 
-    The changes made. Raises ConflictError when the key on the master is another's: an impostor, or one of the host's
-    earlier life. Accepting is repeated until the minion answers: a master that is just handling the minion's next
-    request may write the key back as pending (seen with Salt 3008.3).
+    Returns the changes made. Raises ConflictError when the key on the master is not the host's: it
+    belongs to an impostor, or to an earlier installation of the host. Accepting is repeated until
+    the minion answers: a master that is just handling the minion's next request may write the key
+    back as pending (seen with Salt 3008.3).
     """
     wait = Wait(
         "the minion to present its key to the master",
@@ -91,7 +96,7 @@ def _accept_and_ping(keys: Keys, minions: Minions, name: str, shown: str) -> Pen
 
 
 def _directory(keys: Keys, name: str, shown: str) -> str:
-    """Where the key is, after it was compared with the one that the host shows."""
+    """Return the directory of the key, after comparing the key with the one that the host shows."""
     directory, public_key = keys.public_key(name) or ("no directory", "")
     offered = fingerprint(public_key)
     if not public_key or offered == shown:

@@ -1,7 +1,9 @@
-"""What one minion learns from its pillar: its own roles, the control plane's addresses, and only the secrets of its roles.
+"""Build the pillar of one minion: its roles, the control plane's addresses, the secrets of its
+roles.
 
-Roles come from the declaration or, for a node that nobody declared, from its Node object's role labels, which
-NodeRestriction protects; never from grains or annotations, which a host writes itself.
+Roles come from the declaration. For an undeclared node they come from the role labels of its Node
+object, which NodeRestriction protects. They never come from grains or annotations, which a host
+writes itself.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from metalk8s_expand.domain.node import health, roles, ssh_annotations
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing import scalars
 
-# Same on every API server, or tokens and stored Secrets of one cannot be read by another.
+# All API servers share them: otherwise one cannot read the tokens and stored Secrets of another.
 SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
 AUTHORITIES = {
     "kubernetes": "pki/ca.crt",
     "etcd": "pki/etcd/ca.crt",
     "front_proxy": "pki/front-proxy-ca.crt",
 }
-# What cannot be told without the API.
+# The parts that are unknown without the API.
 OF_THE_API = ("api_servers", "etcd_members")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -33,7 +35,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class PillarHost:
-    """A host of the cluster, as far as pillars care."""
+    """The data of a host of the cluster that pillars use."""
 
     name: str
     address: str
@@ -41,7 +43,7 @@ class PillarHost:
     taints: tuple[Mapping[str, str], ...] = field(default_factory=tuple)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the data for JSON."""
         return {
             "name": self.name,
             "address": self.address,
@@ -51,14 +53,14 @@ class PillarHost:
 
 
 def from_declared(node: Node) -> PillarHost:
-    """A declared node."""
+    """Return the host of a declared node."""
     return PillarHost(
         node.name, node.address, node.roles, tuple(taint.as_dict() for taint in node.taints)
     )
 
 
 def from_observed(item: Mapping[str, Any]) -> PillarHost:
-    """A Node object that nobody declared."""
+    """Return the host of an undeclared Node object."""
     metadata = item.get("metadata") or {}
     found = roles.observed_roles(metadata.get("labels") or {})
     taints = [
@@ -72,7 +74,7 @@ def from_observed(item: Mapping[str, Any]) -> PillarHost:
 
 
 def from_cluster(bootstrap: Mapping[str, Any]) -> PillarHost:
-    """The bootstrap node, as the cluster's static pillar describes it."""
+    """Return the bootstrap node, as the cluster's static pillar describes it."""
     taints = tuple(taint.as_dict() for taint in roles.taints(bootstrap.get("taints") or ()))
     return PillarHost(
         str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints
@@ -82,7 +84,10 @@ def from_cluster(bootstrap: Mapping[str, Any]) -> PillarHost:
 def known_hosts(
     cluster: Mapping[str, Any], declared: Iterable[Node], observed: Sequence[Mapping[str, Any]]
 ) -> dict[str, PillarHost]:
-    """Every known host by name; the declaration wins over the API, the bootstrap's own description over both."""
+    """Return every known host by name.
+
+    The declaration overrides the API. The bootstrap node's own description overrides both.
+    """
     bootstrap = from_cluster(cluster["bootstrap"])
     trusted = {**{node.name: from_declared(node) for node in declared}, bootstrap.name: bootstrap}
     others = [host for host in map(from_observed, observed) if host.name not in trusted]
@@ -97,7 +102,10 @@ def node_pillar(
     registered: Iterable[str],
     kubernetes_directory: str = "/etc/kubernetes",
 ) -> dict[str, Any]:
-    """The pillar of one minion; empty for one that is no node. ``registered`` are the names that the API knows."""
+    """Return the pillar of one minion; it is empty for a minion that is no node.
+
+    ``registered`` holds the names that the API knows.
+    """
     host = hosts.get(minion)
     if host is None:
         return {}
@@ -122,8 +130,11 @@ def node_pillar(
 
 
 def without_api(data: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """What is left of a pillar that was made without the Nodes: enough to renew certificates, as those of the API may be
-    the ones that have ended. States that need to know who else is there do not render with it."""
+    """Return the part of a pillar that does not depend on the Nodes.
+
+    It is enough to renew certificates, as those of the API may be the expired ones. States that
+    need the other nodes do not render with it.
+    """
     limited = {key: value for key, value in data["metalk8s"].items() if key not in OF_THE_API}
     return {**data, "metalk8s": {**limited, "api_error": reason}}
 
@@ -131,7 +142,10 @@ def without_api(data: Mapping[str, Any], reason: str) -> dict[str, Any]:
 def _confined(
     host: PillarHost, cluster: Mapping[str, Any], taken: Mapping[Address | None, int]
 ) -> PillarHost:
-    """Without its address when that is somebody else's: a kubelet writes it itself, and certificates carry it."""
+    """Drop the address if it belongs to another host.
+
+    A kubelet writes its address itself, and certificates carry it.
+    """
     address = _ip(host.address)
     if address is None:
         return replace(host, address="")
@@ -141,7 +155,10 @@ def _confined(
 
 
 def _ip(text: str) -> Address | None:
-    """An address that other nodes can reach: who verifies a certificate takes ::ffff:10.0.0.1 for 10.0.0.1."""
+    """Return an address that other nodes can reach.
+
+    A TLS client that verifies a certificate treats ::ffff:10.0.0.1 as 10.0.0.1.
+    """
     try:
         address = ipaddress.ip_address(scalars.address(text))
     except scalars.Invalid:
@@ -170,7 +187,7 @@ def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[s
     names = tuple(
         f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", f".default.svc.{domain}")
     )
-    # Tests have certificates of minutes.
+    # Tests use certificates that last minutes.
     days = float(cluster.get("certificate_days", 365))
     found: dict[str, Any] = {}
     for host in hosts:

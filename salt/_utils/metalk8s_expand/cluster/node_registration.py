@@ -1,7 +1,9 @@
-"""Make Node objects say what is declared, changing the least; and take back the cordon that we set.
+"""Apply the declaration to Node objects with the smallest change; undo the cordon of a
+registration.
 
-Observe, compare, change: what the comparison shows under ``test`` is what is changed without it. Labels and taints that
-only we can know as ours are on record (see ``ownership``) before they are set, and until they are removed.
+Observe, compare, change: the comparison that ``test`` shows is the change that is made without it.
+The labels and taints that only the record identifies as the extension's (see ``ownership``) are
+recorded before they are set, and until they are removed.
 """
 
 from __future__ import annotations
@@ -60,16 +62,19 @@ class _Task:
 
     @property
     def due(self) -> bool:
-        """Whether anything has to be written; a refused one is left as it is."""
+        """Return whether there is anything to write; a refused Node stays unchanged."""
         return self.refused is None and bool(
             self.changes or record.is_outdated(self.node, self.found or {}, self.owned)
         )
 
 
 def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
-    """What there is of these Nodes, or of all: by one list, or by one read when it is about a single one."""
+    """Return the state of these Nodes, or of all Nodes.
+
+    Several Nodes take one list request, a single Node takes one read.
+    """
     owned = ownership.read(kube, names)
-    # Last, since many write Nodes: the younger what is compared, the fewer conflicts.
+    # The Nodes are read last, since many clients write them: fresh data cause fewer conflicts.
     if names is None or len(names) != 1:
         return Observation({item["metadata"]["name"]: item for item in kube.nodes()}, owned)
     found = kube.node(names[0])
@@ -77,9 +82,10 @@ def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
 
 
 def register(kube: Kube, node: Node, test: bool = False) -> Changes:
-    """Create or patch the Node; the changes made (or, with ``test``, to be made), none when it is right already.
+    """Create or patch the Node; return the changes made (with ``test``, the changes to make).
 
-    ConflictError when its roles differ and it is deployed, or when others write it all the time.
+    The changes are empty when the Node is right already. Raises ConflictError when the roles of a
+    deployed Node differ, or when other clients write it all the time.
     """
 
     def attempt() -> _Task:
@@ -102,9 +108,10 @@ def register_all(
     test: bool = False,
     parallel: int = CONNECTIONS,
 ) -> dict[str, Changes | ExpandError]:
-    """``register`` for many, on as many connections: by name the changes, or the error that kept this one from them.
+    """Register many Nodes on parallel connections; return by name the changes, or the error.
 
-    ``observed`` is what they are compared with, read now if it is not given. Who was changed since then is read again.
+    The Nodes are compared with ``observed``, which is read now if it is not given. A Node that has
+    changed since then is read again.
     """
     seen = observed or observe(kube, [node.name for node in nodes])
     tasks = [_compared(node, seen) for node in nodes]
@@ -125,9 +132,10 @@ def register_all(
 
 
 def uncordon(kube: Kube, name: str, test: bool = False) -> bool:
-    """Undo our cordon, and nobody else's; whether there was one.
+    """Undo the cordon of a registration, and no other; return whether there was one.
 
-    Where somebody else undid it, what we had set with it (our mark, the exclusion from disruptions) goes all the same.
+    If another client has undone it, the function still removes what the registration set with it
+    (its mark, the exclusion from disruptions).
     """
 
     def attempt() -> bool:
@@ -153,7 +161,10 @@ def _compared(node: Node, seen: Observation) -> _Task:
 
 
 def _refused(node: Node, found: JsonObject) -> str | None:
-    """Why this Node may not be changed, as the plan says it: what runs there depends on its roles."""
+    """Return why this Node may not be changed, worded as in the plan.
+
+    Components that run there depend on its roles.
+    """
     found_roles = roles.observed_roles(found["metadata"].get("labels") or {})
     return (
         None if set(found_roles) == set(node.roles) else plan.node_plan(node, found, False).refused
@@ -165,7 +176,7 @@ def _refusal(task: _Task) -> ConflictError:
 
 
 def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
-    """Change what has to be changed; the errors of those that could not be."""
+    """Make the due changes; return the errors of the Nodes that failed."""
     due = [task for task in tasks if task.due]
     if not due:
         return {}
@@ -178,7 +189,8 @@ def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
     with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
         answers = list(zip(ready, pool.map(lambda task: _written(kube, task), ready), strict=True))
     errors |= {task.name: answer for task, answer in answers if isinstance(answer, ExpandError)}
-    # A conflict here undoes nothing: another run has taken over, or the next one finds more on record than is there.
+    # A conflict here undoes nothing: another run has acquired the lock, or the record lists more
+    # than the Node has, which the next run finds.
     _, late = _recorded(
         kube,
         {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)},
@@ -189,7 +201,9 @@ def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
 
 
 def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:
-    """Write down what is ours; the Nodes that have something else on record by now, and the errors of the others."""
+    """Record what registrations own; return the Nodes with a conflicting record and the other
+    errors.
+    """
     try:
         return ownership.write(kube, moves), {}
     except ExpandError as error:
@@ -197,7 +211,7 @@ def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:
 
 
 def _written(kube: Kube, task: _Task) -> Owned | ExpandError:
-    """Create or patch one Node; what is ours on it then."""
+    """Create or patch one Node; return what the registration owns on it afterwards."""
     try:
         if task.found is None:
             return record.bound(task.after, kube.create_node(manifest.registration(task.node)))
@@ -208,7 +222,7 @@ def _written(kube: Kube, task: _Task) -> Owned | ExpandError:
 
 
 def _patch(kube: Kube, node: Node, found: JsonObject, owned: Owned) -> None:
-    """Both patches are bound to the Node that was compared: another one may have taken its name."""
+    """Bind both patches to the compared Node: another Node may have taken its name."""
     uid = found["metadata"]["uid"]
     taints = manifest.taints_patch(node, found, owned)
     if taints:
@@ -223,7 +237,10 @@ def _patch(kube: Kube, node: Node, found: JsonObject, owned: Owned) -> None:
 
 
 def _still_there(answer: JsonObject | None, name: str) -> None:
-    """A Node that was deleted meanwhile is a conflict: read again, it is created, or there is nothing to undo."""
+    """Raise a conflict if the Node was deleted meanwhile.
+
+    After the next read it is created, or there is nothing to undo.
+    """
     if answer is None:
         raise ConflictError(
             "the Node was deleted meanwhile", node=name, hint="run the same command again"
@@ -249,7 +266,7 @@ def _tried(kube: Kube, node: Node) -> Changes | ExpandError:
 
 
 def _repeated(attempt: Callable[[], Result], name: str) -> Result:
-    """Others write Nodes as well: read again and repeat, a bounded number of times."""
+    """Read and write again after a conflict with another client, a bounded number of times."""
     for _ in range(ATTEMPTS - 1):
         try:
             return attempt()

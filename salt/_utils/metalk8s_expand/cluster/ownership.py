@@ -1,4 +1,4 @@
-"""Keep the record of what registrations set on Nodes; see the domain's module of this name for what it holds and why."""
+"""Store the record of what registrations set on Nodes; see the domain module ``ownership``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK = 4000
 
 
 def read(kube: Kube, names: Iterable[str] | None = None) -> dict[str, Owned]:
-    """What is on record for these Nodes, or for all."""
+    """Return the record of these Nodes, or of all Nodes."""
     lines = _lines(kube.config_map(NAMESPACE, NAME))
     return {
         name: ownership_record.parse(name, lines[name])
@@ -31,7 +31,9 @@ def read(kube: Kube, names: Iterable[str] | None = None) -> dict[str, Owned]:
 
 
 def write(kube: Kube, moves: Moves) -> set[str]:
-    """Replace what was on record by what shall be; the Nodes for which something else was on record by now."""
+    """Replace the expected records by new ones; return the Nodes whose record was not the expected
+    one.
+    """
     due = {name: move for name, move in moves.items() if move[0] != move[1]}
     stale: set[str] = set()
     while due:
@@ -64,7 +66,9 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
 
 
 def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | None]) -> bool:
-    """Whether it could be stored; nothing is when somebody else wrote one of these lines meanwhile."""
+    """Store these lines; return False and store nothing if another client wrote one of them
+    meanwhile.
+    """
     if not wanted:
         return True
     future = {name: line for name, line in {**lines, **wanted}.items() if line is not None}
@@ -80,7 +84,10 @@ def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | N
 
 
 def _patch(lines: Lines, wanted: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """Each line is tested first, so that writers of other lines are no conflict; without any line there is no list."""
+    """Return a patch that tests each line first, so that writers of other lines do not conflict.
+
+    Without any line the patch is empty.
+    """
     if not lines:
         return [
             {"op": "test", "path": "/data", "value": None},

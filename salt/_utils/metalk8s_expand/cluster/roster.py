@@ -1,7 +1,9 @@
-"""The hosts that salt-ssh may reach: declared nodes by the pillar, other Nodes by their annotations.
+"""The hosts that salt-ssh may reach: declared nodes by the pillar, other Nodes by their
+annotations.
 
-A Node that cannot be used never spoils the others, but is an error when it is named exactly: for an empty set of
-targets salt-ssh would connect to whatever host has that name, with default credentials.
+A Node that cannot be used does not affect the others, but it is an error if it is named exactly:
+for an empty set of targets salt-ssh would connect to any host that has that name, with default
+credentials.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_KUBECONFIG = "/etc/kubernetes/admin.conf"
 KNOWN_HOSTS = "known_hosts"
-# OpenSSH looks a host's declared key up under this name of its node, which no file of anybody else has.
+# OpenSSH looks up a host's declared key under this alias, which no other known_hosts file holds.
 ALIAS = "metalk8s-expand.{name}"
 STRICT = {settings.KNOWN: "yes", settings.ACCEPT_NEW: "accept-new"}
 
@@ -36,7 +38,10 @@ Entries = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class RosterAccess:
-    """What holds for every host of the roster; ``declared_keys`` is the directory for the host keys of declarations."""
+    """The common settings of all roster entries.
+
+    ``declared_keys`` is the directory for the declared host keys.
+    """
 
     key_directory: str = DEFAULT_KEY_DIRECTORY
     known_hosts: str = f"{DEFAULT_KEY_DIRECTORY}/{KNOWN_HOSTS}"
@@ -52,7 +57,10 @@ def targets(
     tgt_type: str = "glob",
     access: RosterAccess | None = None,
 ) -> Entries:
-    """The roster's entries for these targets; SettingsError when an exactly named one cannot be reached."""
+    """Return the roster entries of these targets.
+
+    Raises SettingsError when an exactly named one cannot be reached.
+    """
     access = access or RosterAccess()
     observed = {_name(node): node for node in nodes}
     exact = targeting.exact_names(tgt, tgt_type)
@@ -72,9 +80,10 @@ def entries(
     tgt_type: str = "glob",
     access: RosterAccess | None = None,
 ) -> Entries:
-    """The same, with the Nodes from the Kubernetes API.
+    """Return the entries, with the Nodes from the Kubernetes API.
 
-    It is asked for no more than is needed: nothing when all are declared, one Node when one is missing.
+    The function requests only what it needs: nothing when all are declared, one Node when one is
+    missing.
     """
     exact = targeting.exact_names(tgt, tgt_type)
     missing = [name for name in exact if name not in declared.nodes]
@@ -85,7 +94,7 @@ def entries(
 def from_cluster(
     opts: Mapping[str, Any], tgt: str | Iterable[str], tgt_type: str = "glob"
 ) -> Entries:
-    """The same, with the declaration from the master's pillar and the API that its configuration names."""
+    """Return the entries, with the master's pillar and the API that its configuration names."""
     for warning in host_key_warnings(opts):
         log.warning("%s", warning)
     pillar = declared_pillar(opts)
@@ -94,7 +103,7 @@ def from_cluster(
 
 
 def access_from(opts: Mapping[str, Any], declared: Settings) -> RosterAccess:
-    """The roster's common terms by the master's configuration and the declaration."""
+    """Return the common roster settings from the master's configuration and the declaration."""
     known_hosts = opts.get("known_hosts_file") or f"{declared.key_directory}/{KNOWN_HOSTS}"
     groups = {**(opts.get("nodegroups") or {}), **(opts.get("ssh_list_nodegroups") or {})}
     keys = str(cache.path(opts) / "host_keys")
@@ -102,12 +111,15 @@ def access_from(opts: Mapping[str, Any], declared: Settings) -> RosterAccess:
 
 
 def ssh_targets(nodes: Iterable[Node], access: RosterAccess) -> list[Target]:
-    """How to reach declared nodes, by the roster's own entries."""
+    """Return the SSH targets of declared nodes, from their roster entries."""
     return [Target.from_roster(node.name, entry(node.name, node.ssh, access)) for node in nodes]
 
 
 def entry(name: str, ssh: Ssh, access: RosterAccess) -> dict[str, Any]:
-    """One host in salt-ssh's words; a changed host key is refused, and an unknown one unless the declaration accepts it."""
+    """Return the salt-ssh roster entry of one host.
+
+    A changed host key is refused, and an unknown one unless the declaration accepts it.
+    """
     return {
         "host": ssh.host,
         "port": ssh.port,
@@ -119,7 +131,11 @@ def entry(name: str, ssh: Ssh, access: RosterAccess) -> dict[str, Any]:
 
 
 def _host_key_options(name: str, ssh: Ssh, access: RosterAccess) -> list[str]:
-    """OpenSSH takes the first value of an option, and Salt may have named its own UserKnownHostsFile before."""
+    """Return the options that verify the host key, first in order.
+
+    OpenSSH uses the first value of an option, and Salt may have named its own UserKnownHostsFile
+    before.
+    """
     if not ssh.host_key:
         return [
             f"StrictHostKeyChecking={STRICT[access.host_keys]}",
@@ -136,7 +152,10 @@ def _host_key_options(name: str, ssh: Ssh, access: RosterAccess) -> list[str]:
 
 
 def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
-    """What in the master's configuration keeps salt-ssh from verifying host keys: its value comes before the roster's."""
+    """Return the master options that prevent salt-ssh from verifying host keys.
+
+    Their values precede those of the roster.
+    """
     return [
         f"{option} is set in the master's configuration: salt-ssh does not verify host keys; remove it"
         for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys")

@@ -14,7 +14,7 @@ OPERATIONS = "metalk8s.orchestrate."
 ORCHESTRATE = ("state.orchestrate", "state.orch", "state.sls")
 
 
-# How Salt calls the process of an orchestration that a run of ours has started.
+# Salt gives this name to the process of an orchestration that a run of ``expand`` has started.
 STARTED = "fun=state.orchestrate"
 
 
@@ -22,7 +22,7 @@ EARLIER = "an orchestration of an earlier metalk8s_expand run"
 
 
 def operations(world: ClusterContext) -> list[str]:
-    """Which orchestrations of MetalK8s run on this master, but for the one that asks."""
+    """Return the orchestrations of MetalK8s that run on this master, except the caller's own."""
     return [
         f"{title} runs on this master, process {runner.pid}{f', job {runner.job}' if runner.job else ''}"
         for runner in running_jobs.running(world.opts)
@@ -31,12 +31,18 @@ def operations(world: ClusterContext) -> list[str]:
 
 
 def is_ours(runner: Runner, jobs: Collection[str]) -> bool:
-    """Whether it is an orchestration that a run of ours has started; ``jobs`` are those on its journal."""
+    """Return whether a run of ``expand`` started this orchestration;
+
+    ``jobs`` are those of its journal.
+    """
     return _operation(runner) == EARLIER or any(runner.does(job) for job in jobs)
 
 
 def _operation(runner: Runner) -> str:
-    """The orchestration that this is, or nothing. Its arguments are not told: a pillar may be among them."""
+    """Return the name of the orchestration, or nothing.
+
+    The name omits the arguments: a pillar may be among them.
+    """
     words = [word.removeprefix("mods=") for word in runner.words]
     sls = next((word for word in words if word.startswith(OPERATIONS)), "")
     if sls and any(word in ORCHESTRATE for word in words):
