@@ -1,7 +1,7 @@
-"""The cluster's own side, before any host is asked: it is well, nobody works on it, the version fits and can be deployed.
+"""Check the cluster before any host: health, other operations, the version and its saltenv.
 
-Unlike the health after an expansion this is no question of perfection: a member of etcd that is down stops a run only
-where the guard says so, as that run may be the one that repairs it.
+Unlike the health check after an expansion, this check accepts an etcd member that is down, unless
+the guard refuses: this run may be the one that repairs it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from metalk8s_expand.errors import (
 )
 from metalk8s_expand.preflight import collect_cluster_facts, saltenvs
 
-# The preflight check that leaves a version alone when it is skipped.
+# Skipping this preflight check also skips the version.
 VERSION = "version"
 
 
 def refusal(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> ExpandError | None:
-    """Why nothing may be started on these nodes, with all problems; the gravest decides on the class.
+    """Return why these nodes may not be started, with all problems; the gravest selects the class.
 
-    To be asked by whoever holds the lock: another run that waits for it is no obstacle, its deployments are.
-    Raises UnreachableError when the API does not answer at all.
+    The caller must hold the lock: another run that waits for it is no obstacle, but its deployments
+    are. Raises UnreachableError when the API does not answer at all.
     """
     unhealthy, busy, versions = (
         health(world, settings, nodes),
@@ -73,7 +73,7 @@ def refusal(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) ->
 
 
 def health(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
-    """What is wrong with the API, and what keeps etcd from growing by the new members among these nodes."""
+    """Return the problems of the API, and those that block the new etcd members among these nodes."""
     access = world.access()
     status, text = access.kube.text("/readyz")
     problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
@@ -85,7 +85,7 @@ def health(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> 
 
 
 def version_problems(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
-    """Nodes that are declared with another version than the cluster's, and a control plane that is half upgraded."""
+    """Return the nodes whose version is not the cluster's, and a half-upgraded control plane."""
     items = [
         *world.kube.nodes(roles.label_key(roles.BOOTSTRAP)),
         *world.kube.nodes(roles.label_key(roles.MASTER)),
@@ -122,7 +122,7 @@ def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> lis
         listed = etcd.members()
     except ExpandError as exc:
         return [exc.message]
-    # What an interrupted run added is promoted or removed by the next one.
+    # The next run promotes or removes the members that an interrupted run added.
     own = {_peer_url(node) for node in settings.nodes.values()}
     members = [
         member for member in listed if not (member.learner and own.intersection(member.peer_urls))
@@ -140,7 +140,7 @@ def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> lis
 
 
 def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
-    """What is wrong with an etcd that stays as it is."""
+    """Return the problems of an etcd whose membership stays the same."""
     for member in members:
         if member.learner or not member.name:
             yield f"etcd member {member.title} is a learner or has never started: finish or remove it first"

@@ -1,6 +1,6 @@
-"""The cluster that the new hosts are compared with: asked of the API, of the master's keys and of its memory, once.
+"""Collect the facts of the existing cluster once: from the API, the master's keys and its cache.
 
-Nothing here decides on roles by what minions say of themselves; their MACs are only compared.
+Roles never come from data that minions report; their MACs are only compared.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from metalk8s_expand.preflight import endpoints
 
 log = logging.getLogger(__name__)
 
-# The kinds of a Node's addresses that are addresses.
+# The address kinds of a Node that hold IP addresses.
 ADDRESSES = ("InternalIP", "ExternalIP")
 
 
 def collect_cluster_facts(
     world: ClusterContext, settings: Settings, names: Iterable[str] | None = None
 ) -> ClusterFacts:
-    """All of it, from one list of the Nodes. What cannot be found out is left empty, and its checks say so.
+    """Return all cluster facts, from one list of the Nodes.
 
-    Minion keys are looked up for these names, by default for all that are declared.
+    Facts that cannot be determined stay empty, and their checks report it. The function looks up
+    minion keys for these names, by default for all declared nodes.
     """
     items = world.kube.nodes()
     described = _described(world, items)
@@ -60,7 +61,10 @@ def collect_cluster_facts(
 
 
 def version(items: Sequence[JsonObject]) -> str:
-    """MetalK8s's version of the cluster: of the bootstrap node, else of the control plane; empty when no Node tells."""
+    """Return the cluster's MetalK8s version: of the bootstrap node, else of the control plane.
+
+    It is empty when no Node carries a version.
+    """
     candidates = [*with_role(items, roles.BOOTSTRAP), *with_role(items, roles.MASTER)]
     return next(
         (found for item in candidates if (found := _labels(item).get(VERSION_LABEL, ""))), ""
@@ -68,7 +72,7 @@ def version(items: Sequence[JsonObject]) -> str:
 
 
 def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
-    """The Nodes that carry a role."""
+    """Return the Nodes that carry a role."""
     return (item for item in items if roles.label_key(role) in _labels(item))
 
 
@@ -102,7 +106,9 @@ def _macs(grains: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[str, Any]:
-    """The cluster's description in the pillar of the bootstrap node's minion; nothing where there is none."""
+    """Return the cluster's description in the pillar of the bootstrap node's minion, or an empty
+    one.
+    """
     bootstrap = next(with_role(items, roles.BOOTSTRAP), None)
     if bootstrap is None:
         return {}

@@ -1,4 +1,4 @@
-"""Where a new host will have to connect to: the API servers, the artifact store, the Salt master."""
+"""The endpoints that a new host connects to: API servers, the artifact store, the Salt master."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 
 log = logging.getLogger(__name__)
 
-# The checks that they belong to.
+# The preflight checks that the endpoints belong to.
 API, ARTIFACTS, MASTER = "api", "artifacts", "salt-master"
 TITLES = {ARTIFACTS: "artifact store", MASTER: "Salt master"}
 API_PORT = 6443
 SCHEMES = {"http": 80, "https": 443}
-# MetalK8s's own Services for them, from which its minions are told.
+# MetalK8s's minions take their endpoints from these Services.
 NAMESPACE = "kube-system"
 SERVICES = {ARTIFACTS: "repositories", MASTER: "salt-master"}
 
@@ -27,12 +27,15 @@ SERVICES = {ARTIFACTS: "repositories", MASTER: "salt-master"}
 def of(
     world: ClusterContext, described: Mapping[str, Any], nodes: Sequence[JsonObject]
 ) -> tuple[Endpoint, ...]:
-    """All that can be found out, by the cluster's description (pillar ``metalk8s:cluster``) and its Nodes."""
+    """Return all endpoints that the cluster's description and its Nodes give.
+
+    The description is the pillar ``metalk8s:cluster``.
+    """
     return (*_api_servers(nodes), *_artifacts(world, described), *_master(world, described, nodes))
 
 
 def _api_servers(nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
-    """Those of Nodes that are Ready: one that is down is the cluster's trouble, not that of a new host."""
+    """Return the API servers of Ready Nodes: one that is down is no problem of a new host."""
     for item in nodes:
         address = health.internal_ip(item)
         if address and _has_role(item, roles.MASTER) and not health.ready_problems(item):
@@ -40,7 +43,7 @@ def _api_servers(nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
 
 
 def _artifacts(world: ClusterContext, described: Mapping[str, Any]) -> Iterator[Endpoint]:
-    """By the master's configuration, by the cluster's description, or by MetalK8s's Service."""
+    """Return the store from the master's configuration, the description or MetalK8s's Service."""
     configured = (world.opts.get("metalk8s_expand") or {}).get("artifacts")
     url = configured or (described.get("artifacts") or {}).get("url")
     if not url:
@@ -68,7 +71,7 @@ def _place(url: str) -> tuple[str, int] | None:
 def _master(
     world: ClusterContext, described: Mapping[str, Any], nodes: Sequence[JsonObject]
 ) -> Iterator[Endpoint]:
-    """By the address that the minion's role takes, by MetalK8s's Service, or by the bootstrap Node's own address."""
+    """Return the address that the minion role uses, or MetalK8s's Service, or the bootstrap Node's."""
     address = (described.get("bootstrap") or {}).get("address")
     behind = () if address else tuple(_service(world, MASTER))
     address = address or next(
@@ -82,7 +85,7 @@ def _master(
 
 
 def _service(world: ClusterContext, check: str) -> Iterator[Endpoint]:
-    """What stands behind a Service of MetalK8s, if there is one."""
+    """Return the endpoints of a MetalK8s Service, if it exists."""
     query = {"labelSelector": f"kubernetes.io/service-name={SERVICES[check]}"}
     for item in world.kube.listed(
         f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", query

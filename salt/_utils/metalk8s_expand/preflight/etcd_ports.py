@@ -1,6 +1,7 @@
-"""Whether today's etcd members reach the new ones: asked of their minions while the probes listen on the new hosts.
+"""Test whether existing etcd members reach the new ones.
 
-A member whose minion gives no answer is left out: what it would say is unknown.
+Their minions connect while the probes listen on the new hosts. A member whose minion gives no
+answer is left out: its result is unknown.
 """
 
 from __future__ import annotations
@@ -18,34 +19,42 @@ from metalk8s_expand.errors import UnreachableError
 log = logging.getLogger(__name__)
 
 FUNCTION = "metalk8s_expand_host.connect"
-# For sending the job and fetching its answers; Salt's own time-outs are shorter.
+# The time to send the job and fetch its answers; Salt's own time-outs are shorter.
 GRACE_S = 30.0
-# A member tries again as often as that; so long at least must it have tried while the host listened.
+# A member retries at this interval; it must have tried for at least this time while the host
+# listened.
 OVERLAP_S = 2.0
 
-# Why a connection failed, or nothing, by member and place.
+# The reason why a connection failed, or an empty text, by member and address.
 Answers = Mapping[str, Mapping[str, str]]
 
 
 class Peers(Protocol):
-    """Minions that can be asked; see clients.salt.Minions."""
+    """Minions that can run the test; see clients.salt.Minions."""
 
     def ask(
         self, minions: Iterable[str], function: str, arguments: Sequence[Any]
     ) -> Mapping[str, Any]:
-        """The answers of those that gave one."""
+        """Return the answers of the minions that gave one."""
 
 
 @dataclass(frozen=True)
 class PeerConnectivity:
-    """What the members said, and from when on at the latest until when at least they all tried, by the master's clock."""
+    """The members' results, and the interval in which all of them tried.
+
+    The interval begins at the latest possible start and ends at the earliest possible end, by the
+    master's clock.
+    """
 
     answers: Answers = field(default_factory=dict)
     begun: float = 0.0
     ended: float = 0.0
 
     def of(self, address: str, since: float, until: float) -> dict[str, dict[int, str]]:
-        """What each said of one new host, by port. That it failed counts if they tried while the host listened."""
+        """Return the result of each member for one new host, by port.
+
+        A failure counts if the members tried while the host listened.
+        """
         together = min(self.ended, until) - max(self.begun, since) >= OVERLAP_S
         return {
             member: {
@@ -64,10 +73,11 @@ def probe_peer_ports(
     window: float,
     clock: Clock,
 ) -> Callable[[], PeerConnectivity]:
-    """Let these members try to reach the new ones for ``window`` seconds, from now on; call it for what they say.
+    """Start the test of the new members' ports for ``window`` seconds; the result returns the
+    answers.
 
-    In a thread, so that the new hosts are asked at the same time. It has ended when the answers are there, unless Salt
-    hangs: whatever forks comes after that.
+    It runs in a thread, so that the new hosts can be probed at the same time. The thread has ended
+    when the answers are there, unless Salt hangs: fork only after that.
     """
     if peers is None or not members or not addresses:
         return PeerConnectivity
@@ -77,7 +87,7 @@ def probe_peer_ports(
 
     def question() -> None:
         answers = _answers(peers, members, places, window)
-        # Whoever failed has tried for the whole window, and has ended by now.
+        # A member that failed has tried for the whole window, and has ended by now.
         found.append(
             PeerConnectivity(answers, max(started, clock.now() - window), started + window)
         )
@@ -103,7 +113,7 @@ def _answers(
     except Exception:
         log.exception("today's etcd members cannot be asked")
         return {}
-    # Anything else is Salt's own words for a minion that has no answer.
+    # Any other value is Salt's text for a minion without an answer.
     told = {name: said for name, said in answers.items() if isinstance(said, dict)}
     return {
         name: {str(place): str(why) for place, why in said.items()} for name, said in told.items()

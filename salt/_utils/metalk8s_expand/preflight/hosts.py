@@ -1,4 +1,6 @@
-"""Before the first change: every host of the expansion answers over SSH and meets the requirements, or all problems at once."""
+"""Check over SSH that all hosts of an expansion meet the requirements; report all problems
+together.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ from metalk8s_expand.remote import host_facts
 __all__ = ["PreflightResult", "ask_hosts", "run_host_preflight"]
 
 Facts = dict[str, Any]
-# What a host said, and when.
+# The facts of a host and the time of its answer.
 Told = tuple[Facts, float]
 Sources = Mapping[str, Mapping[str, Any]]
 
@@ -39,10 +41,10 @@ Sources = Mapping[str, Mapping[str, Any]]
 def run_host_preflight(
     world: ClusterContext, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None
 ) -> PreflightResult:
-    """Ask the hosts of these nodes, and judge all their answers together, beside the cluster as it is.
+    """Collect the facts of these nodes' hosts and check them together with the existing cluster.
 
-    ``metalk8s_expand:probe_sources`` of the master's configuration puts files of a host in the place of others, by node
-    name: for labs whose hosts share one machine.
+    ``metalk8s_expand:probe_sources`` of the master's configuration replaces files of a host by
+    others, by node name: for labs whose hosts share one machine.
     """
     configured = world.opts.get("metalk8s_expand") or {}
     return ask_hosts(
@@ -67,7 +69,10 @@ def ask_hosts(
     max_parallel: int = 32,
     sources: Sources | None = None,
 ) -> PreflightResult:
-    """Ask every host once, with one self-contained probe over one SSH call, while ``peers`` try to reach the new members."""
+    """Run one self-contained probe on every host, in one SSH call each.
+
+    Meanwhile ``peers`` try to reach the new members.
+    """
     clock = clock or Clock()
     thresholds = settings.thresholds
     around = _without(around, nodes)
@@ -84,7 +89,8 @@ def ask_hosts(
         )
         return _facts(target, answer, settings.ssh_timeout), clock.now()
 
-    # New members listen for a while, and must do so at the same time, which is what the peers' time has to cover.
+    # New members listen for a while. They must listen at the same time, within the time of the
+    # peers.
     first = sorted(targets, key=lambda target: target.name not in joining)
     window = settings.ssh_timeout + thresholds.etcd_window_s
     peers_said = etcd_ports.probe_peer_ports(
@@ -107,7 +113,7 @@ def _judged(
     said: etcd_ports.PeerConnectivity,
     settings: Settings,
 ) -> PreflightResult:
-    """All answers of all hosts beside each other."""
+    """Check the answers of all hosts together."""
     told = {
         name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)
     }
@@ -140,7 +146,10 @@ def _inbound(
 
 
 class _Others(Mapping[str, Facts]):
-    """Everybody's answers but one's own; no copy, as there is one for each of many hosts."""
+    """The answers of all hosts but one.
+
+    It is a view and no copy, as there is one for each of many hosts.
+    """
 
     def __init__(self, everybody: Mapping[str, Facts], name: str) -> None:
         self._everybody = everybody
@@ -159,7 +168,10 @@ class _Others(Mapping[str, Facts]):
 
 
 def _without(around: ClusterFacts, nodes: Sequence[Node]) -> ClusterFacts:
-    """What is there but for these nodes: what an interrupted run left of them serves nobody yet."""
+    """Return the cluster facts without these nodes.
+
+    The remains of an interrupted run serve no client yet.
+    """
     names, addresses = {node.name for node in nodes}, {node.address for node in nodes}
     return dataclasses.replace(
         around,
@@ -188,7 +200,10 @@ def _argument(
 
 
 def _facts(target: Target, answer: CommandResult, timeout: float) -> Facts:
-    """What the probe says. Raises UnreachableError with the cause when it says nothing, or somebody else speaks too."""
+    """Return the facts that the probe prints.
+
+    Raises UnreachableError with the cause when it prints none, or when there is other output.
+    """
     found: Facts | None = host_facts.answer(answer.stdout)  # type: ignore[no-untyped-call]
     if found is None:
         raise _silence(target, answer, timeout)
@@ -209,7 +224,10 @@ def _facts(target: Target, answer: CommandResult, timeout: float) -> Facts:
 
 
 def _silence(target: Target, answer: CommandResult, timeout: float) -> UnreachableError:
-    """Why the probe did not run: found out by another call, so that hosts that are well need none."""
+    """Return why the probe did not run.
+
+    The diagnosis takes another call, so that healthy hosts need none.
+    """
     found = check_ssh.check_ssh([target], timeout)[target.name]
     if isinstance(found, UnreachableError):
         return found

@@ -1,6 +1,7 @@
-"""Is there anything to deploy a node with? Its version names the saltenv, and the saltenv must bring the deployment.
+"""Check that each node's version has a saltenv and that the saltenv holds the deployment.
 
-Salt would only say so in the return of the job, after the Node was registered: "No matching sls found".
+Salt would report it only in the return of the job, after the Node was registered: "No matching sls
+found".
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ class Files(Protocol):
     """The master's file server."""
 
     def has(self, sls: str, saltenv: str) -> bool:
-        """Whether this SLS is there."""
+        """Return whether this SLS exists."""
 
     def saltenvs(self) -> list[str]:
-        """The names of all environments."""
+        """Return the names of all saltenvs."""
 
 
 def of_version(version: str) -> str:
-    """Where nodes of this version are deployed from."""
+    """Return the saltenv that deploys nodes of this version."""
     return f"{PREFIX}{version}"
 
 
 def saltenv(node: Node) -> str:
-    """Where the node is deployed from."""
+    """Return the saltenv that deploys the node."""
     return of_version(node.version)
 
 
 def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
-    """Saltenvs that these nodes need and that are not there, or bring no deployment; each once, with who needs it."""
+    """Return the missing or incomplete saltenvs, each once, with the nodes that need it."""
     needed: dict[str, list[str]] = {}
     for node in nodes:
         needed.setdefault(saltenv(node), []).append(node.name)
@@ -47,7 +48,7 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
 
 
 def hint(files: Files) -> str:
-    """What to do about them."""
+    """Return the remedy."""
     usable = [name for name in files.saltenvs() if files.has(ORCHESTRATION, name)]
     there = f"those that bring it: {', '.join(usable)}" if usable else "no saltenv brings it"
     return f"correct the version in the pillar, or serve its tree under file_roots; {there}"

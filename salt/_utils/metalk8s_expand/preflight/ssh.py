@@ -1,4 +1,4 @@
-"""Whether salt-ssh could work on a host: one login, one command, and everything that it tells."""
+"""Check that salt-ssh can work on a host, with one login and one command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalk8s_expand.clients.ssh.diagnosis import error
 from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 from metalk8s_expand.errors import ExpandError
 
-# Where salt-ssh looks for Python, as far as that is Python 3.
+# salt-ssh looks for Python under these names, as far as they are Python 3.
 INTERPRETERS = "python3 /usr/libexec/platform-python python"
 VERSION = "import sys; print(sys.version_info[:3])"
 PYTHON = f'"$p" -ESc "{VERSION}"'
@@ -27,7 +27,8 @@ LOOK_WITH_SUDO = (
     f"v=$({SUDO} -- {PYTHON}); s=$?; if [ $s -gt 0 ]; then u=$s; v=$({PYTHON}); s=$?; command -v sudo >/dev/null || u=none;"
     f' {SUDO} -l >/dev/null 2>&1; l=$?; {SUDO} -l -- "$p" >/dev/null 2>&1; c=$?; fi'
 )
-# sudo tells by its exit code neither that it wants a password nor why; this is what it (and sudo-rs) says in LC_ALL=C.
+# The exit code of sudo does not show that it wants a password, or why. sudo and sudo-rs print one
+# of these texts in LC_ALL=C.
 WANTS_PASSWORD = re.compile(r"password|interactive authentication", re.IGNORECASE)
 
 
@@ -40,7 +41,7 @@ class Checked:
     interpreter: str
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the data for JSON."""
         return {
             "seconds": round(self.elapsed, 3),
             "python": ".".join(map(str, self.python)),
@@ -51,11 +52,14 @@ class Checked:
 def check_ssh(
     hosts: Sequence[Target], timeout: float, max_parallel: int = 32
 ) -> dict[str, Checked | ExpandError]:
-    """By node name, what was found within ``timeout`` seconds of each host, or why salt-ssh could not work there."""
+    """Return by node name the result for each host, or why salt-ssh cannot work there.
+
+    Each host has ``timeout`` seconds.
+    """
 
     def attempt(target: Target) -> Checked:
         mark = secrets.token_hex(8)
-        # Python is looked for as the user, and sudo is part of the command.
+        # The script searches Python as the user, and sudo is part of the command.
         answer = command.run(
             replace(target, sudo=False),
             ["/bin/sh", "-c", script(target.sudo, mark)],
@@ -67,7 +71,7 @@ def check_ssh(
 
 
 def script(sudo: bool, mark: str) -> str:
-    """What runs on the host; ``mark`` tells its lines from everything that the login shell prints."""
+    """Return the host's script; ``mark`` separates its lines from the login shell's output."""
     look = LOOK_WITH_SUDO if sudo else LOOK
     found = f'if [ -n "$p" ]; then {look}; fi'
     return f'echo {mark} begin; p=; s=; u=; l=; c=; {FIND}; {found}; echo "{mark} end [$p] [$s] [$u] [$l] [$c] [$v]"'
@@ -113,7 +117,7 @@ def _parsed(answer: CommandResult, mark: str) -> _Said | None:
 
 
 def _troubles(target: Target, said: _Said) -> Iterator[SSHFailure]:
-    """The most fundamental first."""
+    """Yield the problems, the most fundamental first."""
     yield from _python(said)
     yield from _sudo(target, said)
     if said.noise:
