@@ -1,4 +1,7 @@
-"""Let the API proxies of the other nodes forget an API server that is gone: as well as can be, they skip a dead one anyhow."""
+"""Remove a deleted API server from the API proxies of the other nodes.
+
+This is best effort: the proxies skip unhealthy servers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ PROXY = "metalk8s.roles.node.apiserver_proxy"
 def refresh_apiserver_proxies(
     world: ClusterContext, declared: Settings, name: str, node_roles: Sequence[str]
 ) -> list[str]:
-    """Which proxies do not know yet, and why; nothing when the node had no API server."""
+    """Return the proxies that still list the server, and why; nothing if the node had no API
+    server.
+    """
     if roles.MASTER not in node_roles:
         return []
     if name in declared.nodes:
@@ -37,7 +42,7 @@ def refresh_apiserver_proxies(
 
 
 def _told(world: ClusterContext) -> list[str]:
-    """Who did not say that it has written its list anew."""
+    """Return the nodes that did not confirm an updated list."""
     ready = [item for item in world.kube.nodes() if not health.ready_problems(item)]
     versions = {
         item["metadata"]["name"]: (item["metadata"].get("labels") or {}).get(VERSION_LABEL, "")

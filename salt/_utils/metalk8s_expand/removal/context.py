@@ -1,4 +1,4 @@
-"""What all steps of one removal share: what they work with, and how they ask for the member that leaves."""
+"""The data and clients that all steps of one removal share, and the lookup of the leaving member."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from metalk8s_expand.runs.protocols import Progress, Tell, nobody
 
 
 class Lock(protocols.Lock, Protocol):
-    """The same, which can also be kept while a call blocks."""
+    """The lock, with renewal while a call blocks."""
 
     def renewing(self, at_most: float) -> AbstractContextManager[None]:
-        """Renew for at most so many seconds."""
+        """Renew for at most ``at_most`` seconds."""
 
 
 @dataclass
 class Run:
-    """What the removal of one node works with, and what it has to tell."""
+    """The clients of the removal of one node, and its results."""
 
     world: ClusterContext
     declared: Settings
@@ -46,18 +46,18 @@ class Run:
     tell: Tell = nobody
 
     def etcd(self) -> Etcd:
-        """As the other members say it."""
+        """Return a client of the other members."""
         found = discovery.etcd_of_others(self.world, self.name)
         if found is None:
             raise QuorumError("no etcd member is known that could be asked", node=self.name)
         return found
 
     def member(self, members: Sequence[Member]) -> Member | None:
-        """The node's own among these."""
+        """Return the node's own member among these."""
         return discovery.own_member(self.world, self.declared, self.name, members)
 
     def wait(self, step: str, what: str) -> None:
-        """What a step waits for, once; the lock is kept meanwhile."""
+        """Report once what a step waits for, and keep the lock meanwhile."""
         self.lock.tick()
         if what != self.told:
             self.told = what

@@ -1,4 +1,7 @@
-"""Look at everything there is of one node: Node, etcd member, key, Pods, its host. Nothing is changed."""
+"""Read everything that exists of one node:
+
+Node, etcd member, key, Pods, host. Nothing is changed.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,15 @@ from metalk8s_expand.domain.removal import drain_rules, node_inventory
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 from metalk8s_expand.removal import host_reset
 
-# Under this key a report names the node that it is about.
+# A report names the removed node under this key.
 REMOVED = "removed"
 
 
 def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeInventory:
-    """All of it, of this moment. Raises UnreachableError when the API or etcd does not answer."""
+    """Return the current inventory.
+
+    Raises UnreachableError when the API or etcd does not answer.
+    """
     nodes = world.kube.nodes()
     observed = next((item for item in nodes if item["metadata"]["name"] == name), None)
     node = host_reset.described(settings, name, observed)
@@ -58,7 +64,10 @@ def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeI
 def etcd_of_others(
     world: ClusterContext, name: str, nodes: Sequence[JsonObject] | None = None
 ) -> Etcd | None:
-    """etcd without the member that leaves: what it says of a cluster that it is no part of counts for nothing."""
+    """Return a client of etcd without the leaving member.
+
+    Its answers do not count once it is no part of the cluster.
+    """
     found = world.kube.nodes(roles.label_key(roles.ETCD)) if nodes is None else nodes
     others = [item for item in found if item["metadata"]["name"] != name]
     return verify.cluster_access(world.kube, others).etcd or world.access().etcd
@@ -67,14 +76,14 @@ def etcd_of_others(
 def own_member(
     world: ClusterContext, settings: Settings, name: str, members: Sequence[Member]
 ) -> Member | None:
-    """The member of this node among these, or None."""
+    """Return the member of this node among these, or None."""
     return node_inventory.NodeInventory(
         name, settings.nodes.get(name), world.kube.node(name), tuple(members)
     ).member
 
 
 def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:
-    """The other Nodes with an API server that are Ready."""
+    """Return the other Nodes with an API server that are Ready."""
     label = roles.label_key(roles.MASTER)
     ready = [
         item
@@ -85,7 +94,7 @@ def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, .
 
 
 def was_removed(opts: Mapping[str, Any], name: str) -> bool:
-    """Whether a kept report says that a node of this name was removed: then it is no unknown name."""
+    """Return whether a stored report records the removal of this node, so that its name is known."""
     for path in reversed(cache.reports(opts)):
         try:
             report = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,7 @@
-"""Empty a Node by the eviction API: budgets are waited for, and it is told which; what was moved is never asked for again."""
+"""Drain a Node through the eviction API.
+
+The drain waits for disruption budgets and reports which ones block it. It never evicts a Pod twice.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.errors import ConflictError, DeadlineError
 
 INTERVAL_S = 1.0
-# A controller detaches a volume within seconds once its Pod has ended; a DaemonSet's stays as long as its Node.
+# A controller detaches a volume within seconds after its Pod has ended. A volume of a DaemonSet
+# stays attached as long as its Node exists.
 DETACH_S = 90.0
 
 
 class PodsRefusedError(ConflictError):
-    """Asking again is no use: only the operator can say that what a Pod holds may be lost."""
+    """A retry is useless: only the operator can accept the loss of the data that a Pod holds."""
 
     retry: ClassVar[bool] = False
 
@@ -37,10 +41,11 @@ def drain_node(
     tell: Tell,
     clock: Clock,
 ) -> int:
-    """Evict every Pod that has to leave, until none is left; how many were. ``admit`` is asked before each eviction.
+    """Evict every Pod that has to leave, until none is left; return their number.
 
-    Raises DeadlineError with the Pods that are left and what keeps them, DeployError when waiting is no use, and
-    PodsRefusedError when a Pod has come that may not be evicted.
+    The function calls ``admit`` before each eviction. Raises DeadlineError with the remaining Pods
+    and what blocks them, DeployError when waiting is useless, and PodsRefusedError when a Pod has
+    appeared that may not be evicted.
     """
     seen: set[str] = set()
 
@@ -69,7 +74,9 @@ def drain_node(
 
 
 def wait_for_volume_detach(kube: Kube, node: str, tick: Callable[[], None], clock: Clock) -> str:
-    """Wait, for a while, until no volume is attached to the Node; what is left then, in one sentence."""
+    """Wait, for a limited time, until no volume is attached to the Node; return the rest in a
+    sentence.
+    """
     deadline = clock.monotonic() + DETACH_S
     while left := current_problems(lambda: evictions.attachments(kube, node)):
         tick()
@@ -80,7 +87,9 @@ def wait_for_volume_detach(kube: Kube, node: str, tick: Callable[[], None], cloc
 
 
 def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> None:
-    """A Pod may have come with its Node's name in it, past the cordon; that its data is lost was not agreed on."""
+    """Refuse a Pod that names its Node and so bypassed the cordon: the operator did not accept its
+    loss.
+    """
     waiting = [pod for pod in pods if not drain_rules.is_terminating(pod)]
     claims = [claim for pod in waiting for claim in drain_rules.claims(pod)]
     local = (
@@ -97,7 +106,7 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
 
 
 def _asked(kube: Kube, pod: JsonObject, admit: Admit) -> str:
-    """Why this Pod is not gone yet; it is asked to go, once."""
+    """Request the eviction of this Pod once; return why it still exists."""
     if drain_rules.is_terminating(pod):
         return (
             f"Pod {drain_rules.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"

@@ -1,6 +1,6 @@
-"""Take a member out of etcd: another one leads before, and the guard is asked right before it goes.
+"""Remove a member from etcd: leadership moves first, and the guard runs right before the removal.
 
-As everywhere with etcd, a reply that was lost says nothing: the list is read again until it says what was wanted.
+A lost reply of etcd proves nothing, so the member list is read again until it shows the change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ Admit = Callable[[], object]
 
 
 def transfer_leadership(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
-    """Let the most current of the other voters lead; whether anything had to be done. QuorumError when it cannot be."""
+    """Transfer leadership to the most current other voter; return whether anything changed.
+
+    Raises QuorumError when no other voter can lead.
+    """
     moved: list[int] = []
 
     def problems() -> list[str]:
@@ -45,7 +48,10 @@ def transfer_leadership(etcd: Etcd, find: Find, node: str, admit: Admit, clock: 
 
 
 def remove_member(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
-    """Remove the member under the guard; whether there was one. QuorumError when the guard does not let it go."""
+    """Remove the member under the guard; return whether there was one.
+
+    Raises QuorumError when the guard refuses.
+    """
     asked: list[int] = []
 
     def problems() -> list[str]:

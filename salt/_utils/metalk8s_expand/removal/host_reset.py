@@ -1,4 +1,4 @@
-"""A node's own side of its removal: one self-contained script over one SSH call, which says what is there or what it did."""
+"""Reset or inspect the host of a node with one self-contained script in one SSH call."""
 
 from __future__ import annotations
 
@@ -26,19 +26,22 @@ from metalk8s_expand.errors import (
 from metalk8s_expand.remote import host_facts, reset_host
 
 LOOK, WITHDRAW, RETIRE = "look", "withdraw", "retire"
-# A kubelet may take its time to end an API server, and a disk to forget an etcd.
+# A kubelet may need time to end an API server, and a disk to delete an etcd.
 SECONDS: Mapping[str, float] = {LOOK: 15.0, WITHDRAW: 90.0, RETIRE: 240.0}
-# Of these causes nothing at all has answered: whatever else it was, the host lives.
+# With these causes there was no answer at all. Any other cause shows that the host runs.
 SILENT = ("no-route", "time-out", "name-does-not-resolve")
 
 
 def target(world: ClusterContext, settings: Settings, node: Node) -> Target:
-    """How the host is reached, by the roster's own entry."""
+    """Return the SSH target of the host, from its roster entry."""
     return roster.ssh_targets([node], roster.access_from(world.opts, settings))[0]
 
 
 def described(settings: Settings, name: str, observed: Mapping[str, Any] | None) -> Node | None:
-    """The node as it is declared, else as its Node object says; None when nobody says how to reach it."""
+    """Return the node from its declaration, else from its Node object.
+
+    Returns None when neither describes how to reach it.
+    """
     if name in settings.nodes:
         return settings.nodes[name]
     try:
@@ -48,7 +51,7 @@ def described(settings: Settings, name: str, observed: Mapping[str, Any] | None)
 
 
 def look(world: ClusterContext, settings: Settings, node: Node | None) -> HostInventory:
-    """What is on the host, or why it cannot be told."""
+    """Return the inventory of the host, or why it is unknown."""
     if node is None:
         return HostInventory(
             silence="neither the pillar nor a Node says how to reach it, so declare it"
@@ -62,7 +65,7 @@ def look(world: ClusterContext, settings: Settings, node: Node | None) -> HostIn
 def ask(
     world: ClusterContext, settings: Settings, node: Node, mode: str, epoch: int | None = None
 ) -> dict[str, Any]:
-    """One call. UnreachableError when there is no answer."""
+    """Run the script once. Raises UnreachableError when there is no answer."""
     seconds = SECONDS[mode]
     key = master.master_key(world.opts)
     request = {
@@ -91,7 +94,10 @@ def ask(
 def change(
     world: ClusterContext, settings: Settings, node: Node, mode: str, epoch: int | None
 ) -> tuple[list[str], list[str]]:
-    """What was changed, and what was left on purpose. Raises when the host refuses, or could not do all of it."""
+    """Return what was changed, and what was left on purpose.
+
+    Raises when the host refuses, or could not do all of it.
+    """
     try:
         found = ask(world, settings, node, mode, epoch)
     except ExpandError as error:

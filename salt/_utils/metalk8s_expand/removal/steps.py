@@ -1,4 +1,6 @@
-"""Each step of a removal, by its name: what there is now, whether that is what is wanted, and if not, the change."""
+"""The steps of a removal, by name: each compares the current state with the desired one and changes
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,14 @@ from metalk8s_expand.removal import discovery, etcd_member, host_reset
 from metalk8s_expand.removal import drain as draining
 from metalk8s_expand.removal.context import Run
 
-# For how long a call to the host may keep the lock while it blocks.
+# The longest time that a blocking call to the host may hold the lock.
 CALL_S = 400.0
 GUARD_S, DELETE_S = 30.0, 20.0
 NOTHING = "was done already"
 
 
 def guard(run: Run) -> str:
-    """Once more, now that everything is about to change; no decision on a single bad answer."""
+    """Check the blockers again right before the changes; a single bad answer decides nothing."""
     wait_until(
         Wait(
             "the rest of the cluster to do without it",
@@ -40,7 +42,7 @@ def guard(run: Run) -> str:
 
 
 def cordon(run: Run) -> str:
-    """Marked as ours, so that an ``expand`` that brings the node back takes it back."""
+    """Cordon the Node with the extension's mark, so that a later ``expand`` of the node undoes it."""
     found = run.world.kube.node(run.name)
     if found is None or health.cordon_problems(found):
         return NOTHING
@@ -49,7 +51,7 @@ def cordon(run: Run) -> str:
 
 
 def drain(run: Run) -> str:
-    """And wait for a while until its volumes are detached."""
+    """Drain the Node and wait, for a limited time, for its volumes to detach."""
     kube, allowed = run.world.kube, run.options.allowed
     moved = draining.drain_node(
         kube,
@@ -66,7 +68,7 @@ def drain(run: Run) -> str:
 
 
 def leadership(run: Run) -> str:
-    """Handed over, so that nobody has to elect."""
+    """Transfer etcd leadership, so that no election is necessary."""
     moved = etcd_member.transfer_leadership(
         run.etcd(), run.member, run.name, run.lock.check, run.clock
     )
@@ -74,7 +76,7 @@ def leadership(run: Run) -> str:
 
 
 def member(run: Run) -> str:
-    """Under the guard, after what has to be safe before."""
+    """Remove the member under the guard, after the steps that must precede it."""
     etcd = run.etcd()
     if run.member(etcd.members()) is None:
         return NOTHING
@@ -87,17 +89,17 @@ def member(run: Run) -> str:
 
 
 def withdraw(run: Run) -> str:
-    """The host's own API server."""
+    """Stop the host's own API server."""
     return _on_host(run, host_reset.WITHDRAW)
 
 
 def retire(run: Run) -> str:
-    """Everything on the host."""
+    """Reset everything on the host."""
     return _on_host(run, host_reset.RETIRE)
 
 
 def key(run: Run) -> str:
-    """A minion that starts again shows a key of which nobody knows."""
+    """Delete the minion key; a minion that starts again then shows an unknown key."""
     master_keys = keys.Keys(run.world.opts)
     deleted = master_keys.delete(run.name)
     if master_keys.public_key(run.name) is not None:
@@ -110,7 +112,7 @@ def key(run: Run) -> str:
 
 
 def node(run: Run) -> str:
-    """Its record first: without the Node nobody would find it again."""
+    """Delete the ownership record, then the Node: without the Node no run would find the record."""
     kube = run.world.kube
     ownership.write(
         kube,

@@ -1,6 +1,7 @@
-"""Remove one node: look, plan, refuse or do the plan's steps, each of which looks again before it changes anything.
+"""Remove one node: discover, plan, then refuse or run the steps.
 
-There is no record of progress but the world itself: whatever an interrupted run has done is found done by the next.
+Each step reads the current state before it changes anything. The cluster's state is the only record
+of progress: the next run finds the steps that an interrupted run has done.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from metalk8s_expand.runs.protocols import LOGS, Progress, Tell, nobody
 
 log = logging.getLogger(__name__)
 
-# How often etcd's quorum is asked for before it refuses, and the seconds between.
+# The number of quorum reads before a refusal, and the seconds between them.
 LOOKS, PAUSE_S = 4, 2.0
 ERRORS: dict[str, type[ExpandError]] = {
     blockers.QUORUM: QuorumError,
@@ -43,7 +44,7 @@ ERRORS: dict[str, type[ExpandError]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was planned, what was done, and what else has to be known."""
+    """The plan, the completed steps, and further notes."""
 
     plan: RemovalPlan
     node: NodeReport
@@ -53,7 +54,7 @@ class Outcome:
 def planned(
     world: ClusterContext, declared: Settings, node: str, options: RemovalOptions
 ) -> RemovalPlan:
-    """What ``remove`` would do now."""
+    """Return the plan that ``remove`` would execute now."""
     return plans.build_removal_plan(discovery.discover_node(world, declared, node), options)
 
 
@@ -69,10 +70,10 @@ def remove(
     begin: Callable[[str], object] = lambda step: None,
     tell: Tell = nobody,
 ) -> Outcome:
-    """Do it. An error before the first change is raised, one after it is in the report.
+    """Remove the node. An error before the first change is raised, a later one is in the report.
 
-    ``begin`` is called with the name of each step before it, and raises when it must not begin;
-    ``tell`` tells programs that follow the run.
+    ``begin`` is called with the name of each step before it, and raises when the step must not
+    begin; ``tell`` informs programs that follow the run.
     """
     clock = clock or Clock()
     progress(node, "look", "at the cluster and the host")
@@ -97,7 +98,7 @@ def remove(
 
 
 def refuse(plan: RemovalPlan) -> None:
-    """Raise what the plan refuses, everything at once; the gravest decides on the class."""
+    """Raise everything that the plan refuses, together; the gravest selects the class."""
     if not plan.refused:
         return
     kinds = [refusal.kind for refusal in plan.refused]
@@ -118,7 +119,7 @@ def _looked(
     lock: Lock,
     clock: Clock,
 ) -> tuple[node_inventory.NodeInventory, RemovalPlan]:
-    """What there is and what follows; an etcd that elects at this very moment is no reason to refuse."""
+    """Return the inventory and the plan; an etcd election at this moment is no reason to refuse."""
     for _ in range(LOOKS - 1):
         found = discovery.discover_node(world, declared, node)
         plan = plans.build_removal_plan(found, options)
@@ -172,7 +173,7 @@ def _step(run: Run, name: str, steps: list[StepResult]) -> Iterator[Callable[[st
 
 
 def _closing(run: Run, plan: RemovalPlan, report: NodeReport) -> list[str]:
-    """What the operator has to know, and what others do not know yet."""
+    """Return notes for the operator, and the nodes that do not know of the removal yet."""
     if plan.empty:
         return [f"{run.name} is not there (any more): nothing to do"]
     notes = []
