@@ -1,4 +1,4 @@
-"""Minions that tell, that say something else, that say nothing."""
+"""Tests of minions that answer, that answer with other data, and that do not answer."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Minions:
         ("", "its minion says: nothing"),
     ],
 )
-def test_no_answer(answer: Any, wanted: str) -> None:
+def test_row_without_answer_gives_reason(answer: Any, wanted: str) -> None:
     found = certificates.observed(Minions({"a": answer}), ["a"])
     assert wanted in str(found["a"])
     assert set(certificates.overview(found)["a"]) == {"unknown"}
 
 
-def test_the_overview() -> None:
+def test_overview_lists_first_certificate_to_end() -> None:
     rows = certificates.overview(certificates.observed(Minions({"a": ANSWER, "b": {}}), ["a", "b"]))
     assert rows["a"] == {
         "first": "kubelet-client",
@@ -68,7 +68,7 @@ def test_the_overview() -> None:
     assert certificates.render_certificates(rows)[1][-1] == "unknown"
 
 
-def test_thousands_are_asked_in_parts_and_a_master_that_is_gone_is_asked_once() -> None:
+def test_thousands_of_minions_are_asked_in_chunks_and_lost_master_once() -> None:
     names = [f"w-{number}" for number in range(2500)]
     minions = Minions(dict.fromkeys(names, ANSWER), limit=1)
     found = certificates.observed(minions, names)
@@ -81,6 +81,6 @@ def test_thousands_are_asked_in_parts_and_a_master_that_is_gone_is_asked_once() 
     ]
 
 
-def test_nobody() -> None:
+def test_empty_list_of_minions() -> None:
     minions = Minions({})
     assert (certificates.observed(minions, []), minions.asked) == ({}, [])

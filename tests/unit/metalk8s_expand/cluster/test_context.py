@@ -1,4 +1,4 @@
-"""Whose certificates are renewed, in which order."""
+"""Tests of the nodes whose certificates are renewed, and of their order."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def world(*nodes: dict[str, Any]) -> ClusterContext:
     return ClusterContext({}, FakeKube(*nodes))  # type: ignore[arg-type]
 
 
-def test_the_authority_is_the_first() -> None:
+def test_authority_is_renewed_first() -> None:
     assert world(*NODES).renewal() == {
         "ca_server": "z-boot", "control_plane": ["z-boot", "a-cp", "b-etcd"], "others": ["i-1", "w-2"],
     }  # fmt: skip
 
 
-def test_one() -> None:
+def test_renewal_of_single_node() -> None:
     found = world(*NODES)
     assert found.renewal("w-2") == {"ca_server": "z-boot", "control_plane": [], "others": ["w-2"]}
     assert found.renewal("a-cp")["control_plane"] == ["a-cp"]
 
 
 @pytest.mark.parametrize("name", ["w-3", "w-9"])
-def test_one_that_is_not_deployed(name: str) -> None:
+def test_renewal_of_undeployed_node_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="no deployed Node"):
         world(*NODES).renewal(name)
 
 
-def test_nobody_signs() -> None:
+def test_renewal_without_authority_is_refused() -> None:
     with pytest.raises(SettingsError, match="nobody can sign"):
         world(*NODES[:2]).renewal()

@@ -1,4 +1,7 @@
-"""When etcd is saved, and what stops a run; the files and streams themselves are tested with real members."""
+"""Tests of when a snapshot is taken and what stops a run.
+
+Real members test the files and streams.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ DECLARED = parse({"defaults": {"version": "1"}, "nodes": NODES})
 
 
 class World:
-    """One that has an etcd, or none; ``asked`` counts how often."""
+    """A context with an etcd, or without; ``asked`` counts the accesses."""
 
     def __init__(self, etcd: object | None) -> None:
         self.etcd, self.asked = etcd, 0
@@ -50,7 +53,7 @@ def before(world: World, declared: Settings, *names: str) -> dict[str, Any] | No
     return etcd_snapshot.take_etcd_snapshot(world, declared, found, "r1")  # type: ignore[arg-type]
 
 
-def test_it_is_taken_when_a_member_is_coming(taken: list[tuple[Any, ...]]) -> None:
+def test_snapshot_is_taken_before_member_is_added(taken: list[tuple[Any, ...]]) -> None:
     found = before(World("etcd"), DECLARED, "cp-1", "w-1")
     assert taken == [("etcd", SnapshotSettings(), "r1")]
     assert found == {
@@ -63,18 +66,18 @@ def test_it_is_taken_when_a_member_is_coming(taken: list[tuple[Any, ...]]) -> No
     }
 
 
-def test_workers_need_none(taken: list[tuple[Any, ...]]) -> None:
+def test_workers_need_no_snapshot(taken: list[tuple[Any, ...]]) -> None:
     world = World("etcd")
     assert before(world, DECLARED, "w-1") is None
     assert (taken, world.asked) == ([], 0)
 
 
-def test_without_an_etcd_there_is_none(taken: list[tuple[Any, ...]]) -> None:
+def test_cluster_without_etcd_gives_no_snapshot(taken: list[tuple[Any, ...]]) -> None:
     assert before(World(None), DECLARED, "cp-1") is None
     assert taken == []
 
 
-def test_it_can_be_switched_off(taken: list[tuple[Any, ...]]) -> None:
+def test_snapshot_can_be_disabled(taken: list[tuple[Any, ...]]) -> None:
     world = World("etcd")
     assert (
         before(world, replace(DECLARED, etcd_snapshot=SnapshotSettings(enabled=False)), "cp-1")
@@ -105,12 +108,12 @@ def voter(number: int, **changes: Any) -> Member:
     return Member(number, f"cp-{number}", (f"https://cp-{number}:2380",), **fields)
 
 
-def test_two_clusters_are_not_saved() -> None:
+def test_members_of_two_clusters_are_refused() -> None:
     with pytest.raises(QuorumError, match="etcd cannot be saved"):
         etcd_snapshot.take(Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1")
 
 
-def test_the_ill_are_named_when_nobody_can_be_asked() -> None:
+def test_unhealthy_members_are_named_when_none_can_answer() -> None:
     with pytest.raises(UnreachableError, match="no voting etcd member is healthy") as caught:
         etcd_snapshot.take(
             Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1"
@@ -119,7 +122,7 @@ def test_the_ill_are_named_when_nobody_can_be_asked() -> None:
     assert caught.value.log
 
 
-def test_every_voter_that_fails_is_named_with_the_way_on(
+def test_every_failed_voter_is_named_with_remedy(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(etcd_snapshot.snapshot_policy, "SPARE_BYTES", 0)
@@ -136,7 +139,7 @@ def test_every_voter_that_fails_is_named_with_the_way_on(
     assert "metalk8s_expand:etcd_snapshot:enabled" in (caught.value.hint or "")
 
 
-def test_an_unknown_size_is_no_reason_to_hope(tmp_path: Any) -> None:
+def test_snapshot_of_unknown_size_is_refused(tmp_path: Any) -> None:
     with pytest.raises(UnreachableError, match="room for a snapshot cannot be checked"):
         etcd_snapshot.take(
             Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"

@@ -1,4 +1,4 @@
-"""What makes a node or the cluster not well; what cannot be asked is not well either."""
+"""Tests of an unhealthy node or cluster; a query that fails counts as unhealthy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes.clock import FakeClock
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 WORKER = Node("w-1", "1", (roles.NODE,), (), ssh=Ssh("10.0.0.3"), address="10.0.0.3")
 ETCD = Node("e-1", "1", (roles.ETCD,), (), ssh=Ssh("10.0.0.2"), address="10.0.0.2")
-# Loopback, where nothing serves 6443.
+# Loopback, where no process serves 6443.
 MASTER = Node("m-1", "1", (roles.MASTER,), (), ssh=Ssh("127.0.0.1"), address="127.0.0.1")
 
 
@@ -98,18 +98,18 @@ def alone(kube: FakeKube) -> health.ClusterAccess:
 
 
 class TestNode:
-    def test_a_worker_needs_no_etcd(self) -> None:
+    def test_worker_needs_no_etcd(self) -> None:
         assert health.node_health_problems(alone(FakeKube(stored(WORKER))), WORKER) == []
 
-    def test_nobody(self) -> None:
+    def test_missing_node_is_a_problem(self) -> None:
         assert health.node_health_problems(alone(FakeKube()), WORKER) == [
             "Node w-1 is not registered"
         ]
 
-    def test_an_observation_spares_the_question(self) -> None:
+    def test_given_observation_avoids_request(self) -> None:
         assert health.node_health_problems(alone(FakeKube()), WORKER, observed=stored(WORKER)) == []
 
-    def test_a_member(self) -> None:
+    def test_healthy_member_has_no_problem(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
         assert (
@@ -133,7 +133,7 @@ class TestNode:
             (alone, "etcd has no reachable member"),
         ],
     )
-    def test_a_member_that_is_not_well(
+    def test_unhealthy_member_is_a_problem(
         self, make: Callable[[FakeKube], health.ClusterAccess], words: str
     ) -> None:
         kube = FakeKube(stored(ETCD))
@@ -141,7 +141,7 @@ class TestNode:
         [problem] = health.node_health_problems(make(kube), ETCD)
         assert words in problem
 
-    def test_members_that_are_known_are_not_asked_again(self) -> None:
+    def test_given_members_are_not_requested_again(self) -> None:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
         assert (
@@ -151,13 +151,13 @@ class TestNode:
             == []
         )
 
-    def test_a_static_pod_is_missing(self) -> None:
+    def test_missing_static_pod_is_a_problem(self) -> None:
         problems = health.node_health_problems(
             access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD
         )
         assert problems == ["Pod kube-system/etcd-e-1 does not exist"]
 
-    def test_a_master_is_asked_itself(self, tmp_path: Any) -> None:
+    def test_api_server_of_master_is_queried(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
         kube.pods = [
             f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")
@@ -167,7 +167,7 @@ class TestNode:
         [problem] = health.node_health_problems(found, MASTER)
         assert problem.startswith("the API server at 127.0.0.1:6443 does not answer")
 
-    def test_a_master_is_an_endpoint(self, tmp_path: Any) -> None:
+    def test_master_must_be_an_endpoint(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
         kube.endpoints = [{"endpoints": [{"addresses": ["10.0.0.1"]}]}, {"endpoints": None}]
         found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
@@ -177,8 +177,8 @@ class TestNode:
 
 
 class TestRunning:
-    def test_whatever_is_declared(self) -> None:
-        """Nobody declared the bootstrap node, and nobody reaches it over SSH."""
+    def test_running_components_do_not_depend_on_declaration(self) -> None:
+        """The declaration lacks the bootstrap node, and no SSH connection reaches it."""
         found = stored(ETCD)
         found["metadata"]["annotations"] = {}
         found["metadata"]["labels"]["metalk8s.scality.com/version"] = "0.1"
@@ -192,29 +192,29 @@ class TestRunning:
             in health.running_problems(access(kube, member(1, "boot")), "e-1")[0]
         )
 
-    def test_a_static_pod_is_missing(self, clock: FakeClock) -> None:
+    def test_missing_static_pod_is_a_problem(self, clock: FakeClock) -> None:
         found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
         with pytest.raises(
             DeployError, match="node to work\n  - Pod kube-system/etcd-e-1 does not exist"
         ):
             health.wait_until_running(found, "e-1", 5, clock)
 
-    def test_nobody(self) -> None:
+    def test_missing_node_is_a_problem(self) -> None:
         assert health.running_problems(alone(FakeKube()), "w-1") == ["Node w-1 is not registered"]
 
-    def test_not_ready(self) -> None:
+    def test_node_that_is_not_ready_is_a_problem(self) -> None:
         found = stored(WORKER)
         found["status"] = {"conditions": []}
         assert "not Ready" in health.running_problems(alone(FakeKube(found)), "w-1")[0]
 
 
 class TestCluster:
-    def test_well(self) -> None:
+    def test_healthy_cluster_has_no_problem(self) -> None:
         assert (
             health.cluster_health_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
         )
 
-    def test_the_api_is_ill(self) -> None:
+    def test_unhealthy_api_is_a_problem(self) -> None:
         kube = FakeKube()
         kube.readyz = (500, "[-]etcd failed")
         assert health.cluster_health_problems(access(kube, member(1, "a"))) == [
@@ -225,7 +225,7 @@ class TestCluster:
         ("make", "words"),
         [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")],
     )
-    def test_nobody_to_ask(
+    def test_cluster_without_answers_is_a_problem(
         self, make: Callable[[FakeKube], health.ClusterAccess], words: str
     ) -> None:
         [problem] = health.cluster_health_problems(make(FakeKube()))
@@ -244,7 +244,7 @@ class TestCluster:
             (member(2, "b", cluster_id=8), ["2 cluster IDs"]),
         ],
     )
-    def test_an_ill_member(self, ill: Member, words: list[str]) -> None:
+    def test_unhealthy_member_is_a_problem(self, ill: Member, words: list[str]) -> None:
         problems = health.cluster_health_problems(access(FakeKube(), member(1, "a"), ill))
         assert len(problems) == len(words)
         assert all(word in problem for word, problem in zip(words, problems, strict=True))
@@ -270,7 +270,7 @@ def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
         ([infra("a")], 2, None, False),
     ],
 )
-def test_addons(
+def test_addons_run_on_enough_nodes(
     hosts: list[dict[str, Any]], replicas: int, available: int | None, well: bool
 ) -> None:
     kube = FakeKube(*hosts)
@@ -282,11 +282,11 @@ def test_addons(
     assert (health.addon_problems(alone(kube)) == []) is well
 
 
-def test_addons_that_do_not_exist() -> None:
+def test_missing_addons_are_a_problem() -> None:
     assert health.addon_problems(alone(FakeKube(infra("a"))))
 
 
-def test_waiting_ends_with_what_is_not_so(clock: FakeClock) -> None:
+def test_wait_ends_with_remaining_problems(clock: FakeClock) -> None:
     with pytest.raises(DeployError, match="Node w-1 is not registered") as error:
         health.wait_until_healthy(alone(FakeKube()), WORKER, 30, clock)
     assert error.value.node == "w-1"
@@ -295,7 +295,7 @@ def test_waiting_ends_with_what_is_not_so(clock: FakeClock) -> None:
 
 
 class TestAccess:
-    def test_etcd_is_asked_at_every_node_of_its_role_that_has_an_address(self) -> None:
+    def test_etcd_client_uses_every_node_of_role_with_address(self) -> None:
         def item(name: str, label: str, *addresses: tuple[str, str]) -> dict[str, Any]:
             entries = [{"type": kind, "address": address} for kind, address in addresses]
             return {
@@ -315,5 +315,5 @@ class TestAccess:
         assert found.etcd.urls == ("https://10.0.0.1:2379", "https://10.0.0.4:2379")
 
     @pytest.mark.parametrize("nodes", [[], [{}], [{"metadata": {"labels": None}, "status": None}]])
-    def test_without_members(self, nodes: list[dict[str, Any]]) -> None:
+    def test_cluster_without_members_has_no_etcd_client(self, nodes: list[dict[str, Any]]) -> None:
         assert health.cluster_access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]

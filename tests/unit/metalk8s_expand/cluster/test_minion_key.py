@@ -1,4 +1,4 @@
-"""A minion's key is accepted when the host itself shows it over SSH, and never otherwise."""
+"""Tests that a minion's key is accepted only if the host itself shows it over SSH."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DENIED = "minions_denied"
 
 
 class FakeKeys:
-    """The master's key directories; a key may arrive late, and an acceptance be undone."""
+    """The master's key directories; a key may arrive late, and an acceptance may be undone."""
 
     def __init__(
         self,
@@ -45,7 +45,10 @@ class FakeKeys:
 
 
 class FakeMinions:
-    """Answers from a moment on; with ``flips``, its early requests make the master write the key back as pending."""
+    """Minions that answer from a given time on.
+
+    With ``flips``, their early requests make the master write the key back as pending.
+    """
 
     def __init__(self, keys: FakeKeys, answers: float = 0.0, flips: int = 0) -> None:
         self.keys = keys
@@ -62,7 +65,7 @@ class FakeMinions:
 
 @pytest.fixture
 def host(sshd: Sshd) -> Sshd:
-    """A host that shows the key PEM, with another's line ends."""
+    """A host that shows the key PEM, with different line ends."""
     shown = sshd.base / "minion.pub"
     shown.write_text(PEM.replace("\n", "\r\n"))
     sshd.force(f"cat {shown}")
@@ -73,28 +76,30 @@ def accept(keys: Any, minions: Any, sshd: Sshd, timeout: float = 60.0) -> dict[s
     return minion_key.accept(keys, minions, sshd.target(), timeout, keys.clock)
 
 
-def test_the_key_of_the_host_is_accepted(host: Sshd, clock: FakeClock) -> None:
+def test_key_of_host_is_accepted(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock, arrives=10)
     assert minion_key.pending_change(keys, "w-1") is not None  # type: ignore[arg-type]
     assert accept(keys, FakeMinions(keys, answers=20), host) == {"accepted": fingerprint(PEM)}
     assert keys.accepted == ["w-1"]
 
 
-def test_a_second_run_changes_nothing(host: Sshd, clock: FakeClock) -> None:
+def test_second_run_changes_nothing(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock, directory=minion_key.ACCEPTED)
     assert minion_key.pending_change(keys, "w-1") is None  # type: ignore[arg-type]
     assert accept(keys, FakeMinions(keys), host) == {}
     assert keys.accepted == []
 
 
-def test_an_acceptance_that_is_undone_is_repeated(host: Sshd, clock: FakeClock) -> None:
+def test_acceptance_that_is_undone_is_repeated(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock)
     assert "accepted" in accept(keys, FakeMinions(keys, flips=2), host)
     assert keys.accepted == ["w-1"] * 3
 
 
 @pytest.mark.parametrize("directory", [minion_key.PENDING, minion_key.ACCEPTED, DENIED])
-def test_another_key_is_never_accepted(host: Sshd, clock: FakeClock, directory: str) -> None:
+def test_key_that_differs_from_host_is_never_accepted(
+    host: Sshd, clock: FakeClock, directory: str
+) -> None:
     keys = FakeKeys(clock, OTHER, directory)
     with pytest.raises(ConflictError) as error:
         accept(keys, FakeMinions(keys), host)
@@ -105,7 +110,7 @@ def test_another_key_is_never_accepted(host: Sshd, clock: FakeClock, directory: 
     assert error.value.node == "w-1"
 
 
-def test_a_key_that_is_exchanged_meanwhile_is_not_accepted(host: Sshd, clock: FakeClock) -> None:
+def test_key_that_is_exchanged_meanwhile_is_not_accepted(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock)
     minions = FakeMinions(keys)
 
@@ -120,7 +125,7 @@ def test_a_key_that_is_exchanged_meanwhile_is_not_accepted(host: Sshd, clock: Fa
 
 
 @pytest.mark.parametrize("directory", [DENIED, "minions_rejected"])
-def test_a_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str) -> None:
+def test_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str) -> None:
     keys = FakeKeys(clock, directory=directory)
     with pytest.raises(DeadlineError, match=directory) as error:
         accept(keys, FakeMinions(keys), host)
@@ -128,7 +133,7 @@ def test_a_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str)
     assert keys.accepted == []
 
 
-def test_a_key_that_never_arrives(host: Sshd, clock: FakeClock) -> None:
+def test_key_that_never_arrives_is_an_error(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock, arrives=1000)
     with pytest.raises(DeadlineError, match="no key of that name") as error:
         accept(keys, FakeMinions(keys), host, timeout=30)
@@ -137,9 +142,7 @@ def test_a_key_that_never_arrives(host: Sshd, clock: FakeClock) -> None:
     assert error.value.log
 
 
-def test_an_impostor_that_comes_before_the_host_has_made_its_key(
-    sshd: Sshd, clock: FakeClock
-) -> None:
+def test_impostor_key_before_host_has_made_its_key_is_refused(sshd: Sshd, clock: FakeClock) -> None:
     shown = sshd.base / "minion.pub"
     sshd.force(f"cat {shown}")
     sleep = clock.sleep
@@ -156,14 +159,14 @@ def test_an_impostor_that_comes_before_the_host_has_made_its_key(
     assert fingerprint(OTHER) in error.value.message
 
 
-def test_a_minion_that_never_answers(host: Sshd, clock: FakeClock) -> None:
+def test_minion_that_never_answers_is_an_error(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock)
     with pytest.raises(DeadlineError, match=r"test\.ping"):
         accept(keys, FakeMinions(keys, answers=1000), host)
 
 
 @pytest.mark.parametrize("script", ["exit 0", "echo 'no such file' >&2; exit 1"])
-def test_a_host_without_a_key(sshd: Sshd, clock: FakeClock, script: str) -> None:
+def test_host_without_key_is_an_error(sshd: Sshd, clock: FakeClock, script: str) -> None:
     sshd.force(script)
     keys = FakeKeys(clock)
     with pytest.raises(UnreachableError, match="public key cannot be read"):
@@ -171,7 +174,7 @@ def test_a_host_without_a_key(sshd: Sshd, clock: FakeClock, script: str) -> None
     assert keys.accepted == []
 
 
-def test_a_host_that_cannot_be_asked(sshd: Sshd, clock: FakeClock) -> None:
+def test_unreachable_host_is_an_error(sshd: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock)
     with pytest.raises(UnreachableError, match="connection refused"):
         minion_key.accept(keys, FakeMinions(keys), sshd.target(port=free_port()), 5, clock)  # type: ignore[arg-type]

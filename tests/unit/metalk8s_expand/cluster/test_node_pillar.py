@@ -1,4 +1,6 @@
-"""What each minion learns, and above all what it does not: others' secrets, others' certificates, others' addresses."""
+"""Tests of the pillar of each minion: it holds no secrets, certificates or addresses of other
+nodes.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,7 @@ NODE = observed("w-9", "10.0.0.9", roles.NODE)
 
 
 class TestHosts:
-    def test_all_of_them(self) -> None:
+    def test_known_hosts_come_from_all_sources(self) -> None:
         found = hosts(NODE)
         assert {name: (host.address, host.roles) for name, host in found.items()} == {
             "boot": ("10.0.0.1", ("bootstrap", "master", "etcd")),
@@ -93,11 +95,11 @@ class TestHosts:
             "w-9": ("10.0.0.9", ("node",)),
         }
 
-    def test_the_declaration_wins(self) -> None:
+    def test_declaration_overrides_node_object(self) -> None:
         found = hosts(observed("w-1", "10.0.0.99", roles.MASTER, roles.ETCD, roles.BOOTSTRAP))
         assert (found["w-1"].address, found["w-1"].roles) == ("10.0.0.3", ("node",))
 
-    def test_the_description_of_the_bootstrap_wins_over_both(self) -> None:
+    def test_description_of_bootstrap_overrides_declaration_and_node_object(self) -> None:
         found = hosts(
             observed("boot", "10.0.0.99"), declaration=[declared("boot", "10.0.0.98", roles.NODE)]
         )
@@ -106,7 +108,7 @@ class TestHosts:
             ("bootstrap", "master", "etcd"),
         )
 
-    def test_a_moved_object_cannot_take_the_declared_address_along(self) -> None:
+    def test_moved_object_cannot_take_declared_address(self) -> None:
         assert hosts(observed("w-1", "10.0.0.1"))["boot"].address == "10.0.0.1"
 
     @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ class TestHosts:
             pytest.param(None, id="none"),
         ],
     )
-    def test_an_undeclared_node_cannot_have_the_address_of_another(
+    def test_undeclared_node_cannot_have_address_of_declared_node(
         self, address: str | None, directory: Path
     ) -> None:
         thief = observed("thief", address, roles.MASTER, roles.ETCD)
@@ -145,15 +147,15 @@ class TestHosts:
         data = pillar("w-1", directory, thief, NODE, registered=["boot", "thief"])["metalk8s"]
         assert "thief" not in json.dumps([data["api_servers"], data["etcd_members"]])
 
-    def test_two_that_claim_one_address_both_go_without(self) -> None:
+    def test_nodes_that_claim_the_same_address_both_lose_it(self) -> None:
         found = hosts(observed("a", "fd00::1"), observed("b", "fd00:0:0::1"))
         assert (found["a"].address, found["b"].address) == ("", "")
 
-    def test_the_address_may_come_from_the_annotation_while_there_is_no_kubelet(self) -> None:
+    def test_address_may_come_from_annotation_before_kubelet_reports(self) -> None:
         annotated = observed("w-9", None, annotations={"metalk8s.scality.com/ssh-host": "10.0.0.9"})
         assert hosts(annotated)["w-9"].address == "10.0.0.9"
 
-    def test_only_role_taints_of_an_undeclared_node_count(self) -> None:
+    def test_only_role_taints_of_undeclared_node_count(self) -> None:
         item = observed("w-9", "10.0.0.9")
         taint = {"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}
         item["spec"] = {"taints": [taint, {"key": "example.com/x", "effect": "NoExecute"}]}
@@ -162,7 +164,7 @@ class TestHosts:
     @pytest.mark.parametrize(
         "item", [{}, {"metadata": None}, {"metadata": {"name": "x", "labels": None}, "spec": None}]
     )
-    def test_odd_objects(self, item: dict[str, Any]) -> None:
+    def test_malformed_objects_are_tolerated(self, item: dict[str, Any]) -> None:
         assert {host.address for host in hosts(item).values()} == {
             "",
             "10.0.0.1",
@@ -173,11 +175,11 @@ class TestHosts:
 
 class TestPillar:
     @pytest.mark.parametrize("minion", ["", "nobody", "boot_master", "w-"])
-    def test_an_unknown_minion_learns_nothing(self, minion: str, directory: Path) -> None:
+    def test_unknown_minion_gets_empty_pillar(self, minion: str, directory: Path) -> None:
         assert pillar(minion, directory, NODE) == {}
 
     @pytest.mark.parametrize("minion", ["w-1", "w-9"])
-    def test_a_worker(self, minion: str, directory: Path) -> None:
+    def test_worker_gets_no_secret(self, minion: str, directory: Path) -> None:
         found = pillar(minion, directory, NODE)
         assert set(found) == {"metalk8s"}
         data = found["metalk8s"]
@@ -206,13 +208,13 @@ class TestPillar:
         assert json.dumps(found).count(SECRET) == 2, "and the key of no authority"
         assert "x509_signing_policies" not in found
 
-    def test_an_etcd_node_needs_no_secret(self, directory: Path) -> None:
+    def test_etcd_node_needs_no_secret(self, directory: Path) -> None:
         assert (
             "secrets"
             not in pillar("e-9", directory, observed("e-9", "10.0.0.9", roles.ETCD))["metalk8s"]
         )
 
-    def test_a_label_of_another_prefix_makes_no_master(self, directory: Path) -> None:
+    def test_label_of_foreign_prefix_makes_no_master(self, directory: Path) -> None:
         item = observed(
             "w-9",
             "10.0.0.9",
@@ -220,7 +222,7 @@ class TestPillar:
         )
         assert "secrets" not in pillar("w-9", directory, item)["metalk8s"]
 
-    def test_policies_go_to_the_authority_and_cover_every_node(self, directory: Path) -> None:
+    def test_policies_go_to_authority_and_cover_every_node(self, directory: Path) -> None:
         found = pillar("boot", directory, NODE)
         policies = found["x509_signing_policies"]
         assert {name.partition("/")[0] for name in policies} == {"boot", "cp-1", "w-1", "w-9"}
@@ -230,7 +232,7 @@ class TestPillar:
         assert "secrets" not in found["metalk8s"], "they are its own files"
         assert SECRET not in json.dumps(found)
 
-    def test_the_api_servers_answer_to_the_service(self, directory: Path) -> None:
+    def test_api_server_certificates_name_service(self, directory: Path) -> None:
         names = pillar("boot", directory)["x509_signing_policies"]["cp-1/apiserver"][
             "subjectAltName"
         ]
@@ -242,12 +244,12 @@ class TestPillar:
         ]
         assert others == ["DNS:w-1", "IP:10.0.0.3"]
 
-    def test_a_member_of_etcd_must_be_registered(self, directory: Path) -> None:
+    def test_etcd_member_must_be_registered(self, directory: Path) -> None:
         data = pillar("w-1", directory, registered=["boot", "w-1"])["metalk8s"]
         assert [item["name"] for item in data["etcd_members"]] == ["boot"]
         assert [item["name"] for item in data["api_servers"]] == ["boot", "cp-1"]
 
-    def test_before_the_authorities_exist(self, tmp_path: Path) -> None:
+    def test_pillar_before_authorities_exist(self, tmp_path: Path) -> None:
         data = pillar("cp-1", tmp_path)["metalk8s"]
         assert (data["authorities"], data["secrets"]) == ({}, {})
 
@@ -264,14 +266,14 @@ class TestCertificates:
         )
         assert "admin" not in pillar("cp-1", directory)["metalk8s"]["certificates"]
 
-    def test_days_in_parts(self, directory: Path) -> None:
+    def test_certificate_days_may_be_fractions(self, directory: Path) -> None:
         cluster = {**CLUSTER, "certificate_days": 0.5}
         found = node_pillar.node_pillar("boot", cluster, hosts(), ["boot"], str(directory))[
             "x509_signing_policies"
         ]
         assert {policy["days_valid"] for policy in found.values()} == {0.5}
 
-    def test_without_the_api_there_is_what_renewing_needs_and_nothing_of_others(
+    def test_pillar_without_api_allows_renewal_and_holds_no_other_nodes(
         self, directory: Path
     ) -> None:
         whole = pillar("boot", directory)

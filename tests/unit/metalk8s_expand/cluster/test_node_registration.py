@@ -1,4 +1,6 @@
-"""The Node becomes what is declared by the least change; others' writes are survived, others' cordons are kept."""
+"""Tests that registration makes the smallest change, survives concurrent writes and keeps other
+cordons.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def uncordon(kube: Any, test: bool = False) -> bool:
     return node_registration.uncordon(kube, "w-1", test)
 
 
-def test_a_new_node_is_created_cordoned() -> None:
+def test_new_node_is_created_cordoned() -> None:
     kube = FakeKube()
     assert run(kube) == [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
     assert kube.stored["spec"]["unschedulable"] is True
@@ -49,14 +51,14 @@ def test_a_new_node_is_created_cordoned() -> None:
     assert manifest.is_cordoned_by_us(kube.stored)
 
 
-def test_a_second_run_writes_nothing() -> None:
+def test_second_run_writes_nothing() -> None:
     kube = FakeKube()
     run(kube)
     assert run(kube) == []
     assert kube.writes == ["create"]
 
 
-def test_only_what_differs_is_patched() -> None:
+def test_only_differences_are_patched() -> None:
     kube = FakeKube(stored())
     kube.stored["metadata"]["labels"]["mine"] = "kept"
     kube.stored["metadata"]["labels"]["node-role.kubernetes.io/node"] = ""
@@ -70,7 +72,7 @@ def test_only_what_differs_is_patched() -> None:
     assert kube.stored["metadata"]["labels"]["mine"] == "kept"
 
 
-def test_taints_of_others_are_kept() -> None:
+def test_foreign_taints_are_kept() -> None:
     other = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
     kube = FakeKube(stored(taints=[other]))
     assert [change["path"] for change in run(kube)] == [
@@ -91,7 +93,7 @@ def test_test_mode_changes_nothing() -> None:
     assert kube.writes == []
 
 
-def test_a_controller_that_taints_meanwhile_is_survived() -> None:
+def test_concurrent_taint_of_controller_is_survived() -> None:
     kube = FakeKube(stored(taints=[]))
     other = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
 
@@ -106,7 +108,7 @@ def test_a_controller_that_taints_meanwhile_is_survived() -> None:
     assert kube.reads == 2
 
 
-def test_somebody_else_creates_it_meanwhile() -> None:
+def test_concurrent_creation_of_node_is_survived() -> None:
     kube = FakeKube()
 
     def once(self: FakeKube) -> None:
@@ -136,7 +138,7 @@ def test_conflicts_are_bounded(action: Callable[[Any], Any]) -> None:
     assert error.value.hint
 
 
-def test_an_unreachable_api_is_not_asked_again() -> None:
+def test_unreachable_api_is_not_retried() -> None:
     kube = FakeKube()
 
     def down(self: FakeKube) -> None:
@@ -149,7 +151,7 @@ def test_an_unreachable_api_is_not_asked_again() -> None:
 
 
 class TestUncordon:
-    def test_ours(self) -> None:
+    def test_own_cordon_is_undone(self) -> None:
         kube = FakeKube()
         run(kube)
         assert uncordon(kube) is True
@@ -161,12 +163,12 @@ class TestUncordon:
         assert kube.writes == ["create", "metadata"]
 
     @pytest.mark.parametrize("found", [None, stored(), stored(unschedulable=True)])
-    def test_of_others_or_none(self, found: dict[str, Any] | None) -> None:
+    def test_foreign_or_missing_cordon_is_left(self, found: dict[str, Any] | None) -> None:
         kube = FakeKube(found)
         assert uncordon(kube) is False
         assert kube.writes == []
 
-    def test_never_another_node_of_the_same_name(self) -> None:
+    def test_replaced_node_of_same_name_is_left(self) -> None:
         kube = FakeKube()
         run(kube)
 
@@ -178,7 +180,7 @@ class TestUncordon:
         assert uncordon(kube) is False
         assert kube.stored["spec"]["unschedulable"] is True
 
-    def test_a_later_cordon_of_an_operator_is_not_ours_though_our_mark_is_left(self) -> None:
+    def test_later_cordon_of_operator_is_kept_despite_own_mark(self) -> None:
         kube = FakeKube()
         run(kube)
         entry = {"manager": "kubectl-cordon", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}
@@ -189,7 +191,7 @@ class TestUncordon:
         assert kube.stored["spec"]["unschedulable"] is True
         assert manifest.CORDONED not in kube.stored["metadata"]["annotations"]
 
-    def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(self) -> None:
+    def test_remains_of_cordon_that_operator_undid_are_removed(self) -> None:
         kube = FakeKube()
         run(kube)
         del kube.stored["spec"]["unschedulable"]
@@ -205,7 +207,7 @@ GPU = Taint("example.com/gpu", "NoExecute", "a100")
 
 
 def free(labels: dict[str, str] | None = None, *taints: Taint) -> Node:
-    """The node with these labels and taints that are not ours by their keys."""
+    """The node with these labels and taints, whose keys do not identify their owner."""
     return dataclasses.replace(NODE, labels=labels or {}, taints=(*NODE.taints, *taints))
 
 
@@ -214,9 +216,9 @@ def taints(kube: FakeKube) -> list[str]:
 
 
 class TestOwnership:
-    """What the declaration drops goes if it was us who had set it."""
+    """Labels and taints that the declaration drops are removed if a registration has set them."""
 
-    def test_what_we_set_on_a_new_node(self) -> None:
+    def test_labels_and_taints_set_on_new_node_are_recorded(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({ZONE: "a"}, GPU))
         assert kube.writes == ["record", "create", "record"]
@@ -237,19 +239,19 @@ class TestOwnership:
         assert node_registration.register(kube, free()) == []
         assert kube.writes == ["record", "create", "record", "taints", "metadata", "record"]
 
-    def test_nothing_is_written_when_nothing_changes(self) -> None:
+    def test_unchanged_node_causes_no_write(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({ZONE: "a"}, GPU))
         kube.writes.clear()
         assert node_registration.register(kube, free({ZONE: "a"}, GPU)) == []
         assert kube.writes == []
 
-    def test_a_node_without_such_costs_no_record(self) -> None:
+    def test_node_without_unmarked_labels_needs_no_record(self) -> None:
         kube = FakeKube()
         run(kube)
         assert (kube.writes, kube.lines) == (["create"], None)
 
-    def test_what_was_there_before_us_stays(self) -> None:
+    def test_labels_that_predate_registration_stay(self) -> None:
         kube = FakeKube(stored())
         kube.stored["metadata"]["labels"] |= {ZONE: "a", RACK: "1"}
         kube.stored["spec"]["taints"].append(GPU.as_dict())
@@ -263,7 +265,7 @@ class TestOwnership:
         assert kube.stored["metadata"]["labels"][ZONE] == "a"
         assert "example.com/gpu" in taints(kube)
 
-    def test_only_what_is_dropped_goes(self) -> None:
+    def test_only_dropped_labels_are_removed(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({ZONE: "a", RACK: "1"}, GPU))
         node_registration.register(kube, free({RACK: "2"}, GPU))
@@ -274,7 +276,7 @@ class TestOwnership:
         assert kube.lines is not None
         assert json.loads(kube.lines["w-1"])["labels"] == []
 
-    def test_a_test_run_shows_it_and_writes_nothing(self) -> None:
+    def test_test_mode_shows_changes_and_writes_nothing(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({ZONE: "a"}))
         kube.writes.clear()
@@ -283,7 +285,7 @@ class TestOwnership:
         ]
         assert kube.writes == []
 
-    def test_on_a_node_that_came_back_what_others_set_is_theirs(self) -> None:
+    def test_foreign_labels_of_recreated_node_stay_foreign(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({ZONE: "a", RACK: "1"}))
         kube.stored = stored()
@@ -293,7 +295,7 @@ class TestOwnership:
         assert kube.stored["metadata"]["labels"][ZONE] == "b"
         assert kube.lines == {}
 
-    def test_a_taint_that_the_kubelet_brought_back_is_still_ours(self) -> None:
+    def test_taint_that_kubelet_restored_is_still_owned(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({}, GPU))
         kube.stored = stored(taints=[*(taint.as_dict() for taint in NODE.taints), GPU.as_dict()])
@@ -303,7 +305,7 @@ class TestOwnership:
             "spec.taints[example.com/gpu:NoExecute]"
         ]
 
-    def test_a_label_that_somebody_took_off_and_another_set_is_not_ours(self) -> None:
+    def test_label_that_other_client_replaced_is_not_owned(self) -> None:
         kube = FakeKube()
         node_registration.register(kube, free({ZONE: "a"}))
         del kube.stored["metadata"]["labels"][ZONE]
@@ -313,8 +315,10 @@ class TestOwnership:
         assert node_registration.register(kube, free()) == []
 
     @pytest.mark.parametrize("deaths", range(6))
-    def test_nothing_is_forgotten_wherever_we_are_cut_off(self, deaths: int) -> None:
-        """Killed before each of the writes in turn: record, create, record, and record and Node again for one label more."""
+    def test_record_is_complete_after_kill_at_any_write(self, deaths: int) -> None:
+        """Kill the run before each write: record, create, record, then record and Node for one more
+        label.
+        """
         kube = FakeKube()
         left = [deaths]
 
@@ -335,7 +339,7 @@ class TestOwnership:
         assert {ZONE, RACK}.isdisjoint(kube.stored["metadata"]["labels"])
         assert kube.lines == {}
 
-    def test_a_creation_that_somebody_overtook_leaves_him_his_labels(self) -> None:
+    def test_concurrent_creator_keeps_its_labels(self) -> None:
         kube = FakeKube()
 
         def overtake(self: FakeKube) -> None:
@@ -350,8 +354,8 @@ class TestOwnership:
         assert kube.stored["metadata"]["labels"][ZONE] == "a"
         assert kube.lines == {}
 
-    def test_a_kubelet_cannot_make_a_taint_ours(self) -> None:
-        """It may write annotations as it likes; the record alone decides."""
+    def test_kubelet_cannot_claim_taint_for_registration(self) -> None:
+        """A kubelet may write any annotation; only the record decides."""
         kube = FakeKube(stored(taints=[*(taint.as_dict() for taint in NODE.taints), GPU.as_dict()]))
         kube.stored["metadata"]["annotations"] |= {
             manifest.OWNED: "true",
@@ -374,7 +378,7 @@ class TestOwnership:
         assert sorted(kube.lines) == ["w-0", "w-1", "w-2"]
         assert kube.writes == ["record", "create", "record"]
 
-    def test_a_line_that_another_run_wrote_meanwhile_is_read_again(self) -> None:
+    def test_line_that_other_run_wrote_meanwhile_is_read_again(self) -> None:
         kube = FakeKube(stored())
 
         def once(self: FakeKube) -> None:
@@ -388,7 +392,7 @@ class TestOwnership:
         assert kube.lines is not None
         assert json.loads(kube.lines["w-1"])["labels"] == [ZONE]
 
-    def test_a_record_that_others_always_write_gives_up(self) -> None:
+    def test_record_with_permanent_conflicts_gives_up(self) -> None:
         kube = FakeKube(stored())
         kube.lines = {}
         kube.meddle = _always
@@ -396,7 +400,7 @@ class TestOwnership:
             node_registration.register(kube, free({ZONE: "a"}))
         assert kube.writes == []
 
-    def test_what_was_done_is_told_though_the_record_lags_behind(self) -> None:
+    def test_changes_are_reported_though_record_lags_behind(self) -> None:
         kube = FakeKube()
 
         def late(self: FakeKube) -> None:
@@ -413,7 +417,7 @@ class TestOwnership:
         assert ZONE not in kube.stored["metadata"]["labels"]
         assert kube.lines == {}
 
-    def test_a_damaged_line_is_told_and_nothing_changed(self) -> None:
+    def test_damaged_line_is_reported_and_nothing_changed(self) -> None:
         kube = FakeKube(stored())
         kube.lines = {"w-1": "labels: zone"}
         with pytest.raises(SettingsError, match="kube-system/metalk8s-expand-owned") as error:
@@ -422,7 +426,7 @@ class TestOwnership:
         assert "kubectl -n kube-system edit configmap" in str(error.value.hint)
         assert kube.writes == []
 
-    def test_a_full_record_is_told_and_nothing_changed(self) -> None:
+    def test_full_record_is_reported_and_nothing_changed(self) -> None:
         kube = FakeKube()
         kube.lines = {
             f"n-{number}": json.dumps({"labels": ["x" * 200] * 5}) for number in range(1100)
@@ -437,7 +441,7 @@ def many(count: int, **changes: Any) -> list[Node]:
 
 
 class TestAll:
-    def test_new_and_unchanged_and_drifted(self) -> None:
+    def test_new_unchanged_and_drifted_nodes_are_registered_together(self) -> None:
         nodes = many(3, labels={ZONE: "a"})
         kube = FakeKube()
         created = [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
@@ -457,30 +461,30 @@ class TestAll:
         }
         assert sorted(kube.writes) == ["create", "metadata", "record", "record"]
 
-    def test_with_nothing_changed_nothing_is_written(self) -> None:
+    def test_unchanged_nodes_cause_no_write(self) -> None:
         nodes, kube = many(20, labels={ZONE: "a"}), FakeKube()
         node_registration.register_all(kube, nodes)
         kube.writes.clear()
         assert set(map(str, node_registration.register_all(kube, nodes).values())) == {"[]"}
         assert kube.writes == []
 
-    def test_a_test_run_shows_what_is_done_afterwards(self) -> None:
+    def test_test_mode_shows_later_changes(self) -> None:
         nodes, kube = many(3, labels={ZONE: "a"}), FakeKube()
         planned = node_registration.register_all(kube, nodes, test=True)
         assert kube.writes == []
         assert planned == node_registration.register_all(kube, nodes)
 
-    def test_a_given_observation_saves_the_list(self) -> None:
+    def test_given_observation_saves_the_list(self) -> None:
         nodes, kube = many(3), FakeKube()
         node_registration.register_all(kube, nodes, node_registration.observe(kube))
         assert (kube.lists, kube.reads) == (1, 0)
 
-    def test_one_is_read_alone(self) -> None:
+    def test_single_node_is_read_alone(self) -> None:
         kube = FakeKube()
         node_registration.register_all(kube, many(1))
         assert (kube.lists, kube.reads) == (0, 1)
 
-    def test_who_moved_since_the_observation_is_read_again(self) -> None:
+    def test_node_that_changed_since_observation_is_read_again(self) -> None:
         nodes, kube = many(3), FakeKube()
         seen = node_registration.observe(kube)
         node_registration.register(kube, dataclasses.replace(nodes[1], version="0"))
@@ -490,7 +494,7 @@ class TestAll:
         ]
         assert [change["path"] for change in outcome["n-2"]] == ["Node"]
 
-    def test_the_error_of_one_is_not_the_others(self) -> None:
+    def test_error_of_single_node_does_not_affect_others(self) -> None:
         nodes, kube = many(3), FakeKube()
         create = kube.create_node
 
@@ -504,7 +508,7 @@ class TestAll:
         assert isinstance(outcome["n-1"], UnreachableError)
         assert [change["path"] for change in (*outcome["n-0"], *outcome["n-2"])] == ["Node", "Node"]
 
-    def test_without_a_record_nothing_that_needs_one_is_set(self) -> None:
+    def test_labels_that_need_a_record_are_not_set_without_it(self) -> None:
         nodes, kube = [*many(1), *many(3, labels={ZONE: "a"})[1:]], FakeKube()
 
         def full(namespace: str, body: Any) -> Any:
@@ -515,7 +519,7 @@ class TestAll:
         assert list(map(type, outcome.values())) == [list, UnreachableError, UnreachableError]
         assert sorted(kube.nodes_by_name) == ["n-0"]
 
-    def test_roles_of_a_deployed_node_are_not_changed(self) -> None:
+    def test_roles_of_deployed_node_are_not_changed(self) -> None:
         kube = FakeKube(stored())
         kube.stored["status"] = {"nodeInfo": {"kubeletVersion": "v1.34.4"}}
         changed = dataclasses.replace(NODE, roles=(roles.NODE,), taints=())
@@ -526,7 +530,7 @@ class TestAll:
                 node_registration.register(kube, changed, test)
         assert kube.writes == []
 
-    def test_no_more_at_a_time_than_there_are_connections(self) -> None:
+    def test_parallel_writes_do_not_exceed_connections(self) -> None:
         kube = FakeKube()
         running, most = set(), [0]
         create = kube.create_node

@@ -1,4 +1,4 @@
-"""The roster leaves bad Nodes out, fails on exactly named ones, and lets the pillar win."""
+"""Tests that the roster omits bad Nodes, fails on exactly named ones, and prefers the pillar."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def names(tgt: Any, tgt_type: str = "glob") -> set[str]:
         ("node", "nodegroup", {"w-1", "w-2", "w-10"}),
     ],
 )
-def test_matching(tgt: Any, tgt_type: str, wanted: set[str]) -> None:
+def test_targets_match(tgt: Any, tgt_type: str, wanted: set[str]) -> None:
     assert names(tgt, tgt_type) == wanted
 
 
@@ -84,7 +84,7 @@ def test_errors(tgt: Any, tgt_type: str) -> None:
         names(tgt, tgt_type)
 
 
-def test_bad_nodes_are_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_nodes_are_named_in_warning(caplog: pytest.LogCaptureFixture) -> None:
     names("*")
     warned = [record.getMessage() for record in caplog.records]
     assert [
@@ -92,7 +92,7 @@ def test_bad_nodes_are_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> N
     ] == [1, 1, 1, 0]
 
 
-def test_the_pillar_wins() -> None:
+def test_pillar_overrides_node_object() -> None:
     assert roster.targets(NODES, DECLARED, "w-1")["w-1"]["host"] == "10.9.9.9"
 
 
@@ -103,14 +103,14 @@ def test_an_entry() -> None:
     }  # fmt: skip
 
 
-def test_an_unknown_key_is_accepted_only_where_that_is_declared() -> None:
+def test_unknown_key_is_accepted_only_where_declared() -> None:
     found = roster.entry(
         "n", Ssh("h"), roster.RosterAccess(known_hosts="/kh", host_keys="accept-new")
     )
     assert found["ssh_options"] == ["StrictHostKeyChecking=accept-new", "UserKnownHostsFile=/kh"]
 
 
-def test_a_declared_key_is_the_only_one(tmp_path: Path) -> None:
+def test_declared_key_is_the_only_accepted_key(tmp_path: Path) -> None:
     access = roster.RosterAccess(
         known_hosts="/kh", host_keys="accept-new", declared_keys=str(tmp_path / "keys")
     )
@@ -125,7 +125,7 @@ def test_a_declared_key_is_the_only_one(tmp_path: Path) -> None:
 
 
 class FakeKube:
-    """Counts what is asked of the API."""
+    """A fake API that counts its requests."""
 
     asked: list[str]
 
@@ -160,19 +160,19 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
         ("w-*", "glob", ["*"], {"w-1", "w-2", "w-10"}),
     ],
 )
-def test_the_api_is_asked_no_more_than_needed(
+def test_api_receives_only_needed_requests(
     kube: FakeKube, tgt: str, tgt_type: str, asked: list[str], found: set[str]
 ) -> None:
     assert set(roster.from_cluster(OPTS, tgt, tgt_type)) == found
     assert kube.asked == asked
 
 
-def test_an_unknown_name_is_an_error(kube: FakeKube) -> None:
+def test_unknown_name_is_an_error(kube: FakeKube) -> None:
     with pytest.raises(SettingsError, match="no Node of this name"):
         roster.from_cluster(OPTS, "nobody")
 
 
-def test_nothing_declared_is_fine(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_declaration_gives_no_error(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roster, "declared_pillar", lambda opts: None)
     assert set(roster.from_cluster(OPTS, "*")) == {"w-1", "w-10", "cp-1"}
 
