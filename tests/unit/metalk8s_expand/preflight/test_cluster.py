@@ -1,4 +1,6 @@
-"""Nothing starts on a cluster that is not well, is busy, or is of another version; what a run may repair stops nobody."""
+"""Tests that an unhealthy, busy or differently versioned cluster is refused, unless the run may
+repair it.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def cluster(
 
 @pytest.fixture(autouse=True)
 def others(monkeypatch: pytest.MonkeyPatch) -> list[Runner]:
-    """What runs on the master: nothing yet."""
+    """The operations that run on the master: none yet."""
     found: list[Runner] = []
     monkeypatch.setattr(running_jobs, "running", lambda opts: found)
     return found
@@ -68,7 +70,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[Runner]:
 
 @pytest.fixture(autouse=True)
 def served(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
-    """What the master's file server has."""
+    """The content of the master's file server."""
     found = {
         ("metalk8s.orchestrate.deploy_node", f"metalk8s-{version}")
         for version in ("1", "2.0", "2.1")
@@ -94,7 +96,7 @@ def refusal(
     return cluster_check.refusal(world, settings, nodes)
 
 
-def test_all_is_well() -> None:
+def test_healthy_cluster_is_accepted() -> None:
     assert refusal(cluster(), WORKER, FIFTH) is None
     assert (
         refusal(cluster(*(member(number, f"e-{number}") for number in (1, 2, 3))), FIFTH, SIXTH)
@@ -103,19 +105,19 @@ def test_all_is_well() -> None:
 
 
 class TestHealth:
-    def test_an_api_that_is_not_ready(self) -> None:
+    def test_api_that_is_not_ready_is_refused(self) -> None:
         error = refusal(cluster(readyz=(500, "etcd failed")), WORKER)
         assert isinstance(error, QuorumError)
         assert error.problems == ("the API answers /readyz with 500: etcd failed",)
         assert error.hint
         assert error.log
 
-    def test_no_etcd_at_all(self) -> None:
+    def test_cluster_without_etcd_is_refused(self) -> None:
         world = cluster()
         object.__setattr__(world, "etcd", None)
         assert "no Node carries the etcd role" in str(refusal(world, WORKER))
 
-    def test_an_etcd_that_gives_no_answer(self) -> None:
+    def test_etcd_without_answer_is_refused(self) -> None:
         world = cluster()
         object.__setattr__(world, "etcd", DeadEtcd())
         error = refusal(world, WORKER)
@@ -126,7 +128,7 @@ class TestHealth:
         ("voters", "healthy", "allowed"),
         [(1, 1, True), (2, 2, True), (3, 3, True), (3, 2, False), (5, 4, True), (5, 3, False)],
     )
-    def test_a_member_is_added_as_the_guard_allows(
+    def test_member_is_added_as_guard_allows(
         self, voters: int, healthy: int, allowed: bool
     ) -> None:
         members = [
@@ -140,9 +142,7 @@ class TestHealth:
     @pytest.mark.parametrize(
         ("voters", "healthy", "allowed"), [(3, 2, True), (3, 1, False), (1, 0, False)]
     )
-    def test_a_worker_needs_no_more_than_a_quorum(
-        self, voters: int, healthy: int, allowed: bool
-    ) -> None:
+    def test_worker_needs_only_a_quorum(self, voters: int, healthy: int, allowed: bool) -> None:
         members = [
             member(10 + number, f"m-{number}", **({} if number < healthy else ILL))
             for number in range(voters)
@@ -151,32 +151,32 @@ class TestHealth:
         assert (error is None) is allowed
         assert allowed or "no quorum" in str(error)
 
-    def test_a_member_that_lost_its_data_may_be_repaired(self) -> None:
+    def test_member_that_lost_its_data_may_be_repaired(self) -> None:
         members = [member(1, "boot"), member(2, "e-2"), member(5, "e-5", **ILL)]
         assert refusal(cluster(*members), FIFTH) is None
 
-    def test_a_learner_of_an_interrupted_run_is_ours(self) -> None:
+    def test_learner_of_interrupted_run_is_accepted(self) -> None:
         learner = member(6, "", learner=True, healthy=None)
         assert refusal(cluster(member(1, "boot"), learner), FIFTH) is None
         assert refusal(cluster(member(1, "boot"), learner), WORKER) is None
 
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
-    def test_a_learner_of_somebody_else(self, node: Node) -> None:
+    def test_foreign_learner_is_refused(self, node: Node) -> None:
         assert isinstance(
             refusal(cluster(member(1, "boot"), member(99, "x", learner=True)), node), QuorumError
         )
 
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
-    def test_two_clusters(self, node: Node) -> None:
+    def test_members_of_two_clusters_are_refused(self, node: Node) -> None:
         error = refusal(cluster(member(1, "a"), member(2, "b", cluster_id=8), member(3, "c")), node)
         assert "not one cluster" in str(error)
 
-    def test_a_name_that_another_member_has(self) -> None:
+    def test_name_of_existing_member_is_refused(self) -> None:
         assert "has the name e-6" in str(
             refusal(cluster(member(1, "boot"), member(2, "e-6")), FIFTH, SIXTH)
         )
 
-    def test_an_api_that_does_not_answer(self) -> None:
+    def test_api_without_answer_is_an_error(self) -> None:
         class Gone(Cluster):
             def access(self) -> health.ClusterAccess:
                 raise UnreachableError("no API")
@@ -194,7 +194,9 @@ class TestOperations:
             ("state.sls", "metalk8s.orchestrate.upgrade"),
         ],
     )
-    def test_another_orchestration(self, others: list[Runner], words: tuple[str, ...]) -> None:
+    def test_running_orchestration_is_refused(
+        self, others: list[Runner], words: tuple[str, ...]
+    ) -> None:
         others.append(Runner(words, 77, "20260101"))
         error = refusal(cluster(), WORKER)
         assert isinstance(error, LockedError)
@@ -203,7 +205,7 @@ class TestOperations:
         )
         assert "jobs.master" in str(error.hint)
 
-    def test_what_a_dead_run_of_ours_left(self, others: list[Runner]) -> None:
+    def test_orchestration_left_by_dead_run_is_refused(self, others: list[Runner]) -> None:
         others.append(
             Runner(
                 ("metalk8s_expand.expand", "ProcessFunc(x,", "fun=state.orchestrate", "jid=1)"), 77
@@ -222,24 +224,26 @@ class TestOperations:
             (),
         ],
     )
-    def test_what_is_in_nobodys_way(self, others: list[Runner], words: tuple[str, ...]) -> None:
+    def test_harmless_operations_are_accepted(
+        self, others: list[Runner], words: tuple[str, ...]
+    ) -> None:
         others.append(Runner(words, 77))
         assert refusal(cluster(), WORKER) is None
 
 
 class TestVersions:
-    def test_a_node_of_another_version(self) -> None:
+    def test_node_of_other_version_is_refused(self) -> None:
         error = refusal(cluster(), WORKER, replace(FIFTH, version="2.1"))
         assert isinstance(error, ConflictError)
         assert error.problems == (
             "node e-5 is declared with the version 2.1, the cluster's is 2.0",
         )
 
-    def test_unless_the_check_is_skipped(self) -> None:
+    def test_skipped_version_check_accepts_other_version(self) -> None:
         settings = replace(SETTINGS, node_skip={"e-5": ("version",)})
         assert refusal(cluster(), replace(FIFTH, version="2.1"), settings=settings) is None
 
-    def test_a_control_plane_that_is_half_upgraded(self) -> None:
+    def test_half_upgraded_control_plane_is_refused(self) -> None:
         nodes = [
             control_plane("boot", "2.0", "bootstrap"),
             control_plane("m-1", "1.9"),
@@ -249,18 +253,18 @@ class TestVersions:
         assert isinstance(error, ConflictError)
         assert error.problems == ("the control plane is of several versions, 2.0 and m-1: 1.9",)
 
-    def test_a_label_that_this_run_is_going_to_correct(self) -> None:
+    def test_label_that_this_run_corrects_is_accepted(self) -> None:
         nodes = [control_plane("boot", "2.0", "bootstrap"), control_plane("m-1", "1.9")]
         assert refusal(cluster(nodes=nodes), Node("m-1", "2.0", ("master",), ())) is None
 
     @pytest.mark.parametrize(
         "nodes", [[control_plane("w", "9.9", "node")], [control_plane("m", "", "master")]]
     )
-    def test_a_cluster_that_tells_no_version(self, nodes: list[dict[str, Any]]) -> None:
+    def test_cluster_without_version_is_accepted(self, nodes: list[dict[str, Any]]) -> None:
         assert refusal(cluster(nodes=nodes), WORKER) is None
 
 
-def test_all_problems_at_once_and_the_gravest_decides(others: list[Runner]) -> None:
+def test_problems_are_reported_together_and_gravest_selects_class(others: list[Runner]) -> None:
     others.append(Runner(("state.orchestrate", "metalk8s.orchestrate.x"), 7))
     error = refusal(cluster(readyz=(500, "x")), replace(WORKER, version="1"))
     assert isinstance(error, QuorumError)
@@ -271,7 +275,7 @@ def test_all_problems_at_once_and_the_gravest_decides(others: list[Runner]) -> N
 class TestEnvironments:
     """The version names the saltenv that a node is deployed from."""
 
-    def test_one_that_is_not_there(self, served: set[tuple[str, str]]) -> None:
+    def test_missing_saltenv_is_refused(self, served: set[tuple[str, str]]) -> None:
         served.clear()
         served.add(("metalk8s.orchestrate.deploy_node", "metalk8s-1.9"))
         error = refusal(cluster(), WORKER, FIFTH)
@@ -282,14 +286,14 @@ class TestEnvironments:
         )
         assert "metalk8s-1.9" in str(error.hint)
 
-    def test_one_without_a_deployment(self, served: set[tuple[str, str]]) -> None:
+    def test_saltenv_without_deployment_is_refused(self, served: set[tuple[str, str]]) -> None:
         served.clear()
         served.add(("metalk8s.roles.node", "metalk8s-2.0"))
         error = refusal(cluster(), WORKER)
         assert "has no metalk8s.orchestrate.deploy_node" in str(error)
         assert "no saltenv brings it" in str(error)
 
-    def test_the_clusters_health_comes_first(self, served: set[tuple[str, str]]) -> None:
+    def test_cluster_health_precedes_saltenvs(self, served: set[tuple[str, str]]) -> None:
         served.clear()
         error = refusal(cluster(readyz=(500, "x")), WORKER)
         assert isinstance(error, QuorumError)

@@ -1,4 +1,4 @@
-"""What is known of the cluster before the hosts are asked; what is not known is left empty, and no minion decides on roles."""
+"""Tests of the cluster facts: unknown facts stay empty, and no minion decides on roles."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def titled(found: Any, check: str) -> list[str]:
     return [f"{one.title} {one.host}:{one.port}" for one in found.endpoints if one.check == check]
 
 
-def test_a_node_as_the_api_tells_it(world: Make) -> None:
+def test_facts_of_node_come_from_api(world: Make) -> None:
     kube = Kube(BOOT, node("new", None, "node"))
     found = collect_cluster_facts.collect_cluster_facts(world(kube), SETTINGS)
     assert found.nodes["boot"] == ExistingNode(
@@ -104,7 +104,7 @@ def test_a_node_as_the_api_tells_it(world: Make) -> None:
 
 
 @pytest.mark.parametrize("bank", [BEFORE_3008, SINCE_3008])
-def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
+def test_macs_come_from_grains_of_minions(world: Make, bank: str) -> None:
     made = world(Kube(BOOT, node("w-9")))
     grains = {"hwaddr_interfaces": {"lo": "00:00:00:00:00:00", "eth0": "52:54:00:AA:00:01"}}
     if bank == SINCE_3008:
@@ -119,13 +119,13 @@ def test_macs_as_the_minions_told_the_master(world: Make, bank: str) -> None:
 @pytest.mark.parametrize(
     "grains", [{"x": 1}, {"hwaddr_interfaces": None}, {"hwaddr_interfaces": ["a"]}, ["nonsense"]]
 )
-def test_a_minion_may_have_said_anything(world: Make, grains: Any) -> None:
+def test_malformed_grains_are_tolerated(world: Make, grains: Any) -> None:
     made = world(Kube(BOOT))
     salt.cache.factory(made.opts).store("grains", "boot", grains)
     assert collect_cluster_facts.collect_cluster_facts(made, SETTINGS).nodes["boot"].macs == ()
 
 
-def test_without_a_memory_of_minions(world: Make) -> None:
+def test_missing_grains_cache_is_tolerated(world: Make) -> None:
     assert (
         collect_cluster_facts.collect_cluster_facts(
             world(Kube(BOOT), minion_data_cache=False), SETTINGS
@@ -149,7 +149,7 @@ def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: 
     }
 
 
-def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
+def test_minion_keys_come_from_master(world: Make, tmp_path: Path) -> None:
     made = world(Kube())
     for directory, name in (("minions_pre", "w-1"), ("minions_denied", "w-1"), ("minions", "w-9")):
         (tmp_path / "pki" / directory).mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def test_the_keys_that_the_master_knows(world: Make, tmp_path: Path) -> None:
     assert found.master_key == fingerprint(KEY.format("master"))
 
 
-def test_a_master_that_knows_no_keys(world: Make) -> None:
+def test_master_without_keys_is_tolerated(world: Make) -> None:
     found = collect_cluster_facts.collect_cluster_facts(world(Kube()), SETTINGS)
     assert (found.keys, found.master_key) == ({}, "")
 
@@ -266,7 +266,7 @@ class TestEndpoints:
         assert titled(found, "artifacts") == []
 
     @pytest.mark.parametrize("cluster", [{}, "{{ broken", {"artifacts": None, "bootstrap": None}])
-    def test_what_nobody_tells(self, world: Make, cluster: Any) -> None:
+    def test_unknown_endpoints_are_left_out(self, world: Make, cluster: Any) -> None:
         assert (
             collect_cluster_facts.collect_cluster_facts(
                 world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS

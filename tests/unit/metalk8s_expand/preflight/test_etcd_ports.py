@@ -1,4 +1,6 @@
-"""Members of today are asked beside everything else; one that gives no answer is left out and holds up nobody."""
+"""Tests that existing members connect in parallel with the probes; one without an answer blocks no
+other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ NOW = 1000.0
 
 
 class Peers:
-    """Minions that say this, or fail with it."""
+    """Minions that give this answer, or fail with it."""
 
     def __init__(self, answer: Mapping[str, Any] | Exception) -> None:
         self.answer = answer
@@ -39,14 +41,14 @@ def asked(
     return etcd_ports.probe_peer_ports(peers, members, addresses, 12.0, FakeClock())()
 
 
-def test_every_member_is_asked_for_both_ports_of_every_new_one() -> None:
+def test_every_member_tries_both_ports_of_every_new_member() -> None:
     peers = Peers({})
     asked(peers, ["cp-0", "cp-9"], ["10.0.0.1", "fd00::2"])
     places = [["10.0.0.1", 2379], ["10.0.0.1", 2380], ["fd00::2", 2379], ["fd00::2", 2380]]
     assert peers.asked == [(["cp-0", "cp-9"], "metalk8s_expand_host.connect", [places, 12.0])]
 
 
-def test_what_they_say_is_told_by_host_and_port() -> None:
+def test_results_are_given_by_host_and_port() -> None:
     said = {
         "10.0.0.1:2379": "",
         "10.0.0.1:2380": "no answer",
@@ -70,7 +72,7 @@ def test_what_they_say_is_told_by_host_and_port() -> None:
         (-8, 2, True),
     ],
 )
-def test_a_failure_counts_if_they_tried_while_the_host_listened(
+def test_failure_counts_if_members_tried_while_host_listened(
     since: float, until: float, counts: bool
 ) -> None:
     said = PeerConnectivity(
@@ -80,7 +82,7 @@ def test_a_failure_counts_if_they_tried_while_the_host_listened(
     assert said.of("10.0.0.1", NOW + since, NOW + until) == {"a": {2379: "", **failed}}
 
 
-def test_a_job_that_came_late_has_begun_as_late_as_it_may_have() -> None:
+def test_late_job_counts_from_its_latest_possible_start() -> None:
     class Slow(Peers):
         def ask(self, *question: Any) -> Mapping[str, Any]:
             clock.sleep(20)
@@ -94,13 +96,13 @@ def test_a_job_that_came_late_has_begun_as_late_as_it_may_have() -> None:
 @pytest.mark.parametrize(
     "answer", ["Minion did not return.", "'x' is not available.", False, None, ["a"]]
 )
-def test_what_is_no_answer_is_left_out(answer: Any) -> None:
+def test_malformed_answer_is_left_out(answer: Any) -> None:
     good = {"10.0.0.1:2379": ""}
     assert asked(Peers({"a": answer, "b": good}), ["a", "b"]).answers == {"b": good}
 
 
 @pytest.mark.parametrize("error", [UnreachableError("no master"), RuntimeError("a defect")])
-def test_a_master_that_cannot_ask_makes_it_unknown(
+def test_master_that_cannot_ask_makes_result_unknown(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -108,13 +110,13 @@ def test_a_master_that_cannot_ask_makes_it_unknown(
     assert str(error) in caplog.text
 
 
-def test_nobody_is_asked_for_nothing() -> None:
+def test_empty_list_of_members_sends_no_job() -> None:
     peers = Peers({})
     assert asked(peers, []) == asked(peers, addresses=[]) == asked(None) == PeerConnectivity()
     assert peers.asked == []
 
 
-def test_a_job_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hanging(Peers):
         def ask(self, *question: Any) -> Mapping[str, Any]:
             released.wait(30)

@@ -1,4 +1,6 @@
-"""All hosts are asked at once over a real OpenSSH, and all their problems are told at once."""
+"""Tests that a real OpenSSH reaches all hosts in parallel, and that all problems are reported
+together.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from metalk8s_expand.remote import host_facts
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
 
-# This very machine is asked, whatever it is: what it lacks is not the subject here.
+# The probe runs on this machine, so its deficiencies are not the subject here.
 NO_CHECKS = Settings(ssh_timeout=20, skip=findings.NAMES)
 STRICT = Settings(ssh_timeout=20)
 LIMITS = Thresholds(etcd_window_s=3, connect_timeout_s=1)
@@ -46,14 +48,15 @@ def node(name: str = "w-1", address: str = "127.0.0.1", *role: str) -> Node:
 
 
 def good(number: int) -> Node:
-    """The node whose host says ``hosts.other(number)``."""
+    """The node whose host returns ``hosts.other(number)``."""
     return hosts.node(f"host-{number}", (roles.NODE,), f"10.200.0.{number}")
 
 
 def say(sshd: Sshd, *answers: Mapping[str, Any]) -> None:
-    """Hosts answer with these facts, each with that of its node's number, or all with the only one.
+    """Make hosts answer with these facts: each with those of its node's number, or all with the
+    only ones.
 
-    The time is that of the answer, whenever it is asked for.
+    The time in the facts is the time of the answer.
     """
     lines = [
         f"echo '{host_facts.MARK}{json.dumps({**answer, 'time': None})}'" for answer in answers
@@ -69,14 +72,14 @@ def say(sshd: Sshd, *answers: Mapping[str, Any]) -> None:
 def ask(
     sshd: Sshd, nodes: Sequence[Node], settings: Settings = NO_CHECKS, **more: Any
 ) -> PreflightResult:
-    """All these nodes at the one server there is."""
+    """Run the preflight of all these nodes on the only server."""
     around = more.pop("around", ClusterFacts())
     return reach.ask_hosts(
         nodes, [sshd.target(one.name) for one in nodes], settings, around, **more
     )
 
 
-def test_the_probe_tells_what_a_host_is(sshd: Sshd) -> None:
+def test_probe_reports_facts_of_host(sshd: Sshd) -> None:
     found = ask(sshd, [node()])
     assert found.error() is None
     said = found.facts["w-1"]
@@ -95,7 +98,7 @@ def test_the_probe_tells_what_a_host_is(sshd: Sshd) -> None:
     }
 
 
-def test_a_host_is_asked_for_what_its_surroundings_are(sshd: Sshd) -> None:
+def test_probe_receives_facts_of_cluster(sshd: Sshd) -> None:
     port = free_port()
     around = ClusterFacts(
         endpoints=(
@@ -124,13 +127,13 @@ def _all_but(*names: str) -> tuple[str, ...]:
     return tuple(name for name in findings.NAMES if name not in names)
 
 
-def test_a_host_that_meets_everything(sshd: Sshd) -> None:
+def test_suitable_host_has_no_findings(sshd: Sshd) -> None:
     say(sshd, hosts.other(1))
     found = ask(sshd, [good(1)], STRICT, around=hosts.SURROUNDINGS)
     assert (found.findings, found.failed, found.error(), found.retcode) == ((), (), None, 0)
 
 
-def test_unreachable_and_unfit_hosts_are_told_together(sshd: Sshd) -> None:
+def test_unreachable_and_unfit_hosts_are_reported_together(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"uid": 1000, "cpus": 0}))
     unfit = good(1)
     targets = [Target("gone", "127.0.0.1", free_port()), sshd.target(unfit.name)]
@@ -154,7 +157,7 @@ def test_unreachable_and_unfit_hosts_are_told_together(sshd: Sshd) -> None:
     json.dumps(data)
 
 
-def test_unfit_hosts_alone_are_another_error(sshd: Sshd) -> None:
+def test_unfit_hosts_alone_are_a_different_error(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"uid": 1000, "systemd": False}))
     found = ask(sshd, [good(1)], STRICT, around=hosts.SURROUNDINGS)
     error = found.error()
@@ -173,13 +176,13 @@ def test_clones_are_found_among_the_hosts_and_the_nodes(sshd: Sshd) -> None:
     assert "bootstrap, host-2" in found.findings[0].found
 
 
-def test_what_is_skipped_on_one_node_is_checked_on_the_other(sshd: Sshd) -> None:
+def test_check_skipped_on_first_node_runs_on_second(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"uid": 1000}), hosts.other(2, {"uid": 1000}))
     settings = replace(STRICT, node_skip={"host-1": ("privilege",)})
     assert ask(sshd, [good(1), good(2)], settings, around=hosts.SURROUNDINGS).failed == ("host-2",)
 
 
-def test_warnings_and_what_is_unknown_stop_nothing(sshd: Sshd) -> None:
+def test_warnings_and_unknown_facts_stop_nothing(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"product_uuid": None, "selinux": None}))
     found = ask(sshd, [good(1)], STRICT, around=hosts.SURROUNDINGS)
     assert {item.severity for item in found.findings} == {findings.UNKNOWN}
@@ -200,7 +203,7 @@ class TestAnswers:
     @pytest.mark.parametrize(
         "noise", ["Welcome!", "5", "null", f"{host_facts.MARK}[1]", f"{host_facts.MARK}{{", ""]
     )
-    def test_an_answer_that_is_none(self, sshd: Sshd, noise: str) -> None:
+    def test_invalid_answer_is_an_error(self, sshd: Sshd, noise: str) -> None:
         sshd.force(f"cat >/dev/null; echo '{noise}'")
         error = ask(sshd, [node()]).unreachable["w-1"]
         assert error.as_dict()["cause"] == "shell-runs-no-command"
@@ -235,7 +238,7 @@ class TestAnswers:
         assert time.monotonic() - started < 30
         assert (list(found.unreachable), list(found.facts)) == (["silent"], ["good"])
 
-    def test_nobody_to_look_at(self) -> None:
+    def test_empty_list_of_nodes_has_no_findings(self) -> None:
         found = reach.ask_hosts([], [], NO_CHECKS, ClusterFacts())
         assert (found.error(), found.as_dict()) == (
             None,
@@ -244,7 +247,10 @@ class TestAnswers:
 
 
 class Members:
-    """The minion of one member of today, at its address: it connects for real, unless it is told to say something else."""
+    """The minion of an existing member, at its address.
+
+    It connects for real, unless ``says`` sets its answer.
+    """
 
     def __init__(self, says: Any = None) -> None:
         self.says = says
@@ -289,12 +295,12 @@ class TestEtcd:
     around = ClusterFacts(
         nodes={"boot": ExistingNode("boot", (MEMBER,))}, etcd_peers={"boot": MEMBER}
     )
-    # A loaded machine may take its time for a login.
+    # A loaded machine may need time for a login.
     settings = replace(
         NO_CHECKS, ssh_timeout=30, skip=_all_but("etcd-peers", "etcd-inbound"), thresholds=LIMITS
     )
 
-    def test_new_members_and_the_one_of_today_hear_each_other(self, sshd: Sshd) -> None:
+    def test_new_members_and_existing_member_reach_each_other(self, sshd: Sshd) -> None:
         nodes, peers = [node("e-1", FIRST, roles.ETCD), node("e-2", SECOND, roles.ETCD)], Members()
         found = ask(sshd, nodes, self.settings, around=self.around, peers=peers)
         assert found.findings == ()
@@ -303,7 +309,7 @@ class TestEtcd:
         ]
         assert peers.window == self.settings.ssh_timeout + LIMITS.etcd_window_s
 
-    def test_what_the_member_of_today_says_counts(self, sshd: Sshd) -> None:
+    def test_result_of_existing_member_counts(self, sshd: Sshd) -> None:
         says = {f"{FIRST}:2379": "", f"{FIRST}:2380": "no answer"}
         found = ask(
             sshd,
@@ -319,7 +325,7 @@ class TestEtcd:
             "from boot to 2380: no answer",
         )
 
-    def test_a_member_that_was_asked_too_late_tells_nothing(self, sshd: Sshd) -> None:
+    def test_member_that_was_asked_too_late_gives_no_result(self, sshd: Sshd) -> None:
         class Late(Members):
             def ask(self, *question: Any) -> Mapping[str, Any]:
                 time.sleep(question[2][1] + LIMITS.etcd_window_s)
@@ -334,9 +340,7 @@ class TestEtcd:
         ]
 
     @pytest.mark.parametrize("peers", [None, Members("Minion did not return")])
-    def test_a_member_that_gives_no_answer_is_unknown(
-        self, sshd: Sshd, peers: Members | None
-    ) -> None:
+    def test_member_without_answer_is_unknown(self, sshd: Sshd, peers: Members | None) -> None:
         found = ask(
             sshd, [node("e-1", FIRST, roles.ETCD)], self.settings, around=self.around, peers=peers
         )
@@ -344,22 +348,18 @@ class TestEtcd:
             ("etcd-inbound", findings.UNKNOWN)
         ]
 
-    def test_they_listen_at_the_same_time_however_few_hosts_are_asked_at_once(
-        self, sshd: Sshd
-    ) -> None:
+    def test_new_members_listen_together_despite_low_parallelism(self, sshd: Sshd) -> None:
         nodes = [node("w-1"), node("e-1", FIRST, roles.ETCD), node("e-2", SECOND, roles.ETCD)]
         found = ask(sshd, nodes, self.settings, around=self.around, peers=Members(), max_parallel=1)
         assert found.findings == ()
         assert list(found.facts) == ["w-1", "e-1", "e-2"]
 
-    def test_workers_alone_bother_nobody(self, sshd: Sshd) -> None:
+    def test_workers_alone_need_no_member(self, sshd: Sshd) -> None:
         peers = Members()
         ask(sshd, [node()], self.settings, around=self.around, peers=peers)
         assert peers.places == []
 
-    def test_what_an_interrupted_run_left_of_a_node_is_no_member_and_no_api_server(
-        self, sshd: Sshd
-    ) -> None:
+    def test_remains_of_interrupted_run_are_no_member_and_no_api_server(self, sshd: Sshd) -> None:
         endpoints = (
             Endpoint("api", "API server of e-1", FIRST, 1),
             Endpoint("artifacts", "store", FIRST, 1),
@@ -376,7 +376,10 @@ class TestEtcd:
 
 
 def _no_more_than(before: set[threading.Thread]) -> bool:
-    """Whether every thread that has come since has ended: a session's thread has a moment to notice that it is closed."""
+    """Return whether every new thread has ended.
+
+    A session's thread needs a moment to notice that the session is closed.
+    """
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=10)
     return set(threading.enumerate()) <= before

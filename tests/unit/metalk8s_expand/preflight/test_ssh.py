@@ -1,4 +1,7 @@
-"""What one command tells of a host. Every condition of a host is made for real in tests/integration/test_check_ssh.py."""
+"""Tests of the result of the SSH check.
+
+tests/integration/test_check_ssh.py creates every condition of a host for real.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def test_good_and_bad_hosts_at_once(sshd: Sshd) -> None:
     assert found["gone"].cause == "connection-refused"
 
 
-def test_nobody() -> None:
+def test_empty_list_of_hosts() -> None:
     assert check_ssh([], timeout=5) == {}
 
 
@@ -59,7 +62,7 @@ def test_noise_afterwards(sshd: Sshd) -> None:
     assert found.cause == "shell-noise"
 
 
-def test_a_command_that_breaks_off(sshd: Sshd) -> None:
+def test_interrupted_command_is_an_error(sshd: Sshd) -> None:
     sshd.force('eval "$(echo "$SSH_ORIGINAL_COMMAND" | sed \'s/p=;.*/exit 3\'"\'"\'/\')"')
     found = check_ssh([sshd.target()], timeout=15)["w-1"]
     assert isinstance(found, UnreachableError)
