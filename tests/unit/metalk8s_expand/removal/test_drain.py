@@ -1,4 +1,4 @@
-"""A Node is emptied: budgets are waited for, what ends is waited for, and nothing is asked twice."""
+"""Tests that the drain waits for budgets and terminating Pods, and evicts no Pod twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import CLAIM, EM
 
 
 class FakeApi:
-    """Pods that take ``grace`` seconds to end, behind a budget that opens at a time."""
+    """Pods that take ``grace`` seconds to end, behind a budget that opens at a given time."""
 
     def __init__(self, clock: FakeClock, *pods: dict[str, Any], grace: float = 3.0) -> None:
         self.clock = clock
@@ -61,7 +61,7 @@ def emptied(
     return drain.drain_node(api, "w-1", allowed or Allowed(), timeout, clock=api.clock, **options)  # type: ignore[arg-type]
 
 
-def test_every_pod_is_asked_once_and_waited_for(clock: FakeClock) -> None:
+def test_every_pod_is_evicted_once_and_awaited(clock: FakeClock) -> None:
     api = FakeApi(clock, pod("a"), pod("b"), pod("ds", "DaemonSet"))
     started = clock.time
     assert emptied(api) == 2
@@ -70,7 +70,7 @@ def test_every_pod_is_asked_once_and_waited_for(clock: FakeClock) -> None:
     assert emptied(api) == 0
 
 
-def test_a_budget_is_waited_for_and_told(clock: FakeClock) -> None:
+def test_blocking_budget_is_awaited_and_reported(clock: FakeClock) -> None:
     api = FakeApi(clock, pod("a"))
     api.opens = clock.time + 20
     told: list[str] = []
@@ -79,7 +79,7 @@ def test_a_budget_is_waited_for_and_told(clock: FakeClock) -> None:
     assert "ns/a must not go yet: the budget web" in told[0]
 
 
-def test_the_deadline_names_what_keeps_the_pods(clock: FakeClock) -> None:
+def test_deadline_names_what_blocks_the_pods(clock: FakeClock) -> None:
     api = FakeApi(clock, pod("a"))
     api.opens = clock.time + 1000
     with pytest.raises(DeadlineError, match="the budget web") as raised:
@@ -88,7 +88,7 @@ def test_the_deadline_names_what_keeps_the_pods(clock: FakeClock) -> None:
     assert "drain_timeout_s" in (raised.value.hint or "")
 
 
-def test_overlapping_budgets_end_it_at_once(clock: FakeClock) -> None:
+def test_overlapping_budgets_end_drain_at_once(clock: FakeClock) -> None:
     api = FakeApi(clock, pod("a"))
     api.status = 500
     started = clock.time
@@ -100,7 +100,7 @@ def test_overlapping_budgets_end_it_at_once(clock: FakeClock) -> None:
 @pytest.mark.parametrize(
     "late", [pod("late", ""), pod("late", "ReplicaSet", EMPTY), pod("late", "ReplicaSet", CLAIM)]
 )
-def test_a_late_pod_is_not_thrown_away(clock: FakeClock, late: dict[str, Any]) -> None:
+def test_late_pod_is_not_evicted(clock: FakeClock, late: dict[str, Any]) -> None:
     api = FakeApi(clock, late)
     api.volumes = {
         "/api/v1/namespaces/ns/persistentvolumeclaims/data": {"spec": {"volumeName": "pv"}},
@@ -112,14 +112,14 @@ def test_a_late_pod_is_not_thrown_away(clock: FakeClock, late: dict[str, Any]) -
     assert emptied(api, Allowed(True, True, True)) == 1
 
 
-def test_one_that_ends_already_is_waited_for_whatever_it_holds(clock: FakeClock) -> None:
+def test_terminating_pod_is_awaited_despite_its_data(clock: FakeClock) -> None:
     api = FakeApi(clock, pod("a", "", EMPTY, metadata={"deletionTimestamp": "then"}))
     api.ends["a"] = clock.time + 5
     assert emptied(api) == 1
     assert api.evicted == []
 
 
-def test_a_run_that_lost_the_lock_evicts_nobody(clock: FakeClock) -> None:
+def test_run_that_lost_the_lock_evicts_no_pod(clock: FakeClock) -> None:
     api = FakeApi(clock, pod("a"))
 
     def lost() -> None:
@@ -130,7 +130,7 @@ def test_a_run_that_lost_the_lock_evicts_nobody(clock: FakeClock) -> None:
     assert api.evicted == []
 
 
-def test_volumes_are_waited_for_and_then_told(clock: FakeClock) -> None:
+def test_attached_volumes_are_awaited_and_then_reported(clock: FakeClock) -> None:
     api = FakeApi(clock)
     until = clock.time + 10
     api.attached = lambda: ["pv-1"] if clock.time < until else []

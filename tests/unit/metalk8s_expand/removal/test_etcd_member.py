@@ -1,4 +1,4 @@
-"""A member leaves an etcd that refuses, forgets replies and is led by the one that leaves."""
+"""Tests of a member's removal from an etcd that refuses, loses replies or has it as leader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.metalk8s_expand.minion.test_etcd_member import FakeEtcd, voter
 
 
 class Etcd(FakeEtcd):
-    """With a leader, who alone hands over."""
+    """An etcd with a leader, which alone can transfer leadership."""
 
     led_by = 1
 
@@ -47,68 +47,68 @@ def removed(etcd: Etcd) -> bool:
     return etcd_member.remove_member(etcd, own, "m1", lambda: None, etcd.clock)  # type: ignore[arg-type]
 
 
-def test_the_most_current_of_the_others_leads(etcd: Etcd) -> None:
+def test_most_current_voter_becomes_leader(etcd: Etcd) -> None:
     etcd.listed[3] = voter(3, raft_index=6000)
     assert moved(etcd)
     assert (etcd.led_by, etcd.changed) == (3, ["move 3"])
     assert not moved(etcd)
 
 
-def test_leadership_goes_to_nobody_who_is_ill(etcd: Etcd) -> None:
+def test_unhealthy_voter_never_becomes_leader(etcd: Etcd) -> None:
     etcd.listed[3] = voter(3, False, raft_index=6000)
     moved(etcd)
     assert etcd.led_by == 2
 
 
-def test_nobody_can_lead(etcd: Etcd) -> None:
+def test_leadership_without_candidate_is_refused(etcd: Etcd) -> None:
     etcd.listed = {1: voter(1), 2: voter(2, False)}
     with pytest.raises(QuorumError, match="no other voter is healthy"):
         moved(etcd)
 
 
-def test_no_leader_is_waited_for(etcd: Etcd) -> None:
+def test_missing_leader_is_awaited(etcd: Etcd) -> None:
     etcd.led_by = 9
     with pytest.raises(QuorumError, match="no member leads"):
         moved(etcd)
 
 
-def test_a_lost_reply_of_a_move_is_read_again(etcd: Etcd) -> None:
+def test_lost_reply_of_transfer_is_read_again(etcd: Etcd) -> None:
     etcd.lost_replies = ["move"]
     assert moved(etcd)
     assert etcd.changed == ["move 2"]
 
 
-def test_removed_once(etcd: Etcd) -> None:
+def test_member_is_removed_once(etcd: Etcd) -> None:
     assert removed(etcd)
     assert etcd.changed == ["remove 1"]
     assert not removed(etcd)
 
 
-def test_a_lost_reply_of_a_removal_is_read_again(etcd: Etcd) -> None:
+def test_lost_reply_of_removal_is_read_again(etcd: Etcd) -> None:
     etcd.lost_replies = ["remove"]
     assert removed(etcd)
     assert etcd.changed == ["remove 1"]
 
 
-def test_the_guard_does_not_let_it_go(etcd: Etcd) -> None:
+def test_guard_refuses_removal(etcd: Etcd) -> None:
     etcd.listed[3] = voter(3, False)
     with pytest.raises(QuorumError, match="would have 2 voters"):
         removed(etcd)
     assert etcd.changed == []
 
 
-def test_no_decision_on_a_single_bad_answer(etcd: Etcd, clock: FakeClock) -> None:
+def test_single_bad_answer_decides_nothing(etcd: Etcd, clock: FakeClock) -> None:
     etcd.down_until = clock.time + 10
     assert removed(etcd)
 
 
-def test_a_dead_one_goes_while_the_others_are_well(etcd: Etcd) -> None:
+def test_dead_member_is_removed_while_others_are_healthy(etcd: Etcd) -> None:
     etcd.listed[1] = replace(voter(1), healthy=None, error="no answer")
     assert removed(etcd)
 
 
 @pytest.mark.parametrize("change", [etcd_member.transfer_leadership, etcd_member.remove_member])
-def test_a_run_that_lost_the_lock_changes_nothing(
+def test_run_that_lost_the_lock_changes_nothing(
     etcd: Etcd, change: object, clock: FakeClock
 ) -> None:
     def lost() -> None:
@@ -119,7 +119,7 @@ def test_a_run_that_lost_the_lock_changes_nothing(
     assert etcd.changed == []
 
 
-def test_etcd_that_never_answers(etcd: Etcd, clock: FakeClock) -> None:
+def test_etcd_without_answer_is_an_error(etcd: Etcd, clock: FakeClock) -> None:
     etcd.down_until = clock.time + 1000
     with pytest.raises((QuorumError, UnreachableError)):
         removed(etcd)

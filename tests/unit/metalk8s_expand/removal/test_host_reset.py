@@ -1,4 +1,4 @@
-"""The script on a real host: this machine, through a real sshd, and only looking."""
+"""Tests of the script on a real host: this machine, through a real sshd, in inspect mode only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> ClusterContext:
     )  # type: ignore[arg-type]
 
 
-def test_a_look_over_ssh(
+def test_inventory_over_ssh(
     world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
@@ -38,7 +38,7 @@ def test_a_look_over_ssh(
     }  # fmt: skip
 
 
-def test_a_closed_port_is_an_answer(
+def test_closed_port_is_an_answer(
     world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(port=free_port()))
@@ -47,14 +47,14 @@ def test_a_closed_port_is_an_answer(
     assert host.silence
 
 
-def test_a_host_that_says_nothing_may_be_off(
+def test_silent_host_may_be_off(
     world: ClusterContext, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target(host="does-not-exist.invalid"))
     assert not host_reset.look(world, SETTINGS, NODE).answers
 
 
-def test_nobody_knows_the_host(world: ClusterContext) -> None:
+def test_host_without_description_is_unknown(world: ClusterContext) -> None:
     host = host_reset.look(
         world,
         SETTINGS,
@@ -84,7 +84,7 @@ def test_silence_is_no_answer(
         ({"failed": ["/var/lib/etcd: busy"]}, DeployError, "everything"),
     ],
 )
-def test_what_the_host_answers(
+def test_answer_of_host_is_result_or_error(
     world: ClusterContext,
     monkeypatch: pytest.MonkeyPatch,
     said: dict[str, Any],

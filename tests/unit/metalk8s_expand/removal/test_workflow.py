@@ -1,4 +1,6 @@
-"""A whole removal against a cluster and a host that behave as told: in order, refused, cut off anywhere, and again."""
+"""Tests of a whole removal with a fake cluster and host: in order, refused, interrupted anywhere,
+repeated.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ FORCE = RemovalOptions(force=True)
 
 
 class Kube(FakeKube):
-    """Nodes, and the Pods on them, which end when they are told to."""
+    """Nodes and their Pods, which terminate on eviction."""
 
     pods: list[dict[str, Any]]
 
@@ -83,7 +85,7 @@ class Kube(FakeKube):
 
 
 class FakeHost:
-    """One host, which lives or does not."""
+    """A host that is on or off."""
 
     def __init__(self, name: str, master: bool) -> None:
         self.said: dict[str, Any] = {
@@ -189,7 +191,7 @@ class Setting:
         self.told: list[Any] = []
 
     def ask(self, minions: Any, function: str, arguments: Any) -> dict[str, Any]:
-        """The minions, as far as the API proxies go."""
+        """The minions, as far as the API proxies need them."""
         self.told.append((tuple(minions), arguments))
         return {name: {"state": {"result": name != "cp-2"}} for name in minions}
 
@@ -229,7 +231,7 @@ def names(outcome: step.Outcome) -> list[str]:
     return [found.name for found in outcome.node.steps]
 
 
-def test_a_control_plane_node_in_its_order(setting: Setting) -> None:
+def test_control_plane_node_is_removed_in_order(setting: Setting) -> None:
     outcome = setting.remove("cp-1")
     assert outcome.node.ok, outcome.node.error
     assert names(outcome) == [
@@ -250,7 +252,7 @@ def test_a_control_plane_node_in_its_order(setting: Setting) -> None:
     assert any("still declares cp-1" in note for note in outcome.notes)
 
 
-def test_a_second_run_changes_nothing(setting: Setting) -> None:
+def test_second_run_changes_nothing(setting: Setting) -> None:
     setting.remove("cp-1")
     before = (
         list(setting.kube.writes),
@@ -263,7 +265,7 @@ def test_a_second_run_changes_nothing(setting: Setting) -> None:
     assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == before
 
 
-def test_a_worker_is_drained_before_it_goes(setting: Setting) -> None:
+def test_worker_is_drained_before_removal(setting: Setting) -> None:
     setting.kube.lines = {
         "w-1": serialize(manifest.Owned(frozenset({"a"}), frozenset(), "uid-w-1")) or "",
         "w-2": "{}",
@@ -275,7 +277,7 @@ def test_a_worker_is_drained_before_it_goes(setting: Setting) -> None:
     assert setting.before == []
 
 
-def test_our_cordon_is_one_that_expand_takes_back(setting: Setting) -> None:
+def test_cordon_of_removal_can_be_undone_by_expand(setting: Setting) -> None:
     setting.hosts["w-1"].failed = ["a disk is full"]
     outcome = setting.remove("w-1")
     assert not outcome.node.ok
@@ -285,13 +287,13 @@ def test_our_cordon_is_one_that_expand_takes_back(setting: Setting) -> None:
 
 
 class Killed(BaseException):
-    """Nothing that handles errors sees it."""
+    """An exception that no error handler catches."""
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", ["cp-1", "w-1"])
 @pytest.mark.parametrize("at", [item.name for item in plan.STEPS])
-def test_a_run_that_was_killed_is_continued(
+def test_killed_run_is_resumed_by_next(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, at: str, name: str, when: str
 ) -> None:
     done = ACTIONS[at]
@@ -328,7 +330,7 @@ def test_refusals_change_nothing(setting: Setting, name: str, kind: type[Excepti
     assert (setting.kube.writes, setting.etcd.changed) == ([], [])
 
 
-def test_the_quorum_is_never_overridden(setting: Setting) -> None:
+def test_quorum_is_never_overridden(setting: Setting) -> None:
     setting.dies("cp-2")
     for options in (RemovalOptions(), FORCE):
         with pytest.raises(QuorumError) as raised:
@@ -337,7 +339,7 @@ def test_the_quorum_is_never_overridden(setting: Setting) -> None:
     assert setting.etcd.changed == []
 
 
-def test_an_election_is_no_reason_to_refuse(setting: Setting) -> None:
+def test_election_is_no_reason_to_refuse(setting: Setting) -> None:
     healthy = setting.etcd.listed[3]
     setting.etcd.listed[3] = replace(healthy, healthy=False, error="it knows no leader")
 
@@ -348,7 +350,7 @@ def test_an_election_is_no_reason_to_refuse(setting: Setting) -> None:
     assert setting.remove("cp-1").node.ok
 
 
-def test_obstacles_of_the_drain_before_anything_is_changed(setting: Setting) -> None:
+def test_drain_blockers_are_reported_before_any_change(setting: Setting) -> None:
     setting.kube.pods += [
         {**pod("bare", ""), "node": "w-1"},
         {**pod("scratch", "ReplicaSet", EMPTY), "node": "w-1"},
@@ -360,7 +362,7 @@ def test_obstacles_of_the_drain_before_anything_is_changed(setting: Setting) -> 
     assert setting.remove("w-1", RemovalOptions(allowed=Allowed(True, True, True))).node.ok
 
 
-def test_a_dead_host_needs_the_operators_word(setting: Setting) -> None:
+def test_dead_host_needs_confirmation_of_operator(setting: Setting) -> None:
     setting.dies("cp-1")
     with pytest.raises(UnreachableError, match="refused") as raised:
         setting.remove("cp-1")
@@ -373,7 +375,7 @@ def test_a_dead_host_needs_the_operators_word(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("cause", ["key-refused-or-user-unknown", "connection-refused"])
-def test_force_is_not_for_a_host_that_answers_something(setting: Setting, cause: str) -> None:
+def test_force_is_refused_for_host_that_answers(setting: Setting, cause: str) -> None:
     setting.dies("cp-1")
     setting.hosts["cp-1"].error = UnreachableError("it says no", cause=cause)
     with pytest.raises(ConflictError) as raised:
@@ -381,7 +383,7 @@ def test_force_is_not_for_a_host_that_answers_something(setting: Setting, cause:
     assert any("answers" in str(problem) for problem in raised.value.problems)
 
 
-def test_a_host_that_comes_back_after_force_is_wiped_by_the_next_removal(setting: Setting) -> None:
+def test_host_that_returns_after_force_is_reset_by_next_removal(setting: Setting) -> None:
     setting.dies("cp-1")
     setting.remove("cp-1", FORCE)
     setting.hosts["cp-1"].error = None
@@ -394,7 +396,7 @@ def test_a_host_that_comes_back_after_force_is_wiped_by_the_next_removal(setting
     assert setting.gone("cp-1")
 
 
-def test_the_host_may_refuse(setting: Setting) -> None:
+def test_refusal_of_host_stops_removal(setting: Setting) -> None:
     setting.hosts["cp-1"].refused = "an older epoch"
     outcome = setting.remove("cp-1")
     assert outcome.node.error is not None
@@ -403,7 +405,7 @@ def test_the_host_may_refuse(setting: Setting) -> None:
     assert setting.etcd.changed == ["move 2"], "its member stays while its API server does"
 
 
-def test_what_the_host_could_not_do_is_told_and_the_node_stays(setting: Setting) -> None:
+def test_incomplete_reset_is_reported_and_node_stays(setting: Setting) -> None:
     setting.hosts["w-1"].failed = ["/var/lib/etcd: busy"]
     error = setting.remove("w-1").node.error
     assert error is not None
@@ -412,7 +414,7 @@ def test_what_the_host_could_not_do_is_told_and_the_node_stays(setting: Setting)
     assert "w-1" in FakeKeys.known
 
 
-def test_a_lost_lock_stops_it_before_the_next_change(setting: Setting) -> None:
+def test_lost_lock_stops_removal_before_next_change(setting: Setting) -> None:
     setting.lock.lost = True
     outcome = setting.remove("cp-1")
     assert outcome.node.error is not None
@@ -420,16 +422,14 @@ def test_a_lost_lock_stops_it_before_the_next_change(setting: Setting) -> None:
     assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == ([], [], [])
 
 
-def test_a_defect_is_reported_and_not_lost(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defect_is_reported(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ACTIONS, plan.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
     error = setting.remove("w-1").node.error
     assert error is not None
     assert "ZeroDivisionError" in error["message"]
 
 
-def test_proxies_forget_a_master_that_nobody_declares(setting: Setting) -> None:
+def test_proxies_drop_undeclared_master(setting: Setting) -> None:
     setting.declared = settings.parse({**PILLAR, "nodes": {"w-1": PILLAR["nodes"]["w-1"]}})  # type: ignore[index]
     setting.kube.nodes_by_name["cp-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.1",
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
@@ -445,7 +445,7 @@ def test_proxies_forget_a_master_that_nobody_declares(setting: Setting) -> None:
 
 
 class FakeJournal:
-    """What was written down."""
+    """The recorded steps."""
 
     def __init__(self) -> None:
         self.written: list[tuple[str, ...]] = []
@@ -474,7 +474,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remove_node.running_operations, "operations", lambda world: [])
 
 
-def test_the_report_is_kept(setting: Setting) -> None:
+def test_report_is_stored(setting: Setting) -> None:
     data = command(setting, "w-1")
     assert (data["ok"], data["unchanged"], data["removed"]) == (True, False, "w-1")
     assert [item["name"] for item in data["plan"]["steps"]] == [
@@ -483,7 +483,7 @@ def test_the_report_is_kept(setting: Setting) -> None:
     assert json.loads(Path(data["log"]).read_text())["removed"] == "w-1"
 
 
-def test_every_step_is_written_down_and_none_begins_after_a_stop(setting: Setting) -> None:
+def test_every_step_is_recorded_and_none_begins_after_stop(setting: Setting) -> None:
     journal = FakeJournal()
     data = command(setting, "w-1", journal, stop="asked by me")
     assert (data["retcode"], data["nodes"][0]["steps"], journal.written) == (
@@ -499,7 +499,7 @@ def test_every_step_is_written_down_and_none_begins_after_a_stop(setting: Settin
     assert journal.written[-1] == ("w-1", "left", "")
 
 
-def test_a_node_that_was_removed_is_no_unknown_name(setting: Setting) -> None:
+def test_removed_node_is_a_known_name(setting: Setting) -> None:
     setting.declared = settings.parse({**PILLAR, "nodes": {"cp-1": PILLAR["nodes"]["cp-1"]}})  # type: ignore[index]
     setting.kube.nodes_by_name["w-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.4",
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
@@ -509,14 +509,14 @@ def test_a_node_that_was_removed_is_no_unknown_name(setting: Setting) -> None:
     assert len(cache.reports(setting.opts)) == 2
 
 
-def test_a_failure_decides_on_the_exit_code(setting: Setting) -> None:
+def test_failure_sets_exit_code(setting: Setting) -> None:
     setting.hosts["w-1"].failed = ["busy"]
     data = command(setting, "w-1")
     assert (data["ok"], data["retcode"]) == (False, DeployError.retcode)
     assert "removed" not in data
 
 
-def test_another_operation_is_not_disturbed(
+def test_running_operation_is_not_disturbed(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -527,7 +527,7 @@ def test_another_operation_is_not_disturbed(
     assert setting.kube.writes == []
 
 
-def test_what_would_be_done(setting: Setting) -> None:
+def test_dry_run_reports_plan(setting: Setting) -> None:
     data = remove_node.planned(setting.world, setting.declared, "w-1", RemovalOptions())
     assert data["dry_run"]
     assert "drain" in removal.render_removal_plan(data)
@@ -539,6 +539,6 @@ def test_what_would_be_done(setting: Setting) -> None:
     [{"force": "no"}, {"delete_bare_pods": 1}, {"delete_emptydir_data": None}, {"drain_timeout_s": "10"},
      {"drain_timeout_s": True}, {"drain_timeout_s": 0}],
 )  # fmt: skip
-def test_wrong_arguments(arguments: dict[str, Any]) -> None:
+def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         remove_node.options(**arguments)
