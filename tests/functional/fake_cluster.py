@@ -21,7 +21,7 @@ COREDNS = {
 
 
 class FileKube(Kube):
-    """Its Nodes are those of a file, and what is written to them is written there."""
+    """An API whose Nodes are read from a file and written to it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(*json.loads(path.read_text()))
@@ -44,7 +44,7 @@ class FileKube(Kube):
 
 
 def install() -> None:
-    """Whoever asks for the world gets this one; its file is what should be the kubeconfig."""
+    """Replace the cluster context by the fake cluster; the kubeconfig path names its file."""
 
     def from_opts(opts: Mapping[str, Any]) -> ClusterContext:
         return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))  # type: ignore[arg-type]

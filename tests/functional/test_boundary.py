@@ -1,4 +1,6 @@
-"""What Salt makes of a runner's outcome: every row of the table in docs/architecture, and that the boundary mends it."""
+"""Salt's result for each runner outcome: all rows of the table in docs/architecture, and how the
+boundary corrects them.
+"""
 
 from __future__ import annotations
 

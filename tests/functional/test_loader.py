@@ -162,14 +162,14 @@ def test_beside_a_tree_of_metalk8s_nothing_of_that_name_is_served(in_site: Any) 
     assert (tree / "metalk8s_expand" / "expand.sls").is_file()
 
 
-def test_both_at_once_are_refused_with_the_reason(site: Path, synced: Path) -> None:
+def test_double_installation_is_refused_with_reason(site: Path, synced: Path) -> None:
     found = load(synced, site)
     assert {name: value for name, value in found["loaded"].items() if value} == {}
     assert all("is there twice" in reason for reason in found["missing"].values()), found["missing"]
     assert all("pip uninstall metalk8s-expand" in reason for reason in found["missing"].values())
 
 
-def test_neither_is_neither(tmp_path: Path) -> None:
+def test_missing_installation_loads_no_plugin(tmp_path: Path) -> None:
     assert set(load(tmp_path)["loaded"].values()) == {False}
 
 
@@ -210,7 +210,7 @@ def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
     (base / "ext" / "states" / "outcomes.py").write_text(OUTCOMES)
     rows: dict[str, Any] = {f"row {name}": {f"outcomes.{name}": [{"name": name}]} for name in ROWS}
     rows["row mapping"]["outcomes.mapping"].append({"depth": 3})
-    # Only ever under test=True: they would change this very machine.
+    # Only under test=True: these states would change this machine.
     member = [{"name": "cp-1"}, {"address": "127.0.0.1"}, {"endpoints": []}, {"new_cluster": True}]
     ours = {
         "ours etcd": {"metalk8s_expand_etcd.member_added": member},
@@ -223,7 +223,7 @@ def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
               "file_client": "local", "id": "m", "log_level": "quiet", "log_level_logfile": "quiet", "state_output": "full"}  # fmt: skip
     (base / "minion").write_text(json.dumps(config))
 
-    # Not with what this run may have installed: that would be both at once.
+    # Without the package that this run may have installed: that would be a double installation.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def apply(sls: str, test: bool) -> Any:

@@ -1,4 +1,6 @@
-"""Inside of a MetalK8s tree: nothing of theirs is shadowed, their deployment is chained into, and its verdict taken."""
+"""The extension inside a MetalK8s tree: it shadows no file of MetalK8s, calls the deployment of
+MetalK8s and takes over its result.
+"""
 
 from __future__ import annotations
 
@@ -201,7 +203,7 @@ def test_every_test_that_the_documentation_names_is_there() -> None:
 
 
 def everything(found: Any) -> None:
-    """All of theirs is theirs, and we are there beside it."""
+    """Every MetalK8s module comes from MetalK8s, and the extension is loaded next to them."""
     for kind in ("modules", "runners", "states"):
         wanted = {virtual or file for file, virtual in metalk8s_tree.NAMES[kind].items()}
         assert {name for name, whose in found[kind].items() if whose == "theirs"} >= wanted
@@ -223,7 +225,7 @@ def test_installed_beside_theirs_nothing_is_shadowed(load: Any, theirs: Path, wh
 
 
 def test_before_theirs_the_drop_in_would_win(load: Any, theirs: Path, ours: Path) -> None:
-    """Why the documentation has their directory first, and leaves the drop-in out."""
+    """The reason why the documentation has their directory first, and leaves the drop-in out."""
     assert load(THEIRS, metalk8s_2v0=[ours, theirs])["kubernetes"] == "ours"
     (ours / "_roster" / "kubernetes_nodes.py").unlink()
     found = load(THEIRS, metalk8s_2v0=[ours, theirs])
@@ -243,7 +245,7 @@ def test_a_sync_of_another_saltenv_removes_what_that_does_not_bring(
 
 
 def test_of_two_files_that_name_a_saltenv_the_last_one_counts(tmp_path: Path) -> None:
-    """Why our file of the master's configuration names their directory as well."""
+    """The reason why the extension's master configuration also names their directory."""
     (tmp_path / "master.d").mkdir()
     (tmp_path / "master").write_text("id: boot\n")
     (tmp_path / "master.d" / "99-metalk8s-roots.conf").write_text(
@@ -372,7 +374,7 @@ class TestChain:
             in problem
         )
 
-    def test_which_is_refused_before_anything_starts(self, chained: Any) -> None:
+    def test_unusable_saltenv_is_refused_before_start(self, chained: Any) -> None:
         assert chained["environments"]["problems"] == [
             "the saltenv metalk8s-9, which w-2 would be deployed from, does not exist on this master",
             "the saltenv metalk8s-empty, which w-3 would be deployed from, has no metalk8s.orchestrate.deploy_node",

@@ -1,4 +1,6 @@
-"""The SLS of ours, and one of somebody else, in real orchestrations: what they change, what they say, what salt-run makes of it."""
+"""The SLS of the extension, and an SLS of an operator, in real orchestrations: their changes, their
+comments and the exit code of salt-run.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tests.unit.metalk8s_expand.commands.test_runner import PILLAR, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-# At the end of the real runner, for a world of the test's.
+# Appended to the real runner, to use the cluster of the test.
 WORLD = """
 import sys
 sys.path.append({root!r})
@@ -67,13 +69,13 @@ class Master:
         (self.base / "master").write_text(json.dumps(config))
 
     def serve(self, sls: str, text: str) -> None:
-        """A file of the tree."""
+        """Write a file of the tree."""
         path = self.base / "tree" / f"{sls.replace('.', '/')}.sls"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     def orchestrate(self, sls: str, asked: Any = None, test: bool = False) -> Outcome:
-        """``salt-run state.orchestrate``, as it is typed."""
+        """Run ``salt-run state.orchestrate`` as an operator types it."""
         program = str(Path(sys.executable).with_name("salt-run"))
         words = ["state.orchestrate", sls, f"test={test}"]
         words += (
@@ -92,7 +94,7 @@ class Master:
         return Outcome(done)
 
     def label(self, name: str) -> str:
-        """The version that the Node has."""
+        """Return the version of the Node."""
         [found] = [
             item for item in json.loads(self.nodes.read_text()) if item["metadata"]["name"] == name
         ]
@@ -111,7 +113,7 @@ class Outcome:
 
 
 def drifted(name: str) -> dict[str, Any]:
-    """Deployed, and of another version: it is registered anew, and its host is left alone."""
+    """A deployed Node of another version: ``expand`` registers it and does not touch its host."""
     found = node(name)
     found["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
     found["metadata"]["uid"] = f"uid-{name}"
@@ -120,7 +122,7 @@ def drifted(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, str]]:
-    """What became of each, and of the version of w-1."""
+    """Return the result of each orchestration, and the version of w-1 after it."""
     cases: dict[str, tuple[str, Any, bool]] = {
         "seen": (OURS, {"nodes": "w-*", "max_parallel": 2}, True),
         "dry": (OURS, {"nodes": "w-*", "max_parallel": 2, "dry_run": True}, False),
@@ -143,7 +145,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcom
 
 
 def documented(file: str) -> str:
-    """The SLS of this name in the documentation."""
+    """Return the SLS of this name in the documentation."""
     page = (ROOT / "docs" / "expansion.rst").read_text()
     found = re.search(rf"# /srv/[a-z/]*{re.escape(file)}\n\n?((?:   .*\n|\n)+)", page)
     assert found is not None
@@ -153,7 +155,7 @@ def documented(file: str) -> str:
 @pytest.mark.slow
 class TestOurs:
     @pytest.mark.parametrize("title", ["seen", "dry"])
-    def test_what_would_be(self, outcomes: Any, title: str) -> None:
+    def test_dry_run_reports_changes(self, outcomes: Any, title: str) -> None:
         found, version = outcomes[title]
         [state] = found.ran
         assert (found.code, state["result"], state["changes"]) == (
@@ -165,7 +167,7 @@ class TestOurs:
         assert "Unchanged: w-2" in state["comment"]
         assert version == "1.0"
 
-    def test_it_is_done(self, outcomes: Any) -> None:
+    def test_run_reports_changes(self, outcomes: Any) -> None:
         found, version = outcomes["done"]
         [state] = found.ran
         assert (found.code, state["result"], state["changes"]) == (
@@ -199,9 +201,9 @@ class TestOurs:
 
 @pytest.mark.slow
 class TestDocumented:
-    """One of somebody else, with other states before and after."""
+    """An SLS of an operator, with other states before and after."""
 
-    def test_it_is_done(self, outcomes: Any) -> None:
+    def test_run_reports_changes(self, outcomes: Any) -> None:
         found, version = outcomes["own"]
         assert found.code == 0, found.ran
         assert [(state["__id__"], state["result"], state["changes"]) for state in found.ran[:2]] == [
@@ -211,7 +213,7 @@ class TestDocumented:
         assert (last["result"], last["changes"]["return"]["healthy"]) == (True, True), last
         assert version == "2.0"
 
-    def test_what_would_be(self, outcomes: Any) -> None:
+    def test_dry_run_reports_changes(self, outcomes: Any) -> None:
         found, version = outcomes["own seen"]
         assert (found.code, [state["result"] for state in found.ran], version) == (
             0,

@@ -26,7 +26,7 @@ from tests import extension
 SLS = extension.served("reactor") / "metalk8s_expand_add.sls"
 SERVED = "salt://metalk8s/reactor/metalk8s_expand_add.sls"
 TAG = "metalk8s/expand/add"
-# What the reaction calls, writing down what it was called with.
+# The runner that the reaction calls; it records its arguments.
 RUNNER = """
 import json
 def request(*args, **kwargs):
@@ -82,7 +82,7 @@ def chunks(reactor: Any, data: Any) -> list[dict[str, Any]]:
 
 
 def asked(reactor: Any, data: Any) -> list[Any]:
-    """What the runner would be called with."""
+    """Return the arguments of the runner."""
     found = chunks(reactor, data)
     assert all(
         (chunk["state"], chunk["fun"]) == ("runner", "metalk8s_expand.request") for chunk in found
@@ -122,7 +122,7 @@ def test_the_reaction_may_be_in_a_saltenv_of_its_own(reactor: Any) -> None:
     assert [chunk["args"] for chunk in found] == [[{"node": "w-1"}]]
 
 
-def test_nothing_else_of_the_event_is(reactor: Any) -> None:
+def test_event_data_besides_node_is_ignored(reactor: Any) -> None:
     data = {
         **on_master("w-1"),
         "address": "10.0.0.1",

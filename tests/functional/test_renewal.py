@@ -20,7 +20,7 @@ RENEW = ("state.apply", ["metalk8s.roles.certificates"], {})
 
 
 class Node:
-    """The bootstrap node's minion; its ports are nobody's."""
+    """The minion of the bootstrap node, with ports that no other process uses."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -82,7 +82,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
 
 @pytest.mark.full
 def test_renewal(node: Node) -> None:
-    """Made, left alone while enough is left, renewed by the same keys when it is not."""
+    """A certificate is created, kept while enough time is left, then renewed with the same key."""
     signed = {f"Have the certificate {purpose} signed" for purpose in signing_policies.paths(ROLES)}
     node.describe(certificate_days=10 * MINUTE, certificate_renew_days=2 * MINUTE)
     made, again = node.run(("state.apply", ["metalk8s.roles.ca"], {}), RENEW, RENEW)[1:]

@@ -144,7 +144,7 @@ class Site:
         self.base = base
         self.epoch = base / "expand-epoch"
         self.copy = extension.lay_out_copy(base, base / "ext", "pillar", "states")
-        # Not this very machine's.
+        # Not the epoch file of this machine.
         library = self.copy.library / "minion" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
         (base / "ext" / "modules").mkdir()
@@ -414,7 +414,7 @@ class TestDeployNode:
 
 
 def places(chunks: list[Chunk]) -> dict[str, str]:
-    """Where the certificates lie that are signed, by purpose."""
+    """Return the path of each signed certificate, by purpose."""
     signed = [
         chunk
         for chunk in chunks
@@ -438,8 +438,10 @@ class TestCertificates:
             ("bootstrap", ["bootstrap", "master", "etcd", "infra"]),
         ],
     )
-    def test_one_table_of_paths(self, low: Low, minion: str, roles: list[str]) -> None:
-        """What the roles have signed is what the library knows of, renews and tells."""
+    def test_roles_sign_paths_of_signing_policies(
+        self, low: Low, minion: str, roles: list[str]
+    ) -> None:
+        """The roles request the certificates that the library lists, renews and reports."""
         [sls] = [sls for name, sls in ROLES.values() if name == minion]
         assert places(low(minion, sls, HAND)) == signing_policies.paths(roles)
         if minion != "infra-1":
@@ -447,7 +449,7 @@ class TestCertificates:
                 low(minion, "metalk8s.roles.certificates", HAND)
             ) == signing_policies.paths(roles)
 
-    def test_nothing_else_is_changed_but_what_is_served(self, low: Low) -> None:
+    def test_renewal_changes_only_served_certificates(self, low: Low) -> None:
         chunks = low("cp-1", "metalk8s.roles.certificates", HAND)
         assert {(chunk["state"], chunk["fun"]) for chunk in chunks} == {
             ("metalk8s_expand_fence", "admitted"), ("x509", "private_key_managed"), ("x509", "certificate_managed"),
@@ -494,7 +496,7 @@ class TestCertificates:
         ]
         assert chunks[0]["__id__"] == "Let the CA know what it may sign"
 
-    def test_one_node(self, low: Low) -> None:
+    def test_renewal_of_single_node_targets_bootstrap_and_node(self, low: Low) -> None:
         assert [chunk["tgt"] for chunk in low("bootstrap", RENEW, ONE)] == [
             "bootstrap",
             ["worker-1"],
@@ -552,7 +554,7 @@ def applied(site: Site) -> dict[str, list[Chunk]]:
         "older": ("state.apply", ["host"], {"pillar": RUN}),
         "same": ("state.apply", ["host"], {"pillar": NEWER}),
         "by hand": ("state.apply", ["host"], {"pillar": HAND}),
-        # A mistake here would change this very machine.
+        # A mistake here would change this machine.
         "member": ("state.apply", ["member"], {"pillar": RUN, "test": True}),
     }
     found = site.call("cp-1", *jobs.values())
@@ -567,9 +569,7 @@ def applied(site: Site) -> dict[str, list[Chunk]]:
 class TestApplied:
     """The macros as they are, around states that are harmless here."""
 
-    def test_nothing_runs_beside_the_fence_that_refuses(
-        self, applied: dict[str, list[Chunk]]
-    ) -> None:
+    def test_refusing_fence_prevents_all_states(self, applied: dict[str, list[Chunk]]) -> None:
         [refused] = applied["older"]
         assert refused["result"] is False
         assert (
