@@ -43,7 +43,7 @@ class ApiServer:
         self._argv = [self.programs["kube-apiserver"], *self._flags(host.address)]
         self.start()
         self.admin = self.certified("admin")
-        # The Salt master, without any right until somebody gives it one.
+        # The Salt master, without any right until a test grants one.
         self.master = self.certified("metalk8s-expand")
 
     def certified(self, name: str) -> Path:
@@ -59,7 +59,7 @@ class ApiServer:
         return [json.loads(line) for line in lines]
 
     def start(self) -> None:
-        """Run it, for the first time or again."""
+        """Start the API server, for the first time or again."""
         self._daemon = Daemon(self._argv, self.root / "kube-apiserver.log")
 
     def kubeconfig(self, name: str, user: Mapping[str, str]) -> Path:
@@ -88,7 +88,7 @@ class ApiServer:
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
     def wait(self) -> ApiServer:
-        """Until it is ready."""
+        """Wait until the API server is ready."""
         kube = Kube.from_kubeconfig(str(self.admin))
 
         def ready() -> bool:
@@ -102,7 +102,7 @@ class ApiServer:
         return self
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the API server."""
         self._daemon.stop()
 
     def _certificates(self, host: Host) -> None:

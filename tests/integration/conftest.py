@@ -41,7 +41,7 @@ Hosts = Callable[[int], list[Host]]
 
 @pytest.fixture
 def hosts(site: Site, tmp_path: Path) -> Iterator[Hosts]:
-    """Makes so many hosts, which are switched on and have nothing on them."""
+    """Return a function that makes ``count`` empty hosts that are powered on."""
     made: list[Host] = []
 
     def make(count: int) -> list[Host]:

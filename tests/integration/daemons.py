@@ -1,4 +1,4 @@
-"""Processes that end with their test, addresses that nobody else uses, and the bounded wait."""
+"""Processes that end with their test, addresses that no other process uses, and a bounded wait."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Daemon:
             )
 
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """Return the exit code, or None while the process runs."""
         return self._process.poll()
 
     def crash(self) -> None:
-        """SIGKILL, as when the power fails."""
+        """Send SIGKILL, as in a power failure."""
         self._process.kill()
         self._process.wait(10)
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL when that does not help within 5 s."""
+        """Send SIGTERM, and SIGKILL if the process still runs after 5 s."""
         self._process.terminate()
         try:
             self._process.wait(5)
@@ -42,7 +42,7 @@ class Daemon:
             self.crash()
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the end of the log."""
         return self.log.read_text(errors="replace")[-3000:]
 
 

@@ -55,7 +55,7 @@ class Host:
         self._kubelet: threading.Thread | None = None
         self._off = threading.Event()
 
-    # What the role's states do.
+    # The states of the role.
 
     def wanted(self, **limits: Any) -> DesiredMember:
         """As ``etcd_member.wanted``, with this host's paths."""
@@ -95,19 +95,19 @@ class Host:
         )
 
     def add(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
-        """The state ``member_added``."""
+        """Run the state ``member_added``."""
         client = self.etcd(others, self.files.has_data(), kind)
         return etcd_member.add_learner(client, self.files, self.wanted(**limits), Clock())
 
     def promote(
         self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any
     ) -> dict[str, Any]:
-        """The state ``member_promoted``."""
+        """Run the state ``member_promoted``."""
         client = self.etcd(others, self.files.has_data() or not others, kind)
         return etcd_member.promote_learner(client, self.files, self.wanted(**limits), Clock())
 
     def pending(self, others: Sequence[Host]) -> list[str]:
-        """The state ``member_added`` under test=True."""
+        """Run the state ``member_added`` under test=True."""
         return etcd_member.pending_changes(
             self.etcd(others, self.files.has_data()), self.files, self.wanted()
         )
@@ -124,7 +124,7 @@ class Host:
         """Hand the static Pod to the kubelet."""
         self.manifest.write_text("the static Pod\n")
 
-    # What the machine does.
+    # The machine.
 
     def power_on(self) -> Host:
         """Let the kubelet run."""
@@ -147,7 +147,7 @@ class Host:
         shutil.rmtree(self.files.data)
 
     def log(self) -> str:
-        """What etcd said, from its first start on."""
+        """Return the log of etcd since its first start."""
         path = self.root / "etcd.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -167,7 +167,7 @@ class Host:
         if daemon is not None:
             daemon.crash()
 
-    # What an observer sees.
+    # The view of an observer.
 
     def members(self) -> list[Member]:
         """All members as this host's member lists them."""

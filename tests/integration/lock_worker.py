@@ -1,7 +1,8 @@
 """Processes that want the lock; ``test_lock.py`` starts them. It takes one JSON object as its argument.
 
-``crowd``: so many processes at the same moment, each of which says at the end how it went. ``run``: one that holds the
-lock and does what it is told on standard input, renewing in between as the expansion's loop does.
+``crowd``: a number of processes at the same moment, each of which prints its result at the end.
+``run``: a process that holds the lock and executes the commands from standard input. Between two
+commands it renews the lock, as the expansion's loop does.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ Options = dict[str, Any]
 
 
 def append(path: str, line: str) -> None:
-    """One line, whole, behind all others."""
+    """Append one whole line to the file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, f"{line}\n".encode())
     os.close(descriptor)
 
 
 def attempt(act: Callable[[], Options]) -> None:
-    """Say what it returned, or its error."""
+    """Print the result of the call, or its error."""
     try:
         answer = act()
     except ExpandError as error:
@@ -43,11 +44,11 @@ def attempt(act: Callable[[], Options]) -> None:
     os.write(sys.stdout.fileno(), json.dumps({"pid": os.getpid(), **answer}).encode() + b"\n")
 
 
-# Many at once
+# The crowd
 
 
 def crowd(options: Options) -> int:
-    """Fork them, let them go at the same moment, wait for all."""
+    """Fork the processes, start them at the same moment and wait for all of them."""
     import kubernetes.config  # noqa: F401 - once for all, before they are forked
 
     ready, go = os.pipe(), os.pipe()
@@ -62,7 +63,7 @@ def crowd(options: Options) -> int:
 
 
 def member(options: Options, ready: int, go: tuple[int, int]) -> None:
-    """Connect, wait for the moment, want the lock."""
+    """Connect, wait for the start, try to acquire the lock."""
     kube = Kube.from_kubeconfig(options["kubeconfig"])
     kube.text("/readyz")
     os.close(go[1])
@@ -72,7 +73,7 @@ def member(options: Options, ready: int, go: tuple[int, int]) -> None:
 
 
 def turn(options: Options, kube: Kube) -> Options:
-    """Enter, stay until the others were told (or for a moment), leave."""
+    """Acquire the lock, hold it until the others were refused (or for a moment), release it."""
     path, pid = options["log"], os.getpid()
     try:
         held = acquire(
@@ -95,11 +96,11 @@ def turn(options: Options, kube: Kube) -> Options:
     return {"epoch": held.epoch}
 
 
-# One that does as it is told
+# The process that executes commands
 
 
 def run(options: Options) -> int:
-    """Hold the lock, and renew it while nothing else is asked for."""
+    """Hold the lock, and renew it until the next command arrives."""
     kube = Kube.from_kubeconfig(options["kubeconfig"])
     wanted = claim("run-1", "a worker")
     # A process of another host cannot be seen from here.

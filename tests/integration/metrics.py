@@ -1,4 +1,4 @@
-"""What an API server was asked, by its own count."""
+"""The requests that an API server counted itself."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def requests(kube: Kube, *resources: str) -> Requests:
 
 
 def writes(found: Requests) -> Requests:
-    """Those of them that change something."""
+    """Return the requests that change an object."""
     return Counter({key: count for key, count in found.items() if key[0] not in _READS})

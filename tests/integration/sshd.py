@@ -105,7 +105,7 @@ class Server:
         return Target(name, **{**fields, **changes})
 
     def known(self, key: Path, name: str = "") -> str:
-        """A line of known_hosts."""
+        """Return a line of known_hosts."""
         names = name or f"[127.0.0.1]:{self.port},[::1]:{self.port}"
         return f"{names} {Path(f'{key}.pub').read_text()}"
 
@@ -154,7 +154,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until somebody listens; fails with the log when the process ends or takes longer than 10 s."""
+    """Wait until sshd listens; fail with the log if it ends or takes longer than 10 s."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -222,7 +222,7 @@ def _accounts(base: Path) -> dict[Path, Path]:
     (base / "shadow").chmod(0o600)
     (base / "sudoers").chmod(0o440)
     mounts = {base / name: Path("/etc") / name for name in ("passwd", "shadow", "sudoers")}
-    # Below somebody's home directory it may be closed to the accounts.
+    # Below a home directory, Python may not be readable by the accounts.
     return {**mounts, Path(sys.base_prefix): base / "python"}
 
 

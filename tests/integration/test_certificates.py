@@ -76,8 +76,8 @@ def test_the_api_server_when_the_file_changes(server: ApiServer, renew: Renewal)
     assert server._daemon.exit_code() is None
 
 
-def test_what_a_node_tells(server: ApiServer, site: Site) -> None:
-    """The same directory and ports as on a node; the peers' port is asked at the node's address."""
+def test_node_reports_served_certificates(server: ApiServer, site: Site) -> None:
+    """Use the directory and ports of a node; the probe connects to the peer port at its address."""
     place = server.root / "pki"
     found = host_certificates.observed(
         {"etcd-peer": str(site.pki / "server")},

@@ -52,7 +52,7 @@ def test_a_host_that_is_well(server: Server) -> None:
 
 
 @pytest.mark.parametrize("user", ["mk-bash", "mk-good"])
-def test_what_a_shell_prints_on_stderr_does_no_harm(server: Server, user: str) -> None:
+def test_shell_output_on_stderr_is_ignored(server: Server, user: str) -> None:
     assert isinstance(check_ssh([server.target(user)], TIMEOUT)["w-1"], Checked)
 
 
@@ -272,7 +272,7 @@ def test_a_name_that_does_not_resolve(server: Server) -> None:
 
 
 def test_no_route_and_no_name_service() -> None:
-    """In a network of one's own nothing has a route, and the only name server takes questions and answers none."""
+    """In a network namespace without routes, the only name server answers no query."""
     setup = [
         "printf 'nameserver 127.0.0.1\\n' >/tmp/resolv.conf",
         "mount --bind /tmp/resolv.conf /etc/resolv.conf",
@@ -397,7 +397,7 @@ def test_a_banner_that_comes_late(
 def test_silent_hosts_do_not_hold_up_the_others(
     server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that stay silent and those that hang after the login come first, and four are asked at a time."""
+    """Silent hosts and hosts that hang after the login come first; four connections at a time."""
     monkeypatch.setattr(command, "PATIENCE_S", 1.0)
     port = listener(lambda connection: None)
     silent = [server.target(name=f"silent-{number}", port=port) for number in range(12)]

@@ -291,7 +291,7 @@ def test_two_of_three_members_down_refuses_the_removal_of_a_lost_one(trio: list[
 
 
 def add_foreign_learner(seen_by: Host) -> None:
-    """As somebody else would, who has not started it yet."""
+    """Add a member as another process would, without starting it."""
     words = ("member", "add", "foreign", "--learner", f"--peer-urls={ABSENT_PEER}")
     eventually("etcd accepts a learner", lambda: seen_by.ctl(*words).returncode == 0, 15)
 

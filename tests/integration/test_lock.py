@@ -71,7 +71,7 @@ def start(
 
 
 class Worker:
-    """A process that holds the lock and does what it is told."""
+    """A process that holds the lock and executes commands."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -98,7 +98,7 @@ class Worker:
 
 @pytest.fixture
 def worker(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
-    """One that holds it."""
+    """A worker that holds the lock."""
     process = start(server, log, "run")
     try:
         yield Worker(process)
@@ -108,12 +108,12 @@ def worker(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
 
 
 def take(kube: Kube, wait_s: float = 0.0, duration: int = SHORT) -> Lock:
-    """Hold it as another run."""
+    """Acquire the lock as another run."""
     return acquire(Leases(kube), claim("run-2", "the test"), wait_s, duration)
 
 
 def gather(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
-    """How each of the crowd fared."""
+    """Return the result of each process of the crowd."""
     try:
         output, _ = process.communicate(timeout=50)
     finally:
@@ -178,7 +178,7 @@ def test_a_holder_that_was_killed_on_this_host_is_taken_over_at_once(
 
 @pytest.fixture
 def distant(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
-    """One on a host that cannot be seen from here."""
+    """A worker that claims to run on another host."""
     process = start(server, log, "run", elsewhere=True)
     try:
         yield Worker(process)
@@ -220,10 +220,10 @@ def test_a_frozen_holder_finds_out_before_its_next_change(
         held.check()
 
 
-def test_one_frozen_between_its_check_and_its_change_is_refused_by_the_host(
+def test_process_frozen_between_check_and_change_is_refused_by_host(
     worker: Worker, kube: Kube, log: Path
 ) -> None:
-    """The Lease alone would let it through."""
+    """The Lease alone would admit the change."""
     worker.tell("freeze and change")
     eventually("the worker is stopped", worker.is_stopped, 20)
     with take(kube, wait_s=30) as held:
@@ -284,7 +284,7 @@ def age(kube: Kube) -> float:
     return time.time() - renewed.replace(tzinfo=timezone.utc).timestamp()
 
 
-def test_what_kubectl_shows_and_what_it_may_do(server: ApiServer, kube: Kube) -> None:
+def test_lease_shown_by_kubectl_keeps_foreign_annotation(server: ApiServer, kube: Kube) -> None:
     lease = ["--namespace", NAMESPACE, "lease", NAME]
     with take(kube, duration=60) as held:
         shown = server.kubectl("get", *lease, "--output=json")
@@ -324,7 +324,7 @@ def test_a_lease_that_is_deleted_is_lost_and_comes_back_with_a_higher_epoch(
             second.check()
 
 
-def test_these_rights_are_enough(server: ApiServer, kube: Kube) -> None:
+def test_documented_rights_suffice(server: ApiServer, kube: Kube) -> None:
     """The role of the documentation, and nothing else."""
     kube.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "lock"}})
     roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"

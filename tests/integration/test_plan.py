@@ -35,7 +35,7 @@ DECLARED: dict[str, Any] = {
 
 
 class Master:
-    """A master's options with this API and a pillar that can be written anew."""
+    """A master's options with this API and a pillar that the test can rewrite."""
 
     def __init__(self, server: ApiServer, base: Path) -> None:
         self.base = base
@@ -121,7 +121,7 @@ def changes(plan: dict[str, Any], name: str) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def test_it_changes_nothing(master: Master) -> None:
+def test_plan_changes_nothing(master: Master) -> None:
     master.commands.register("plan-gpu")
     before = everything(master)
     found = master.commands.plan(None)
@@ -152,7 +152,10 @@ def test_states_show_the_same_difference(master: Master) -> None:
 
 
 def test_an_orchestration_shows_what_it_would_do_and_does_that(master: Master) -> None:
-    """By salt-run, with states of ours; the cluster itself refuses more, as no Node carries the etcd role."""
+    """Run the states of the extension by salt-run.
+
+    The cluster itself refuses more, because no Node carries the etcd role.
+    """
     shutil.copytree(ROOT / "salt" / "metalk8s_expand", master.base / "sls" / "metalk8s_expand")
     registered = {
         f"Register {name}": {"metalk8s_expand_node.registered": [{"name": name}]}
@@ -185,7 +188,7 @@ def test_an_orchestration_shows_what_it_would_do_and_does_that(master: Master) -
     }
 
 
-def test_what_the_declaration_drops_is_removed(master: Master) -> None:
+def test_label_and_taint_dropped_from_declaration_are_removed(master: Master) -> None:
     master.commands.register("plan-gpu")
     kube = ClusterContext.from_opts(master.opts).kube
     kube.merge_patch_node("plan-gpu", {"metadata": {"labels": {"example.com/theirs": "x"}}})

@@ -53,7 +53,7 @@ def test_many_equal_ones_are_one(server: ApiServer, kube: Kube) -> None:
     assert stored is not None and list(stored["data"]) == ["worker-1"]
 
 
-def test_what_is_asked_for_while_others_are_removed_stays(server: ApiServer, kube: Kube) -> None:
+def test_request_added_during_removals_is_kept(server: ApiServer, kube: Kube) -> None:
     old = [f"old-{number}" for number in range(CROWD)]
     for name in old:
         request_queue.request(kube, name)

@@ -72,7 +72,7 @@ def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[Node]:
 
 
 def found(kube: Kube, node: Node) -> dict[str, Any]:
-    """The Node as it is stored; there must be one."""
+    """Return the stored Node, which must exist."""
     stored = kube.node(node.name)
     assert stored is not None
     return stored
@@ -83,7 +83,7 @@ def version(kube: Kube, node: Node) -> str:
 
 
 class Meddling(Kube):
-    """Lets somebody else act between the first read of a Node and the write that follows it."""
+    """Lets another client act between the first read of a Node and the write that follows it."""
 
     def __init__(self, kube: Kube, act: Callable[[], object]) -> None:
         self.__dict__.update(kube.__dict__)
@@ -91,7 +91,7 @@ class Meddling(Kube):
         self.reads = 0
 
     def node(self, name: str) -> dict[str, Any] | None:
-        """The Node as it was before the other one acted."""
+        """Return the Node as it was before the other client acted."""
         stored = super().node(name)
         self.reads += 1
         if self._act is not None:
@@ -166,7 +166,7 @@ def test_the_endpoints_of_the_api_are_read(kube: Kube) -> None:
 
 @pytest.fixture(scope="module")
 def many(kube: Kube) -> list[str]:
-    """The names of more Nodes than two pages hold, which are labelled tests/many=yes."""
+    """The names of more Nodes than two pages hold, with the label tests/many=yes."""
     names = [f"many-{number:04}" for number in range(MANY)]
     with ThreadPoolExecutor(8) as pool:
         list(
@@ -189,7 +189,7 @@ def test_every_page_is_read(kube: Kube, many: list[str]) -> None:
 def test_a_list_that_etcd_has_compacted_away_is_begun_again(
     kube: Kube, member: Host, many: list[str]
 ) -> None:
-    """As when a page comes so late that etcd does not know the list's revision any more."""
+    """Simulate a page request so late that etcd no longer has the revision of the list."""
     asked: list[str] = []
 
     class Late(Kube):
@@ -253,7 +253,7 @@ def test_a_test_run_writes_nothing(kube: Kube, node: Node) -> None:
     assert planned == node_registration.register(kube, node) != []
 
 
-def test_what_others_own_is_not_touched(kube: Kube, node: Node) -> None:
+def test_fields_of_other_owners_are_kept(kube: Kube, node: Node) -> None:
     node_registration.register(kube, node)
     others = {
         "metadata": {
@@ -400,7 +400,9 @@ def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node)
 
 
 class Writers:
-    """A controller that taints and untaints a Node, and somebody who labels it, all the time; each notes what he misses."""
+    """A controller that taints and untaints a Node, and a client that labels it, in a loop; each
+    records its own changes that are lost.
+    """
 
     def __init__(self, kube: Kube, node: Node) -> None:
         self.kube, self.node = kube, node
@@ -465,7 +467,7 @@ def test_everything_that_others_write_meanwhile_is_kept(kube: Kube, node: Node) 
     assert min(others.written["taint"], others.written["label"]) > 5
 
 
-# What only we can know as ours
+# Fields that only the ownership record identifies
 
 ZONE, TEAM = "topology.kubernetes.io/zone", "example.com/team"
 
@@ -479,7 +481,7 @@ def line(kube: Kube, node: Node) -> str | None:
     return (stored.get("data") or {}).get(node.name)
 
 
-def test_what_the_declaration_drops_is_removed(kube: Kube, node: Node) -> None:
+def test_label_and_taint_dropped_from_declaration_are_removed(kube: Kube, node: Node) -> None:
     disk = Taint("example.com/disk", "NoExecute", "slow")
     node_registration.register(kube, declaring(node, {ZONE: "a", TEAM: "x"}, disk))
     kube.merge_patch_node(node.name, {"metadata": {"labels": {"example.com/rack": "7"}}})
@@ -634,7 +636,7 @@ def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: No
 def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(
     server: ApiServer, kube: Kube, node: Node
 ) -> None:
-    """He ended a run that broke off, put the Node into service by hand, and later wants it out of service."""
+    """The operator ended an interrupted run, uncordoned the Node by hand and cordons it later."""
     node_registration.register(kube, node)
     for verb in ("uncordon", "cordon"):
         done = server.kubectl(verb, node.name)
@@ -650,7 +652,7 @@ def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(
     assert not manifest.is_marked(stored)
 
 
-def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(
+def test_marks_of_cordon_undone_by_operator_are_removed(
     server: ApiServer, kube: Kube, node: Node
 ) -> None:
     node_registration.register(kube, node)
@@ -661,7 +663,7 @@ def test_what_is_left_of_a_cordon_that_an_operator_undid_goes(
     assert not manifest.is_marked(stored)
 
 
-def test_other_writers_do_not_make_our_cordon_theirs(
+def test_cordon_stays_owned_after_writes_of_other_clients(
     server: ApiServer, kube: Kube, node: Node
 ) -> None:
     node_registration.register(kube, node)
@@ -680,7 +682,7 @@ def test_a_node_that_takes_the_name_meanwhile_is_not_uncordoned(kube: Kube, node
     assert found(kube, node)["spec"]["unschedulable"] is True
 
 
-def test_nothing_is_uncordoned_where_no_node_is(kube: Kube) -> None:
+def test_uncordon_of_missing_node_changes_nothing(kube: Kube) -> None:
     assert not node_registration.uncordon(kube, "absent")
 
 

@@ -30,7 +30,7 @@ NAMESPACE = "leaving"
 
 
 def by_leadership(trio: list[Host]) -> tuple[Host, Host, Host]:
-    """The leader, then the others."""
+    """Return the leader first, then the followers."""
     first, second, third = sorted(trio[:3], key=lambda host: not host.leads())
     return first, second, third
 
@@ -87,7 +87,7 @@ def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
     assert guard(etcd, leader)
 
 
-def test_one_that_left_and_was_wiped_joins_again_at_once(trio: list[Host]) -> None:
+def test_member_removed_and_wiped_joins_again_immediately(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([second], own=True)
     etcd_member.remove_member(etcd, own(third), third.name, lambda: None, Clock())
@@ -139,7 +139,7 @@ class Keys:
 
 @pytest.fixture
 def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
-    """A Node for each of three members, and an API server with the first one's etcd."""
+    """A Node for each of three members, and an API server that uses the first member's etcd."""
     (tmp_path / "api").mkdir()
     server = ApiServer(trio[0], tmp_path / "api")
     try:
@@ -227,7 +227,7 @@ def test_a_whole_removal(
 
 @pytest.fixture(scope="module")
 def kube(server: ApiServer) -> Iterator[Kube]:
-    """An administrator's client, and a namespace where Pods can be made without anybody's help."""
+    """An administrator's client, and a namespace where Pods can be created without a controller."""
     found = Kube.from_kubeconfig(str(server.admin))
     found.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     eventually("namespace", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"))
@@ -251,7 +251,7 @@ def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def make_pod(kube: Kube, node: str, name: str, owner: str = "ReplicaSet") -> dict[str, Any]:
-    """A Pod that runs on a Node, as its kubelet would say."""
+    """Create a Pod with the status that the kubelet of its Node would report."""
     owners = (
         [{"apiVersion": "apps/v1", "kind": owner, "name": "o", "uid": "u", "controller": True}]
         if owner
@@ -272,7 +272,7 @@ def make_pod(kube: Kube, node: str, name: str, owner: str = "ReplicaSet") -> dic
 
 
 def make_budget(kube: Kube, node: str, name: str, allowed: int) -> str:
-    """A budget and what its controller would say: nobody runs that here."""
+    """A disruption budget and the status that its controller would set; no controller runs here."""
     base = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": node}}}
     kube.create(base, {"metadata": {"name": name}, "spec": spec})
@@ -281,7 +281,7 @@ def make_budget(kube: Kube, node: str, name: str, allowed: int) -> str:
 
 
 def allow(kube: Kube, name: str, allowed: int) -> None:
-    """So many Pods may go now."""
+    """Set the number of allowed disruptions."""
     path = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/{name}"
     generation = (kube.get(path) or {})["metadata"]["generation"]
     status = {
@@ -294,7 +294,7 @@ def allow(kube: Kube, name: str, allowed: int) -> None:
 
 
 def emptied(kube: Kube, node: str, timeout: float = 10.0, told: list[str] | None = None) -> int:
-    """The step, without a lock."""
+    """Run the drain step without a lock."""
     tell = (told if told is not None else []).append
     return drain.drain_node(kube, node, Allowed(), timeout, lambda: None, tell, Clock())
 
@@ -322,7 +322,7 @@ def test_two_budgets_are_told_at_once(kube: Kube, node: str) -> None:
         emptied(kube, node)
 
 
-def test_what_stays_and_what_is_refused(kube: Kube, node: str) -> None:
+def test_drain_keeps_daemon_set_pod_and_refuses_bare_pod(kube: Kube, node: str) -> None:
     make_pod(kube, node, f"ds-{node}", "DaemonSet")
     assert emptied(kube, node) == 0
     make_pod(kube, node, f"bare-{node}", "")

@@ -1,6 +1,8 @@
-"""The documented role of the Salt master suffices, holds nothing that nobody asks for, and is far from an administrator's.
+"""The documented role of the Salt master suffices, has no unused right, and is far from an
+administrator's.
 
-What is needed is not guessed: the API server notes every request that the library makes as that user.
+The test measures the needed rights: the API server records every request that the library makes as
+that user.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Right:
     name: str = ""
 
     def covers(self, event: dict[str, Any]) -> bool:
-        """Whether this is the right that a request needs."""
+        """Return whether a request needs this right."""
         asked = event.get("objectRef")
         if asked is None:
             return (self.verb, self.what) == (event["verb"], event["requestURI"].split("?")[0])
@@ -71,7 +73,7 @@ class Right:
 
 
 def given() -> list[Right]:
-    """Every single right of the manifest."""
+    """Return each right of the manifest."""
     documents = list(yaml.safe_load_all(jinja2.Template(TEMPLATE.read_text()).render()))
     return [
         right
@@ -206,7 +208,7 @@ def look(master: Master) -> None:
 
 
 def hold(master: Master) -> None:
-    """Two runs, one after the other, with their journal; somebody asks one of them to stop."""
+    """Two runs, one after the other, with their journal; an operator asks one of them to stop."""
     clock = Clock()
     world = ClusterContext.from_opts(master.opts)
     for run in ("1", "2"):
@@ -221,7 +223,7 @@ def hold(master: Master) -> None:
 
 
 def ask_for_nodes(master: Master) -> None:
-    """An event asks for a node, and for one that nobody has declared."""
+    """An event requests a declared node and an undeclared node."""
     master.commands.request("plan-w")
     with pytest.raises(SettingsError):
         master.commands.request("nobody")
@@ -303,7 +305,7 @@ def test_every_request_is_one_that_the_role_names(events: list[dict[str, Any]]) 
     ] == []
 
 
-def test_nothing_is_given_that_is_not_used(events: list[dict[str, Any]]) -> None:
+def test_role_has_no_unused_right(events: list[dict[str, Any]]) -> None:
     assert [right for right in given() if not any(right.covers(event) for event in events)] == []
 
 
@@ -354,12 +356,12 @@ DENIED = [
 
 
 @pytest.mark.parametrize("right", DENIED, ids=repr)
-def test_it_is_no_administrator(kube: Kube, right: Right) -> None:
+def test_role_lacks_rights_of_administrator(kube: Kube, right: Right) -> None:
     assert not allowed(kube, right)
 
 
 def allowed(kube: Kube, right: Right) -> bool:
-    """Asked of the API itself."""
+    """Ask the API server whether the master has a right."""
     what, _, group = right.what.partition(".")
     resource, _, subresource = what.partition("/")
     attributes = {
@@ -405,7 +407,7 @@ PRIVILEGED = pod(containers=[{"name": "c", "image": "c", "securityContext": {"pr
         "a host's network",
     ],
 )
-def test_it_takes_no_node_and_reads_no_secret(
+def test_role_is_refused_host_access_and_secrets(
     kube: Kube, path: str, body: dict[str, Any] | None, words: str
 ) -> None:
     with pytest.raises(UnreachableError, match=rf"answered 403: .*{words}"):

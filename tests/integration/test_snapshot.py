@@ -1,4 +1,4 @@
-"""Saving etcd and restoring it: with real members, while writes go on, by the commands of docs/restore.rst."""
+"""Save and restore etcd with real members, during writes, by the commands of docs/restore.rst."""
 
 from __future__ import annotations
 
@@ -117,10 +117,10 @@ def restore(host: Host, path: str) -> None:
     shutil.move(host.files.data / "restored" / "member", host.files.data / "member")
 
 
-# Taking it
+# Snapshots
 
 
-def test_it_is_taken_while_writes_go_on_and_has_all_that_was_acknowledged_before(
+def test_snapshot_during_writes_has_all_earlier_acknowledged_writes(
     trio: list[Host], settings: SnapshotSettings
 ) -> None:
     a, b, c = trio[:3]
@@ -181,7 +181,7 @@ def test_the_newest_are_kept_and_others_files_are_left_alone(
     assert sorted(os.listdir(tmp_path / "s")) == sorted([*foreign, paths[2].name, paths[3].name])
 
 
-def test_it_is_copied_and_read_again_there(
+def test_snapshot_copy_is_verified_at_target(
     single: list[Host], settings: SnapshotSettings, elsewhere: Path
 ) -> None:
     a = single[0]
@@ -230,11 +230,11 @@ def test_a_directory_that_others_can_write_is_refused(single: list[Host], tmp_pa
         take(client(single[0]), SnapshotSettings(directory=str(tmp_path / "open")), RUN)
 
 
-# What is not sound
+# Damaged snapshots
 
 
 def spoil(path: Path, place: int) -> None:
-    """One bit of it is another."""
+    """Flip one bit of the file."""
     with path.open("r+b") as stream:
         stream.seek(place)
         byte = stream.read(1)[0]
@@ -310,7 +310,7 @@ def test_a_voter_that_is_down_is_left_out_and_without_majority_there_is_none(
     assert len(os.listdir(settings.directory)) == 1
 
 
-# Restoring it
+# Restore
 
 
 def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) -> None:
