@@ -26,7 +26,7 @@ def root() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_extension() -> Iterator[None]:
-    """What is tested is what the header says, from the first import to the last."""
+    """Check that every import of the extension comes from the place that the header names."""
     import metalk8s_expand.errors
 
     assert (

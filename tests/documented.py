@@ -13,14 +13,14 @@ _COMMAND = re.compile(r" +root@([a-z]+) \$ (.+)")
 
 @dataclass(frozen=True)
 class Command:
-    """What is typed, in one line, and where: the name in the prompt."""
+    """A command in one line, and the host in its prompt."""
 
     where: str
     text: str
 
 
 def steps(page: str) -> dict[int, list[Command]]:
-    """The commands below each numbered title of a page."""
+    """Return the commands below each numbered title of a page."""
     text = re.sub(r" *\\\n *", " ", (DOCS / page).read_text(encoding="utf-8"))
     found: dict[int, list[Command]] = {}
     for line in text.splitlines():

@@ -65,12 +65,12 @@ def _library() -> Path:
         return ROOT / "salt" / "_utils"
     given = Path(os.environ["INSTALLED"])
     if given.is_absolute():
-        # By the process that has started this one.
+        # The process that started this one set it.
         return given
     base = Path(tempfile.mkdtemp(prefix="metalk8s-expand-"))
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     site = install(base)
-    # Every salt-run and salt-call that a test starts is to find it as well.
+    # Every salt-run and salt-call that a test starts must find the extension too.
     os.environ["INSTALLED"] = os.environ["PYTHONPATH"] = str(site)
     return site
 
@@ -81,12 +81,12 @@ PACKAGE = LIBRARY / "metalk8s_expand"
 
 
 def plugin(kind: str, name: str) -> Path:
-    """A plugin's file."""
+    """Return the path of a plugin's file."""
     return (PACKAGE / kind if INSTALLED else ROOT / "salt" / f"_{kind}") / f"{name}.py"
 
 
 def load(kind: str, name: str) -> Any:
-    """A plugin as a module, without what Salt's loader gives it."""
+    """Import a plugin as a module, without the dunders of Salt's loader."""
     spec = importlib.util.spec_from_file_location(f"{kind}_{name}", plugin(kind, name))
     assert spec is not None
     assert spec.loader is not None
@@ -96,7 +96,7 @@ def load(kind: str, name: str) -> Any:
 
 
 def served(tree: str) -> Path:
-    """One of the SLS trees: what a master's file_roots name."""
+    """Return the path of an SLS tree, which a master's file_roots name."""
     if not INSTALLED:
         return ROOT / "salt" / tree
     return PACKAGE / "srv" / ("beside" if tree == "metalk8s_expand" else "salt/metalk8s") / tree
@@ -106,7 +106,8 @@ def lay_out(ext: Path, *kinds: str) -> None:
     """Fill Salt's ``extension_modules`` as ``saltutil.sync_all`` does; with nothing when it is installed."""
     ext.mkdir(parents=True, exist_ok=True)
     for kind in () if INSTALLED else kinds:
-        # Links, since plugins refuse a library from elsewhere, and this very process may have imported the tree's.
+        # Symlinks, because plugins refuse a library from another path, and this process may have
+        # imported the library of the tree.
         (ext / kind).symlink_to(ROOT / "salt" / f"_{kind}")
 
 
@@ -120,7 +121,7 @@ class Copy:
 
 
 def lay_out_copy(base: Path, ext: Path, *kinds: str) -> Copy:
-    """The same as copies."""
+    """Lay out the same files as copies."""
     ext.mkdir(parents=True, exist_ok=True)
     if not INSTALLED:
         for kind in (*kinds, "utils"):
@@ -134,7 +135,7 @@ def lay_out_copy(base: Path, ext: Path, *kinds: str) -> Copy:
 
 
 def strangers() -> list[str]:
-    """Modules of the extension that this process has from elsewhere: there must be none."""
+    """Return the modules of the extension imported from another path (none expected)."""
     loaded = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
     ours = {
         name: file

@@ -36,7 +36,7 @@ class FakeKube:
     def stored(self, found: JsonObject) -> None:
         self.nodes_by_name = {found["metadata"]["name"]: found}
 
-    # What is asked.
+    # Reads.
 
     def node(self, name: str) -> JsonObject | None:
         self.reads += 1
@@ -53,7 +53,7 @@ class FakeKube:
             return None
         return {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
 
-    # What is written.
+    # Writes.
 
     def create_node(self, body: Mapping[str, Any]) -> JsonObject:
         with self._write("create"):
@@ -101,7 +101,7 @@ class FakeKube:
 
     @contextmanager
     def _write(self, what: str) -> Iterator[None]:
-        """One at a time, noted when it succeeded."""
+        """Execute one write at a time, and record it if it succeeds."""
         with self._lock:
             self.meddle(self)
             yield
@@ -109,7 +109,7 @@ class FakeKube:
 
 
 def apply(target: JsonObject, patch: Sequence[Mapping[str, Any]]) -> JsonObject:
-    """RFC 6902, as far as it is used: a test for null holds for what is not there."""
+    """Apply a JSON patch (RFC 6902, in part): a test for null passes if the value is absent."""
     changed = copy.deepcopy(target)
     for operation in patch:
         *parents, last = operation["path"].strip("/").split("/")
@@ -130,7 +130,7 @@ def apply(target: JsonObject, patch: Sequence[Mapping[str, Any]]) -> JsonObject:
 
 
 def merge(target: JsonObject, patch: Mapping[str, Any]) -> None:
-    """RFC 7396."""
+    """Apply a JSON merge patch (RFC 7396)."""
     for key, value in patch.items():
         if value is None:
             target.pop(key, None)

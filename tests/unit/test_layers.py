@@ -17,9 +17,9 @@ PLUGINS = sorted(
     for kind in ("modules", "pillar", "roster", "runners", "states")
     for path in (SALT / f"_{kind}").glob("*.py")
 )
-# Both are sent to bare hosts, where nothing of ours exists.
+# Both scripts are sent to bare hosts, where the library is not installed.
 PROBES = (LIBRARY / "remote" / "host_facts.py", LIBRARY / "remote" / "reset_host.py")
-# Plugins translate: foreign clients, processes and threads belong into the library.
+# Plugins only translate: other clients, processes and threads belong in the library.
 LOGIC = {
     "kubernetes",
     "urllib3",

@@ -25,7 +25,7 @@ def newest(series: str) -> str:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_each_file_pins_its_own_salt_which_the_page_names(series: str) -> None:
+def test_requirements_file_pins_salt_version_of_page(series: str) -> None:
     assert newest(series).startswith(f"{series}.")
     assert f"* - {newest(series)}\n" in (ROOT / "docs" / "versions.rst").read_text()
 
@@ -38,7 +38,7 @@ def test_the_lab_has_the_salt_that_is_tested(series: str) -> None:
     assert newest(series) in (ROOT / "docs" / "lab.rst").read_text()
 
 
-def test_nothing_else_is_pinned_or_supported() -> None:
+def test_pinned_series_match_supported_series() -> None:
     assert {path.name for path in (ROOT / "tests").glob("requirements*")} == set(SERIES.values())
     assert {path.stem for path in (ROOT / "lab" / "salt").iterdir()} == {
         f"constraints-{newest(series)}" for series in ON_THE_LAB

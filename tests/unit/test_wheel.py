@@ -1,6 +1,6 @@
 """The wheel has exactly the files of a golden list: nothing of Salt's own package, nothing forgotten.
 
-``UPDATE_GOLDEN=1`` writes the list anew.
+``UPDATE_GOLDEN=1`` rewrites the list.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def test_golden(files: list[str]) -> None:
     assert found == GOLDEN.read_text(encoding="utf-8"), "UPDATE_GOLDEN=1 writes the list anew"
 
 
-def test_nothing_outside_of_our_package(files: list[str]) -> None:
+def test_wheel_has_only_package_files(files: list[str]) -> None:
     assert {name.partition("/")[0].partition("-")[0] for name in files} == {"metalk8s_expand"}
 
 
