@@ -66,7 +66,7 @@ def whose(*args, **kwargs):
 targets = ext_pillar = auth = beacon = render = top = whose
 """
 
-# Told by the names of nodes how to behave. Nothing but what deploy_node calls.
+# The names of the nodes select the behavior. Only the functions that deploy_node calls exist.
 CODE = {
     "_runners/metalk8s_saltutil.py": '''
 def whose():
@@ -171,7 +171,7 @@ Register host {{ node }} as part of etcd cluster:
 
 
 def make(base: Path) -> Path:
-    """The tree of one version, as the saltenv ``metalk8s-<version>`` serves it."""
+    """Write the tree of one version, as the saltenv ``metalk8s-<version>`` serves it."""
     for kind, files in NAMES.items():
         for file, virtual in files.items():
             _write(base / f"_{kind}" / f"{file}.py", PLUGIN.format(virtual=virtual or file))

@@ -73,7 +73,7 @@ def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (base / "ext" / "runners").mkdir()
     (base / "ext" / "runners" / "outcomes.py").write_text(RUNNER)
     (base / "states").mkdir()
-    # A master makes it when it starts; there is none here.
+    # A master creates it at its start; no master runs here.
     (base / "var" / "cache" / "salt" / "master" / "proc").mkdir(parents=True)
     states = {f"row_{name}": {"salt.runner": [{"name": f"outcomes.{name}"}]} for name in ROWS}
     (base / "states" / "rows.sls").write_text(json.dumps(states))

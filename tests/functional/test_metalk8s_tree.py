@@ -212,19 +212,19 @@ def everything(found: Any) -> None:
     assert found["states"]["metalk8s_expand_node"] == "ours"
 
 
-def test_synced_after_theirs_nothing_is_shadowed(load: Any, theirs: Path, ours: Path) -> None:
+def test_synced_extension_shadows_nothing(load: Any, theirs: Path, ours: Path) -> None:
     found = load(THEIRS, metalk8s_2v0=[theirs, ours])
     everything(found)
     assert found["kubernetes"] == "theirs"
 
 
-def test_installed_beside_theirs_nothing_is_shadowed(load: Any, theirs: Path, wheel: Path) -> None:  # noqa: F811
+def test_installed_extension_shadows_nothing(load: Any, theirs: Path, wheel: Path) -> None:  # noqa: F811
     found = load(THEIRS, site=wheel, metalk8s_2v0=[theirs])
     everything(found)
     assert found["kubernetes"] == "theirs"
 
 
-def test_before_theirs_the_drop_in_would_win(load: Any, theirs: Path, ours: Path) -> None:
+def test_drop_in_before_metalk8s_would_win(load: Any, theirs: Path, ours: Path) -> None:
     """The reason why the documentation has their directory first, and leaves the drop-in out."""
     assert load(THEIRS, metalk8s_2v0=[ours, theirs])["kubernetes"] == "ours"
     (ours / "_roster" / "kubernetes_nodes.py").unlink()

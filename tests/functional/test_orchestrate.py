@@ -195,7 +195,7 @@ class TestOurs:
             in state["comment"]
         )
 
-    def test_progress_is_told_beside_the_document(self, outcomes: Any) -> None:
+    def test_progress_is_printed_outside_of_document(self, outcomes: Any) -> None:
         assert "looking at it" in outcomes["done"][0].stderr
 
 

@@ -64,7 +64,7 @@ def test_a_name_that_is_there_twice_is_refused(opts: Any, tmp_path: Path) -> Non
     assert error.value.retcode == 2
 
 
-def test_a_file_that_does_not_render_is_told_without_its_text(opts: Any, tmp_path: Path) -> None:
+def test_unrendered_file_is_reported_without_its_text(opts: Any, tmp_path: Path) -> None:
     (tmp_path / "metalk8s_expand.sls").unlink()
     (tmp_path / "metalk8s_expand.sls").write_text("password: hunter2\nother: {{ nope.nope }}\n")
     with pytest.raises(SettingsError, match="'nope' is undefined") as error:

@@ -210,7 +210,7 @@ def called(opts: dict[str, Any]) -> Path:
     return path
 
 
-def test_the_runner_is_called_with_the_very_value(
+def test_runner_gets_unchanged_value(
     reactor: Any, opts: dict[str, Any], bus: None, called: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the threads of Salt's reactor, as the master does it."""

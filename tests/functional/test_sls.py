@@ -42,7 +42,7 @@ CLUSTER = {
     "images": {name: f"registry.example/{name}:1" for name in IMAGES},
 }  # fmt: skip
 
-# Instead of the module that asks the API. What it returns is tested where it is made.
+# Replaces the module that queries the API; other tests check the real result.
 KNOWN = """
 def node(name):
     roles = {"cp-1": ["metalk8s.roles.etcd", "metalk8s.roles.master"], "etcd-1": ["metalk8s.roles.etcd"]}.get(name, [])
@@ -106,14 +106,14 @@ HAND: dict[str, Any] = {}
 RUN = {"orchestrate": {"epoch": 6}}
 NEWER = {"orchestrate": {"epoch": 7}}
 
-# What is applied on which minion.
+# The SLS of each minion.
 ROLES = {
     "a worker": ("worker-1", "metalk8s.roles.node"),
     "an infra node": ("infra-1", "metalk8s.roles.node"),
     "a control-plane node": ("cp-1", "metalk8s.roles.etcd,metalk8s.roles.master"),
     "the bootstrap node": ("bootstrap", "metalk8s.roles.bootstrap"),
 }
-# What is renewed on which minion.
+# The SLS that renews the certificates of each minion.
 RENEWALS = {
     f"certificates of {minion}": (minion, "metalk8s.roles.certificates")
     for minion in ("worker-1", "cp-1", "bootstrap")
