@@ -34,7 +34,7 @@ class ApiServer:
     """The server, its certificates below ``root`` and the kubeconfigs that open it."""
 
     def __init__(self, host: Host, root: Path, audited: str = "") -> None:
-        """``audited`` is a user whose requests are noted in ``audit.log``."""
+        """The server records the requests of the user ``audited`` in ``audit.log``."""
         self.root = root
         self._audited = audited
         self.programs = host.site.programs
@@ -54,7 +54,7 @@ class ApiServer:
         )
 
     def audit(self) -> list[dict[str, Any]]:
-        """The requests of the audited user so far, once answered."""
+        """Return the answered requests of the audited user so far."""
         lines = (self.root / "audit.log").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
@@ -78,7 +78,7 @@ class ApiServer:
         return path
 
     def kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """kubectl as an administrator."""
+        """Run kubectl as an administrator."""
         argv = [
             str(self.programs["kubectl"]),
             f"--kubeconfig={self.admin}",

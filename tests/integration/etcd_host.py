@@ -25,7 +25,7 @@ _BACK_OFF = 0.2
 
 @dataclass(frozen=True)
 class Site:
-    """What all hosts share."""
+    """The data that all hosts share."""
 
     programs: dict[str, Path]
     pki: Path
@@ -170,11 +170,11 @@ class Host:
     # The view of an observer.
 
     def members(self) -> list[Member]:
-        """All members as this host's member lists them."""
+        """Return all members as the member of this host lists them."""
         return self.etcd([], own=True).members()
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """etcdctl, asking this host's member alone."""
+        """Run etcdctl against the member of this host only."""
         paths = self.site.credentials()
         tls = [f"--cacert={paths.ca}", f"--cert={paths.cert}", f"--key={paths.key}"]
         argv = [
@@ -188,7 +188,7 @@ class Host:
         )
 
     def put(self, key: str, value: str) -> None:
-        """An acknowledged write."""
+        """Write a key; return after etcd acknowledged it."""
         done = self.ctl("put", key, value)
         assert done.returncode == 0, done.stderr
 
@@ -204,11 +204,11 @@ class Host:
         return answers[-1].stdout.strip()
 
     def revision(self) -> int:
-        """The store's revision, which every write moves."""
+        """Return the revision of the store, which every write increases."""
         return int(self._status()["header"]["revision"])
 
     def leads(self) -> bool:
-        """Whether its member is the leader."""
+        """Return whether the member is the leader."""
         status = self._status()
         return bool(status["leader"] == status["header"]["member_id"])
 
@@ -220,7 +220,7 @@ class Host:
 
 
 def voters(host: Host) -> list[str]:
-    """The names of the healthy voters, sorted."""
+    """Return the sorted names of the healthy voters."""
     return sorted(member.name for member in host.members() if member.healthy and not member.learner)
 
 

@@ -43,7 +43,7 @@ def refused(target: Target, timeout: float = TIMEOUT) -> UnreachableError:
     return found
 
 
-def test_a_host_that_is_well(server: Server) -> None:
+def test_healthy_host_passes(server: Server) -> None:
     found = check_ssh([server.target()], TIMEOUT)["w-1"]
     assert isinstance(found, Checked), found
     assert 0 < found.elapsed < TIMEOUT
@@ -97,7 +97,7 @@ def test_ipv6(server: Server, host: str) -> None:
         ("mk-cut", False, "connection-lost", "a login works now"),
     ],
 )
-def test_a_login_that_is_of_no_use(
+def test_unusable_login_is_reported(
     server: Server, user: str, sudo: bool, cause: str, words: str
 ) -> None:
     error = refused(server.target(user, sudo=sudo))
@@ -105,7 +105,7 @@ def test_a_login_that_is_of_no_use(
     assert words in error.message
 
 
-def test_everything_that_is_wrong_is_told_at_once(server: Server) -> None:
+def test_all_problems_are_reported_together(server: Server) -> None:
     error = refused(server.target("mk-all-wrong", sudo=True))
     assert error.cause == "python-too-old"
     told = [str(problem).partition(":")[0] for problem in error.problems]

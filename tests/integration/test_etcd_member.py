@@ -22,7 +22,7 @@ ABSENT_PEER = "https://127.255.255.1:2380"
 
 
 class Killed(BaseException):
-    """The process ends here: nothing that handles errors sees it."""
+    """The process ends here: no error handler catches this exception."""
 
 
 def snapshot(host: Host) -> tuple[object, ...]:
@@ -37,12 +37,12 @@ def snapshot(host: Host) -> tuple[object, ...]:
 
 
 def identities(host: Host) -> list[tuple[int, str, bool]]:
-    """The member list without health."""
+    """Return the member list without health."""
     return sorted((member.id, member.name, member.learner) for member in host.members())
 
 
 def member_id(host: Host, seen_by: Host) -> int:
-    """The ID of a host's member."""
+    """Return the member ID of a host."""
     return next(member.id for member in seen_by.members() if member.name == host.name)
 
 
@@ -183,7 +183,7 @@ def test_killed_between_the_promotion_and_the_seal(
     assert_the_next_run_finishes(single, monkeypatch, etcd_member, "_seal")
 
 
-def test_a_member_that_is_up_before_its_promotion_is_waited_for(single: list[Host]) -> None:
+def test_promotion_waits_for_started_member(single: list[Host]) -> None:
     a, b, _ = single
     b.add(single)
     b.write_manifest()
@@ -237,7 +237,7 @@ def test_lost_replies_are_asked_for_again(single: list[Host]) -> None:
     lost: list[str] = []
 
     class Lossy(Etcd):
-        """Does what it is asked, and loses the first answer to each change."""
+        """A client that executes each change and loses the first answer to it."""
 
         def add_learner(self, peer_url: str) -> int:
             return lose(super().add_learner(peer_url), "add")

@@ -44,7 +44,7 @@ def kube(server: ApiServer) -> Iterator[Kube]:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Where the processes write what they do."""
+    """Return the file in which the processes record their actions."""
     path = tmp_path / "log"
     path.write_text("")
     return path
@@ -122,7 +122,7 @@ def gather(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.decode().splitlines()]
 
 
-def test_of_twenty_at_the_same_moment_one_holds_and_the_others_are_told(
+def test_twenty_concurrent_processes_yield_single_holder(
     server: ApiServer, kube: Kube, log: Path
 ) -> None:
     answers = gather(start(server, log, "crowd", 20, count=CROWD, wait_s=0, told=CROWD - 1))
@@ -147,7 +147,7 @@ def test_twenty_that_wait_hold_it_in_turn_and_never_two(
     assert sorted(answer["epoch"] for answer in answers) == epochs
 
 
-def test_a_holder_that_lives_is_not_taken_over(worker: Worker, kube: Kube) -> None:
+def test_lock_of_live_holder_is_not_taken_over(worker: Worker, kube: Kube) -> None:
     with pytest.raises(
         LockedError,
         match=rf"after 4 s of waiting: a worker \(run run-1 of .*_{worker.process.pid}_",
@@ -160,7 +160,7 @@ def test_a_holder_that_lives_is_not_taken_over(worker: Worker, kube: Kube) -> No
     assert take(kube).epoch == worker.epoch + 1
 
 
-def test_a_holder_that_was_killed_on_this_host_is_taken_over_at_once(
+def test_lock_of_holder_killed_on_this_host_is_taken_over_immediately(
     server: ApiServer, kube: Kube, log: Path
 ) -> None:
     process = start(server, log, "run", 600)
@@ -187,7 +187,7 @@ def distant(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
         process.communicate()
 
 
-def test_a_holder_that_was_killed_elsewhere_is_taken_over_after_its_time_and_not_before(
+def test_lock_of_holder_killed_on_other_host_is_taken_over_after_expiry(
     distant: Worker, kube: Kube
 ) -> None:
     worker = distant
@@ -202,7 +202,7 @@ def test_a_holder_that_was_killed_elsewhere_is_taken_over_after_its_time_and_not
         held.check()
 
 
-def test_a_frozen_holder_finds_out_before_its_next_change(
+def test_frozen_holder_detects_lost_lock_before_next_change(
     worker: Worker, kube: Kube, log: Path
 ) -> None:
     worker.tell("change")
@@ -240,9 +240,7 @@ def test_process_frozen_between_check_and_change_is_refused_by_host(
         assert path.read_text() == f"{held.epoch}\n"
 
 
-def test_an_api_that_freezes_is_borne_for_the_time_of_the_lease_and_no_longer(
-    server: ApiServer, kube: Kube
-) -> None:
+def test_holder_tolerates_frozen_api_until_lease_expires(server: ApiServer, kube: Kube) -> None:
     duration = 3
     impatient = Kube.from_kubeconfig(str(server.admin), timeout=0.3)
     with acquire(Leases(impatient), claim("run-2", "the test"), 0, duration) as held:

@@ -217,7 +217,7 @@ def test_label_and_taint_dropped_from_declaration_are_removed(master: Master) ->
     assert master.commands.register("plan-gpu")["changes"] == []
 
 
-def test_a_plan_is_run_only_while_the_world_is_as_it_was(
+def test_plan_of_changed_cluster_is_refused(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)

@@ -29,7 +29,7 @@ def kube(server: ApiServer) -> Iterator[Kube]:
 
 
 def at_once(server: ApiServer, names: list[str]) -> list[bool]:
-    """Ask for all of these at the same moment, each over a connection of its own."""
+    """Request all nodes at the same moment, each over its own connection."""
     moment = Barrier(len(names))
 
     def ask(name: str) -> bool:

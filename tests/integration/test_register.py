@@ -143,14 +143,14 @@ def test_a_bearer_token_opens_the_api(server: ApiServer, kube: Kube) -> None:
         client.pods("kube-system")
 
 
-def test_a_wrong_token_and_no_credentials_are_told(server: ApiServer) -> None:
+def test_wrong_token_and_missing_credentials_are_reported(server: ApiServer) -> None:
     with pytest.raises(UnreachableError, match="answered 401: Unauthorized"):
         Kube.from_kubeconfig(str(server.kubeconfig("wrong", {"token": "wrong"}))).nodes()
     with pytest.raises(UnreachableError, match=r"answered 403: .*system:anonymous"):
         Kube.from_kubeconfig(str(server.kubeconfig("nobody", {}))).nodes()
 
 
-def test_an_unknown_authority_is_told(server: ApiServer, site: Site) -> None:
+def test_unknown_certificate_authority_is_reported(server: ApiServer, site: Site) -> None:
     path = server.kubeconfig("other-ca", {})
     path.write_text(
         path.read_text().replace(str(server.root / "pki/ca.crt"), str(site.pki / "ca.crt"))
@@ -186,9 +186,7 @@ def test_every_page_is_read(kube: Kube, many: list[str]) -> None:
     assert {item["metadata"]["name"] for item in kube.nodes()} >= set(many)
 
 
-def test_a_list_that_etcd_has_compacted_away_is_begun_again(
-    kube: Kube, member: Host, many: list[str]
-) -> None:
+def test_list_of_compacted_revision_restarts(kube: Kube, member: Host, many: list[str]) -> None:
     """Simulate a page request so late that etcd no longer has the revision of the list."""
     asked: list[str] = []
 
@@ -377,7 +375,7 @@ def test_a_taint_patch_that_is_always_stale_gives_up(kube: Kube, node: Node) -> 
     assert next(writes) == node_registration.ATTEMPTS
 
 
-def test_a_node_that_somebody_else_creates_at_once_is_patched(kube: Kube, node: Node) -> None:
+def test_node_created_concurrently_is_patched(kube: Kube, node: Node) -> None:
     meddling = Meddling(
         kube,
         lambda: kube.create_node(
@@ -515,7 +513,7 @@ def test_a_record_is_made_filled_emptied_and_filled_again(kube: Kube, node: Node
         assert found(kube, node)["metadata"]["labels"].get(ZONE) == labels.get(ZONE)
 
 
-def test_a_label_of_others_with_the_declared_value_stays_theirs(kube: Kube, node: Node) -> None:
+def test_foreign_label_with_declared_value_stays_foreign(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name, "labels": {ZONE: "a"}}})
     node_registration.register(kube, declaring(node, {ZONE: "a"}))
     assert node_registration.register(kube, node) == []
@@ -608,7 +606,7 @@ def test_with_nothing_changed_one_list_is_read_and_nothing_written(
 # Cordons
 
 
-def test_our_cordon_is_taken_back(kube: Kube, node: Node) -> None:
+def test_own_cordon_is_reverted(kube: Kube, node: Node) -> None:
     node_registration.register(kube, node)
     assert node_registration.uncordon(kube, node.name, test=True)
     assert manifest.is_cordoned_by_us(found(kube, node))
@@ -672,7 +670,7 @@ def test_cordon_stays_owned_after_writes_of_other_clients(
     assert node_registration.uncordon(kube, node.name)
 
 
-def test_a_node_that_takes_the_name_meanwhile_is_not_uncordoned(kube: Kube, node: Node) -> None:
+def test_node_that_replaces_cordoned_node_is_not_uncordoned(kube: Kube, node: Node) -> None:
     def replace() -> None:
         kube.request("DELETE", f"/api/v1/nodes/{node.name}")
         kube.create_node({"metadata": {"name": node.name}, "spec": {"unschedulable": True}})

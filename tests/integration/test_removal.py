@@ -44,7 +44,7 @@ def own(host: Host) -> Any:
     return find
 
 
-def test_the_leader_hands_over_and_leaves(trio: list[Host]) -> None:
+def test_leader_transfers_leadership_before_removal(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = second.etcd([third], own=True)
     second.put("before", "kept")
@@ -76,7 +76,7 @@ def guard(etcd: Any, host: Host) -> list[str]:
     return etcd_member.quorum.remove_problems(members, member.id)
 
 
-def test_the_last_two_may_become_one_and_no_less(trio: list[Host]) -> None:
+def test_cluster_of_two_members_shrinks_to_single_member(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     etcd = leader.etcd([], own=True)
     for leaving in (third, second):
@@ -299,7 +299,7 @@ def emptied(kube: Kube, node: str, timeout: float = 10.0, told: list[str] | None
     return drain.drain_node(kube, node, Allowed(), timeout, lambda: None, tell, Clock())
 
 
-def test_a_budget_is_waited_for(kube: Kube, node: str) -> None:
+def test_drain_waits_for_disruption_budget(kube: Kube, node: str) -> None:
     pod = make_pod(kube, node, f"web-{node}")
     budget = make_budget(kube, node, f"web-{node}", 0)
     answer, reason = evictions.evict(kube, pod)
@@ -314,7 +314,7 @@ def test_a_budget_is_waited_for(kube: Kube, node: str) -> None:
     assert emptied(kube, node) == 0
 
 
-def test_two_budgets_are_told_at_once(kube: Kube, node: str) -> None:
+def test_two_disruption_budgets_are_reported_together(kube: Kube, node: str) -> None:
     make_pod(kube, node, f"web-{node}")
     for name in ("a", "b"):
         make_budget(kube, node, f"{name}-{node}", 1)

@@ -145,7 +145,7 @@ def kube(server: ApiServer) -> Kube:
 def events(
     server: ApiServer, admin: Kube, kube: Kube, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
-    """What the library asks while it does everything that it can without hosts."""
+    """Return the requests of the library for all its functions that need no host."""
     master = Master(server, tmp_path_factory.mktemp("master"))
     master.opts["metalk8s_expand"] = {"kubeconfig": str(server.master)}
     bootstrap = dict.fromkeys(map(roles.label_key, (roles.BOOTSTRAP, roles.MASTER, roles.ETCD)), "")
@@ -287,7 +287,7 @@ def seen(server: ApiServer, kube: Kube) -> list[dict[str, Any]]:
     return [event for event in server.audit() if event["requestURI"] != "/metrics"]
 
 
-def test_the_role_suffices(events: list[dict[str, Any]]) -> None:
+def test_role_suffices(events: list[dict[str, Any]]) -> None:
     assert len(events) > 50
     refused = [
         (event["verb"], event["requestURI"])
@@ -298,7 +298,7 @@ def test_the_role_suffices(events: list[dict[str, Any]]) -> None:
 
 
 def test_every_request_is_one_that_the_role_names(events: list[dict[str, Any]]) -> None:
-    """And not one that everybody may make, or that is answered 404 before it is asked who may."""
+    """No request is open to every user or answered 404 before its authorization."""
     rights = given()
     assert [
         event["requestURI"] for event in events if not any(right.covers(event) for right in rights)
@@ -414,7 +414,7 @@ def test_role_is_refused_host_access_and_secrets(
         kube.request("GET" if body is None else "POST", path, body)
 
 
-def test_a_master_without_the_role_is_told_what_is_missing(server: ApiServer) -> None:
+def test_master_without_role_gets_missing_right(server: ApiServer) -> None:
     nobody = Kube.from_kubeconfig(str(server.kubeconfig("nobody", {})))
     with pytest.raises(UnreachableError, match=r"answered 403: .*nodes is forbidden") as told:
         nobody.nodes()

@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> SnapshotSettings:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory of another file system."""
+    """Return a directory on another file system."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as path:
         if os.stat(path).st_dev == tmp_path.stat().st_dev:
             pytest.skip("there is no second file system to copy to")
@@ -166,9 +166,7 @@ def test_a_second_call_of_a_run_finds_it(single: list[Host], settings: SnapshotS
     assert third.revision > first.revision, "one that is not sound is taken anew"
 
 
-def test_the_newest_are_kept_and_others_files_are_left_alone(
-    single: list[Host], tmp_path: Path
-) -> None:
+def test_newest_snapshots_and_foreign_files_are_kept(single: list[Host], tmp_path: Path) -> None:
     a = single[0]
     settings = SnapshotSettings(directory=str(tmp_path / "s"), keep=2)
     (tmp_path / "s").mkdir(mode=0o700)
@@ -242,7 +240,7 @@ def spoil(path: Path, place: int) -> None:
         stream.write(bytes([byte ^ 1]))
 
 
-def test_every_altered_byte_and_every_lost_one_is_found(
+def test_altered_and_missing_bytes_are_found(
     single: list[Host], settings: SnapshotSettings
 ) -> None:
     fill(single[0], 200)
@@ -351,7 +349,7 @@ def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) 
     assert again.revision == a.revision()
 
 
-def test_watches_from_the_lost_time_are_told_to_list_again(
+def test_watches_from_lost_revisions_must_list_again(
     single: list[Host], settings: SnapshotSettings, tmp_path: Path
 ) -> None:
     a = single[0]
@@ -393,7 +391,7 @@ def test_watches_from_the_lost_time_are_told_to_list_again(
 
 
 def ask(server: ApiServer, *words: str) -> str:
-    """What kubectl prints."""
+    """Return the output of kubectl."""
     done = server.kubectl(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
