@@ -6,7 +6,7 @@ from metalk8s_expand.clients.host.clock import Clock
 
 
 class FakeClock(Clock):
-    """Time that passes by sleeping only, so that a time-out costs nothing."""
+    """A clock that only ``sleep`` advances, so that a timeout costs no time."""
 
     def __init__(self) -> None:
         self.time = 1000.0

@@ -48,7 +48,7 @@ class FakeKube:
 
     def config_map(self, namespace: str, name: str) -> JsonObject | None:
         assert (namespace, name) == (NAMESPACE, NAME)
-        # An empty mapping is left out.
+        # The API server omits an empty mapping.
         if self.lines is None:
             return None
         return {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
