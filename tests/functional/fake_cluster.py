@@ -11,7 +11,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.context import Call
 from metalk8s_expand.minion import certificates
 from tests.fakes.kube import apply, merge
-from tests.unit.metalk8s_expand.commands.test_runner import Cluster, Kube, Minions
+from tests.fakes.runner import Cluster, Kube, Minions
 
 COREDNS = {
     "metadata": {"name": "coredns"},

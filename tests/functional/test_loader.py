@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests import extension
-
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("modules", "pillar", "roster", "runners", "states", "utils")
 
@@ -65,12 +63,6 @@ print(json.dumps(found, default=str))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, installed by pip into a directory of its own."""
-    return extension.install(tmp_path_factory.mktemp("installed"))
-
-
-@pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Salt's extension modules as ``saltutil.sync_all`` lays them out."""
     base = tmp_path_factory.mktemp("synced")
@@ -97,8 +89,8 @@ def load(base: Path, site: Path | None = None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def in_site(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return load(tmp_path_factory.mktemp("empty"), site)
+def in_site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return load(tmp_path_factory.mktemp("empty"), wheel)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +109,9 @@ def test_every_plugin_loads(mode: Any) -> None:
 
 
 def test_the_library_comes_from_where_the_plugins_do(
-    in_site: Any, in_sync: Any, site: Path, synced: Path
+    in_site: Any, in_sync: Any, wheel: Path, synced: Path
 ) -> None:
-    assert Path(in_site["library"]).is_relative_to(site)
+    assert Path(in_site["library"]).is_relative_to(wheel)
     assert Path(in_sync["library"]).is_relative_to(synced)
 
 
@@ -162,8 +154,8 @@ def test_beside_a_tree_of_metalk8s_nothing_of_that_name_is_served(in_site: Any) 
     assert (tree / "metalk8s_expand" / "expand.sls").is_file()
 
 
-def test_double_installation_is_refused_with_reason(site: Path, synced: Path) -> None:
-    found = load(synced, site)
+def test_double_installation_is_refused_with_reason(wheel: Path, synced: Path) -> None:
+    found = load(synced, wheel)
     assert {name: value for name, value in found["loaded"].items() if value} == {}
     assert all("is there twice" in reason for reason in found["missing"].values()), found["missing"]
     assert all("pip uninstall metalk8s-expand" in reason for reason in found["missing"].values())

@@ -17,7 +17,6 @@ import pytest
 
 from tests import extension
 from tests.functional import metalk8s_tree
-from tests.functional.test_loader import site as wheel  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("modules", "pillar", "roster", "runners", "states", "utils")
@@ -218,7 +217,7 @@ def test_synced_extension_shadows_nothing(load: Any, theirs: Path, ours: Path) -
     assert found["kubernetes"] == "theirs"
 
 
-def test_installed_extension_shadows_nothing(load: Any, theirs: Path, wheel: Path) -> None:  # noqa: F811
+def test_installed_extension_shadows_nothing(load: Any, theirs: Path, wheel: Path) -> None:
     found = load(THEIRS, site=wheel, metalk8s_2v0=[theirs])
     everything(found)
     assert found["kubernetes"] == "theirs"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests import extension
-from tests.unit.metalk8s_expand.commands.test_runner import PILLAR, node
+from tests.fakes.runner import PILLAR, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 from metalk8s_expand.clients.host import certificates
 from metalk8s_expand.domain.certificates import signing_policies
 from tests import extension
-from tests.functional.test_sls import CLUSTER, Chunk, Site
+from tests.functional.sls_site import CLUSTER, Chunk, Site
 
 ROLES = ["bootstrap", "master", "etcd", "infra"]
 MINUTE = 1 / 1440

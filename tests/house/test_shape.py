@@ -190,7 +190,6 @@ def test_commands_inherit_nothing() -> None:
     assert bases == []
 
 
-@not_reached
 def test_test_modules_import_no_other() -> None:
     imports = [
         f"{path.relative_to(ROOT)}: {node.module}"

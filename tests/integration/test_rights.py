@@ -33,7 +33,7 @@ from metalk8s_expand.runs.lock import FRESH_S, acquire
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, Site
-from tests.integration.test_plan import DECLARED, Master
+from tests.integration.master import DECLARED, Master
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "salt" / "roles" / "addons" / "files" / "expand-rbac.yaml.j2"

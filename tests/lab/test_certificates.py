@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab.hosts import ETCDCTL, get, kubectl, names, on, runner
-from tests.lab.test_expansion import MEMBERS
+from tests.lab.members import MEMBERS
 
 pytestmark = pytest.mark.full
 

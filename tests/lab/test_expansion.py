@@ -25,9 +25,9 @@ from tests.lab.hosts import (
     runner,
     until,
 )
+from tests.lab.members import MEMBERS
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
-MEMBERS = ["bootstrap", "cp-1", "cp-2"]
 PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
 ROLES = {
     "cp-1": {"master", "etcd"},

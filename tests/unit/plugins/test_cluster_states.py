@@ -11,7 +11,7 @@ from metalk8s_expand.cluster import context, health, minion_key
 from metalk8s_expand.domain.node import manifest
 from tests import extension
 from tests.fakes.kube import FakeKube
-from tests.unit.metalk8s_expand.domain.reports.test_state_result import PLAN, REPORT, planned
+from tests.fakes.reports import PLAN, REPORT, planned
 
 
 def load(name: str, test: bool, **salt: Any) -> Any:

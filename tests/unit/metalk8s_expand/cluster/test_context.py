@@ -9,7 +9,7 @@ import pytest
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import SettingsError
-from tests.unit.metalk8s_expand.cluster.test_health import READY, FakeKube
+from tests.fakes.healthy_cluster import READY, FakeKube
 
 
 def node(name: str, *node_roles: str, deployed: bool = True) -> dict[str, Any]:

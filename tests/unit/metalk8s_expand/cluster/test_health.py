@@ -11,10 +11,10 @@ from metalk8s_expand.cluster import health
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.errors import DeployError, UnreachableError
+from metalk8s_expand.errors import DeployError
 from tests.fakes.clock import FakeClock
+from tests.fakes.healthy_cluster import READY, DeadEtcd, FakeEtcd, FakeKube, infra, member
 
-READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 WORKER = Node("w-1", "1", (roles.NODE,), (), ssh=Ssh("10.0.0.3"), address="10.0.0.3")
 ETCD = Node("e-1", "1", (roles.ETCD,), (), ssh=Ssh("10.0.0.2"), address="10.0.0.2")
 # Loopback, where no process serves 6443.
@@ -23,66 +23,6 @@ MASTER = Node("m-1", "1", (roles.MASTER,), (), ssh=Ssh("127.0.0.1"), address="12
 
 def stored(node: Node) -> dict[str, Any]:
     return {**manifest.manifest(node), "status": READY}
-
-
-def member(number: int, name: str, **changes: Any) -> Member:
-    fields: dict[str, Any] = {"healthy": True, "cluster_id": 7, "raft_index": 9, "applied_index": 9}
-    return Member(number, name, (f"https://10.0.0.{number}:2380",), **{**fields, **changes})
-
-
-class FakeKube:
-    """A cluster with these Nodes and static Pods."""
-
-    def __init__(self, *nodes: dict[str, Any]) -> None:
-        self.stored = {item["metadata"]["name"]: item for item in nodes}
-        self.pods: list[str] = []
-        self.readyz = (200, "ok")
-        self.coredns: dict[str, Any] | None = None
-        self.endpoints: list[dict[str, Any]] = []
-
-    def node(self, name: str) -> dict[str, Any] | None:
-        return self.stored.get(name)
-
-    def nodes(self, selector: str = "") -> list[dict[str, Any]]:
-        return [
-            item
-            for item in self.stored.values()
-            if not selector or selector in item["metadata"]["labels"]
-        ]
-
-    def cordoned_nodes(self) -> list[dict[str, Any]]:
-        return [
-            item for item in self.stored.values() if (item.get("spec") or {}).get("unschedulable")
-        ]
-
-    def pods_of(self, name: str) -> list[dict[str, Any]]:
-        return [
-            {"metadata": {"name": pod, "namespace": "kube-system"}, "status": READY}
-            for pod in self.pods
-        ]
-
-    def text(self, path: str) -> tuple[int, str]:
-        assert path == "/readyz"
-        return self.readyz
-
-    def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return self.coredns
-
-    def kubernetes_endpoints(self) -> list[dict[str, Any]]:
-        return self.endpoints
-
-
-class FakeEtcd:
-    def __init__(self, *members: Member) -> None:
-        self.listed = members
-
-    def members(self) -> list[Member]:
-        return list(self.listed)
-
-
-class DeadEtcd:
-    def members(self) -> list[Member]:
-        raise UnreachableError("no etcd member answers")
 
 
 def access(kube: FakeKube, *members: Member) -> health.ClusterAccess:
@@ -248,15 +188,6 @@ class TestCluster:
         problems = health.cluster_health_problems(access(FakeKube(), member(1, "a"), ill))
         assert len(problems) == len(words)
         assert all(word in problem for word, problem in zip(words, problems, strict=True))
-
-
-def infra(name: str, cordoned: bool = False) -> dict[str, Any]:
-    labels = {"node-role.kubernetes.io/infra": ""}
-    return {
-        "metadata": {"name": name, "labels": labels},
-        "spec": {"unschedulable": cordoned},
-        "status": READY,
-    }
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from metalk8s_expand.errors import (
     UnreachableError,
 )
 from metalk8s_expand.preflight import cluster as cluster_check
-from tests.unit.metalk8s_expand.cluster.test_health import DeadEtcd, FakeEtcd, FakeKube, member
+from tests.fakes.healthy_cluster import DeadEtcd, FakeEtcd, FakeKube, member
 
 ROLE = "node-role.kubernetes.io/"
 VERSION = "metalk8s.scality.com/version"

@@ -13,7 +13,7 @@ from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import DeadlineError, DeployError
 from metalk8s_expand.removal import drain
 from tests.fakes.clock import FakeClock
-from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import CLAIM, EMPTY, pod
+from tests.fakes.pods import CLAIM, EMPTY, pod
 
 
 class FakeApi:

@@ -9,25 +9,11 @@ import pytest
 
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
-from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
+from metalk8s_expand.errors import QuorumError, UnreachableError
 from metalk8s_expand.removal import etcd_member
 from tests.fakes.clock import FakeClock
-from tests.unit.metalk8s_expand.minion.test_etcd_member import FakeEtcd, voter
-
-
-class Etcd(FakeEtcd):
-    """An etcd with a leader, which alone can transfer leadership."""
-
-    led_by = 1
-
-    def leader(self) -> int:
-        return self.led_by if self.led_by in self.listed else 0
-
-    def move_leader(self, leader_id: int, target_id: int) -> None:
-        if leader_id != self.led_by:
-            raise ConflictError("etcdserver: not leader")
-        self.led_by = target_id
-        self._done("move", f"{target_id}")
+from tests.fakes.etcd_members import voter
+from tests.fakes.leaving_members import Etcd
 
 
 @pytest.fixture

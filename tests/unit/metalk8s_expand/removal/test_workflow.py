@@ -37,11 +37,11 @@ from metalk8s_expand.removal import workflow as step
 from metalk8s_expand.removal.steps import ACTIONS
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
+from tests.fakes.etcd_members import voter
+from tests.fakes.inventories import BLANK, LIVES
 from tests.fakes.kube import FakeKube
-from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import EMPTY, pod
-from tests.unit.metalk8s_expand.domain.removal.test_plan import BLANK, LIVES
-from tests.unit.metalk8s_expand.minion.test_etcd_member import voter
-from tests.unit.metalk8s_expand.removal.test_etcd_member import Etcd
+from tests.fakes.leaving_members import Etcd
+from tests.fakes.pods import EMPTY, pod
 
 PILLAR = {
     "defaults": {"version": "2.0"},

@@ -22,7 +22,7 @@ from metalk8s_expand.errors import (
 )
 from metalk8s_expand.runs import queue_worker, request_queue
 from tests.fakes.clock import FakeClock
-from tests.unit.metalk8s_expand.runs.test_request_queue import FakeQueue
+from tests.fakes.queue import FakeQueue
 
 NAMES = ("w-1", "w-2", "w-3")
 

@@ -11,8 +11,8 @@ from metalk8s_expand.errors import DeadlineError
 from metalk8s_expand.runs import follow, stop
 from metalk8s_expand.runs.lock import acquire
 from tests.fakes.clock import FakeClock
-from tests.unit.metalk8s_expand.runs.test_journal import FakeKube, writer
-from tests.unit.metalk8s_expand.runs.test_lock import FakeLeases, hold, who
+from tests.fakes.journal import FakeKube, writer
+from tests.fakes.leases import FakeLeases, hold, who
 
 
 @pytest.fixture

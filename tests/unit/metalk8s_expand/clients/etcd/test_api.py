@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import ssl
 import threading
@@ -14,69 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.errors import ConflictError, UnreachableError
+from tests.fakes.certificates import certificate_builder, distinguished_name, write_pair
 from tests.unit.metalk8s_expand.conftest import free_port
 
 Answer = Callable[[str, dict[str, Any]], tuple[int, Any]]
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, a server certificate of 127.0.0.1 and a client certificate."""
-    base = tmp_path_factory.mktemp("pki")
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = _name("etcd-ca")
-    _write(
-        base,
-        "ca",
-        key,
-        _builder(issuer, issuer, key)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256()),
-    )
-    for title in ("server", "client"):
-        own = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        _write(
-            base,
-            title,
-            own,
-            _builder(_name(title), issuer, own)
-            .add_extension(names, False)
-            .sign(key, hashes.SHA256()),
-        )
-    return base
-
-
-def _name(title: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(tz=datetime.timezone.utc)
-    day = datetime.timedelta(days=1)
-    return x509.CertificateBuilder(
-        issuer, subject, key.public_key(), x509.random_serial_number(), now - day, now + day
-    )
-
-
-def _write(
-    base: Path, title: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
-) -> None:
-    encoding = serialization.Encoding.PEM
-    (base / f"{title}.crt").write_bytes(certificate.public_bytes(encoding))
-    plain = serialization.NoEncryption()
-    (base / f"{title}.key").write_bytes(
-        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
-    )
 
 
 class Member:
@@ -329,8 +273,8 @@ def test_a_server_of_another_authority_is_not_trusted(
 ) -> None:
     one = member("m1")
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("another-ca")
-    _write(tmp_path, "ca", key, _builder(name, name, key).sign(key, hashes.SHA256()))
+    name = distinguished_name("another-ca")
+    write_pair(tmp_path, "ca", key, certificate_builder(name, name, key).sign(key, hashes.SHA256()))
     credentials = Credentials(
         str(tmp_path / "ca.crt"), str(pki / "client.crt"), str(pki / "client.key")
     )

@@ -19,9 +19,6 @@ import pytest
 from metalk8s_expand.clients.etcd import snapshot_stream
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.errors import UnreachableError
-from tests.unit.metalk8s_expand.clients.etcd import test_api
-
-pki = test_api.pki
 
 Answer = Callable[[Any], None]
 

@@ -8,28 +8,8 @@ import pytest
 
 from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.drain_rules import Allowed
+from tests.fakes.pods import CLAIM, EMPTY, pod
 
-
-def pod(
-    name: str = "p", owner: str = "ReplicaSet", *volumes: dict[str, Any], **changes: Any
-) -> dict[str, Any]:
-    owners = [{"kind": owner, "name": "o", "controller": True}] if owner else []
-    metadata = {
-        "name": name,
-        "namespace": "ns",
-        "uid": f"uid-{name}",
-        "ownerReferences": owners,
-        **changes.pop("metadata", {}),
-    }
-    return {
-        "metadata": metadata,
-        "spec": {"volumes": list(volumes)},
-        "status": {"phase": "Running", **changes},
-    }
-
-
-EMPTY = {"name": "scratch", "emptyDir": {}}
-CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
 EPHEMERAL = {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {}}}
 HOST_PATH = {"name": "host", "hostPath": {"path": "/var/log"}}
 

@@ -16,23 +16,11 @@ from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
 from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan
 from metalk8s_expand.domain.reports.removal import render_removal_plan
-from tests.unit.metalk8s_expand.domain.removal.test_drain_rules import EMPTY, pod
+from tests.fakes.inventories import BLANK, LIVES
+from tests.fakes.pods import EMPTY, pod
 
 MASTER = ("master", "etcd")
 FORCE = RemovalOptions(force=True)
-LIVES: dict[str, Any] = {
-    "machine_id": "m", "names": ["cp-1"], "master_key": "key", "authority": False, "api_server": True,
-    "services": ["kubelet"], "traces": ["/etc/kubernetes"], "containers": 4,
-}  # fmt: skip
-BLANK = {
-    **LIVES,
-    "names": [],
-    "master_key": "",
-    "api_server": False,
-    "services": [],
-    "traces": [],
-    "containers": 0,
-}
 SILENT = HostInventory(silence="no answer")
 
 

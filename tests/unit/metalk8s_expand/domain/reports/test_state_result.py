@@ -7,31 +7,12 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.domain.reports import state_result
-
-REPORT: dict[str, Any] = {
-    "id": "1",
-    "ok": True,
-    "retcode": 0,
-    "elapsed": 1.0,
-    "nodes": [],
-    "notes": ["w-1: nothing to change"],
-}
-PLAN: dict[str, Any] = {
-    "dry_run": True, "digest": "d", "waves": [], "control_plane": [], "workers": [], "unchanged": ["w-1"], "warnings": [],
-    "refusal": None, "retcode": 0,
-}  # fmt: skip
+from tests.fakes.reports import PLAN, REPORT, planned
 
 
 def reported(name: str, *steps: tuple[str, bool], error: Any = None) -> dict[str, Any]:
     found = [{"name": step, "ok": ok, "elapsed": 1.0} for step, ok in steps]
     return {"name": name, "ok": error is None, "steps": found, "skipped": None, "error": error}
-
-
-def planned(name: str, *steps: str, refused: str | None = None) -> dict[str, Any]:
-    return {
-        "node": name, "address": "a", "profile": "worker", "roles": ["node"], "refused": refused, "changes": [],
-        "steps": [{"name": step, "reason": "r"} for step in steps],
-    }  # fmt: skip
 
 
 def state(answer: Any) -> tuple[Any, Any, str]:
