@@ -1,5 +1,5 @@
 """
-What an orchestration has to know of the cluster before it can be rendered.
+Data about the cluster that the rendering of an orchestration needs.
 """
 
 from metalk8s_expand.cluster import context
@@ -15,13 +15,13 @@ def __virtual__():
 
 def node(name):
     """
-    What ``metalk8s.orchestrate.deploy_node`` needs to know of one node.
+    Return the data of one node that ``metalk8s.orchestrate.deploy_node`` needs.
 
     name
         Name of a node, declared or registered.
 
     Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the common ones) and
-    ``proxies`` (minions whose API proxy is told of a new API server).
+    ``proxies`` (minions whose API proxy must include a new API server).
 
     CLI Example:
 
@@ -34,10 +34,10 @@ def node(name):
 
 def renewal(name=None):
     """
-    Whose certificates ``metalk8s.orchestrate.renew_certificates`` renews, in which order.
+    Return the nodes whose certificates ``metalk8s.orchestrate.renew_certificates`` renews, in their order.
 
     name
-        Name of one node. By default all that are deployed.
+        Name of one node. By default all deployed nodes.
 
     Returns ``ca_server`` (minion that signs certificates), ``control_plane`` (the CA's node first) and ``others``.
 

@@ -1,7 +1,7 @@
 """
-What a host that has a minion tells of itself, by the probe that the preflight sends over SSH to hosts that have none.
+Facts about a host that has a minion, gathered by the script that preflight sends over SSH to hosts without one.
 
-It needs the library on the minion (synced, or installed by pip), so it is not there over salt-ssh.
+The module needs the library on the minion (synced, or installed by pip), so it is not available over salt-ssh.
 """
 
 from metalk8s_expand.clients.host.clock import Clock
@@ -20,14 +20,14 @@ def __virtual__():
 
 def probe(request=None):
     """
-    Look at the host. Nothing is changed.
+    Gather facts about the host. Nothing is changed.
 
     request
-        What to look at, as ``metalk8s_expand.domain.preflight.findings.request`` makes it. By default what every host is asked,
-        which is all but connections, names, routes, the disk's speed and listening for etcd members.
+        Facts to gather, as ``metalk8s_expand.domain.preflight.findings.request`` returns them. By default the facts of every
+        host: all except connections, names, routes, the disk's speed and listening for etcd members.
 
-    Returns the facts by name; what the host cannot tell is null. The Python is that of the minion. It takes 20 seconds
-    at most, unless ``request`` gives other ``seconds``.
+    Returns the facts by name; a fact that cannot be determined is null. The Python is that of the minion. The call takes
+    at most 20 seconds, unless ``request`` sets other ``seconds``.
 
     CLI Example:
 
@@ -40,7 +40,7 @@ def probe(request=None):
 
 def connect(targets, window=10):
     """
-    Try TCP connections, all at once, each again and again until it works or the window ends.
+    Try TCP connections in parallel, each repeatedly until it succeeds or the window ends.
 
     targets
         List of ``[address, port]``.
@@ -48,7 +48,7 @@ def connect(targets, window=10):
     window
         Seconds, 60 at most.
 
-    Returns why it failed by ``address:port``, nothing where it worked.
+    Returns the reason of each failure by ``address:port``, null for a connection that succeeded.
 
     CLI Example:
 
@@ -61,14 +61,14 @@ def connect(targets, window=10):
 
 def certificates():
     """
-    Tell of the certificates below ``/etc/kubernetes/pki`` and of those that the node's ports serve. Nothing is changed.
+    Return the certificates below ``/etc/kubernetes/pki`` and those that the node's ports serve. Nothing is changed.
 
-    What should be there is the pillar's ``metalk8s:certificates``; what is there besides is told as well.
+    The pillar's ``metalk8s:certificates`` lists the expected certificates. Additional ones are returned too.
 
     Returns by purpose (by path where the purpose is not known): ``path``, ``subject``, ``issuer``, ``serial``,
     ``not_before``, ``not_after``, ``seconds_left`` by this host's clock, ``key`` (``fits``, ``is missing``,
     ``is another's``, ``cannot be read``), and ``served`` (``port``, ``serial``, ``not_after``) where a port serves it; or
-    ``path`` and ``error``. It takes 3 seconds at most for ports that do not answer.
+    ``path`` and ``error``. Ports that do not answer take at most 3 seconds.
 
     CLI Example:
 

@@ -36,15 +36,15 @@ def __virtual__():
 
 
 def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/admin.conf"):
-    """The pillar data of ``minion_id``; nothing where ``metalk8s:cluster`` is not described.
+    """Return the pillar data of ``minion_id``, or an empty dict if ``metalk8s:cluster`` is not described.
 
     master_id
         ID under which the master's own pillar is compiled, ``<id>_master``.
 
     kubeconfig
-        Kubeconfig with which Nodes may be read. While the file is missing, the bootstrap node is all there is. When the API
-        does not answer, the pillar has what renewing certificates needs, its reason as ``metalk8s:api_error``, and nothing
-        that tells of other nodes.
+        Kubeconfig that permits reading Nodes. While the file is missing, the bootstrap node is the only node. If the API
+        does not answer, the pillar holds the data for renewing certificates, the reason as ``metalk8s:api_error``, and no
+        data about other nodes.
     """
     cluster = (pillar.get("metalk8s") or {}).get("cluster")
     if not cluster or minion_id == master_id:
@@ -64,7 +64,7 @@ def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/ad
         data = node_pillar.without_api(data, problem)
     public_key = os.path.join(MASTER_KEYS, "master.pub")
     if OVER_SSH in __opts__:
-        # salt-ssh packs the whole pillar into a file that stays on the host; what it applies needs no secret.
+        # salt-ssh packs the whole pillar into a file that stays on the host; the states that it applies need no secret.
         data.get("metalk8s", {}).pop("secrets", None)
     if data and os.path.exists(public_key):
         with open(public_key, encoding="utf-8") as stream:

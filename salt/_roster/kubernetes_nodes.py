@@ -1,7 +1,7 @@
 """
-The drop-in for the roster ``kubernetes`` of the "Cluster expansion" page: the same as ``metalk8s_expand``.
+Replacement for the roster ``kubernetes`` of the "Cluster expansion" page. It equals ``metalk8s_expand``.
 
-Named like MetalK8s's own file, so that inside of a MetalK8s tree theirs wins.
+The file has the name of MetalK8s's own file, so that inside a MetalK8s tree MetalK8s's file takes precedence.
 """
 
 from metalk8s_expand.boundary import roster_boundary
@@ -26,8 +26,8 @@ def targets(tgt, tgt_type="glob", **kwargs):
     tgt_type
         ``glob``, ``list``, ``pcre`` or ``nodegroup``.
 
-    An exactly named node that is unknown, or whose annotations are bad, is a SaltClientError; others are left out
-    with a warning in the log.
+    An exactly named node that is unknown, or whose annotations are bad, raises a SaltClientError. Other such nodes are
+    skipped with a warning in the log.
 
     CLI Example:
 

@@ -2,10 +2,10 @@
 Add nodes to a MetalK8s cluster, from one declaration in the pillar.
 
 The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every function can be repeated:
-a second run changes nothing and says so. All take ``--out=json``. A glob needs quotes, for the shell. Exit codes: 0 all is
-well, 2 the declaration or an argument, 3 a host does not meet the requirements, 4 a host or the API cannot be reached,
-5 a conflict, 6 etcd's quorum, 7 a deadline, 8 a deployment, 9 another run holds the lock, 10 stopped on request, 1 anything
-else.
+a second run changes nothing and reports so. All functions accept ``--out=json``. Quote globs for the shell. Exit codes:
+0 success, 2 an error in the declaration or an argument, 3 a host does not meet the requirements, 4 a host or the API cannot
+be reached, 5 a conflict, 6 the quorum of etcd, 7 a deadline, 8 a deployment, 9 another run holds the lock, 10 stopped on
+request, 1 any other error.
 """
 
 from metalk8s_expand.boundary import runner_boundary
@@ -30,20 +30,20 @@ def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs
     """
     Show what ``expand`` would do and why. Nothing is changed.
 
-    Returned are ``waves`` (which nodes, how many at once), ``control_plane`` and ``workers`` (each node's steps with their
-    reasons, its differences, why it is refused), ``unchanged``, ``warnings``, and the ``digest`` of all that.
+    Returns ``waves`` (which nodes, how many at once), ``control_plane`` and ``workers`` (each node's steps with their
+    reasons, its differences, why it is refused), ``unchanged``, ``warnings``, and the ``digest`` of the plan.
 
     nodes
-        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
     preflight
-        Also make the preflight checks on the hosts that would be changed; its exit codes are then those of ``preflight``.
+        Also run the preflight checks on the hosts that would be changed. The exit codes are then those of ``preflight``.
     max_parallel
-        Workers deployed at a time, 1 to 100, instead of the declared number.
+        Maximum number of workers deployed at a time, 1 to 100, instead of the declared number.
     kwargs
-        For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, … Declared nodes
-        are chosen by ``profiles``.
+        For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, … ``profiles``
+        selects declared nodes.
 
     CLI Example:
 
@@ -80,7 +80,7 @@ def manifest(node, **kwargs):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def register(node, dry_run=False, **kwargs):
     """
-    Create the Node object of a node, cordoned, or patch what differs. Return the changes.
+    Create the Node object of a node, cordoned, or patch the fields that differ. Return the changes.
 
     node
         Name of the node.
@@ -101,13 +101,13 @@ def register(node, dry_run=False, **kwargs):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def check_ssh(nodes=None, profiles=None):
     """
-    Check that salt-ssh could work on the hosts of declared nodes, all at once. Exit code 4 when it could not on one.
+    Check in parallel that salt-ssh can work on the hosts of declared nodes. Exit code 4 if it cannot work on a host.
 
-    Returned are ``reached`` (seconds, Python and where it is, by node), ``unreachable`` (the error by node, with its
+    Returns ``reached`` (seconds, Python and its path, by node), ``unreachable`` (the error by node, with its
     ``cause``), and ``warnings``.
 
     nodes
-        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
 
@@ -123,14 +123,14 @@ def check_ssh(nodes=None, profiles=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def preflight(nodes=None, profiles=None):
     """
-    Check that the hosts of declared nodes meet the requirements; all problems of all hosts at once.
+    Check that the hosts of declared nodes meet the requirements. Report all problems of all hosts together.
 
-    Returned are ``hosts`` (passed, failed or unreachable, by node), ``findings`` (node, check, found, wanted, remedy, and
-    the severity: error, warning, unknown) and ``unreachable``. Exit code 3 when a check failed, 4 when a host could not be
-    asked; warnings and what is unknown do not fail.
+    Returns ``hosts`` (passed, failed or unreachable, by node), ``findings`` (node, check, found, wanted, remedy, and
+    the severity: error, warning, unknown) and ``unreachable``. Exit code 3 if a check failed, 4 if a host could not be
+    reached. Warnings and unknown results do not fail.
 
     nodes
-        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
 
@@ -147,18 +147,18 @@ def preflight(nodes=None, profiles=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
     """
-    Add one node: ``expand`` of one.
+    Add one node, as ``expand`` does for several nodes.
 
     node
         Name of the node.
     probe
-        Also run a Pod on the node and reach it through a Service; it is removed again.
+        Also run a Pod on the node, connect to it through a Service, and remove both.
     plan
-        Digest of the plan that is to be run, as for ``expand``.
+        Digest of the plan to run, as for ``expand``.
     wait_s
         Seconds to wait while another run holds the lock.
     dry_run
-        Say what would be done, as for ``expand``. Nothing is changed.
+        Show what would be done, as for ``expand``. Nothing is changed.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
@@ -184,27 +184,27 @@ def expand(
     dry_run=False,
 ):
     """
-    Add every declared node that is not there yet, or those of them that are chosen, and verify each.
+    Add every declared node that is not in the cluster yet, or the selected ones, and verify each.
 
     nodes
-        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
     skip_failed
-        Go on without the hosts that cannot be reached or do not meet the requirements.
+        Exclude the hosts that cannot be reached or do not meet the requirements.
     probe
-        Also run a Pod on each worker and reach it through a Service; they are removed again.
+        Also run a Pod on each worker, connect to it through a Service, and remove both.
     plan
-        Digest (or how it begins) of the plan that is to be run, as ``plan`` gives it; with it, what ``plan`` was asked for
-        need not be given again. When the world has moved since, nothing is started: exit code 5.
+        Digest, or its first characters, of the plan to run, as ``plan`` returns it. The arguments of that ``plan`` need not
+        be repeated. If the cluster or the declaration changed since, the run is refused with exit code 5.
     wait_s
-        Seconds to wait while another run holds the lock; without it, the run is refused with exit code 9.
+        Seconds to wait while another run holds the lock. With 0, the run is refused with exit code 9.
     max_parallel
-        Workers deployed at a time in this run, 1 to 100, instead of the declared number. Control-plane nodes follow one
-        another in any case.
+        Maximum number of workers deployed at a time in this run, 1 to 100, instead of the declared number. Control-plane
+        nodes are always deployed one at a time.
     dry_run
-        Say what would be done. Nothing is changed, and no lock is needed. Returned is what ``plan`` returns, with
-        ``preflight``, the look at the hosts, and ``refusal``, the error for which nothing would be started, or None. The
+        Show what would be done. Nothing is changed, and no lock is needed. Returns the result of ``plan`` with
+        ``preflight``, the result of the host checks, and ``refusal``, the error that would prevent the run, or None. The
         exit code is that of the refusal, else 0.
 
     CLI Example:
@@ -233,27 +233,28 @@ def remove_node(
     wait_s=0,
 ):
     """
-    Remove one node: its Pods, its etcd member, everything of the cluster on its host, its key, its Node.
+    Remove one node: its Pods, its etcd member, all cluster files and processes on its host, its key, its Node.
 
-    Returned is the report, with the ``plan`` that was executed. All obstacles are told before the first change.
+    Returns the report, with the ``plan`` that was executed. All obstacles are reported before the first change.
 
     node
         Name of the node.
     force
-        Your word that the host is off for good: it is not asked, its Pods go with the Node, and the report says which
-        credentials it still holds. Refused while the host shows any life; etcd's quorum is never put at risk.
+        Confirms that the host is permanently powered off. The host is not contacted, its Pods are deleted with the Node,
+        and the report lists the credentials that it still holds. Refused while the host shows any sign of life. The
+        quorum of etcd is never put at risk.
     dry_run
-        Show the steps with their reasons, and what would be refused. Nothing is changed.
+        Show the steps with their reasons, and the refusals. Nothing is changed.
     delete_emptydir_data
-        Also evict Pods with emptyDir volumes, whose data gets lost.
+        Also evict Pods with emptyDir volumes, whose data is lost.
     delete_bare_pods
-        Also evict Pods that nobody would start again elsewhere.
+        Also evict Pods without a controller that would start them on another node.
     delete_local_volumes
-        Also evict Pods whose volumes are on disks of this node. The disks stay as they are.
+        Also evict Pods whose volumes are on disks of this node. The disks are not changed.
     drain_timeout_s
         Seconds to wait for the Pods to leave, as their disruption budgets let them.
     wait_s
-        Seconds to wait while another run holds the lock; without it, the run is refused with exit code 9.
+        Seconds to wait while another run holds the lock. With 0, the run is refused with exit code 9.
 
     CLI Example:
 
@@ -278,15 +279,15 @@ def remove_node(
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def request(node=None, retry=False):
     """
-    Write down that a declared node is to be added, for ``work`` to do it. What the reaction to an event calls.
+    Record that a declared node is to be added, so that ``work`` adds it. The reactor calls this function.
 
-    Returned are ``node`` and whether that ``changed`` anything: a node that is asked for already is asked for once. Exit
-    code 2 for a name that the pillar does not declare; nothing is kept of it.
+    Returns ``node`` and ``changed``, which is false if a request for the node exists already. Exit code 2 if the pillar
+    does not declare the name; such a request is not stored.
 
     node
         Name of one declared node.
     retry
-        Try one again that has failed too often.
+        Retry a request that has failed too often.
 
     CLI Example:
 
@@ -301,11 +302,11 @@ def request(node=None, retry=False):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def work():
     """
-    Add the nodes that were asked for by ``request``; what the master's schedule calls. One expansion at a time: while
-    another run holds the lock, nothing is done, and the exit code is 0.
+    Add the nodes of the requests that ``request`` stored. The master's schedule calls this function. Only one expansion
+    runs at a time: while another run holds the lock, nothing is done, and the exit code is 0.
 
-    Returned are ``report``, that of the expansion if there was one, ``done``, the nodes that were there already, ``locked``,
-    who keeps us from it, and ``queue``, the requests that are left.
+    Returns ``report``, the report of the expansion if one ran, ``done``, the nodes that existed already, ``locked``, the
+    holder of the lock if another run is active, and ``queue``, the remaining requests.
 
     CLI Example:
 
@@ -319,14 +320,14 @@ def work():
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def status(follow=False, certificates=True):
     """
-    Return each declared node with what the cluster says of it, the certificate that ends first on each node, the run that
-    goes on or was cut off (``now``), the requests of events that wait (``queue``), and the runs so far. Minions that are
-    down are waited for, for some ten seconds, to be told as unknown.
+    Return each declared node with its state in the cluster, the certificate that expires first on each node, the active or
+    interrupted run (``now``), the pending requests of events (``queue``), and the past runs. Minions that are down delay
+    the result by some ten seconds and are reported as unknown.
 
     follow
-        First tell what the run that goes on tells, until it has ended.
+        First stream the progress of the active run until it ends.
     certificates
-        Whether minions are asked for their certificates.
+        Also query the minions for their certificates.
 
     CLI Example:
 
@@ -341,12 +342,12 @@ def status(follow=False, certificates=True):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def stop(wait_s=0):
     """
-    Ask the run that goes on to stop after its current steps; ``expand`` goes on from there another time.
+    Stop the active run after its current steps. The next ``expand`` resumes it.
 
-    Returned are ``run``, ``holder`` and whether it has ``ended``; all is well too when no run is going on.
+    Returns ``run``, ``holder`` and whether the run has ``ended``. The exit code is 0 also if no run is active.
 
     wait_s
-        Seconds to wait for its end; exit code 7 when it does not come in time.
+        Seconds to wait for the run to end. Exit code 7 if it does not end in time.
 
     CLI Example:
 
@@ -360,11 +361,11 @@ def stop(wait_s=0):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def health(nodes=None, profiles=None):
     """
-    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates. Exit code 8 when something
-    is not well. ``warnings`` are certificates that end soon.
+    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates. Exit code 8 if a check
+    finds a problem. ``warnings`` lists certificates that expire soon.
 
     nodes
-        Names of declared nodes and globs, a list or comma separated. All that are declared by default.
+        Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
 
@@ -383,7 +384,7 @@ def report(run=None):
     Show the report of a run again.
 
     run
-        ID of the run, as ``expand`` and ``status`` give it. The last one by default.
+        ID of the run, as ``expand`` and ``status`` return it. The last run by default.
 
     CLI Example:
 
@@ -397,9 +398,10 @@ def report(run=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def trees():
     """
-    Return where the library is, which trees a pip installation brings for ``file_roots``, and which are served already.
+    Return the path of the library, the trees that a pip installation provides for ``file_roots``, and the trees that the
+    master serves already.
 
-    ``packaged`` is for a master that stands alone; ``packaged_beside`` shadows nothing of MetalK8s's own tree.
+    ``packaged`` is for a master without MetalK8s. ``packaged_beside`` overrides no file of MetalK8s's own tree.
 
     CLI Example:
 

@@ -1,8 +1,8 @@
 """
-States of the cluster as a whole, for orchestrations: what the runner does, with the outcome that a state has.
+States of the whole cluster, for orchestrations. They call the runner and return its result as a state result.
 
-They call the runner, so it is the master that they run on. With test=True they ask it for a dry run, which ``salt.runner``
-does not.
+Because they call the runner, they run on the master. With test=True they request a dry run, which ``salt.runner`` does
+not.
 """
 
 from metalk8s_expand.domain.reports import state_result
@@ -18,15 +18,15 @@ def __virtual__():
 
 def expanded(name, dry_run=False, **kwargs):
     """
-    Every declared node, or each that is chosen, is added and verified.
+    Ensure that every declared node, or each selected one, is added and verified.
 
-    The changes are the steps of each node that changed something, the comment is the report. It fails when the run fails or is
-    refused, with the reasons.
+    The changes are the steps of each node that changed something; the comment is the report. The state fails with the
+    reasons if the run fails or is refused.
 
     name
-        Any; it is shown.
+        Any text; it is shown.
     dry_run
-        Say what would be done, as test=True does.
+        Show what would be done, as test=True does.
     kwargs
         The arguments of the runner's ``expand``: ``nodes``, ``profiles``, ``max_parallel``, ``skip_failed``, ``probe``,
         ``plan``, ``wait_s``.
@@ -43,12 +43,12 @@ def expanded(name, dry_run=False, **kwargs):
 
 def added(name, dry_run=False, **kwargs):
     """
-    One node is added and verified; the outcome is that of ``expanded``.
+    Ensure that one node is added and verified. The result has the form of ``expanded``.
 
     name
         Name of a node that the pillar declares.
     dry_run
-        Say what would be done, as test=True does.
+        Show what would be done, as test=True does.
     kwargs
         ``probe``, ``plan`` and ``wait_s`` of the runner's ``add_node``; for a node that the pillar does not declare, its
         declaration: ``profile``, ``address``, ``ssh``, …
@@ -63,7 +63,7 @@ def added(name, dry_run=False, **kwargs):
 
 
 def _run(name, function, dry_run, kwargs):
-    # What is wrong with it is for the runner to say, of test=True as well.
+    # The runner validates the arguments, with test=True as well.
     given = {key: value for key, value in kwargs.items() if not key.startswith("__")}
     asked = {**given, "dry_run": bool(__opts__.get("test")) or dry_run}
     answer = __salt__["saltutil.runner"](

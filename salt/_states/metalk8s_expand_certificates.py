@@ -1,5 +1,5 @@
 """
-State of the certificates of the node that it is applied on: what its ports serve is what lies on its disk.
+State of the certificates of a node: its ports serve the certificates on its disk.
 """
 
 from metalk8s_expand.boundary import state_boundary
@@ -18,17 +18,17 @@ def __virtual__():
 @state_boundary
 def served(name, certificates, address, timeout=120):
     """
-    Every port of the node serves the certificate that lies on its disk. The kubelet is restarted when it does not; of the
-    others, which read it again by themselves, it is waited for.
+    Ensure that every port of the node serves the certificate on its disk. The state restarts the kubelet if its port does
+    not. It waits for the other processes, which reload the file themselves.
 
     name
-        Any; it is shown.
+        Any text; it is shown.
     certificates
         Path without suffix of each certificate of the node, by purpose.
     address
         The node's address.
     timeout
-        Seconds to wait. A DeployError says which ports serve something else after them.
+        Seconds to wait. A DeployError then lists the ports that serve another certificate.
     """
 
     clock = Clock()

@@ -1,6 +1,7 @@
 """
-States of an etcd member, applied on the node that becomes one. The quorum guard is in here, so that the deployment by
-hand is as safe as the runner. So is the fence: minutes may pass between the start of a job and a change.
+States of an etcd member, applied on the node that becomes one. The states contain the quorum guard, so that a manual
+deployment is as safe as the runner. They check the fencing epoch too, since minutes may pass between the start of a job
+and a change.
 """
 
 from metalk8s_expand.boundary import state_boundary
@@ -21,22 +22,23 @@ def __virtual__():
 @state_boundary
 def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=None):
     """
-    Be known to the etcd cluster: a new host is added as a learner when the quorum guard allows it.
+    Ensure that the etcd cluster has this member. A new host is added as a learner if the quorum guard permits it.
 
     name
-        Name of the member, the node's.
+        Name of the member: the name of the node.
     address
         IP address at which the member serves peers and clients.
     endpoints
         IP addresses of the other etcd nodes.
     new_cluster
-        Start a new cluster when there are no other etcd nodes. Only the bootstrap procedure sets this.
+        Start a new cluster if there are no other etcd nodes. Only the bootstrap procedure sets this.
     timeout
         Seconds to wait until the cluster accepts the addition.
     epoch
-        Epoch of the run that started the job, as for ``metalk8s_expand_fence.admitted``. None: it was started by hand.
+        Epoch of the run that started the job, as for ``metalk8s_expand_fence.admitted``. None: the job was started by hand.
 
-    A QuorumError tells why the guard refused; nothing is started then. A LockLostError when a newer run has been here.
+    Raises QuorumError with the reason if the guard refuses; nothing is started then. Raises LockLostError if a newer run has
+    already changed this host.
     """
     admitted = _admitted(epoch)
     files = _files(address)
@@ -52,7 +54,7 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
 @state_boundary
 def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     """
-    Be a voting member: waits for the start, promotes under the quorum guard, and seals the configuration.
+    Ensure that the member votes: wait for its start, promote it under the quorum guard, and seal the configuration.
 
     name, address, endpoints, epoch
         As for ``member_added``.
@@ -80,7 +82,7 @@ def _pending(etcd, files, wanted):
 
 
 def _etcd(address, endpoints, own):
-    # A member of its own can be asked as well: of the others some may be registered and not deployed yet.
+    # The host's own member serves requests too: other members may be registered and not deployed yet.
     addresses = [*([address] if own else []), *endpoints]
     return Etcd([f"https://{item}:2379" for item in addresses])
 

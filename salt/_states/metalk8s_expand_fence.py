@@ -1,5 +1,5 @@
 """
-State that lets jobs of the newest run change this host, and no older ones.
+State that permits only jobs of the newest run to change this host.
 """
 
 from metalk8s_expand.boundary import state_boundary
@@ -17,16 +17,16 @@ def __virtual__():
 @state_boundary
 def admitted(name, epoch=None, path=fence.PATH):
     """
-    This job's run is the newest that has worked on this host. What changes the host requires this state.
+    Ensure that the run of this job is the newest that has worked on this host. States that change the host require this one.
 
     name
-        Any; it is shown.
+        Any text; it is shown.
     epoch
         Epoch of the run that started the job, ``orchestrate:epoch`` in the pillar. A job without one was started by hand and
         passes.
     path
-        File on the host that keeps the newest epoch.
+        File on the host that stores the newest epoch.
 
-    A LockLostError when a newer run has been here: the lock was lost to it.
+    Raises LockLostError if a newer run has worked on this host: that run holds the lock.
     """
     return fence.check_fencing_epoch(path, epoch, test=__opts__["test"])

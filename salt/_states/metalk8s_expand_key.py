@@ -21,14 +21,14 @@ def __virtual__():
 @state_boundary
 def accepted(name, timeout=60):
     """
-    The minion's key is accepted, being the one that the host shows over SSH, and the minion answers.
+    Ensure that the minion's key is accepted and equals the key that the host shows over SSH, and that the minion answers.
 
     name
-        ID of the minion, the node's name.
+        ID of the minion: the name of the node.
     timeout
         Seconds to wait for the key to arrive, and for the minion to answer after that.
 
-    A ConflictError when the key on the master is another's.
+    Raises ConflictError if the key on the master belongs to another host.
     """
     keys = Keys(__opts__)
     if __opts__["test"]:

@@ -18,7 +18,7 @@ def __virtual__():
 @state_boundary
 def registered(name):
     """
-    The Node object says what the pillar declares; a new one is created cordoned.
+    Ensure that the Node object matches the declaration in the pillar. A new Node is created cordoned.
 
     name
         Name of a node that the pillar declares.
@@ -33,12 +33,12 @@ def registered(name):
 @state_boundary
 def verified(name, timeout=300):
     """
-    The node is as declared: Ready, its static Pods running, its etcd member voting, its own API server answering.
+    Ensure that the node is as declared: Ready, its static Pods running, its etcd member voting, its own API server answering.
 
     name
         Name of a node, declared or registered.
     timeout
-        Seconds to wait for that. A DeployError says what is not so after them.
+        Seconds to wait. A DeployError then lists the remaining problems.
     """
     if __opts__["test"]:
         return {}
@@ -50,13 +50,13 @@ def verified(name, timeout=300):
 @state_boundary
 def well(name, timeout=180):
     """
-    The node works, whatever is declared of it: Ready, its static Pods running, its etcd member voting, its own API server
-    answering.
+    Ensure that the node works, independent of its declaration: Ready, its static Pods running, its etcd member voting, its
+    own API server answering.
 
     name
         Name of a registered node.
     timeout
-        Seconds to wait for that. A DeployError says what is not so after them.
+        Seconds to wait. A DeployError then lists the remaining problems.
     """
     if __opts__["test"]:
         return {}
@@ -68,7 +68,7 @@ def well(name, timeout=180):
 @state_boundary
 def uncordoned(name):
     """
-    The node takes Pods, if it was us who had cordoned it; the cordon of anybody else stays.
+    Uncordon the node if this extension cordoned it. The cordon of another actor stays.
 
     name
         Name of the node.
