@@ -48,7 +48,7 @@ def connect(targets, window=10):
     window
         Seconds, 60 at most.
 
-    Returns the reason of each failure by ``address:port``, null for a connection that succeeded.
+    Returns the reason of each failure by ``address:port``, an empty string where the connection succeeded.
 
     CLI Example:
 

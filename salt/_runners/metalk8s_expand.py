@@ -281,8 +281,8 @@ def request(node=None, retry=False):
     """
     Record that a declared node is to be added, so that ``work`` adds it. The reactor calls this function.
 
-    Returns ``node`` and ``changed``, which is false if a request for the node exists already. Exit code 2 if the pillar
-    does not declare the name; such a request is not stored.
+    Returns ``node`` and whether the call ``changed`` the queue: a node that is requested twice is stored once. Exit code 2
+    if the pillar does not declare the name; such a request is not stored.
 
     node
         Name of one declared node.

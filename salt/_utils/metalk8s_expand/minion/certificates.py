@@ -1,6 +1,6 @@
-"""The certificates of the host that this code runs on: what lies there, what its ports serve, and that both are the same.
+"""Compare the certificates on the disk of this host with those that its ports serve, and make them equal.
 
-A renewed file is of no use to a process that has read the old one and keeps it.
+A process that has read the old file and does not reload it does not use a renewed one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from metalk8s_expand.domain.certificates.expiry import KUBECONFIG, MASTER, stale
 from metalk8s_expand.errors import DeployError
 
 LOCAL = "127.0.0.1"
-# Served at the node's address only; without an address it is not asked.
+# etcd serves it at the node's address only; without an address the port is not queried.
 OF_PEERS = "etcd-peer"
-# Of its processes the kubelet alone keeps what it has read. A kubelet before 1.35 serves a new file to those who come by
-# a name, while API servers come by address.
+# Only the kubelet does not reload its file for every client. A kubelet before 1.35 serves a new file to clients that
+# connect by name, while API servers connect by address.
 RESTARTED: Mapping[str, str] = {"kubelet-server": "kubelet"}
 LOG = "journalctl --unit kubelet, and /var/log/pods on the node"
 
@@ -37,9 +37,9 @@ def observed(
     *,
     clock: Clock,
 ) -> dict[str, Entry]:
-    """Every certificate that should be here or is here, by purpose; one without a known purpose by its path.
+    """Return every expected or existing certificate by purpose, or by path if its purpose is not known.
 
-    ``expected`` are paths without suffix by purpose, ``address`` is the node's, where etcd serves its peers.
+    ``expected`` maps each purpose to a path without suffix. etcd serves its peers at ``address``, the node's address.
     """
     now = clock.now()
     paths = {**_found(Path(directory)), **expected}
@@ -60,7 +60,7 @@ def observed(
 
 
 def of_master(kubeconfig: str, clock: Clock) -> dict[str, dict[str, Entry]]:
-    """The certificate of the kubeconfig that this master uses, unless it is one of those that its node tells of."""
+    """Return the certificate of this master's kubeconfig, unless the node itself reports that certificate."""
     now = clock.now()
     try:
         found = certificates.of_kubeconfig(kubeconfig)
@@ -81,9 +81,9 @@ def serve(
     *,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Have every port serve what lies on the disk: restart what does not read it again, wait for what does.
+    """Make every port serve the certificate on the disk: restart the kubelet, wait for processes that reload the file.
 
-    The changes. Raises DeployError with what is not so after ``timeout`` seconds.
+    Return the changes. Raises DeployError with the remaining problems after ``timeout`` seconds.
     """
     found = look()
     stale = [
@@ -150,7 +150,7 @@ def _key(path: str, certificate: Certificate) -> str:
     except FileNotFoundError:
         return "is missing"
     except (OSError, ValueError, TypeError):
-        # What was read is not told.
+        # The error text could contain parts of the key.
         return "cannot be read"
 
 

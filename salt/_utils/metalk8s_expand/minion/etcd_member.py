@@ -1,8 +1,8 @@
-"""Make a host a voting etcd member: added as a learner under the quorum guard, promoted under it again.
+"""Make a host a voting etcd member: add it as a learner under the quorum guard and promote it under the guard.
 
-Every question is asked anew before each change, since a run may have been killed between any two lines of this
-file, and since the reply to an add or a promote may have been lost although etcd did it. So is whether this run may
-still change anything: it may have been frozen between any two lines as well, and lost the lock to a newer one.
+This module queries the members again before each change. A run may have been killed between any two lines of this
+file, and the reply to an add or a promote may have been lost although etcd executed it. Before each change it also
+checks the fencing epoch: the run may have been frozen between any two lines, and a newer run may hold the lock.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
 
 @dataclass(frozen=True)
 class DesiredMember:
-    """The member that a host shall be; ``base`` is etcd's configuration but for the initial cluster.
+    """The member that a host must become; ``base`` is etcd's configuration without the initial cluster.
 
-    ``admit`` is asked right before every change and raises when this run may make none any more; see the step ``fence``.
+    ``admit`` is called right before every change. It raises if this run may no longer change the host; see ``fence``.
     """
 
     name: str
@@ -40,7 +40,10 @@ class DesiredMember:
 
 
 def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
-    """The member of a node at an address, with the page's layout of certificates; ``limits`` are fields of Wanted."""
+    """Return the member of a node at an address, with the page's certificate layout.
+
+    ``limits`` are fields of DesiredMember.
+    """
     server, peer = (
         {"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer")
     )
@@ -59,7 +62,7 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
 
 
 def pending_changes(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> list[str]:
-    """What ``added`` and ``promoted`` would do now, for test=True. Asks, changes nothing."""
+    """Return what ``add_learner`` and ``promote_learner`` would do now, for test=True. Change nothing."""
     if wanted.new_cluster and not etcd.urls:
         return (
             []
@@ -77,9 +80,9 @@ def pending_changes(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> li
 def add_learner(
     etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
 ) -> dict[str, Any]:
-    """Make the host known to the cluster and write its configuration. The changes made, empty when none were needed.
+    """Add the host to the cluster and write its configuration. Return the changes, empty if none were needed.
 
-    Raises QuorumError when the guard refuses within ``wanted.timeout`` seconds.
+    Raises QuorumError if the guard refuses within ``wanted.timeout`` seconds.
     """
     if wanted.new_cluster and not etcd.urls:
         return _first_member(files, wanted)
@@ -107,10 +110,10 @@ def add_learner(
 def promote_learner(
     etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
 ) -> dict[str, Any]:
-    """Wait until the member has started and is in sync, make it a voter under the guard, and seal its configuration.
+    """Wait until the member has started and is in sync, promote it under the guard, and seal its configuration.
 
-    A learner that never starts is removed again, so that it does not block every later addition; not when a newer run is
-    at work, which may be about to start it.
+    Remove a learner that does not start, since it blocks every later addition. Keep it if a newer run is active, since
+    that run may be about to start it.
     """
     obstacles: list[str] = []
     before = files.read_config()
@@ -145,7 +148,7 @@ def promote_learner(
 
 
 def ensure_voting_member(etcd: Etcd, wanted: DesiredMember) -> bool:
-    """Whether the host is a started voter already."""
+    """Return whether the host is a started voter already."""
     member = _own(etcd.members(), wanted)
     return member is not None and not member.learner and bool(member.name)
 
@@ -172,7 +175,10 @@ def _own(members: Sequence[Member], wanted: DesiredMember) -> Member | None:
 
 
 def _lost_its_data(member: Member, files: MemberFiles) -> bool:
-    """A name means that the member has started once: with an empty disk it would vote for writes it has forgotten."""
+    """Return whether a member that has started has no data: it would vote for writes it has lost.
+
+    etcd sets the name of a member when the member first starts.
+    """
     return bool(member.name) and not files.has_data()
 
 
@@ -218,7 +224,8 @@ def _add(etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock) ->
     took = _until_accepted(
         wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock
     )
-    # Not before the guard agrees: a refusal leaves the host as it is. Not after the addition: old data must not be started.
+    # After the guard agrees, since a refusal must not change the host. Before the addition, since etcd must not start on
+    # old data.
     _stop_local(files, wanted, clock)
     stale = _set_aside(files, wanted)
     _until_accepted(wanted, wanted.timeout - took, lambda: _addition_problems(etcd, wanted), clock)
@@ -273,7 +280,7 @@ def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -
     problems = quorum.promote_problems(members, member.id, max_lag=wanted.max_lag)
     if problems:
         return problems
-    # Before it votes: a run killed in between must not leave a voter whose wiped disk could be started.
+    # Seal it before it votes: a run killed in between must not leave a voter that etcd could start on a wiped disk.
     _seal(files, wanted)
     wanted.admit()
     try:
@@ -284,7 +291,7 @@ def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -
 
 
 def _withdraw_unstarted(etcd: Etcd, wanted: DesiredMember) -> None:
-    """As well as can be: that it cannot be done must not hide why it had to be."""
+    """Remove the unstarted learner, best effort: a failure here must not hide the original error."""
     with suppress(ConflictError, UnreachableError):
         member = _own(etcd.members(), wanted)
         if member is not None and member.learner and not member.name:
@@ -302,10 +309,10 @@ def _configure(members: Sequence[Member], files: MemberFiles, wanted: DesiredMem
 
 
 def _seal(files: MemberFiles, wanted: DesiredMember) -> None:
-    """Name the member alone, as ``existing``: etcd ignores this while its data is there, and refuses to start without.
+    """Write the member as the only one of an ``existing`` cluster.
 
-    Otherwise a kubelet would start the member on a disk that was wiped, under its old ID, and acknowledged writes
-    that it has forgotten could be lost.
+    etcd ignores this setting while it has data, and refuses to start without data. Otherwise the kubelet would start the
+    member on a wiped disk under its old ID, and acknowledged writes that the member no longer has could be lost.
     """
     alone = {wanted.name: wanted.peer_url}
     if files.read_config() != _settings(wanted, alone, "existing"):

@@ -1,8 +1,9 @@
-"""What a Lease cannot do: keep a run that has lost it from changing a host.
+"""Prevent a run that has lost the lock from changing a host, which a Lease alone cannot do.
 
-A run that was frozen goes on where it stood, and the jobs that it has started go on without it. So each job carries its
-run's epoch, every holder of the lock has a higher one than all before, and a host refuses what is older than the newest
-that it has seen. A job without an epoch was started by hand, which is the operator's decision: it passes.
+A frozen run resumes where it stopped, and the jobs that it has started continue without it. So each job carries the
+fencing epoch of its run, and each holder of the lock has a higher epoch than all earlier holders. A host refuses jobs
+whose epoch is older than the newest that it has seen. A job without an epoch was started by hand, which is the
+operator's decision: it passes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ PATH = "/etc/metalk8s/expand-epoch"
 
 
 def check_fencing_epoch(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
-    """Let a job of this epoch pass and remember it on the host; the changes made (with ``test``, to be made).
+    """Admit a job of this epoch, store the epoch on the host, and return the changes (with ``test``, the pending ones).
 
-    Raises LockLostError when a newer run has been here already.
+    Raises LockLostError if a newer run has worked on this host already.
     """
     wanted = _epoch(epoch)
     if wanted is None:
@@ -47,7 +48,7 @@ def _changes(path: str, found: int | None, wanted: int) -> dict[str, Any]:
 
 
 def _epoch(value: object) -> int | None:
-    """A pillar that was typed by hand may hold text."""
+    """Return the epoch as a number; a pillar on the command line may hold it as text."""
     if value is None:
         return None
     text = "" if isinstance(value, bool) else str(value)
