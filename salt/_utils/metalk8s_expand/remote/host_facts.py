@@ -1,13 +1,13 @@
-"""Looks at the host it runs on and prints what it finds as JSON. It changes nothing and leaves nothing behind.
+"""Gather facts about the host that the script runs on and print them as JSON. Change nothing, leave no files.
 
-Sent to ``python3 -`` over one SSH call, so it is one file, of the standard library, for every Python from 3.6 on. What
-it is asked for comes as its only argument, JSON again. Every look is for itself: what cannot be told is null, and
-whatever hangs is left behind when the time is up.
+The master sends the script to ``python3 -`` in one SSH call. So it is one file, uses only the standard library, and
+supports every Python from 3.6. Its only argument is the request, as JSON. Each fact is gathered independently: a fact
+that cannot be determined is null, and a call that hangs is abandoned at the deadline.
 """
 
 import sys
 
-# Root would leave compiled modules beside those of a Python that has none.
+# As root, Python would write compiled modules into an installation that has none.
 sys.dont_write_bytecode = True
 
 import errno  # noqa: E402
@@ -21,7 +21,7 @@ import struct  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 
-# What a login shell prints beside it does not begin like this.
+# The mark separates the answer from other output of a login shell.
 MARK = "metalk8s-expand-probe:"
 
 LONGEST_WINDOW = 60
@@ -39,7 +39,7 @@ UNIT_DIRECTORIES = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
-# In the order in which a file hides those of the same name.
+# In order of precedence: a file hides files of the same name in later directories.
 SYSCTL_DIRECTORIES = (
     "/etc/sysctl.d",
     "/run/sysctl.d",
@@ -48,7 +48,7 @@ SYSCTL_DIRECTORIES = (
     "/lib/sysctl.d",
 )
 RPM_DATABASES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
-# A server that is gone would let everything that asks for free space wait for ever.
+# If the server is gone, a query for free space hangs forever.
 NETWORK_FILESYSTEMS = (
     "nfs",
     "nfs4",
@@ -69,7 +69,7 @@ REASONS = {
 
 
 class Host:
-    """This host: its files, or those that the request puts in their place, and the time that there is."""
+    """This host: its files, or the replacements in the request, and the deadline."""
 
     def __init__(self, request):
         self.request = dict(DEFAULTS, **request)
@@ -78,7 +78,7 @@ class Host:
         self.deadline = self.started + self.request["seconds"]
 
     def path(self, path):
-        """Where to look for a path: the nearest directory or file that is replaced decides."""
+        """Return the real path; the nearest replaced directory or file decides."""
         replaced = [one for one in self.sources if path == one or path.startswith(one + "/")]
         if not replaced:
             return path
@@ -86,7 +86,7 @@ class Host:
         return str(self.sources[nearest]) + path[len(nearest) :]
 
     def read(self, path):
-        """The text of a file, or None."""
+        """Return the text of a file, or None."""
         try:
             with open(self.path(path), encoding="utf-8", errors="replace") as stream:
                 return stream.read().strip()
@@ -97,19 +97,19 @@ class Host:
         return os.path.exists(self.path(path))
 
     def names(self, path):
-        """What is in a directory; nothing when there is none."""
+        """Return the names in a directory, an empty list if it does not exist."""
         try:
             return sorted(os.listdir(self.path(path)))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def asked(self, key):
-        """A list of the request."""
+        """Return a list of the request."""
         return self.request.get(key) or []
 
 
 def attempt(look, *arguments):
-    """What a look tells, or None: no look spoils another."""
+    """Return the result of a function, or None if it fails: a failure must not affect other facts."""
     try:
         return look(*arguments)
     except Exception:
@@ -117,7 +117,7 @@ def attempt(look, *arguments):
 
 
 def parallel(works, until):
-    """What each work returns, by its key; None for those that are not done in time, which are left behind."""
+    """Return the result of each function by key, None for functions that do not end in time and are abandoned."""
     results = dict.fromkeys(works)
 
     def run(key):
@@ -139,7 +139,7 @@ def architecture(host):
 
 
 def system(host):
-    """ID and VERSION_ID of os-release."""
+    """Return ID and VERSION_ID of os-release."""
     text = host.read("/etc/os-release") or host.read("/usr/lib/os-release")
     if text is None:
         return None
@@ -155,7 +155,7 @@ def hostname(host):
 
 
 def minion_id(host):
-    """The name that this host has as a minion, or None: as configured, the last word counts, else as Salt remembers it."""
+    """Return the minion ID of this host, or None: the last configured one, else the one that Salt has stored."""
     more = [
         f"{MINION_DIRECTORY}/{name}"
         for name in host.names(MINION_DIRECTORY)
@@ -167,7 +167,7 @@ def minion_id(host):
 
 
 def cpus(host):
-    """Processors that are online."""
+    """Return the number of processors that are online."""
     online = host.read("/sys/devices/system/cpu/online")
     if not online:
         return os.cpu_count()
@@ -176,7 +176,7 @@ def cpus(host):
 
 
 def memory(host):
-    """Megabytes."""
+    """Return the memory in megabytes."""
     found = re.search(r"MemTotal:\s+(\d+) kB", host.read("/proc/meminfo") or "")
     return int(found.group(1)) // 1024 if found else None
 
@@ -186,7 +186,7 @@ def swap(host):
 
 
 def cgroups(host):
-    """The version of control groups, and the controllers that there are."""
+    """Return the version of control groups and the available controllers."""
     unified = host.read("/sys/fs/cgroup/cgroup.controllers")
     if unified is not None:
         return {"version": 2, "controllers": unified.split()}
@@ -197,7 +197,7 @@ def cgroups(host):
 
 
 def selinux(host):
-    """What it does now, and what it will do after the next boot."""
+    """Return the current mode of SELinux and the configured one for the next boot."""
     enforcing = host.read("/sys/fs/selinux/enforce")
     now = "enforcing" if enforcing == "1" else "permissive"
     if enforcing is None:
@@ -210,7 +210,7 @@ def selinux(host):
 
 
 def modules(host):
-    """loaded, builtin, loadable or missing for each kernel module; None where nothing tells."""
+    """Return loaded, builtin, loadable or missing for each kernel module, None if it is unknown."""
     release = host.read("/proc/sys/kernel/osrelease") or os.uname().release
     places = [f"{base}/{release}" for base in ("/lib/modules", "/usr/lib/modules")]
     lists = [
@@ -222,7 +222,7 @@ def modules(host):
     loaded.update(
         line.split()[-1] for line in (host.read("/proc/filesystems") or "").splitlines() if line
     )
-    # A kernel without its directory beside those of others was replaced and not booted.
+    # If only directories of other kernels exist, the running kernel was replaced and the host not rebooted.
     replaced = any(host.names(place) for place in ("/lib/modules", "/usr/lib/modules"))
     frozen = host.read("/proc/sys/kernel/modules_disabled") == "1"
 
@@ -240,7 +240,7 @@ def modules(host):
 
 
 def evident(host, name):
-    """Whether what a module brings is there: one that is built in and takes no parameter shows nowhere else."""
+    """Return whether a feature of the module exists: a built-in module without parameters shows nowhere else."""
     signs = {
         "br_netfilter": "/proc/sys/net/bridge",
         "nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
@@ -249,14 +249,14 @@ def evident(host, name):
 
 
 def sysctls(host):
-    """Values of the kernel's settings; None for those that it does not have."""
+    """Return the values of kernel settings, None for settings that the kernel does not have."""
     return {
         name: host.read("/proc/sys/" + name.replace(".", "/")) for name in host.asked("sysctls")
     }
 
 
 def sysctl_files(host):
-    """[file, setting, value] of what the files set at boot, in the order in which they are applied."""
+    """Return [file, setting, value] of each setting that files set at boot, in the order of application."""
     files: dict[str, str] = {}
     for directory in reversed(SYSCTL_DIRECTORIES):
         files.update(
@@ -276,7 +276,7 @@ def sysctl_files(host):
 
 
 def interfaces(host):
-    """MAC and addresses of each network interface."""
+    """Return MAC and addresses of each network interface."""
     own: dict[str, list[str]] = {}
     for index, address in netlink_addresses():
         own.setdefault(socket.if_indextoname(index), []).append(address)
@@ -287,7 +287,7 @@ def interfaces(host):
 
 
 def netlink_addresses():
-    """(interface index, address) of all own addresses, as the kernel lists them (rtnetlink, RTM_GETADDR)."""
+    """Return (interface index, address) of all own addresses as the kernel lists them (rtnetlink, RTM_GETADDR)."""
     found: list[tuple[int, str]] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
         kernel.settimeout(2)
@@ -304,7 +304,7 @@ def netlink_addresses():
 
 
 def netlink_address(message):
-    """The address of one ifaddrmsg; IFA_LOCAL, which is the own end where there are two."""
+    """Return the address of one ifaddrmsg: IFA_LOCAL, the local end of a point-to-point link, if present."""
     family, index = struct.unpack_from("=B3xL", message)
     attributes, at = {}, 8
     while at + 4 <= len(message):
@@ -320,10 +320,10 @@ def addresses(host):
 
 
 def listening(host):
-    """The TCP ports that something listens on."""
+    """Return the TCP ports that a process listens on."""
     ports: set[int] = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        # Of what may be thousands of connections, the few sockets in the state LISTEN: "sl: ADDRESS:PORT REMOTE 0A".
+        # Select the few sockets in the state LISTEN among possibly thousands of connections: "sl: ADDRESS:PORT REMOTE 0A".
         found = re.findall(
             r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A ", host.read(path) or "", re.M
         )
@@ -332,7 +332,10 @@ def listening(host):
 
 
 def route(host):
-    """Why there is no way to an address, else nothing. A datagram socket asks the routing table and sends nothing."""
+    """Return why an address has no route, else an empty string.
+
+    Connecting a datagram socket queries the routing table and sends nothing.
+    """
     address = host.request.get("route")
     if not address:
         return None
@@ -344,13 +347,13 @@ def route(host):
     return ""
 
 
-# What can be reached, and from where.
+# Connectivity in both directions.
 
 
 def knock(host, port, timeout):
-    """Why a TCP port cannot be reached, else nothing."""
+    """Return why a TCP port cannot be reached, else an empty string."""
     try:
-        # As bytes: Python would load its tables of international names for a text.
+        # As bytes: for a str, Python would load its tables of international names.
         socket.create_connection((host.encode(), port), timeout).close()
     except OSError as error:
         return reason(error)
@@ -358,7 +361,7 @@ def knock(host, port, timeout):
 
 
 def knock_until(host, port, until):
-    """The same, tried again until it works or the time is up."""
+    """Return the same as ``knock``, retried until it succeeds or the time is up."""
     while True:
         problem = knock(host, port, max(0.2, min(1.0, until - time.monotonic())))
         if not problem or time.monotonic() + 0.1 > until:
@@ -367,7 +370,7 @@ def knock_until(host, port, until):
 
 
 def reason(error):
-    """In words, by number: the texts are the system's own language."""
+    """Return the reason in words by error number, since system messages depend on the locale."""
     if isinstance(error, socket.gaierror):
         return "the name does not resolve"
     if error.errno is None:
@@ -376,7 +379,7 @@ def reason(error):
 
 
 def code(error):
-    """The name of a system error, such as ENOSPC."""
+    """Return the name of a system error, such as ENOSPC."""
     return errno.errorcode.get(error.errno or 0, "EIO")
 
 
@@ -385,7 +388,10 @@ def place(target):
 
 
 def connections(host):
-    """Why each ``address:port`` cannot be reached; those to be tried again until the window ends listen like this host."""
+    """Return why each ``address:port`` cannot be reached.
+
+    Targets in ``retry`` are retried until the window ends, since their hosts listen only then, like this one.
+    """
     timeout, window = host.request["timeout"], host.started + host.request["window"]
     works = {
         place(one): lambda one=one: knock(one[0], one[1], timeout) for one in host.asked("connect")
@@ -401,7 +407,7 @@ def connections(host):
 
 
 def connect_all(targets, window):
-    """Try every (address, port) at once, again and again for ``window`` seconds: why it failed, else nothing."""
+    """Try every (address, port) in parallel for ``window`` seconds. Return the reason of failure, or ""."""
     until = time.monotonic() + max(0, min(float(window), LONGEST_WINDOW))
     places = {(str(address), int(port)) for address, port in targets}
     works = {place(one): lambda one=one: knock_until(one[0], one[1], until) for one in places}
@@ -410,9 +416,10 @@ def connect_all(targets, window):
 
 
 def listen(host):
-    """Per port, why it cannot be listened on, and which of the peers' addresses have connected.
+    """Return for each port why this host cannot listen on it, and which peer addresses have connected.
 
-    Until each peer has connected to every port or the window ends. Not where an earlier run may start the real thing.
+    Listen until each peer has connected to every port or the window ends. Do not listen where an earlier run may start
+    etcd.
     """
     request = host.request.get("listen")
     if not request:
@@ -448,7 +455,7 @@ def listener(address, port):
 
 
 def hear(sockets, peers, until):
-    """Note who connects, until all have or the time is up."""
+    """Record the addresses that connect until all peers have connected or the time is up."""
     try:
         while (
             any(peers - set(port["heard"]) for port in sockets.values())
@@ -466,7 +473,7 @@ def hear(sockets, peers, until):
 
 
 def accepted(listening):
-    """The address of who has connected; None of who has gone already."""
+    """Return the address of the client that connected, None if it has already disconnected."""
     try:
         connection, address = listening.accept()
     except OSError:
@@ -480,7 +487,7 @@ def family_of(address):
 
 
 def resolve(host):
-    """Why a name does not resolve, else nothing; None when that took too long."""
+    """Return why a name does not resolve, else an empty string; None after a timeout."""
 
     def ask(name):
         try:
@@ -494,7 +501,7 @@ def resolve(host):
 
 
 def name_servers(host):
-    """Whether each name server of resolv.conf answers at all; the resolver uses three."""
+    """Return whether each name server of resolv.conf answers. The resolver uses the first three."""
     servers = re.findall(r"^\s*nameserver\s+(\S+)", host.read("/etc/resolv.conf") or "", re.M)[:3]
     timeout = host.request["timeout"] / 2.0
     works = {
@@ -505,7 +512,7 @@ def name_servers(host):
 
 
 def answers(server, timeout, port=53):
-    """Whether a name server answers the question for the root's name servers, whatever it says."""
+    """Return whether a name server answers a query for the root name servers, with any result."""
     question = struct.pack(">6H", 0x4D38, 0x0100, 1, 0, 0, 0) + b"\x00" + struct.pack(">2H", 2, 1)
     address = server.partition("%")[0]
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as asking:
@@ -522,20 +529,20 @@ def answers(server, timeout, port=53):
 
 
 def directories(host):
-    """Of each directory, or what there is of it: file system, free megabytes and inodes, whether it can be written."""
+    """Return file system, free megabytes, free inodes and writability of each directory or its nearest parent."""
     mounts = mount_table(host)
     return {path: attempt(directory, nearest(path), mounts) for path in host.asked("directories")}
 
 
 def nearest(path):
-    """The path, or the nearest directory above it that exists."""
+    """Return the path, or the nearest parent directory that exists."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return os.path.realpath(path)
 
 
 def mount_table(host):
-    """(mount point, type, options) in the order of mounting."""
+    """Return (mount point, type, options) in the order of mounting."""
     rows = []
     for line in host.read("/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
@@ -548,14 +555,14 @@ def mount_table(host):
 def directory(path, mounts):
     point, kind, options = max(
         (row for row in mounts if path == row[0] or path.startswith(row[0].rstrip("/") + "/")),
-        # Of two mounts at one place the later one counts.
+        # The later of two mounts at one path hides the earlier one.
         key=lambda row: (len(row[0]), mounts.index(row)),
     )
     answer = {"mount": point, "type": kind, "read_only": "ro" in options}
     if kind not in NETWORK_FILESYSTEMS:
         stat = os.statvfs(path)
         answer["free_mb"] = stat.f_bavail * stat.f_frsize // (1024 * 1024)
-        # Some file systems make inodes as they need them and count none.
+        # Some file systems create inodes on demand and report a count of zero.
         answer["free_inodes"] = stat.f_favail if stat.f_files else None
     if kind == "xfs":
         answer["ftype"] = attempt(xfs_ftype, path)
@@ -563,7 +570,7 @@ def directory(path, mounts):
 
 
 def xfs_ftype(path):
-    """Whether an XFS keeps file types in its directories (XFS_IOC_FSGEOMETRY_V1, a flag that xfs_info shows as ftype)."""
+    """Return whether an XFS keeps file types in directories (XFS_IOC_FSGEOMETRY_V1; xfs_info shows ftype)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         geometry = fcntl.ioctl(descriptor, 0x80705864, b"\0" * 112)
@@ -573,7 +580,7 @@ def xfs_ftype(path):
 
 
 def fsync(host):
-    """How long small writes take to be on the disk, measured as etcd writes its log: the 99th of 100."""
+    """Return the 99th percentile of 100 small synchronous writes, measured as etcd writes its log."""
     request = host.request.get("fsync")
     if not request:
         return None
@@ -593,7 +600,7 @@ def fsync(host):
 
 
 def nameless_file(directory):
-    """A file that is gone when it is closed, however this ends."""
+    """Open a file that the kernel removes when it is closed, even if this script is killed."""
     try:
         return os.open(directory, os.O_RDWR | os.O_TMPFILE, 0o600)
     except OSError as error:
@@ -606,7 +613,7 @@ def nameless_file(directory):
 
 
 def measured_writes(host, descriptor, writes, seconds):
-    """Seconds of each write of 2300 bytes, into room that is allocated first, as etcd does with its log."""
+    """Return the seconds of each write of 2300 bytes into preallocated space, as etcd writes its log."""
     block, extra = b"\0" * 2300, host.sources.get("fsync") or 0
     os.posix_fallocate(descriptor, 0, len(block) * writes)
     times: list[float] = []
@@ -620,11 +627,11 @@ def measured_writes(host, descriptor, writes, seconds):
     return times
 
 
-# Software, and what is left of earlier software.
+# Software, and remains of earlier software.
 
 
 def packages(host):
-    """Which of the packages are installed, by dpkg's file and rpm's answer; None where there is neither."""
+    """Return which packages are installed, from dpkg's file and rpm's output; None without both."""
     names, found = host.asked("packages"), []
     status = host.read("/var/lib/dpkg/status")
     has_rpm = any(host.names(place) for place in RPM_DATABASES)
@@ -641,7 +648,7 @@ def packages(host):
 
 
 def services(host):
-    """Whether each of the services that are installed runs, and whether it will after the next boot."""
+    """Return for each installed service whether it runs and whether it starts at the next boot."""
     installed = [
         name for name in host.asked("services") if has_unit(host, name) and is_in_use(host, name)
     ]
@@ -665,7 +672,7 @@ def has_unit(host, name):
 
 
 def is_in_use(host, name):
-    """Ubuntu starts ufw everywhere, and it does nothing unless its own file says so."""
+    """Return whether a service has an effect: Ubuntu always starts ufw, which only its own file enables."""
     return (
         name != "ufw"
         or re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.M) is not None
@@ -673,7 +680,7 @@ def is_in_use(host, name):
 
 
 def command(arguments, seconds=5):
-    """What a command prints. Costs more than a file does, so only where no file tells."""
+    """Return the output of a command. It costs more than reading a file, so use it only without such a file."""
     import subprocess
 
     nothing, environment = subprocess.DEVNULL, dict(os.environ, LC_ALL="C")
@@ -688,7 +695,7 @@ def command(arguments, seconds=5):
 
 
 def leftovers(host):
-    """Of these paths, files that exist and directories that are not empty; ``/*`` stands for each file of a directory."""
+    """Return the paths that are files or non-empty directories; ``/*`` stands for each file of a directory."""
     found: list[str] = []
     for path in host.asked("leftovers"):
         if path.endswith("/*"):
@@ -698,7 +705,7 @@ def leftovers(host):
     return found
 
 
-# Each is done in its turn, in milliseconds.
+# These run one after another and take milliseconds.
 QUICK = {
     "python": lambda host: list(sys.version_info[:3]),
     "architecture": architecture,
@@ -725,7 +732,7 @@ QUICK = {
     "minion_key": lambda host: host.read(MINION_KEY),
     "master_key": lambda host: host.read(MASTER_KEY),
 }
-# Each waits for something, beside the others.
+# These wait for a disk, a process or the network, so they run in parallel.
 SLOW = {
     "connections": connections,
     "listen": listen,
@@ -738,9 +745,9 @@ SLOW = {
 
 
 def facts(request):
-    """Everything, within ``request["seconds"]``; the host's time last, which is when the answer is sent."""
+    """Return all facts within ``request["seconds"]``; read the clock last, right before the answer is sent."""
     host = Host(request)
-    # Before this probe listens itself.
+    # Read the ports before this script itself listens.
     found = dict.fromkeys(QUICK, None)
     found["ports"] = attempt(listening, host)
 
@@ -756,7 +763,10 @@ def facts(request):
 
 
 def answer(text, mark=MARK):
-    """What a script with this mark said, from all that came back; None when no line of it is there. For whoever sent it."""
+    """Return the answer of a script with this mark from its output, None if no line has it.
+
+    The sender of the script calls this function.
+    """
     lines = [line for line in text.splitlines() if line.startswith(mark)]
     try:
         found = json.loads(lines[-1][len(mark) :]) if lines else None
@@ -766,7 +776,7 @@ def answer(text, mark=MARK):
 
 
 def main(arguments):
-    """Print one line, and end: what still hangs is not waited for."""
+    """Print one line and exit without waiting for threads that hang."""
     print(MARK + json.dumps(facts(json.loads(arguments[0]) if arguments else {})), flush=True)
     os._exit(0)
 

@@ -1,13 +1,14 @@
-"""Takes a node's own side out of the cluster, on the host it runs on, and prints as JSON what it did: nothing the second time.
+"""Remove the cluster from the host that the script runs on and print the changes as JSON. A second call changes nothing.
 
-Sent to ``python3 -`` over one SSH call like the probe, so it is one file, of the standard library, for every Python from
-3.6 on. What it is asked for comes as its only argument: ``look`` at what there is, ``withdraw`` the API server, ``retire``
-everything. It wipes the paths that stand below and no other, never follows a symbolic link, and never enters another mount.
+The master sends the script to ``python3 -`` in one SSH call, like ``host_facts.py``. So it is one file, uses only the
+standard library, and supports every Python from 3.6. Its only argument is the request, with the mode: ``look`` inspects
+the host, ``withdraw`` stops the API server, ``retire`` resets the host. The script wipes only the paths listed below,
+never follows a symbolic link, and never enters another mount.
 """
 
 import sys
 
-# Root would leave compiled modules beside those of a Python that has none.
+# As root, Python would write compiled modules into an installation that has none.
 sys.dont_write_bytecode = True
 
 import contextlib  # noqa: E402
@@ -22,11 +23,11 @@ import stat  # noqa: E402
 import subprocess  # noqa: E402
 import time  # noqa: E402
 
-# What a login shell prints beside it does not begin like this.
+# The mark separates the answer from other output of a login shell.
 MARK = "metalk8s-expand-retire:"
 
 CA_KEY = "/etc/kubernetes/pki/ca.key"
-# It outlives the wipe: a job of an older run must be refused on a blank host, too.
+# The wipe keeps this file: a blank host must refuse jobs of an older run, too.
 EPOCH = "/etc/metalk8s/expand-epoch"
 TURN = "/run/metalk8s-expand-retire.lock"
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -40,10 +41,11 @@ MINION, MINION_DIRECTORY, MINION_ID = (
 MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
 SUBNET = "/run/flannel/subnet.env"
 
-# The kubelet first, or it would start again what is stopped; the minion last, since it says whose host this is.
+# The kubelet first, or it would restart what is stopped; the minion last, since it identifies the node.
 SERVICES = ("kubelet", "containerd", "apiserver-proxy", "salt-minion")
-# What the role states, or what they run, make on a host. Programs and their archives hold nothing of a cluster and stay, as
-# do logs. What says whose host this is goes last: a wipe that was cut off is recognised, and continued.
+# Files that the role states, or the programs they run, create on a host. Programs, their archives and logs stay, since
+# they hold no cluster data. Files that identify the node go last, so that the next call recognizes and continues an
+# interrupted wipe.
 PATHS = (
     "/etc/kubernetes",
     "/var/lib/etcd",
@@ -70,11 +72,11 @@ PATHS = (
     "/etc/systemd/system/kubelet.service",
     "/etc/salt/minion",
 )
-# What ``names`` reads. It is kept when something else could not be wiped, so that the next run knows whose host this is.
+# Files that ``names`` reads. They stay if another path could not be wiped, so that the next run identifies the node.
 IDENTITY = (MINION_ID, KUBELET_UNIT, MINION)
-# Where an empty directory is no trace.
+# An empty directory at these paths does not count as a trace.
 DIRECTORIES = ("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd")
-# Below these (not at them) mounts are the kubelet's and the runtime's own.
+# Mounts below these paths (not at them) belong to the kubelet and the runtime.
 UNMOUNT = (
     "/var/lib/kubelet/pods",
     "/var/lib/kubelet/plugins",
@@ -102,18 +104,18 @@ DEFAULTS = {
 
 
 class Refused(Exception):
-    """Nothing more may be changed here."""
+    """The host must not be changed further."""
 
 
 class Host:
-    """This host; ``root`` puts a directory in the place of /. What was changed, what was left, what failed, in order."""
+    """This host, with the changes, the paths left and the failures, in order. ``root`` replaces /."""
 
     def __init__(self, request):
         self.request = dict(DEFAULTS, **request)
         self.root = self.request["root"]
         self.deadline = time.monotonic() + self.request["seconds"]
         self.changes = []
-        # On purpose, and because it could not be done.
+        # ``left`` is intended, ``failed`` is not.
         self.left = []
         self.failed = []
 
@@ -121,7 +123,7 @@ class Host:
         return self.root + path
 
     def read(self, path):
-        """The text of a file, or nothing."""
+        """Return the text of a file, or an empty string."""
         try:
             with open(self.path(path), encoding="utf-8", errors="replace") as stream:
                 return stream.read().strip()
@@ -132,7 +134,7 @@ class Host:
         return os.path.lexists(self.path(path))
 
     def command(self, *arguments, **options):
-        """(exit code, output) of a program; 127 when there is none, 124 when it hangs."""
+        """Return (exit code, output) of a program; the code is 127 if it is missing, 124 if it hangs."""
         seconds = options.get("seconds", 20)
         try:
             done = subprocess.run(
@@ -151,7 +153,7 @@ class Host:
         return done.returncode, done.stdout.decode("utf-8", "replace").strip()
 
     def mounts(self):
-        """Every mount point, as the kernel names it."""
+        """Return every mount point, as the kernel names it."""
         rows = self.read("/proc/self/mountinfo").splitlines()
         return [
             re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), row.split()[4])
@@ -159,7 +161,7 @@ class Host:
         ]
 
     def processes(self, belongs):
-        """The processes whose control groups or command line (as one text) belong; never this one."""
+        """Return the processes whose control groups and command line (as one text) ``belongs`` accepts, never this one."""
         found = []
         for name in os.listdir(self.path("/proc")):
             if name.isdigit() and int(name) not in (os.getpid(), os.getppid(), 1):
@@ -169,7 +171,7 @@ class Host:
         return found
 
     def until(self, holds, seconds):
-        """Ask until it holds or the time is over; whether it holds."""
+        """Wait until the condition holds or the time is over. Return whether it holds."""
         end = min(time.monotonic() + seconds, self.deadline)
         while not holds():
             if time.monotonic() >= end:
@@ -178,11 +180,11 @@ class Host:
         return True
 
 
-# What there is.
+# Inspection.
 
 
 def look(host):
-    """Whose host this is, and what of a node is on it."""
+    """Return the identity of this host and the parts of a node that it holds."""
     return {
         "machine_id": host.read("/etc/machine-id"),
         "names": names(host),
@@ -196,7 +198,7 @@ def look(host):
 
 
 def names(host):
-    """The names that this host has as a node and as a minion."""
+    """Return the names of this host as a node and as a minion."""
     text = host.read(KUBELET_UNIT)
     found = re.findall(r"--hostname-override[= ]([^\s\"'\\]+)", text)
     more = sorted(glob.glob(host.path(MINION_DIRECTORY) + "/*.conf"))
@@ -206,13 +208,13 @@ def names(host):
 
 
 def traces(host):
-    """Of which of the paths a wipe would take something."""
+    """Return the paths from which a wipe would remove something."""
     mounts = mount_points(host)
     return [path for path in PATHS if host.exists(path) and holds(host.path(path), mounts)]
 
 
 def holds(path, mounts):
-    """Whether there is more than what is mounted below, and than an empty directory at a mount point or in common use."""
+    """Return whether a path holds more than mounts and empty directories (mount points or ``DIRECTORIES``)."""
     if os.path.islink(path) or not os.path.isdir(path):
         return path not in mounts
     try:
@@ -225,7 +227,7 @@ def holds(path, mounts):
 
 
 def mount_points(host):
-    """Every mount point, as its path is here."""
+    """Return every mount point as a path below ``root``."""
     return {
         point if host.root and point.startswith(host.root) else host.path(point)
         for point in host.mounts()
@@ -240,7 +242,7 @@ def is_empty(path):
 
 
 def services(host):
-    """Those of the services that run, or will after the next boot."""
+    """Return the services that run or that start at the next boot."""
     found = []
     for name in SERVICES:
         code, output = host.command(
@@ -258,7 +260,7 @@ def services(host):
 
 
 def listens(host, port):
-    """Whether something serves a TCP port, at whatever address."""
+    """Return whether a process listens on a TCP port at any address."""
     rows = (host.read("/proc/net/tcp") + "\n" + host.read("/proc/net/tcp6")).splitlines()
     fields = [row.split() for row in rows]
     return any(
@@ -267,16 +269,16 @@ def listens(host, port):
 
 
 def containers(host):
-    """The runtime's containers; none that it knows of while it does not run."""
+    """Return the containers of the runtime, an empty list while the runtime does not run."""
     code, output = host.command(*CTR, "containers", "list", "--quiet")
     return output.split() if code == 0 else []
 
 
-# Who may change it.
+# Admission.
 
 
 def admit(host):
-    """Refuse the authority's host, another node's, and a run that is older than the last one here."""
+    """Refuse the host of the CA, the host of another node, and a run older than the last one on this host."""
     if host.exists(CA_KEY):
         raise Refused(f"{CA_KEY} is here: this is the bootstrap node, which is never removed")
     found = names(host)
@@ -302,7 +304,7 @@ def admit(host):
 
 
 def admit_epoch(host):
-    """As the step ``fence`` does it; by hand, without an epoch, everything passes."""
+    """Check the fencing epoch as ``minion/fence.py`` does. A manual call has no epoch and passes."""
     wanted = host.request["epoch"]
     if wanted is None:
         return
@@ -333,7 +335,7 @@ def locked(descriptor):
 
 
 def write(path, text):
-    """Whole or not at all, for root alone."""
+    """Write a file atomically, readable by root only."""
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
@@ -344,11 +346,11 @@ def write(path, text):
     os.replace(temporary, path)
 
 
-# The API server, before its etcd member goes.
+# The API server stops before its etcd member is removed.
 
 
 def withdraw(host):
-    """Take the API server's manifest from the kubelet, and wait until nobody serves its port."""
+    """Remove the API server's manifest and wait until no process serves its port."""
     if host.exists(API_SERVER):
         os.unlink(host.path(API_SERVER))
         host.changes.append("took away " + API_SERVER)
@@ -364,7 +366,7 @@ def withdraw(host):
 
 
 def stop_containers(host, *filters):
-    """End containers, politely first, and let the runtime forget them."""
+    """Stop containers with SIGTERM, then SIGKILL, and delete them from the runtime."""
     code, output = host.command(*CTR, "containers", "list", "--quiet", *filters)
     found = output.split() if code == 0 else []
     for number in ("SIGTERM", "SIGKILL"):
@@ -379,17 +381,17 @@ def stop_containers(host, *filters):
 
 
 def running(host):
-    """The containers that have a process."""
+    """Return the containers that have a process."""
     code, output = host.command(*CTR, "tasks", "list")
     rows = [line.split() for line in output.splitlines()] if code == 0 else []
     return {row[0] for row in rows if len(row) > 2 and row[2] in ("RUNNING", "PAUSED", "PAUSING")}
 
 
-# Everything.
+# The complete reset.
 
 
 def retire(host):
-    """In this order nothing of it is started again by what is still there."""
+    """Reset the host in an order in which no remaining part restarts a removed one."""
     network = subnet(host)
     take_manifests(host)
     stop_service(host, "kubelet")
@@ -426,14 +428,14 @@ def stop_service(host, name):
 
 
 def is_ours(groups, command):
-    """Whether a process is of a Pod, or of a service that leaves its own behind when it is stopped."""
+    """Return whether a process belongs to a Pod or to a service whose child processes outlive it."""
     if "containerd-shim" in command.partition(" ")[0] and "k8s.io" in command:
         return True
     return "kubepods" in groups or any(f"/{name}.service" in groups for name in SERVICES)
 
 
 def end_processes(host):
-    """What outlived the runtime, or was never known to it."""
+    """Kill the processes that outlived the runtime or were never known to it."""
     found = host.processes(is_ours)
     if not found:
         return
@@ -457,11 +459,11 @@ def kill(number):
 
 
 def unmount(host):
-    """The kubelet's and the runtime's mounts, the deepest first. Their data is elsewhere, and stays."""
+    """Unmount the mounts of the kubelet and the runtime, deepest first. Their data is stored elsewhere and stays."""
     below = (*tuple(path + "/" for path in UNMOUNT), NAMESPACES)
     found = [point for point in host.mounts() if point.startswith(below)]
     for point in sorted(found, key=len, reverse=True):
-        # Looking at it first would hang where a server is gone.
+        # Without --no-canonicalize, umount would stat the path and hang if a server is gone.
         code, output = host.command("umount", "--no-canonicalize", point)
         if code:
             code, output = host.command("umount", "--no-canonicalize", "--lazy", point)
@@ -474,17 +476,17 @@ def unmount(host):
         host.changes.append(f"unmounted {len(found)} file systems")
 
 
-# What it had in the kernel.
+# The node's network objects in the kernel.
 
 
 def subnet(host):
-    """The network of all Pods, as the one of this node knows it."""
+    """Return the network of all Pods from flannel's file on this node."""
     found = re.search(r"^FLANNEL_NETWORK=([0-9./]+)$", host.read(SUBNET), re.M)
     return found.group(1) if found else ""
 
 
 def forget_network(host, network):
-    """Interfaces, routes to the Pods of others, and the rules of Services."""
+    """Remove interfaces, routes to the Pods of other nodes, and the rules of Services."""
     for name in INTERFACES:
         if (
             host.exists("/sys/class/net/" + name)
@@ -501,11 +503,11 @@ def forget_network(host, network):
             host.changes.append(f"removed the table {family} {name}")
 
 
-# Its files.
+# The node's files.
 
 
 def wipe(host, path):
-    """Remove a path and what is below it. A mount point stays and is emptied; what is mounted deeper stays as it is."""
+    """Remove a path and what is below it. Empty a mount point and keep it; do not enter mounts below it."""
     full = host.path(path)
     try:
         kind = os.lstat(full).st_mode
@@ -528,7 +530,7 @@ def wipe(host, path):
 
 
 def empty(host, directory, mounts, removed):
-    """Remove what is in a directory, by its open descriptor: nobody can put a link in its place meanwhile."""
+    """Remove the contents of a directory by its descriptor, so that no process can swap in a link meanwhile."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
@@ -546,7 +548,7 @@ def clear(host, descriptor, directory, mounts, removed):
         path = os.path.join(directory, name)
         found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         is_directory = stat.S_ISDIR(found.st_mode)
-        # A file of an overlay may name the device of the layer that it comes from.
+        # A file of an overlay may report the device of its layer, so compare only directories.
         if path in mounts or (is_directory and found.st_dev != device):
             host.left.append(f"{path} is mounted there")
         elif is_directory:
@@ -564,7 +566,7 @@ def clear(host, descriptor, directory, mounts, removed):
 
 
 def take(host, path, mounts, removed, remove):
-    """Remove one file or empty directory; what cannot be is told."""
+    """Remove one file or empty directory; record a failure in ``failed``."""
     if path in mounts:
         host.left.append(f"{path} is mounted there")
         return
@@ -577,14 +579,14 @@ def take(host, path, mounts, removed, remove):
         removed.append(path)
 
 
-# The conversation.
+# Request and answer.
 
 
 MODES = {"withdraw": withdraw, "retire": retire}
 
 
 def work(host):
-    """What was asked for: what there is, or what was changed, left and could not be done, and why nothing (more) was."""
+    """Execute the request and return the inspection, or changes, paths left, failures and the reason of a refusal."""
     if host.request["mode"] == "look":
         return look(host)
     refused = ""
