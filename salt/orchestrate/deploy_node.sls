@@ -1,6 +1,6 @@
-{#- Make one registered Node a working one. The name of this SLS and its pillar are the contract that the runner and the
-    page use: pillar='{"orchestrate": {"node_name": "NODE"}}'. The runner adds its epoch, which hosts compare: only jobs of
-    the newest run may change them. -#}
+{#- Deploy one registered Node. The name of this SLS and its pillar are the contract that the runner and the
+    page use: pillar='{"orchestrate": {"node_name": "NODE"}}'. The runner adds its fencing epoch, which hosts compare: only
+    jobs of the newest run may change them. -#}
 {%- set node = pillar.orchestrate.node_name %}
 {%- set epoch = pillar.orchestrate.get("epoch") %}
 {%- set run = {"orchestrate": {"epoch": epoch}} if epoch is not none else {} %}

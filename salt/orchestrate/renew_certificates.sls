@@ -1,12 +1,12 @@
-{#- Renew every certificate that has less than ``certificate_renew_days`` left, on all deployed nodes, or on the one of
-    pillar='{"orchestrate": {"node_name": "NODE"}}'. Control-plane nodes come one after another, the CA's first, and none
-    before its predecessor is well; the others some at a time. When there is nothing to renew nothing is changed. -#}
+{#- Renew every certificate that has less than ``certificate_renew_days`` left, on all deployed nodes, or on the node of
+    pillar='{"orchestrate": {"node_name": "NODE"}}'. Control-plane nodes are renewed one at a time, the CA's first, each after
+    its predecessor is healthy; the others in batches. If no certificate needs renewal, nothing is changed. -#}
 {%- set asked = pillar.get("orchestrate", {}) %}
 {%- set epoch = asked.get("epoch") %}
 {%- set run = {"orchestrate": {"epoch": epoch}} if epoch is not none else {} %}
 {%- set known = salt["metalk8s_expand_cluster.renewal"](asked.get("node_name")) %}
-{#- Each asks for signatures through the master, a request that needs a second worker of it: when as many as it has ask at one
-    moment, none is left, and all stand still for a minute. #}
+{#- Each node requests signatures through the master, and each request needs a second worker of the master. If as many nodes
+    as it has workers request at the same time, no worker is left, and all requests hang for a minute. #}
 {%- set at_once = [1, [20, opts.get("worker_threads", 5) - 1] | min] | max %}
 
 Let the CA know what it may sign:
@@ -56,7 +56,7 @@ Sync modules to {{ names | join(", ") }}:
         saltenv: {{ saltenv }}
         refresh: True
 
-{# One that is down keeps nobody from being renewed. #}
+{# A node that is down does not prevent the renewal of other nodes. #}
 Renew the certificates of {{ names | join(", ") }}:
   salt.state:
     - tgt: {{ names | json }}

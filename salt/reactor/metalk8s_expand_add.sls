@@ -10,14 +10,14 @@ import logging
 
 log = logging.getLogger("metalk8s_expand.reactor")
 
-# As long as a node's name may be; what it may be made of, and that it is declared, is for the runner to check.
+# Maximum length of a node's name. The runner checks its characters and that it is declared.
 LONGEST = 63
 SHOWN = 80
 
 
 def run():
     event = data if isinstance(data, dict) else {}
-    # An event of a minion carries what it sent below "data", one that was fired on the master is what was sent.
+    # An event of a minion has its content below "data"; an event fired on the master is the content itself.
     sent = event.get("data", event)
     node = sent.get("node") if isinstance(sent, dict) else None
     if not isinstance(node, str) or not 0 < len(node) <= LONGEST:

@@ -1,5 +1,5 @@
-{#- Renew those certificates of this node that end soon, and nothing else. Paths come from the same table as the policies of
-    the CA. Everything but the kubelet reads a renewed file by itself; no process of the control plane is restarted. -#}
+{#- Renew only the certificates of this node that expire soon. Paths come from the same table as the policies of
+    the CA. Every process except the kubelet reloads a renewed file itself; no process of the control plane is restarted. -#}
 {%- from "metalk8s/roles/map.jinja" import certificate, fence, node with context %}
 {{ fence("renew its certificates") }}
 {% for purpose, path in pillar.metalk8s.certificates | dictsort %}

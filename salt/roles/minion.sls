@@ -1,4 +1,4 @@
-{#- Applied over salt-ssh to a blank host: Salt's minion, the master's key put there so that it meets no other master. -#}
+{#- Applied over salt-ssh to a blank host: Salt's minion, with the master's key so that it accepts no other master. -#}
 {%- from "metalk8s/roles/map.jinja" import artifact, cluster, node with context %}
 {{ artifact("salt-minion.tar") }}
 

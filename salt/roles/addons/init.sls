@@ -1,4 +1,4 @@
-{#- What runs in the cluster itself: rights of the API servers, kube-proxy, the Pod network, CoreDNS. -#}
+{#- Objects in the cluster itself: rights of the API servers, kube-proxy, the Pod network, CoreDNS. -#}
 {%- from "metalk8s/roles/map.jinja" import api, cluster, node with context %}
 {%- set kubectl = "/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf" %}
 Wait for the API:

@@ -1,4 +1,4 @@
-{#- The first node, by the same roles as every other, and what only it has: CA, artifact store, administrator, add-ons. -#}
+{#- The bootstrap node: the roles of every node, and its own CA, artifact store, administrator, add-ons. -#}
 {%- from "metalk8s/roles/map.jinja" import artifact, certificate, kubeconfig, cluster, pki with context %}
 include:
   - metalk8s.roles.ca
@@ -18,7 +18,7 @@ Make the key of service account tokens:
     - mode: '0600'
     - makedirs: True
 
-{#- Made by the host and not here: Salt keeps what it renders in a file of its cache. #}
+{#- The host generates it, not this template: Salt stores rendered files in its cache. #}
 Draw the key that encrypts Secrets at rest:
   cmd.run:
     - name: |

@@ -1,4 +1,4 @@
-{#- The three authorities, on the one node that signs. Their keys are made here and never leave it. -#}
+{#- The three certificate authorities on the node that signs. Their keys are generated here and never leave it. -#}
 {%- set pki = "/etc/kubernetes/pki" %}
 {%- for path, name in (("ca", "kubernetes"), ("etcd/ca", "etcd-ca"), ("front-proxy-ca", "front-proxy-ca")) %}
 Make the key of {{ name }}:

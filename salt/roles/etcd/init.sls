@@ -1,4 +1,4 @@
-{#- A member of etcd: certificates, then a learner under the guard, its Pod, and a voter under the guard again. -#}
+{#- An etcd member: certificates, the addition as a learner under the guard, its Pod, the promotion under the guard. -#}
 {%- from "metalk8s/roles/map.jinja" import certificate, image, static_pod, cluster, epoch, node, pki with context %}
 {%- set others = pillar.metalk8s.etcd_members | rejectattr("name", "equalto", node.name) | list %}
 include:

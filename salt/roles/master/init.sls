@@ -1,4 +1,4 @@
-{#- An API server of its own beside its own etcd member, controller manager and scheduler through the local proxy. -#}
+{#- An API server that uses the local etcd member. Controller manager and scheduler use the local proxy. -#}
 {%- from "metalk8s/roles/map.jinja" import certificate, image, kubeconfig, static_pod, cluster, node, pki with context %}
 include:
   - metalk8s.roles.etcd
