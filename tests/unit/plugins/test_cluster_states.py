@@ -1,4 +1,4 @@
-"""The states that run on the master: with test=True they change nothing and say what would be, and what would not."""
+"""Test the states that run on the master: with test=True they change nothing and report the pending changes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_added() -> None:
 @pytest.mark.parametrize(
     "answer", [None, "Exception occurred in runner metalk8s_expand.expand", {"success": False}]
 )
-def test_a_runner_that_says_nothing_has_failed(answer: Any) -> None:
+def test_runner_without_answer_fails(answer: Any) -> None:
     states = load("metalk8s_expand", False, **{"saltutil.runner": lambda *_, **__: answer})
     assert states.expanded("any")["result"] is False
 
@@ -106,7 +106,9 @@ def test_uncordoned(
 
 
 @pytest.mark.parametrize("function", ["verified", "well"])
-def test_a_verification_is_none_with_test(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+def test_verification_with_test_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
     monkeypatch.setattr(
         context.ClusterContext, "from_opts", lambda opts: pytest.fail("nothing is asked")
     )

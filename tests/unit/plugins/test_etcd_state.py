@@ -1,4 +1,4 @@
-"""The states of an etcd member: what of the fence they ask, pass on and show."""
+"""Test how the states of an etcd member check, pass and show the fencing epoch."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def host(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("state", STATES)
 class TestFence:
     @pytest.mark.parametrize("test", [False, True])
-    def test_an_older_run_is_refused_before_anything_is_asked(
+    def test_older_run_is_refused_before_any_query(
         self, host: Host, state: str, test: bool
     ) -> None:
         host.path.write_text("7\n")
@@ -74,13 +74,13 @@ class TestFence:
         assert (found["result"], found["changes"], host.steps) == (False, {}, [])
         assert "this job is of the epoch 6" in found["comment"]
 
-    def test_a_run_that_is_overtaken_meanwhile_is_refused(self, host: Host, state: str) -> None:
+    def test_run_that_loses_the_lock_meanwhile_is_refused(self, host: Host, state: str) -> None:
         host.overtaken = True
         found = host.apply(state, epoch=6)
         assert (found["result"], host.steps, host.epoch) == (False, [STATES[state]], "7")
         assert "this job is of the epoch 6, and one of the epoch 7" in found["comment"]
 
-    def test_a_newer_run_is_shown_once(self, host: Host, state: str) -> None:
+    def test_epoch_of_newer_run_is_shown_once(self, host: Host, state: str) -> None:
         raised = {"epoch": {"old": None, "new": 7}}
         found = host.apply(state, test=True, epoch=7)
         assert (found["result"], found["changes"], host.epoch) == (None, raised, None)
@@ -93,14 +93,14 @@ class TestFence:
         )
         assert host.apply(state, test=True, epoch=7)["result"] is True
 
-    def test_by_hand_it_leaves_no_trace(self, host: Host, state: str) -> None:
+    def test_manual_job_stores_no_epoch(self, host: Host, state: str) -> None:
         assert host.apply(state)["changes"] == {}
         assert host.epoch is None
         host.path.write_text("7\n")
         assert host.apply(state)["result"] is True
         assert host.epoch == "7"
 
-    def test_the_members_own_changes_are_shown_beside(self, host: Host, state: str) -> None:
+    def test_changes_of_member_are_shown_with_epoch(self, host: Host, state: str) -> None:
         host.changes = {"added": "cp-1"}
         assert host.apply(state, test=True, epoch=7)["changes"] == {
             "epoch": {"old": None, "new": 7}, "changes": ["added"],

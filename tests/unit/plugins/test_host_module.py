@@ -1,4 +1,4 @@
-"""The execution module on a minion: the probe's own answers, by the functions that an operator calls."""
+"""Test the execution module on a minion: the functions that an operator calls return the facts of the script."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def module() -> Any:
     return extension.load("modules", "metalk8s_expand_host")
 
 
-def test_it_is_there(module: ModuleType) -> None:
+def test_module_loads(module: ModuleType) -> None:
     assert module.__virtual__() == "metalk8s_expand_host"
 
 
-def test_without_a_request_it_tells_what_every_host_is_asked(
+def test_probe_without_request_returns_facts_of_every_host(
     module: ModuleType, tmp_path: Path
 ) -> None:
     found = module.probe({"sources": {"/etc/resolv.conf": "/dev/null"}})
@@ -59,7 +59,7 @@ def test_connections(module: ModuleType) -> None:
         }  # fmt: skip
 
 
-def test_a_window_has_an_end(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_is_limited(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_facts, "LONGEST_WINDOW", 0.5)
     started = time.monotonic()
     assert set(module.connect([[LOCAL, free_port()]], window=3600).values()) == {
@@ -69,7 +69,7 @@ def test_a_window_has_an_end(module: ModuleType, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("targets", [[[LOCAL]], [[LOCAL, "ssh"]], [5], "10.0.0.1:22"])
-def test_targets_that_are_none(module: ModuleType, targets: object) -> None:
+def test_invalid_targets_are_refused(module: ModuleType, targets: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         module.connect(targets)
 

@@ -1,4 +1,4 @@
-"""Real files and a real TLS port: what lies there, what is served, and what is done when they differ."""
+"""Test certificates with real files and a real TLS port: files, served certificates, and the repair of a difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.metalk8s_expand.conftest import free_port
 
 
 class Host:
-    """A directory of certificates and a server of one of them, which reads it when it is started."""
+    """A directory of certificates and a server that reads one of them when it starts."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -79,7 +79,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     made.stop()
 
 
-def test_what_lies_there_and_is_served(host: Host) -> None:
+def test_observed_reports_files_and_served_certificates(host: Host) -> None:
     found = host.look()
     entry = found["kubelet-server"]
     assert (entry["path"], entry["key"], entry["served"]["serial"]) == (
@@ -95,7 +95,7 @@ def test_what_lies_there_and_is_served(host: Host) -> None:
     assert problems({"w-1": found}, Limits(0, 0)) == []
 
 
-def test_no_key_leaves_the_host(host: Host) -> None:
+def test_observed_returns_no_private_key(host: Host) -> None:
     (host.directory / "scheduler.crt").write_bytes((host.directory / "ca.crt").read_bytes())
     (host.directory / "scheduler.key").write_text(
         "-----BEGIN PRIVATE KEY-----\nTHE-SECRET\n-----END PRIVATE KEY-----\n"
@@ -105,7 +105,7 @@ def test_no_key_leaves_the_host(host: Host) -> None:
     assert "THE-SECRET" not in text
 
 
-def test_what_is_wrong_with_files(host: Host) -> None:
+def test_observed_reports_problems_of_files(host: Host) -> None:
     host.sign("scheduler")
     (host.directory / "scheduler.key").write_bytes(Path(f"{host.path}.key").read_bytes())
     host.sign("admin")
@@ -119,7 +119,7 @@ def test_what_is_wrong_with_files(host: Host) -> None:
     assert found[str(host.directory / "another")]["key"] == "fits"
 
 
-def test_a_renewed_file_is_not_served_before_the_restart(host: Host) -> None:
+def test_renewed_file_is_served_after_kubelet_restart(host: Host) -> None:
     host.sign()
     found = host.look()
     assert found["kubelet-server"]["served"]["serial"] != found["kubelet-server"]["serial"]
@@ -132,7 +132,7 @@ def test_a_renewed_file_is_not_served_before_the_restart(host: Host) -> None:
     assert host.restarts == ["kubelet"]
 
 
-def test_a_port_that_is_closed(host: Host, clock: FakeClock) -> None:
+def test_closed_port_fails_at_deadline(host: Host, clock: FakeClock) -> None:
     host.stop()
     assert "refused" in host.look()["kubelet-server"]["served"]["error"]
     useless: Callable[[str], None] = host.restarts.append
@@ -142,7 +142,7 @@ def test_a_port_that_is_closed(host: Host, clock: FakeClock) -> None:
     assert error.value.log
 
 
-def test_who_reads_again_by_himself_is_waited_for_and_not_restarted(clock: FakeClock) -> None:
+def test_process_that_reloads_its_file_is_not_restarted(clock: FakeClock) -> None:
     served = iter(["old", "old", "old", "new"])
 
     def look() -> dict[str, Any]:
@@ -159,7 +159,7 @@ def test_who_reads_again_by_himself_is_waited_for_and_not_restarted(clock: FakeC
 
 
 class TestMaster:
-    """The certificate with which the master comes to the API."""
+    """The client certificate of the master for the API."""
 
     def kubeconfig(self, directory: Path, user: dict[str, str]) -> str:
         context = {"name": "c", "context": {"cluster": "x", "user": "u"}}
@@ -171,7 +171,7 @@ class TestMaster:
         (directory / "salt.conf").write_text(json.dumps(config))
         return str(directory / "salt.conf")
 
-    def test_embedded_or_beside(self, host: Host) -> None:
+    def test_certificate_is_found_embedded_or_in_file(self, host: Host) -> None:
         text = base64.b64encode(Path(f"{host.path}.crt").read_bytes()).decode()
         embedded = certificates.of_master(
             self.kubeconfig(host.directory, {"client-certificate-data": text}), Clock()
@@ -187,7 +187,7 @@ class TestMaster:
             assert problems(found, Limits(0, 0)) == []
             assert "see the page" in problems(found, Limits(7, 30))[0]
 
-    def test_what_is_told_elsewhere_or_is_none(self, host: Host) -> None:
+    def test_certificate_reported_by_node_or_missing_is_skipped(self, host: Host) -> None:
         assert (
             certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"}), Clock())
             == {}

@@ -1,4 +1,4 @@
-"""A host becomes a voter against an etcd that refuses, forgets replies and starts slowly, as the real one does."""
+"""Test how a host becomes a voter of a fake etcd that refuses, loses replies and starts slowly, as the real one does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.fakes.etcd_members import ADDRESS, HEALTH_INTERVAL_S, NAME, URL, Fake
 
 
 class Files(MemberFiles):
-    """The real files below a directory; only the peer port is pretended."""
+    """The real files below a directory; only the peer port is fake."""
 
     listening = False
 
@@ -56,7 +56,7 @@ class Setting:
         return etcd_member.pending_changes(self.etcd, self.files, replace(self.wanted, **changes))
 
     def started(self) -> None:
-        """The kubelet has started the member."""
+        """Simulate that the kubelet has started the member."""
         [own] = [member.id for member in self.etcd.listed.values() if URL in member.peer_urls]
         self.etcd.start(own)
         self.write_data()
@@ -90,7 +90,7 @@ def three(tmp_path: Path, clock: Clock) -> Setting:
 SEALED = (f"{NAME}={URL}", "existing")
 
 
-def test_a_fresh_host_is_added_promoted_and_sealed(one: Setting) -> None:
+def test_fresh_host_is_added_promoted_and_sealed(one: Setting) -> None:
     assert one.pending() == ["add cp-1 as a learner and promote it"]
     assert one.added() == {"added": f"cp-1 as a learner at {URL}"}
     assert one.cluster == (f"cp-1={URL},m1=https://10.0.0.1:2380", "existing")
@@ -102,7 +102,7 @@ def test_a_fresh_host_is_added_promoted_and_sealed(one: Setting) -> None:
     assert one.cluster == SEALED
 
 
-def test_its_configuration_is_sealed_before_it_votes(one: Setting) -> None:
+def test_configuration_is_sealed_before_promotion(one: Setting) -> None:
     """A run that is killed in between must not leave a voter whose wiped disk could be started."""
     one.added()
     one.started()
@@ -117,7 +117,7 @@ def test_its_configuration_is_sealed_before_it_votes(one: Setting) -> None:
     assert sealed == [SEALED]
 
 
-def test_a_voter_that_is_not_sealed_is_sealed(one: Setting) -> None:
+def test_unsealed_voter_is_sealed(one: Setting) -> None:
     one.added()
     one.started()
     one.etcd.start(101, learner=False)
@@ -136,7 +136,7 @@ def test_a_second_run_changes_nothing(one: Setting) -> None:
     assert one.etcd.changed == [f"add {URL}", "promote 101"]
 
 
-def test_a_second_run_changes_nothing_however_slow_the_members_are(one: Setting) -> None:
+def test_second_run_with_slow_members_changes_nothing(one: Setting) -> None:
     one.added()
     one.started()
     one.promoted()
@@ -151,27 +151,27 @@ def test_a_second_run_changes_nothing_however_slow_the_members_are(one: Setting)
     assert one.promoted() == {}
 
 
-def test_the_next_one_waits_until_etcd_finds_itself_healthy(three: Setting) -> None:
+def test_addition_waits_until_etcd_reports_healthy(three: Setting) -> None:
     three.etcd.refuse_until = three.clock.monotonic() + HEALTH_INTERVAL_S
     assert "added" in three.added()
     assert three.clock.monotonic() - 1000.0 == pytest.approx(HEALTH_INTERVAL_S, abs=1.0)
 
 
-def test_it_waits_while_nobody_answers(one: Setting) -> None:
+def test_promotion_waits_while_etcd_does_not_answer(one: Setting) -> None:
     one.added()
     one.started()
     one.etcd.down_until = one.clock.monotonic() + 20
     assert "promoted" in one.promoted()
 
 
-def test_the_reply_to_the_add_is_lost(one: Setting) -> None:
+def test_lost_reply_to_addition_is_tolerated(one: Setting) -> None:
     one.etcd.lost_replies = ["add"]
     one.added()
     assert one.etcd.changed == [f"add {URL}"]
     assert one.cluster[1] == "existing"
 
 
-def test_the_reply_to_the_promotion_is_lost(one: Setting) -> None:
+def test_lost_reply_to_promotion_is_tolerated(one: Setting) -> None:
     one.added()
     one.started()
     one.etcd.lost_replies = ["promote"]
@@ -181,9 +181,7 @@ def test_the_reply_to_the_promotion_is_lost(one: Setting) -> None:
 
 
 @pytest.mark.parametrize("with_config", [False, True])
-def test_an_unstarted_learner_of_an_interrupted_run_is_taken_over(
-    one: Setting, with_config: bool
-) -> None:
+def test_unstarted_learner_of_interrupted_run_is_reused(one: Setting, with_config: bool) -> None:
     one.added()
     if not with_config:
         one.files.config.unlink()
@@ -192,7 +190,7 @@ def test_an_unstarted_learner_of_an_interrupted_run_is_taken_over(
     assert one.cluster == (f"cp-1={URL},m1=https://10.0.0.1:2380", "existing")
 
 
-def test_a_started_learner_of_an_interrupted_run_is_promoted(one: Setting) -> None:
+def test_started_learner_of_interrupted_run_is_promoted(one: Setting) -> None:
     one.added()
     one.started()
     assert one.added() == {}
@@ -200,7 +198,7 @@ def test_a_started_learner_of_an_interrupted_run_is_promoted(one: Setting) -> No
 
 
 @pytest.mark.parametrize("learner", [False, True])
-def test_a_member_that_lost_its_data_never_starts_again(three: Setting, learner: bool) -> None:
+def test_member_without_data_never_starts_again(three: Setting, learner: bool) -> None:
     three.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,), learner=learner)
     three.files.write_config({"initial-cluster-state": "existing"})
     three.files.manifest.write_text("a Pod")
@@ -219,7 +217,7 @@ def test_a_member_that_lost_its_data_never_starts_again(three: Setting, learner:
     assert 50 not in three.etcd.listed
 
 
-def test_a_lost_member_stops_before_it_is_removed(three: Setting) -> None:
+def test_member_without_data_stops_before_removal(three: Setting) -> None:
     three.etcd.listed[50] = voter(50, name=NAME, peer_urls=(URL,))
     three.files.manifest.write_text("a Pod")
     three.files.listening = True
@@ -228,7 +226,7 @@ def test_a_lost_member_stops_before_it_is_removed(three: Setting) -> None:
     assert three.etcd.changed == []
 
 
-def test_a_lost_member_is_not_removed_when_that_costs_the_quorum(three: Setting) -> None:
+def test_member_without_data_is_kept_if_removal_costs_quorum(three: Setting) -> None:
     del three.etcd.listed[3]
     three.etcd.listed |= {2: voter(2, False), 50: voter(50, name=NAME, peer_urls=(URL,))}
     with pytest.raises(QuorumError, match="cannot be removed") as error:
@@ -237,8 +235,8 @@ def test_a_lost_member_is_not_removed_when_that_costs_the_quorum(three: Setting)
     assert three.etcd.changed == []
 
 
-def test_a_lost_member_stays_while_the_addition_of_another_is_not_finished(three: Setting) -> None:
-    """Its replacement would be refused, and a member would be missing until somebody mends that."""
+def test_member_without_data_is_kept_while_foreign_learner_exists(three: Setting) -> None:
+    """The guard would refuse the replacement, and a member would be missing until an operator repairs the cluster."""
     three.etcd.listed |= {50: voter(50, name=NAME, peer_urls=(URL,)), 60: voter(60, learner=True)}
     three.files.manifest.write_text("a Pod")
     before = three.world
@@ -247,7 +245,7 @@ def test_a_lost_member_stays_while_the_addition_of_another_is_not_finished(three
     assert three.world == before
 
 
-def test_data_of_a_removed_member_is_set_aside(one: Setting) -> None:
+def test_data_of_removed_member_is_set_aside(one: Setting) -> None:
     one.write_data()
     changes = one.added()
     assert set(changes) == {"added", "set aside"}
@@ -267,7 +265,7 @@ OBSTACLES: dict[str, Callable[[FakeEtcd], None]] = {
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
-def test_the_guard_refuses(three: Setting, obstacle: Callable[[FakeEtcd], None]) -> None:
+def test_guard_refuses_addition(three: Setting, obstacle: Callable[[FakeEtcd], None]) -> None:
     obstacle(three.etcd)
     with pytest.raises(QuorumError) as error:
         three.added()
@@ -279,7 +277,7 @@ def test_the_guard_refuses(three: Setting, obstacle: Callable[[FakeEtcd], None])
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
-def test_a_refusal_leaves_the_host_as_it_is(
+def test_refused_addition_does_not_change_host(
     three: Setting, obstacle: Callable[[FakeEtcd], None]
 ) -> None:
     obstacle(three.etcd)
@@ -292,8 +290,8 @@ def test_a_refusal_leaves_the_host_as_it_is(
     assert three.world == before
 
 
-def test_old_data_is_out_of_the_way_before_the_addition(one: Setting) -> None:
-    """A run that is killed in between must not leave a learner that starts on it."""
+def test_old_data_is_set_aside_before_addition(one: Setting) -> None:
+    """A run that is killed in between must not leave a learner that starts on old data."""
     one.write_data()
     add, there = one.etcd.add_learner, []
 
@@ -307,7 +305,7 @@ def test_old_data_is_out_of_the_way_before_the_addition(one: Setting) -> None:
     assert there == [False]
 
 
-def test_the_whole_addition_keeps_to_its_time(three: Setting) -> None:
+def test_addition_keeps_total_timeout(three: Setting) -> None:
     three.etcd.listed[3] = voter(3, False)
     three.etcd.refuse_until = float("inf")
     ask = three.etcd.members
@@ -324,7 +322,7 @@ def test_the_whole_addition_keeps_to_its_time(three: Setting) -> None:
     assert three.clock.monotonic() - 1000.0 == pytest.approx(60.0, abs=1.0)
 
 
-def test_the_guard_relents_when_the_obstacle_goes(three: Setting) -> None:
+def test_guard_permits_addition_after_obstacle_ends(three: Setting) -> None:
     three.etcd.listed[3] = voter(3, False)
     ask, asked = three.etcd.members, []
 
@@ -349,9 +347,7 @@ def test_a_learner_that_never_starts_is_withdrawn(one: Setting) -> None:
 
 
 @pytest.mark.parametrize("state", [{"healthy": False, "error": "no leader"}, {"applied_index": 1}])
-def test_a_started_learner_that_does_not_follow_is_not_promoted_and_stays(
-    one: Setting, state: dict[str, Any]
-) -> None:
+def test_started_learner_that_lags_is_kept_as_learner(one: Setting, state: dict[str, Any]) -> None:
     one.added()
     one.started()
     one.etcd.start(101, **state)
@@ -361,20 +357,20 @@ def test_a_started_learner_that_does_not_follow_is_not_promoted_and_stays(
     assert one.cluster != SEALED
 
 
-def test_the_reason_survives_when_the_withdrawal_fails(one: Setting) -> None:
+def test_original_error_is_kept_if_removal_of_learner_fails(one: Setting) -> None:
     one.added()
     one.etcd.down_until = float("inf")
     with pytest.raises(QuorumError, match="no etcd member answers"):
         one.promoted()
 
 
-def test_nothing_is_promoted_that_is_no_member(one: Setting) -> None:
+def test_promotion_of_non_member_is_refused(one: Setting) -> None:
     with pytest.raises(QuorumError, match="not a member"):
         one.promoted()
     assert one.etcd.changed == []
 
 
-def test_the_promotion_is_guarded_again(three: Setting) -> None:
+def test_guard_checks_promotion(three: Setting) -> None:
     three.added()
     three.started()
     three.etcd.listed[3] = voter(3, False)
@@ -389,7 +385,7 @@ class TestNewCluster:
         one.etcd.urls = ()
         return one
 
-    def test_it_starts_without_data(self, alone: Setting) -> None:
+    def test_new_cluster_starts_without_data(self, alone: Setting) -> None:
         assert alone.pending(new_cluster=True) == [
             "start a new etcd cluster with cp-1 as its only member"
         ]
@@ -397,24 +393,24 @@ class TestNewCluster:
         assert alone.cluster == (f"{NAME}={URL}", "new")
         assert (alone.pending(new_cluster=True), alone.added(new_cluster=True)) == ([], {})
 
-    def test_never_on_data_of_an_earlier_one(self, alone: Setting) -> None:
+    def test_new_cluster_on_old_data_is_refused(self, alone: Setting) -> None:
         alone.write_data()
         with pytest.raises(QuorumError, match="holds data"):
             alone.added(new_cluster=True)
         assert not alone.files.has_config()
 
-    def test_never_unless_asked_for(self, alone: Setting) -> None:
+    def test_new_cluster_without_request_is_refused(self, alone: Setting) -> None:
         with pytest.raises(QuorumError, match="second cluster"):
             alone.added()
         assert not alone.files.has_config()
 
-    def test_never_beside_an_existing_one(self, one: Setting) -> None:
+    def test_host_beside_existing_cluster_joins_it(self, one: Setting) -> None:
         assert "added" in one.added(new_cluster=True)
         assert one.cluster[1] == "existing"
 
 
 def fresh(setting: Setting) -> None:
-    """Nothing was here before."""
+    """Leave the host without a member."""
 
 
 def lost(setting: Setting) -> None:
@@ -448,7 +444,7 @@ def first(setting: Setting) -> None:
     setting.wanted = replace(setting.wanted, new_cluster=True)
 
 
-# What a run finds, and what it does about it.
+# The state that a run finds and the changes that it makes.
 FOUND: dict[Callable[[Setting], None], list[str]] = {
     fresh: ["add_learner", "write_config", "write_config", "promote"],
     lost: [
@@ -476,7 +472,7 @@ FOUND: dict[Callable[[Setting], None], list[str]] = {
 
 
 class Fenced:
-    """A run of epoch 6 on a host where one of epoch 7 works from the question of this number on, or never."""
+    """A run of epoch 6 on a host where a run of epoch 7 starts at the check of this number, or never."""
 
     def __init__(
         self, base: Path, clock: Clock, prepare: Callable[[Setting], None], overtaken_at: int = 0
@@ -500,7 +496,7 @@ class Fenced:
         self.setting.wanted = replace(self.setting.wanted, admit=self._admit)
 
     def deploy(self) -> None:
-        """The states in their order."""
+        """Run the states in their order."""
         self.setting.added()
         if not self.setting.etcd.urls:
             return
@@ -536,7 +532,7 @@ class Fenced:
 
 @pytest.mark.parametrize("found", FOUND, ids=lambda found: str(found.__name__))
 class TestFence:
-    def test_it_is_asked_right_before_every_change(
+    def test_epoch_is_checked_right_before_every_change(
         self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]
     ) -> None:
         run = Fenced(tmp_path / "run", clock, found)
@@ -548,7 +544,7 @@ class TestFence:
             before[number] == "asked" for number, event in enumerate(run.events) if event != "asked"
         ), run.events
 
-    def test_a_run_that_was_overtaken_changes_nothing_more(
+    def test_run_with_old_epoch_makes_no_further_change(
         self, tmp_path: Path, clock: Clock, found: Callable[[Setting], None]
     ) -> None:
         undisturbed = Fenced(tmp_path / "undisturbed", clock, found)
@@ -565,7 +561,7 @@ class TestFence:
                 assert etcd_member.ensure_voting_member(run.setting.etcd, run.setting.wanted)
 
 
-def test_the_configuration_is_served_at_the_declared_address() -> None:
+def test_configuration_uses_declared_address() -> None:
     base = etcd_member.desired_member(NAME, ADDRESS).base
     assert base["listen-peer-urls"] == base["initial-advertise-peer-urls"] == URL
     assert base["advertise-client-urls"] == "https://10.0.0.9:2379"

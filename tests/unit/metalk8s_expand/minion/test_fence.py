@@ -1,4 +1,4 @@
-"""Jobs of the newest run pass, older ones do not, and those by hand always do."""
+"""Test that jobs of the newest run pass, jobs of older runs do not, and manual jobs always do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "metalk8s" / "expand-epoch"
 
 
-def test_the_first_equal_and_newer_ones_pass(path: Path) -> None:
+def test_first_equal_and_newer_epochs_pass(path: Path) -> None:
     assert fence.check_fencing_epoch(str(path), 5) == {"epoch": {"old": None, "new": 5}}
     assert fence.check_fencing_epoch(str(path), 5) == {}
     assert fence.check_fencing_epoch(str(path), "7") == {"epoch": {"old": 5, "new": 7}}
@@ -24,7 +24,7 @@ def test_the_first_equal_and_newer_ones_pass(path: Path) -> None:
 
 
 @pytest.mark.parametrize("test", [False, True])
-def test_an_older_one_is_refused(path: Path, test: bool) -> None:
+def test_older_epoch_is_refused(path: Path, test: bool) -> None:
     fence.check_fencing_epoch(str(path), 7)
     with pytest.raises(
         LockedError, match=r"of the epoch 6, and one of the epoch 7 has been here"
@@ -35,7 +35,7 @@ def test_an_older_one_is_refused(path: Path, test: bool) -> None:
     assert path.read_text() == "7\n"
 
 
-def test_by_hand_it_passes_and_lowers_nothing(path: Path) -> None:
+def test_job_without_epoch_passes_and_keeps_stored_epoch(path: Path) -> None:
     assert fence.check_fencing_epoch(str(path), None) == {}
     assert not path.parent.exists()
     fence.check_fencing_epoch(str(path), 7)
@@ -43,19 +43,19 @@ def test_by_hand_it_passes_and_lowers_nothing(path: Path) -> None:
     assert path.read_text() == "7\n"
 
 
-def test_nothing_is_written_under_test(path: Path) -> None:
+def test_epoch_is_not_written_with_test(path: Path) -> None:
     assert fence.check_fencing_epoch(str(path), 5, test=True) == {"epoch": {"old": None, "new": 5}}
     assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("epoch", [0, -1, True, "", "x", 1.5, [1]])
-def test_what_is_no_epoch_is_refused(path: Path, epoch: object) -> None:
+def test_invalid_epoch_is_refused(path: Path, epoch: object) -> None:
     with pytest.raises(SettingsError, match="is no epoch"):
         fence.check_fencing_epoch(str(path), epoch)
     assert not path.exists()
 
 
-def test_many_at_once_leave_the_highest(path: Path) -> None:
+def test_concurrent_jobs_store_highest_epoch(path: Path) -> None:
     refused: list[int] = []
 
     def job(epoch: int) -> None:

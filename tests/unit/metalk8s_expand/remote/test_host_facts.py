@@ -1,4 +1,4 @@
-"""The probe itself: on every Python that is here, on files of systems that are not, and whatever hangs."""
+"""Test the script on every installed Python, on files of other systems, and with calls that hang."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.metalk8s_expand.conftest import free_port
 
 SOURCE = Path(host_facts.__file__).read_text(encoding="utf-8")
 LOCAL = "127.0.0.1"
-# Longer than a label may be, so nobody is asked for it.
+# Longer than a DNS label may be, so the resolver sends no query for it.
 NOBODY = "x" * 64
 ROOTS = ("etc", "proc", "sys", "run", "var", "usr", "lib")
 
@@ -73,7 +73,7 @@ def place(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("python", interpreters())
-def test_on_every_python(python: str) -> None:
+def test_script_runs_on_every_python(python: str) -> None:
     around = ClusterFacts(
         endpoints=(Endpoint("api", "API", LOCAL, free_port()),),
         etcd_peers={"b": LOCAL},
@@ -106,12 +106,12 @@ def test_on_every_python(python: str) -> None:
     assert [item.found for item in told if "the check itself failed" in item.found] == []
 
 
-def test_it_is_written_for_python_3_6() -> None:
+def test_script_has_syntax_of_python_3_6() -> None:
     ast.parse(SOURCE, feature_version=(3, 6))
 
 
-def test_it_imports_little() -> None:
-    """Each of these costs more than all looks together."""
+def test_script_does_not_import_slow_modules() -> None:
+    """Importing each of these costs more than gathering all facts."""
     program = f"{SOURCE.rpartition('if __name__')[0]}\nfacts({{}})\nprint(*sys.modules)\n"
     done = subprocess.run(
         [sys.executable, "-BIS", "-"],
@@ -136,7 +136,7 @@ def test_it_imports_little() -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
-def test_it_leaves_nothing(tmp_path: Path) -> None:
+def test_script_leaves_no_files(tmp_path: Path) -> None:
     """Neither compiled modules nor the file it measures with."""
     (tmp_path / "cache").mkdir()
     (tmp_path / "etcd").mkdir()
@@ -155,12 +155,12 @@ def test_it_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "cache", tmp_path / "etcd"]
 
 
-def test_without_a_request() -> None:
+def test_script_without_request_answers() -> None:
     assert run({})["architecture"] == os.uname().machine
 
 
-def test_whatever_hangs_is_left_behind(tmp_path: Path) -> None:
-    """Who opens a pipe that nobody writes to waits for ever."""
+def test_hanging_call_is_abandoned(tmp_path: Path) -> None:
+    """Opening a pipe without a writer hangs forever."""
     os.mkfifo(tmp_path / "pipe")
     started = time.monotonic()
     found = run(
@@ -173,7 +173,7 @@ def test_whatever_hangs_is_left_behind(tmp_path: Path) -> None:
     assert (found["system"], found["architecture"]) == (None, os.uname().machine)
 
 
-def test_one_look_spoils_no_other(place: Any) -> None:
+def test_failure_of_a_fact_does_not_affect_other_facts(place: Any) -> None:
     found = host_facts.facts(
         place(
             {"/proc/meminfo": "nonsense", "/proc/cgroups": "a b", "/proc/sys/kernel/hostname": "h"}
@@ -198,7 +198,7 @@ def test_one_look_spoils_no_other(place: Any) -> None:
         ("", None),
     ],
 )
-def test_the_answer_among_noise(text: str, found: Any) -> None:
+def test_answer_is_found_among_other_output(text: str, found: Any) -> None:
     assert host_facts.answer(text) == found
 
 
@@ -251,7 +251,7 @@ def test_files(
     assert host_facts.attempt(host_facts.QUICK[look], place(files, **request_)) == wanted
 
 
-def test_an_empty_directory_is_no_leftover(place: Any, tmp_path: Path) -> None:
+def test_empty_directory_is_not_a_leftover(place: Any, tmp_path: Path) -> None:
     (tmp_path / "etc" / "empty").mkdir(parents=True)
     assert host_facts.leftovers(place({}, leftovers=["/etc/empty", "/etc/empty/*"])) == []
 
@@ -352,7 +352,7 @@ def test_the_mount_of_a_path(
     assert (found["free_mb"], found["free_inodes"]) == (2, None)
 
 
-def test_the_space_of_a_server_is_not_asked_for(place: Any, monkeypatch: Any) -> None:
+def test_network_file_system_is_not_queried_for_space(place: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: pytest.fail("the server may be gone"))
     mounts = host_facts.mount_table(
         place({"/proc/self/mountinfo": MOUNTS.replace("overlay overlay", "nfs4 x")})
@@ -461,12 +461,12 @@ def test_ufw_counts_when_its_own_file_says_so(place: Any, script: Any) -> None:
     assert host_facts.services(enabled) == {"ufw": {"active": True, "enabled": True}}
 
 
-def test_nothing_is_run_where_no_service_is_installed(place: Any, script: Any) -> None:
+def test_systemctl_does_not_run_without_installed_service(place: Any, script: Any) -> None:
     script("systemctl", "sleep 60")
     assert host_facts.services(place({}, services=["firewalld"])) == {}
 
 
-def test_a_command_that_hangs_is_ended(script: Any) -> None:
+def test_hanging_command_is_killed(script: Any) -> None:
     script("hang", "exec sleep 60")
     started = time.monotonic()
     assert host_facts.attempt(host_facts.command, ["hang"], 0.2) is None
@@ -588,7 +588,7 @@ def test_listening_ends_with_the_window() -> None:
     assert found == {str(port): {"problem": "", "heard": []} for port in ports}
 
 
-def test_with_nobody_to_hear_it_does_not_wait() -> None:
+def test_listening_without_peers_does_not_wait() -> None:
     started = time.monotonic()
     host_facts.listen(host_facts.Host(etcd_request([free_port()], [])))
     assert time.monotonic() - started < 2
@@ -605,7 +605,7 @@ def test_a_port_that_is_taken(silent_port: int) -> None:
     }
 
 
-def test_an_address_of_somebody_else() -> None:
+def test_address_of_another_host_is_reported() -> None:
     request = etcd_request([free_port()], [])
     request["listen"]["address"] = "192.0.2.77"
     assert [entry["problem"] for entry in host_facts.listen(host_facts.Host(request)).values()] == [
@@ -613,7 +613,7 @@ def test_an_address_of_somebody_else() -> None:
     ]
 
 
-def test_it_does_not_listen_where_an_earlier_run_may_start_etcd(place: Any) -> None:
+def test_host_of_an_earlier_run_does_not_listen(place: Any) -> None:
     assert (
         host_facts.listen(
             place({"/etc/salt/minion": "id: a"}, **etcd_request([free_port()], [LOCAL]))
@@ -643,7 +643,7 @@ def test_name_servers_of_resolv_conf(place: Any) -> None:
     ("reply", "wanted"),
     [(lambda asked: asked[:2] + b"\x81\x82", True), (lambda asked: b"no", False), (None, False)],
 )
-def test_a_name_server_answers_whatever_it_says(reply: Any, wanted: bool) -> None:
+def test_name_server_with_any_reply_counts_as_answering(reply: Any, wanted: bool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((LOCAL, 0))
         server.settimeout(5)

@@ -1,4 +1,4 @@
-"""The script that wipes a host, below a directory that stands for /: what it takes, what it never takes, whom it refuses."""
+"""Test the reset script below a directory that replaces /: what it wipes, what it keeps, which hosts it refuses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NODE: dict[str, str] = {
 
 
 class Host(reset_host.Host):  # type: ignore[misc]
-    """Programs that say what they are told to, and what they were called with."""
+    """A host with fake programs that return given answers and record their calls."""
 
     def __init__(self, request: dict[str, Any], answers: dict[str, tuple[int, str]]) -> None:
         super().__init__(request)
@@ -111,7 +111,7 @@ KEPT = {
 }
 
 
-def test_it_wipes_what_is_listed_and_nothing_else(node: Place) -> None:
+def test_reset_wipes_only_listed_paths(node: Place) -> None:
     answer = node.work()
     assert (answer["refused"], answer["failed"], answer["left"]) == ("", [], [])
     assert node.files() == KEPT
@@ -123,12 +123,12 @@ def test_a_second_run_changes_nothing(node: Place) -> None:
     assert node.work() == {"changes": [], "left": [], "failed": [], "refused": ""}
 
 
-def test_identity_goes_last() -> None:
+def test_identity_files_are_wiped_last() -> None:
     assert set(reset_host.PATHS[-2:]) < set(reset_host.IDENTITY)
     assert set(reset_host.IDENTITY) < set(reset_host.PATHS)
 
 
-def test_a_link_is_removed_and_what_it_names_is_not(node: Place) -> None:
+def test_link_is_removed_and_its_target_is_kept(node: Place) -> None:
     node.write({"/data/etcd/member/wal": "kept", "/data/x": "kept"})
     link = node.at("/etc/kubernetes/link")
     link.symlink_to(node.at("/data"))
@@ -145,7 +145,7 @@ def test_a_link_is_removed_and_what_it_names_is_not(node: Place) -> None:
     assert "/data/etcd, to which /var/lib/etcd was a link" in answer["left"][0]
 
 
-def test_a_listed_mount_point_is_emptied_and_stays(node: Place) -> None:
+def test_listed_mount_point_is_emptied_and_kept(node: Place) -> None:
     node.mount("/var/lib/etcd")
     assert node.work()["left"] == []
     assert node.at("/var/lib/etcd").is_dir()
@@ -153,7 +153,7 @@ def test_a_listed_mount_point_is_emptied_and_stays(node: Place) -> None:
     assert node.work()["changes"] == []
 
 
-def test_what_is_mounted_below_is_never_entered(node: Place) -> None:
+def test_mount_below_listed_path_is_never_entered(node: Place) -> None:
     node.write({"/var/lib/etcd/disk/data": "kept", "/etc/kubernetes/deep/disk/data": "kept"})
     node.mount("/var/lib/etcd/disk", "/etc/kubernetes/deep/disk")
     answer = node.work()
@@ -181,7 +181,7 @@ def test_volumes_of_pods_are_unmounted_before_and_their_data_stays(node: Place) 
     ]
 
 
-def test_a_volume_that_stays_mounted_is_told_and_not_wiped(node: Place) -> None:
+def test_volume_that_stays_mounted_is_reported_and_not_wiped(node: Place) -> None:
     node.mount("/var/lib/kubelet/pods/uid/volumes")
     answer = node.work()
     assert any("stays mounted" in item for item in answer["failed"])
@@ -208,7 +208,7 @@ def test_the_kubelet_is_stopped_before_its_containers(node: Place) -> None:
     assert "systemctl daemon-reload" in host.called
 
 
-def test_what_outlives_the_runtime_is_ours_by_its_control_group() -> None:
+def test_process_that_outlives_runtime_is_found_by_control_group() -> None:
     assert reset_host.is_ours("0::/kubepods.slice/kubepods-burstable.slice/x", "sleep 1 ")
     assert reset_host.is_ours("1:name=systemd:/system.slice/salt-minion.service", "python ")
     assert reset_host.is_ours(
@@ -265,7 +265,7 @@ def test_network_leftovers(node: Place) -> None:
     ],
 )
 @pytest.mark.parametrize("mode", ["retire", "withdraw"])
-def test_whom_it_refuses_it_leaves_as_it_was(
+def test_refused_host_is_not_changed(
     node: Place, files: dict[str, str], request_: dict[str, Any], words: str, mode: str
 ) -> None:
     node.write(files)
@@ -275,7 +275,7 @@ def test_whom_it_refuses_it_leaves_as_it_was(
     assert (answer["changes"], node.files()) == ([], before)
 
 
-def test_the_epoch_is_remembered_and_outlives_the_wipe(node: Place) -> None:
+def test_epoch_file_outlives_the_wipe(node: Place) -> None:
     node.work(epoch=7, master_key="the master's")
     assert node.at(reset_host.EPOCH).read_text() == "7\n"
     assert oct(node.at(reset_host.EPOCH).stat().st_mode & 0o777) == "0o600"
@@ -283,7 +283,7 @@ def test_the_epoch_is_remembered_and_outlives_the_wipe(node: Place) -> None:
     assert node.work(epoch=8)["refused"] == ""
 
 
-def test_one_at_a_time(node: Place) -> None:
+def test_concurrent_calls_are_refused(node: Place) -> None:
     with node.at(reset_host.TURN).open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         assert "still at work" in node.work(seconds=0.4)["refused"]
@@ -307,7 +307,7 @@ def test_withdraw_waits_until_the_port_is_closed(node: Place) -> None:
     assert node.work(mode="withdraw")["changes"] == []
 
 
-def test_withdraw_ends_what_no_kubelet_would_end(node: Place) -> None:
+def test_withdraw_stops_container_without_kubelet(node: Place) -> None:
     node.write({"/proc/net/tcp": listening(6443)})
     host = node.host({"ctr --namespace k8s.io containers list": (0, "a")}, mode="withdraw")
     answer = reset_host.work(host)
@@ -318,7 +318,7 @@ def test_withdraw_ends_what_no_kubelet_would_end(node: Place) -> None:
     assert answer["failed"] == ["port 6443 is still served"]
 
 
-def test_look_tells_whose_host_it_is_and_changes_nothing(node: Place) -> None:
+def test_look_reports_identity_and_changes_nothing(node: Place) -> None:
     node.write({"/etc/machine-id": "m\n"})
     before = node.files()
     found = node.work(mode="look")
@@ -354,7 +354,7 @@ def interpreters() -> list[str]:
 
 
 @pytest.mark.parametrize("python", interpreters())
-def test_it_runs_as_it_is_sent(python: str, node: Place) -> None:
+def test_script_runs_as_sent_over_ssh(python: str, node: Place) -> None:
     request = {"mode": "look", "node": "w-1", "root": str(node.root)}
     command = [python, *findings.COMMAND[1:], json.dumps(request)]
     done = subprocess.run(
