@@ -1,4 +1,4 @@
-"""The only code that talks to foreign systems, one system a folder.
+"""Clients of external systems, one folder for each system.
 
-Runs wherever its caller runs.
+No other package talks to these systems. The code runs in the process of its caller.
 """

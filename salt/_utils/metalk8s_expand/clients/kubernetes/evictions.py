@@ -1,4 +1,4 @@
-"""What the Kubernetes API has for a Node that is to be emptied and deleted: Pods, evictions, volumes, the Node itself."""
+"""Kubernetes API calls that drain and delete a Node: Pods, evictions, volumes and the Node itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"
 
 
 class Eviction(Enum):
-    """What became of the wish that a Pod leaves: it does, it was not there, a budget does not let it yet."""
+    """Result of an eviction: accepted, the Pod is gone, or a PodDisruptionBudget blocks it for now."""
 
     ACCEPTED = "accepted"
     GONE = "gone"
@@ -24,14 +24,15 @@ class Eviction(Enum):
 
 
 def pods_on(kube: Kube, node: str) -> list[JsonObject]:
-    """The Pods of all namespaces that are bound to a Node."""
+    """Return the Pods of all namespaces that are bound to a Node."""
     return kube.listed(PODS, {"fieldSelector": f"spec.nodeName={node}"})
 
 
 def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
-    """Ask for the eviction of this very Pod; the answer and its reason.
+    """Request the eviction of the Pod with this UID and return the result and its reason.
 
-    Raises DeployError when asking again is no use: Kubernetes answers 500 when several budgets cover one Pod.
+    Raises DeployError when a retry cannot help: Kubernetes answers 500 when several
+    PodDisruptionBudgets cover one Pod.
     """
     metadata = pod["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]
@@ -45,7 +46,7 @@ def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
     status, reason = kube.answer("POST", f"{path}/eviction", body)
     if status < 300:
         return Eviction.ACCEPTED, ""
-    # Of another UID by now: the Pod that was meant is gone.
+    # 409 means that the name now has another UID: the Pod that was read is gone.
     if status in (404, 409):
         return Eviction.GONE, reason
     if status == 429:
@@ -62,18 +63,18 @@ def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
 
 
 def attachments(kube: Kube, node: str) -> list[str]:
-    """The volumes that are still attached to a Node, by the names of their PersistentVolumes."""
+    """Return the PersistentVolume names of the volumes that are still attached to a Node."""
     found = [item.get("spec") or {} for item in kube.listed(ATTACHMENTS)]
     return sorted(_volume(spec) for spec in found if spec.get("nodeName") == node)
 
 
 def local_claims(kube: Kube, wanted: Collection[Claim]) -> frozenset[Claim]:
-    """Which of these claims are bound to a disk or directory of one node."""
+    """Return the claims that are bound to a disk or directory of one node."""
     return frozenset(claim for claim in wanted if _is_local(kube, claim))
 
 
 def cordon(kube: Kube, name: str, uid: str, annotations: Mapping[str, str]) -> None:
-    """Let no further Pod come to this very Node. Raises ConflictError when it is gone."""
+    """Cordon the Node with this UID. Raises ConflictError when the Node is gone."""
     patch = {
         "metadata": {"uid": uid, "annotations": dict(annotations)},
         "spec": {"unschedulable": True},

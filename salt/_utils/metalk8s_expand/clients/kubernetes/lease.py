@@ -1,4 +1,4 @@
-"""One Lease of the Kubernetes API, and what a process tells others of itself when it holds it."""
+"""One Lease of the Kubernetes API, and the description of the process that holds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from metalk8s_expand.domain.runs.lease_rules import NAME, NAMESPACE, LeaseHolder
 
 
 class Leases:
-    """The Lease of this name; every write is a compare-and-swap and raises ConflictError when somebody was quicker."""
+    """The Lease with one name.
+
+    Every write is a compare-and-swap. It raises ConflictError when another process wrote first.
+    """
 
     def __init__(self, kube: KubeApi, name: str = NAME, namespace: str = NAMESPACE) -> None:
         self._kube = kube
@@ -24,20 +27,23 @@ class Leases:
         self._one = f"{self._all}/{name}"
 
     def get(self) -> JsonObject | None:
-        """The Lease as it is now: without a resourceVersion the API asks etcd's quorum."""
+        """Return the current Lease: without a resourceVersion the API reads from etcd's quorum."""
         return self._kube.request("GET", self._one)
 
     def create(self, body: Mapping[str, Any]) -> JsonObject | None:
-        """Make it, if it is not there."""
+        """Create the Lease if it does not exist."""
         return self._kube.request("POST", self._all, body)
 
     def update(self, body: Mapping[str, Any]) -> JsonObject | None:
-        """Replace the version that ``body`` names, and no other; None when it was deleted."""
+        """Replace only the version that ``body`` names. Return None when the Lease was deleted."""
         return self._kube.request("PUT", self._one, body)
 
 
 def claim(run: str, doing: str) -> LeaseHolder:
-    """What this process tells of itself; its identity is never used again, not even by a process of the same number."""
+    """Return the description of this process as a lease holder.
+
+    The identity is unique: a later process with the same PID gets another one.
+    """
     host = platform.node()
     return LeaseHolder(
         f"{host}_{os.getpid()}_{secrets.token_hex(4)}",
@@ -50,15 +56,21 @@ def claim(run: str, doing: str) -> LeaseHolder:
 
 
 def has_ended(process: str) -> bool:
-    """Whether this process, as its claim names it, was one that we could see and is no more."""
+    """Return whether the process that a claim names has ended.
+
+    The result is False for a process that is not visible from here.
+    """
     *place, pid, _ = process.split("/") if process.count("/") == 3 else ("", "", "", "")
     return bool(process) and place == _place() and pid.isdigit() and _process(int(pid)) != process
 
 
 def _process(pid: int) -> str:
-    """Boot, namespace, number and start of a process that runs: never the same for two. Nothing when it does not run."""
+    """Return boot ID, PID namespace, PID and start time of a running process, joined by ``/``.
+
+    No two processes have the same value. It is empty when the process does not run.
+    """
     try:
-        # The name in parentheses may hold anything.
+        # The program name in parentheses may contain any character.
         fields = (
             Path(f"/proc/{pid}/stat")
             .read_text(encoding="utf-8", errors="replace")
@@ -72,7 +84,7 @@ def _process(pid: int) -> str:
 
 
 def _place() -> list[str]:
-    """This boot and this namespace of processes; a process elsewhere cannot be seen from here."""
+    """Return this boot ID and PID namespace; processes outside them are not visible from here."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return [boot, str(os.stat("/proc/self/ns/pid").st_ino)]
@@ -81,12 +93,12 @@ def _place() -> list[str]:
 
 
 def stamp(now: float) -> str:
-    """Seconds since the epoch as the API's MicroTime."""
+    """Return seconds since the epoch as the API's MicroTime."""
     return datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _user() -> str:
-    """For people only: whoever runs this, and who became that by sudo."""
+    """Return the user of this process, and the user that called sudo, for display only."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

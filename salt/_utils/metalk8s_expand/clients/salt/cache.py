@@ -1,4 +1,4 @@
-"""What is remembered on the master, in files below its cache directory: reports, plans, the host keys of declarations."""
+"""Files below the master's cache directory: reports, plans and the host keys of declarations."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 from typing import Any
 
 NAME = "metalk8s_expand"
-# A plan is kept to tell later what has moved since; one of thousands of nodes has some megabytes.
+# A later run compares its facts with a stored plan. A plan of thousands of nodes has some
+# megabytes, so the number is limited.
 KEPT_PLANS = 10
 
 
 def path(opts: Mapping[str, Any]) -> Path:
-    """The directory, which need not be there yet."""
+    """Return the path of the directory, which may not exist yet."""
     return Path(str(opts["cachedir"])) / NAME
 
 
 def directory(opts: Mapping[str, Any]) -> Path:
-    """The directory, readable by its user only."""
+    """Create the directory, readable by its user only, and return it."""
     found = path(opts)
     found.mkdir(mode=0o700, parents=True, exist_ok=True)
     return found
 
 
 def save_report(opts: Mapping[str, Any], report: Mapping[str, Any]) -> Path:
-    """Keep a report as JSON; its path."""
+    """Store a report as JSON and return its path."""
     return _write(
         directory(opts) / f"report-{report['id']}.json",
         json.dumps(report, indent=1, sort_keys=True, default=str),
@@ -35,12 +36,12 @@ def save_report(opts: Mapping[str, Any], report: Mapping[str, Any]) -> Path:
 
 
 def reports(opts: Mapping[str, Any]) -> list[Path]:
-    """The kept reports, oldest first."""
+    """Return the stored reports, oldest first."""
     return sorted(directory(opts).glob("report-*.json"))
 
 
 def save_plan(opts: Mapping[str, Any], plan: Mapping[str, Any]) -> Path:
-    """Keep a plan under its digest, and no more than the newest few."""
+    """Store a plan under its digest, delete all but the newest ``KEPT_PLANS``, and return its path."""
     kept = _write(
         directory(opts) / f"plan-{plan['digest']}.json",
         json.dumps(plan, sort_keys=True, default=str),
@@ -54,16 +55,19 @@ def save_plan(opts: Mapping[str, Any], plan: Mapping[str, Any]) -> Path:
 
 
 def load_plan(opts: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
-    """The plan whose digest is or begins with this, or None when it is not kept (any more), or several are."""
+    """Return the plan whose digest begins with this.
+
+    Return None when no stored plan matches or several do.
+    """
     found = list(directory(opts).glob(f"plan-{digest}*.json")) if digest.isalnum() else []
     return dict(json.loads(found[0].read_text(encoding="utf-8"))) if len(found) == 1 else None
 
 
 def keep(folder: str, name: str, text: str) -> str:
-    """The path of the file ``name`` in a folder with this text; it is written only when it says otherwise."""
+    """Return the path of the file ``name`` in a folder; write it only when its text differs."""
     found = Path(folder) / name
     if not found.is_file() or found.read_text(encoding="utf-8") != text:
-        # Each by itself: what is made on the way to it would be open to all.
+        # ``parents=True`` ignores the mode for parent directories, so each is created by itself.
         for each in (found.parent.parent, found.parent):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(found, text)
@@ -71,7 +75,7 @@ def keep(folder: str, name: str, text: str) -> str:
 
 
 def _write(target: Path, text: str) -> Path:
-    """All of it or nothing: others may read it at the same time."""
+    """Write a file atomically: other processes may read it at the same time."""
     handle, written = tempfile.mkstemp(prefix=".", dir=target.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)

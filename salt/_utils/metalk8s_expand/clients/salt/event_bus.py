@@ -1,4 +1,7 @@
-"""The master's event bus, for those who follow a run. Nobody has to listen, so nothing of a run fails when it is away."""
+"""The master's event bus, for consumers that follow a run.
+
+Listeners are optional, so no step of a run fails when the bus does not work.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,25 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 TIMEOUT_MS = 1000
-# A bus that does not take an event is left alone for so long: a run shall not wait a second at each step.
+# After a failed event the bus gets no events for this time: otherwise a run would wait a second
+# at each step.
 REST_S = 30.0
 
 
 class Bus:
-    """Where events of this master go."""
+    """The event bus of this master."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = dict(opts)
         self._rests_until = 0.0
 
     def fire(self, tag: str, payload: Mapping[str, Any]) -> bool:
-        """Whether the bus has taken the event. Never raises."""
+        """Send an event and return whether the bus accepted it. Never raises."""
         if time.monotonic() < self._rests_until:
             return False
         try:
             taken = self._fired(tag, dict(payload))
-        # Its library has many ways to fail, and none of them is a reason to stop a run.
+        # Salt's event library raises many exceptions, and none of them is a reason to stop a run.
         except Exception as exc:
             log.warning("the event %s was not fired: %s: %s", tag, type(exc).__name__, exc)
             taken = False
@@ -36,7 +40,7 @@ class Bus:
         return taken
 
     def _fired(self, tag: str, payload: dict[str, Any]) -> bool:
-        """Connected for each: a run may last longer than its master."""
+        """Connect for each event: a run may last longer than the master process."""
         import salt.utils.event
 
         with salt.utils.event.get_master_event(

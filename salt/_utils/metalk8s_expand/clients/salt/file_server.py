@@ -1,6 +1,6 @@
-"""What the master's file server serves, by every backend that is configured: directories, Git, whatever there is.
+"""The files that the master's file server serves through all configured backends.
 
-Asked as ``state.orchestrate`` asks it, so that what is found here is what an orchestration will find.
+The lookup is that of ``state.orchestrate``, so an orchestration finds the same files.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from metalk8s_expand.errors import UnreachableError
 
 
 class FileServer:
-    """One master's files. Nothing is fetched: a backend that mirrors others is kept current by the master itself."""
+    """The files of one master. The master itself updates backends such as Git; this class does not."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
         self._found: dict[tuple[str, str], bool] = {}
 
     def has(self, sls: str, saltenv: str) -> bool:
-        """Whether an SLS of this name (``a.b``) is there in this saltenv. Raises UnreachableError."""
+        """Return whether a saltenv has an SLS of this name (``a.b``). Raises UnreachableError."""
         if (sls, saltenv) not in self._found:
             path = sls.replace(".", "/")
             self._found[sls, saltenv] = any(
@@ -29,7 +29,7 @@ class FileServer:
         return self._found[sls, saltenv]
 
     def saltenvs(self) -> list[str]:
-        """The names of all. Raises UnreachableError."""
+        """Return the names of all saltenvs, sorted. Raises UnreachableError."""
         try:
             return sorted(map(str, self._server.envs()))
         except Exception as error:
@@ -49,7 +49,7 @@ class FileServer:
 
 
 def _unreadable(error: Exception) -> UnreachableError:
-    """A backend raises what the library that it uses raises."""
+    """Return the error for any exception: a backend raises what the library that it uses raises."""
     return UnreachableError(
         f"the master's file server cannot be read: {type(error).__name__}: {error}",
         hint="check file_roots, fileserver_backend and what they name: salt-run fileserver.envs",

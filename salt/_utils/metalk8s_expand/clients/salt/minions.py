@@ -8,23 +8,26 @@ from typing import Any
 from metalk8s_expand.clients.salt.keys import Keys
 from metalk8s_expand.errors import UnreachableError
 
-# Salt asks those that have not answered by then whether the job still runs, and waits on for those that say so in time.
+# After ANSWER_S seconds Salt asks the minions without an answer whether the job still runs. It
+# continues to wait for those that confirm it within RUNNING_S seconds.
 ANSWER_S, RUNNING_S = 5, 5
 
 
 class Minions:
-    """The minions, as far as the master hears of them."""
+    """The minions as the master sees them."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = dict(opts)
 
     def ping(self, minion: str, timeout: int = 2) -> bool:
-        """Whether the minion answers within about twice ``timeout`` seconds."""
+        """Return whether the minion answers within about twice ``timeout`` seconds."""
         import salt.client
 
-        # From the file: an orchestration's states are given a minion's options, with which the master knows nobody.
+        # Read the options from the file: the states of an orchestration get the options of a
+        # minion, and with these the master finds no minions.
         with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
-            # By default Salt asks ten seconds more whether the job still runs, of a minion that is not there yet.
+            # By default Salt waits ten more seconds to ask a minion that is not there yet whether
+            # the job still runs.
             answer = client.cmd(
                 minion, "test.ping", timeout=timeout, tgt_type="list", gather_job_timeout=1
             )
@@ -33,10 +36,11 @@ class Minions:
     def ask(
         self, minions: Iterable[str], function: str, arguments: Sequence[Any]
     ) -> dict[str, Any]:
-        """One job on all of these that are accepted; the answers of those that gave one, which may be Salt's own words.
+        """Run one job on those of the minions that are accepted, and return the answers by minion.
 
-        A minion that has answered nothing after some seconds and does not know the job is not waited for: so it takes
-        as long as the function does, and some seconds. UnreachableError when there is no master to send it.
+        An answer may be an error text of Salt. Salt does not wait for a minion that has not
+        answered after some seconds and does not know the job. The call therefore takes as long as
+        the function, plus some seconds. Raises UnreachableError when no master can send the job.
         """
         import salt.client
         import salt.exceptions
@@ -44,7 +48,7 @@ class Minions:
         accepted = set(Keys(self._opts).accepted())
         chosen = [minion for minion in minions if minion in accepted]
         if not chosen:
-            # Salt would print that on stdout.
+            # Salt would print on stdout that no minion matched.
             return {}
         try:
             with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
@@ -66,14 +70,14 @@ class Minions:
             ) from exc
 
     def grains(self, minions: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """What each minion last said of itself, as far as the master remembers it. They say what they like."""
+        """Yield the last grains of each minion in the master's cache; a minion can report any value."""
         import salt.cache
 
         if not self._opts.get("minion_data_cache", False):
             return
         cache = salt.cache.factory(dict(self._opts))
         for minion in minions:
-            # One bank since 3008, one for each minion before.
+            # Salt 3008 and later have one cache bank, older versions have one for each minion.
             found = cache.fetch("grains", minion) or (
                 cache.fetch(f"minions/{minion}", "data") or {}
             ).get("grains")

@@ -1,15 +1,20 @@
-"""The same work on many hosts at a time, where hosts that do not answer take nothing from those that do.
+"""Run the same work on many hosts in parallel, so that silent hosts do not delay the others.
 
-A thread per host waits; what is bounded is the number of processes, as each takes some megabytes and much of a CPU.
+One thread per host waits. The pool limits the number of processes, because each takes some
+megabytes and much of a CPU.
 
-* ``max_parallel`` processes work at a time. A host gets its place when its process starts and gives it back with its end.
-* A host that does not even show SSH's banner within two seconds has no process any more: its port is watched through a
-  socket (``network.look``) by a thread that holds no place. When the banner comes, the host asks for a place again.
-* A process that has not computed for some seconds hangs (the home directory, PAM, the command), and steps aside: of
-  such there are ``max_parallel`` at most, beside those that work. When there are more, the next ones keep their places.
+* ``max_parallel`` processes work at a time. A host takes a place when its process starts and
+  releases it when the process ends.
+* A host that does not send the SSH banner within two seconds has its process ended. A thread
+  without a place then watches its port through a socket (``network.look``). When the banner comes,
+  the host requests a place again.
+* A process that uses no CPU time for some seconds hangs (the home directory, PAM, the command).
+  It moves to one of ``max_parallel`` extra places for hanging processes. When these are full,
+  further hanging processes keep their working places.
 
-So silent hosts cost two seconds of a place each, whatever their deadline, and there are never more than twice
-``max_parallel`` processes. The clock of a host stands still while it waits for a place, see ``Allowance``.
+A silent host therefore holds a place for two seconds, regardless of its deadline. There are never
+more than twice ``max_parallel`` processes. The clock of a host stops while the host waits for a
+place, see ``Allowance``.
 """
 
 from __future__ import annotations
@@ -25,13 +30,13 @@ from typing import Protocol, TypeVar
 from metalk8s_expand.clients.ssh import process
 from metalk8s_expand.errors import UnreachableError
 
-# Threads that wait: more silent hosts than these make others wait as well.
+# Extra threads for silent hosts: with more silent hosts than this, other hosts wait as well.
 WATCHED = 512
 HANGS_S = 3.0
 
 
 class Named(Protocol):
-    """Whatever has a name to tell its result by."""
+    """An object whose name identifies its result."""
 
     @property
     def name(self) -> str: ...
@@ -44,10 +49,11 @@ Result = TypeVar("Result")
 def on_all(
     targets: Iterable[Host], work: Callable[[Host], Result], max_parallel: int = 32
 ) -> dict[str, Result | UnreachableError]:
-    """Do the same on many hosts at a time; the result or the reason why a host could not be reached, by name.
+    """Run the work on many hosts in parallel.
 
-    What the work runs through ``run`` is counted: at most ``max_parallel`` processes work, and as many hang. Any other
-    exception ends the whole.
+    Return, by host name, the result or the UnreachableError of the host. The limit applies to
+    processes that the work starts through ``run``: at most ``max_parallel`` work, and as many
+    hang. Any other exception ends the work on all hosts.
     """
     chosen = list(targets)
     places = ProcessPool(max(1, max_parallel))
@@ -70,14 +76,14 @@ def on_all(
 
 
 class Allowance:
-    """The seconds that one host has. Only what it does itself is spent, not its waiting for a place."""
+    """The seconds that one host has. The time that it waits for a place does not count."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
 
     @contextmanager
     def spent(self) -> Iterator[None]:
-        """Whatever is done inside counts."""
+        """Subtract the time of the enclosed block."""
         started = time.monotonic()
         try:
             yield
@@ -85,12 +91,12 @@ class Allowance:
             self.left = max(0.0, self.left - (time.monotonic() - started))
 
     def at_least(self, seconds: float) -> None:
-        """For the diagnosis of a host that has used up its time."""
+        """Raise the remaining time to ``seconds``, to diagnose a host that has used up its time."""
         self.left = max(self.left, seconds)
 
 
 def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> process.ProcessResult:
-    """Run a program within a host's allowance, at a place of its own when there are many hosts."""
+    """Run a program within a host's allowance; inside ``on_all`` it takes a place in the pool."""
     places = _current.get()
     if places is None:
         with allowance.spent():
@@ -100,7 +106,7 @@ def run(arguments: Sequence[str], allowance: Allowance, stdin: str = "") -> proc
 
 
 class ProcessPool:
-    """Where processes work, and where those go that hang."""
+    """Places for working processes and for hanging processes."""
 
     def __init__(self, max_parallel: int) -> None:
         self.working = Semaphore(max_parallel)
@@ -109,7 +115,7 @@ class ProcessPool:
 
     @contextmanager
     def taken(self) -> Iterator[_Place]:
-        """Wait for a place and have it for a while."""
+        """Wait for a place, and release it when the block ends."""
         self.working.acquire()
         place = _Place(self)
         try:
@@ -119,7 +125,7 @@ class ProcessPool:
             place.leave()
 
     def close(self) -> None:
-        """Nothing starts any more, and what runs ends within a second or so."""
+        """Prevent new processes; running processes end within about a second."""
         self._closed.set()
 
     @property
@@ -137,7 +143,7 @@ class _Place:
         self._held = places.working
 
     def tick(self, idle: float) -> bool:
-        """Step aside when the process hangs; go on unless all is ended."""
+        """Move a hanging process to a hanging place; return False once the pool is closed."""
         places = self._places
         if (
             idle >= HANGS_S
