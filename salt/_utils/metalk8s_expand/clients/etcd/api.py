@@ -1,4 +1,7 @@
-"""etcd's gRPC gateway (JSON over HTTPS): standard library only, so that it works on a fresh minion."""
+"""Client of etcd's gRPC gateway (JSON over HTTPS).
+
+It uses the standard library only, so that it works on a fresh minion.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Credentials:
 class Etcd:
     """The members behind some client URLs.
 
-    The list of members is asked of voters (learners refuse it), status of everyone.
+    Voters return the list of members (learners refuse it), and every member returns its status.
     """
 
     def __init__(
@@ -46,9 +49,10 @@ class Etcd:
         self._context: ssl.SSLContext | None = None
 
     def members(self) -> list[Member]:
-        """Every member with its health: ``healthy`` is None when the member could not be asked.
+        """Return every member with its health; ``healthy`` is None when the member does not answer.
 
-        Each voter is asked for the list as well: one that lists other members than the first is not healthy.
+        Each voter returns its own list as well. A voter whose list differs from the first one is
+        not healthy.
         """
         listed = self._listed()
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -68,14 +72,14 @@ class Etcd:
         self._any("/v3/cluster/member/remove", {"ID": str(member_id)})
 
     def catch_up(self, url: str) -> None:
-        """Return when this member has everything that was acknowledged before: it had to ask the leader for that.
+        """Return when this member has all acknowledged writes; it must ask the leader.
 
-        Raises UnreachableError when it cannot, for lack of a majority.
+        Raises UnreachableError when it cannot, because etcd has no quorum.
         """
         self._post(url, "/v3/kv/range", {"key": base64.b64encode(b"health").decode()})
 
     def leader(self) -> int:
-        """The ID of the member that leads, as the first voter that knows one says it; 0 when none does."""
+        """Return the leader's ID from the first voter that knows it; 0 when no voter does."""
         for item in self._listed():
             if item.get("clientURLs") and not item.get("isLearner"):
                 with suppress(ExpandError):
@@ -85,7 +89,10 @@ class Etcd:
         return 0
 
     def move_leader(self, leader_id: int, target_id: int) -> None:
-        """Let the leader, and nobody else does it, hand over to another voter. Raises ConflictError when it leads no more."""
+        """Transfer leadership to another voter; only the leader itself can do this.
+
+        Raises ConflictError when the member is no longer the leader.
+        """
         urls = [
             str(url)
             for item in self._listed()
@@ -134,9 +141,11 @@ class Etcd:
         )
 
     def _any(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The first answer of any endpoint. A refusal is not final: a learner refuses what the next voter serves.
+        """Return the first answer of any endpoint.
 
-        Raises ConflictError when every endpoint that answered refused, UnreachableError when none answered.
+        A refusal is not final: a learner refuses a request that the next voter serves. Raises
+        ConflictError when every endpoint that answered refused, UnreachableError when none
+        answered.
         """
         refusals: list[str] = []
         problems: list[str] = []
@@ -174,7 +183,7 @@ class Etcd:
         return _answer(url, path, response.status, text)
 
     def tls(self) -> ssl.SSLContext:
-        """What its connections are made with."""
+        """Return the TLS context of the connections."""
         if self._context is None:
             context = ssl.create_default_context(cafile=self._paths.ca)
             context.load_cert_chain(self._paths.cert, self._paths.key)
@@ -186,7 +195,8 @@ def _identities(listed: Sequence[Mapping[str, Any]]) -> set[tuple[str, bool]]:
     return {(str(item["ID"]), bool(item.get("isLearner", False))) for item in listed}
 
 
-# gRPC's codes: a member that is up but cannot serve (no leader, a learner, stopping, too slow) is as good as not reached.
+# gRPC codes of a member that is up but cannot serve (no leader, a learner, stopping, too slow):
+# they count as unreachable.
 _UNAVAILABLE = frozenset({4, 14})
 
 

@@ -1,4 +1,4 @@
-"""A directory of snapshots: each is there whole, checked and readable by its owner only, or not at all."""
+"""A directory of snapshots: each is complete, verified and readable by its owner only."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ T = TypeVar("T")
 
 
 class SnapshotFiles:
-    """``setting`` is the key of the pillar that names the directory."""
+    """A snapshot directory; ``setting`` is the pillar key that names it."""
 
     def __init__(self, directory: str, setting: str) -> None:
         self.directory = Path(directory)
         self.setting = setting
 
     def prepare(self, create: bool) -> None:
-        """Make sure of the directory. Raises PreflightError when others could put their files in the place of ours.
+        """Create or check the directory.
 
-        A place that is mounted is never created: without its mount it would be a directory of this very disk.
+        Raises PreflightError when other users could replace its files.
+
+        A mount point is never created: without its mount it would be a directory on the local disk.
         """
         with self._told("be used"):
             if create:
@@ -41,29 +43,30 @@ class SnapshotFiles:
                 self._refuse(f"belongs to the user {found.st_uid}", "chown root")
 
     def free(self) -> int:
-        """How many bytes may still be written there."""
+        """Return the free bytes of the file system."""
         with self._told("be measured"):
             found = os.statvfs(self.directory)
             return found.f_bavail * found.f_frsize
 
     def is_beside(self, other: SnapshotFiles) -> bool:
-        """Whether both are of one file system."""
+        """Return whether both are on the same file system."""
         with self._told("be used"):
             return self.directory.stat().st_dev == other.directory.stat().st_dev
 
     def path(self, name: str) -> Path:
-        """Where a file is, or would be."""
+        """Return the path of a file, which may not exist."""
         return self.directory / name
 
     def names(self) -> list[str]:
-        """All that is there, whosever it is."""
+        """Return all files in the directory, of any owner."""
         with self._told("be listed"):
             return sorted(path.name for path in self.directory.iterdir())
 
     def save(self, name: str, pieces: Iterable[bytes], check: Callable[[Path], T]) -> T:
-        """Write a file, read it again with ``check``, and give it its name only then. What ``check`` returned.
+        """Write a file, read it again with ``check``, then rename it.
 
-        Whatever is raised, by the check or while the pieces come, nothing of the file is left.
+        Return the result of ``check``. If the check or the source of the pieces raises an
+        exception, no part of the file remains.
         """
         partial = self.path(snapshot_policy.partial(name))
         try:
@@ -79,7 +82,7 @@ class SnapshotFiles:
                 partial.unlink(missing_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove these; one that another has removed meanwhile is no failure."""
+        """Remove the files; a file that another process has already removed is no error."""
         with self._told("be cleared up"):
             for name in names:
                 self.path(name).unlink(missing_ok=True)
@@ -93,7 +96,7 @@ class SnapshotFiles:
                 stream.write(piece)
             stream.flush()
             os.fsync(descriptor)
-            # What is read again is then what the disk has, not what memory remembers.
+            # The check then reads from the disk, not from the page cache.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _sync(self) -> None:
@@ -101,7 +104,7 @@ class SnapshotFiles:
         try:
             os.fsync(directory)
         except OSError as exc:
-            # Some network file systems know no such thing of a directory.
+            # Some network file systems do not support this on a directory.
             if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
         finally:
@@ -122,7 +125,7 @@ class SnapshotFiles:
 
 
 def contents(path: Path) -> Iterator[bytes]:
-    """A file, piece by piece."""
+    """Yield a file in pieces."""
     with path.open("rb") as stream:
         while piece := stream.read(_PIECE):
             yield piece

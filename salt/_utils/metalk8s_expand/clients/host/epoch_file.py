@@ -1,4 +1,4 @@
-"""The file on a host that says which run has worked on it last."""
+"""The file on a host that records the fencing epoch of the last run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 from metalk8s_expand.errors import ConflictError, DeployError
 
-# Others need it for the writing of one file.
+# Other processes hold the lock only while they write one file.
 LOCK_ATTEMPTS, LOCK_INTERVAL_S = 100, 0.05
 
 
 class EpochFile:
-    """One number, readable by root only, which is written whole or not at all."""
+    """One number in a file that only root can read and that is replaced atomically."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else reads and writes it meanwhile. Raises DeployError when the file system does not let us."""
+        """Lock the file against other processes. Raises DeployError when the file system fails."""
         try:
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -40,7 +40,7 @@ class EpochFile:
             ) from exc
 
     def read(self) -> int | None:
-        """The epoch, or None when no run has been here. Raises ConflictError when it is no number."""
+        """Return the epoch, or None if no run was here. Raises ConflictError if it is no number."""
         try:
             text = self.path.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
@@ -53,7 +53,7 @@ class EpochFile:
         return int(text)
 
     def write(self, epoch: int) -> None:
-        """Replace it."""
+        """Replace the epoch."""
         temporary = self.path.with_name(f".{self.path.name}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:

@@ -1,4 +1,4 @@
-"""Signals that a run heeds between two steps: Ctrl-C and an orderly end, but not the loss of its terminal."""
+"""Signals that a run handles between two steps: SIGINT and SIGTERM, but not SIGHUP."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from types import FrameType
 from typing import Any
 
 HEEDED = (signal.SIGINT, signal.SIGTERM)
-# Whoever is cut off from a run can follow it from elsewhere; half of it is no reason to end.
+# An operator who loses the terminal can follow the run from another one, so the run does not stop
+# halfway.
 IGNORED = (signal.SIGHUP,)
 
 
 class SignalFlag:
-    """The first signal that asked for an end; nothing before."""
+    """The name of the first signal that requested an end, empty before it."""
 
     name = ""
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """The second one is meant: it ends the process at once."""
+        """Record the first signal; the second one ends the process at once."""
         if self.name:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
@@ -28,7 +29,7 @@ class SignalFlag:
 
 @contextmanager
 def handle_signals() -> Iterator[SignalFlag]:
-    """As long as this lasts; in a thread there are no signals, and nothing is heard."""
+    """Handle signals inside the block; a thread other than the main thread receives none."""
     heard = SignalFlag()
     if threading.current_thread() is not threading.main_thread():
         yield heard
@@ -42,5 +43,5 @@ def handle_signals() -> Iterator[SignalFlag]:
         yield heard
     finally:
         for number, handler in before.items():
-            # None is a handler that was not set from Python, and cannot be.
+            # None is a handler that was not set from Python, and Python cannot restore it.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,7 +1,8 @@
-"""The Kubernetes API over HTTP, whatever the kind: one request, one collection, the verbs.
+"""The Kubernetes API over HTTP, for any kind: requests, collections and verbs.
 
-Kubeconfig, TLS and connection pool come from the official client; its generated models do not, since an
-expansion compares and patches JSON and must not drop a field that the client's version does not know.
+Kubeconfig, TLS and connection pool come from the official client; its generated models do not,
+since an expansion compares and patches JSON and must not drop a field that the client's version
+does not know.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from metalk8s_expand.errors import ConflictError, UnreachableError
 JsonObject = dict[str, Any]
 _Api = TypeVar("_Api", bound="KubeApi")
 
-# As many connections are kept open as threads may ask at the same time.
+# One open connection for each thread that may send requests at the same time.
 CONNECTIONS = 16
 PAGE = 500
-# With the pauses between them about six seconds: a proxy in front of the API servers has then found one that lives.
+# With the pauses between them the retries take about six seconds: by then a proxy in front of the
+# API servers has found a server that works.
 RETRIES = 4
-# How often a collection is begun, when its pages take so long that the API forgets where we were.
+# How often a list starts, when its pages take so long that the API drops the continue token.
 LISTINGS = 3
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -37,24 +39,28 @@ class KubeApi:
 
         self.url = url.rstrip("/")
         self._prefix = urlsplit(self.url).path
-        # Of this host alone: a manager of pools parses the URL of every request, which costs more than to send it.
+        # A pool for this host only: a pool manager parses the URL of every request, which costs
+        # more than sending the request.
         self._pool = pool
         self._headers = {"Accept": "application/json", **headers}
         self._timeout = timeout
-        # Only reads are repeated: a lost answer to a write says nothing about the write.
+        # Only reads are retried: after a lost answer the result of a write is unknown.
         self._reads = urllib3.Retry(total=RETRIES, backoff_factor=0.4, status=0)
         self._writes = urllib3.Retry(total=0, status=0)
 
     @classmethod
     def from_kubeconfig(cls: type[_Api], path: str, timeout: float = 10.0) -> _Api:
-        """A client for the current context of the kubeconfig at ``path``; ``timeout`` in seconds per request."""
+        """Return a client for the current context of the kubeconfig at ``path``.
+
+        ``timeout`` is in seconds per request.
+        """
         from kubernetes import client, config
 
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = CONNECTIONS
         try:
             config.load_kube_config(config_file=path, client_configuration=configuration)
-        # It may hold anything, and the official client fails on that in as many ways.
+        # The official client raises many kinds of exceptions for an invalid kubeconfig.
         except Exception as exc:
             raise UnreachableError(
                 f"cannot read the kubeconfig {path}: {exc}",
@@ -77,7 +83,10 @@ class KubeApi:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> JsonObject | None:
-        """The answer's JSON, or None for 404. Raises ConflictError (409, 422) and UnreachableError (all else)."""
+        """Return the answer's JSON, or None for 404.
+
+        Raises ConflictError (409, 422) and UnreachableError (all other statuses).
+        """
         response = self._send(method, path, body, query, content_type)
         if response.status == 404:
             return None
@@ -95,29 +104,32 @@ class KubeApi:
         )
 
     def text(self, path: str) -> tuple[int, str]:
-        """Status and body of a plain GET, for health end points."""
+        """Return status and body of a plain GET, for health endpoints."""
         response = self._send("GET", path, None, None, "application/json")
         return response.status, response.data.decode("utf-8", "replace")
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
-        """Status and reason, for requests whose refusals differ in more than whether to repeat them."""
+        """Return status and reason, for callers that distinguish more refusals than ``request``."""
         response = self._send(method, path, body, None, "application/json")
         return response.status, _reason(response.data)
 
     def get(self, path: str) -> JsonObject | None:
-        """One object, or None."""
+        """Return one object, or None."""
         return self.request("GET", path)
 
     def create(self, path: str, body: Mapping[str, Any], dry_run: bool = False) -> JsonObject:
-        """The new object of the collection at ``path`` as the API stored it, or would."""
+        """Create an object and return it as the API stored it, or would store it in a dry run."""
         return self.request("POST", path, body, {"dryRun": "All"} if dry_run else None) or {}
 
     def merge_patch(self, path: str, patch: Mapping[str, Any]) -> JsonObject | None:
-        """The object after a JSON merge patch, or None when it is not there."""
+        """Apply a JSON merge patch and return the object, or None when it does not exist."""
         return self.request("PATCH", path, patch, content_type=MERGE_PATCH)
 
     def json_patch(self, path: str, patch: Sequence[Mapping[str, Any]]) -> JsonObject | None:
-        """The object after a JSON Patch, or None when it is not there; a failed ``test`` raises ConflictError."""
+        """Apply a JSON Patch and return the object, or None when it does not exist.
+
+        A failed ``test`` raises ConflictError.
+        """
         return self.request("PATCH", path, list(patch), content_type=JSON_PATCH)
 
     def listed(
@@ -126,7 +138,10 @@ class KubeApi:
         query: Mapping[str, str] | None = None,
         slim: Callable[[JsonObject], None] | None = None,
     ) -> list[JsonObject]:
-        """Every item of a collection; ``slim`` takes from each what nobody needs, before the next page comes."""
+        """Return all items of a collection.
+
+        ``slim`` removes unused parts of each item before the next page is read.
+        """
         for _ in range(LISTINGS - 1):
             try:
                 return list(self._pages(path, query, slim))
@@ -176,11 +191,11 @@ class KubeApi:
 
 
 class _Expired(UnreachableError):
-    """The API does not know the page any more that a list was continued from."""
+    """The continue token of a list has expired."""
 
 
 def _query(method: str, query: Mapping[str, str] | None) -> str:
-    """Writes carry our name, which the API keeps beside every field that they set."""
+    """Return the query string; writes carry the field manager, which the API stores per field."""
     manager = {"fieldManager": FIELD_MANAGER} if method in ("POST", "PUT", "PATCH") else {}
     wanted = {key: value for key, value in {**manager, **(query or {})}.items() if value}
     return "?" + urlencode(wanted) if wanted else ""

@@ -11,14 +11,15 @@ from typing import Any
 from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.pillar import PILLAR_KEY
 
-# How often the running jobs are listed, and after how long one that is not among them is gone.
+# Seconds between two listings of the running jobs, and until an unlisted job is gone.
 LOOK_S, GONE_S = 3.0, 15.0
 
 
 def prepare_ssh(opts: Mapping[str, Any]) -> None:
-    """Let salt-ssh make what it sends to every host (thin, modules) and its key, before several processes would at once.
+    """Create salt-ssh's key and the files that it sends to every host (thin, modules).
 
-    They write the same files, and one that finds another's half written sends it: the host answers with nothing.
+    Several salt-ssh processes would write the same files at once. A process that finds a partial
+    file sends it, and the host then returns no answer.
     """
     import salt.client.ssh
     import salt.client.ssh.shell
@@ -26,7 +27,8 @@ def prepare_ssh(opts: Mapping[str, Any]) -> None:
     import salt.utils.thin
 
     own = copy.deepcopy(dict(opts))
-    # The master's maintenance keeps file servers current for its own processes only.
+    # With this option salt-ssh would rely on the master's maintenance process, which updates the
+    # file servers for processes of the master only.
     own.pop("__fs_update", None)
     key = Path(own.get("ssh_priv") or Path(own["pki_dir"]) / "ssh" / "salt-ssh.rsa")
     if not key.is_file():
@@ -41,9 +43,9 @@ def prepare_ssh(opts: Mapping[str, Any]) -> None:
 
 
 class Orchestrations:
-    """``state.orchestrate`` jobs, each in a process of its own that outlives whoever started it.
+    """``state.orchestrate`` jobs, each in its own process that outlives its starter.
 
-    To be used by one thread: Salt forks to start a job, which threads do not survive well.
+    Only one thread may use an object: Salt forks to start a job, which is unsafe with threads.
     """
 
     def __init__(self, opts: Mapping[str, Any], ask_every: float = 1.0) -> None:
@@ -55,13 +57,13 @@ class Orchestrations:
         self._looked = 0.0
 
     def new(self) -> str:
-        """The ID of the next job."""
+        """Return the ID of the next job."""
         import salt.utils.jid
 
         return str(salt.utils.jid.gen_jid(self._opts))
 
     def start(self, jid: str, sls: str, saltenv: str, pillar: Mapping[str, Any]) -> None:
-        """Start one; it runs on when this process ends."""
+        """Start an orchestration, which continues to run when this process ends."""
         import salt.runner
 
         client = salt.runner.RunnerClient(copy.deepcopy(self._opts))
@@ -74,7 +76,10 @@ class Orchestrations:
         self._asked[jid] = time.monotonic()
 
     def result(self, jid: str) -> Any:
-        """The job's return, or None while it runs. Read from the job cache: an event can be missed."""
+        """Return the job's result, or None while it runs.
+
+        The source is the job cache, because an event can be lost.
+        """
         if (
             jid not in self._returned
             and time.monotonic() - self._asked.get(jid, 0.0) > self._ask_every
@@ -86,7 +91,7 @@ class Orchestrations:
         return self._returned.get(jid)
 
     def is_dead(self, jid: str) -> bool:
-        """Whether its process was seen, is gone for some seconds, and has returned nothing."""
+        """Return whether the job's process is gone for some seconds without a result."""
         moment = time.monotonic()
         if moment - self._looked > LOOK_S:
             self._looked = moment

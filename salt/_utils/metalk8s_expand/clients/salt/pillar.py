@@ -14,21 +14,24 @@ MASTER_SUFFIX = "_master"
 
 
 def declared_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> Any:
-    """What the pillar of ``<master id>`` declares under ``metalk8s_expand``; None when there is nothing.
+    """Return what the pillar of ``<master id>`` declares under ``metalk8s_expand``, or None.
 
-    External pillars are left out: ours asks for this very value.
+    External pillars are excluded: the external pillar of this extension calls this function.
     """
     return master_pillar(opts, master_id).get(PILLAR_KEY)
 
 
 def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict[str, Any]:
-    """The pillar that ``state.orchestrate`` sees, without external pillars. Raises SettingsError when it is broken."""
+    """Return the pillar that ``state.orchestrate`` sees, without external pillars.
+
+    Raises SettingsError when the pillar does not render.
+    """
     import salt.loader
     import salt.pillar
 
     name = master_id or pillar_id(opts)
     own = copy.deepcopy(dict(opts))
-    # A pillar that the options hold already would lend its errors to this one.
+    # Errors of a pillar that is already in the options would appear in this one.
     own.update(
         {
             "ext_pillar": [],
@@ -49,7 +52,7 @@ def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict
 
 
 def master_key(opts: Mapping[str, Any]) -> str:
-    """The PEM of the master's public key; nothing when this user may not read it."""
+    """Return the PEM of the master's public key, or nothing if this user may not read it."""
     try:
         return (Path(str(opts["pki_dir"])) / "master.pub").read_text(encoding="utf-8")
     except OSError:
@@ -57,11 +60,17 @@ def master_key(opts: Mapping[str, Any]) -> str:
 
 
 def _reason(error: object) -> str:
-    """Why a pillar file does not render, without the lines of it that Salt shows below: they may hold secrets."""
+    """Return why a pillar file does not render.
+
+    The lines of the file that Salt appends are left out: they may contain secrets.
+    """
     return " ".join(str(error).partition("\n---")[0].split())
 
 
 def pillar_id(opts: Mapping[str, Any]) -> str:
-    """The ID under which the master's own pillar is compiled: salt-ssh and masters configure it without the suffix."""
+    """Return the ID for which Salt compiles the master's own pillar.
+
+    salt-ssh and masters configure it without the suffix.
+    """
     name = str(opts["id"])
     return name if name.endswith(MASTER_SUFFIX) else name + MASTER_SUFFIX

@@ -1,6 +1,7 @@
-"""The runner jobs that run on this master at the moment, whoever started them.
+"""The runner jobs that run on this master now, started by any process.
 
-Salt keeps a file for each since 3008; before, and beside it, the command lines of ``salt-run`` tell.
+Salt 3008 and later keep a file for each job. The command lines of ``salt-run`` show the jobs of
+older versions, and those without a file.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ PREFIX = "runner."
 
 @dataclass(frozen=True)
 class Runner:
-    """A running function and its arguments as words; ``job`` is empty when only the process is known."""
+    """A running function and its arguments as words; ``job`` is empty if it is unknown."""
 
     words: tuple[str, ...]
     pid: int
     job: str = ""
 
     def does(self, job: str) -> bool:
-        """Whether it is this job: a process that was forked for one has it in its title."""
+        """Return whether this is the job: a process forked for a job has its ID in its title."""
         return self.job == job or any(f"jid={job})" in word for word in self.words)
 
 
 def running(opts: Mapping[str, Any], proc: str = "/proc") -> list[Runner]:
-    """Every runner of other processes than this one and those that it was started by, each process once."""
+    """Return the runners of all processes except this process and its ancestors, each once."""
     own = _ancestors(os.getpid(), proc)
     found = {runner.pid: runner for runner in [*_by_command_line(proc), *_by_job_file(opts, proc)]}
     return [runner for pid, runner in found.items() if pid not in own]
@@ -48,9 +49,11 @@ def _by_job_file(opts: Mapping[str, Any], proc: str) -> Iterator[Runner]:
 
 
 def _is_another(pid: int, function: str, job: str, file: Path, proc: str) -> bool:
-    """Whether the process was started after the job's file was written, and does not say that it is the job.
+    """Return whether a process with the job's PID is not the job.
 
-    In a container that was made anew processes are numbered from the beginning, and Salt only asks whether it is its own.
+    Such a process started after the job's file was written, and its title does not name the job.
+    PIDs start again from the beginning in a new container, and Salt checks only whether a process
+    with the PID belongs to Salt.
     """
     try:
         title = (Path(proc) / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace")
@@ -64,7 +67,7 @@ def _is_another(pid: int, function: str, job: str, file: Path, proc: str) -> boo
 
 
 def _start(pid: int, proc: str) -> float:
-    """When a process was started, in seconds since the epoch."""
+    """Return the start time of a process in seconds since the epoch."""
     booted = next(
         line
         for line in (Path(proc) / "stat").read_text(encoding="utf-8").splitlines()
@@ -78,7 +81,7 @@ def _start(pid: int, proc: str) -> float:
 
 
 def _words(value: Any) -> Iterator[str]:
-    """Arguments, and the values of keywords, as they would be typed."""
+    """Return the arguments and keyword values as an operator would type them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -90,13 +93,16 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def _by_command_line(proc: str) -> Iterator[Runner]:
-    """Of this namespace of processes: those in a container on this host are another master's."""
+    """Yield the runners that command lines in this PID namespace show.
+
+    Processes in a container on this host belong to another master.
+    """
     own = _namespace(Path(proc) / "self")
     for path in Path(proc).glob("[0-9]*/cmdline"):
         if _namespace(path.parent) != own:
             continue
         try:
-            # A process that has set its title holds it as one word.
+            # A process that has set its title has the title as its only word.
             words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").split()
         except OSError:
             continue

@@ -1,7 +1,8 @@
-"""Why a login failed: found out afterwards, so that hosts that are well pay nothing for it.
+"""Diagnosis of a failed login. It runs only after the failure, so healthy hosts cost no time.
 
-OpenSSH's exit code is the same for all its failures and its words change, so it is not asked: the port, the host's keys
-and the key file are looked at one after another, in the order in which OpenSSH needs them. What it said is shown whole.
+OpenSSH's exit code is the same for all its failures, and its messages change between versions.
+The diagnosis therefore checks the port, the host's keys and the key file, in the order in which
+OpenSSH needs them. The error contains OpenSSH's full output.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from metalk8s_expand.clients.ssh.target import Target
 from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 from metalk8s_expand.errors import UnreachableError
 
-# OpenSSH's own failures, whatever they are; a remote command may end with it as well.
+# Exit code of all failures of OpenSSH itself; a remote command may end with it as well.
 FAILED = 255
 LOGGED_IN = "logged in"
 LOG = "journalctl --unit ssh --unit sshd on the host"
@@ -25,7 +26,7 @@ LOG = "journalctl --unit ssh --unit sshd on the host"
 def error(
     target: Target, trouble: SSHFailure, *further: SSHFailure, said: str = ""
 ) -> UnreachableError:
-    """The trouble as an error, with all that OpenSSH said, and what else was found."""
+    """Return the failure as an error, with OpenSSH's full output and the other findings."""
     told = f"; OpenSSH said: {said.strip()}" if said.strip() else ""
     return UnreachableError(
         f"SSH to {target.place}: {trouble.found}{told}",
@@ -43,19 +44,25 @@ def _remedy(target: Target, trouble: SSHFailure) -> str:
 
 @dataclass
 class DiagnosedFailure:
-    """One failed login. The options are those that OpenSSH itself makes of the command line and its configuration files."""
+    """One failed login.
+
+    The options are those that OpenSSH computes from the command line and its configuration files.
+    """
 
     target: Target
     allowance: Allowance
     config: dict[str, str] = field(default_factory=dict)
 
     def network(self, seconds: float) -> SSHFailure | None:
-        """Why no sshd shows its banner in this time; None when one does, or is behind a proxy where it cannot be seen."""
+        """Return why no sshd shows its banner in this time.
+
+        Return None when sshd does, or when a proxy hides it.
+        """
         return self._read_config() or (None if self._proxied else self._look(seconds))
 
     def login(self) -> SSHFailure:
-        """Why the login failed although sshd is there."""
-        # Without a configuration ``ssh -G`` was cut off by the deadline.
+        """Return why the login failed although sshd answers."""
+        # The configuration is empty when the deadline ended ``ssh -G``.
         if (
             self.config
             and not self._proxied
@@ -94,7 +101,7 @@ class DiagnosedFailure:
         return None
 
     def _again(self) -> SSHFailure:
-        """One more login, which does nothing there: whether it comes so far tells a refused key from a cut connection."""
+        """Log in again without a command, to distinguish a refused key from a closed connection."""
         ended = self._try()
         if ended.returncode is None:
             return SSHFailure("login-time-out", "a second login hangs")

@@ -1,4 +1,7 @@
-"""The keys of a host that the master knows, beside those that the host shows: by OpenSSH's options, not by a file's name."""
+"""Comparison of the host keys that the master knows with those that the host shows.
+
+The files come from OpenSSH's options, not from fixed names.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ CERTIFICATES, REVOKED = "@cert-authority", "@revoked"
 
 
 def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFailure | None:
-    """Why OpenSSH, with this configuration (``ssh -G``), would not believe the host; None when it would, or cannot be told."""
+    """Return why OpenSSH with this configuration (``ssh -G``) would reject the host key.
+
+    Return None when it would accept the key or the result is unknown.
+    """
     strict = config.get("stricthostkeychecking", "ask")
     if strict in {"false", "no", "off"} or config.get("knownhostscommand", "none") != "none":
         return None
@@ -57,7 +63,7 @@ def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> SSHFailur
 
 
 def _name(config: Mapping[str, str]) -> str:
-    """What OpenSSH looks up; an alias has no port."""
+    """Return the name that OpenSSH looks up; an alias has no port."""
     alias = config.get("hostkeyalias", "")
     host, port = config["hostname"].lower(), config["port"]
     return alias or (host if port == "22" else f"[{host}]:{port}")
@@ -71,12 +77,15 @@ def _files(config: Mapping[str, str]) -> list[str]:
 
 
 def _known(config: Mapping[str, str], allowance: Allowance) -> tuple[Keys, set[str], bool]:
-    """The keys by kind, the revoked ones, and whether these are all: not when a certificate authority vouches for the host."""
+    """Return the keys by kind, the revoked keys, and whether the keys are complete.
+
+    They are not complete when a certificate authority vouches for the host.
+    """
     known: Keys = {}
     revoked: set[str] = set()
     told = True
     for name in filter(Path.exists, map(Path, _files(config))):
-        # It knows hashed names and patterns.
+        # ssh-keygen matches hashed names and patterns.
         ended = run(["ssh-keygen", "-F", _name(config), "-f", str(name)], allowance)
         told = told and ended.returncode is not None
         for line in ended.stdout.splitlines():
@@ -93,7 +102,10 @@ def _known(config: Mapping[str, str], allowance: Allowance) -> tuple[Keys, set[s
 
 
 def _offered(config: Mapping[str, str], known: Iterable[str], allowance: Allowance) -> Keys:
-    """Of the known kinds, or of all when none is known or none of these is shown: each costs a connection."""
+    """Return the shown keys of the known kinds, because each kind costs a connection.
+
+    Try all kinds when no kind is known or the host shows none of the known kinds.
+    """
     kinds = {SCANNED.get(kind, "ecdsa") for kind in known}
     return (_scan(config, ["-t", ",".join(sorted(kinds))], allowance) if kinds else {}) or _scan(
         config, [], allowance
@@ -116,7 +128,7 @@ def _scan(config: Mapping[str, str], kinds: list[str], allowance: Allowance) -> 
 
 
 def _shown(keys: Keys, chosen: set[str] | None = None) -> str:
-    """As ``ssh-keygen -l`` shows them, to be compared by eye."""
+    """Return the keys as ``ssh-keygen -l`` shows them, so that the operator can compare them."""
     texts = [
         f"{_fingerprint(key)} ({kind})"
         for kind in keys

@@ -1,4 +1,4 @@
-"""What a host's port says before any OpenSSH: by the operating system's own answers, not by somebody's words."""
+"""Probe of a host's SSH port without OpenSSH, based on error codes of the operating system."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ NO_ROUTE = {
     errno.EHOSTDOWN,
     errno.EADDRNOTAVAIL,
 }
-# RFC 4253, 4.2: a server may send other lines first; nobody sends so much.
+# RFC 4253, 4.2: a server may send other lines before its banner; no real server sends this many
+# bytes.
 MOST_BYTES = 8192
 
 Address = tuple[int, tuple[object, ...]]
 
 
 def probe_port(host: str, port: int, family: str, timeout: float) -> SSHFailure | None:
-    """Why there is no SSH banner at this host and port within ``timeout`` seconds; None when there is one.
+    """Return why this host and port show no SSH banner within ``timeout`` seconds, or None.
 
-    All addresses of a name are tried, as OpenSSH does; ``family`` is OpenSSH's AddressFamily.
+    The probe tries all addresses of a name, as OpenSSH does; ``family`` is OpenSSH's AddressFamily.
     """
     deadline = time.monotonic() + timeout
     found = _resolve(host, port, FAMILIES.get(family, socket.AF_UNSPEC), timeout)
@@ -40,7 +41,7 @@ def probe_port(host: str, port: int, family: str, timeout: float) -> SSHFailure 
         if trouble is None:
             return None
         troubles.append(trouble)
-    # The one that got farthest tells most.
+    # The failure of the address that got farthest is the most useful one.
     return max(troubles, key=lambda trouble: _PROGRESS.index(trouble.cause))
 
 
@@ -55,7 +56,7 @@ _PROGRESS = [
 
 
 def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address] | SSHFailure:
-    """In a thread of its own, as the C library's resolver knows no deadline."""
+    """Resolve a name in its own thread, because the C library's resolver has no deadline."""
     outcome: list[list[Address] | SSHFailure] = []
 
     def ask() -> None:

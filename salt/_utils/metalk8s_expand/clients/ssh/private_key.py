@@ -1,4 +1,4 @@
-"""Why OpenSSH would not use a private key file: all that can be told on the master, without any host."""
+"""Checks of a private key file that the master can make without connecting to a host."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NOT_ENCRYPTED = b"none"
 
 
 def private_key_problem(path: str, allowance: Allowance) -> SSHFailure | None:
-    """What is wrong with the file, or None."""
+    """Return what is wrong with the file, or None."""
     return _attributes(path) or _content(path, allowance)
 
 
 def fingerprint(path: str, allowance: Allowance) -> str:
-    """As ssh-keygen shows it."""
+    """Return the fingerprint as ssh-keygen shows it."""
     ended = run(["ssh-keygen", "-lf", path], allowance)
     return ended.stdout.split()[1] if ended.returncode == 0 else "unreadable"
 
@@ -41,7 +41,7 @@ def _attributes(path: str) -> SSHFailure | None:
             "key-file-unreadable",
             f"the key file {path} cannot be read by the user with the ID {os.getuid()}",
         )
-    # OpenSSH looks at the mode of its user's own files only.
+    # OpenSSH checks the mode of files of its own user only.
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         return SSHFailure(
             "key-file-mode",
@@ -51,7 +51,7 @@ def _attributes(path: str) -> SSHFailure | None:
 
 
 def _content(path: str, allowance: Allowance) -> SSHFailure | None:
-    # An empty passphrase opens a key that has none, and no other.
+    # An empty passphrase opens only a key without a passphrase.
     if run(["ssh-keygen", "-y", "-P", "", "-f", path], allowance).returncode in {0, None}:
         return None
     if is_encrypted(Path(path).read_text(encoding="utf-8", errors="replace")):
@@ -62,7 +62,7 @@ def _content(path: str, allowance: Allowance) -> SSHFailure | None:
 
 
 def is_encrypted(text: str) -> bool:
-    """Whether this is a private key with a passphrase, in OpenSSH's own format or in one of PEM."""
+    """Return whether this is a private key with a passphrase, in OpenSSH's or a PEM format."""
     lines = text.strip().splitlines()
     if not lines or not lines[0].startswith("-----BEGIN "):
         return False
@@ -74,6 +74,6 @@ def is_encrypted(text: str) -> bool:
         blob = base64.b64decode("".join(lines[1:-1]), validate=True)
     except ValueError:
         return False
-    # The magic, then the cipher's name behind its length of four bytes.
+    # The magic is followed by the length of the cipher's name in four bytes, then the name.
     start = len(MAGIC) + 4
     return blob.startswith(MAGIC) and not blob.startswith(NOT_ENCRYPTED, start)

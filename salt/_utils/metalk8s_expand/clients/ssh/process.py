@@ -1,4 +1,4 @@
-"""A child process whose time and output are bounded, whatever it does, and of which nothing is left behind."""
+"""A child process with bounded time and output that leaves no process behind."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-# Far more than any answer of ours, far less than a host that floods could send within its deadline.
+# Far more than any answer of the extension, and far less than a flooding host can send within its
+# deadline.
 LIMIT = 4 << 20
 CHUNK = 1 << 16
 TICK_S = 1.0
 
-# Called about once a second with the seconds that the process has not computed; whether to go on.
+# Called about once a second with the seconds for which the process has used no CPU time; returns
+# whether to continue.
 Tick = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How it ended; ``returncode`` is None when it was killed, for its time or for its output."""
+    """Result of a process; ``returncode`` is None if it was killed for its time or its output."""
 
     returncode: int | None
     stdout: str
@@ -36,14 +38,18 @@ class ProcessResult:
 def run(
     arguments: Sequence[str], stdin: str = "", timeout: float = 10.0, tick: Tick | None = None
 ) -> ProcessResult:
-    """Run a program with this input until it ends, ``timeout`` seconds are over, or it has printed too much."""
+    """Run a program with this input until it ends.
+
+    Kill it after ``timeout`` seconds or when it prints too much.
+    """
     started = time.monotonic()
     process = subprocess.Popen(
         arguments,
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A group of its own, so that what it started (a proxy command) ends with it; and no terminal to ask on.
+        # Its own process group, so that its children (a proxy command) end with it, and no
+        # terminal for prompts.
         start_new_session=True,
     )
     with process, _Exchange(process, stdin.encode(), started + timeout, tick) as exchange:
@@ -64,7 +70,7 @@ def run(
 
 
 class _Exchange:
-    """Input and output of a process, at the same time."""
+    """Write the input and read the output of a process at the same time."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], data: bytes, deadline: float, tick: Tick | None
@@ -89,7 +95,7 @@ class _Exchange:
         self._selector.close()
 
     def go_on(self) -> None:
-        """Until the process has ended, or must."""
+        """Exchange data until the process ends or must be killed."""
         ticked = time.monotonic()
         while self._selector.get_map():
             now = time.monotonic()
@@ -106,7 +112,7 @@ class _Exchange:
             self.complete = True
 
     def texts(self) -> tuple[str, str]:
-        """What it printed on stdout and stderr."""
+        """Return what the process printed on stdout and stderr."""
         stdout, stderr = (
             b"".join(self._read[name]).decode(errors="replace") for name in ("stdout", "stderr")
         )
@@ -139,7 +145,7 @@ class _Exchange:
 
 
 class _Idle:
-    """For how long a process has not computed, by the kernel's account."""
+    """The time for which a process has used no CPU time, from the kernel's accounting."""
 
     def __init__(self, pid: int) -> None:
         self._stat = Path(f"/proc/{pid}/stat")
@@ -147,9 +153,10 @@ class _Idle:
         self._since = time.monotonic()
 
     def seconds(self, now: float) -> float:
-        """Since when the account stands still; 0 where there is none."""
+        """Return the seconds since the CPU time last changed; 0 if the kernel shows none."""
         try:
-            # The name of the program may hold blanks and brackets. Then state … utime and stime as fields 12 and 13.
+            # The program name may contain blanks and brackets. The state follows it, and utime and
+            # stime are fields 12 and 13 from there.
             fields = (
                 self._stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             )
