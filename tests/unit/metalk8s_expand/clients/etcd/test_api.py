@@ -1,4 +1,4 @@
-"""etcd's JSON gateway over real TLS with client certificates: who answers, who refuses, who is silent."""
+"""etcd's JSON gateway over real TLS with client certificates: answers, refusals and silence."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_learner_that_refuses_the_list_is_passed_over(member: Any, client: Any
     assert [found.name for found in client(learner.url, voter.url).members()] == ["m1"]
 
 
-def test_who_does_not_answer_is_passed_over(member: Any, client: Any) -> None:
+def test_silent_endpoint_is_skipped(member: Any, client: Any) -> None:
     voter = member("voter")
     serve(voter, [listed(1, voter.url)])
     assert len(client(f"https://127.0.0.1:{free_port()}", voter.url).members()) == 1
@@ -226,7 +226,7 @@ def test_refusals(
 
 
 def test_a_refusal_is_not_final(member: Any, client: Any) -> None:
-    """A learner refuses with the very code of a voter that says no (etcd 3.6), so the next one is asked."""
+    """A learner refuses with the same code as a voter (etcd 3.6), so the next member is asked."""
     one, two = member("m1"), member("m2")
     one.answer = lambda path, value: (
         400,
@@ -247,7 +247,7 @@ def test_refused_by_everyone(member: Any, client: Any) -> None:
     assert "second" in error.value.message
 
 
-def test_nobody_answers(client: Any) -> None:
+def test_silent_endpoints_are_unreachable(client: Any) -> None:
     first, second = free_port(), free_port()
     with pytest.raises(UnreachableError) as error:
         client(f"https://127.0.0.1:{first}", f"https://127.0.0.1:{second}").members()
@@ -257,7 +257,7 @@ def test_nobody_answers(client: Any) -> None:
     assert error.value.log
 
 
-def test_nobody_to_ask(client: Any) -> None:
+def test_missing_endpoints_are_unreachable(client: Any) -> None:
     with pytest.raises(UnreachableError, match="no endpoint is known"):
         client().members()
 
@@ -291,7 +291,7 @@ def test_missing_certificates_are_told(tmp_path: Path) -> None:
         ).members()
 
 
-def test_who_leads_is_asked_of_voters_until_one_knows(member: Any, client: Any) -> None:
+def test_leader_comes_from_first_voter_that_knows_it(member: Any, client: Any) -> None:
     one, two = member("m1"), member("m2")
     everyone = [
         listed(1, f"https://127.0.0.1:{free_port()}"),

@@ -1,4 +1,4 @@
-"""The stream of a snapshot: decoded piece by piece, bounded in time and memory, and never mistaken for a whole one."""
+"""Tests of the snapshot stream: decoding in pieces, bounds of time and memory, incomplete streams."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        # The client may have gone, as it should.
+        # The client may have closed the connection, as it should.
         with suppress(OSError):
             type(self).answer(self)
 
@@ -182,7 +182,7 @@ def test_an_endless_line_is_not_kept(
         received(answer)
 
 
-def test_one_that_says_nothing_any_more(
+def test_member_that_falls_silent_is_unreachable(
     received: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_stream, "SILENCE_S", 1.0)
@@ -198,7 +198,7 @@ def test_one_that_says_nothing_any_more(
     assert time.monotonic() - started < 3
 
 
-def test_one_that_dribbles(received: Callable[..., bytes]) -> None:
+def test_slow_member_ends_at_timeout(received: Callable[..., bytes]) -> None:
     def answer(handler: Handler) -> None:
         handler.start()
         for _ in range(100):

@@ -51,7 +51,7 @@ def test_the_last_reason_is_told(clock: FakeClock) -> None:
     assert clock.time == 1005
 
 
-def test_it_asks_once_even_without_time(clock: FakeClock) -> None:
+def test_wait_without_time_asks_once(clock: FakeClock) -> None:
     assert wait_until(Wait("x", 0), list, clock) == 0
     with pytest.raises(DeadlineError):
         wait_until(Wait("x", 0), lambda: ["no"], clock)

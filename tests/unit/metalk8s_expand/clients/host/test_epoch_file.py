@@ -1,4 +1,4 @@
-"""The file that a host keeps its newest epoch in."""
+"""Tests of the file with a host's newest epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metalk8s_expand.clients.host.epoch_file import EpochFile
 from metalk8s_expand.errors import ConflictError, DeployError
 
 
-def test_it_is_written_whole_and_for_root_only(tmp_path: Path) -> None:
+def test_epoch_file_is_atomic_and_for_root_only(tmp_path: Path) -> None:
     file = EpochFile(str(tmp_path / "etc" / "epoch"))
     assert file.read() is None
     with file.locked():
@@ -25,7 +25,7 @@ def test_it_is_written_whole_and_for_root_only(tmp_path: Path) -> None:
     assert os.listdir(file.path.parent) == ["epoch"], "nothing else is left"
 
 
-def test_a_writing_that_was_cut_off_does_no_harm(tmp_path: Path) -> None:
+def test_interrupted_write_keeps_epoch_file_usable(tmp_path: Path) -> None:
     left = tmp_path / ".epoch.new"
     left.write_text("99999999999")
     left.chmod(0o644)
@@ -37,14 +37,16 @@ def test_a_writing_that_was_cut_off_does_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "7x", "-1", "1.5", "²", "\x00"])
-def test_what_is_no_epoch_is_told(tmp_path: Path, text: str) -> None:
+def test_invalid_epoch_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "epoch").write_text(text)
     with pytest.raises(ConflictError, match="which is no epoch") as error:
         EpochFile(str(tmp_path / "epoch")).read()
     assert "remove" in str(error.value.hint)
 
 
-def test_one_at_a_time_and_not_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_excludes_other_process_and_times_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(epoch_file, "LOCK_ATTEMPTS", 3)
     monkeypatch.setattr(epoch_file, "LOCK_INTERVAL_S", 0.001)
     file = EpochFile(str(tmp_path / "epoch"))

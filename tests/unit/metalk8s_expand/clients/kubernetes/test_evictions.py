@@ -1,4 +1,4 @@
-"""Evictions and what goes with them, against an API that answers what it is told to."""
+"""Tests of evictions and related calls against a fake API with fixed answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POD = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}}
 
 
 class FakeApi:
-    """Answers by path; what was asked."""
+    """A fake API that answers by path and records the requests."""
 
     def __init__(
         self, objects: dict[str, Any] | None = None, status: int = 201, reason: str = ""
@@ -47,7 +47,7 @@ def asked(status: int, reason: str = "") -> tuple[Eviction, str]:
     return evictions.evict(FakeApi(status=status, reason=reason), POD)  # type: ignore[arg-type]
 
 
-def test_an_eviction_is_of_this_very_pod() -> None:
+def test_eviction_requires_uid_of_pod() -> None:
     api = FakeApi()
     evictions.evict(api, POD)  # type: ignore[arg-type]
     [(method, path, body)] = api.asked
@@ -66,18 +66,18 @@ def test_an_eviction_is_of_this_very_pod() -> None:
         (429, Eviction.WAIT),
     ],
 )
-def test_what_an_answer_means(status: int, wanted: Eviction) -> None:
+def test_eviction_status_gives_result(status: int, wanted: Eviction) -> None:
     assert asked(status, "why")[0] is wanted
 
 
-def test_overlapping_budgets_are_told_at_once() -> None:
+def test_overlapping_budgets_are_reported_at_once() -> None:
     with pytest.raises(DeployError, match="more than one") as raised:
         asked(500, "This pod has more than one PodDisruptionBudget")
     assert not raised.value.retry
     assert "ns/p" in str(raised.value)
 
 
-def test_other_answers_may_be_otherwise_later() -> None:
+def test_eviction_with_other_status_is_unreachable() -> None:
     with pytest.raises(UnreachableError, match="403: no right"):
         asked(403, "no right")
 

@@ -1,4 +1,4 @@
-"""What is asked of the API about a Lease, and what a process says of itself."""
+"""Tests of Lease requests and of the description of a lease holder."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def test_a_stamp_is_what_the_api_takes_for_a_time() -> None:
     assert lease.stamp(1577836800.25) == "2020-01-01T00:00:00.250000Z"
 
 
-class TestWhetherAProcessHasEnded:
-    def test_this_one_runs(self) -> None:
+class TestProcessEnd:
+    def test_own_process_has_not_ended(self) -> None:
         assert not lease.has_ended(lease.claim("r", "d").process)
 
-    def test_one_that_is_gone_and_one_that_nobody_waits_for(self) -> None:
+    def test_exited_process_and_zombie_have_ended(self) -> None:
         child = os.fork()
         if not child:
             os._exit(0)
@@ -71,11 +71,13 @@ class TestWhetherAProcessHasEnded:
         os.waitpid(child, 0)
         assert lease.has_ended(mine)
 
-    def test_the_same_number_once_more_is_another_one(self) -> None:
+    def test_reused_pid_is_other_process(self) -> None:
         assert lease.has_ended(lease.claim("r", "d").process + "0")
 
     @pytest.mark.parametrize("place", [("another boot", None), (None, "1")])
-    def test_elsewhere_nothing_can_be_seen(self, place: tuple[str | None, str | None]) -> None:
+    def test_process_in_other_place_has_not_ended(
+        self, place: tuple[str | None, str | None]
+    ) -> None:
         here = lease.claim("r", "d").process.split("/")
         there = [other or own for own, other in zip(here, place, strict=False)]
         assert not lease.has_ended("/".join([*there, "999999999", "1"]))

@@ -1,4 +1,4 @@
-"""The Kubernetes API as it answers over HTTP: a real local server, and the official client's own pool."""
+"""Tests of the Kubernetes API client with a local HTTP server and the official client's pool."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class Request:
 
 @dataclass
 class Api:
-    """What was asked, and what is answered: (status, body) or (status, body, headers) by a function of the request."""
+    """A fake API that records requests.
+
+    A function of the request returns (status, body) or (status, body, headers).
+    """
 
     answer: Callable[[Request], tuple[Any, ...]] = lambda request: (200, {})
     asked: list[Request] = field(default_factory=list)
@@ -161,7 +164,7 @@ IMAGES = {"images": [{"names": ["i"]}], "nodeInfo": {"kubeletVersion": "v1"}}
 
 
 def test_nodes_are_slim(api: Api, kube: Kube) -> None:
-    """Managers of fields and images are most of a Node; of them all, only who cordoned it is of use."""
+    """Field managers and images are most of a Node; only the manager that cordoned it is used."""
     plain = {"metadata": {"name": "w-1", "managedFields": MANAGERS}, "spec": {}, "status": IMAGES}
     cordoned = {"metadata": {"managedFields": MANAGERS}, "spec": {"unschedulable": True}}
     slim = [
@@ -191,8 +194,8 @@ def test_cordoned_nodes_are_picked_by_the_api(api: Api, kube: Kube) -> None:
     assert api.asked[-1].query["fieldSelector"] == "spec.unschedulable=true"
 
 
-def test_as_many_connections_as_threads(api: Api, kube: Kube) -> None:
-    """Those beyond the pool's size would be opened anew for every request."""
+def test_connection_pool_holds_one_connection_per_thread(api: Api, kube: Kube) -> None:
+    """Connections beyond the pool's size would be opened again for every request."""
     assert kube._pool.pool.maxsize == kube_api.CONNECTIONS == 16
 
 
@@ -210,7 +213,7 @@ def test_an_empty_collection(api: Api, kube: Kube, page: dict[str, Any]) -> None
     assert len(api.asked) == 1
 
 
-def test_what_is_not_there_is_none(api: Api, kube: Kube) -> None:
+def test_missing_object_is_none(api: Api, kube: Kube) -> None:
     api.answer = lambda request: (404, {"kind": "Status", "message": "not found"})
     assert kube.node("w-1") is None
     assert kube.deployment("kube-system", "coredns") is None
@@ -315,7 +318,7 @@ def test_health_is_status_and_text(api: Api, kube: Kube, status: int) -> None:
     assert kube.text("/readyz") == (status, "[-]etcd failed")
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_closed_port_is_unreachable(tmp_path: Path) -> None:
     kube = Kube.from_kubeconfig(
         kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}"), timeout=2.0
     )
@@ -343,7 +346,7 @@ def test_a_read_that_is_cut_off_once_is_repeated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
 def test_a_write_that_is_cut_off_is_not_repeated(tmp_path: Path, method: str) -> None:
-    """Nobody knows whether the API did it."""
+    """The result of the write is unknown."""
     seen = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -1,4 +1,4 @@
-"""What is remembered is whole, private, and no more than needed."""
+"""Tests of the cache: files are complete and private, and old plans are deleted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_newest_plans_are_kept(opts: dict[str, Any]) -> None:
     assert ("plan-last" in kept, "plan-d000" in kept) == (True, False)
 
 
-def test_a_file_is_written_only_when_it_says_otherwise(tmp_path: Path) -> None:
+def test_file_is_written_only_when_text_differs(tmp_path: Path) -> None:
     path = Path(cache.keep(str(tmp_path / "new" / "keys"), "n", "one\n"))
     os.utime(path, (1, 1))
     cache.keep(str(tmp_path / "new" / "keys"), "n", "one\n")

@@ -1,4 +1,7 @@
-"""A bus that is away or fails costs a run nothing; a real one is in the functional tests."""
+"""Tests of a missing or failing event bus, which does not delay a run.
+
+The functional tests use a real bus.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from metalk8s_expand.clients.salt.event_bus import Bus
 @pytest.mark.parametrize(
     "outcome", [OSError("no socket"), RuntimeError("this event loop is already running"), False]
 )
-def test_it_is_left_alone_for_a_while(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_bus_gets_no_events_for_a_while(
+    outcome: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
 
     def fired(self: Bus, tag: str, payload: dict[str, Any]) -> bool:
@@ -30,7 +35,7 @@ def test_it_is_left_alone_for_a_while(outcome: Any, monkeypatch: pytest.MonkeyPa
     assert calls == ["a", "d"]
 
 
-def test_one_that_takes_events_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_working_bus_gets_all_events(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(Bus, "_fired", lambda self, tag, payload: calls.append(tag) or True)
     assert all(Bus({}).fire(tag, {}) for tag in "abc")

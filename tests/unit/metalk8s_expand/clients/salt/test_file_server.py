@@ -1,4 +1,4 @@
-"""What is served, by Salt's own file server, whatever the backend."""
+"""Tests of the file server client with Salt's real file server and several backends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_directories(tmp_path: Path, path: str) -> None:
 
 
 def test_any_environment(tmp_path: Path) -> None:
-    """Salt can serve a directory for every name that is asked for."""
+    """Salt can serve one directory for every saltenv."""
     root = tree(tmp_path / "any" / "metalk8s-2.0", "metalk8s/orchestrate/deploy_node.sls")
     files = FileServer(opts(tmp_path, file_roots={"__env__": [str(Path(root).parent / "__env__")]}))
     assert files.has(DEPLOY, "metalk8s-2.0")

@@ -1,4 +1,4 @@
-"""Other runs on the master are found by Salt's own files and by their command lines; one's own never is."""
+"""Tests of runner jobs: job files and command lines show other runs, never the caller's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Start = Callable[..., int]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Run a program of this name with these arguments in a process of its own; its ID."""
+    """Run a program with this name and arguments in its own process, and return the PID."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def started(*arguments: str, name: str = "salt-run") -> int:
@@ -38,7 +38,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def found(pid: int, opts: dict[str, Any]) -> list[Runner]:
-    """Until the process has become what it was started as."""
+    """Wait until the process has executed its program."""
     deadline = time.monotonic() + 10
     while (
         not (seen := [item for item in running_jobs.running(opts) if item.pid == pid])
@@ -93,10 +93,8 @@ def test_a_job_of_another_process(start: Start, tmp_path: Path) -> None:
     assert found(pid, {"cachedir": str(tmp_path)}) == [Runner(words, pid, "20260101")]
 
 
-def test_a_job_whose_number_another_process_of_salt_has_by_now(
-    start: Start, tmp_path: Path
-) -> None:
-    """In a container that was made anew."""
+def test_job_with_reused_pid_is_ignored(start: Start, tmp_path: Path) -> None:
+    """PIDs start again in a new container, so another Salt process can have the PID of the job."""
     job, other = start(name="salt-master"), start("metalk8s_expand.expand", name="salt-minion")
     job_file(tmp_path, job, "runner.metalk8s_expand.expand")
     file = tmp_path / "proc" / "20260101"
@@ -105,13 +103,13 @@ def test_a_job_whose_number_another_process_of_salt_has_by_now(
     assert [
         item for item in running_jobs.running({"cachedir": str(tmp_path)}) if item.pid == job
     ] == []
-    # A clock that was set forward: what says that it is the job still is.
+    # After the clock was set forward, a process whose title names the job still is the job.
     job_file(tmp_path, other, "runner.metalk8s_expand.expand")
     os.utime(file, (1, 1))
     assert found(other, {"cachedir": str(tmp_path)})
 
 
-def test_a_job_that_was_typed_is_one_runner(start: Start, tmp_path: Path) -> None:
+def test_typed_job_is_one_runner(start: Start, tmp_path: Path) -> None:
     pid = start("state.orchestrate", "x")
     job_file(tmp_path, pid, "runner.state.orchestrate", "x")
     assert found(pid, {"cachedir": str(tmp_path)}) == [
@@ -119,7 +117,7 @@ def test_a_job_that_was_typed_is_one_runner(start: Start, tmp_path: Path) -> Non
     ]
 
 
-def test_what_is_no_runner(start: Start, tmp_path: Path) -> None:
+def test_other_processes_are_no_runners(start: Start, tmp_path: Path) -> None:
     pid = start(name="salt-master")
     job_file(tmp_path, pid, "wheel.key.list_all")
     real = start("a.b")
@@ -130,7 +128,7 @@ def test_what_is_no_runner(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["itself", "its parent"])
-def test_one_is_not_in_ones_own_way(
+def test_own_process_and_ancestors_are_ignored(
     tmp_path: Path, pid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("salt.utils.master._check_cmdline", lambda data: True)
@@ -140,7 +138,7 @@ def test_one_is_not_in_ones_own_way(
     ] == []
 
 
-def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
+def test_processes_that_end_during_listing_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "proc" / "123").mkdir(parents=True)
     (tmp_path / "proc" / "123" / "cmdline").symlink_to("gone")
     (tmp_path / "proc" / "124").mkdir()
@@ -148,7 +146,7 @@ def test_processes_that_end_meanwhile(tmp_path: Path) -> None:
     assert running_jobs.running({"cachedir": str(tmp_path)}, str(tmp_path / "proc")) == []
 
 
-def test_which_job_a_process_does() -> None:
+def test_runner_matches_its_job() -> None:
     by_file = Runner(("state.orchestrate", "x"), 1, "42")
     by_title = Runner(
         ("metalk8s_expand.expand", "ProcessFunc(AsyncClientMixin._proc_function,", "jid=42)"), 2
@@ -158,7 +156,7 @@ def test_which_job_a_process_does() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a namespace of processes")
-def test_another_container_has_a_master_of_its_own(tmp_path: Path) -> None:
+def test_processes_of_other_container_are_ignored(tmp_path: Path) -> None:
     script = tmp_path / "salt-run"
     script.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     script.chmod(0o755)
@@ -179,7 +177,7 @@ def test_another_container_has_a_master_of_its_own(tmp_path: Path) -> None:
         while not (child := inside.read_text().split()) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert found(int(child[0]), {"cachedir": str(tmp_path)}) == []
-        # unshare itself carries the words, but is no salt-run.
+        # The arguments of unshare contain the words, but unshare is no salt-run.
         assert not [
             item
             for item in running_jobs.running({"cachedir": str(tmp_path)})

@@ -1,4 +1,4 @@
-"""What the master knows of its minions, by Salt's real files; only the wire to the minions is a fake."""
+"""Tests of keys, grains and commands with Salt's real files; the minions are fakes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def put(opts: Options, directory: str, *minions: str, key: str = "") -> None:
 
 
 class TestKeys:
-    def test_of_exact_names_wherever_they_are(self, opts: Options) -> None:
+    def test_keys_match_exact_names_in_all_directories(self, opts: Options) -> None:
         for directory, minion in zip(keys.KEY_DIRECTORIES, ("a", "b", "c", "d"), strict=True):
             put(opts, directory, minion, f"{minion}-2")
         found = Keys(opts).public_keys(["a", "b", "c", "d", "e", "*", "a?"])
@@ -50,7 +50,7 @@ class TestKeys:
             "a": "minions", "b": "minions_pre", "c": "minions_rejected", "d": "minions_denied",
         }  # fmt: skip
 
-    def test_an_accepted_key_counts_more_than_one_that_was_denied(self, opts: Options) -> None:
+    def test_accepted_key_wins_over_denied_key(self, opts: Options) -> None:
         put(opts, "minions_denied", "a")
         put(opts, "minions", "a")
         assert "minions\n" in Keys(opts).public_keys(["a"])["a"]
@@ -96,7 +96,7 @@ class TestGrains:
         assert dict(Minions(opts).grains(["a", "b"])) == {"a": {"x": 1}}
 
     @pytest.mark.parametrize("data", [[], ["x"], {}, None, "x"])
-    def test_what_is_no_mapping(self, opts: Options, data: Any) -> None:
+    def test_grains_that_are_no_mapping_are_skipped(self, opts: Options, data: Any) -> None:
         salt.cache.factory(opts).store("grains", "a", data)
         assert dict(Minions(opts).grains(["a"])) == {}
 
@@ -106,7 +106,7 @@ class TestGrains:
 
 
 class Client:
-    """Salt's client with nobody behind it."""
+    """Salt's client without minions."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -125,7 +125,7 @@ class Client:
 
 
 class TestAsk:
-    def test_one_job_on_those_that_are_accepted(
+    def test_job_runs_on_accepted_minions_only(
         self, opts: Options, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = Client({"a": {"x": ""}, "b": "Minion did not return."})
@@ -139,7 +139,7 @@ class TestAsk:
         assert client.jobs == [(["b", "a"], "test.it", [[1, 2], 3], "list")]
         assert given == [opts["conf_file"]]
 
-    def test_nobody_to_ask(
+    def test_unaccepted_minions_get_no_job(
         self, opts: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(
@@ -148,7 +148,9 @@ class TestAsk:
         assert Minions(opts).ask(["a"], "test.it", []) == {}
         assert capsys.readouterr().out == ""
 
-    def test_no_master_to_send_it(self, opts: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_master_is_unreachable(
+        self, opts: Options, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = Client(salt.exceptions.SaltClientError("not responding"))
         monkeypatch.setattr("salt.client.get_local_client", lambda c_path: client)
         put(opts, "minions", "a")

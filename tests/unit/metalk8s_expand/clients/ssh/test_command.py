@@ -1,4 +1,7 @@
-"""One command over a real OpenSSH; how each failure is told apart is tested against every kind of host in tests/integration."""
+"""Tests of one command over a real OpenSSH.
+
+tests/integration tests the diagnosis of each failure against every kind of host.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def test_much_input(sshd: Sshd) -> None:
     assert command.run(sshd.target(), ["wc", "-c"], stdin="x" * 300_000).stdout.strip() == "300000"
 
 
-def test_input_that_nobody_reads(sshd: Sshd) -> None:
+def test_unread_input_is_no_error(sshd: Sshd) -> None:
     assert command.run(sshd.target(), ["true"], stdin="x" * 300_000).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""What a port says before any OpenSSH."""
+"""Tests of the SSH port probe, which runs without OpenSSH."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Listener = Callable[[bytes], int]
 
 @pytest.fixture
 def speaking() -> Iterator[Listener]:
-    """A port that says something to the first who comes, and then nothing more."""
+    """A port that sends bytes to its first client and then stays silent."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept = []
 
         def say(words: bytes) -> None:
             connection = server.accept()[0]
             kept.append(connection)
-            # The other side has heard enough at some time.
+            # The client closes the connection when it has read enough.
             with contextlib.suppress(OSError):
                 for byte in words:
                     connection.send(bytes([byte]))
@@ -68,7 +68,7 @@ def test_every_address_of_a_name_is_tried(
     assert network.probe_port("two", port, "any", 10) is None
 
 
-def test_the_trouble_that_got_farthest_is_told(
+def test_failure_that_got_farthest_is_reported(
     silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [("127.0.0.1", silent_port), ("127.0.0.1", free_port())]
@@ -87,7 +87,7 @@ def test_the_family_is_that_of_openssh() -> None:
 
 
 @pytest.mark.parametrize("host", ["", "a" * 64 + ".invalid", "ä" * 300])
-def test_what_is_no_name_does_not_resolve(host: str) -> None:
+def test_invalid_name_does_not_resolve(host: str) -> None:
     trouble = network.probe_port(host or "no such name.invalid", 22, "any", 10)
     assert trouble is not None
     assert trouble.cause == "name-does-not-resolve"

@@ -1,4 +1,4 @@
-"""Whether a private key has a passphrase is read from the file, in every format that OpenSSH knows."""
+"""Tests of the private key check: passphrases in every format that OpenSSH supports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_formats(tmp_path: Path, kind: str, form: str, passphrase: str, cause: s
         "ssh-ed25519 AAAA me",
     ],
 )
-def test_what_is_no_private_key(tmp_path: Path, text: str) -> None:
+def test_invalid_private_key_is_reported(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"
     path.write_text(text)
     path.chmod(0o600)
@@ -57,7 +57,7 @@ def test_a_fingerprint_that_cannot_be_had(tmp_path: Path) -> None:
 
 
 def as_nobody(path: Path) -> str:
-    """The cause that a process without privileges is told."""
+    """Return the cause that an unprivileged process gets."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

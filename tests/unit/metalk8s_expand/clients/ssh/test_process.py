@@ -1,4 +1,4 @@
-"""Whatever a process does, it ends in time, says no more than can be kept, and leaves nothing behind."""
+"""Tests of child processes: time and output are bounded, and no process remains."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_program_that_is_not_there() -> None:
         process.run(["/no/such/program"])
 
 
-def test_idle_is_told_and_may_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tick_gets_idle_time_and_can_end_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "TICK_S", 0.05)
     idle: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Never more processes than are allowed, and none that hangs before those that work."""
+"""Tests of the process pool: its limit, and hanging processes that do not delay others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hosts(count: int) -> list[Host]:
     return [Host(f"w-{number}") for number in range(count)]
 
 
-# Writes down how many of them run, itself included.
+# Records how many of these processes run, itself included.
 COUNTED = 'touch "$1/$$"; ls "$1" | wc -l; sleep 0.3; rm "$1/$$"'
 
 
@@ -39,7 +39,7 @@ def most_at_a_time(directory: Path, count: int, max_parallel: int) -> int:
 
 
 @pytest.mark.parametrize("max_parallel", [1, 3])
-def test_at_most_so_many_processes(tmp_path: Path, max_parallel: int) -> None:
+def test_processes_stay_within_max_parallel(tmp_path: Path, max_parallel: int) -> None:
     assert most_at_a_time(tmp_path, 9, max_parallel) == max_parallel
 
 
@@ -48,7 +48,7 @@ def test_results_are_in_the_order_of_the_hosts() -> None:
     assert list(found.items()) == [(host.name, host.name) for host in hosts(20)]
 
 
-def test_nobody() -> None:
+def test_empty_host_list_has_no_results() -> None:
     assert on_all([], lambda host: host) == {}
 
 

@@ -53,11 +53,11 @@ def test_the_options_are_those_of_salt_ssh() -> None:
         "ServerAliveInterval=60",
         "ServerAliveCountMax=3",
     }
-    # Of an option that is there twice the first value counts.
+    # OpenSSH uses the first value of a repeated option.
     assert ours[-1:] == of_salt_ssh(ENTRY)[-1:] == ENTRY["ssh_options"]
 
 
-def test_what_is_asked_for_wins_over_all() -> None:
+def test_first_options_win_over_all() -> None:
     assert options(Target("n", "h").openssh("X=y", connect_timeout=0.2))[0] == "X=y"
     assert "ConnectTimeout=1" in Target("n", "h").openssh(connect_timeout=0.2)
     assert not any("IdentityFile" in word for word in Target("n", "h").openssh())
