@@ -1,6 +1,6 @@
-"""A snapshot's file, judged without etcd's tools: its hash, the pages of bbolt's format, and its newest revision.
+"""Verification of a snapshot file without etcd's tools: hash, bbolt pages and newest revision.
 
-It is etcd's store as bbolt writes it, page after page, with the SHA-256 of these pages at its end.
+The file contains etcd's store as pages in bbolt's format, followed by the SHA-256 of these pages.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import BinaryIO
 from metalk8s_expand.errors import ConflictError
 
 HASH_BYTES = 32
-# etcd's tools take a file for one with a hash by this: pages are a multiple of it.
+# Page sizes are a multiple of this, so etcd's tools recognize a file with a hash by its length.
 SECTOR = 512
 MAGIC, VERSION = 0xED0CDAED, 2
 KEYS = b"key"
 _HEADER = struct.Struct("<QHHI")
-# Magic, version, page size, flags, root bucket's page and sequence, freelist, number of pages, transaction; then their hash.
+# Magic, version, page size, flags, root bucket's page and sequence, freelist, number of pages,
+# transaction; then their hash.
 _META, _META_HASH = struct.Struct("<IIIIQQQQQ"), struct.Struct("<Q")
 _BRANCH, _LEAF = struct.Struct("<IIQ"), struct.Struct("<IIII")
 _BRANCH_FLAG, _LEAF_FLAG, _META_FLAG = 0x01, 0x02, 0x04
@@ -29,7 +30,7 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True)
 class VerifiedSnapshot:
-    """A sound snapshot: its bytes, the hash that it carries, and the revision of the newest write in it."""
+    """A sound snapshot: its size in bytes, its hash, and the revision of its newest write."""
 
     size: int
     sha256: str
@@ -37,7 +38,7 @@ class VerifiedSnapshot:
 
 
 def verify_snapshot(path: Path) -> VerifiedSnapshot:
-    """What the file holds. Raises ConflictError when it is not exactly what a member has sent."""
+    """Verify a snapshot file. Raises ConflictError when it is not exactly what a member sent."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
@@ -51,7 +52,7 @@ def verify_snapshot(path: Path) -> VerifiedSnapshot:
 
 
 class _Unsound(Exception):
-    """What is wrong with it."""
+    """The defect of a snapshot file."""
 
 
 def _hash(stream: BinaryIO, size: int) -> str:
@@ -81,12 +82,12 @@ class _Meta:
 
 
 class _Store:
-    """The pages, as far as they must be read to find the last key of the bucket of keys."""
+    """The pages that lead to the last key of the bucket of keys."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._size = stream, size
         first = self._meta(0)
-        # A snapshot begins with two of them, of one transaction and of the one before it.
+        # A snapshot begins with two meta pages, of the last transaction and of the one before.
         self._found = max(first, self._meta(first.page_size), key=lambda meta: meta.transaction)
         if self._found.pages * self._found.page_size > size:
             raise _Unsound(
@@ -94,13 +95,13 @@ class _Store:
             )
 
     def revision(self) -> int:
-        """The newest revision; that of an empty store is 1."""
+        """Return the newest revision; that of an empty store is 1."""
         bucket = self._last(self._page(self._found.root), KEYS)
         if bucket is None or bucket[0] != KEYS:
             raise _Unsound("it has no bucket of keys")
         value = bucket[1]
         (root,) = struct.unpack_from("<Q", value)
-        # A small bucket is kept in the place of its number.
+        # bbolt stores a small bucket inline; its page number is then 0.
         last = self._last(self._page(root) if root else value[_BUCKET_BYTES:])
         return int(struct.unpack_from(">q", last[0])[0]) if last else 1
 
@@ -125,7 +126,10 @@ class _Store:
         return self._read(offset, page_size * (1 + overflow))
 
     def _last(self, page: bytes, wanted: bytes | None = None) -> tuple[bytes, bytes] | None:
-        """The last key, or the last that is not behind the wanted one, with its value; None when there is none."""
+        """Return the last key, or the last one up to ``wanted``, with its value.
+
+        Return None if there is none.
+        """
         for _ in range(_MAX_DEPTH):
             _, flags, count, _ = _HEADER.unpack_from(page)
             if flags & _LEAF_FLAG:

@@ -19,22 +19,22 @@ class MemberFiles:
         self._address = address
 
     def has_data(self) -> bool:
-        """Whether the member has a write-ahead log, that is: whether it has ever started."""
+        """Return whether the member has a write-ahead log, that is, whether it has ever started."""
         wal = self.data / "member" / "wal"
         return wal.is_dir() and any(wal.iterdir())
 
     def has_config(self) -> bool:
-        """Whether a configuration was written by an earlier run."""
+        """Return whether an earlier run wrote a configuration."""
         return self.config.is_file()
 
     def is_listening(self) -> bool:
-        """Whether something still serves the peer port."""
+        """Return whether a process still serves the peer port."""
         with socket.socket(socket.AF_INET6 if ":" in self._address else socket.AF_INET) as probe:
             probe.settimeout(1)
             return probe.connect_ex((self._address, 2380)) == 0
 
     def set_aside(self) -> str | None:
-        """Move old data out of the way, never destroying it: the new path, or None when there is none."""
+        """Rename old data without deleting it; return the new path, or None if there is no data."""
         member = self.data / "member"
         if not member.exists():
             return None
@@ -44,14 +44,14 @@ class MemberFiles:
         return str(target)
 
     def withdraw_manifest(self) -> bool:
-        """Take the static Pod away from the kubelet; whether there was one."""
+        """Remove the static Pod manifest from the kubelet; return whether there was one."""
         if not self.manifest.exists():
             return False
         self.manifest.unlink()
         return True
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration that is there, empty when there is none."""
+        """Return the existing configuration, empty if there is none."""
         import yaml
 
         if not self.config.is_file():

@@ -1,4 +1,4 @@
-"""The store of one member as it sends it: a stream of JSON objects, of which no more than a few pieces are in memory."""
+"""The snapshot stream of one member: JSON objects, of which only a few are in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.errors import UnreachableError
 
 PATH = "/v3/maintenance/snapshot"
-# How long a member may say nothing.
+# Seconds for which a member may send nothing.
 SILENCE_S = 30.0
 _READ = 64 * 1024
 # etcd sends pieces of 32 KiB.
@@ -22,10 +22,11 @@ _LONGEST = 4 * 1024 * 1024
 
 
 def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock | None = None) -> Iterator[bytes]:
-    """The snapshot of the member at this URL, in order, its SHA-256 at the end.
+    """Yield the snapshot of the member at this URL in order, with its SHA-256 at the end.
 
-    Raises UnreachableError when it breaks off, is none, or has not ended after ``timeout`` seconds. What has come
-    must then be thrown away. Whether it is whole is for the hash to tell.
+    Raises UnreachableError when the stream breaks off, is no snapshot, or has not ended after
+    ``timeout`` seconds. The caller must then discard the received pieces. Only the hash shows
+    whether the snapshot is complete.
     """
     clock = clock or Clock()
     deadline = clock.monotonic() + timeout
@@ -52,7 +53,7 @@ def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock | None = None) -> 
 
 
 def is_local(url: str) -> bool:
-    """Whether the host of a URL is an address of this one."""
+    """Return whether the host of a URL is an address of this host."""
     host = urlsplit(url).hostname or ""
     with socket.socket(
         socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
@@ -88,7 +89,7 @@ def _lines(
 
 
 def _decoded(line: bytes, url: str) -> tuple[bytes, int]:
-    """One object: the piece, and how many bytes are still to come."""
+    """Return the piece of one object and the number of bytes that remain."""
     try:
         found = json.loads(line)
         if "error" in found:

@@ -1,6 +1,6 @@
-"""Certificates as they lie on this host and as its ports serve them. The only file that knows ``cryptography``.
+"""Certificates in files of this host and on its TLS ports. Only this file uses ``cryptography``.
 
-Of a private key nothing leaves it but whether it fits.
+Of a private key it returns only whether the key fits.
 """
 
 from __future__ import annotations
@@ -29,16 +29,20 @@ class Certificate:
 
 
 def read(path: str | Path) -> Certificate:
-    """The first certificate of a PEM file. Raises OSError, or ValueError when there is none."""
+    """Return the first certificate of a PEM file.
+
+    Raises OSError, or ValueError when there is none.
+    """
     from cryptography import x509
 
     return _certificate(x509.load_pem_x509_certificate(Path(path).read_bytes()))
 
 
 def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
-    """Where the client certificate of a kubeconfig's current user lies, and what it is; None when it has a token.
+    """Return the place and the client certificate of a kubeconfig's current user.
 
-    Raises OSError or ValueError. Its private key is not looked at.
+    Return None when the user has a token. Raises OSError or ValueError. The private key is not
+    read.
     """
     import yaml
     from cryptography import x509
@@ -64,7 +68,10 @@ def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
 
 
 def key_fits(path: str | Path, certificate: Certificate) -> bool:
-    """Whether the private key in a PEM file is the certificate's. Raises OSError, ValueError or TypeError."""
+    """Return whether the private key in a PEM file fits the certificate.
+
+    Raises OSError, ValueError or TypeError.
+    """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     return (
@@ -76,9 +83,10 @@ def key_fits(path: str | Path, certificate: Certificate) -> bool:
 def served(
     address: str, port: int, client: tuple[Path, Path] | None = None, timeout: float = ANSWER_S
 ) -> Certificate:
-    """What a TLS port serves to one who comes by its address, as API servers come to kubelets. Raises OSError.
+    """Return the certificate that a TLS port serves to a client that connects by address.
 
-    ``client`` are certificate and key to show there: etcd logs those who have none. Nothing is verified here.
+    API servers connect to kubelets by address. ``client`` is the certificate and key to present:
+    etcd logs clients without them. Nothing is verified. Raises OSError.
     """
     from cryptography import x509
 
@@ -97,7 +105,7 @@ def served(
 
 
 def utc(moment: float) -> str:
-    """A time for people and programs: 2026-11-23T01:24:53Z."""
+    """Return a time in ISO 8601 for people and programs: 2026-11-23T01:24:53Z."""
     return datetime.datetime.fromtimestamp(moment, tz=datetime.timezone.utc).strftime(
         "%Y-%m-%dT%H:%M:%SZ"
     )
@@ -115,7 +123,7 @@ def _certificate(found: Any) -> Certificate:
 
 
 def _moment(found: Any, name: str) -> float:
-    """Releases before 42 have times without their zone only, which is UTC."""
+    """Return a time with its zone: ``cryptography`` before 42 returns UTC without a zone."""
     moment = getattr(found, f"{name}_utc", None) or getattr(found, name).replace(
         tzinfo=datetime.timezone.utc
     )

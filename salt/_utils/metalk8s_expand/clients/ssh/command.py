@@ -1,7 +1,8 @@
-"""One command over OpenSSH, on one host or on many at a time, each with its own deadline.
+"""One command over OpenSSH, on one host or many in parallel, each with its own deadline.
 
-The options are those that salt-ssh gives OpenSSH for the same roster entry, so that what is checked here is what it meets.
-A host that is well costs one ``ssh`` process and nothing else. Why another fails is found out afterwards.
+The options are those that salt-ssh passes to OpenSSH for the same roster entry, so a check here
+meets the same conditions as salt-ssh. A healthy host costs one ``ssh`` process. The diagnosis of
+a failed host runs afterwards.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
 __all__ = ["CommandResult", "Target", "on_all", "run"]
 
-# A host that shows no banner in this time gives its place to others and is watched without a process.
+# A host that shows no banner in this time releases its place and is watched without a process.
 PATIENCE_S = 2.0
-# A host may take its time for everything else, but sshd shows its banner at once or never: half of the time is enough, and
-# no more than this. So the last of many hosts, when it is silent, ends soon after those that are well.
+# Other steps of a login may be slow, but sshd shows its banner at once or never. Half of the time
+# is enough for the banner, and at most this many seconds: the last of many hosts, if silent, then
+# ends soon after the healthy hosts.
 BANNER_S = 10.0
-# What a port is watched for at least.
+# The minimum time for which a port is watched.
 WATCH_S = 1.0
-# For finding out what is wrong when the deadline has passed already.
+# Extra time for the diagnosis when the deadline has already passed.
 DIAGNOSIS_S = 2.0
 
 
@@ -43,10 +45,11 @@ class CommandResult:
 def run(
     target: Target, command: Sequence[str], stdin: str = "", timeout: float = 10.0
 ) -> CommandResult:
-    """Run a command on a host, one that may be run twice: a host whose banner comes late is asked again.
+    """Run an idempotent command on a host: it starts again on a host whose banner comes late.
 
-    Takes ``timeout`` seconds at most, and a few more (DIAGNOSIS_S) when it fails. Raises UnreachableError with the cause
-    when the host cannot be reached or logged in to, or gives no answer in time.
+    Takes ``timeout`` seconds at most, and a few more (DIAGNOSIS_S) when it fails. Raises
+    UnreachableError with the cause when the host cannot be reached or logged in to, or gives no
+    answer in time.
     """
     try:
         return _run(
