@@ -117,7 +117,7 @@ def test_typed_job_is_one_runner(start: Start, tmp_path: Path) -> None:
     ]
 
 
-def test_other_processes_are_no_runners(start: Start, tmp_path: Path) -> None:
+def test_process_without_runner_function_is_no_runner(start: Start, tmp_path: Path) -> None:
     pid = start(name="salt-master")
     job_file(tmp_path, pid, "wheel.key.list_all")
     real = start("a.b")
