@@ -1,4 +1,4 @@
-"""The arguments of commands as they come from a command line or a pillar: what is asked for, flags, times, digests."""
+"""Parse the arguments of commands from a command line or a pillar: nodes, flags, times, digests."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from metalk8s_expand.errors import Problem, SettingsError
 
 Names = str | Iterable[str] | None
 
-# Of 64 characters; a shorter beginning would soon be that of some other plan.
+# A digest has 64 characters. A shorter prefix would soon match the digest of a different plan.
 SHORTEST_DIGEST = 8
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORTEST_DIGEST},64}}")
 
 
 @dataclass(frozen=True)
 class ExpandRequest:
-    """What a plan or an expansion is asked for.
+    """The nodes and settings that a caller requests for a plan or an expansion.
 
-    ``overrides`` declare the one node that is named, when the pillar does not; ``max_parallel`` counts for this run alone.
+    ``overrides`` declare the one named node if the pillar does not declare it.
+    ``max_parallel`` applies to this run only.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -40,11 +41,14 @@ class ExpandRequest:
         overrides: Mapping[str, Any] | None = None,
         max_parallel: object = None,
     ) -> ExpandRequest:
-        """From a runner's arguments."""
+        """Return the request that a runner's arguments describe."""
         return cls(selection.parse(nodes, profiles), overrides or {}, max_parallel)
 
     def again(self, before: Mapping[str, Any] | None) -> ExpandRequest:
-        """With what the kept plan was asked for, where it is not said anew: its nodes, and not what a glob matches now."""
+        """Return this request, completed from the saved plan ``before`` where a value is missing.
+
+        The nodes are those of the saved plan, not those that a glob matches now.
+        """
         if before is None:
             return self
         parallel = before.get("max_parallel") if self.max_parallel is None else self.max_parallel
@@ -57,14 +61,14 @@ class ExpandRequest:
         return replace(asked, max_parallel=parallel)
 
     def settled(self, declared: Settings) -> tuple[Settings, tuple[str, ...] | None]:
-        """The settings that this is done with, and the names; None for all that is declared."""
+        """Return the settings for this request and the node names; None means all of them."""
         wider = settings.with_max_parallel(
             with_node(declared, self.selection.single, self.overrides), self.max_parallel
         )
         return wider, self.selection.resolved(wider)
 
     def kept(self, names: tuple[str, ...] | None) -> dict[str, Any]:
-        """What a kept plan remembers of it, for ``again``."""
+        """Return the data that a saved plan keeps of this request, for ``again``."""
         return {
             "asked": names,
             "max_parallel": self.max_parallel,
@@ -72,7 +76,7 @@ class ExpandRequest:
         }
 
     def command(self) -> str:
-        """What goes on after a failure, as it is typed."""
+        """Return the command line that resumes this request after a failure."""
         given = (
             self.overrides
             if self.max_parallel is None
@@ -90,7 +94,7 @@ class ExpandRequest:
 
 
 def one(node: object, overrides: Mapping[str, Any] | None = None) -> ExpandRequest:
-    """One node by its name. SettingsError for what names none, or several."""
+    """Return the request for one named node. Raise SettingsError for no name, a glob or a list."""
     found = ExpandRequest.of([node], overrides=overrides)
     if found.selection.single is None:
         problem = Problem(
@@ -101,7 +105,7 @@ def one(node: object, overrides: Mapping[str, Any] | None = None) -> ExpandReque
 
 
 def with_node(declared: Settings, name: str | None, overrides: Mapping[str, Any]) -> Settings:
-    """With the one node that is given by arguments and not by the pillar, if any."""
+    """Return the settings with the node that the arguments, not the pillar, declare, if any."""
     if not overrides:
         return declared
     if name is None:
@@ -119,7 +123,10 @@ def seconds(name: str, value: float) -> float:
 
 
 def flags(**given: object) -> None:
-    """SettingsError naming those that are neither true nor false: ``no`` in quotes must not mean yes."""
+    """Raise SettingsError that names each value that is neither true nor false.
+
+    A quoted ``no`` must not mean yes.
+    """
     problems = [problem for name, value in given.items() for problem in flag_problems(name, value)]
     if problems:
         words = any(isinstance(value, str) for value in given.values())
@@ -132,7 +139,7 @@ def flag_problems(name: str, value: object) -> list[str]:
 
 
 def digest(value: object) -> str | None:
-    """How the digest of a plan begins, or None when there is none."""
+    """Return the prefix of a plan's digest, or None if the caller gives none."""
     if value is None:
         return None
     text = str(value)

@@ -1,4 +1,4 @@
-"""What every command of the runner has: the master's configuration, the world seen through it, an outcome for its reader."""
+"""Hold what each runner command uses: the master's configuration, the cluster and the output."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Call:
 
     @cached_property
     def world(self) -> ClusterContext:
-        """The API, reached when first needed: a mistake in the pillar is told without it."""
+        """Return the cluster; connects on first use, so pillar errors need no API server."""
         return ClusterContext.from_opts(self.opts)
 
     @cached_property
     def minions(self) -> certificates.Minions:
-        """Who tell of certificates."""
+        """Return the client that reads certificates from the minions."""
         return Minions(self.opts)
 
     @property
     def for_people(self) -> bool:
-        """Whether somebody reads the outcome in a terminal."""
+        """Return whether a person reads the result in a terminal."""
         return is_for_people(self.opts)
 
     def _batch(self, declared: Settings) -> Expansion:

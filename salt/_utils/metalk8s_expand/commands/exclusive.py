@@ -1,4 +1,4 @@
-"""What every change is made under: the lock, the journal and the signals of one run, told to those who follow it."""
+"""Hold the lock, the journal and the signal handlers of one run, and publish its events."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from metalk8s_expand.runs.lock import Lock, acquire
 
 
 class Holding(Call):
-    """A call that is the only one to change anything while it does."""
+    """A call that holds the lock while it changes the cluster."""
 
     @contextmanager
     def _held(self, doing: str, wait_s: float, patience: float) -> Iterator[Held]:
-        """The only one that changes anything, from here on: what an earlier one has started has ended."""
+        """Hold the lock for one run, and yield after jobs of earlier runs have ended.
+
+        No other run changes the cluster while this one holds the lock.
+        """
         with self._locked(doing, wait_s) as lock, signals.handle_signals() as heard:
             writer = JournalWriter(
                 self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock
@@ -50,7 +53,7 @@ class Holding(Call):
     def _tell_end(
         self, doing: str, outcome: str, retcode: int | None, error: BaseException | None
     ) -> None:
-        """``retcode`` is of the report, when there is one."""
+        """Publish the end of the run. ``retcode`` comes from the report, if there is one."""
         if retcode is None:
             retcode = getattr(error, "retcode", 1) if error else 0
         self.progress.event(
@@ -61,7 +64,7 @@ class Holding(Call):
         self.progress("", "resume", text)
 
     def _locked(self, doing: str, wait_s: float) -> Lock:
-        """The only one that holds the Lease."""
+        """Acquire the Lease, which only one run holds at a time."""
         return acquire(
             self.world.leases(),
             claim(self.progress.run, doing),

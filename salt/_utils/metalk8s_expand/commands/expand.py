@@ -1,4 +1,4 @@
-"""The commands that change the cluster, or what is asked of it."""
+"""Change the cluster or the stored requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metalk8s_expand.runs.queue_worker import Admit
 
 
 class Changing(Holding, Foresight):
-    """Nodes are added, asked for and removed."""
+    """The commands that add, request and remove nodes."""
 
     def register(
         self, name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False
@@ -113,7 +113,7 @@ class Changing(Holding, Foresight):
         wait_s: float = 0,
         admit: Admit = lambda found: found,
     ) -> Result:
-        """The report; ``admit`` says what of the plan is done, once the lock is held."""
+        """Return the report. With the lock held, ``admit`` selects what of the plan to execute."""
         before, asked = self._agreed(asked, digest)
         declared, names = asked.settled(self._settings())
         with self._held(f"expand {asked.selection}", wait_s, declared.deploy_timeout) as held:

@@ -1,4 +1,4 @@
-"""The commands that say what an expansion would do, and what would keep it from that; nothing is changed."""
+"""Show what an expansion would do and what would prevent it, without changing anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metalk8s_expand.preflight import cluster
 
 
 class Foresight(Call):
-    """A plan, and how far ``expand`` would get with it now."""
+    """The plan, and the result that ``expand`` would have with it now."""
 
     def plan(
         self,
@@ -39,7 +39,7 @@ class Foresight(Call):
         return self._shown(foresight.render_plan, data)
 
     def _foreseen(self, asked: ExpandRequest, skip_failed: bool, digest: str | None) -> Result:
-        """The plan, the hosts as they are, and the first reason for which ``expand`` would start nothing."""
+        """Return the plan, the host results and the first reason why ``expand`` refuses."""
         before, asked = self._agreed(asked, digest)
         declared, names = asked.settled(self._settings())
         found, data = self._planned(asked, declared, names)
@@ -59,14 +59,14 @@ class Foresight(Call):
     def _agreed(
         self, asked: ExpandRequest, digest: str | None
     ) -> tuple[Mapping[str, Any] | None, ExpandRequest]:
-        """The kept plan of that digest, if it is kept, and what is asked for with it."""
+        """Return the saved plan with this digest, if any, and the request completed from it."""
         before = None if digest is None else cache.load_plan(self.opts, digest)
         return before, asked.again(before)
 
     def _planned(
         self, asked: ExpandRequest, declared: Settings, names: tuple[str, ...] | None
     ) -> tuple[Plan, Result]:
-        """The plan, and how it is told; it is kept, to tell later what has moved since."""
+        """Return the plan and its data, and save it so that a later call can report changes."""
         found = planner.current(self.world, declared, names)
         kept = asked.kept(names)
         data = {
@@ -81,7 +81,7 @@ class Foresight(Call):
 def _refusal(
     before: Mapping[str, Any] | None, digest: str | None, found: Plan
 ) -> ExpandError | None:
-    """Of the plan: it is another one than was agreed on, or it cannot be done."""
+    """Return the error if the plan differs from the agreed one or cannot be executed."""
     try:
         if digest is not None:
             planner.agreed(before, digest, found)

@@ -1,4 +1,4 @@
-"""The commands that look at the declaration, the hosts and what is remembered, and change nothing."""
+"""Check the declaration and the hosts, and show saved data, without changing anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEPLOYMENT = "metalk8s/orchestrate/deploy_node.sls"
 
 
 class Looking(Call):
-    """What is asked before an expansion, and after it."""
+    """The commands that an operator runs before and after an expansion."""
 
     def manifest(self, name: str, overrides: Mapping[str, Any] | None = None) -> str:
         """See the runner."""

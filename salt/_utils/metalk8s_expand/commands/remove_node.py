@@ -1,4 +1,4 @@
-"""The command ``remove_node``: its arguments, the plan shown or done, its report."""
+"""Implement ``remove_node``: parse its arguments, show or execute its plan, return its report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def options(
     delete_local_volumes: Any = False,
     drain_timeout_s: Any = DRAIN_TIMEOUT_S,
 ) -> RemovalOptions:
-    """The arguments as a value. SettingsError when one is of the wrong type: ``force=no`` must not mean yes."""
+    """The arguments as a value.
+
+    Raises SettingsError if an argument has the wrong type: ``force=no`` must not mean yes.
+    """
     flags = {
         "force": force,
         "delete_emptydir_data": delete_emptydir_data,
@@ -62,7 +65,7 @@ def remove_node(
     progress: Progress,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Remove it and keep the report, which is returned. Etcd is saved before its member goes."""
+    """Remove the node, save and return the report. Takes an etcd snapshot before a member goes."""
     busy = running_operations.operations(world)
     if busy:
         hint = "wait until it has ended, or end it: salt-run jobs.master"
@@ -98,7 +101,7 @@ def remove_node(
 def planned(
     world: ClusterContext, declared: Settings, node: str, wanted: RemovalOptions
 ) -> dict[str, Any]:
-    """What it would do. Nothing is changed, and no lock is needed."""
+    """Return what the removal would do, without changes and without the lock."""
     return {**workflow.planned(world, declared, node, wanted).as_dict(), "dry_run": True}
 
 

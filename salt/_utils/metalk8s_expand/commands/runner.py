@@ -1,4 +1,4 @@
-"""All functions of the runner, in one value."""
+"""Combine all runner functions in one class."""
 
 from __future__ import annotations
 

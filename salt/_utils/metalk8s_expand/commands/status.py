@@ -1,4 +1,4 @@
-"""The commands that tell how cluster and nodes are."""
+"""Report the state of the cluster and its nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metalk8s_expand.runs import queue_worker
 
 
 class Condition(Call):
-    """What is there, and what is wrong with it."""
+    """The commands that report the cluster's objects and their problems."""
 
     def status(self, follow: bool = False, with_certificates: bool = True) -> Result:
         """See the runner."""
@@ -75,7 +75,7 @@ class Condition(Call):
         return {"healthy": True, "nodes": len(declared.nodes), "warnings": warnings}
 
     def _told(self, names: Sequence[str]) -> dict[str, Any]:
-        """Of the certificates of these nodes, and of the one that the master shows to the API."""
+        """Return the data of these nodes' certificates and the master's API client certificate."""
         configured = (self.opts.get("metalk8s_expand") or {}).get(
             "kubeconfig", roster.DEFAULT_KUBECONFIG
         )
@@ -86,7 +86,10 @@ class Condition(Call):
 
 
 def _deployed(observed: Mapping[str, JsonObject], names: Sequence[str] | None = None) -> list[str]:
-    """The deployed ones, of these names or of all, whoever declared them: the bootstrap node is declared by nobody."""
+    """Return the deployed nodes among ``names``, or all deployed nodes.
+
+    This includes undeclared nodes: the pillar does not declare the bootstrap node.
+    """
     return [
         name
         for name, item in observed.items()
@@ -95,7 +98,7 @@ def _deployed(observed: Mapping[str, JsonObject], names: Sequence[str] | None = 
 
 
 def _status(node: Node, found: JsonObject | None, at_work: bool = False) -> dict[str, Any]:
-    """What is wrong with a node that is being deployed is no problem yet."""
+    """Return the state of a node. A node in deployment has no problems to report yet."""
     if at_work:
         return {"state": "in progress", "roles": list(node.roles), "problems": []}
     if found is None:
