@@ -1,4 +1,4 @@
-"""The plan of this moment: what is declared beside the cluster as it is. Nothing is changed."""
+"""Compute the current plan from the declaration and the cluster, without changing anything."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError
 
-# Without the option.
+# Salt's default if the option is not set.
 SALTS_THREADS = 5
 
 
 def current(world: ClusterContext, declared: Settings, names: Sequence[str] | None = None) -> Plan:
-    """The plan for these nodes, all declared when names is None."""
+    """Return the plan for these nodes, or for all declared nodes if names is None."""
     chosen = declared.chosen(names)
     seen = node_registration.observe(
         world.kube, None if names is None else [node.name for node in chosen]
@@ -33,9 +33,9 @@ def current(world: ClusterContext, declared: Settings, names: Sequence[str] | No
 
 
 def agreed(before: Mapping[str, Any] | None, digest: str, now: Plan) -> Plan:
-    """This plan, if it is the one of that digest; ConflictError saying what has moved since, if not.
+    """Return this plan if it has that digest; else raise ConflictError with the differences.
 
-    ``before`` is that plan as it was kept, if it is.
+    ``before`` is the saved plan with that digest, or None if none is saved.
     """
     if now.digest.startswith(digest) or (before is not None and before["digest"] == now.digest):
         return now
@@ -48,7 +48,7 @@ def agreed(before: Mapping[str, Any] | None, digest: str, now: Plan) -> Plan:
 
 
 def refuse(found: Plan) -> None:
-    """ConflictError when the plan refuses a node: an expansion is done as it was planned, or not at all."""
+    """Raise ConflictError if the plan refuses a node: ``expand`` runs the whole plan or nothing."""
     if found.refused:
         raise ConflictError(
             "the plan is refused, so nothing was started",
@@ -59,7 +59,7 @@ def refuse(found: Plan) -> None:
 
 
 def warnings(world: ClusterContext, declared: Settings, found: Plan) -> list[str]:
-    """What is allowed and still should be known before anything starts."""
+    """Return warnings about allowed conditions that the operator must know before the start."""
     names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
     even = settings.even_members_warning(
         len([name for name in names if name not in declared.nodes]), declared
@@ -73,7 +73,11 @@ def warnings(world: ClusterContext, declared: Settings, found: Plan) -> list[str
 
 
 def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
-    """A minion's request for a signature needs two workers of the master: https://github.com/saltstack/salt/issues/27421."""
+    """Return a warning if the master has too few worker threads for the plan.
+
+    A minion's request for a signature needs two of the master's workers:
+    https://github.com/saltstack/salt/issues/27421.
+    """
     at_once, threads = found.at_once, int(opts.get("worker_threads", SALTS_THREADS))
     if at_once < threads:
         return []
@@ -84,7 +88,10 @@ def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
 
 
 def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
-    """Declared Nodes that others have cordoned: an operator on purpose, or a deployment by MetalK8s that failed half-way."""
+    """Return a warning for each declared Node that this project did not cordon.
+
+    An operator cordoned it on purpose, or a MetalK8s deployment failed half-way.
+    """
     return [
         f"Node {_name(item)} is cordoned by {other}, not by this project, which leaves it so: kubectl uncordon {_name(item)}"
         for item in world.kube.cordoned_nodes()
@@ -99,7 +106,7 @@ def _name(item: JsonObject) -> str:
 def _done(
     world: ClusterContext, chosen: Sequence[Node], observed: Mapping[str, JsonObject]
 ) -> set[str]:
-    """The nodes that another deployment would not make any better."""
+    """Return the nodes that a second deployment would not improve."""
     deployed = [
         node for node in chosen if node.name in observed and health.is_deployed(observed[node.name])
     ]
@@ -117,7 +124,7 @@ def _done(
 def _problems_of_life(
     access: verify.ClusterAccess, node: Node, found: JsonObject, members: Any
 ) -> list[str]:
-    """Only what another deployment could mend: drift of the Node object is the registration's."""
+    """Return what a deployment could fix. Registration corrects drift of the Node object."""
     differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
     return [
         item

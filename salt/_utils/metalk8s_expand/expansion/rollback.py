@@ -1,8 +1,9 @@
-"""After a node has failed: take back what is safer gone than kept, and say in which state the node is left.
+"""Roll back a failed node where removal is safer, and describe the final state of the node.
 
-Gone is safer for a Node that no kubelet has ever taken (nobody would ever delete it, and it stands in the way of the
-controllers), and for an etcd learner that does not answer (it keeps every other member from being added). All else is
-kept, since the next run goes on with it: what is installed, an accepted key, a learner that follows, our cordon.
+The rollback removes a Node on which no kubelet has ever reported: nothing else would delete it, and
+it blocks the controllers. It also removes an etcd learner that does not answer, because it prevents
+the addition of every other member. The next run resumes with all other changes: installed software,
+an accepted key, a learner that follows, this project's cordon.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from metalk8s_expand.domain.node import health, manifest
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError, ExpandError
 
-# One bad answer decides nothing: a member that starts or a network that comes back shows it within this.
+# Seconds before a bad answer counts: a starting member or a recovering network answers within this.
 PATIENCE_S = 15.0
 
 Steps = Iterator[None]
@@ -29,7 +30,10 @@ Steps = Iterator[None]
 
 @dataclass(frozen=True)
 class Rollback:
-    """What it works with; ``check`` is asked before every change and raises when this run may make none any more."""
+    """The cluster access and the clock of a rollback.
+
+    ``check`` runs before every change. It raises if this run may no longer make changes.
+    """
 
     access: Callable[[], verify.ClusterAccess]
     check: Callable[[], None]
@@ -37,7 +41,10 @@ class Rollback:
 
 
 def roll_back(undo: Rollback, node: Node, created: bool, done: list[str]) -> Steps:
-    """Fill ``done`` with what was taken back, or why it was not; the other nodes go on in between."""
+    """Append each rolled back change, or the reason against it, to ``done``.
+
+    The steps of the other nodes run in between.
+    """
     try:
         if node.is_etcd:
             yield from _learner(undo, node, done)
@@ -48,7 +55,7 @@ def roll_back(undo: Rollback, node: Node, created: bool, done: list[str]) -> Ste
 
 
 def state(undo: Rollback, node: Node) -> str:
-    """In which state the node is left, one sentence."""
+    """Return one sentence that describes the final state of the node."""
     try:
         return _described(undo.access().kube.node(node.name))
     except ExpandError as error:
@@ -65,7 +72,11 @@ def _described(found: JsonObject | None) -> str:
 
 
 def _cordon(found: JsonObject) -> str:
-    """A cordon of others, such as MetalK8s's own deployment leaves when it fails, is for them to undo, or an operator."""
+    """Describe the node's cordon.
+
+    If this project did not set it, its owner or an operator removes it. A failed MetalK8s
+    deployment leaves such a cordon.
+    """
     if manifest.is_cordoned_by_us(found):
         return "cordoned by us, so it takes no Pods"
     other = manifest.foreign_cordon(found)
@@ -114,7 +125,10 @@ def _is_ill(member: Member | None) -> bool:
 
 
 def _phantom(undo: Rollback, node: Node, done: list[str]) -> None:
-    """Delete a Node that this expansion made and that no kubelet has taken; what changes meanwhile is not deleted."""
+    """Delete a Node that this expansion created and no kubelet has reported on.
+
+    A Node that changes meanwhile is kept.
+    """
     kube = undo.access().kube
     found = kube.node(node.name)
     if found is None or health.is_deployed(found) or not manifest.is_marked(found):
@@ -130,7 +144,7 @@ def _phantom(undo: Rollback, node: Node, done: list[str]) -> None:
 
 
 def _forget(kube: Kube, name: str) -> None:
-    """What is on record of a Node that is gone."""
+    """Clear the ownership record of a deleted Node."""
     known = ownership.read(kube, [name])
     if name in known:
         ownership.write(kube, {name: (known[name], manifest.NOTHING)})

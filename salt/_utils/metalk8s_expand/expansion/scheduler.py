@@ -1,7 +1,8 @@
-"""The expansion itself: which step of which node runs when. It decides, schedules and reports; the steps do the work.
+"""Schedule the steps of all nodes of an expansion and report them; the steps do the work.
 
-One thread steps through the nodes in turn, each a generator that yields while it waits: Salt forks to start a job, which
-threads do not survive, and one order of events is easier to trust than many.
+One thread alternates between the nodes. Each node is a generator that yields while it waits. Salt
+forks to start a job, and threads do not survive a fork. A single order of events is also easier to
+trust.
 """
 
 from __future__ import annotations
@@ -45,46 +46,47 @@ Waiting = Iterator[None]
 
 
 class Jobs(Protocol):
-    """Orchestrations, each in a process of its own."""
+    """Start orchestrations, each in a separate process, and return their results."""
 
     def new(self) -> str:
-        """The ID of the next job, to be written down before it is started."""
+        """Return the ID of the next job. The caller records it before it starts the job."""
 
     def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
-        """Start it."""
+        """Start the orchestration as this job."""
 
     def result(self, jid: str) -> Any:
-        """Its return, or None as long as there is none."""
+        """Return the job's result, or None until the job returns."""
 
     def is_dead(self, jid: str) -> bool:
-        """Whether nothing will ever return: its process is gone."""
+        """Return whether the job's process is gone, so that it never returns a result."""
 
 
 class Journal(Protocol):
-    """Where it is written down how far the run got; see the step ``journal``."""
+    """Record how far the run has come; see the step ``journal``."""
 
     def began(self, node: str, step: str) -> None:
-        """Before a step; raises when it must not begin."""
+        """Record a step before it begins. Raise if it must not begin."""
 
     def at(self, node: str, job: str) -> None:
-        """Before a Salt job is started for it."""
+        """Record the Salt job of a node before the job starts."""
 
     def made(self, node: str) -> None:
-        """Before a Node is created."""
+        """Record a Node before its creation."""
 
     def taken(self, node: str) -> None:
-        """The Node is a kubelet's now."""
+        """Record that a kubelet now owns the Node."""
 
     def left(self, node: str, failure: str = "") -> None:
-        """After the last step of a node."""
+        """Record the end of a node after its last step."""
 
 
 @dataclass
 class Run:
-    """What one expansion works with, and what it has done so far.
+    """The clients and settings of one expansion, and its results so far.
 
-    ``health`` says what is wrong with the API, or keeps etcd from growing by this node; ``stop`` who asked for an end, if
-    anybody did. ``created`` are Nodes that no kubelet has taken yet, of this run or one that it goes on from.
+    ``health`` returns the problems of the API and those that prevent etcd growth by this node.
+    ``stop`` returns the source of a stop request, or an empty string. ``created`` are Nodes of this
+    run, or of the run that it resumes, on which no kubelet has reported yet.
     """
 
     access: Callable[[], verify.ClusterAccess]
@@ -104,11 +106,11 @@ class Run:
     undone: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     tell: Tell = nobody
-    # The Salt job of each node's deployment.
+    # Maps each node to the Salt job of its deployment.
     job: dict[str, str] = field(default_factory=dict)
 
     def report(self, name: str) -> NodeReport:
-        """What was done on one node."""
+        """Return the report of one node."""
         error = self.errors.get(name)
         return NodeReport(
             name,
@@ -129,13 +131,13 @@ class Run:
         detail: str = "",
         elapsed: float | None = None,
     ) -> None:
-        """Note a step that has ended."""
+        """Record a step that has ended."""
         took = self.clock.now() - started if elapsed is None else elapsed
         self.steps.setdefault(name, []).append(StepResult(step, started, took, ok, detail))
 
 
 def execute(run: Run, plan: Plan) -> None:
-    """Do everything that the plan says: control-plane nodes one after another, workers beside them."""
+    """Execute the plan: control-plane nodes one after another, workers in parallel with them."""
     waiting = [_worker(run, item) for item in reversed(plan.workers)]
     serial, beside = [_control_plane(run, plan)], list[Waiting]()
     while serial or beside or waiting:
@@ -148,7 +150,7 @@ def execute(run: Run, plan: Plan) -> None:
 
 
 def _alive(run: Run, task: Waiting) -> bool:
-    """One turn of a node. Any of them may take long, so the lock is kept before each."""
+    """Advance one node and return whether it continues. Renew the lock first: it may take long."""
     run.lock.tick()
     return next(task, _ENDED) is not _ENDED
 
@@ -157,7 +159,10 @@ _ENDED = object()
 
 
 def _control_plane(run: Run, plan: Plan) -> Waiting:
-    """One after another; after a failure no further member is added to a cluster that is not as it should be."""
+    """Deploy the control-plane nodes one after another.
+
+    After a failure, add no further member to the unhealthy cluster.
+    """
     failed = ""
     for item in plan.control_plane:
         name = item.node.name
@@ -176,7 +181,7 @@ def _worker(run: Run, item: NodePlan) -> Waiting:
 
 
 def _stopped(run: Run, name: str) -> bool:
-    """A node that has not begun when the run is asked to stop is left as it is."""
+    """Skip a node that has not begun when a stop is requested."""
     asked = run.stop()
     if asked:
         run.skipped[name] = f"the run was stopped before it began ({asked})"
@@ -184,7 +189,7 @@ def _stopped(run: Run, name: str) -> bool:
 
 
 def _guarded(run: Run, node: Node, task: Waiting) -> Waiting:
-    """An error ends the node's own steps, and nobody else's."""
+    """Run the steps of one node. An error ends this node's steps only."""
     name = node.name
     try:
         yield from task
@@ -205,19 +210,19 @@ def _guarded(run: Run, node: Node, task: Waiting) -> Waiting:
     yield from _clear(run, node)
 
 
-# After these, somebody else may be at work on the node, or shall go on with it soon: nothing is taken back.
+# After these errors a different run or job may work on the node or resume it: no rollback.
 _AS_IT_IS = (LockLostError, StoppedError, DeadlineError)
 
 
 def _clear(run: Run, node: Node) -> Waiting:
-    """What is left of a node that failed."""
+    """Roll back a failed node and record its final state."""
     tools = Rollback(run.access, run.lock.check, run.clock)
     done = run.undone.setdefault(node.name, [])
     if not isinstance(run.errors[node.name], _AS_IT_IS):
         yield from rollback.roll_back(tools, node, node.name in run.created, done)
         run.journal.taken(node.name)
     run.states[node.name] = rollback.state(tools, node)
-    # A job that may still run is looked for by the next run.
+    # The next run looks for a job that may still run.
     if not isinstance(run.errors[node.name], DeadlineError):
         run.journal.left(node.name, run.errors[node.name].message)
 
@@ -235,7 +240,7 @@ def _health_then_node(run: Run, item: NodePlan) -> Waiting:
 
 
 def _node(run: Run, item: NodePlan) -> Waiting:
-    """The steps of one node that change something, as planned and in the plan's order."""
+    """Run the planned steps of one node that change something, in the plan's order."""
     actions: dict[str, Callable[[Run, Node], Waiting]] = {
         plans.REGISTER: _register,
         plans.DEPLOY: _deploy,
@@ -291,7 +296,7 @@ def _register(run: Run, node: Node) -> Waiting:
 
 
 def _deploy(run: Run, node: Node) -> Waiting:
-    """Chain into the deployment by its name, and take the verdict from the job's return."""
+    """Start the deployment orchestration by name, and take the verdict from the job's return."""
     started = run.clock.now()
     pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
     job = run.jobs.new()
@@ -357,7 +362,7 @@ def _uncordon(run: Run, node: Node) -> Waiting:
 def _until(
     run: Run, what: str, problems: Callable[[], list[str]], timeout: float, error: type[ExpandError]
 ) -> Waiting:
-    """Like clock.wait_until, but lets the other nodes go on in between."""
+    """Wait like clock.wait_until, but let the steps of other nodes run in between."""
     started = run.clock.monotonic()
     while reasons := current_problems(problems):
         elapsed = run.clock.monotonic() - started

@@ -1,4 +1,6 @@
-"""A real Pod on a worker, reached by name through a Service from another node: scheduling, CNI, kube-proxy and DNS at once.
+"""Run a Pod on a worker and reach it by name through a Service from a second node.
+
+This tests scheduling, CNI, kube-proxy and DNS together.
 
 The namespace is always the same one, as rights on Pods can be given for a namespace, but not for those that are to be.
 """
@@ -17,7 +19,7 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import DeployError, ExpandError
 
 NAMESPACE = "metalk8s-expand-probe"
-# As in the manifest of the master's rights, for a master that works as the administrator.
+# Same as in the manifest of the master's rights, for a master with administrator rights.
 MANIFEST = {
     "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}}
 }
@@ -37,7 +39,10 @@ def probe(
     timeout: float,
     clock: Clock,
 ) -> dict[str, str]:
-    """Probe every worker, by objects named after this run; they are always removed. What is wrong, by node name."""
+    """Probe every worker and return the problems by node name.
+
+    The objects are named after this run and are always removed.
+    """
     if kube.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
         kube.create("/api/v1/namespaces", MANIFEST)
     try:
@@ -47,14 +52,14 @@ def probe(
             _create(kube, pair, clients[pair], image or DEFAULT_IMAGE)
         return _failures(kube, pairs, timeout, clock)
     finally:
-        # All that is there: also what a killed run has left.
+        # Delete all objects, including those that a killed run has left.
         for collection in (PODS, SERVICES):
             kube.request("DELETE", collection)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """A server on the node that is probed, and a client on another."""
+    """A server Pod on the probed node and a client Pod on a second node."""
 
     node: Node
     name: str
@@ -69,7 +74,7 @@ class _Pair:
 
     @property
     def service(self) -> str:
-        """An RFC 1035 label: no dots, a letter first."""
+        """Return an RFC 1035 label: no dots, a letter first."""
         return f"probe-{self.name}"
 
 
@@ -109,7 +114,7 @@ def _phase(kube: Kube, pod: str) -> Any:
 
 
 def _client_node(kube: Kube, name: str) -> str:
-    """Another node that is Ready, so that the request crosses the network."""
+    """Return a second Ready node, so that the request crosses the network."""
     for item in kube.nodes():
         if item["metadata"]["name"] != name and not health.ready_problems(item):
             return str(item["metadata"]["name"])

@@ -1,4 +1,4 @@
-"""One expansion, from a plan that is agreed on to its report: all hosts are looked at, then the plan is executed."""
+"""Run one expansion from the agreed plan to its report: check all hosts, then execute the plan."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from metalk8s_expand.runs.journal import JournalWriter
 from metalk8s_expand.runs.lock import Lock
 from metalk8s_expand.runs.progress import Progress
 
-# One look serves both steps.
+# One SSH call serves both steps.
 LOOK = f"{plan.CHECK_SSH}, {plan.PREFLIGHT}"
-# How long a look at all hosts, or at the whole in the end, may keep the lock while it blocks.
+# Seconds that preflight of all hosts, and the closing checks, may block while the lock is renewed.
 LOOK_S, CLOSING_S = 1800.0, 900.0
-# To verify and copy a snapshot, beside the time to take it.
+# Seconds to verify and copy a snapshot, in addition to the time to take it.
 SAVED_S = 300.0
 
 Saved = dict[str, Any] | None
@@ -36,7 +36,7 @@ Saved = dict[str, Any] | None
 
 @dataclass(frozen=True)
 class ExpandOptions:
-    """How an operator wants it: go on without hosts that cannot be used; prove each worker by a Pod."""
+    """Options of the operator: skip unusable hosts; run a smoke test Pod on each worker."""
 
     skip_failed: bool = False
     probe: bool = False
@@ -44,16 +44,16 @@ class ExpandOptions:
 
 @dataclass(frozen=True)
 class Held:
-    """What a run has while it is the only one: the lock, its journal, and who asks it to stop, if anybody does."""
+    """The lock and the journal of the active run, and the source of a stop request, if any."""
 
     lock: Lock
     journal: JournalWriter
     stop: Callable[[], str]
-    # What the run came to, for those who follow it.
+    # The result of the run, for the processes that follow it.
     outcome: dict[str, int] = field(default_factory=dict)
 
     def go_on(self) -> None:
-        """Keep the lock while nothing else is done. Raises StoppedError when an end was asked for."""
+        """Renew the lock between steps. Raise StoppedError if a stop was requested."""
         self.lock.tick()
         if self.stop():
             raise StoppedError(
@@ -64,7 +64,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Expansion:
-    """What one expansion works with."""
+    """The cluster, the settings, the clock and the progress output of one expansion."""
 
     world: ClusterContext
     declared: Settings
@@ -74,7 +74,7 @@ class Expansion:
     def run(
         self, found: Plan, names: Sequence[str] | None, options: ExpandOptions, held: Held
     ) -> Report:
-        """Do what the plan says. An error before the first change is raised; one after it is in the report."""
+        """Execute the plan. Raise errors before the first change; report errors after it."""
         lock = held.lock
         notes = [f"{name}: nothing to change" for name in found.unchanged] + planner.warnings(
             self.world, self.declared, found
@@ -99,7 +99,7 @@ class Expansion:
         )
 
     def look(self, chosen: Sequence[Node]) -> hosts.PreflightResult:
-        """Ask the hosts of these nodes, all at once."""
+        """Run preflight on the hosts of these nodes in parallel."""
         for node in chosen:
             self.progress(node.name, LOOK, f"asking {node.ssh.host}")
         return hosts.run_host_preflight(self.world, chosen, self.declared, self.clock)
@@ -107,7 +107,7 @@ class Expansion:
     def _executed(
         self, found: Plan, skip_failed: bool, held: Held, notes: list[str]
     ) -> tuple[tuple[NodeReport, ...], Saved]:
-        """Reach all hosts, save etcd, then do what the plan says on those that may be touched."""
+        """Check all hosts, save etcd, then execute the plan on the hosts that passed."""
         chosen, lock = found.touched, held.lock
         with lock.renewing(LOOK_S):
             self._tell_of_look(chosen, None)
@@ -150,7 +150,7 @@ class Expansion:
         return tuple(run.report(item.node.name) for item in found.nodes), saved
 
     def _tell_of_look(self, chosen: Sequence[Node], reached: hosts.PreflightResult | None) -> None:
-        """Programs follow two steps; a host that cannot be reached is not preflighted."""
+        """Publish two steps for each host. An unreachable host gets no preflight step."""
         for name in (node.name for node in chosen):
             if reached is None:
                 self.progress.step(name, plan.CHECK_SSH, events.STARTED)
@@ -176,7 +176,7 @@ class Expansion:
                 )
 
     def _saved(self, touched: Plan, lock: Lock) -> Saved:
-        """The snapshot of etcd, when members are going to be changed."""
+        """Take and return the etcd snapshot if the plan changes members."""
         with lock.renewing(self.declared.etcd_snapshot.timeout_s + SAVED_S):
             taken = etcd_snapshot.take_etcd_snapshot(
                 self.world, self.declared, touched, self.progress.run, self.progress
@@ -188,14 +188,14 @@ class Expansion:
         return cluster.health(self.world, self.declared, [node])
 
     def _closing(self, changed: bool, workers: Sequence[Node], lock: Lock) -> tuple[str, ...]:
-        """What is wrong with the whole. Whatever happens here, the report of what was done is not lost."""
+        """Return the problems of the whole cluster. Errors here do not discard the run's report."""
         try:
             return (self._addons() if changed else ()) + self._probed(workers, lock)
         except ExpandError as error:
             return (str(error),)
 
     def _addons(self) -> tuple[str, ...]:
-        """What only the whole can tell: DNS runs on two nodes."""
+        """Return problems that only the whole cluster shows: DNS must run on two nodes."""
         deadline = self.clock.monotonic() + scheduler.VERIFY_TIMEOUT_S
         access = self.world.access()
         while (problems := health.addon_problems(access)) and self.clock.monotonic() < deadline:
@@ -229,7 +229,7 @@ def build_report(
     progress: Progress,
     stopped: bool = False,
 ) -> Report:
-    """The report of a run whose nodes and whole came out like this."""
+    """Return the report of a run from its node reports and closing problems."""
     errors = [int(node.error["retcode"]) for node in nodes if node.error]
     failed = [code for code in errors if code != StoppedError.retcode]
     cut = stopped and any(node.skipped or node.error for node in nodes)
