@@ -1,4 +1,4 @@
-"""A cluster, a master and a pillar for the functions of the runner."""
+"""Fake cluster, master and pillar for the functions of the runner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PILLAR: dict[str, Any] = {
 
 
 class Kube(FakeKube):
-    """As for verification, and Nodes can be created."""
+    """Fake of the API for verification that also creates Nodes."""
 
     def __init__(self, *nodes: dict[str, Any]) -> None:
         super().__init__(*nodes)
@@ -46,23 +46,23 @@ class Kube(FakeKube):
         return self.config_maps[name]
 
     def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
-        """There are no Services."""
+        """Return no Services."""
         return []
 
 
 class Cluster(ClusterContext):
-    """The cluster with an etcd that answers at once."""
+    """Cluster whose etcd answers immediately."""
 
     def access(self) -> health.ClusterAccess:
         return health.ClusterAccess(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
 
     def leases(self) -> Any:
-        """Of all who share this cluster."""
+        """Return the Leases that all calls on this cluster share."""
         return self.kube.leases  # type: ignore[attr-defined]
 
 
 class Minions:
-    """Each tells of one certificate, unless it says something else."""
+    """Fake minions. Each returns one certificate, unless ``others`` sets a different answer."""
 
     def __init__(self) -> None:
         self.days = 300.0
@@ -81,6 +81,6 @@ class Minions:
 
 
 def node(name: str, deployed: bool = True) -> dict[str, Any]:
-    """A Node of the declaration, as the API has it."""
+    """Return a declared Node as the API returns it."""
     body = manifest.manifest(settings.parse(PILLAR).node(name))
     return {**body, "status": {**READY, "nodeInfo": {"kubeletVersion": "v1"}} if deployed else {}}

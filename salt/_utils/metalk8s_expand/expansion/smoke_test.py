@@ -2,7 +2,8 @@
 
 This tests scheduling, CNI, kube-proxy and DNS together.
 
-The namespace is always the same one, as rights on Pods can be given for a namespace, but not for those that are to be.
+The namespace is always the same: rights on Pods can be granted for a known namespace, but not for
+future ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which step of which node runs when, with jobs and a cluster that behave as told and a clock that only waits move."""
+"""Test the order of steps with fake jobs, a fake cluster and a clock that only waits advance."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def node(name: str, *node_roles: str) -> Node:
     )
 
 
-# Of the control plane's roles etcd alone: a master's own API server is asked at its real address.
+# The etcd role alone: the code contacts a master's own API server at its real address.
 def member(name: str) -> Node:
     return node(name, roles.ETCD)
 
 
 @dataclass
 class FakeCluster:
-    """API and etcd: a node is Ready once it is deployed."""
+    """Fake API and etcd. A node is Ready after its deployment."""
 
     nodes_by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
     listed: list[Member] = field(default_factory=list)
@@ -133,7 +133,7 @@ NEVER, DEAD = "never", "dead"
 
 @dataclass
 class FakeJobs:
-    """Orchestrations that take ``took`` seconds and return what ``returns`` says of the node."""
+    """Fake orchestrations that take ``took`` seconds and return the node's value in ``returns``."""
 
     cluster: FakeCluster
     clock: FakeClock
@@ -181,7 +181,7 @@ class FakeJobs:
 
 @dataclass
 class FakeLock:
-    """Held until ``lost_at`` seconds."""
+    """Fake lock that is held until ``lost_at`` seconds."""
 
     clock: FakeClock
     epoch: int = 41
@@ -198,7 +198,7 @@ class FakeLock:
 
 @dataclass
 class FakeJournal:
-    """What was written down, in its order; ``fail`` may keep a step from being written."""
+    """Fake journal that keeps records in order. ``fail`` may raise to refuse a record."""
 
     written: list[tuple[str, ...]] = field(default_factory=list)
     fail: Callable[[str, str], None] = lambda node, step: None
@@ -265,7 +265,7 @@ def setting(clock: FakeClock) -> Callable[..., Setting]:
     return lambda *nodes, **limits: Setting(clock, *nodes, **limits)
 
 
-def test_one_worker(setting: Any) -> None:
+def test_worker_runs_all_its_steps(setting: Any) -> None:
     made = setting(node("w-1"))
     made.execute()
     report = made.run.report("w-1")
@@ -292,20 +292,20 @@ def test_the_lock_is_kept_and_its_epoch_goes_with_every_job(setting: Any) -> Non
     assert max(pauses) <= 1.0
 
 
-def test_whoever_has_lost_the_lock_changes_nothing_more(setting: Any) -> None:
+def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"), max_parallel=1)
     made.lock.lost_at = made.clock.time + 5.0
     made.execute()
-    # What runs already is waited for; its next step is not taken, and no other node is begun.
+    # The run waits for the active job, skips its next step and begins no other node.
     assert made.jobs.names == ["w-1"]
     assert set(made.cluster.nodes_by_name) == {"w-1"}
     assert [made.run.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
     assert made.steps("w-1")[-1] == ("deploy", True)
-    # A newer run is at work: what this one made is its business.
+    # A newer run is active and owns the changes of this one.
     assert ("taken", "w-2") not in made.journal.written
 
 
-def test_nothing_planned(setting: Any) -> None:
+def test_empty_plan_starts_no_job(setting: Any) -> None:
     made = setting()
     made.execute()
     assert (made.jobs.started, made.run.steps) == ([], {})
@@ -379,7 +379,7 @@ def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
     ]
     assert made.run.report("w-2").ok
     assert made.run.report("cp-1").ok
-    # No kubelet ever came, so nobody would ever delete its Node.
+    # No kubelet ever reported, so nothing else would delete the Node.
     assert "w-1" not in made.cluster.nodes_by_name
     assert report.undone == ("its Node was deleted again: no kubelet had ever reported on it",)
     assert report.state == "there is no Node of this name"
@@ -480,7 +480,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "kind", "retcode"), ERRORS, ids=[kind for _, kind, _ in ERRORS])
-def test_whatever_ends_one_node_ends_no_other(
+def test_error_of_a_node_does_not_end_the_others(
     setting: Any, error: Exception, kind: str, retcode: int
 ) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
@@ -569,7 +569,7 @@ def test_an_end_on_request_comes_between_two_steps(setting: Any) -> None:
     assert made.run.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
 
 
-class TestWhatIsTakenBack:
+class TestRollback:
     def test_a_node_that_was_there_before_is_kept(self, setting: Any) -> None:
         made = setting(node("w-1"))
         made.cluster.create_node(manifest.registration(made.nodes[0]))
@@ -578,7 +578,7 @@ class TestWhatIsTakenBack:
         assert "w-1" in made.cluster.nodes_by_name
         assert made.run.report("w-1").undone == ()
 
-    def test_one_that_an_interrupted_run_made_is_not(self, setting: Any) -> None:
+    def test_node_created_by_an_interrupted_run_is_deleted(self, setting: Any) -> None:
         made = setting(node("w-1"))
         made.cluster.create_node(manifest.registration(made.nodes[0]))
         made.run.created = {"w-1"}
@@ -586,7 +586,7 @@ class TestWhatIsTakenBack:
         made.execute()
         assert "w-1" not in made.cluster.nodes_by_name
 
-    def test_nor_one_whose_kubelet_has_come(self, setting: Any) -> None:
+    def test_node_is_kept_after_its_kubelet_reported(self, setting: Any) -> None:
         made = setting(node("w-1"))
         start = made.jobs.start
 
@@ -608,7 +608,7 @@ class TestWhatIsTakenBack:
         assert [item.name for item in made.cluster.listed] == ["boot"]
         assert "its etcd learner" in made.run.report("cp-1").undone[0]
 
-    def test_one_that_comes_back_in_time_is_kept(self, setting: Any) -> None:
+    def test_learner_that_answers_in_time_is_kept(self, setting: Any) -> None:
         made = setting(member("cp-1"))
         made.cluster.listed.append(learner(made.nodes[0]))
         made.run.health = lambda node: []
@@ -617,7 +617,7 @@ class TestWhatIsTakenBack:
         assert len(made.cluster.listed) == 2
         assert "is kept" in made.run.report("cp-1").undone[0]
 
-    def test_not_without_a_quorum(self, setting: Any) -> None:
+    def test_learner_is_kept_without_a_quorum(self, setting: Any) -> None:
         made = setting(member("cp-1"))
         made.cluster.listed = [
             etcd(1, "boot", healthy=False),
@@ -630,7 +630,7 @@ class TestWhatIsTakenBack:
         assert len(made.cluster.listed) == 3
         assert "no quorum" in made.run.report("cp-1").undone[0]
 
-    def test_nothing_while_the_deployment_may_still_run(self, setting: Any) -> None:
+    def test_learner_is_kept_while_the_deployment_may_still_run(self, setting: Any) -> None:
         made = setting(member("cp-1"), deploy_timeout=30.0)
         made.cluster.listed.append(learner(made.nodes[0], healthy=None))
         made.run.health = lambda node: []
@@ -644,7 +644,7 @@ class TestWhatIsTakenBack:
 
 
 class TestTheirCordon:
-    """MetalK8s's own deployment cordons and drains the node, and leaves it so when it fails."""
+    """MetalK8s's own deployment cordons and drains the node. If it fails, the cordon stays."""
 
     def failed(self, setting: Any, **metadata: Any) -> Any:
         made = setting(node("w-1"))
@@ -683,7 +683,7 @@ class TestTheirCordon:
         assert made.run.report("w-1").state == "Ready; not cordoned"
 
     def test_ours_stays_for_the_next_run(self, setting: Any) -> None:
-        """Theirs changes nothing of a Node that is cordoned already, so the API still has it as ours."""
+        """MetalK8s does not change a cordoned Node, so the cordon remains this project's."""
         made = setting(node("w-1"))
         start = made.jobs.start
 
@@ -707,7 +707,7 @@ def learner(of: Node, **changes: Any) -> Member:
 
 
 def told(made: Any) -> list[tuple[Any, ...]]:
-    """What programs that follow the run hear: node, step, state, job, class of the error."""
+    """Return the published step events: node, step, state, job, error class."""
     heard: list[tuple[Any, ...]] = []
 
     def tell(
@@ -721,7 +721,7 @@ def told(made: Any) -> list[tuple[Any, ...]]:
     return heard
 
 
-def test_each_step_is_told(setting: Any) -> None:
+def test_steps_are_published_with_their_job(setting: Any) -> None:
     heard = told(setting(node("w-1")))
     jobs = {job for _, _, _, job, _ in heard if job}
     assert len(jobs) == 1
@@ -733,7 +733,7 @@ def test_each_step_is_told(setting: Any) -> None:
     ]  # fmt: skip
 
 
-def test_a_step_that_fails_is_told_with_its_error(setting: Any) -> None:
+def test_failed_step_is_published_with_its_error(setting: Any) -> None:
     made = setting(node("w-1"))
     made.jobs.returns["w-1"] = FAILURE
     assert [(step, state, error) for _, step, state, _, error in told(made)][-1] == (

@@ -1,4 +1,4 @@
-"""The probe's Pods: where they run, what is said when they do not succeed, and that they always go."""
+"""Test the probe's Pods: their nodes, the report of a failure, and their removal in every case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metalk8s_expand.expansion import smoke_test
 
 
 class FakeKube:
-    """Remembers what is created and deleted; client Pods end in the phase that is given by node name."""
+    """Fake API that records creations and deletions. Client Pods end in the phase of their node."""
 
     def __init__(self, nodes: dict[str, bool], phases: dict[str, str]) -> None:
         self._nodes = nodes
@@ -91,7 +91,7 @@ def test_server_on_the_worker_and_client_on_another() -> None:
     ]
 
 
-def test_the_namespace_is_made_where_it_is_missing() -> None:
+def test_missing_namespace_is_created() -> None:
     kube = FakeKube({"a": True, "b": True}, {"a": "Succeeded"})
     kube.prepared = False
     assert probed(kube, worker("a")) == {}
@@ -100,7 +100,7 @@ def test_the_namespace_is_made_where_it_is_missing() -> None:
     }
 
 
-def test_what_does_not_succeed_is_told_by_node() -> None:
+def test_failure_is_reported_by_node() -> None:
     kube = FakeKube({"a": True, "b": True}, {"a": "Pending", "b": "Succeeded"})
     failed = probed(kube, worker("a"), worker("b"))
     assert list(failed) == ["a"]
@@ -108,14 +108,14 @@ def test_what_does_not_succeed_is_told_by_node() -> None:
     assert kube.deleted
 
 
-def test_a_lone_node_has_no_other_to_be_reached_from() -> None:
+def test_lone_node_has_no_second_node_for_the_client() -> None:
     kube = FakeKube({"a": True, "b": False}, {})
     with pytest.raises(DeployError, match="no second Ready node"):
         probed(kube, worker("a"))
     assert kube.deleted, "what was made goes all the same"
 
 
-def test_an_api_that_goes_away_is_a_reason_to_wait() -> None:
+def test_api_outage_is_reported_after_the_wait() -> None:
     kube = FakeKube({"a": True, "b": True}, {})
     kube.broken = True
     assert "the API is gone" in probed(kube, worker("a"))["a"]
