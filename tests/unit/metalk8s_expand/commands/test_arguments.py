@@ -1,4 +1,4 @@
-"""What comes from a command line or a pillar, as YAML made it: either it is understood, or the argument is named."""
+"""Test the arguments from a command line or a pillar: each is parsed, or the error names it."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ W_9 = {"profile": "worker", "address": "10.0.0.9"}
         ),
     ],
 )
-def test_the_command_that_goes_on(asked: ExpandRequest, words: str) -> None:
+def test_command_resumes_the_request(asked: ExpandRequest, words: str) -> None:
     assert asked.command() == words
 
 
-def test_what_it_means_for_a_declaration() -> None:
+def test_request_is_applied_to_the_declaration() -> None:
     declared, names = ExpandRequest.of("w-*,i-1", "worker", max_parallel=1).settled(DECLARED)
     assert (names, declared.max_parallel, DECLARED.max_parallel) == (("w-1", "w-2"), 1, 10)
     assert ExpandRequest.of().settled(DECLARED) == (DECLARED, None)
@@ -91,50 +91,50 @@ def test_the_profile_of_one_node_is_no_choice_of_nodes(
     )
 
 
-def test_nor_the_other_way_round() -> None:
+def test_profiles_is_no_argument_of_a_single_node() -> None:
     with pytest.raises(SettingsError, match=r"profiles: is an unknown key .*did you mean profile"):
         arguments.one("w-9", {"profiles": "worker"}).settled(DECLARED)
 
 
 class TestAgain:
-    """A plan that was kept is gone on with, as JSON gives it back."""
+    """A request is completed from a saved plan, as JSON returns it."""
 
-    def test_nothing_is_named(self) -> None:
+    def test_request_without_names_takes_those_of_the_saved_plan(self) -> None:
         before = {"asked": ["w-1", "w-2"], "max_parallel": 2, "declaration": {}}
         declared, names = ExpandRequest.of().again(before).settled(DECLARED)
         assert (names, declared.max_parallel) == (("w-1", "w-2"), 2)
 
-    def test_all_that_was_declared(self) -> None:
+    def test_saved_plan_of_all_nodes_selects_all_nodes(self) -> None:
         assert (
             ExpandRequest.of().again({"asked": None, "max_parallel": None, "declaration": {}})
             == ExpandRequest.of()
         )
 
-    def test_a_node_that_the_pillar_does_not_declare(self) -> None:
+    def test_undeclared_node_of_the_saved_plan_is_selected(self) -> None:
         again = ExpandRequest.of().again(
             {"asked": ["w-9"], "max_parallel": None, "declaration": W_9}
         )
         assert again.settled(DECLARED)[1] == ("w-9",)
 
-    def test_what_is_said_anew_counts(self) -> None:
+    def test_new_arguments_override_the_saved_plan(self) -> None:
         before = {"asked": ["w-1"], "max_parallel": 2, "declaration": {}}
         declared, names = ExpandRequest.of("i-1", max_parallel=5).again(before).settled(DECLARED)
         assert (names, declared.max_parallel) == (("i-1",), 5)
         assert ExpandRequest.of("i-1").again(before).settled(DECLARED)[0].max_parallel == 2
 
-    def test_one_that_an_earlier_version_kept(self) -> None:
+    def test_plan_saved_by_an_earlier_version_is_read(self) -> None:
         assert ExpandRequest.of().again({"asked": ["w-1"]}).settled(DECLARED)[1] == ("w-1",)
 
     def test_none(self) -> None:
         assert ExpandRequest.of("w-1").again(None) == ExpandRequest.of("w-1")
 
-    def test_what_a_plan_keeps(self) -> None:
+    def test_saved_data_holds_names_and_max_parallel(self) -> None:
         kept = ExpandRequest.of("w-*", max_parallel=3).kept(("w-1", "w-2"))
         assert kept == {"asked": ("w-1", "w-2"), "max_parallel": 3, "declaration": {}}
 
 
 @pytest.mark.parametrize("node", ["w-*", "*", None, True, ["w-1"], 1.5])
-def test_one_node(node: Any) -> None:
+def test_single_node_argument_must_be_a_name(node: Any) -> None:
     with pytest.raises(SettingsError, match="node"):
         arguments.one(node)
 

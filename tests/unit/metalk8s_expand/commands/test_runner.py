@@ -1,4 +1,4 @@
-"""The runner's functions as far as no daemon is needed: real options and pillar of Salt, a cluster at the wire."""
+"""Test the runner's functions without daemons: real Salt options and pillar, and a fake cluster."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Make = Callable[..., Commands]
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Make:
-    """A call with this pillar, these Nodes and these further options."""
+    """Return a call with this pillar, these Nodes and these additional options."""
 
     def made(*nodes: dict[str, Any], pillar: Any = PILLAR, **more: Any) -> Commands:
         (tmp_path / "pillar").mkdir(exist_ok=True)
@@ -110,11 +110,11 @@ class TestPlan:
         assert bool(found["warnings"]) == warned
         assert make(*everyone(), worker_threads=3).plan(None)["warnings"] == []
 
-    def test_what_is_healthy_is_done(self, make: Make) -> None:
+    def test_healthy_nodes_are_unchanged(self, make: Make) -> None:
         found = make(*everyone()).plan(None)
         assert (found["workers"], found["unchanged"]) == ([], ["w-1", "w-2", "i-1"])
 
-    def test_what_is_not_ready_is_deployed_again(self, make: Make) -> None:
+    def test_node_that_is_not_ready_is_deployed_again(self, make: Make) -> None:
         ill = node("w-1")
         ill["status"]["conditions"] = [
             {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
@@ -152,7 +152,7 @@ class TestPlan:
         assert "workers" in make(__cli="salt-run", output="json").plan(None)
         assert "workers" in make().plan(None)
 
-    def test_nothing_is_declared(self, make: Make) -> None:
+    def test_missing_declaration_is_an_error(self, make: Make) -> None:
         with pytest.raises(SettingsError, match="no key metalk8s_expand"):
             make(pillar=None).plan(None)
 
@@ -187,7 +187,7 @@ class TestSelection:
         assert [item["node"] for item in make().plan(nodes, profiles=profiles)["workers"]] == wanted
 
     @pytest.mark.parametrize("function", ["plan", "expand", "check_ssh", "preflight", "health"])
-    def test_nothing_that_is_chosen_is_a_mistake(self, make: Make, function: str) -> None:
+    def test_selection_of_no_node_is_an_error(self, make: Make, function: str) -> None:
         for wrong in (
             {"nodes": "x-*"},
             {"profiles": "wroker"},
@@ -223,7 +223,7 @@ class TestSelection:
 
 
 class TestMaxParallel:
-    def test_it_is_in_the_waves_and_the_digest(self, make: Make) -> None:
+    def test_max_parallel_changes_the_waves_and_the_digest(self, make: Make) -> None:
         one, two = make().plan(max_parallel=1), make().plan(max_parallel=2)
         assert [wave["at_once"] for wave in one["waves"] + two["waves"]] == [1, 2]
         assert one["digest"] != two["digest"]
@@ -250,7 +250,7 @@ class TestDryRun:
         entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
         return {**PILLAR, "nodes": {"w-1": entry}}
 
-    def test_it_is_the_plan_and_changes_nothing(self, make: Make) -> None:
+    def test_dry_run_returns_the_plan_and_changes_nothing(self, make: Make) -> None:
         call = make(*everyone())
         found = call.expand(dry_run=True)
         assert (found["digest"], found["refusal"], found["retcode"]) == (
@@ -329,7 +329,7 @@ class TestDryRun:
         assert [item["node"] for item in found["workers"]] == ["w-9"]
         assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
 
-    def test_one_node_is_one(self, make: Make) -> None:
+    def test_add_node_refuses_a_glob(self, make: Make) -> None:
         with pytest.raises(SettingsError, match="node: is a glob"):
             make().add_node("w-*")
 
@@ -349,7 +349,9 @@ class TestDryRun:
         ("status", {"with_certificates": "no"}), ("register", {"name": "w-1", "dry_run": None}),
     ],
 )  # fmt: skip
-def test_what_is_no_flag(make: Make, function: str, argument: dict[str, Any]) -> None:
+def test_flag_that_is_not_a_boolean_is_refused(
+    make: Make, function: str, argument: dict[str, Any]
+) -> None:
     with pytest.raises(SettingsError, match="write True or False"):
         getattr(make(*everyone()), function)(**argument)
 
@@ -417,7 +419,7 @@ class TestStatus:
             "w-1": ends, "w-2": None, "i-1": unknown,
         }  # fmt: skip
 
-    def test_nobody_is_asked(self, make: Make) -> None:
+    def test_status_without_certificates_asks_no_minion(self, make: Make) -> None:
         call = make(node("w-1"))
         assert call.status(with_certificates=False)["certificates"] == {}
         assert call.minions.asked == []  # type: ignore[attr-defined]
@@ -492,7 +494,7 @@ class TestReport:
         assert call.report(20250101000000)["id"] == "20250101000000"  # type: ignore[arg-type]
         assert call.status()["runs"] == ["20250101000000", "20250102000000"]
 
-    def test_it_is_text_for_people_and_no_failure_of_this_call(self, make: Make) -> None:
+    def test_report_of_a_failed_run_is_text_without_a_retcode(self, make: Make) -> None:
         call = make(__cli="salt-run")
         cache.save_report(
             call.opts,
@@ -507,13 +509,13 @@ class TestReport:
         with pytest.raises(SettingsError, match="there is no report"):
             make().report(run)
 
-    def test_it_is_readable_by_its_user_only(self, make: Make) -> None:
+    def test_report_is_readable_by_its_user_only(self, make: Make) -> None:
         path = cache.save_report(make().opts, {"id": "1"})
         assert path.parent.stat().st_mode & 0o077 == 0
 
 
 class TestExpand:
-    def test_nothing_to_do_is_a_success_and_says_so(self, make: Make) -> None:
+    def test_expand_with_nothing_to_do_succeeds_and_reports_it(self, make: Make) -> None:
         call = make(*everyone())
         found = call.expand(None)
         assert (found["ok"], found["retcode"], found["unchanged"], found["nodes"]) == (
@@ -559,12 +561,12 @@ class TestExpand:
         "digest", ["", "0", "../../etc/passwd", 12, True, ["0" * 64], "A" * 64, "0" * 65]
     )
     @pytest.mark.parametrize("dry_run", [False, True])
-    def test_what_is_no_digest_is_refused(self, make: Make, digest: Any, dry_run: bool) -> None:
-        """An empty one is how every digest begins."""
+    def test_malformed_digest_is_refused(self, make: Make, digest: Any, dry_run: bool) -> None:
+        """An empty digest is refused too: every digest begins with it."""
         with pytest.raises(SettingsError, match="plan: is not the digest of a plan"):
             make(node("w-1")).expand("w-1", digest=digest, dry_run=dry_run)
 
-    def test_another_run_holds_the_lock(self, make: Make) -> None:
+    def test_expand_is_refused_while_a_different_run_holds_the_lock(self, make: Make) -> None:
         call = make(*everyone())
         with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
             with pytest.raises(LockedError, match="20260101000000") as error:
@@ -589,7 +591,7 @@ class TestExpand:
         assert call.world.kube.nodes() == []
 
     def test_a_cordon_of_others_is_told_though_nothing_is_to_be_done(self, make: Make) -> None:
-        """What is left of a deployment by MetalK8s that was broken off."""
+        """An interrupted MetalK8s deployment leaves such a cordon."""
         cordoned = node("w-1")
         cordoned["spec"] = {**(cordoned.get("spec") or {}), "unschedulable": True}
         found = make(cordoned, node("w-2"), node("i-1")).plan(None)
@@ -627,7 +629,7 @@ class TestExpand:
 
 
 def heard(call: Commands) -> list[tuple[str, ...]]:
-    """What the bus was told: the tag without the run, what it came to, the class of the error."""
+    """Return the bus events: the tag without the run, the state or retcode, the error class."""
     return [
         (tag.replace(f"metalk8s_expand/{call.progress.run}/", ""), str(found.get("state", found.get("retcode", ""))),
          (found.get("error") or {}).get("type", ""))
@@ -641,7 +643,7 @@ class TestEvents:
         call.expand(None)
         assert heard(call) == [("started", "", ""), ("ended", "0", "")]
 
-    def test_and_why_it_did_not_go_on(self, make: Make) -> None:
+    def test_failed_run_publishes_its_error(self, make: Make) -> None:
         call = make()
         call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
         with pytest.raises(QuorumError):
@@ -658,7 +660,7 @@ class TestEvents:
             ("ended", "4", "UnreachableError"),
         ]  # fmt: skip
 
-    def test_who_only_looks_tells_nobody(self, make: Make) -> None:
+    def test_plan_and_status_publish_no_events(self, make: Make) -> None:
         call = make(*everyone())
         call.plan(None)
         call.status()
@@ -679,12 +681,12 @@ class TestRequests:
         assert (row["node"], row["attempts"], row["parked"]) == ("w-1", 1, False)
         assert "does not answer" in row["error"] or "refused" in row["error"], row
 
-    def test_one_that_is_there_is_done_at_once(self, make: Make) -> None:
+    def test_request_of_a_deployed_node_is_done_immediately(self, make: Make) -> None:
         call = make(*everyone())
         call.request("w-1")
         assert (call.work()["done"], call.status()["queue"], heard(call)) == (["w-1"], [], [])
 
-    def test_another_run_goes_on(self, make: Make) -> None:
+    def test_work_reports_the_holder_of_the_lock(self, make: Make) -> None:
         call = make()
         call.request("w-1")
         with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=call.clock):
@@ -698,7 +700,7 @@ class TestRequests:
         call.request("w-1")
         assert "w-1: waits for its turn" in call.status()["text"]
 
-    def test_nothing_but_declared_names(self, make: Make) -> None:
+    def test_request_of_an_undeclared_name_is_refused(self, make: Make) -> None:
         call = make()
         for wrong in ("w-9", "{{ 1 }}", None, ["w-1"]):
             with pytest.raises(SettingsError, match="is refused"):
@@ -707,10 +709,10 @@ class TestRequests:
 
 
 class TestStop:
-    def test_nobody_runs(self, make: Make) -> None:
+    def test_stop_without_a_run_ends_immediately(self, make: Make) -> None:
         assert make(*everyone()).stop() == {"run": None, "holder": None, "ended": True}
 
-    def test_somebody_does(self, make: Make) -> None:
+    def test_stop_with_an_active_run(self, make: Make) -> None:
         call = make(*everyone())
         with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
             found = call.stop()
