@@ -6,6 +6,7 @@ KEEP_LAB=1 leaves it to look at what failed, LAB_AS_IT_IS=1 takes the one that w
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def _whose_lab(request: pytest.FixtureRequest) -> None:
     """The one lab for all, made for the first file that uses it."""
     if request.path.name != ALONE:
         request.getfixturevalue("cluster")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sigint_is_received() -> None:
+    """Let SIGINT reach what the tests start.
+
+    A shell without job control starts background commands, such as ``nohup make test``, with
+    SIGINT ignored. Children inherit that, unless their parent handles the signal.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -161,7 +161,7 @@ def test_a_killed_command_leaves_nothing(name: str) -> None:
             group = on("bootstrap", "ps", "-o", "pgid=", "-p", found(mark)[0]).stdout.strip()
             kill = ["kill", "-s", name, "--", f"-{group}"]
             on("bootstrap", *kill)
-            until("its end", gone, 60)
+            until("its end", gone, 30)
         finally:
             process.kill()
 
