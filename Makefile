@@ -74,6 +74,7 @@ lint: $(VENV)/.done
 	./tests/house/plugins $(BIN)/mypy
 	cd lab && $(BIN)/mypy --strict metalk8s_lab
 	PYTHONPATH=salt/_utils $(BIN)/lint-imports
+	$(BIN)/python -m tests.house.prose
 
 unit: $(VENV)/.done
 	$(PYTEST) $(PARALLEL) $(COVERAGE) tests/unit tests/house
