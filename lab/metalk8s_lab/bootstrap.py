@@ -264,6 +264,13 @@ set -e
 rm -rf /var/cache/salt/master/extmods
 mkdir -p /var/cache/salt/master/proc
 test "$1" = wheel || /opt/salt/bin/salt-run saltutil.sync_all >/dev/null
+# The add-ons create the Node before the kubelet registers it, and until then the kubelet counts a
+# Node without capacity: it denies a static Pod once and never tries it again.
+for i in $(seq 60); do
+    test -z "$(/usr/local/bin/kubectl --kubeconfig=/etc/kubernetes/admin.conf get node bootstrap \
+        --output='jsonpath={.status.allocatable.pods}' 2>/dev/null)" || break
+    sleep 0.5
+done
 salt-master-container restart
 install -D -m 0644 /etc/salt/pki/master/master.pub /etc/salt/pki/minion/minion_master.pub
 install -m 0644 /srv/metalk8s/salt/metalk8s/roles/node/files/salt-minion.service /etc/systemd/system/salt-minion.service
