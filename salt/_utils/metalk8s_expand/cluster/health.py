@@ -9,7 +9,7 @@ from typing import Any
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.clients.kubernetes.readiness import api_server_problems
+from metalk8s_expand.clients.kubernetes.readiness import api_problems, api_server_problems
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.spec import Node
@@ -141,9 +141,7 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
 
 def cluster_health_problems(access: ClusterAccess) -> list[str]:
     """Return the problems of the API and of etcd."""
-    status, text = access.kube.text("/readyz")
-    problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
-    return problems + (
+    return api_problems(access.kube) + (
         etcd_problems(access.etcd) if access.etcd else ["no Node carries the etcd role"]
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.kubernetes.readiness import api_problems
 from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster.context import ClusterContext
@@ -75,9 +76,7 @@ def refusal(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) ->
 def health(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
     """Return the problems of the API, and those that block the new etcd members among these nodes."""
     access = world.access()
-    status, text = access.kube.text("/readyz")
-    problems = [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
-    return problems + (
+    return api_problems(access.kube) + (
         _etcd_problems(access.etcd, settings, nodes)
         if access.etcd
         else ["no Node carries the etcd role"]

@@ -9,7 +9,7 @@ LOGS = "on the master: /var/log/salt/master; on the node: /var/log/salt/minion, 
 
 
 class Lock(Protocol):
-    """What lets one run at a time change anything; see the step ``lock``."""
+    """What lets one run at a time change anything; see ``runs/lock.py``."""
 
     epoch: int
 

@@ -1,12 +1,20 @@
-"""The readiness endpoint of one API server, reached at the node's own address."""
+"""The readiness endpoint of the API, and of one API server at the node's own address."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
 
+from metalk8s_expand.clients.kubernetes.objects import Kube
+
 PORT = 6443
 TIMEOUT_S = 5
+
+
+def api_problems(kube: Kube) -> list[str]:
+    """Return why the API that this client reaches is not ready, or an empty list."""
+    status, text = kube.text("/readyz")
+    return [] if status == 200 else [f"the API answers /readyz with {status}: {text[:200]}"]
 
 
 def api_server_problems(address: str, authority: str) -> list[str]:
