@@ -1,1 +1,1 @@
-"""One cluster on real nodes, from blank hosts to what is left when the bootstrap node is gone."""
+"""Test one cluster on real nodes, from blank hosts to the loss of the bootstrap node."""

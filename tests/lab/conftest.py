@@ -1,6 +1,7 @@
-"""The tests' own lab: made anew, and removed at the end.
+"""Create the lab of the tests, and destroy it at the end.
 
-KEEP_LAB=1 leaves it to look at what failed, LAB_AS_IT_IS=1 takes the one that was left, to run some of the tests on it.
+KEEP_LAB=1 keeps the lab, so that a failure can be examined. LAB_AS_IT_IS=1 uses the lab that was
+kept, to run some of the tests on it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from tests.lab import recorder
 from tests.lab.hosts import lab
 
 HERE = Path(__file__).parent
-# It makes a lab of its own, and removes it before the others' is made.
+# These tests create a lab of their own and destroy it before the common lab is created.
 ALONE = "test_versions.py"
-# It looks at blank hosts; those after it make nodes of them.
+# These tests need blank hosts; the tests after them turn the hosts into nodes.
 FIRST = "test_preflight.py"
-# It needs the nodes, and leaves them with new certificates.
+# These tests need the nodes, and leave them with new certificates.
 LAST = "test_certificates.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put two files before the others of this directory and one behind them; whatever else runs keeps its place."""
+    """Run two files of this directory first and one last.
+
+    Tests of other directories keep their positions.
+    """
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
     rank = {ALONE: 0, FIRST: 1, LAST: 3}
     ordered = sorted(
@@ -37,14 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _whose_lab(request: pytest.FixtureRequest) -> None:
-    """The one lab for all, made for the first file that uses it."""
+    """Create the common lab for the first file that uses it."""
     if request.path.name != ALONE:
         request.getfixturevalue("cluster")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _sigint_is_received() -> None:
-    """Let SIGINT reach what the tests start.
+    """Let SIGINT reach the processes that the tests start.
 
     A shell without job control starts background commands, such as ``nohup make test``, with
     SIGINT ignored. Children inherit that, unless their parent handles the signal.
@@ -54,7 +58,7 @@ def _sigint_is_received() -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
-    """A bootstrap node as after its installation, and seven blank hosts."""
+    """Create a freshly installed bootstrap node and seven blank hosts."""
     if os.environ.get("LAB_AS_IT_IS"):
         yield
         return

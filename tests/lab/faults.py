@@ -1,7 +1,8 @@
-"""How hosts are spoiled, and put right again whatever happens in between.
+"""Introduce faults into hosts, and revert each of them even if the test fails.
 
-Most is done for real in the host. What hosts of one machine share (clock, kernel, processors, firmware) is put in its
-place by ``metalk8s_expand:probe_sources`` of the master's configuration.
+Most faults are real changes to the host. For properties that all hosts of one machine share (clock,
+kernel, processors, firmware), ``metalk8s_expand:probe_sources`` in the master's configuration names
+a replacement.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.lab.hosts import kubectl, on
 PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
 CONFIGURATION = "/etc/salt/master.d/fault.conf"
 MASTER_KEYS = "/etc/salt/pki/master"
-# In memory: nothing of it is on the disk that is compared.
+# In memory, so that the comparison of the disk does not see it.
 PLACE = "/run/fault"
 
 Make = Callable[[], AbstractContextManager[None]]
@@ -28,7 +29,7 @@ serving = [socket.create_server(("", port)) for port in {ports}]
 subprocess.run(["systemd-notify", "--ready"], check=True)
 time.sleep(600)
 """
-# Answers every question with itself, which is an answer.
+# Returns each query unchanged, which the resolver accepts as an answer.
 NAME_SERVER = """
 import socket, subprocess
 serving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -37,7 +38,7 @@ subprocess.run(["systemd-notify", "--ready"], check=True)
 while True:
     serving.sendto(*serving.recvfrom(512))
 """
-# For hosts that have no older one.
+# The hosts have no older Python.
 OLD_PYTHON = """#!/bin/sh
 for last; do :; done
 exec /usr/bin/python3 -BIS -c 'import sys; sys.version_info = (3, 8, 20); exec(compile(sys.stdin.read(), "probe", "exec"))' "$last"
@@ -46,7 +47,11 @@ exec /usr/bin/python3 -BIS -c 'import sys; sys.version_info = (3, 8, 20); exec(c
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong and who must say so. ``words`` are found in what was found; ``on`` is where, of the ``nodes`` asked."""
+    """A fault and the check that must report it.
+
+    ``words`` appear in the finding. The checks run on ``nodes``; ``on`` are the nodes among them
+    whose findings are expected.
+    """
 
     check: str
     words: str
@@ -54,7 +59,7 @@ class Fault:
     severity: str = "error"
     nodes: tuple[str, ...] = ("worker-1",)
     on: tuple[str, ...] = ()
-    # One of the handful that every run makes.
+    # Every run of the tests includes this fault.
     always: bool = False
 
     @property
@@ -63,7 +68,7 @@ class Fault:
 
 
 def shell(host: str, do: str, undo: str) -> Make:
-    """Two scripts; the second must work whatever became of the first."""
+    """Run ``do``, and ``undo`` at the end; ``undo`` must work even if ``do`` failed halfway."""
 
     @contextmanager
     def made() -> Iterator[None]:
@@ -77,7 +82,7 @@ def shell(host: str, do: str, undo: str) -> Make:
 
 
 def all_of(*makes: Make) -> Make:
-    """Several at once."""
+    """Introduce several faults at once."""
 
     @contextmanager
     def made() -> Iterator[None]:
@@ -93,7 +98,7 @@ def all_of(*makes: Make) -> Make:
 
 
 def new_file(host: str, path: str, text: str, mode: str = "644") -> Make:
-    """A file that was not there, with its directories, which go with it."""
+    """Create a file and its missing directories, and remove all of them at the end."""
 
     @contextmanager
     def made() -> Iterator[None]:
@@ -111,7 +116,7 @@ def new_file(host: str, path: str, text: str, mode: str = "644") -> Make:
 
 
 def changed_file(host: str, path: str, change: Callable[[str], str]) -> Make:
-    """A file with another text."""
+    """Change the text of a file."""
 
     @contextmanager
     def made() -> Iterator[None]:
@@ -126,7 +131,7 @@ def changed_file(host: str, path: str, change: Callable[[str], str]) -> Make:
 
 
 def mounted(host: str, target: str, options: str) -> Make:
-    """A file system in memory over a directory."""
+    """Mount a file system in memory over a directory."""
     return shell(host, f"mount -t tmpfs -o {options} fault {target}", f"umount {target}")
 
 
@@ -134,7 +139,7 @@ def mounted(host: str, target: str, options: str) -> Make:
 
 
 def service(host: str, source: str) -> Make:
-    """A Python program that runs, and has said that it is ready."""
+    """Run a Python program, and wait for its message to systemd that it is ready."""
     start = "systemd-run --quiet --collect --unit=fault --service-type=notify --property=NotifyAccess=all python3 -c"
     return shell(host, f"{start} '{source}'", "systemctl stop fault")
 
@@ -144,7 +149,7 @@ def listening(host: str, *ports: int) -> Make:
 
 
 def unit(host: str, name: str, directory: str, start: str, stop: str) -> Make:
-    """A service of this name that does nothing."""
+    """Create a service of this name that only sleeps."""
     text = "[Service]\nExecStart=/usr/bin/sleep 600\n[Install]\nWantedBy=multi-user.target\n"
     started = shell(
         host,
@@ -156,7 +161,7 @@ def unit(host: str, name: str, directory: str, start: str, stop: str) -> Make:
 
 
 def firewall(host: str, hook: str, rule: str) -> Make:
-    """A rule of nftables in the host."""
+    """Add an nftables rule in the host."""
     table = f"table inet fault {{ chain fault {{ type filter hook {hook} priority 0; {rule}; }}; }}"
     return shell(host, f"nft '{table}'", "nft delete table inet fault")
 
@@ -169,12 +174,15 @@ def address(host: str, cidr: str) -> Make:
 
 
 def configured(more: Mapping[str, Any]) -> Make:
-    """The master's own configuration, which every command reads anew."""
+    """Add keys to the master's configuration, which every command reads when it starts."""
     return new_file("bootstrap", CONFIGURATION, json.dumps({"metalk8s_expand": dict(more)}))
 
 
 def source(sources: Mapping[str, Any], *hosts: str) -> Make:
-    """What the probe looks at in place of the real thing: a text for a file, a mapping for a directory, None for nothing."""
+    """Replace sources that the probe reads on the hosts.
+
+    A text replaces a file and a mapping replaces a directory; None is a missing path.
+    """
     chosen = hosts or ("worker-1",)
 
     @contextmanager
@@ -191,7 +199,7 @@ def source(sources: Mapping[str, Any], *hosts: str) -> Make:
 
 
 def _placed(stack: ExitStack, host: str, path: str, value: Any) -> Any:
-    """Where the file or directory lies; a value for what is no path is itself."""
+    """Write the file or directory and return its path; return the value if ``path`` is no path."""
     if not path.startswith("/"):
         return value
     place = PLACE + path
@@ -204,7 +212,7 @@ def _placed(stack: ExitStack, host: str, path: str, value: Any) -> Any:
 
 
 def declared(change: Mapping[str, Any]) -> Make:
-    """The pillar with something else in it."""
+    """Change values of the declaration in the pillar."""
 
     @contextmanager
     def made() -> Iterator[None]:
@@ -230,13 +238,13 @@ def merged(old: Any, new: Any) -> Any:
 
 
 def minion_key(directory: str, minion: str) -> Make:
-    """Another minion's key under this name at the master."""
+    """Store another minion's key under this name at the master."""
     place = f"{MASTER_KEYS}/{directory}/{minion}"
     return shell("bootstrap", f"cp {MASTER_KEYS}/minions/bootstrap {place}", f"rm {place}")
 
 
 def node(name: str, status: Mapping[str, Any]) -> Make:
-    """A Node that says so of itself."""
+    """Create a Node with this status."""
 
     @contextmanager
     def made() -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The lab as the tests see it: its command line, nothing else."""
+"""Access to the lab for the tests, through its command line alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAB = str(REPOSITORY / "lab" / "lab")
-# A lab of the tests' own, so that one that somebody works with stays as it is.
+# The tests use a lab of their own, so that a developer's lab is not changed.
 ENVIRONMENT = {**os.environ, "METALK8S_LAB_NAME": os.environ.get("TEST_LAB_NAME", "metalk8s-test")}
 
 ETCDCTL = (
     "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
     "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
 )
-# The page's way to the Salt master.
+# The command of the documentation that enters the Salt master's container.
 EXEC = (
     "kubectl",
     "exec",
@@ -58,17 +58,17 @@ def on(
 
 
 def kubectl(*words: str, stdin: str | None = None) -> str:
-    """What kubectl prints on the bootstrap host."""
+    """Run kubectl on the bootstrap host and return its output."""
     return on("bootstrap", "kubectl", *words, stdin=stdin).stdout
 
 
 def get(*words: str) -> Any:
-    """What kubectl gets, as data."""
+    """Run ``kubectl get`` and return the parsed objects."""
     return json.loads(kubectl("get", *words, "--output=json"))
 
 
 def runner(function: str, *arguments: str, timeout: float = 900) -> tuple[int, Any, Done]:
-    """Call a runner function as a program would: exit code, its one JSON document, and everything else."""
+    """Call a runner function; return its exit code, its JSON document and the process result."""
     done = on(
         "bootstrap",
         "salt-run",
@@ -82,12 +82,15 @@ def runner(function: str, *arguments: str, timeout: float = 900) -> tuple[int, A
 
 
 def kill_master() -> None:
-    """The Salt master's first process, and with it all of its container. The kubelet starts it again."""
+    """Kill the first process of the Salt master's container, which ends the whole container.
+
+    The kubelet starts it again.
+    """
     on("bootstrap", "sh", "-ec", 'kill -9 "$(salt-master-container pid)"')
 
 
 def until(what: str, holds: Callable[[], Any], timeout: float = 120) -> None:
-    """A bounded wait."""
+    """Wait until the condition holds; fail after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, f"waited {timeout:.0f} s for {what}"
@@ -95,13 +98,13 @@ def until(what: str, holds: Callable[[], Any], timeout: float = 120) -> None:
 
 
 def names(items: Sequence[Any] | dict[str, Any]) -> list[str]:
-    """The names of Kubernetes objects."""
+    """Return the sorted names of Kubernetes objects."""
     found = items["items"] if isinstance(items, dict) else items
     return sorted(item["metadata"]["name"] for item in found)
 
 
 def is_true(item: dict[str, Any], condition: str) -> bool:
-    """Whether a condition of a Node or Pod holds."""
+    """Return whether a condition of a Node or Pod is True."""
     return any(
         one["type"] == condition and one["status"] == "True"
         for one in item["status"].get("conditions", ())

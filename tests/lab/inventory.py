@@ -1,4 +1,7 @@
-"""What is on a host: every file and directory, every process and unit. Two of them tell whether anything was changed."""
+"""Inventories of a host: every file and directory, every process and unit.
+
+A comparison of two inventories shows what changed on the host.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from tests.lab.hosts import on
 
-# What every login and every system writes all the time: logs, who is logged in, terminals.
+# LEFT_OUT holds what a login or the running system always changes: logs, sessions, terminals.
 SCRIPT = r"""
 import hashlib, json, os, stat, subprocess, sys
 LEFT_OUT = {"/proc", "/sys", "/var/log", "/run/log", "/run/motd.dynamic", "/run/systemd/journal", "/run/systemd/transient", "/dev/pts"}
@@ -51,21 +54,28 @@ units = subprocess.run(["systemctl", "list-units", "--plain", "--no-legend", "--
 states = sorted(" ".join(line.split()[:4]) for line in units.stdout.splitlines())
 print(json.dumps({"files": files, "processes": sorted(processes), "units": states}))
 """
-# A connection that has ended is gone a moment later.
+# The processes of a closed SSH connection end with a delay.
 PATIENCE_S = 10
 
 Inventory = Mapping[str, Any]
 
 
 def of(hosts: Sequence[str], contents: bool = False) -> dict[str, Inventory]:
-    """Of each of these hosts, once nobody is logged in; with ``contents`` every file is read."""
+    """Return the inventory of each host, taken when no login session is left.
+
+    With ``contents``, the inventory includes a digest of every file.
+    """
     mode = "contents" if contents else "names"
     with ThreadPoolExecutor() as pool:
         return dict(zip(hosts, pool.map(lambda host: _quiet(host, mode), hosts), strict=True))
 
 
 def without_times(inventories: Mapping[str, Inventory]) -> dict[str, Inventory]:
-    """For a comparison with hosts on which files were written and put back; the size of a directory tells of its past."""
+    """Return the inventories without times and sizes.
+
+    Files on these hosts were written and restored. The size of a directory depends on what it held
+    before.
+    """
     return {
         host: {
             **found,
@@ -76,7 +86,7 @@ def without_times(inventories: Mapping[str, Inventory]) -> dict[str, Inventory]:
 
 
 def differences(before: Mapping[str, Inventory], after: Mapping[str, Inventory]) -> list[str]:
-    """One line for everything that came, went or changed."""
+    """Return one line for each entry that was added, removed or changed."""
     return [line for host in before for line in _of_host(host, before[host], after[host])]
 
 

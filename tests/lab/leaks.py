@@ -1,6 +1,7 @@
-"""The secrets of all hosts, and where else than in their own files any of them is found.
+"""Search hosts for secrets outside their own files.
 
-No secret is in an argument, and none is printed: what is found is named by the file that it belongs in.
+The search passes no secret as an argument and prints none. It names a secret by the file that the
+secret belongs in.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 
 from tests.lab.hosts import on
 
-# Files whose whole sense is to be kept from others.
+# Files that hold secrets only.
 SECRET = r"""
 for f in $(find /etc/kubernetes/pki /etc/salt/pki -name '*.key' -o -name '*.pem') \
     /etc/kubernetes/encryption.conf /etc/metalk8s/pki/salt-bootstrap; do test -f "$f" && echo "$f"; done; true
 """
 PROGRAM = "/run/leaks.py"
-# Where it looks beside processes and the journal. Compressed files are opened.
+# The search covers these places, all processes and the journal. It reads compressed files too.
 PLACES = (
     "/var/log",
     "/var/cache/salt",
@@ -28,7 +29,7 @@ PLACES = (
     "/etc/kubernetes/addons",
     "/root/events.jsonl",
 )
-# Salt's master keeps the pillar of each minion here, to target by it.
+# Salt's master caches the pillar of each minion here, so that commands can target by pillar.
 PILLARS = r"/var/cache/salt/master/(minions/[^/]+/data\.p|pillar/.+\.p)"
 SEARCH = r"""
 import glob, gzip, json, os, re, subprocess, sys
@@ -80,7 +81,11 @@ print(json.dumps({"found": sorted(found), "kept": kept, "seen": seen}))
 
 @dataclass
 class Found:
-    """``leaks`` are places with the file that the secret belongs in; ``pillars`` the caches that are meant to hold some."""
+    """The result of a search.
+
+    ``leaks`` are places with the file that the secret belongs in. ``pillars`` are the pillar caches
+    that are meant to hold secrets.
+    """
 
     leaks: list[str] = field(default_factory=list)
     pillars: dict[str, tuple[list[str], str, int]] = field(default_factory=dict)
@@ -88,7 +93,7 @@ class Found:
 
 
 def secrets(hosts: Sequence[str]) -> dict[str, list[str]]:
-    """Pieces of every secret, by host and path."""
+    """Return pieces of every secret, by host and path."""
     paths = {host: on(host, "sh", "-c", SECRET).stdout.split() for host in hosts}
     found = {
         f"{host}:{path}": pieces(on(host, "cat", path).stdout)
@@ -99,20 +104,24 @@ def secrets(hosts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def pieces(text: str) -> list[str]:
-    """Lines of a private key that do not tell of the public one as well, or the key of an encryption configuration."""
+    """Return the lines of a private key that hold nothing of its public key.
+
+    Return the key of an encryption configuration.
+    """
     stripped = [line.strip() for line in text.splitlines()]
     if "PRIVATE KEY" not in text:
         return [line.split()[1] for line in stripped if line.startswith("secret:")]
     body = [line for line in stripped if line and not line.startswith("-----")]
     if "OPENSSH PRIVATE KEY" in text:
-        # Of an ed25519 key: checksum, both keys and the comment follow one another.
+        # An ed25519 key holds a checksum, both keys and the comment, in this order.
         return body[3:4]
-    # The modulus stands in the first quarter of an RSA key; an elliptic curve's secret before its point.
+    # An RSA key starts with its modulus, in the first quarter. An elliptic curve key starts with
+    # its secret, before its point.
     return body[int(len(body) * 0.4) : -1] if len(body) > 10 else body[:2]
 
 
 def search(hosts: Sequence[str], wanted: dict[str, list[str]]) -> Found:
-    """Every place on these hosts where one of these secrets is."""
+    """Return every place on these hosts that holds one of these secrets."""
     result = Found()
     question = json.dumps({"secrets": wanted, "places": PLACES, "pillars": PILLARS})
     for host in hosts:

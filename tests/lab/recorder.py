@@ -1,4 +1,7 @@
-"""Everything that passes over the master's event bus, kept on the bootstrap host from the first command of the tests on."""
+"""Record every event of the master's event bus on the bootstrap host.
+
+The recording starts before the first command of the tests.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from tests.lab.hosts import on
 UNIT = "event-recorder"
 SCRIPT = "/root/recorder.py"
 EVENTS = "/root/events.jsonl"
-# A master that is restarted is listened to again.
+# After a restart of the master, the recorder connects again.
 PROGRAM = f"""
 import json, os
 import salt.config, salt.utils.event
@@ -23,7 +26,7 @@ with salt.utils.event.get_event("master", sock_dir=opts["sock_dir"], opts=opts, 
 
 
 def start() -> None:
-    """Listen, unless somebody does; what was heard before a reboot stays."""
+    """Start the recorder unless it runs; events recorded before a reboot are kept."""
     on("bootstrap", "tee", SCRIPT, stdin=PROGRAM)
     run = f"systemd-run --quiet --collect --unit={UNIT} --property=Restart=always /opt/salt/bin/python3 {SCRIPT}"
     on("bootstrap", "sh", "-ec", f"systemctl is-active --quiet {UNIT} || {run}")

@@ -1,6 +1,7 @@
-"""Certificates of ten minutes: renewed, renewed again in time, and everything works when the first ones have ended.
+"""Renew certificates that are valid for ten minutes, in time.
 
-Each test goes on where the one before it ended, on the nodes that the expansion has made.
+The cluster works after the first certificates have expired. Each test continues from the state that
+the test before it leaves, on the nodes that the expansion added.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.full
 
 CLUSTER = "/srv/metalk8s/pillar/cluster.sls"
 MINUTES = 10
-# Clients that keep a connection open look for a new certificate that often.
+# Clients that keep a connection open check for a new certificate at this interval.
 NOTICED_S = 300
 SERVERS = ("10.200.0.10", "10.200.0.11", "10.200.0.12")
 IMAGE = "docker.io/library/busybox:1.37"
@@ -33,7 +34,7 @@ Told = dict[str, dict[str, dict[str, Any]]]
 
 
 class Story:
-    """What one test leaves to the next."""
+    """State that one test leaves to the next."""
 
     first: Told
     containers: dict[str, str]
@@ -41,7 +42,10 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    """The description of the cluster is put back at the end, and nothing of ten minutes is left."""
+    """Yield the common state of the tests.
+
+    At the end, restore the description of the cluster and renew all short-lived certificates.
+    """
     before = on("bootstrap", "cat", CLUSTER).stdout
     made = Story()
     made.containers = containers()
@@ -61,7 +65,7 @@ def describe(**changes: Any) -> None:
 
 
 def renew() -> list[str]:
-    """The renewal as the page has it; the states that changed something."""
+    """Run the renewal as documented; return the IDs of the states that changed something."""
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.renew_certificates",
@@ -83,7 +87,7 @@ def renew() -> list[str]:
 
 
 def told() -> Told:
-    """What every node tells of its certificates, without the authorities."""
+    """Return the certificates that every node reports, without the CAs."""
     done = on(
         "bootstrap", "salt", "--out=json", "--static", "*", "metalk8s_expand_host.certificates"
     )
@@ -96,7 +100,7 @@ def told() -> Told:
 
 
 def moments(certificates: Told, key: str) -> dict[tuple[str, str], float]:
-    """``not_before`` or ``not_after`` of each, epoch seconds."""
+    """Return ``not_before`` or ``not_after`` of each certificate, in epoch seconds."""
     return {
         (node, purpose): datetime.datetime.fromisoformat(
             entry[key].replace("Z", "+00:00")
@@ -107,7 +111,7 @@ def moments(certificates: Told, key: str) -> dict[tuple[str, str], float]:
 
 
 def served_problems(certificates: Told) -> list[str]:
-    """Ports that serve something else than what lies on the disk, and keys that do not fit."""
+    """Return ports that serve another certificate than the file, and keys that do not match."""
     return [
         f"{node} {purpose}: {entry}"
         for node, answer in certificates.items()
@@ -118,7 +122,7 @@ def served_problems(certificates: Told) -> list[str]:
 
 
 def containers() -> dict[str, str]:
-    """The container of every static Pod: another one means that it was restarted."""
+    """Return the container ID of every static Pod; another ID means that the Pod was restarted."""
     pods = get("--namespace=kube-system", "pods", "--selector=tier=control-plane")["items"]
     return {
         pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["containerID"]
@@ -127,13 +131,13 @@ def containers() -> dict[str, str]:
 
 
 def proxies() -> dict[str, str]:
-    """A Pod on each node, by node."""
+    """Return the kube-proxy Pod of each node, by node."""
     pods = get("--namespace=kube-system", "pods", "--selector=app=kube-proxy")["items"]
     return {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in pods}
 
 
 def reach(place: tuple[str, str, str]) -> None:
-    """Logs of a Pod and a command in it: through one API server, to the kubelet of one node."""
+    """Get logs of a Pod and run a command in it, through one API server to one kubelet."""
     server, node, pod = place
     through = (f"--server=https://{server}:6443", "--namespace=kube-system")
     assert kubectl(*through, "logs", pod, "--tail=1").strip(), f"logs on {node} through {server}"
@@ -143,9 +147,11 @@ def reach(place: tuple[str, str, str]) -> None:
 
 
 def let_notice(server: str) -> None:
-    """Open a connection from an API server to a kubelet, which may be refused for one reason: that it shows a new certificate.
+    """Open a connection from an API server to a kubelet after a renewal.
 
-    The API server then closes every connection to a kubelet, this one too (client-go, transport/cert_rotation.go). The next one works.
+    The connection may fail for one reason: the API server has a new client certificate. It then
+    closes every connection to a kubelet, this one too (client-go, transport/cert_rotation.go). The
+    next connection works.
     """
     words = [
         f"--server=https://{server}:6443",
@@ -161,7 +167,7 @@ def let_notice(server: str) -> None:
 
 
 def everything_works(servers: tuple[str, ...], pod: str) -> None:
-    """Every kubelet through these API servers, a new Pod, three voters of etcd, nobody restarted."""
+    """Check every kubelet through these API servers, a new Pod, and three healthy etcd voters."""
     places = [(server, node, name) for server in servers for node, name in proxies().items()]
     assert {node for _, node, _ in places} == set(names(get("nodes")))
     with ThreadPoolExecutor(4) as pool:
@@ -190,8 +196,8 @@ def everything_works(servers: tuple[str, ...], pod: str) -> None:
     assert [item["health"] for item in health] == [True] * 3
 
 
-def test_nothing_is_due(story: Story) -> None:
-    """With certificates of a year the renewal changes nothing, and status says when they end."""
+def test_renewal_of_long_certificates_changes_nothing(story: Story) -> None:
+    """Renew certificates of a year: no change; ``status`` reports when they expire."""
     before = told()
     assert served_problems(before) == []
     assert renew() == []
@@ -205,8 +211,11 @@ def test_nothing_is_due(story: Story) -> None:
     assert found["nodes"]["cp-1"]["certificates"] == found["certificates"]["cp-1"]
 
 
-def test_ten_minutes(story: Story) -> None:
-    """Every certificate is renewed for ten minutes; status tells, health refuses it for that alone, everything works."""
+def test_renewal_for_ten_minutes_is_reported_by_health(story: Story) -> None:
+    """Renew every certificate for ten minutes.
+
+    ``status`` reports the remaining days, and ``health`` fails for this reason alone.
+    """
     before = told()
     describe(certificate_days=MINUTES / 1440, certificate_renew_days=400)
     assert len(renew()) > 0
@@ -236,8 +245,8 @@ def test_ten_minutes(story: Story) -> None:
     ]
 
 
-def test_renewed_in_time(story: Story) -> None:
-    """Back to a year, by the defaults: what has minutes left is due. Then nothing is due any more."""
+def test_certificates_with_minutes_left_are_renewed(story: Story) -> None:
+    """Renew with the default of a year: certificates with minutes left are due."""
     describe(certificate_days=None, certificate_renew_days=None)
     assert len(renew()) > 0
     second = told()
@@ -252,8 +261,8 @@ def test_renewed_in_time(story: Story) -> None:
     everything_works(SERVERS[:1], "renewed-in-time")
 
 
-def test_all_works_when_the_first_ones_have_ended(story: Story) -> None:
-    """No process is left that uses one of them, and none of the control plane was restarted for that."""
+def test_cluster_works_after_first_certificates_expired(story: Story) -> None:
+    """No process uses an expired certificate, and no control-plane Pod was restarted for that."""
     end = max(moments(story.first, "not_after").values())
     while time.time() < end + 10:
         assert kubectl("get", "--raw", "/readyz") == "ok"
@@ -265,8 +274,8 @@ def test_all_works_when_the_first_ones_have_ended(story: Story) -> None:
     assert containers() == story.containers
 
 
-def test_nobody_was_refused_after_the_end(story: Story) -> None:
-    """Scheduler, controller manager and API server of each node, for as long as the first certificates have ended."""
+def test_control_plane_logs_show_no_refusal_after_expiry(story: Story) -> None:
+    """Search the logs of all static Pods since the first certificates expired."""
     since = int(time.time() - max(moments(story.first, "not_after").values()))
     for pod in story.containers:
         lines = kubectl(
@@ -276,13 +285,13 @@ def test_nobody_was_refused_after_the_end(story: Story) -> None:
         assert found == [], f"{pod}: {found[:5]}"
 
 
-def test_again_nothing_is_due(story: Story) -> None:
-    """The renewal changes nothing."""
+def test_second_renewal_changes_nothing(story: Story) -> None:
+    """No certificate is due after the renewal."""
     assert renew() == []
 
 
-def test_one_node(story: Story) -> None:
-    """The renewal of one node leaves all others alone."""
+def test_renewal_of_single_node_leaves_other_nodes(story: Story) -> None:
+    """The renewal of worker-1 changes no certificate of another node."""
     describe(certificate_renew_days=400)
     before = moments(told(), "not_before")
     words = [

@@ -1,6 +1,8 @@
-"""Salt's master where MetalK8s has it: a static Pod with a read-only root, and ``kubectl exec`` as the way in.
+"""Run Salt's master as MetalK8s does: in a static Pod with a read-only root.
 
-Assumed: a bootstrap node. No other host is changed.
+Operators enter it with ``kubectl exec``.
+
+The tests need a bootstrap node. They change no other host.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ synced = pytest.mark.skipif(
 
 
 def inside(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command in the container as the page says."""
+    """Run a command in the container with the documented command line."""
     return on("bootstrap", *EXEC, *command, timeout=300, check=check)
 
 
@@ -46,7 +48,7 @@ def await_master() -> None:
 
 
 def state() -> dict[str, Any]:
-    """What a restart must keep."""
+    """Return the files and keys that a restart must keep."""
     listed = "cd /var/cache/salt/master && find extmods metalk8s_expand -type f ! -name '*.pyc' | sort | xargs -r sha256sum"
     files = on("bootstrap", "sh", "-c", f"{listed} 2>/dev/null").stdout
     keys = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
@@ -64,7 +66,7 @@ def started() -> str:
     )
 
 
-def test_it_is_the_pod_that_metalk8s_has() -> None:
+def test_pod_has_the_shape_of_the_metalk8s_master() -> None:
     pod = get(*POD)
     [container] = pod["spec"]["containers"]
     assert (
@@ -89,7 +91,7 @@ def test_it_is_the_pod_that_metalk8s_has() -> None:
     )
 
 
-def test_its_root_cannot_be_written() -> None:
+def test_container_root_is_read_only() -> None:
     for path in (
         "/x",
         "/opt/salt/x",
@@ -109,7 +111,7 @@ def test_its_root_cannot_be_written() -> None:
     )
 
 
-def test_the_way_in_has_the_runners_exit_code() -> None:
+def test_kubectl_exec_returns_exit_code_of_runner() -> None:
     plan = inside("salt-run", "--out=json", "metalk8s_expand.plan")
     assert json.loads(plan.stdout)["digest"]
     refused = inside("salt-run", "--out=json", "metalk8s_expand.add_node", "worker-11", check=False)
@@ -117,8 +119,8 @@ def test_the_way_in_has_the_runners_exit_code() -> None:
     assert "worker-11" in json.loads(refused.stdout)["error"]["text"]
 
 
-def test_the_hosts_commands_are_those_of_the_container() -> None:
-    """Same namespaces, input, output and exit code."""
+def test_commands_of_host_run_in_container() -> None:
+    """The commands have the namespaces, input, output and exit code of the container."""
     pid = on("bootstrap", "salt-master-container", "pid").stdout.strip()
     spaces = [
         on("bootstrap", "readlink", f"/proc/{pid}/ns/{kind}").stdout for kind in ("pid", "mnt")
@@ -139,13 +141,16 @@ def test_the_hosts_commands_are_those_of_the_container() -> None:
 
 
 @pytest.mark.parametrize("name", ["KILL", "TERM", "INT"])
-def test_a_killed_command_leaves_nothing(name: str) -> None:
-    """Of the process group, whoever holds it: what runs in the container dies with it."""
+def test_killed_command_leaves_no_process(name: str) -> None:
+    """A signal to the process group on the host also ends the processes in the container."""
     mark = f"s_time=300.{time.time_ns()}"
     script = f"setsid --wait salt-run --out=quiet test.sleep {mark}"
 
     def gone() -> bool:
-        """Ctrl-C is pressed again while it runs: Python forgets one that comes while it imports in some places."""
+        """Return whether the command has ended; repeat SIGINT while it runs.
+
+        Python loses a SIGINT that arrives during some imports.
+        """
         if (there := bool(found(mark))) and name == "INT":
             on("bootstrap", *kill, check=False)
         return not there
@@ -167,13 +172,13 @@ def test_a_killed_command_leaves_nothing(name: str) -> None:
 
 
 def found(mark: str) -> list[str]:
-    """The processes in the container with this mark, as the host numbers them."""
+    """Return the processes in the container with this mark, by their PIDs on the host."""
     script = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -q \"^/opt.*[s]alt-run.*$1\" && echo ${p#/proc/}; done; true"
     return on("bootstrap", "sh", "-c", f"exec 2>/dev/null; {script}", "sh", mark).stdout.split()
 
 
 @pytest.mark.parametrize("how", ["killed", "ended"])
-def test_a_restart_keeps_everything(how: str) -> None:
+def test_restart_keeps_files_and_keys(how: str) -> None:
     before, begun = state(), started()
     if how == "killed":
         kill_master()
@@ -186,8 +191,8 @@ def test_a_restart_keeps_everything(how: str) -> None:
 
 
 @synced
-def test_it_survives_the_syncs_of_metalk8s() -> None:
-    """With ``clean_dynamic_modules``, of the master and of its minions, by the saltenv."""
+def test_synced_plugins_survive_syncs_of_metalk8s() -> None:
+    """Sync the saltenv to the master and to its minions, with ``clean_dynamic_modules``."""
     before = state()["files"]
     for words in (["salt-run"], ["salt", "bootstrap"]):
         inside(*words, "saltutil.sync_all", f"saltenv={SALTENV}")
@@ -197,7 +202,7 @@ def test_it_survives_the_syncs_of_metalk8s() -> None:
 
 
 SITE, CONFIGURATION = "/var/cache/salt/site", "/var/cache/salt/wheel"
-# As in an image that has the wheel: nothing was synced, and nothing of ours is in file_roots.
+# In an image with the wheel, nothing is synced, and file_roots has no files of the extension.
 UNSYNCED = f"""
 extension_modules: {CONFIGURATION}/extmods
 file_roots: {{base: [{CONFIGURATION}], {SALTENV}: [{CONFIGURATION}]}}
@@ -206,7 +211,7 @@ file_roots: {{base: [{CONFIGURATION}], {SALTENV}: [{CONFIGURATION}]}}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The wheel, unpacked where the container sees it; gone again afterwards."""
+    """Unpack the wheel where the container can read it, and remove it at the end."""
     made = extension.wheel(tmp_path_factory.mktemp("wheel"))
     unpack = f"base64 --decode > /root/x.whl && python3 -m zipfile -e /root/x.whl {SITE} && rm /root/x.whl"
     on(
@@ -223,7 +228,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @synced
-def test_both_ways_at_once_are_refused(wheel: None) -> None:
+def test_wheel_beside_synced_plugins_is_refused(wheel: None) -> None:
     words = ("salt-run", "--log-level=warning", "metalk8s_expand.plan")
     done = inside("env", f"PYTHONPATH={SITE}", *words, check=False)
     said = done.stdout + done.stderr
@@ -232,8 +237,11 @@ def test_both_ways_at_once_are_refused(wheel: None) -> None:
 
 
 @synced
-def test_the_wheel_alone_is_enough_for_the_master(wheel: None) -> None:
-    """By its entry point, with the master's configuration and nothing synced; its trees are those of the package."""
+def test_master_works_with_wheel_alone(wheel: None) -> None:
+    """The entry point of the wheel suffices, with the master's configuration and nothing synced.
+
+    The trees are those of the package.
+    """
     without = "sed '/^file_roots:$/,/^pillar_roots:$/{/^pillar_roots:$/!d}' /etc/salt/master"
     script = f"mkdir -p {CONFIGURATION} && cat > {CONFIGURATION}/master && {without} >> {CONFIGURATION}/master"
     on("bootstrap", "sh", "-ec", script, stdin=UNSYNCED)
@@ -243,8 +251,8 @@ def test_the_wheel_alone_is_enough_for_the_master(wheel: None) -> None:
     assert inside(*words, "metalk8s_expand.add_node", "worker-11", check=False).returncode == 2
 
 
-def test_a_dropped_exec_lets_the_runner_go_on() -> None:
-    """As when a terminal is lost: the client of ``kubectl exec`` is killed."""
+def test_runner_continues_after_exec_client_is_killed() -> None:
+    """Kill the client of ``kubectl exec``, as the loss of a terminal does."""
     mark = f"s_time=12.{time.time_ns()}"
     words = [LAB, "exec", "bootstrap", "--", *EXEC, "salt-run", "--out=quiet", "test.sleep", mark]
     with subprocess.Popen(
@@ -262,5 +270,5 @@ def test_a_dropped_exec_lets_the_runner_go_on() -> None:
 
 
 def alive(mark: str) -> list[str]:
-    """Processes in the container that do this."""
+    """Return the processes of this command in the container."""
     return inside("pgrep", "--full", f"[s]alt-run .*{mark}", check=False).stdout.split()

@@ -1,4 +1,7 @@
-"""The whole story in its order: each test goes on where the one before it ended."""
+"""Expand a cluster from blank hosts, in the order of the tests.
+
+Each test continues from the state that the test before it leaves.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ PREFIX = "node-role.kubernetes.io/"
 
 @pytest.fixture
 def pillar() -> Iterator[str]:
-    """The declaration as it is; put back after the test has spoiled it."""
+    """Yield the text of the declaration, and restore it after the test."""
     before = on("bootstrap", "cat", PILLAR).stdout
     yield before
     declare(before)
@@ -58,7 +61,7 @@ def declare(text: str) -> None:
 
 
 def nothing_was_done() -> None:
-    """No Node beside the bootstrap's, and no key but its minion's."""
+    """Check that the bootstrap node has the only Node and the only minion key."""
     assert names(get("nodes")) == ["bootstrap"]
     keys = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
     assert keys["minions"] == ["bootstrap"]
@@ -66,7 +69,7 @@ def nothing_was_done() -> None:
 
 
 def test_hosts_are_blank() -> None:
-    """Nothing of Kubernetes, containerd or Salt is on a host before the expansion."""
+    """A host has no Kubernetes, containerd or Salt before the expansion."""
     found = on(
         "worker-1",
         "sh",
@@ -78,7 +81,7 @@ def test_hosts_are_blank() -> None:
 
 
 def test_plan_changes_nothing() -> None:
-    """The plan names every step of every node, and the cluster is as before."""
+    """The plan names every step of every node, and the cluster does not change."""
     before = get("nodes")["metadata"]["resourceVersion"], names(get("nodes"))
     code, plan, _ = runner("plan")
     assert code == 0
@@ -91,7 +94,7 @@ def test_plan_changes_nothing() -> None:
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_manifest_is_accepted_by_the_api(name: str) -> None:
-    """What ``manifest`` prints is what kubectl takes, byte for byte."""
+    """The API accepts the output of ``manifest`` unchanged."""
     text = on("bootstrap", "salt-run", "metalk8s_expand.manifest", name).stdout
     assert "created (server dry run)" in kubectl(
         "apply", "--dry-run=server", "--filename=-", stdin=text
@@ -122,7 +125,7 @@ def test_manifest_is_accepted_by_the_api(name: str) -> None:
 def test_bad_input_changes_nothing(
     pillar: str, old: str, new: str, code: int, words: list[str]
 ) -> None:
-    """A clear error that names the node, the key and the remedy; nothing is registered."""
+    """The error names the node, the key and the remedy; no Node is registered."""
     assert old in pillar
     declare(pillar.replace(old, new))
     found, result, _ = runner("expand")
@@ -134,8 +137,8 @@ def test_bad_input_changes_nothing(
     nothing_was_done()
 
 
-def test_a_declared_host_key_is_the_only_one(pillar: str) -> None:
-    """With the host's own key it is reached though known_hosts is empty, with another one it is not."""
+def test_declared_host_key_replaces_known_hosts(pillar: str) -> None:
+    """With an empty known_hosts, the host is reachable with its own declared key alone."""
     right, wrong = (
         on(name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout.strip()
         for name in ("worker-1", "infra-1")
@@ -168,7 +171,7 @@ def test_a_declared_host_key_is_the_only_one(pillar: str) -> None:
 
 
 def test_unknown_node_changes_nothing() -> None:
-    """A name that the pillar does not declare."""
+    """A name that the pillar does not declare is refused."""
     code, result, _ = runner("add_node", "worker-11")
     assert code == 2
     assert "worker-11" in result["error"]["text"]
@@ -176,8 +179,8 @@ def test_unknown_node_changes_nothing() -> None:
     nothing_was_done()
 
 
-def test_a_plan_of_another_world_is_not_run(pillar: str) -> None:
-    """``expand plan=`` of a plan that the declaration has moved away from."""
+def test_plan_of_changed_declaration_is_refused(pillar: str) -> None:
+    """``expand plan=`` fails if the declaration has changed since the plan."""
     digest = runner("plan")[1]["digest"]
     declare(pillar.replace("profile: worker\n", "profile: worker-infra\n"))
     code, result, _ = runner("expand", f"plan={digest}")
@@ -186,8 +189,11 @@ def test_a_plan_of_another_world_is_not_run(pillar: str) -> None:
     nothing_was_done()
 
 
-def test_expand() -> None:
-    """One command makes the page's architecture, while writes to the API go on and somebody else tries the same."""
+def test_expand_adds_all_declared_nodes() -> None:
+    """One command builds the documented architecture.
+
+    Meanwhile a client writes to the API, and a second ``expand`` fails because of the lock.
+    """
     digest = runner("plan")[1]["digest"]
     with writer.writing() as written, ThreadPoolExecutor(1) as pool:
         first = pool.submit(runner, "expand", f"plan={digest[:16]}", "probe=True", timeout=1800)
@@ -227,7 +233,7 @@ def test_expand() -> None:
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_node_is_as_declared(name: str) -> None:
-    """Ready, with the declared roles and taints, and taking Pods."""
+    """The Node is Ready and schedulable, with the declared roles and taints."""
     node = get("node", name)
     assert is_true(node, "Ready")
     assert {
@@ -247,7 +253,7 @@ def test_control_plane_pods_run(name: str) -> None:
 
 
 def test_etcd_has_three_voters_of_one_cluster() -> None:
-    """Started, voting, healthy, asked of each."""
+    """All three members are voters and agree on cluster and leader."""
     listed = json.loads(
         kubectl(
             "--namespace=kube-system",
@@ -280,7 +286,7 @@ def test_etcd_has_three_voters_of_one_cluster() -> None:
 
 
 def test_every_api_server_is_an_endpoint() -> None:
-    """All three serve the ``kubernetes`` Service."""
+    """The ``kubernetes`` Service has all three API servers as endpoints."""
     slices = get("endpointslices", "--selector=kubernetes.io/service-name=kubernetes")["items"]
     found = sorted(
         address
@@ -301,7 +307,7 @@ def test_dns_runs_on_two_nodes() -> None:
 
 
 def test_infra_takes_no_ordinary_pod() -> None:
-    """Nobody but DaemonSets and CoreDNS is on the dedicated infra node."""
+    """The dedicated infra node runs DaemonSets and CoreDNS only."""
     kubectl(
         "create",
         "deployment",
@@ -321,15 +327,15 @@ def test_infra_takes_no_ordinary_pod() -> None:
 
 
 def test_probe_leaves_nothing() -> None:
-    """Its Pods and Services go away."""
+    """The Pods and Services of the probe are deleted."""
     deadline = time.monotonic() + 90
     while left := names(get("--namespace=metalk8s-expand-probe", "pods,services")):
         assert time.monotonic() < deadline, left
         time.sleep(1)
 
 
-def test_again_changes_nothing() -> None:
-    """The second run says so, within ten seconds, and no Node is written."""
+def test_second_expand_changes_nothing() -> None:
+    """The second run reports no change within ten seconds and writes no Node."""
     versions = [
         (item["metadata"]["name"], item["metadata"].get("managedFields", [{}])[0])
         for item in get("nodes", "--show-managed-fields=true")["items"]
@@ -350,8 +356,8 @@ def test_again_changes_nothing() -> None:
     assert after == versions
 
 
-def test_health_and_status() -> None:
-    """Both agree that all is well."""
+def test_health_and_status_report_ready_cluster() -> None:
+    """``health`` finds no problem, and ``status`` reports every declared node as ready."""
     code, found, _ = runner("health")
     assert (code, found["healthy"]) == (0, True)
     code, found, _ = runner("status")
@@ -363,7 +369,7 @@ def test_health_and_status() -> None:
 
 
 def sign(minion: str, policy: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Ask the CA's minion for a certificate, from a minion's own command line."""
+    """Request a certificate from the CA's minion with ``salt-call`` on a minion."""
     return on(
         minion,
         "salt-call",
@@ -386,15 +392,18 @@ def sign(minion: str, policy: str, *arguments: str) -> subprocess.CompletedProce
         "cp-1/etcd-peer",
     ],
 )
-def test_a_worker_gets_no_certificate_of_another(policy: str) -> None:
-    """The CA's side decides who gets what."""
+def test_worker_gets_no_certificate_of_other_node(policy: str) -> None:
+    """The CA's minion decides which minion may use which signing policy."""
     done = sign("worker-1", policy)
     assert "minion not permitted to use specified signing policy" in done.stdout + done.stderr
     assert "BEGIN CERTIFICATE" not in done.stdout
 
 
-def test_a_worker_cannot_choose_its_subject() -> None:
-    """Asking for system:masters, other names or a CA's rights gives the ordinary certificate of the node."""
+def test_worker_cannot_choose_certificate_subject() -> None:
+    """A worker gets the ordinary certificate of its node.
+
+    Requests for system:masters, other names or the rights of a CA have no effect.
+    """
     hostile = [
         "O=system:masters",
         "CN=kubernetes-admin",
@@ -417,8 +426,11 @@ def test_a_worker_cannot_choose_its_subject() -> None:
     assert on("bootstrap", "sh", "-c", "ls /root/*.crt 2>/dev/null", check=False).stdout == ""
 
 
-def test_secrets_stay_where_they_belong() -> None:
-    """The CA's keys are on one node, what API servers share on theirs, and a worker's pillar holds neither nor the node list."""
+def test_secrets_are_on_their_nodes_only() -> None:
+    """Only bootstrap has the CA keys, and only nodes with an API server have the shared keys.
+
+    The pillar of a worker holds neither keys nor the list of nodes.
+    """
     for name in ("cp-1", "cp-2", "infra-1", "worker-1"):
         found = on(name, "find", "/etc/kubernetes", "-name", "*ca.key").stdout
         assert found == ""
@@ -458,8 +470,8 @@ def test_secrets_stay_where_they_belong() -> None:
         assert modes == ""
 
 
-def test_the_pages_own_commands_by_hand() -> None:
-    """A fifth blank node, by the page's commands and nothing else."""
+def test_documented_commands_add_node_by_hand() -> None:
+    """Add a fifth blank host with the documented commands only."""
     text = on(
         "bootstrap",
         "salt-run",
@@ -507,10 +519,10 @@ def test_the_pages_own_commands_by_hand() -> None:
     assert (health.stdout + health.stderr).count("is healthy") == 3
 
 
-def test_a_node_by_arguments() -> None:
-    """``add_node`` of a node that the pillar does not declare takes the same keys, and gives the same errors.
+def test_add_node_takes_declaration_as_arguments() -> None:
+    """``add_node`` takes the keys of a declaration as arguments and reports the same errors.
 
-    It is one of etcd alone, without a control plane.
+    The added node runs etcd alone, without a control plane.
     """
     code, result, _ = runner("add_node", "worker-3", "profile=wroker", "address=10.200.0.16")
     assert code == 2
@@ -533,8 +545,8 @@ def test_a_node_by_arguments() -> None:
     assert ", true" not in listed, "it votes"
 
 
-def test_a_node_is_removed_and_its_host_added_again_at_once() -> None:
-    """The same host under the same name, now as a worker."""
+def test_removed_node_is_added_again_as_worker() -> None:
+    """Remove a node and add its host at once under the same name, now as a worker."""
     code, report, done = runner("remove_node", "worker-3", timeout=900)
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     assert report["snapshot"]["bytes"] > 0, "etcd was saved before its member went"
@@ -557,8 +569,11 @@ def test_a_node_is_removed_and_its_host_added_again_at_once() -> None:
     assert runner("remove_node", "worker-9")[0] == 2
 
 
-def test_deployment_again_changes_nothing() -> None:
-    """The page's command on a deployed control-plane node: no state of its roles changes anything, no container restarts."""
+def test_second_deployment_changes_nothing() -> None:
+    """Deploy a deployed control-plane node again with the documented command.
+
+    No state of its roles changes anything, and no container restarts.
+    """
     components = ("etcd-cp-1", "kube-apiserver-cp-1")
     before = [
         get("--namespace=kube-system", "pod", name)["status"]["containerStatuses"][0]["containerID"]
@@ -589,8 +604,11 @@ def test_deployment_again_changes_nothing() -> None:
     assert after == before
 
 
-def test_a_bad_host_stops_all_or_is_skipped(pillar: str) -> None:
-    """One dead host stops the run before the first change; with skip_failed the report names it and the rest is done."""
+def test_unreachable_host_stops_expand_or_is_skipped(pillar: str) -> None:
+    """One unreachable host stops the run before the first change.
+
+    With skip_failed, the run skips the host, and its report names the host.
+    """
     declare(pillar + "    worker-9:\n      profile: worker\n      address: 10.200.0.77\n")
     code, result, _ = runner("expand")
     assert code == 4
@@ -602,8 +620,8 @@ def test_a_bad_host_stops_all_or_is_skipped(pillar: str) -> None:
     assert "worker-9" not in names(get("nodes"))
 
 
-def test_a_killed_run_is_gone_on_with() -> None:
-    """The runner and the Salt master are killed -9 in the middle of a deployment; the next call finishes it."""
+def test_killed_run_is_resumed_by_next_call() -> None:
+    """Kill the runner and the Salt master with SIGKILL during a deployment; call it again."""
     node = ("worker-4", "profile=worker", "address=10.200.0.17")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(
@@ -634,8 +652,8 @@ def test_a_killed_run_is_gone_on_with() -> None:
     )
 
 
-def test_a_run_that_is_asked_to_stop_ends_between_two_steps() -> None:
-    """``stop`` and ``status follow=True`` from other terminals; the same command goes on."""
+def test_stop_ends_run_between_two_steps() -> None:
+    """Call ``stop`` and ``status follow=True`` meanwhile; then the same command resumes the run."""
     kubectl("cordon", "worker-4")
     kubectl("annotate", "node", "worker-4", "metalk8s-expand.scality.com/cordoned=true")
     on("worker-4", "systemctl", "stop", "kubelet")
@@ -661,13 +679,16 @@ def test_a_run_that_is_asked_to_stop_ends_between_two_steps() -> None:
 
 
 def running() -> dict[str, Any] | None:
-    """The run that goes on or was cut off, as ``status`` tells."""
+    """Return the active or interrupted run that ``status`` reports."""
     found: dict[str, Any] | None = runner("status", "certificates=False")[1]["now"]
     return found
 
 
-def test_the_cluster_lives_without_the_bootstrap_node() -> None:
-    """No kubelet, kube-proxy or controller needs it: Nodes stay Ready, a new Pod runs and finds a Service by name."""
+def test_cluster_works_without_bootstrap_node() -> None:
+    """No kubelet, kube-proxy or controller needs the bootstrap node.
+
+    The other Nodes stay Ready, and a new Pod runs and finds a Service by name.
+    """
     admin = writer.credentials()
     others = ["cp-1", "cp-2", "infra-1", "worker-1", "worker-2", "worker-3", "worker-4"]
     lab("stop", "bootstrap")

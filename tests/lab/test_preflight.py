@@ -1,6 +1,6 @@
-"""Blank hosts, spoiled in one way after the other: each fault is found by its own check and by no other.
+"""Introduce one fault after another into blank hosts: only the check of each fault reports it.
 
-No check changes a host, whatever is wrong with it: every file and every process is compared before and after.
+No check changes a host, even a faulty one: the tests compare every file and process before and after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.lab.faults import Fault
 from tests.lab.hosts import get, lab, names, on, runner
 
 HOSTS = ("cp-1", "cp-2", "infra-1", "worker-1")
-# The hosts share a disk that is slower than etcd likes, and processors that others may be busy with.
+# The hosts share a disk that is too slow for etcd, and processors that may be busy.
 DECLARED = {
     "preflight": {
         "thresholds": {
@@ -28,7 +28,7 @@ DECLARED = {
         },
     },
 }
-# What nobody can tell in a container.
+# A container cannot report these.
 UNKNOWN = {"product-uuid", "dns"}
 
 BOOTSTRAP, CP_2, WORKER = "10.200.0.10", "10.200.0.12", "10.200.0.14"
@@ -51,7 +51,10 @@ def machine_id(host: str, of: str) -> faults.Make:
 
 
 def mac(of: str) -> faults.Make:
-    """Two interfaces of one network with the same MAC would reach nobody."""
+    """Replace the MAC in the probe's source alone.
+
+    Two interfaces of one network with the same MAC would have no connection.
+    """
 
     @contextmanager
     def made() -> Iterator[None]:
@@ -67,7 +70,10 @@ def output(port: int, verdict: str = "drop") -> str:
 
 
 def inbound(words: str, rule: str, **more: Any) -> Fault:
-    """What is not let in; with the window that there is by default, as it is waited for to its end."""
+    """Return a fault that blocks inbound connections.
+
+    The check waits for the whole window, so the window is the default of 10 s.
+    """
     window = faults.declared({"preflight": {"thresholds": {"etcd_window_s": 10}}})
     return Fault(
         "etcd-inbound", words, faults.all_of(window, faults.firewall("cp-1", "input", rule)), **more
@@ -75,7 +81,7 @@ def inbound(words: str, rule: str, **more: Any) -> Fault:
 
 
 def leftover(path: str, below: str = "", host: str = "worker-1") -> Fault:
-    """A file, or something below a directory."""
+    """Return a fault that leaves a file, or a file below a directory."""
     return Fault(
         "leftovers", path, faults.new_file(host, path + below, "of an earlier life"), nodes=(host,)
     )
@@ -161,7 +167,7 @@ FAULTS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def declaration() -> Iterator[None]:
-    """As the lab declares it, but for the disk."""
+    """Use the declaration of the lab, with thresholds for its slow disk."""
     assert names(get("nodes")) == ["bootstrap"], (
         "these hosts are not blank: ./lab/lab destroy; ./lab/lab up"
     )
@@ -171,7 +177,7 @@ def declaration() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def untouched() -> dict[str, Any]:
-    """Everything that is on the hosts, before any test of this file has spoiled one."""
+    """Return the inventory of the hosts before the first fault."""
     return inventory.of(HOSTS, contents=True)
 
 
@@ -182,7 +188,7 @@ def preflight(nodes: Sequence[str]) -> tuple[int, dict[str, Any]]:
 
 
 def told(found: dict[str, Any]) -> list[dict[str, str]]:
-    """The findings, but for what the hosts cannot tell even when they are well."""
+    """Return the findings, without those that are unknown on every container."""
     return [
         item
         for item in found["findings"]
@@ -190,8 +196,11 @@ def told(found: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def test_nothing_is_found_on_blank_hosts_and_nothing_changed(untouched: dict[str, Any]) -> None:
-    """Both commands, on all declared hosts: no finding, and not one file, time stamp, service or process is another."""
+def test_blank_hosts_have_no_findings_and_stay_unchanged(untouched: dict[str, Any]) -> None:
+    """Run both commands on all declared hosts.
+
+    They report no finding, and no file, time stamp, service or process changes.
+    """
     code, found, _ = runner("check_ssh")
     assert (code, sorted(found["reached"]), found["unreachable"], found["warnings"]) == (
         0,
@@ -221,7 +230,7 @@ def test_nothing_is_found_on_blank_hosts_and_nothing_changed(untouched: dict[str
         for fault in FAULTS
     ],
 )
-def test_a_fault_is_found_by_its_own_check_and_no_other(fault: Fault) -> None:
+def test_fault_is_found_by_its_own_check_alone(fault: Fault) -> None:
     with fault.make():
         before = inventory.of(fault.nodes)
         code, found = preflight(fault.nodes)
@@ -249,8 +258,8 @@ def test_every_check_has_a_fault() -> None:
 
 
 @pytest.mark.full
-def test_all_faults_are_told_at_once_in_a_table() -> None:
-    """Of several hosts, to people."""
+def test_faults_of_several_hosts_are_printed_in_one_table() -> None:
+    """The default output is a table for people."""
     several = faults.all_of(
         faults.listening("worker-1", 10250),
         faults.new_file("cp-1", "/var/lib/etcd/member/snap/db", "of an earlier life"),
@@ -269,7 +278,7 @@ def test_all_faults_are_told_at_once_in_a_table() -> None:
 
 
 @pytest.mark.full
-def test_a_check_is_skipped_by_name_on_one_node() -> None:
+def test_skipped_check_is_skipped_on_its_node_alone() -> None:
     skip = faults.declared({"nodes": {"worker-1": {"preflight": {"skip": ["leftovers"]}}}})
     path = "/etc/kubernetes/kubelet.conf"
     with faults.all_of(
@@ -284,7 +293,7 @@ def test_a_check_is_skipped_by_name_on_one_node() -> None:
 
 @pytest.mark.full
 def test_hosts_are_as_before_all_faults(untouched: dict[str, Any]) -> None:
-    """What the tests have spoiled is as it was, but for time stamps."""
+    """All faults are reverted; only times and sizes differ."""
     assert (
         inventory.differences(
             inventory.without_times(untouched), inventory.without_times(inventory.of(HOSTS, True))
@@ -296,7 +305,7 @@ def test_hosts_are_as_before_all_faults(untouched: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def crashed() -> Iterator[str]:
-    """A host that ran a moment ago."""
+    """Yield a host that has just crashed."""
     with faults.declared({"ssh_timeout": 5})():
         lab("kill", "infra-1")
         try:
@@ -305,7 +314,7 @@ def crashed() -> Iterator[str]:
             lab("start", "infra-1")
 
 
-def test_a_crashed_host_is_unreachable_over_ssh_and_others_are_told_of(crashed: str) -> None:
+def test_check_ssh_reports_crashed_host_and_reached_hosts(crashed: str) -> None:
     code, found, _ = runner("check_ssh")
     assert (code, found["retcode"]) == (4, 4)
     assert sorted(found["reached"]) == ["cp-1", "cp-2", "worker-1"]
@@ -315,8 +324,8 @@ def test_a_crashed_host_is_unreachable_over_ssh_and_others_are_told_of(crashed: 
 
 
 @pytest.mark.full
-def test_a_crashed_host_hides_no_finding_on_others(crashed: str) -> None:
-    """Unreachable decides the exit code."""
+def test_preflight_reports_findings_beside_crashed_host(crashed: str) -> None:
+    """The unreachable host decides the exit code."""
     with faults.listening("worker-1", 10250)():
         code, found = preflight(HOSTS)
     assert (code, found["retcode"], list(found["unreachable"])) == (4, 4, [crashed])

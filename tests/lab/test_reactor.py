@@ -1,7 +1,8 @@
-"""Nodes are added on events of a minion, and programs follow that on the master's bus.
+"""Add nodes on events of a minion, and follow the run on the master's event bus.
 
-Assumed: ``test_expansion`` has run. ``worker-4`` is made blank here, declared, and deployed again by events alone. Reactor and
-schedule are configured for as long as this lasts, since a worker in the background would take the lock from other tests.
+The tests need the cluster of ``test_expansion``. They reset ``worker-4``, declare it, and deploy it
+again by events alone. They remove the reactor and the schedule at the end, because a queue worker in
+the background would acquire the lock that other tests need.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ HOSTILE: list[Any] = [
 
 
 def restart() -> None:
-    """The master; whoever sends has found it again."""
+    """Restart the master and wait until the sending minion is connected again."""
     on("bootstrap", "salt-master-container", "restart")
     reached = ("salt", "--timeout=5", SENDER, "test.ping")
     until(
@@ -58,7 +59,7 @@ def restart() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def reacting() -> Iterator[None]:
-    """The documented configuration, and a declaration that has one blank host more."""
+    """Apply the documented configuration and declare one more blank host."""
     recorder.start()
     before = on("bootstrap", "cat", PILLAR).stdout
     lab("reset", NODE)
@@ -82,7 +83,7 @@ def reacting() -> Iterator[None]:
 
 
 def send(events: list[Any]) -> None:
-    """As a minion may, one after the other."""
+    """Send events from a minion, one after another."""
     on(SENDER, "tee", "/root/send.py", stdin=SEND)
     on(SENDER, "/opt/salt/bin/python3", "/root/send.py", stdin=json.dumps(events), timeout=300)
 
@@ -93,7 +94,7 @@ def requests() -> list[dict[str, Any]]:
 
 
 def reports() -> set[str]:
-    """The runs that were reported."""
+    """Return the file names of the stored reports."""
     return set(
         on(
             "bootstrap", "sh", "-c", "ls /var/cache/salt/master/metalk8s_expand/ | grep ^report-"
@@ -115,7 +116,7 @@ def test_hostile_events_are_refused_and_logged() -> None:
     assert on(SENDER, "test", "-e", "/tmp/pwned", check=False).returncode != 0
 
 
-def test_a_node_is_added_once_on_a_hundred_events_and_over_the_masters_death() -> None:
+def test_hundred_events_add_node_once_although_master_is_killed() -> None:
     before = reports()
     send([{"node": NODE}] * 100)
     until("the request to be there", lambda: [row["node"] for row in requests()] == [NODE], 120)
@@ -128,7 +129,7 @@ def test_a_node_is_added_once_on_a_hundred_events_and_over_the_masters_death() -
 
 
 def follow(run: str) -> None:
-    """What programs heard of the run, which the report says too."""
+    """Check the events of the run on the bus against its report."""
     lines = on(
         "bootstrap", "grep", "-F", f"metalk8s_expand/{run}/", recorder.EVENTS
     ).stdout.splitlines()
@@ -145,7 +146,7 @@ def follow(run: str) -> None:
     assert runner("report", run)[1]["id"] == run
 
 
-def test_a_node_that_is_there_is_no_expansion() -> None:
+def test_events_for_existing_node_start_no_expansion() -> None:
     before = reports()
     send([{"node": NODE}] * 10)
     until("the request to be worked off", lambda: not requests(), 300)

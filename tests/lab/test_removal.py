@@ -1,4 +1,7 @@
-"""Nodes leave and come back, on the cluster that the expansion has made: each test goes on where the one before it ended."""
+"""Remove nodes and add them again, on the cluster that the expansion built.
+
+Each test continues from the state that the test before it leaves.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ BUDGET: dict[str, Any] = {
 
 
 def web() -> dict[str, Any]:
-    """One Pod on each worker, with data of its own that may be lost."""
+    """Return a Deployment of one Pod on each worker, with local data that may be lost."""
     anti = {
         "labelSelector": {"matchLabels": {"app": "web"}},
         "topologyKey": "kubernetes.io/hostname",
@@ -44,7 +47,7 @@ def web() -> dict[str, Any]:
 
 
 def members() -> list[str]:
-    """The voters, as the bootstrap's member lists them."""
+    """Return the voters that the member on bootstrap lists."""
     words = [*ETCDCTL.split(), "member", "list", "--write-out=json"]
     listed = json.loads(kubectl("--namespace=kube-system", "exec", "etcd-bootstrap", "--", *words))[
         "members"
@@ -54,13 +57,13 @@ def members() -> list[str]:
 
 
 def keys() -> list[str]:
-    """Every minion that the master knows, accepted or not."""
+    """Return every minion whose key the master has, accepted or not."""
     found = json.loads(on("bootstrap", "salt-key", "--out=json", "--list=all").stdout)
     return sorted(name for listed in found.values() for name in listed)
 
 
 def succeeded(function: str, *arguments: str) -> dict[str, Any]:
-    """The report of a run that must end well."""
+    """Call a runner function that must succeed, and return its report."""
     code, report, done = runner(function, *arguments)
     assert code == 0, json.dumps(report, indent=1)[-5000:] + done.stderr[-3000:]
     took = {step["name"]: step["elapsed"] for node in report["nodes"] for step in node["steps"]}
@@ -69,7 +72,7 @@ def succeeded(function: str, *arguments: str) -> dict[str, Any]:
 
 
 def is_blank(host: str) -> None:
-    """Nothing of the cluster runs on the host or lies there, but for the epoch."""
+    """Check that the host has no process or file of the cluster, except the epoch file."""
     left = on(
         host, "sh", "-c",
         "ls -d /etc/kubernetes /etc/salt/minion /etc/salt/pki/minion /var/lib/cni /etc/systemd/system/kubelet.service; "
@@ -84,7 +87,10 @@ def is_blank(host: str) -> None:
 
 
 def is_away(name: str) -> None:
-    """The cluster and the master know nothing of it, and a second removal has nothing to do."""
+    """Check that the node has no Node, etcd member or key left.
+
+    A second removal changes nothing.
+    """
     assert name not in names(get("nodes"))
     assert name not in members()
     assert name not in keys()
@@ -93,7 +99,7 @@ def is_away(name: str) -> None:
 
 
 def is_back(name: str, roles: set[str]) -> None:
-    """Ready, with its roles, taking Pods."""
+    """Check that the Node is Ready and schedulable, with its roles."""
     node = get("node", name)
     assert is_true(node, "Ready")
     assert not node["spec"].get("unschedulable")
@@ -104,13 +110,13 @@ def is_back(name: str, roles: set[str]) -> None:
 
 
 def until_healthy() -> None:
-    """The whole cluster, by its own command."""
+    """Wait until ``health`` finds no problem in the cluster."""
     until("the cluster is healthy", lambda: runner("health")[0] == 0, 180)
 
 
-def test_what_is_never_removed() -> None:
-    """The bootstrap node, not even by force, and what nobody knows."""
-    # What an earlier test left: nobody would start it again elsewhere.
+def test_removal_of_bootstrap_and_unknown_node_is_refused() -> None:
+    """The bootstrap node cannot be removed, even with ``force``; an unknown name is an error."""
+    # An earlier test left these Pods; no controller would start them again elsewhere.
     kubectl("delete", "pods", "lives", "lookup", "--ignore-not-found", "--wait=false")
     before = names(get("nodes")), keys()
     for name, words, code in (
@@ -123,15 +129,18 @@ def test_what_is_never_removed() -> None:
     assert (names(get("nodes")), keys()) == before
 
 
-def test_force_is_not_for_a_host_that_lives() -> None:
-    """The operator's word is contradicted by the host."""
+def test_force_is_refused_for_reachable_host() -> None:
+    """The host answers over SSH, which contradicts the confirmation of the operator."""
     code, result, _ = runner("remove_node", "worker-1", "force=True")
     assert code == 5, result
     assert "answers over SSH" in result["error"]["text"]
 
 
-def test_a_worker_leaves_as_its_budgets_allow() -> None:
-    """Obstacles are told before anything is changed; a budget is waited for; then the host is blank."""
+def test_worker_removal_waits_for_disruption_budget() -> None:
+    """``remove_node`` reports obstacles before the first change and waits for the budget.
+
+    The host is blank at the end.
+    """
     kubectl("apply", "--filename=-", stdin=json.dumps(web()))
     kubectl("apply", "--filename=-", stdin=json.dumps(BUDGET))
     kubectl("wait", "deployment/web", "--for=condition=Available", "--timeout=120s")
@@ -187,8 +196,8 @@ def test_a_worker_leaves_as_its_budgets_allow() -> None:
     is_away("worker-1")
 
 
-def test_the_worker_comes_back_at_once() -> None:
-    """Under its name, on the same host, with another key; the waiting Pod finds it."""
+def test_removed_worker_is_added_again() -> None:
+    """Add the same host under the same name, with a new key; the pending Pod starts on it."""
     succeeded("add_node", "worker-1")
     is_back("worker-1", {"node"})
     until(
@@ -198,8 +207,8 @@ def test_the_worker_comes_back_at_once() -> None:
     kubectl("delete", "deployment/web", "poddisruptionbudget/web", "--wait=false")
 
 
-def test_a_control_plane_node_leaves_and_comes_back() -> None:
-    """Three voters become two and three again, while writes to the API go on."""
+def test_control_plane_node_is_removed_and_added_again() -> None:
+    """Three voters become two and then three again, while a client writes to the API."""
     with writer.writing() as written:
         report = succeeded("remove_node", "cp-2")
         steps = [step["name"] for step in report["nodes"][0]["steps"]]
@@ -215,7 +224,10 @@ def test_a_control_plane_node_leaves_and_comes_back() -> None:
 
 
 def given_up(name: str) -> None:
-    """Killed, and removed by the operator's word once the cluster has noticed."""
+    """Kill a host, and remove its node with the confirmation of the operator.
+
+    The removal starts when the Node is no longer Ready.
+    """
     lab("kill", name)
     code, result, _ = runner("remove_node", name)
     assert code == 4, result
@@ -232,8 +244,8 @@ def given_up(name: str) -> None:
 
 
 @pytest.mark.full
-def test_a_dead_control_plane_node_is_replaced() -> None:
-    """Removed by force, its host made anew, added again."""
+def test_dead_control_plane_node_is_replaced() -> None:
+    """Remove the node with ``force``, reset its host, and add the node again."""
     until_healthy()
     given_up("cp-1")
     lab("reset", "cp-1")
@@ -243,8 +255,12 @@ def test_a_dead_control_plane_node_is_replaced() -> None:
 
 
 @pytest.mark.full
-def test_a_host_that_was_given_up_and_comes_back_is_wiped() -> None:
-    """Its member is refused, its kubelet registers the Node without roles, and the next removal makes it blank."""
+def test_host_that_returns_after_forced_removal_is_wiped() -> None:
+    """Start a host again after its node was removed by force.
+
+    etcd refuses its member, and its kubelet registers the Node without roles. The next removal wipes
+    the host.
+    """
     until_healthy()
     given_up("cp-2")
     lab("start", "cp-2")

@@ -1,6 +1,7 @@
-"""The whole control plane is lost and restored from a snapshot, by the commands of docs/restore.rst on real nodes.
+"""Lose the whole control plane and restore it with the commands of docs/restore.rst on real nodes.
 
-It goes on where the expansion has ended, or makes the expansion itself, and leaves the cluster as it was.
+The test uses the cluster of the expansion, or expands the cluster itself. It leaves the cluster as it
+was.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from tests.lab.hosts import get, is_true, kubectl, on, runner
 pytestmark = pytest.mark.full
 
 MEMBERS = ("bootstrap", "cp-1", "cp-2")
-# What is asked until it is so, as an operator would ask again.
+# The test repeats these commands until they succeed, as an operator would.
 ASKED = ("etcdctl ", "kubectl ", "ss ")
 PATIENCE_S = 300
-# As a run does it before its first member; no part of the declaration is needed for that.
+# A run takes the snapshot like this before its first member. This needs no declaration.
 SAVE = r"""
 import json, sys, time
 sys.path.insert(0, "/srv/metalk8s/salt/_utils")
@@ -33,7 +34,7 @@ print(json.dumps(taken))
 
 
 def saved() -> dict[str, Any]:
-    """A snapshot by the extension."""
+    """Take a snapshot with the extension, and return its description."""
     return dict(
         json.loads(on("bootstrap", "/opt/salt/bin/python", "-", stdin=SAVE, timeout=300).stdout)
     )
@@ -48,7 +49,10 @@ def settled(what: str, until: float = PATIENCE_S) -> None:
 
 
 def do(number: int, host: str, without: Sequence[str] = (), **values: str) -> str:
-    """Type the commands of one step into one shell of a host; ``values`` are for its variables, questions are repeated."""
+    """Run the commands of one step in one shell on a host.
+
+    ``values`` replace its variables. Commands that query a state are repeated until they succeed.
+    """
     lines = ["set -e", "cd /"]
     for command in steps("restore.rst")[number]:
         variable = command.text.partition("=")[0]
@@ -67,17 +71,17 @@ def do(number: int, host: str, without: Sequence[str] = (), **values: str) -> st
 
 
 def put(name: str) -> None:
-    """One acknowledged write to the API."""
+    """Create a ConfigMap through the API."""
     kubectl("create", "configmap", name, f"--from-literal=written={name}")
 
 
 def has(name: str) -> bool:
-    """Whether the API knows it."""
+    """Return whether the API has this ConfigMap."""
     return bool(kubectl("get", "configmap", name, "--ignore-not-found", "--output=name"))
 
 
-def test_restored_from_bare_disks() -> None:
-    """Everything of the snapshot is there again, nothing that came later, and all nodes are Ready."""
+def test_control_plane_is_restored_on_empty_disks() -> None:
+    """Restore all objects of the snapshot and none that is newer; all nodes are Ready."""
     code, report, done = runner("expand", timeout=1800)
     assert code == 0, json.dumps(report, indent=1)[-4000:] + done.stderr[-2000:]
     settled("before")
@@ -101,7 +105,7 @@ def test_restored_from_bare_disks() -> None:
         on(host, "sh", "-c", "rm -rf /var/lib/etcd/*")
     for host in MEMBERS:
         do(1, host)
-        # The disks are bare: there is nothing to keep aside, but for what etcd may have written at its end.
+        # The disks are empty: there is no data to keep, only files that etcd wrote when it ended.
         on(host, "sh", "-c", "rm -rf /var/lib/etcd/*")
         do(2, host, without=("mv /var/lib/etcd/member",))
     for number in (3, 4, 5):
@@ -134,7 +138,8 @@ def test_restored_from_bare_disks() -> None:
     code, report, _ = runner("expand")
     assert (code, report["unchanged"]) == (0, True)
 
-    # Controllers that watch from before the restore see what is new: a Deployment gets its Pod, a Node its kubelet's word.
+    # Controllers whose watches started before the restore see new objects: a Deployment gets its
+    # Pod, and a Node the status of its kubelet.
     kubectl(
         "create",
         "deployment",

@@ -1,7 +1,10 @@
-"""What a deployed cluster gives away: to its logs and caches, to an impostor, to a kubelet, to whoever has the master's file.
+"""Test what a deployed cluster discloses.
 
-Assumed: ``test_expansion`` has run, so that all six hosts are nodes and the event bus was recorded all the while.
-``worker-2``, an ordinary worker that the pillar does not declare, is made blank here and deployed again.
+The tests cover logs and caches, an impostor, a kubelet, and the kubeconfig of the master.
+
+The tests need the cluster of ``test_expansion``: all six hosts are nodes, and the recorder has
+recorded the event bus. ``worker-2``, an ordinary worker that the pillar does not declare, is reset
+here and deployed again.
 """
 
 from __future__ import annotations
@@ -28,13 +31,13 @@ PREFIX = "metalk8s.scality.com/"
 
 @pytest.fixture(scope="module", autouse=True)
 def recorded() -> None:
-    """The bootstrap host may have been started anew since."""
+    """Start the recorder, because the bootstrap host may have been restarted."""
     recorder.start()
 
 
 @pytest.fixture(scope="module")
 def hosts() -> list[str]:
-    """Every node there is."""
+    """Return the names of all Nodes."""
     return names(get("nodes"))
 
 
@@ -43,7 +46,10 @@ def hosts() -> list[str]:
 
 @pytest.fixture(scope="module")
 def blank() -> None:
-    """``worker-2`` as it was before anybody touched it; its minion must be gone before its key is, or it comes again."""
+    """Reset ``worker-2``, then delete its Node and its key.
+
+    The minion must be gone before its key is deleted; otherwise it presents the key again.
+    """
     lab("reset", VICTIM)
     kubectl("delete", "node", VICTIM, "--ignore-not-found")
     on("bootstrap", "salt-key", "--yes", f"--delete={VICTIM}", check=False)
@@ -51,7 +57,7 @@ def blank() -> None:
 
 @pytest.fixture
 def no_impostor_stays() -> Iterator[None]:
-    """Its key goes whatever happens."""
+    """Delete the key of the impostor even if the test fails."""
     yield
     on("bootstrap", "sh", "-c", f"rm -f {KEYS}/minions_pre/{VICTIM} {KEYS}/minions_denied/{VICTIM}")
 
@@ -66,8 +72,8 @@ def is_accepted() -> bool:
 
 
 @pytest.mark.usefixtures("blank", "no_impostor_stays")
-def test_an_impostor_that_waits_is_found_before_anything_is_changed() -> None:
-    """Another host's minion has presented its key under the name."""
+def test_impostor_with_pending_key_is_found_before_first_change() -> None:
+    """The minion of another host has presented its key under the name of the node."""
     on("bootstrap", "cp", f"{KEYS}/minions/{WORKER}", f"{KEYS}/minions_pre/{VICTIM}")
     code, result = add()
     assert code == 3, result
@@ -77,8 +83,11 @@ def test_an_impostor_that_waits_is_found_before_anything_is_changed() -> None:
 
 
 @pytest.mark.usefixtures("blank", "no_impostor_stays")
-def test_an_impostor_that_is_quicker_is_refused() -> None:
-    """Its key comes first while the host is being deployed: both fingerprints are told, none is accepted."""
+def test_impostor_with_earlier_key_is_refused() -> None:
+    """The impostor presents its key during the deployment, before the host does.
+
+    The error shows both fingerprints, and the master accepts neither key.
+    """
     script = (
         f"for i in $(seq 600); do kubectl get node {VICTIM} >/dev/null 2>&1 && break; sleep 0.2; done; "
         f"cp {KEYS}/minions/{WORKER} {KEYS}/minions_pre/{VICTIM}"
@@ -87,7 +96,7 @@ def test_an_impostor_that_is_quicker_is_refused() -> None:
         quicker = pool.submit(on, "bootstrap", "sh", "-c", script, timeout=300)
         code, result = add()
         quicker.result()
-    # That of a conflict, or of the deployment in which it was met.
+    # The code of a conflict, or of the deployment that meets the conflict.
     assert code in (5, 8), result
     text = json.dumps(result)
     assert "has the fingerprint" in text
@@ -98,13 +107,16 @@ def test_an_impostor_that_is_quicker_is_refused() -> None:
 
 
 def fingerprint(public_key: str) -> str:
-    """As the messages and ``salt-key`` show it: of what stands between the armour."""
+    """Return the fingerprint of a public key in the format of the messages and of ``salt-key``.
+
+    The digest covers the text between the PEM header and footer.
+    """
     digest = hashlib.sha256("".join(public_key.split("-----")[2].split()).encode()).hexdigest()
     return ":".join(digest[place : place + 2] for place in range(0, len(digest), 2))
 
 
-def test_the_host_itself_is_accepted_afterwards() -> None:
-    """Once the impostor's key is gone, the same command makes it a node."""
+def test_host_is_accepted_after_impostor_key_is_deleted() -> None:
+    """After the impostor's key is deleted, the same command adds the node."""
     code, result = add()
     assert code == 0, json.dumps(result, indent=1)[-4000:]
     assert is_accepted()
@@ -114,8 +126,11 @@ def test_the_host_itself_is_accepted_afterwards() -> None:
 # Secrets
 
 
-def test_no_secret_is_where_it_does_not_belong(hosts: list[str]) -> None:
-    """Logs, caches, job returns, events, reports, what salt-ssh leaves, arguments and environments of every process."""
+def test_secrets_are_in_their_own_files_only(hosts: list[str]) -> None:
+    """Search logs, caches, job returns, events, reports and files that salt-ssh leaves.
+
+    The search also covers the arguments and environments of every process.
+    """
     wanted = leaks.secrets(hosts)
     assert {"bootstrap:/etc/kubernetes/pki/ca.key", "cp-1:/etc/kubernetes/pki/sa.key", f"{WORKER}:/etc/salt/pki/minion/minion.pem",
             "bootstrap:/etc/kubernetes/encryption.conf", "bootstrap:/etc/metalk8s/pki/salt-bootstrap"} <= set(wanted)  # fmt: skip
@@ -128,8 +143,8 @@ def test_no_secret_is_where_it_does_not_belong(hosts: list[str]) -> None:
         assert all(label.endswith(shared) for label in labels), path
 
 
-def test_the_search_finds_what_is_there() -> None:
-    """A log with a line of a key, an event, a process that was given one: each is told, by the name of its file."""
+def test_search_finds_secret_in_log() -> None:
+    """The search reports a log with a line of a key, by the name of the key's file."""
     [line] = leaks.secrets(["bootstrap"])["bootstrap:/etc/kubernetes/encryption.conf"]
     wanted = {"it": [line]}
     on("bootstrap", "tee", "/var/log/careless.log", stdin=f"x{line}y\n")
@@ -142,7 +157,7 @@ def test_the_search_finds_what_is_there() -> None:
 
 
 def test_events_were_recorded() -> None:
-    """Or the search has found nothing because there was nothing."""
+    """Without recorded events the search above would prove nothing."""
     script = f"grep -c 'salt/job/' {recorder.EVENTS}; grep -c 'Share the key of service account tokens' {recorder.EVENTS}"
     jobs, shared = map(int, on("bootstrap", "sh", "-c", f"{script}; true").stdout.split())
     assert jobs > 10
@@ -167,8 +182,8 @@ DIRECTORIES = (
 )
 
 
-def test_secret_files_are_for_root_alone(hosts: list[str]) -> None:
-    """Keys, kubeconfigs, static Pods, snapshots, and the directories of what is written anew all the time."""
+def test_secret_files_are_readable_by_root_alone(hosts: list[str]) -> None:
+    """Check keys, kubeconfigs, static Pods, snapshots, and directories with changing files."""
     for host in hosts:
         rows = [line.split(maxsplit=3) for line in on(host, "sh", "-c", MODES).stdout.splitlines()]
         assert {path for *_, path in rows} >= {
@@ -178,7 +193,7 @@ def test_secret_files_are_for_root_alone(hosts: list[str]) -> None:
         assert [
             (host, row) for row in rows if int(row[0], 8) & 0o177 or row[1:3] != ["0", "0"]
         ] == []
-        # The lab's hosts have the directory of etcd's data before anything is on them.
+        # The hosts of the lab have a data directory of etcd even when they are blank.
         mine = [path for path in DIRECTORIES if host in MEMBERS or path != "/var/lib/etcd"]
         found = on(
             host, "sh", "-c", f"stat --format='%a %u %g %n' {' '.join(mine)} 2>/dev/null; true"
@@ -213,7 +228,7 @@ print(json.dumps(answers))
 
 
 def as_kubelet(method: str, path: str, body: Any = None, host: str = WORKER) -> tuple[int, str]:
-    """What the API answers to a kubelet."""
+    """Send a request as a kubelet; return the status and the text of the answer."""
     on(host, "tee", "/run/kubelet.py", stdin=KUBELET)
     [(status, text)] = json.loads(
         on(host, "python3", "/run/kubelet.py", stdin=json.dumps([[method, path, body]])).stdout
@@ -246,14 +261,17 @@ NODE = f"/api/v1/nodes/{WORKER}"
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )  # fmt: skip
-def test_a_kubelet_is_refused(method: str, path: str, body: Any) -> None:
-    """Roles, taints, other Nodes, and all that this project keeps in the API."""
+def test_kubelet_request_is_refused(method: str, path: str, body: Any) -> None:
+    """A kubelet has no access to roles, taints, other Nodes and objects of this project."""
     status, text = as_kubelet(method, path, body)
     assert status == 403, text
 
 
-def test_a_kubelet_that_rewrites_its_node_gains_nothing() -> None:
-    """What it can write is not followed: not by salt-ssh, the pillar or the plan; the next run puts it right."""
+def test_node_rewritten_by_kubelet_is_ignored_and_restored() -> None:
+    """salt-ssh, the pillar and the plan ignore the values that a kubelet can write.
+
+    The next run restores the declared values.
+    """
     before = get("node", WORKER)["metadata"]
     annotations = {
         "ssh-host": "10.200.0.13",
@@ -271,7 +289,7 @@ def test_a_kubelet_that_rewrites_its_node_gains_nothing() -> None:
         shown = on("bootstrap", "salt-ssh", "--roster", roster, "--raw", WORKER, "hostname").stdout
         assert WORKER in shown.replace(f"{WORKER}:", "", 1), shown
         assert "infra-1" not in shown
-    # What pillar.get shows of it is stars, since Salt 3008.
+    # Since Salt 3008, pillar.get masks the values with stars.
     words = (
         "slsutil.renderer",
         "string={{ pillar.metalk8s.node | json }}",
@@ -302,8 +320,8 @@ def test_a_kubelet_that_rewrites_its_node_gains_nothing() -> None:
 # The master
 
 
-def test_the_master_is_no_administrator() -> None:
-    """It works with a user of its own, which expansions have been run with, and which reads no Secret."""
+def test_master_has_no_administrator_rights() -> None:
+    """The master has its own user, which ran the expansions and which cannot read Secrets."""
     configured = on("bootstrap", "cat", "/etc/salt/master").stdout
     assert "admin.conf" not in configured
     assert configured.count(f"kubeconfig: {SCOPED}") == 2
@@ -326,8 +344,8 @@ def test_the_master_is_no_administrator() -> None:
     assert on("bootstrap", *scoped, "get", "nodes", "-o", "name").stdout.count("node/") >= 5
 
 
-def test_the_file_holds_no_key() -> None:
-    """It names key and certificate, which are beside those of the API server."""
+def test_kubeconfig_of_master_holds_no_key() -> None:
+    """The kubeconfig names key and certificate, which are beside those of the API server."""
     text = on("bootstrap", "cat", SCOPED).stdout
     assert "client-key: /etc/kubernetes/pki/metalk8s-expand.key" in text
     assert "data:" not in text

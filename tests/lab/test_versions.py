@@ -1,7 +1,7 @@
-"""The oldest Salt that is supported, end to end: a lab of its own in which a master and minions of that version add nodes.
+"""Test the oldest supported Salt end to end, in a separate lab.
 
-Salt's tests of the whole story run on the version that the lab has by default. Here is what reaches every part of Salt that the
-extension uses: salt-ssh, keys, orchestration, states, x509, pillar, runners, events.
+The other tests run on the default Salt version of the lab. These tests use every part of Salt that
+the extension uses: salt-ssh, keys, orchestration, states, x509, pillar, runners, events.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.full
 
 
 def oldest() -> str:
-    """Of the versions whose dependencies the lab has pinned."""
+    """Return the oldest version whose dependencies the lab pins."""
     pinned = (
         path.stem.removeprefix("constraints-")
         for path in (REPOSITORY / "lab" / "salt").glob("constraints-*.txt")
@@ -31,7 +31,7 @@ def oldest() -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def older() -> Iterator[str]:
-    """A bootstrap node of that Salt, and the four hosts that the declaration names."""
+    """Create a lab with the oldest Salt: a bootstrap node and the four declared hosts."""
     version = oldest()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ENVIRONMENT, "METALK8S_LAB_NAME", NAME)
@@ -44,7 +44,7 @@ def older() -> Iterator[str]:
 
 
 def ready() -> list[str]:
-    """The Nodes that are Ready and take Pods."""
+    """Return the Nodes that are Ready and schedulable."""
     return [
         item["metadata"]["name"]
         for item in get("nodes")["items"]
@@ -53,7 +53,7 @@ def ready() -> list[str]:
 
 
 def saltversion(where: str) -> str:
-    """What a minion says of itself."""
+    """Return the Salt version that a minion reports."""
     return str(
         json.loads(on("bootstrap", "salt", "--out=json", "--static", where, "test.version").stdout)[
             where
@@ -61,13 +61,13 @@ def saltversion(where: str) -> str:
     )
 
 
-def test_the_master_is_of_that_version(older: str) -> None:
+def test_master_and_minion_run_oldest_version(older: str) -> None:
     found = on("bootstrap", "salt-run", "--version").stdout
     assert re.search(r"\b" + re.escape(older) + r"\b", found), found
     assert saltversion("bootstrap") == older
 
 
-def test_every_function_answers_with_one_document() -> None:
+def test_plan_and_checks_print_one_document() -> None:
     code, plan, _ = runner("plan", f"nodes={','.join(ADDED)}")
     assert (code, [item["node"] for item in plan["control_plane"]]) == (0, ["cp-1"]), plan
     for function in ("check_ssh", "preflight"):
@@ -76,8 +76,8 @@ def test_every_function_answers_with_one_document() -> None:
     assert names(get("nodes")) == ["bootstrap"]
 
 
-def test_expand(older: str) -> None:
-    """A control-plane node and a worker; again, it changes nothing."""
+def test_expand_adds_nodes_and_second_run_changes_nothing(older: str) -> None:
+    """Add a control-plane node and a worker."""
     code, report, done = runner("expand", f"nodes={','.join(ADDED)}", timeout=1800)
     assert code == 0, json.dumps(report, indent=1)[-5000:] + done.stderr[-3000:]
     assert sorted(ready()) == ["bootstrap", *ADDED]
@@ -87,20 +87,20 @@ def test_expand(older: str) -> None:
 
 
 def healthy(*nodes: str) -> None:
-    """Of those that are declared, these alone are there."""
+    """Check that ``health`` finds no problem on these nodes."""
     code, found, _ = runner("health", f"nodes={','.join(nodes)}")
     assert code == 0, json.dumps(found, indent=1)[-3000:]
 
 
-def test_health_and_status() -> None:
+def test_health_status_and_report_succeed() -> None:
     healthy(*ADDED)
     code, found, _ = runner("status")
     assert code == 0, found
     assert runner("report")[0] == 0
 
 
-def test_roster() -> None:
-    """By the name that operators give to salt-ssh."""
+def test_roster_reaches_worker() -> None:
+    """Use the roster name that operators pass to salt-ssh."""
     found = on(
         "bootstrap",
         "salt-ssh",
@@ -114,8 +114,8 @@ def test_roster() -> None:
     assert json.loads(found.stdout) == {"worker-1": True}
 
 
-def test_remove() -> None:
-    """A worker goes; again, there is nothing to do."""
+def test_removal_deletes_worker_and_second_run_changes_nothing() -> None:
+    """Remove a worker, then remove it again."""
     code, report, done = runner("remove_node", "worker-1", timeout=1800)
     assert code == 0, json.dumps(report, indent=1)[-5000:] + done.stderr[-3000:]
     assert names(get("nodes")) == ["bootstrap", "cp-1"]

@@ -1,6 +1,7 @@
-"""The other way of installing, end to end: the master's image has the wheel, and minions alone are given files by sync.
+"""Test the installation from the wheel end to end.
 
-Assumed: ``test_expansion`` has run. ``worker-4`` is made blank and deployed again; the master is put back afterwards.
+The master's image has the wheel, and only minions get files by a sync. The tests need the cluster of
+``test_expansion``. They reset ``worker-4`` and deploy it again, and restore the master at the end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.full
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> Iterator[None]:
-    """The master with the wheel, and a blank host."""
+    """Install the wheel on the master, and reset a host."""
     lab("reset", NODE)
     kubectl("delete", "node", NODE, "--ignore-not-found")
     on("bootstrap", "salt-key", "--yes", f"--delete={NODE}", check=False)
@@ -32,8 +33,8 @@ def installed() -> Iterator[None]:
         lab("up", timeout=1800)
 
 
-def test_nothing_is_synced_to_the_master() -> None:
-    """Not by a sync of ``base``, which is what ``salt-run saltutil.sync_all`` alone does."""
+def test_sync_of_base_copies_no_plugin_to_master() -> None:
+    """``salt-run saltutil.sync_all`` without arguments syncs ``base`` alone."""
     on("bootstrap", *EXEC, "salt-run", "saltutil.sync_all", timeout=300)
     found = on(
         "bootstrap",
@@ -50,7 +51,7 @@ def test_nothing_is_synced_to_the_master() -> None:
     assert "/opt/salt/lib/" in trees
 
 
-def test_a_node_is_added_and_removed() -> None:
+def test_add_node_with_wheel_deploys_ready_node() -> None:
     code, report, done = runner(
         "add_node", NODE, "profile=worker", f"address={ADDRESS}", timeout=900
     )
@@ -59,8 +60,11 @@ def test_a_node_is_added_and_removed() -> None:
     assert runner("health")[0] == 0
 
 
-def test_a_sync_to_the_master_as_well_is_refused() -> None:
-    """Minions need the plugins in their saltenv; on this master they are there twice then, and gone with the next sync of ``base``."""
+def test_wheel_with_plugins_synced_to_master_is_refused() -> None:
+    """A sync of the saltenv, which minions need, installs the plugins twice on this master.
+
+    The next sync of ``base`` removes them.
+    """
     words = (
         *EXEC,
         "salt-run",

@@ -1,4 +1,7 @@
-"""Two clients that the tests need beside kubectl on the bootstrap host: one that never stops writing, one elsewhere."""
+"""Two API clients for the tests: one that writes continuously, and one on another node.
+
+The tests use them beside kubectl on the bootstrap host.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from typing import Any
 from tests.lab.hosts import ENVIRONMENT, LAB, get, is_true, kubectl, on
 
 IMAGE = "docker.io/library/busybox:1.37"
-# Patches one ConfigMap through the local proxy for as long as its standard input is open, at most half an hour,
-# and prints when each write was acknowledged.
+# Patches one ConfigMap through the local proxy until its standard input has data or ends, at most
+# half an hour, and prints the time of each acknowledgment.
 SCRIPT = r"""
 import http.client, json, select, ssl, sys, time
 context = ssl.create_default_context(cafile="/etc/kubernetes/pki/ca.crt")
@@ -43,7 +46,7 @@ while time.time() < end and not select.select([sys.stdin], [], [], 0)[0]:
 
 @dataclass
 class Written:
-    """When writes were acknowledged, epoch seconds."""
+    """The times of acknowledged writes, in epoch seconds."""
 
     moments: list[float] = field(default_factory=list)
 
@@ -53,7 +56,7 @@ class Written:
 
     @property
     def longest_pause(self) -> float:
-        """Seconds."""
+        """Return the longest time between two acknowledged writes, in seconds."""
         return max(
             (
                 later - earlier
@@ -65,7 +68,7 @@ class Written:
 
 @contextmanager
 def writing() -> Iterator[Written]:
-    """Keep writing to the API while the block runs; the result is complete after it."""
+    """Write to the API while the block runs; the result is complete when the block has ended."""
     written = Written()
     on("bootstrap", "tee", "/root/writer.py", stdin=SCRIPT)
     command = [LAB, "exec", "bootstrap", "--", "python3", "/root/writer.py"]
@@ -80,7 +83,10 @@ def writing() -> Iterator[Written]:
 
 
 def credentials() -> Elsewhere:
-    """A client with the administrator's rights on another node than the bootstrap's, and a Service to look for."""
+    """Return an API client with the administrator's rights on cp-1.
+
+    Create a Service for the tests to look up, with its Pod on another node than bootstrap.
+    """
     for name in ("admin.crt", "admin.key"):
         text = on("bootstrap", "cat", f"/etc/kubernetes/pki/{name}").stdout
         on(
@@ -105,10 +111,10 @@ def credentials() -> Elsewhere:
 
 
 class Elsewhere:
-    """The API as cp-1 reaches it through its own proxy."""
+    """A client that reaches the API from cp-1 through the proxy of that node."""
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One request; an API server that is just going away is asked again."""
+        """Send one request; repeat it if the API server is shutting down."""
         words = [
             *(
                 "curl",
@@ -141,7 +147,7 @@ class Elsewhere:
         return dict(json.loads(on("cp-1", *words, stdin=json.dumps(body) if body else None).stdout))
 
     def until_not_ready(self, gone: str, others: list[str], timeout: float) -> None:
-        """Wait until the cluster has noticed that one node is gone; all others stay Ready all the time."""
+        """Wait until one node is not Ready; fail if another node stops being Ready."""
         deadline = time.monotonic() + timeout
         while True:
             nodes = {
@@ -155,7 +161,7 @@ class Elsewhere:
             time.sleep(2)
 
     def run_pod(self, name: str, script: str, timeout: float = 120) -> None:
-        """A new Pod, to be scheduled, started and to succeed."""
+        """Create a Pod and wait until it succeeds."""
         pods = "/api/v1/namespaces/default/pods"
         self.call("POST", pods, _pod(name, script))
         deadline = time.monotonic() + timeout
