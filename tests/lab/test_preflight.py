@@ -1,6 +1,7 @@
 """Introduce one fault after another into blank hosts: only the check of each fault reports it.
 
-No check changes a host, even a faulty one: the tests compare every file and process before and after.
+No check changes a host, even a faulty one. The tests compare every file and every process before
+and after.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Add nodes on events of a minion, and follow the run on the master's event bus.
 
 The tests need the cluster of ``test_expansion``. They reset ``worker-4``, declare it, and deploy it
-again by events alone. They remove the reactor and the schedule at the end, because a queue worker in
-the background would acquire the lock that other tests need.
+again by events alone. They remove the reactor and the schedule at the end, because a queue worker
+in the background would acquire the lock that other tests need.
 """
 
 from __future__ import annotations

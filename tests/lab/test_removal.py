@@ -258,8 +258,8 @@ def test_dead_control_plane_node_is_replaced() -> None:
 def test_host_that_returns_after_forced_removal_is_wiped() -> None:
     """Start a host again after its node was removed by force.
 
-    etcd refuses its member, and its kubelet registers the Node without roles. The next removal wipes
-    the host.
+    etcd refuses its member, and its kubelet registers the Node without roles. The next removal
+    wipes the host.
     """
     until_healthy()
     given_up("cp-2")

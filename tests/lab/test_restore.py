@@ -1,7 +1,7 @@
 """Lose the whole control plane and restore it with the commands of docs/restore.rst on real nodes.
 
-The test uses the cluster of the expansion, or expands the cluster itself. It leaves the cluster as it
-was.
+The test uses the cluster of the expansion, or expands the cluster itself. It leaves the cluster as
+it was.
 """
 
 from __future__ import annotations

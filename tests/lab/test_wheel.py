@@ -1,7 +1,7 @@
 """Test the installation from the wheel end to end.
 
-The master's image has the wheel, and only minions get files by a sync. The tests need the cluster of
-``test_expansion``. They reset ``worker-4`` and deploy it again, and restore the master at the end.
+The master's image has the wheel, and only minions get files by a sync. The tests need the cluster
+of ``test_expansion``. They reset ``worker-4``, deploy it again, and restore the master at the end.
 """
 
 from __future__ import annotations
