@@ -26,15 +26,15 @@ TEMPLATE = (
     / "files"
     / "kube-apiserver.yaml.j2"
 )
-# Announced to the cluster and never used; the API refuses loopback addresses there.
+# Advertised to the cluster but never used: the API refuses a loopback address here.
 ADVERTISED = "192.0.2.10"
 
 
 class ApiServer:
-    """The server, its certificates below ``root`` and the kubeconfigs that open it."""
+    """An API server, its certificates below ``root``, and its kubeconfigs."""
 
     def __init__(self, host: Host, root: Path, audited: str = "") -> None:
-        """The server records the requests of the user ``audited`` in ``audit.log``."""
+        """Start the server; it logs the requests of the user ``audited`` in ``audit.log``."""
         self.root = root
         self._audited = audited
         self.programs = host.site.programs
@@ -43,11 +43,11 @@ class ApiServer:
         self._argv = [self.programs["kube-apiserver"], *self._flags(host.address)]
         self.start()
         self.admin = self.certified("admin")
-        # The Salt master, without any right until a test grants one.
+        # The Salt master has no right until a test grants one.
         self.master = self.certified("metalk8s-expand")
 
     def certified(self, name: str) -> Path:
-        """A kubeconfig with the certificate of this name."""
+        """Write a kubeconfig with the certificate of this name and return its path."""
         path = self.root / "pki" / name
         return self.kubeconfig(
             name, {"client-certificate": f"{path}.crt", "client-key": f"{path}.key"}
@@ -95,7 +95,7 @@ class ApiServer:
             assert self._daemon.exit_code() is None, self._daemon.tail()
             try:
                 return kube.text("/readyz")[0] == 200
-            except Exception:  # not up yet, in whatever way
+            except Exception:  # the server is not up yet
                 return False
 
         eventually("kube-apiserver is ready", ready, 60)

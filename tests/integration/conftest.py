@@ -1,4 +1,4 @@
-"""The programs that the lab builds, and the hosts of an etcd cluster."""
+"""Fixtures for the programs that the lab builds, etcd hosts and API servers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ HOSTS = 4
 
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
-    """etcd, etcdctl, kube-apiserver, kubectl …"""
+    """Return the paths of etcd, etcdctl, kube-apiserver, kubectl and others, by name."""
     return find()
 
 
 @pytest.fixture(scope="session")
 def site(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Loopback addresses of our own and certificates for them."""
+    """Return free loopback addresses and certificates for them."""
     network = loopback_network((*PORTS, 6443), HOSTS)
     pki = tmp_path_factory.mktemp("etcd-pki")
     authority = Authority(pki / "ca.crt", "etcd-ca")
-    # etcd holds a peer's certificate against the address that it comes from, which is 127.0.0.1 on loopback.
+    # etcd compares a peer's certificate with its source address, which is 127.0.0.1 on loopback.
     addresses = [f"{network}.{number}" for number in range(1, HOSTS + 1)]
     authority.sign(pki / "server", "etcd", sans=["127.0.0.1", *addresses])
     authority.sign(pki / "client", "healthcheck-client")
@@ -58,7 +58,7 @@ def hosts(site: Site, tmp_path: Path) -> Iterator[Hosts]:
 
 @pytest.fixture
 def single(hosts: Hosts) -> list[Host]:
-    """Three hosts, the first of which is a cluster of one member."""
+    """Return three hosts; the first one runs a cluster of one member."""
     made = hosts(3)
     made[0].deploy([], new_cluster=True)
     return made
@@ -66,7 +66,7 @@ def single(hosts: Hosts) -> list[Host]:
 
 @pytest.fixture(scope="module")
 def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A kube-apiserver with an etcd of its own."""
+    """Start a kube-apiserver with its own etcd."""
     root = tmp_path_factory.mktemp("apiserver")
     host = Host(site, root / "host", 1).power_on()
     try:
@@ -81,7 +81,7 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api
 
 
 class Growth:
-    """How a cluster of three was made: the changes of each host, and a copy of all files."""
+    """The deployment of three members: the changes of each host, and a copy of all files."""
 
     def __init__(self, changes: list[dict[str, object]], copy: Path) -> None:
         self.changes = changes
@@ -90,7 +90,7 @@ class Growth:
 
 @pytest.fixture(scope="session")
 def growth(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Growth:
-    """Three hosts deployed one after the other by the steps alone."""
+    """Deploy three hosts one after another with the steps alone."""
     root = tmp_path_factory.mktemp("growth")
     made = [Host(site, root / f"host-{number}", number).power_on() for number in (1, 2, 3)]
     try:
@@ -105,7 +105,7 @@ def growth(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Growth:
 
 @pytest.fixture
 def trio(growth: Growth, hosts: Hosts, tmp_path: Path) -> list[Host]:
-    """A healthy cluster of three (and a fourth, empty host), which a test may ruin."""
+    """Return a healthy cluster of three, which a test may damage, and a fourth, empty host."""
     for source in sorted(growth.copy.iterdir()):
         subprocess.run(["cp", "-a", "--sparse=always", source, tmp_path], check=True, timeout=60)
     for config in tmp_path.glob("*/etcd.yaml"):

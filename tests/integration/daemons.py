@@ -1,4 +1,4 @@
-"""Processes that end with their test, addresses that no other process uses, and a bounded wait."""
+"""Daemons that end with their test, free loopback addresses, and a wait with a timeout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# Even a pytest that is killed leaves no daemon behind: the kernel ends them with the thread that started them.
+# If pytest is killed, the kernel kills each daemon together with the thread that started it.
 _TIED = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
@@ -47,9 +47,10 @@ class Daemon:
 
 
 def loopback_network(ports: Sequence[int], hosts: int) -> str:
-    """The first three numbers of a loopback network where ``hosts`` addresses have these ports free.
+    """Return the first three numbers of a loopback network with ``hosts`` addresses.
 
-    Programs keep their well-known ports in this way, and two runs of the tests do not meet.
+    These ports are free on each address. Programs keep their well-known ports, and two runs of the
+    tests do not conflict.
     """
     for _ in range(50):
         prefix = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}"
@@ -61,7 +62,7 @@ def loopback_network(ports: Sequence[int], hosts: int) -> str:
 
 
 def eventually(what: str, probe: Callable[[], object], timeout: float = 60.0) -> None:
-    """Ask until the answer is true; fails after ``timeout`` seconds."""
+    """Call ``probe`` until it returns a true value; fail after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not probe():
         if time.monotonic() > deadline:

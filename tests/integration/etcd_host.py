@@ -1,4 +1,7 @@
-"""A host with an etcd member: its files, the kubelet's part (starting and restarting the static Pod), and its power switch."""
+"""A host with an etcd member: its files, its kubelet and its power switch.
+
+The kubelet starts and restarts the static Pod.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,14 @@ class Site:
     network: str
 
     def credentials(self) -> Credentials:
-        """A client certificate that etcd accepts."""
+        """Return a client certificate that etcd accepts."""
         return Credentials(
             str(self.pki / "ca.crt"), str(self.pki / "client.crt"), str(self.pki / "client.key")
         )
 
 
 class Host:
-    """One host; ``number`` is the last of its address and makes its name."""
+    """One host; ``number`` is the last part of its address and of its name."""
 
     def __init__(self, site: Site, root: Path, number: int) -> None:
         self.site = site
@@ -58,7 +61,7 @@ class Host:
     # The states of the role.
 
     def wanted(self, **limits: Any) -> DesiredMember:
-        """As ``etcd_member.wanted``, with this host's paths."""
+        """Return the desired member as the state module does, with the paths of this host."""
         peer, client = f"https://{self.address}:2380", f"https://{self.address}:2379"
         certificates = {
             f"{key}-file": str(self.site.pki / f"server.{end}")
@@ -79,7 +82,7 @@ class Host:
             "client-transport-security": security,
             "peer-transport-security": security,
             "snapshot-count": 10000,
-            # Half the defaults, for quicker tests.
+            # Half of the defaults, for faster tests.
             "heartbeat-interval": 50,
             "election-timeout": 500,
         }
@@ -88,7 +91,7 @@ class Host:
         )
 
     def etcd(self, others: Sequence[Host], own: bool, kind: type[Etcd] = Etcd) -> Etcd:
-        """The client as the state module makes it: the own member first, if it can be asked."""
+        """Return a client as the state module does; with ``own``, the own member comes first."""
         hosts = [*([self] if own else []), *(host for host in others if host is not self)]
         return kind(
             [f"https://{host.address}:2379" for host in hosts], self.site.credentials(), timeout=3.0
@@ -115,19 +118,19 @@ class Host:
     def deploy(
         self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any
     ) -> dict[str, Any]:
-        """The three states in their order: add, run the static Pod, promote; all changes."""
+        """Add the member, run the static Pod and promote the member; return all changes."""
         changes = self.add(others, kind, **limits)
         self.write_manifest()
         return {**changes, **self.promote(others, kind, **limits)}
 
     def write_manifest(self) -> None:
-        """Hand the static Pod to the kubelet."""
+        """Write the manifest of the static Pod for the kubelet."""
         self.manifest.write_text("the static Pod\n")
 
     # The machine.
 
     def power_on(self) -> Host:
-        """Let the kubelet run."""
+        """Start the kubelet."""
         self._off = threading.Event()
         self._kubelet = threading.Thread(
             target=self._keep_pod, args=(self._off,), name=self.name, daemon=True
@@ -136,14 +139,14 @@ class Host:
         return self
 
     def power_off(self) -> None:
-        """Kill everything at once."""
+        """Kill the kubelet and the member at once."""
         self._off.set()
         if self._kubelet is not None:
             self._kubelet.join(20)
             assert not self._kubelet.is_alive()
 
     def wipe(self) -> None:
-        """Lose the disk that holds etcd's data."""
+        """Delete the data of etcd, as the loss of its disk does."""
         shutil.rmtree(self.files.data)
 
     def log(self) -> str:
@@ -193,7 +196,7 @@ class Host:
         assert done.returncode == 0, done.stderr
 
     def get(self, key: str) -> str:
-        """A linearizable read, repeated while there is no leader."""
+        """Read a key linearizably; repeat the read while there is no leader."""
         answers: list[subprocess.CompletedProcess[str]] = []
 
         def ask() -> bool:
@@ -225,13 +228,13 @@ def voters(host: Host) -> list[str]:
 
 
 def is_up(host: Host, expected: Sequence[Host]) -> Callable[[], bool]:
-    """A probe: whether the host's member sees exactly these healthy voters."""
+    """Return a probe: whether the host's member lists exactly these healthy voters."""
     names = sorted(item.name for item in expected)
 
     def probe() -> bool:
         try:
             return voters(host) == names
-        except Exception:  # not up yet, in whatever way
+        except Exception:  # the member is not up yet
             return False
 
     return probe

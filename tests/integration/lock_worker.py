@@ -1,6 +1,6 @@
-"""Processes that want the lock; ``test_lock.py`` starts them. It takes one JSON object as its argument.
+"""Processes that acquire the lock for ``test_lock.py``. The argument is one JSON object.
 
-``crowd``: a number of processes at the same moment, each of which prints its result at the end.
+``crowd``: several processes acquire the lock at the same moment; each prints its result at the end.
 ``run``: a process that holds the lock and executes the commands from standard input. Between two
 commands it renews the lock, as the expansion's loop does.
 """
@@ -40,7 +40,7 @@ def attempt(act: Callable[[], Options]) -> None:
         answer = act()
     except ExpandError as error:
         answer = error.as_dict()
-    # In one write: the lines of many processes come out of one pipe.
+    # Many processes share the pipe, so each line is one write.
     os.write(sys.stdout.fileno(), json.dumps({"pid": os.getpid(), **answer}).encode() + b"\n")
 
 
@@ -49,7 +49,7 @@ def attempt(act: Callable[[], Options]) -> None:
 
 def crowd(options: Options) -> int:
     """Fork the processes, start them at the same moment and wait for all of them."""
-    import kubernetes.config  # noqa: F401 - once for all, before they are forked
+    import kubernetes.config  # noqa: F401 - imported once, before the forks
 
     ready, go = os.pipe(), os.pipe()
     children = [os.fork() for _ in range(options["count"]) if os.getpid() == options["zygote"]]
@@ -73,7 +73,7 @@ def member(options: Options, ready: int, go: tuple[int, int]) -> None:
 
 
 def turn(options: Options, kube: Kube) -> Options:
-    """Acquire the lock, hold it until the others were refused (or for a moment), release it."""
+    """Acquire the lock, hold it until the expected number of refusals is logged, release it."""
     path, pid = options["log"], os.getpid()
     try:
         held = acquire(
@@ -103,7 +103,7 @@ def run(options: Options) -> int:
     """Hold the lock, and renew it until the next command arrives."""
     kube = Kube.from_kubeconfig(options["kubeconfig"])
     wanted = claim("run-1", "a worker")
-    # A process of another host cannot be seen from here.
+    # The lock cannot check a process of another host, so such a claim names none.
     wanted = replace(wanted, process="") if options.get("elsewhere") else wanted
     held = acquire(Leases(kube), wanted, 0, options["duration"])
     attempt(lambda: {"epoch": held.epoch})
@@ -123,7 +123,7 @@ def run(options: Options) -> int:
 
 
 def change(held: Lock, options: Options, freeze: bool = False) -> Options:
-    """A change of a host as a job makes it; with ``freeze`` this process stops at the worst moment."""
+    """Change a host as a job does; with ``freeze``, stop between the check and the change."""
     held.check()
     if freeze:
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""A master beside a real API server."""
+"""A Salt master that uses a real API server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DECLARED: dict[str, Any] = {
 
 
 class Master:
-    """A master's options with this API and a pillar that the test can rewrite."""
+    """The options of a master with this API, and a pillar that a test can rewrite."""
 
     def __init__(self, server: ApiServer, base: Path) -> None:
         self.base = base
@@ -57,7 +57,7 @@ class Master:
         (self.base / "pillar" / "declared.sls").write_text(json.dumps({"metalk8s_expand": pillar}))
 
     def orchestrate(self, sls: str, *words: str) -> tuple[int, list[dict[str, Any]]]:
-        """``salt-run state.orchestrate``: its exit code, and the states in their order."""
+        """Run ``salt-run state.orchestrate``; return its exit code and the states in order."""
         (self.base / "cache" / "proc").mkdir(parents=True, exist_ok=True)
         more = {"root_dir": str(self.base), "log_level": "quiet", "log_level_logfile": "quiet"}
         (self.base / "master").write_text(json.dumps({**self.values, **more}))
@@ -69,11 +69,11 @@ class Master:
 
     @property
     def commands(self) -> Commands:
-        """The runner's functions."""
+        """Return the functions of the runner."""
         return Commands(self.opts)
 
     def registered(self, name: str, test: bool) -> dict[str, Any]:
-        """The state metalk8s_expand_node.registered."""
+        """Run the state metalk8s_expand_node.registered and return its result."""
         self.opts["test"] = test
         utils = salt.loader.utils(self.opts)
         modules = salt.loader.minion_mods(self.opts, utils=utils)

@@ -1,4 +1,4 @@
-"""The requests that an API server counted itself."""
+"""Requests from the metrics of an API server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Requests = Counter[tuple[str, str]]
 
 
 def requests(kube: Kube, *resources: str) -> Requests:
-    """Requests for these resources since the server's start, by verb and resource; those under dry run are left out."""
+    """Return the number of requests for these resources, by verb and resource.
+
+    The API server counts from its start; dry runs are left out.
+    """
     found: Requests = Counter()
     for sample in _SAMPLE.finditer(kube.text("/metrics")[1]):
         labels = dict(_LABEL.findall(sample["labels"]))

@@ -1,4 +1,7 @@
-"""Certificates as the CA node would sign them, at the paths below the directory that stands for /etc/kubernetes/pki."""
+"""Certificates like those of the CA node.
+
+Their paths are below a directory that replaces /etc/kubernetes/pki.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """A CA whose certificate lies at ``path``; it signs beside it."""
+    """A CA with its certificate at ``path``."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
@@ -34,7 +37,7 @@ class Authority:
     def sign(
         self, path: Path, name: str, *, organization: str = "", sans: Iterable[str] = ()
     ) -> None:
-        """Write ``path``.crt and ``path``.key, good for servers and clients."""
+        """Write ``path``.crt and ``path``.key, valid for servers and clients."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage(
             [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -53,7 +56,7 @@ class Authority:
 
 
 def write_rsa_key(path: Path) -> None:
-    """The key pair that signs service account tokens."""
+    """Write the private key that signs service account tokens."""
     _write_key(path, rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 

@@ -1,4 +1,7 @@
-"""etcd, etcdctl, kube-apiserver, kubectl …: from the lab's cache, built first (for minutes) on a machine without."""
+"""etcd, etcdctl, kube-apiserver, kubectl and others, from the lab's cache.
+
+If the cache does not have them, they are built first, which takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ MODULES = ("etcd", "kubernetes")
 
 
 def find() -> dict[str, Path]:
-    """The paths of the programs by their names."""
+    """Return the paths of the programs by name."""
     sys.path.insert(0, str(ROOT / "lab"))
     from metalk8s_lab import lock, settings
     from metalk8s_lab.builders import binaries

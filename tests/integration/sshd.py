@@ -1,6 +1,7 @@
-"""Real sshd processes in every condition that a host can be in, none of which is the machine's own.
+"""A real sshd with accounts for every condition of a host, apart from the machine's own sshd.
 
-Accounts, sudoers and resolv.conf are bind-mounted in a mount namespace of the server alone: the machine knows nothing of them.
+Accounts, sudoers and resolv.conf are bind-mounted in separate mount namespaces, so the machine does
+not see them.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from metalk8s_expand.clients.ssh.command import Target
 
 SSHD = "/usr/sbin/sshd"
 SUDO = "/usr/bin/sudo"
-# Far from the IDs of real accounts.
+# Real accounts do not use IDs in this range.
 FIRST_UID = 61100
 OUTPUT_OF_PYTHON_2 = "(2, 7, 18)"
 
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the server: login shell, what its bashrc does, what its PATH holds, what sudoers says of it."""
+    """A user of the server: login shell, bashrc, directory of its PATH, and line of sudoers."""
 
     name: str
     shell: str = "/bin/sh"
@@ -72,7 +73,7 @@ ACCOUNTS = (
 
 
 class Server:
-    """One sshd on 127.0.0.1 and ::1 with all accounts, one client key and one host key."""
+    """An sshd on 127.0.0.1 and ::1 with all accounts, one client key and one host key."""
 
     def __init__(self) -> None:
         if os.getuid() != 0:
@@ -82,7 +83,7 @@ class Server:
                 pytest.fail(
                     f"{program} is missing: apt-get install -y openssh-server sudo util-linux"
                 )
-        # Not pytest's directory: the accounts must be able to read it.
+        # The accounts must be able to read this directory, so it is not pytest's directory.
         self.base = Path(tempfile.mkdtemp(prefix="metalk8s-expand-sshd-"))
         self.base.chmod(0o755)
         self.port = free_port()
@@ -94,7 +95,7 @@ class Server:
         self._process = self._start()
 
     def target(self, user: str = "mk-good", name: str = "w-1", **changes: Any) -> Target:
-        """The server as the roster would have it, with this account."""
+        """Return the roster's target for the server with this account."""
         fields: dict[str, Any] = {
             "host": "127.0.0.1",
             "port": self.port,
@@ -110,7 +111,7 @@ class Server:
         return f"{names} {Path(f'{key}.pub').read_text()}"
 
     def stop(self) -> None:
-        """And remove all of it."""
+        """Stop the server and remove its files."""
         self._process.terminate()
         self._process.wait(10)
         shutil.rmtree(self.base)
@@ -130,7 +131,7 @@ class Server:
 
 
 def trusting(known_hosts: Path | str) -> tuple[str, ...]:
-    """What the roster passes to OpenSSH."""
+    """Return the options that the roster passes to OpenSSH."""
     return (
         "StrictHostKeyChecking=yes",
         f"UserKnownHostsFile={known_hosts}",
@@ -139,14 +140,14 @@ def trusting(known_hosts: Path | str) -> tuple[str, ...]:
 
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A new key pair."""
+    """Create a key pair and return the path of the private key."""
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
     return path
 
 
 def free_port() -> int:
-    """On all addresses of both families, for all that can be known."""
+    """Return a port that is free on all IPv4 and IPv6 addresses."""
     with socket.socket(socket.AF_INET6) as found:
         found.bind(("::", 0))
         port: int = found.getsockname()[1]
@@ -167,7 +168,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def in_namespace(setup: Iterable[str], code: str, timeout: float = 60.0) -> str:
-    """What Python code prints in a mount and network namespace of its own, where nothing but loopback is."""
+    """Run Python code in new mount and network namespaces with loopback only; return its output."""
     library = Path(__file__).resolve().parents[2] / "salt" / "_utils"
     lines = ["set -e", "ip link set lo up", *setup, f"exec {shlex.quote(sys.executable)} -"]
     done = subprocess.run(
@@ -206,7 +207,7 @@ def _config(base: Path, port: int, host_key: Path) -> str:
 
 
 def _accounts(base: Path) -> dict[Path, Path]:
-    """Files to be seen in place of the machine's."""
+    """Write the account files; return each with the path that it is mounted over."""
     passwd, shadow, sudoers = "", "", "root ALL=(ALL) ALL\n"
     for number, account in enumerate(ACCOUNTS):
         home = base / "home" / account.name
@@ -222,12 +223,15 @@ def _accounts(base: Path) -> dict[Path, Path]:
     (base / "shadow").chmod(0o600)
     (base / "sudoers").chmod(0o440)
     mounts = {base / name: Path("/etc") / name for name in ("passwd", "shadow", "sudoers")}
-    # Below a home directory, Python may not be readable by the accounts.
+    # The accounts may not be able to read a Python below a home directory.
     return {**mounts, Path(sys.base_prefix): base / "python"}
 
 
 def _programs(base: Path) -> None:
-    """What the accounts find in their PATH. ``bin`` holds the Python that runs the tests, as old as the master's."""
+    """Write the programs for the PATH of each account.
+
+    ``bin`` has the Python that runs the tests, which is also the version of the master.
+    """
     python = base / "python" / Path(sys.executable).resolve().relative_to(sys.base_prefix)
     for directory in (
         "python",
@@ -246,7 +250,7 @@ def _programs(base: Path) -> None:
         (base / directory / "sudo").symlink_to(SUDO)
     for name in ("sleep", "yes"):
         (base / "bin" / name).symlink_to(shutil.which(name) or name)
-    # No old Python can be had here: this one runs what it is given and says that it is one.
+    # No old Python is installed here: this one runs the given code and reports an old version.
     old = 'import sys; sys.version_info = (3, 6, 8, "final", 0); exec(sys.argv[1])'
     _script(base / "old-python" / "python3", f"shift; exec {python} -ES -c '{old}' \"$@\"")
     _script(base / "python-2" / "python", f'echo "{OUTPUT_OF_PYTHON_2}"')
@@ -256,7 +260,7 @@ def _programs(base: Path) -> None:
     )
     _script(base / "stuck-python" / "python3", "exec /bin/sleep 60")
     _script(base / "exit-255", "exit 255")
-    # The first login is cut while its command runs, later ones are well.
+    # The first login is interrupted while its command runs; later logins work.
     (base / "scratch").mkdir()
     (base / "scratch").chmod(0o1777)
     cut = f'/bin/mkdir {base}/scratch/was-cut 2>/dev/null && kill -KILL "$PPID"'

@@ -1,4 +1,4 @@
-"""A renewed file is served by the real etcd and kube-apiserver without a restart, also the second time."""
+"""Real etcd and kube-apiserver serve a renewed certificate without a restart, also repeatedly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 class Renewal:
-    """Replaces certificate and key as Salt does, by a rename, and puts the first ones back at the end."""
+    """Replaces certificate and key by a rename, as Salt does, and restores the originals."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -53,7 +53,7 @@ def address_of(server: ApiServer) -> str:
 
 
 @pytest.mark.parametrize("port", [2379, 2380])
-def test_etcd_with_the_next_connection(
+def test_etcd_serves_renewed_certificate_on_next_connection(
     server: ApiServer, site: Site, renew: Renewal, port: int
 ) -> None:
     client = (site.pki / "client.crt", site.pki / "client.key")
@@ -65,7 +65,9 @@ def test_etcd_with_the_next_connection(
     )
 
 
-def test_the_api_server_when_the_file_changes(server: ApiServer, renew: Renewal) -> None:
+def test_api_server_serves_renewed_certificate_after_file_change(
+    server: ApiServer, renew: Renewal
+) -> None:
     for _ in range(2):
         serial = renew(server.root / "pki" / "apiserver", address_of(server))
         eventually(

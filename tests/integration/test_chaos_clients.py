@@ -1,4 +1,4 @@
-"""What ``make chaos`` hears of etcd and writes through the API, against the real ones."""
+"""The clients of ``make chaos`` against a real etcd and a real API server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def keys(site: Site, tmp_path: Path) -> Path:
-    """Credentials as a run copies them from the bootstrap host."""
+    """Copy the credentials as a run copies them from the bootstrap host."""
     copied(tmp_path / "keys" / "etcd", site.pki / "ca.crt", site.pki / "client")
     return tmp_path / "keys"
 
@@ -55,9 +55,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-# First: the API server of the other has the same addresses, from its first use to the end of the file.
-def test_three_members_are_asked_each(trio: list[Host], keys: Path) -> None:
-    """Their own histories, hashes, lists and cluster; a compacted history has a floor."""
+# This test comes first: the API server of the next test uses the same addresses until the end of
+# the file.
+def test_collect_returns_history_of_each_member(trio: list[Host], keys: Path) -> None:
+    """Each member reports its own history, hash, member list and cluster ID.
+
+    A compacted history has a floor.
+    """
     trio = trio[:3]
     for number in range(6):
         trio[0].put(f"/registry/configmaps/chaos/key-{number % 2}", f"v{number}")
@@ -76,8 +80,13 @@ def test_three_members_are_asked_each(trio: list[Host], keys: Path) -> None:
     ] * 3
 
 
-def test_writers_and_watchers_of_a_real_api(server: ApiServer, keys: Path, tmp_path: Path) -> None:
-    """A few seconds of writes, of which all that was acknowledged is found, and one that was not is missed."""
+def test_workload_and_watch_detect_lost_write(
+    server: ApiServer, keys: Path, tmp_path: Path
+) -> None:
+    """Write for 4 s: the histories contain every acknowledged write.
+
+    The check reports a loss if one event is removed from the history.
+    """
     copied(keys / "kubernetes", server.root / "pki/ca.crt", server.root / "pki/admin")
     place = f"one={urlsplit(server.url).hostname}"
     start = int(members("revision", keys, place))

@@ -1,4 +1,4 @@
-"""Every way in which a host cannot be used over SSH, made for real: each is named, and comes with its remedy."""
+"""Real causes for a host that is unusable over SSH: each is reported with its remedy."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_shell_output_on_stderr_is_ignored(server: Server, user: str) -> None:
     assert isinstance(check_ssh([server.target(user)], TIMEOUT)["w-1"], Checked)
 
 
-def test_sudo(server: Server) -> None:
+def test_host_with_sudo_passes(server: Server) -> None:
     assert isinstance(check_ssh([server.target("mk-sudo", sudo=True)], TIMEOUT)["w-1"], Checked)
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
-def test_ipv6(server: Server, host: str) -> None:
+def test_host_with_ipv6_address_passes(server: Server, host: str) -> None:
     entry = {"host": host, "port": server.port, "user": "mk-good", "priv": str(server.key)}
     target = Target.from_roster("w-1", {**entry, "ssh_options": trusting(server.known_hosts)})
     assert isinstance(check_ssh([target], TIMEOUT)["w-1"], Checked)
@@ -115,13 +115,13 @@ def test_all_problems_are_reported_together(server: Server) -> None:
 @pytest.mark.parametrize(
     ("user", "cause"), [("mk-stuck", "login-time-out"), ("mk-stuck-python", "command-time-out")]
 )
-def test_a_login_that_hangs(server: Server, user: str, cause: str) -> None:
+def test_hanging_login_is_reported_after_timeout(server: Server, user: str, cause: str) -> None:
     started = time.monotonic()
     assert refused(server.target(user), timeout=3.0).cause == cause
     assert time.monotonic() - started < 3 + command.DIAGNOSIS_S + 1
 
 
-def test_a_key_that_is_refused(server: Server, tmp_path: Path) -> None:
+def test_refused_key_is_reported_with_fingerprint(server: Server, tmp_path: Path) -> None:
     stranger = keygen(tmp_path / "stranger")
     error = refused(server.target(key_path=str(stranger)))
     assert error.cause == "key-refused-or-user-unknown"
@@ -132,7 +132,7 @@ def test_a_key_that_is_refused(server: Server, tmp_path: Path) -> None:
     assert "Permission denied" in error.message
 
 
-def test_key_files(server: Server, tmp_path: Path) -> None:
+def test_unusable_key_file_is_reported(server: Server, tmp_path: Path) -> None:
     def cause(path: Path) -> str | None:
         return refused(server.target(key_path=str(path))).cause
 
@@ -156,9 +156,7 @@ def test_key_files(server: Server, tmp_path: Path) -> None:
     assert cause(tmp_path) == "key-file-invalid"
 
 
-def test_a_missing_key_file_is_not_replaced_by_a_default_one(
-    server: Server, tmp_path: Path
-) -> None:
+def test_missing_key_file_is_not_replaced_by_default_key(server: Server, tmp_path: Path) -> None:
     arguments = server.target(key_path=str(tmp_path / "none")).openssh()
     done = subprocess.run(
         [*arguments, "-G", "127.0.0.1"], capture_output=True, text=True, check=True, timeout=10
@@ -172,7 +170,7 @@ def known_by(server: Server, path: Path, *lines: str) -> Target:
     return server.target(options=trusting(path))
 
 
-def test_a_host_key_that_is_unknown(server: Server, tmp_path: Path) -> None:
+def test_unknown_host_key_is_reported_with_fingerprint(server: Server, tmp_path: Path) -> None:
     error = refused(server.target(options=trusting(tmp_path / "none")))
     assert error.cause == "host-key-unknown"
     assert f"{tmp_path}/none (missing)" in error.message
@@ -183,7 +181,7 @@ def test_a_host_key_that_is_unknown(server: Server, tmp_path: Path) -> None:
     assert "Host key verification failed" in error.message
 
 
-def test_a_host_key_that_has_changed(server: Server, tmp_path: Path) -> None:
+def test_changed_host_key_is_reported(server: Server, tmp_path: Path) -> None:
     old = keygen(tmp_path / "old")
     error = refused(known_by(server, tmp_path / "kh", server.known(old)))
     assert error.cause == "host-key-changed"
@@ -191,18 +189,18 @@ def test_a_host_key_that_has_changed(server: Server, tmp_path: Path) -> None:
     assert error.message.count("SHA256:") >= 2
 
 
-def test_a_host_key_of_another_kind_is_unknown(server: Server, tmp_path: Path) -> None:
+def test_host_key_of_other_type_is_unknown(server: Server, tmp_path: Path) -> None:
     old = keygen(tmp_path / "old", "ecdsa")
     assert refused(known_by(server, tmp_path / "kh", server.known(old))).cause == "host-key-unknown"
 
 
-def test_a_host_key_that_is_revoked(server: Server, tmp_path: Path) -> None:
+def test_revoked_host_key_is_reported(server: Server, tmp_path: Path) -> None:
     line = server.known(server.host_key)
     error = refused(known_by(server, tmp_path / "kh", line, "@revoked * " + line.partition(" ")[2]))
     assert error.cause == "host-key-revoked"
 
 
-def test_hashed_names_and_aliases(server: Server, tmp_path: Path) -> None:
+def test_hashed_names_and_aliases_of_known_hosts_match(server: Server, tmp_path: Path) -> None:
     hashed = known_by(
         server, tmp_path / "hashed", server.known(server.host_key, f"[127.0.0.1]:{server.port}")
     )
@@ -224,7 +222,7 @@ def test_hashed_names_and_aliases(server: Server, tmp_path: Path) -> None:
     assert (error.cause, alias in error.message) == ("host-key-changed", True)
 
 
-def test_first_contact(server: Server, tmp_path: Path) -> None:
+def test_accept_new_stores_host_key_on_first_contact(server: Server, tmp_path: Path) -> None:
     known = tmp_path / "known"
     options = (
         "StrictHostKeyChecking=accept-new",
@@ -242,13 +240,13 @@ def test_first_contact(server: Server, tmp_path: Path) -> None:
     assert error.cause == "key-refused-or-user-unknown"
 
 
-def test_options_that_openssh_does_not_know(server: Server) -> None:
+def test_unknown_openssh_option_is_reported(server: Server) -> None:
     error = refused(server.target(options=("NoSuchOption=yes",)))
     assert error.cause == "options-refused"
     assert "nosuchoption" in error.message
 
 
-def test_a_jump_host(server: Server) -> None:
+def test_host_behind_jump_host_passes(server: Server) -> None:
     jump = [*server.target().openssh(), "-W", "%h:%p", "127.0.0.1"]
     through = (*trusting(server.known_hosts), f"ProxyCommand={' '.join(jump)}")
     assert isinstance(check_ssh([server.target(options=through)], TIMEOUT)["w-1"], Checked)
@@ -256,22 +254,22 @@ def test_a_jump_host(server: Server) -> None:
     assert refused(server.target(options=broken)).cause == "ssh-failed"
 
 
-def test_openssh_is_not_installed(
+def test_missing_openssh_is_reported(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert refused(server.target()).cause == "openssh-missing"
 
 
-def test_connection_refused(server: Server) -> None:
+def test_refused_connection_is_reported(server: Server) -> None:
     assert refused(server.target(port=free_port())).cause == "connection-refused"
 
 
-def test_a_name_that_does_not_resolve(server: Server) -> None:
+def test_unresolvable_name_is_reported(server: Server) -> None:
     assert refused(server.target(host="no-such-host.invalid")).cause == "name-does-not-resolve"
 
 
-def test_no_route_and_no_name_service() -> None:
+def test_missing_route_and_name_service_are_reported() -> None:
     """In a network namespace without routes, the only name server answers no query."""
     setup = [
         "printf 'nameserver 127.0.0.1\\n' >/tmp/resolv.conf",
@@ -302,7 +300,10 @@ Serve = Callable[[socket.socket], None]
 
 @pytest.fixture
 def listener() -> Iterator[Callable[[Serve], int]]:
-    """A port whose every connection is served by a function, in a thread of its own, and left open when that returns."""
+    """Return a function that listens on a port and returns the port.
+
+    Each connection is served by the given function in its own thread and stays open afterwards.
+    """
     connections = []
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
 
@@ -325,7 +326,9 @@ def listener() -> Iterator[Callable[[Serve], int]]:
         connection.close()
 
 
-def test_a_server_that_is_no_sshd(server: Server, listener: Callable[[Serve], int]) -> None:
+def test_http_server_is_reported_as_not_ssh(
+    server: Server, listener: Callable[[Serve], int]
+) -> None:
     def http(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         connection.close()
@@ -335,11 +338,13 @@ def test_a_server_that_is_no_sshd(server: Server, listener: Callable[[Serve], in
     assert "HTTP/1.1 400" in error.message
 
 
-def test_a_server_that_hangs_up(server: Server, listener: Callable[[Serve], int]) -> None:
+def test_closed_connection_is_reported(server: Server, listener: Callable[[Serve], int]) -> None:
     assert refused(server.target(port=listener(socket.socket.close))).cause == "connection-closed"
 
 
-def test_a_server_that_stays_silent(server: Server, listener: Callable[[Serve], int]) -> None:
+def test_silent_server_is_reported_after_timeout(
+    server: Server, listener: Callable[[Serve], int]
+) -> None:
     started = time.monotonic()
     assert (
         refused(server.target(port=listener(lambda connection: None)), timeout=3.0).cause
@@ -348,8 +353,8 @@ def test_a_server_that_stays_silent(server: Server, listener: Callable[[Serve], 
     assert 2.5 < time.monotonic() - started < 3 + command.DIAGNOSIS_S
 
 
-def test_a_server_that_takes_no_connection(server: Server) -> None:
-    """A full queue of connections: the kernel drops what comes, as a firewall does."""
+def test_dropped_connection_is_reported_after_timeout(server: Server) -> None:
+    """The queue of connections is full: the kernel drops new ones, as a firewall does."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -366,7 +371,7 @@ def test_a_server_that_takes_no_connection(server: Server) -> None:
 
 
 def relayed(port: int, delay: float) -> Serve:
-    """To the real server, after a while."""
+    """Return a function that relays a connection to the real server after ``delay`` seconds."""
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         try:
@@ -385,7 +390,7 @@ def relayed(port: int, delay: float) -> Serve:
     return serve
 
 
-def test_a_banner_that_comes_late(
+def test_host_with_late_banner_passes(
     server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "PATIENCE_S", 1.0)
@@ -394,10 +399,10 @@ def test_a_banner_that_comes_late(
     assert isinstance(check_ssh([target], TIMEOUT)["w-1"], Checked)
 
 
-def test_silent_hosts_do_not_hold_up_the_others(
+def test_silent_hosts_do_not_delay_other_hosts(
     server: Server, listener: Callable[[Serve], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Silent hosts and hosts that hang after the login come first; four connections at a time."""
+    """Check hosts with four connections at a time; silent and hanging hosts come first."""
     monkeypatch.setattr(command, "PATIENCE_S", 1.0)
     port = listener(lambda connection: None)
     silent = [server.target(name=f"silent-{number}", port=port) for number in range(12)]
@@ -410,5 +415,5 @@ def test_silent_hosts_do_not_hold_up_the_others(
     assert {found[target.name].cause for target in silent} == {"banner-time-out"}
     assert {found[target.name].cause for target in stuck} == {"login-time-out"}
     assert all(isinstance(found[target.name], Checked) for target in good)
-    # One after another, the fifteen bad ones alone would have taken four places for four deadlines.
+    # In sequence, the fifteen bad hosts alone would occupy the four slots for four deadlines.
     assert elapsed < 3 * deadline

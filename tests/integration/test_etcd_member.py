@@ -1,4 +1,7 @@
-"""Growing, repairing and refusing: minion/etcd_member with real members, started as the kubelet would start them."""
+"""Test minion/etcd_member with real members: addition, repair and refusal.
+
+The members start as the kubelet would start them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Killed(BaseException):
 
 
 def snapshot(host: Host) -> tuple[object, ...]:
-    """What a run that refuses must not change on its host."""
+    """Return the state of the host that a refused run must not change."""
     config = host.files.config.read_text() if host.files.has_config() else None
     left = (
         sorted(str(path.relative_to(host.root)) for path in host.files.data.glob("*"))
@@ -46,10 +49,10 @@ def member_id(host: Host, seen_by: Host) -> int:
     return next(member.id for member in seen_by.members() if member.name == host.name)
 
 
-# Growing
+# Addition
 
 
-def test_three_members_are_grown_one_after_the_other(growth: Growth) -> None:
+def test_three_members_are_added_one_after_another(growth: Growth) -> None:
     assert [list(changes) for changes in growth.changes] == [
         ["configured", "sealed"],
         ["added", "promoted", "sealed"],
@@ -57,7 +60,7 @@ def test_three_members_are_grown_one_after_the_other(growth: Growth) -> None:
     ]
 
 
-def test_a_second_run_changes_nothing(trio: list[Host]) -> None:
+def test_second_deployment_changes_nothing(trio: list[Host]) -> None:
     members = trio[:3]
     before = [snapshot(host) for host in members], identities(trio[0]), trio[0].revision()
     assert [host.pending(members) for host in members] == [[], [], []]
@@ -65,7 +68,7 @@ def test_a_second_run_changes_nothing(trio: list[Host]) -> None:
     assert ([snapshot(host) for host in members], identities(trio[0]), trio[0].revision()) == before
 
 
-def test_two_hosts_at_once_join_one_after_the_other(single: list[Host]) -> None:
+def test_two_concurrent_additions_both_succeed(single: list[Host]) -> None:
     with ThreadPoolExecutor(2) as pool:
         changes = list(pool.map(lambda host: host.deploy(single), single[1:]))
     assert all("added" in item for item in changes)
@@ -76,13 +79,14 @@ def test_two_hosts_at_once_join_one_after_the_other(single: list[Host]) -> None:
 
 
 def lose_disk_after_a_write(trio: list[Host]) -> tuple[Host, Host, Host]:
-    """The scenario that loses an acknowledged write: c misses it, then b, one of the two that have it, forgets it.
+    """Run the scenario that loses an acknowledged write, and return the hosts a, b and c.
 
-    They are returned in this order; the first is the leader, so that no election comes between.
+    c misses the write. Then b, one of the two hosts that have it, loses its disk. a is the leader,
+    so that no election takes place meanwhile.
     """
     a, b, c = sorted(trio[:3], key=lambda host: not host.leads())
-    # What is committed reaches a member's disk with the next entry only: one that loses its power before may take itself for
-    # a learner when it is back, and then never stands for election.
+    # A member stores the commit index with the next entry only. If it loses power before, it may
+    # start again as a learner and then never stand for election.
     for number in range(3):
         a.put("settled", str(number))
         assert c.get("settled") == str(number)
@@ -94,7 +98,7 @@ def lose_disk_after_a_write(trio: list[Host]) -> tuple[Host, Host, Host]:
     return a, b, c
 
 
-def test_a_wiped_member_does_not_vote_again_and_the_steps_repair_it(trio: list[Host]) -> None:
+def test_wiped_member_does_not_vote_and_is_repaired_by_steps(trio: list[Host]) -> None:
     a, b, c = lose_disk_after_a_write(trio)
     b.power_on()
     c.power_on()
@@ -119,8 +123,8 @@ def test_a_wiped_member_does_not_vote_again_and_the_steps_repair_it(trio: list[H
     assert b.deploy(trio[:3]) == {}
 
 
-def test_without_the_seal_the_write_would_be_lost(trio: list[Host]) -> None:
-    """The control of the test above: with the configuration that a member is usually started with, etcd forgets."""
+def test_acknowledged_write_is_lost_without_seal(trio: list[Host]) -> None:
+    """The control of the test above: with the usual initial configuration, etcd loses the write."""
     cluster = ",".join(f"{host.name}=https://{host.address}:2380" for host in trio[:3])
     _, b, c = lose_disk_after_a_write(trio)
     b.files.write_config({**b.files.read_config(), "initial-cluster": cluster})
@@ -130,7 +134,7 @@ def test_without_the_seal_the_write_would_be_lost(trio: list[Host]) -> None:
     assert c.get("acknowledged") == ""
 
 
-def test_a_disk_that_is_lost_while_the_member_runs(trio: list[Host]) -> None:
+def test_member_that_loses_disk_while_running_is_repaired(trio: list[Host]) -> None:
     a, b, _ = trio[:3]
     b.wipe()
     changes = retried(lambda: b.deploy(trio[:3]))
@@ -139,7 +143,7 @@ def test_a_disk_that_is_lost_while_the_member_runs(trio: list[Host]) -> None:
 
 
 def retried(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The same command again, as the message of a refusal asks for; the changes of all runs."""
+    """Repeat a command as its error message asks; return the changes of all runs."""
     changes: dict[str, Any] = {}
     for _ in range(3):
         try:
@@ -149,7 +153,7 @@ def retried(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     raise AssertionError("three runs did not finish")
 
 
-def test_a_removed_member_comes_back_with_its_data_set_aside(trio: list[Host]) -> None:
+def test_removed_member_is_added_with_old_data_set_aside(trio: list[Host]) -> None:
     a, b, _ = trio[:3]
     eventually(
         "etcd allows it",
@@ -167,17 +171,19 @@ def test_a_removed_member_comes_back_with_its_data_set_aside(trio: list[Host]) -
 # Interrupted runs
 
 
-def test_killed_between_the_addition_and_its_configuration(
+def test_run_killed_before_configuration_is_resumed(
     single: list[Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_the_next_run_finishes(single, monkeypatch, MemberFiles, "write_config")
 
 
-def test_killed_before_the_promotion(single: list[Host], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_killed_before_promotion_is_resumed(
+    single: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert_the_next_run_finishes(single, monkeypatch, Etcd, "promote")
 
 
-def test_killed_between_the_promotion_and_the_seal(
+def test_run_killed_before_seal_is_resumed(
     single: list[Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_the_next_run_finishes(single, monkeypatch, etcd_member, "_seal")
@@ -192,12 +198,12 @@ def test_promotion_waits_for_started_member(single: list[Host]) -> None:
     assert voters(a) == [a.name, b.name]
 
 
-def test_the_configuration_is_sealed_before_the_member_votes(single: list[Host]) -> None:
+def test_configuration_is_sealed_before_promotion(single: list[Host]) -> None:
     clusters: list[str] = []
     b = single[1]
 
     class Watched(Etcd):
-        """Notes what a kubelet would start the member with at the time of the promotion."""
+        """Records the initial cluster of the configuration at the time of the promotion."""
 
         def promote(self, member_id: int) -> None:
             clusters.append(b.files.read_config()["initial-cluster"])
@@ -224,7 +230,7 @@ def assert_the_next_run_finishes(
     assert b.deploy(single) == {}
 
 
-def test_killed_between_the_configuration_and_the_start(single: list[Host]) -> None:
+def test_run_killed_before_start_is_resumed(single: list[Host]) -> None:
     a, b, _ = single
     b.add(single)
     learner = next(member.id for member in a.members() if member.learner)
@@ -233,7 +239,7 @@ def test_killed_between_the_configuration_and_the_start(single: list[Host]) -> N
     assert voters(a) == [a.name, b.name]
 
 
-def test_lost_replies_are_asked_for_again(single: list[Host]) -> None:
+def test_lost_replies_are_requested_again(single: list[Host]) -> None:
     lost: list[str] = []
 
     class Lossy(Etcd):
@@ -260,7 +266,7 @@ def test_lost_replies_are_asked_for_again(single: list[Host]) -> None:
 # Refusals
 
 
-def test_a_foreign_learner_refuses(single: list[Host]) -> None:
+def test_addition_beside_foreign_learner_is_refused(single: list[Host]) -> None:
     a, b, _ = single
     a.etcd([], own=True).add_learner(ABSENT_PEER)
     before = identities(a), snapshot(b)
@@ -269,7 +275,7 @@ def test_a_foreign_learner_refuses(single: list[Host]) -> None:
     assert (identities(a), snapshot(b)) == before
 
 
-def test_two_of_three_members_down_refuses_a_fourth(trio: list[Host]) -> None:
+def test_addition_with_two_of_three_members_down_is_refused(trio: list[Host]) -> None:
     a, b, c, d = trio
     b.power_off()
     c.power_off()
@@ -279,7 +285,7 @@ def test_two_of_three_members_down_refuses_a_fourth(trio: list[Host]) -> None:
     assert (identities(a), snapshot(d)) == before
 
 
-def test_two_of_three_members_down_refuses_the_removal_of_a_lost_one(trio: list[Host]) -> None:
+def test_repair_with_two_of_three_members_down_is_refused(trio: list[Host]) -> None:
     a, b, c = trio[:3]
     b.power_off()
     c.power_off()
@@ -296,7 +302,7 @@ def add_foreign_learner(seen_by: Host) -> None:
     eventually("etcd accepts a learner", lambda: seen_by.ctl(*words).returncode == 0, 15)
 
 
-def test_a_foreign_learner_refuses_the_removal_of_a_lost_one(trio: list[Host]) -> None:
+def test_repair_beside_foreign_learner_is_refused(trio: list[Host]) -> None:
     a, b, _ = trio[:3]
     add_foreign_learner(a)
     b.power_off()
@@ -309,7 +315,7 @@ def test_a_foreign_learner_refuses_the_removal_of_a_lost_one(trio: list[Host]) -
     assert (identities(a), snapshot(b)) == before
 
 
-def test_a_refusal_leaves_a_removed_members_data_where_it_is(trio: list[Host]) -> None:
+def test_refused_addition_keeps_data_of_removed_member(trio: list[Host]) -> None:
     a, b, _ = trio[:3]
     b.power_off()
     eventually(
@@ -325,7 +331,7 @@ def test_a_refusal_leaves_a_removed_members_data_where_it_is(trio: list[Host]) -
     assert b.files.has_data()
 
 
-def test_a_run_that_is_overtaken_does_not_promote(single: list[Host]) -> None:
+def test_run_with_older_epoch_does_not_promote(single: list[Host]) -> None:
     a, b, _ = single
     path = str(b.root / "expand-epoch")
 
@@ -347,7 +353,7 @@ def test_a_run_that_is_overtaken_does_not_promote(single: list[Host]) -> None:
     assert voters(a) == [a.name, b.name]
 
 
-def test_a_single_member_that_is_down_is_no_reason_for_a_second_cluster(single: list[Host]) -> None:
+def test_second_cluster_is_refused_while_only_member_is_down(single: list[Host]) -> None:
     a, b, _ = single
     a.power_off()
     with pytest.raises(UnreachableError, match="no etcd member answers"):
@@ -357,7 +363,7 @@ def test_a_single_member_that_is_down_is_no_reason_for_a_second_cluster(single: 
     assert snapshot(b) == (None, [], False)
 
 
-def test_a_new_cluster_is_not_started_on_old_data(hosts: Hosts) -> None:
+def test_new_cluster_on_old_data_is_refused(hosts: Hosts) -> None:
     (a,) = hosts(1)
     a.deploy([], new_cluster=True)
     a.power_off()
@@ -368,7 +374,7 @@ def test_a_new_cluster_is_not_started_on_old_data(hosts: Hosts) -> None:
         )
 
 
-def test_a_learner_that_never_starts_is_withdrawn(single: list[Host]) -> None:
+def test_learner_that_never_starts_is_removed(single: list[Host]) -> None:
     a, b, _ = single
     b.add(single)
     with pytest.raises(QuorumError, match="has never started"):

@@ -1,4 +1,7 @@
-"""The lock against a real API server: many at once, holders that freeze or are killed, an API that stops answering."""
+"""Test the lock with a real API server.
+
+The tests cover concurrent processes, frozen and killed holders, and an API that stops responding.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ SHORT = 2
 
 @pytest.fixture
 def kube(server: ApiServer) -> Iterator[Kube]:
-    """An administrator's client; there is no Lease before the test."""
+    """Return an administrator's client; the Lease does not exist before the test."""
     found = Kube.from_kubeconfig(str(server.admin))
     path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{NAME}"
     eventually("the namespace is there", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"), 30)
@@ -98,7 +101,7 @@ class Worker:
 
 @pytest.fixture
 def worker(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
-    """A worker that holds the lock."""
+    """Start a worker that holds the lock."""
     process = start(server, log, "run")
     try:
         yield Worker(process)
@@ -133,7 +136,7 @@ def test_twenty_concurrent_processes_yield_single_holder(
     assert all(f" on {os.uname().nodename}, " in answer["message"] for answer in told)
 
 
-def test_twenty_that_wait_hold_it_in_turn_and_never_two(
+def test_twenty_waiting_processes_hold_lock_one_after_another(
     server: ApiServer, kube: Kube, log: Path
 ) -> None:
     answers = gather(start(server, log, "crowd", 20, count=CROWD, wait_s=40, told=0))
@@ -178,7 +181,7 @@ def test_lock_of_holder_killed_on_this_host_is_taken_over_immediately(
 
 @pytest.fixture
 def distant(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
-    """A worker that claims to run on another host."""
+    """Start a worker that claims to run on another host."""
     process = start(server, log, "run", elsewhere=True)
     try:
         yield Worker(process)
@@ -261,7 +264,7 @@ def test_holder_tolerates_frozen_api_until_lease_expires(server: ApiServer, kube
 
 
 class Frozen:
-    """The API server neither answers nor closes its connections."""
+    """A stopped API server, which neither answers nor closes its connections."""
 
     def __init__(self, server: ApiServer) -> None:
         self._pid = server._daemon._process.pid
@@ -274,7 +277,7 @@ class Frozen:
 
 
 def age(kube: Kube) -> float:
-    """Seconds since the last renewal that the API knows."""
+    """Return the seconds since the last renewal that the API server stores."""
     from datetime import datetime, timezone
 
     stored = Leases(kube).get() or {}
@@ -306,7 +309,7 @@ def test_lease_shown_by_kubectl_keeps_foreign_annotation(server: ApiServer, kube
     assert after["metadata"]["annotations"] == {"example.com/note": "kept"}
 
 
-def test_a_lease_that_is_deleted_is_lost_and_comes_back_with_a_higher_epoch(
+def test_deleted_lease_is_lost_and_next_holder_gets_higher_epoch(
     server: ApiServer, kube: Kube
 ) -> None:
     with take(kube, duration=60) as held:
@@ -322,8 +325,8 @@ def test_a_lease_that_is_deleted_is_lost_and_comes_back_with_a_higher_epoch(
             second.check()
 
 
-def test_documented_rights_suffice(server: ApiServer, kube: Kube) -> None:
-    """The role of the documentation, and nothing else."""
+def test_lock_works_with_documented_rights_alone(server: ApiServer, kube: Kube) -> None:
+    """Acquire and renew the lock with the documented role alone."""
     kube.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "lock"}})
     roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
     group = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}

@@ -1,4 +1,7 @@
-"""A plan beside a real API server: it changes nothing, states show the same, and what it says is what then happens."""
+"""Test the plan with a real API server.
+
+The plan changes nothing, states report the same changes, and a run makes exactly these changes.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from tests.integration.master import DECLARED, ROOT, Master
 
 @pytest.fixture
 def master(server: ApiServer, tmp_path: Path) -> Iterator[Master]:
-    """Nothing is registered before or after."""
+    """Return a master; no declared Node exists before or after the test."""
     made = Master(server, tmp_path)
     yield made
     for name in DECLARED["nodes"]:
@@ -29,7 +32,7 @@ def master(server: ApiServer, tmp_path: Path) -> Iterator[Master]:
 
 
 def everything(master: Master) -> dict[str, str]:
-    """The resourceVersion of all that a plan could touch."""
+    """Return the resourceVersion of each object that a plan could change."""
     kube = ClusterContext.from_opts(master.opts).kube
     paths = (
         "/api/v1/nodes",
@@ -40,7 +43,7 @@ def everything(master: Master) -> dict[str, str]:
     return {
         f"{path}/{meta['name']}": meta["resourceVersion"]
         for path, meta in found
-        # The API server's own, renewed all the time.
+        # The API server renews its own Leases periodically.
         if not meta["name"].startswith("apiserver-")
     }
 
@@ -82,7 +85,7 @@ def test_states_show_the_same_difference(master: Master) -> None:
     assert master.registered("plan-gpu", test=False)["changes"] == {}
 
 
-def test_an_orchestration_shows_what_it_would_do_and_does_that(master: Master) -> None:
+def test_orchestration_makes_changes_shown_by_dry_run(master: Master) -> None:
     """Run the states of the extension by salt-run.
 
     The cluster itself refuses more, because no Node carries the etcd role.
@@ -165,7 +168,7 @@ def test_plan_of_changed_cluster_is_refused(
 
 
 class _Etcd:
-    """Members that need no daemon: the API server's own etcd belongs to no Node."""
+    """A fixed list of members, because the etcd of the API server belongs to no Node."""
 
     def __init__(self, members: list[Member]) -> None:
         self._members = members

@@ -1,4 +1,4 @@
-"""Requests of events in a real API: many writers at the same moment, and none is lost."""
+"""Requests of events in a real API: no request of concurrent writers is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}"
 
 @pytest.fixture
 def kube(server: ApiServer) -> Iterator[Kube]:
-    """An administrator's client; there is no queue before the test."""
+    """Return an administrator's client; the queue does not exist before the test."""
     found = Kube.from_kubeconfig(str(server.admin))
     eventually("the namespace is there", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"), 30)
     found.request("DELETE", PATH)
@@ -41,13 +41,13 @@ def at_once(server: ApiServer, names: list[str]) -> list[bool]:
         return list(pool.map(ask, names))
 
 
-def test_many_different_ones_are_all_kept(server: ApiServer, kube: Kube) -> None:
+def test_concurrent_requests_for_different_nodes_are_kept(server: ApiServer, kube: Kube) -> None:
     names = [f"worker-{number}" for number in range(CROWD)]
     assert at_once(server, names) == [True] * CROWD
     assert set(request_queue.read(kube)) == set(names)
 
 
-def test_many_equal_ones_are_one(server: ApiServer, kube: Kube) -> None:
+def test_concurrent_requests_for_same_node_are_stored_once(server: ApiServer, kube: Kube) -> None:
     assert at_once(server, ["worker-1"] * CROWD).count(True) == 1
     stored = kube.config_map(NAMESPACE, NAME)
     assert stored is not None and list(stored["data"]) == ["worker-1"]
@@ -73,7 +73,7 @@ def test_request_added_during_removals_is_kept(server: ApiServer, kube: Kube) ->
     assert set(request_queue.read(kube)) == {f"new-{number}" for number in range(CROWD // 2)}
 
 
-def test_an_empty_queue_is_one(kube: Kube) -> None:
+def test_emptied_queue_accepts_request(kube: Kube) -> None:
     request_queue.request(kube, "worker-1")
     request_queue.change(kube, lambda found: {})
     assert request_queue.read(kube) == {}

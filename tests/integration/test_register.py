@@ -1,4 +1,4 @@
-"""Nodes with a real API server: what is created, what is patched, and what is left alone."""
+"""Registration of Nodes with a real API server: created, patched and preserved fields."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOREIGN = {"key": "example.com/gpu", "value": "a100", "effect": "NoExecute"}
 
 @pytest.fixture(scope="module")
 def member(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """An etcd of one member."""
+    """Start an etcd of one member."""
     host = Host(site, tmp_path_factory.mktemp("etcd") / "host", 1).power_on()
     try:
         host.deploy([], new_cluster=True)
@@ -46,7 +46,7 @@ def member(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hos
 
 @pytest.fixture(scope="module")
 def server(member: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A kube-apiserver with that etcd."""
+    """Start a kube-apiserver with that etcd."""
     running = ApiServer(member, tmp_path_factory.mktemp("apiserver"))
     try:
         yield running.wait()
@@ -56,13 +56,13 @@ def server(member: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 @pytest.fixture(scope="module")
 def kube(server: ApiServer) -> Kube:
-    """An administrator's client."""
+    """Return an administrator's client."""
     return Kube.from_kubeconfig(str(server.admin))
 
 
 @pytest.fixture
 def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[Node]:
-    """A declared control-plane node, named like its test, which leaves no Node behind."""
+    """Yield a declared control-plane node named like its test, and delete its Node."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:60].rstrip("-")
     profile = roles.PROFILES["control-plane"]
     yield Node(
@@ -103,12 +103,12 @@ class Meddling(Kube):
 # The client
 
 
-def test_a_client_certificate_opens_the_api(kube: Kube) -> None:
+def test_client_certificate_is_accepted(kube: Kube) -> None:
     assert kube.text("/readyz") == (200, "ok")
     assert kube.node("absent") is None
 
 
-def test_a_bearer_token_opens_the_api(server: ApiServer, kube: Kube) -> None:
+def test_bearer_token_is_accepted(server: ApiServer, kube: Kube) -> None:
     account = {"metadata": {"name": "salt-master"}}
     kube.request("POST", "/api/v1/namespaces/kube-system/serviceaccounts", account)
     subject = {"kind": "ServiceAccount", "name": "salt-master", "namespace": "kube-system"}
@@ -159,14 +159,14 @@ def test_unknown_certificate_authority_is_reported(server: ApiServer, site: Site
         Kube.from_kubeconfig(str(path)).nodes()
 
 
-def test_the_endpoints_of_the_api_are_read(kube: Kube) -> None:
+def test_endpoints_of_api_are_read(kube: Kube) -> None:
     (found,) = kube.kubernetes_endpoints()
     assert found["endpoints"][0]["addresses"] == ["192.0.2.10"]
 
 
 @pytest.fixture(scope="module")
 def many(kube: Kube) -> list[str]:
-    """The names of more Nodes than two pages hold, with the label tests/many=yes."""
+    """Create more Nodes than two pages hold, with the label tests/many=yes; return their names."""
     names = [f"many-{number:04}" for number in range(MANY)]
     with ThreadPoolExecutor(8) as pool:
         list(
@@ -216,7 +216,7 @@ def test_list_of_compacted_revision_restarts(kube: Kube, member: Host, many: lis
 # Registration
 
 
-def test_a_node_is_created_cordoned(kube: Kube, node: Node) -> None:
+def test_node_is_created_cordoned(kube: Kube, node: Node) -> None:
     assert node_registration.register(kube, node, test=True) == node_registration.register(
         kube, node
     )
@@ -234,14 +234,14 @@ def test_a_node_is_created_cordoned(kube: Kube, node: Node) -> None:
     assert manifest.drift(node, stored) == ()
 
 
-def test_a_second_run_writes_nothing(kube: Kube, node: Node) -> None:
+def test_second_registration_writes_nothing(kube: Kube, node: Node) -> None:
     node_registration.register(kube, node)
     before = version(kube, node)
     assert node_registration.register(kube, node) == []
     assert version(kube, node) == before
 
 
-def test_a_test_run_writes_nothing(kube: Kube, node: Node) -> None:
+def test_registration_under_test_writes_nothing(kube: Kube, node: Node) -> None:
     node_registration.register(kube, node, test=True)
     assert kube.node(node.name) is None
     kube.create_node({"metadata": {"name": node.name}})
@@ -300,7 +300,7 @@ def test_fields_of_other_owners_are_kept(kube: Kube, node: Node) -> None:
 
 
 def foreign(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything on a Node but what a change of role, version and address may write."""
+    """Return the fields of a Node that a change of role, version and address must not write."""
     metadata, spec = stored["metadata"], stored["spec"]
     return {
         "labels": {
@@ -317,7 +317,7 @@ def foreign(stored: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_node_without_taints_gets_and_loses_ours(kube: Kube, node: Node) -> None:
+def test_taints_of_node_without_taints_are_added_and_removed(kube: Kube, node: Node) -> None:
     bare = dataclasses.replace(node, taints=())
     kube.create_node({"metadata": {"name": node.name}})
     kube.json_patch_node(node.name, [{"op": "remove", "path": "/spec/taints"}])
@@ -329,7 +329,7 @@ def test_a_node_without_taints_gets_and_loses_ours(kube: Kube, node: Node) -> No
     assert "taints" not in found(kube, node)["spec"]
 
 
-def test_a_declared_taint_with_a_value_is_changed_in_place(kube: Kube, node: Node) -> None:
+def test_value_of_declared_taint_is_changed_in_place(kube: Kube, node: Node) -> None:
     node_registration.register(
         kube, dataclasses.replace(node, taints=(Taint("example.com/disk", "NoSchedule", "slow"),))
     )
@@ -342,7 +342,7 @@ def test_a_declared_taint_with_a_value_is_changed_in_place(kube: Kube, node: Nod
     assert disks == [{"key": "example.com/disk", "value": "fast", "effect": "NoSchedule"}]
 
 
-def test_a_stale_taint_patch_is_repeated(kube: Kube, node: Node) -> None:
+def test_stale_taint_patch_is_repeated(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name}})
     taint = [{"op": "add", "path": "/spec/taints/-", "value": FOREIGN}]
     meddling = Meddling(kube, lambda: kube.json_patch_node(node.name, taint))
@@ -354,7 +354,7 @@ def test_a_stale_taint_patch_is_repeated(kube: Kube, node: Node) -> None:
     assert manifest.drift(node, found(kube, node)) == ()
 
 
-def test_a_taint_patch_that_is_always_stale_gives_up(kube: Kube, node: Node) -> None:
+def test_taint_patch_that_stays_stale_gives_up(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name}})
     writes = iter(range(100))
 
@@ -389,7 +389,7 @@ def test_node_created_concurrently_is_patched(kube: Kube, node: Node) -> None:
     assert not manifest.is_owned(stored)
 
 
-def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node) -> None:
+def test_node_deleted_concurrently_is_created_again(kube: Kube, node: Node) -> None:
     kube.create_node({"metadata": {"name": node.name}})
     node_registration.register(
         Meddling(kube, lambda: kube.request("DELETE", f"/api/v1/nodes/{node.name}")), node
@@ -398,8 +398,9 @@ def test_a_node_that_is_deleted_at_once_is_created_again(kube: Kube, node: Node)
 
 
 class Writers:
-    """A controller that taints and untaints a Node, and a client that labels it, in a loop; each
-    records its own changes that are lost.
+    """A controller that taints and untaints a Node, and a client that labels it, in a loop.
+
+    Each records those of its changes that are lost.
     """
 
     def __init__(self, kube: Kube, node: Node) -> None:
@@ -450,7 +451,7 @@ class Writers:
         self.written["label"] += 1
 
 
-def test_everything_that_others_write_meanwhile_is_kept(kube: Kube, node: Node) -> None:
+def test_concurrent_writes_of_other_clients_are_kept(kube: Kube, node: Node) -> None:
     node_registration.register(kube, node)
     assert NOT_READY in found(kube, node)["spec"]["taints"]
     with Writers(kube, node) as others:
@@ -502,7 +503,7 @@ def test_label_and_taint_dropped_from_declaration_are_removed(kube: Kube, node: 
     assert line(kube, node) is None
 
 
-def test_a_record_is_made_filled_emptied_and_filled_again(kube: Kube, node: Node) -> None:
+def test_ownership_record_follows_declared_labels(kube: Kube, node: Node) -> None:
     kube.request(
         "DELETE",
         f"/api/v1/namespaces/{ownership_record.NAMESPACE}/configmaps/{ownership_record.NAME}",
@@ -520,7 +521,7 @@ def test_foreign_label_with_declared_value_stays_foreign(kube: Kube, node: Node)
     assert found(kube, node)["metadata"]["labels"][ZONE] == "a"
 
 
-def test_a_node_that_came_back_is_another_one(kube: Kube, node: Node) -> None:
+def test_ownership_record_does_not_apply_to_recreated_node(kube: Kube, node: Node) -> None:
     node_registration.register(kube, declaring(node, {ZONE: "a"}))
     kube.request("DELETE", f"/api/v1/nodes/{node.name}")
     kube.create_node({"metadata": {"name": node.name, "labels": {ZONE: "a"}}})
@@ -529,7 +530,7 @@ def test_a_node_that_came_back_is_another_one(kube: Kube, node: Node) -> None:
     assert line(kube, node) is None
 
 
-def test_runs_side_by_side_lose_no_line(kube: Kube) -> None:
+def test_concurrent_registrations_lose_no_record(kube: Kube) -> None:
     nodes = [
         Node(f"beside-{number}", "1", (roles.NODE,), (), {ZONE: "a"}, Ssh("192.0.2.1"))
         for number in range(24)
@@ -544,12 +545,12 @@ def test_runs_side_by_side_lose_no_line(kube: Kube) -> None:
     assert not any(ZONE in found(kube, node)["metadata"]["labels"] for node in nodes)
 
 
-# Many at once
+# Many nodes at once
 
 
 @pytest.fixture
 def fleet(kube: Kube) -> Iterator[list[Node]]:
-    """A hundred declared nodes of three kinds, which leave no Nodes behind."""
+    """Yield about a hundred declared nodes of three profiles, and delete their Nodes."""
     kinds = [roles.PROFILES[name] for name in ("control-plane", "infra", "worker")]
     nodes = [
         Node(
@@ -571,7 +572,7 @@ def versions(kube: Kube) -> dict[str, str]:
     return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in kube.nodes()}
 
 
-def test_many_are_created_and_changed_and_left_alone(kube: Kube, fleet: list[Node]) -> None:
+def test_register_all_creates_changes_and_keeps_nodes(kube: Kube, fleet: list[Node]) -> None:
     before = versions(kube)
     planned = node_registration.register_all(kube, fleet, test=True)
     assert versions(kube) == before
@@ -589,7 +590,7 @@ def test_many_are_created_and_changed_and_left_alone(kube: Kube, fleet: list[Nod
     assert moved == {node.name for node in drifted}
 
 
-def test_with_nothing_changed_one_list_is_read_and_nothing_written(
+def test_register_all_without_changes_reads_one_list_and_writes_nothing(
     kube: Kube, fleet: list[Node]
 ) -> None:
     node_registration.register_all(kube, fleet)
@@ -620,7 +621,7 @@ def test_own_cordon_is_reverted(kube: Kube, node: Node) -> None:
     assert node_registration.register(kube, node) == []
 
 
-def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: Node) -> None:
+def test_cordon_of_operator_is_kept(server: ApiServer, kube: Kube, node: Node) -> None:
     node_registration.register(kube, node)
     node_registration.uncordon(kube, node.name)
     done = server.kubectl("cordon", node.name)
@@ -631,7 +632,7 @@ def test_the_cordon_of_an_operator_stays(server: ApiServer, kube: Kube, node: No
     assert version(kube, node) == before
 
 
-def test_the_cordon_of_an_operator_stays_though_our_mark_is_left(
+def test_cordon_of_operator_is_kept_although_mark_is_left(
     server: ApiServer, kube: Kube, node: Node
 ) -> None:
     """The operator ended an interrupted run, uncordoned the Node by hand and cordons it later."""
@@ -701,7 +702,7 @@ def declared(profile: roles.Profile) -> Node:
 
 
 @pytest.mark.parametrize("profile", roles.PROFILES.values(), ids=lambda profile: profile.name)
-def test_the_api_accepts_every_profile(kube: Kube, profile: roles.Profile) -> None:
+def test_api_accepts_every_profile(kube: Kube, profile: roles.Profile) -> None:
     node = declared(profile)
     for body in (manifest.manifest(node), manifest.registration(node)):
         stored = kube.create_node(body, dry_run=True)
@@ -723,7 +724,7 @@ def test_kubectl_accepts_every_profile(server: ApiServer, kube: Kube, tmp_path: 
     assert all(kube.node(node.name) is None for node in nodes)
 
 
-def test_kubectl_accepts_the_golden_files(server: ApiServer, kube: Kube) -> None:
+def test_kubectl_accepts_golden_files(server: ApiServer, kube: Kube) -> None:
     done = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(GOLDEN))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["node/n-1 created (server dry run)"] * len(roles.PROFILES)

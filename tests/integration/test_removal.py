@@ -1,4 +1,7 @@
-"""Leaving a real etcd and a real API server: leadership, the guard, budgets, and the Node by its UID."""
+"""Test the removal of a node with a real etcd and a real API server.
+
+The tests cover leadership, the guard, disruption budgets, and the deletion of the Node by its UID.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def by_leadership(trio: list[Host]) -> tuple[Host, Host, Host]:
 
 
 def own(host: Host) -> Any:
-    """Finds a host's member."""
+    """Return a function that finds the member of a host."""
 
     def find(members: Sequence[Member]) -> Member | None:
         return next((member for member in members if member.name == host.name), None)
@@ -59,7 +62,7 @@ def test_leader_transfers_leadership_before_removal(trio: list[Host]) -> None:
     assert third.get("before") == "kept"
 
 
-def test_a_dead_member_is_removed_and_a_second_one_stays(trio: list[Host]) -> None:
+def test_dead_member_is_removed_and_second_removal_is_refused(trio: list[Host]) -> None:
     leader, second, third = by_leadership(trio)
     third.power_off()
     etcd = leader.etcd([second], own=True)
@@ -70,7 +73,7 @@ def test_a_dead_member_is_removed_and_a_second_one_stays(trio: list[Host]) -> No
 
 
 def guard(etcd: Any, host: Host) -> list[str]:
-    """What the step asks right before the change."""
+    """Return the problems that the guard reports right before the change."""
     members = etcd.members()
     member = own(host)(members)
     return etcd_member.quorum.remove_problems(members, member.id)
@@ -101,7 +104,7 @@ def test_member_removed_and_wiped_joins_again_immediately(trio: list[Host]) -> N
     assert voters(leader) == [host.name for host in sorted(trio[:3], key=lambda host: host.name)]
 
 
-# The whole, but for the host and Salt's keys.
+# A whole removal; only the host and Salt's keys are fakes.
 
 SAID: dict[str, Any] = {
     "machine_id": "m", "names": [], "master_key": "", "authority": False, "api_server": False,
@@ -110,7 +113,7 @@ SAID: dict[str, Any] = {
 
 
 class Lock:
-    """It is never lost."""
+    """A lock that is never lost."""
 
     epoch = 7
 
@@ -123,7 +126,7 @@ class Lock:
 
 
 class Keys:
-    """A master that knows everybody, until it forgets."""
+    """A master that has the key of every minion until the key is deleted."""
 
     forgotten: ClassVar[set[str]] = set()
 
@@ -139,7 +142,7 @@ class Keys:
 
 @pytest.fixture
 def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
-    """A Node for each of three members, and an API server that uses the first member's etcd."""
+    """Create a Node for each of three members; the API server uses the first member's etcd."""
     (tmp_path / "api").mkdir()
     server = ApiServer(trio[0], tmp_path / "api")
     try:
@@ -164,7 +167,7 @@ def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
         server.stop()
 
 
-def test_a_whole_removal(
+def test_removal_executes_all_steps_and_second_removal_is_empty(
     cluster: Kube, trio: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaving, others = trio[2], trio[:2]
@@ -222,12 +225,12 @@ def test_a_whole_removal(
     assert calls == ["withdraw", "retire"]
 
 
-# The API. Its own etcd has the addresses of the hosts above, so from here on those are not used.
+# The API. Its etcd has the addresses of the hosts above, so the tests below do not use them.
 
 
 @pytest.fixture(scope="module")
 def kube(server: ApiServer) -> Iterator[Kube]:
-    """An administrator's client, and a namespace where Pods can be created without a controller."""
+    """Return an administrator's client; create a namespace for Pods without a controller."""
     found = Kube.from_kubeconfig(str(server.admin))
     found.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     eventually("namespace", lambda: found.get(f"/api/v1/namespaces/{NAMESPACE}"))
@@ -240,7 +243,7 @@ def kube(server: ApiServer) -> Iterator[Kube]:
 
 @pytest.fixture
 def node(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A Node named like its test."""
+    """Create a Node named like its test, and delete it with its Pods."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-")
     kube.create_node({"metadata": {"name": name}})
     yield name
@@ -272,7 +275,7 @@ def make_pod(kube: Kube, node: str, name: str, owner: str = "ReplicaSet") -> dic
 
 
 def make_budget(kube: Kube, node: str, name: str, allowed: int) -> str:
-    """A disruption budget and the status that its controller would set; no controller runs here."""
+    """Create a disruption budget with the status of its controller; no controller runs here."""
     base = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": node}}}
     kube.create(base, {"metadata": {"name": name}, "spec": spec})
@@ -330,7 +333,7 @@ def test_drain_keeps_daemon_set_pod_and_refuses_bare_pod(kube: Kube, node: str) 
         emptied(kube, node)
 
 
-def test_a_pod_of_another_uid_is_gone(kube: Kube, node: str) -> None:
+def test_pod_with_other_uid_is_gone(kube: Kube, node: str) -> None:
     pod = make_pod(kube, node, f"web-{node}")
     pod["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
     assert evictions.evict(kube, pod)[0] is Eviction.GONE
@@ -340,7 +343,7 @@ def test_a_pod_of_another_uid_is_gone(kube: Kube, node: str) -> None:
     )
 
 
-def test_a_node_is_cordoned_by_us_and_deleted_by_its_uid(kube: Kube, node: str) -> None:
+def test_node_is_cordoned_and_deleted_by_uid(kube: Kube, node: str) -> None:
     found = kube.node(node)
     assert found is not None
     uid = manifest.uid(found)
@@ -357,7 +360,7 @@ def test_a_node_is_cordoned_by_us_and_deleted_by_its_uid(kube: Kube, node: str) 
     assert not kube.delete_node(node, uid)
 
 
-def test_attachments_and_local_volumes(kube: Kube, node: str) -> None:
+def test_volume_attachments_and_local_claims_are_listed(kube: Kube, node: str) -> None:
     base = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "VolumeAttachment",

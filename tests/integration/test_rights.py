@@ -1,5 +1,4 @@
-"""The documented role of the Salt master suffices, has no unused right, and is far from an
-administrator's.
+"""The documented role of the Salt master suffices and has no unused or administrator's right.
 
 The test measures the needed rights: the API server records every request that the library makes as
 that user.
@@ -50,7 +49,7 @@ READY = {
 
 @dataclass(frozen=True)
 class Right:
-    """One verb on one thing; an empty namespace is the whole cluster, an empty name is any."""
+    """One verb on one resource; an empty namespace is the whole cluster, an empty name is any."""
 
     verb: str
     what: str
@@ -96,7 +95,7 @@ def _rights(rule: dict[str, Any], namespace: str) -> Iterator[Right]:
 
 @pytest.fixture(scope="module")
 def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A kube-apiserver that notes what the master asks, with the role as its administrator applies it."""
+    """Start a kube-apiserver that logs the master's requests, with the documented role applied."""
     root = tmp_path_factory.mktemp("apiserver")
     host = Host(site, root / "host", 1).power_on()
     try:
@@ -112,7 +111,7 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api
 
 
 def install(server: ApiServer) -> None:
-    """The manifest, and what the controllers would do, of which none runs here."""
+    """Apply the manifest and create the service accounts, because no controller runs here."""
     kube = Kube.from_kubeconfig(str(server.admin))
     for namespace in ("kube-system", "default"):
         eventually(
@@ -137,7 +136,7 @@ def admin(server: ApiServer) -> Kube:
 
 @pytest.fixture(scope="module")
 def kube(server: ApiServer) -> Kube:
-    """The master's client."""
+    """Return the client of the master."""
     return Kube.from_kubeconfig(str(server.master))
 
 
@@ -172,7 +171,7 @@ def events(
 
 
 def register_and_plan(master: Master) -> None:
-    """Nodes are planned, made, patched when declaration or Node has changed, and take Pods again."""
+    """Plan, create, patch and uncordon Nodes."""
     master.commands.plan(None)
     master.registered("plan-w", test=True)
     for name in DECLARED["nodes"]:
@@ -188,7 +187,10 @@ def register_and_plan(master: Master) -> None:
 
 
 def look(master: Master) -> None:
-    """What is asked before, beside and after a run: cluster, surroundings, verification, status, roster, orchestration."""
+    """Make the requests before, during and after a run.
+
+    They serve the cluster checks, cluster facts, verification, status, roster and orchestration.
+    """
     world = ClusterContext.from_opts(master.opts)
     declared = world.settings()
     nodes = list(declared.nodes.values())
@@ -208,7 +210,7 @@ def look(master: Master) -> None:
 
 
 def hold(master: Master) -> None:
-    """Two runs, one after the other, with their journal; an operator asks one of them to stop."""
+    """Hold the lock and write the journal as two successive runs; request each run to stop."""
     clock = Clock()
     world = ClusterContext.from_opts(master.opts)
     for run in ("1", "2"):
@@ -223,7 +225,7 @@ def hold(master: Master) -> None:
 
 
 def ask_for_nodes(master: Master) -> None:
-    """An event requests a declared node and an undeclared node."""
+    """Request a declared and an undeclared node as events do."""
     master.commands.request("plan-w")
     with pytest.raises(SettingsError):
         master.commands.request("nobody")
@@ -232,7 +234,7 @@ def ask_for_nodes(master: Master) -> None:
 
 
 def take_back(master: Master) -> None:
-    """A Node that was never a host's."""
+    """Delete a Node that no host has claimed."""
     kube = ClusterContext.from_opts(master.opts).kube
     found = kube.node("plan-gpu")
     assert found is not None
@@ -242,7 +244,7 @@ def take_back(master: Master) -> None:
 
 
 def empty(admin: Kube, kube: Kube) -> None:
-    """A Node that is removed, with a Pod that has a local volume."""
+    """Drain and delete a Node with a Pod, and look up a claim with a local volume."""
     admin.create_node({"metadata": {"name": "leaving"}})
     disk = {
         "capacity": {"storage": "1Gi"},
@@ -277,7 +279,7 @@ def empty(admin: Kube, kube: Kube) -> None:
 
 
 def seen(server: ApiServer, kube: Kube) -> list[dict[str, Any]]:
-    """All requests so far: an event is written a moment after its answer."""
+    """Return all requests so far; wait for the log, which the server writes after the answer."""
     kube.text("/metrics")
     eventually(
         "the last event is written",
@@ -297,7 +299,7 @@ def test_role_suffices(events: list[dict[str, Any]]) -> None:
     assert refused == []
 
 
-def test_every_request_is_one_that_the_role_names(events: list[dict[str, Any]]) -> None:
+def test_every_request_is_covered_by_role(events: list[dict[str, Any]]) -> None:
     """No request is open to every user or answered 404 before its authorization."""
     rights = given()
     assert [

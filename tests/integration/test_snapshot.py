@@ -54,7 +54,10 @@ def etcdutl(host: Host, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def fill(host: Host, count: int) -> None:
-    """Many keys in one transaction each, some of them large, so that the store has branch pages and long values."""
+    """Write ``count`` keys in transactions of 100, and one large value.
+
+    The store then has branch pages and long values.
+    """
     for start in range(0, count, 100):
         puts = "\n".join(
             f"put key-{number:06} value-{number}"
@@ -75,7 +78,7 @@ def fill(host: Host, count: int) -> None:
 
 
 class Writer:
-    """Writes numbered keys one after the other, and knows which were acknowledged."""
+    """Writes numbered keys one after another, and counts the acknowledged writes."""
 
     def __init__(self, host: Host) -> None:
         self.host, self.acknowledged = host, 0
@@ -98,7 +101,7 @@ class Writer:
 
 
 def restore(host: Host, path: str) -> None:
-    """The command of the document, with this host's names in the place of those there."""
+    """Run the documented command with the names of this host."""
     commands = (command.text for command in steps("restore.rst")[3])
     lines = next(text for text in commands if text.startswith("etcdutl snapshot restore"))
     known = {
@@ -143,7 +146,9 @@ def test_snapshot_during_writes_has_all_earlier_acknowledged_writes(
     assert taken.revision == status["revision"]
 
 
-def test_a_small_store_and_an_empty_one(single: list[Host], settings: SnapshotSettings) -> None:
+def test_snapshot_of_empty_and_small_store_has_current_revision(
+    single: list[Host], settings: SnapshotSettings
+) -> None:
     a = single[0]
     assert take(client(a), settings, "1").revision == a.revision()
     a.put("one", "1")
@@ -153,7 +158,9 @@ def test_a_small_store_and_an_empty_one(single: list[Host], settings: SnapshotSe
     assert take(client(a), settings, "3").revision == a.revision()
 
 
-def test_a_second_call_of_a_run_finds_it(single: list[Host], settings: SnapshotSettings) -> None:
+def test_second_call_of_run_returns_existing_snapshot(
+    single: list[Host], settings: SnapshotSettings
+) -> None:
     a = single[0]
     first = take(client(a), settings, RUN)
     a.put("later", "yes")
@@ -195,7 +202,7 @@ def test_snapshot_copy_is_verified_at_target(
     )
 
 
-def test_a_missing_mount_is_an_error(
+def test_missing_mount_for_copy_is_refused(
     single: list[Host], settings: SnapshotSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "mount").mkdir()
@@ -212,7 +219,7 @@ def test_a_missing_mount_is_an_error(
     assert not (tmp_path / "absent").exists()
 
 
-def test_no_room(
+def test_snapshot_without_free_space_is_refused(
     single: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "SPARE_BYTES", 1 << 60)
@@ -221,7 +228,7 @@ def test_no_room(
     assert os.listdir(settings.directory) == []
 
 
-def test_a_directory_that_others_can_write_is_refused(single: list[Host], tmp_path: Path) -> None:
+def test_world_writable_directory_is_refused(single: list[Host], tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(PreflightError, match="can be written by others"):
@@ -240,7 +247,7 @@ def spoil(path: Path, place: int) -> None:
         stream.write(bytes([byte ^ 1]))
 
 
-def test_altered_and_missing_bytes_are_found(
+def test_altered_and_missing_bytes_are_detected(
     single: list[Host], settings: SnapshotSettings
 ) -> None:
     fill(single[0], 200)
@@ -258,7 +265,7 @@ def test_altered_and_missing_bytes_are_found(
 
 
 @pytest.mark.parametrize("kind", ["altered", "cut off", "without its hash"])
-def test_a_bad_stream_leaves_nothing(
+def test_damaged_stream_leaves_no_file(
     kind: str, single: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = snapshot_stream.pieces
@@ -277,7 +284,7 @@ def test_a_bad_stream_leaves_nothing(
     assert os.listdir(settings.directory) == []
 
 
-def test_the_next_voter_is_asked(
+def test_snapshot_is_taken_from_next_voter_after_failure(
     trio: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, asked = snapshot_stream.pieces, []
@@ -295,7 +302,7 @@ def test_the_next_voter_is_asked(
     assert os.listdir(settings.directory) == [Path(taken.path).name]
 
 
-def test_a_voter_that_is_down_is_left_out_and_without_majority_there_is_none(
+def test_snapshot_skips_voter_that_is_down_and_fails_without_majority(
     trio: list[Host], settings: SnapshotSettings
 ) -> None:
     a, b, c = trio[:3]
@@ -311,7 +318,7 @@ def test_a_voter_that_is_down_is_left_out_and_without_majority_there_is_none(
 # Restore
 
 
-def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) -> None:
+def test_cluster_is_restored_on_empty_disks(trio: list[Host], settings: SnapshotSettings) -> None:
     a, b, c = members = trio[:3]
     fill(a, 500)
     a.put("before", "snapshot")
@@ -349,7 +356,7 @@ def test_restored_from_bare_disks(trio: list[Host], settings: SnapshotSettings) 
     assert again.revision == a.revision()
 
 
-def test_watches_from_lost_revisions_must_list_again(
+def test_watch_from_lost_revision_must_list_again(
     single: list[Host], settings: SnapshotSettings, tmp_path: Path
 ) -> None:
     a = single[0]
@@ -398,7 +405,7 @@ def ask(server: ApiServer, *words: str) -> str:
 
 
 def hash_of(host: Host, revision: int) -> int:
-    """Of everything up to a revision, as the host's own member has it."""
+    """Return the hash of the store up to a revision, from the member of this host."""
     eventually("it has that revision", lambda: host.revision() >= revision)
     found = json.loads(host.ctl("endpoint", "hashkv", f"--rev={revision}", "-w", "json").stdout)
     return int(found[0]["HashKV"]["hash"])
