@@ -1,4 +1,4 @@
-"""The extension as pip installs it."""
+"""Fixture of the installed extension."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests import extension
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel, installed by pip into a directory of its own."""
+    """Install the wheel with pip into a separate directory, and return the directory."""
     return extension.install(tmp_path_factory.mktemp("installed"))

@@ -1,4 +1,7 @@
-"""A cluster in a file, in the place of the API, of etcd and of minions, for the real runner in a real ``salt-run``."""
+"""A fake cluster in a file, for the real runner in a real ``salt-run``.
+
+It replaces the API, etcd and the minions.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ COREDNS = {
 
 
 class FileKube(Kube):
-    """An API whose Nodes are read from a file and written to it."""
+    """A fake API that reads its Nodes from a file and writes them to it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(*json.loads(path.read_text()))

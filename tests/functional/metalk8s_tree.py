@@ -1,14 +1,15 @@
-"""A tree that follows the contract of MetalK8s's own: its names, its ``deploy_node``, what that expects and what it returns.
+"""A fake MetalK8s tree with the names of the real one and the interface of its ``deploy_node``.
 
-None of it is theirs but the names, which are those of its public repository, over all of its versions since 2019: a name
-that is gone there may be on an older cluster still. What stands behind them only tells whose it is.
+Only the names come from MetalK8s. They are the names in its public repository, in all versions
+since 2019: an older cluster may still have a name that newer versions removed. The fake modules
+only report that they belong to MetalK8s.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# By kind, file: virtual name where it is another. Those that share a virtual name are merged by Salt.
+# By kind and file: the virtual name, if it differs. Salt merges modules with the same virtual name.
 NAMES: dict[str, dict[str, str]] = {
     "auth": {"kubernetes_rbac": ""},
     "beacons": {"certificate_ttl": "", "metalk8s_kubeconfig_info": ""},
@@ -37,7 +38,7 @@ NAMES: dict[str, dict[str, str]] = {
     "tops": {"kubernetes_node": ""},
     "utils": {"kubernetes_utils": "", "metalk8s_kubernetes": "", "metalk8s_utils": "", "pillar_utils": "", "volume_utils": ""},
 }  # fmt: skip
-# Those of its SLS that are below the two trees of which we have some as well.
+# The SLS of MetalK8s below the two trees in which the extension has SLS too.
 SLS = {
     "metalk8s.orchestrate": (
         "apiserver",
@@ -103,8 +104,8 @@ def node_cordoned(name):
 def node_uncordoned(name):
     return {"name": name, "result": True, "changes": {"new": "schedulable"}, "comment": "Node uncordoned"}
 """,
-    # The order and the inputs of the original, shortened: a declared version, roles by the pillar, states, functions,
-    # a runner, an orchestration inside, the cordon around it all.
+    # The order and the inputs of the original, shortened: a declared version, roles from the
+    # pillar, states, functions, a runner and a nested orchestration, between cordon and uncordon.
     "metalk8s/orchestrate/deploy_node.sls": """
 {%- set node = pillar.orchestrate.node_name %}
 {%- set version = pillar.metalk8s.nodes[node].version %}
@@ -171,7 +172,7 @@ Register host {{ node }} as part of etcd cluster:
 
 
 def make(base: Path) -> Path:
-    """Write the tree of one version, as the saltenv ``metalk8s-<version>`` serves it."""
+    """Write the tree of one version as the saltenv ``metalk8s-<version>`` serves it."""
     for kind, files in NAMES.items():
         for file, virtual in files.items():
             _write(base / f"_{kind}" / f"{file}.py", PLUGIN.format(virtual=virtual or file))

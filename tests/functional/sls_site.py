@@ -1,4 +1,4 @@
-"""A minion's directories in which the role states are rendered."""
+"""The directories of a masterless minion that renders the role states."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def renewal(name=None):
     return {"ca_server": "bootstrap", "control_plane": ["bootstrap", "cp-1"], "others": ["w-%02d" % n for n in range(30)]}
 """
 
-# As a role: states before and after the fence, and one that asks again.
+# Like a role: states before and after the fence, and a second fence.
 HOST = """
 {%- from "metalk8s/roles/map.jinja" import fence with context %}
 Come first in the file:
@@ -101,13 +101,16 @@ Chunk = dict[str, Any]
 
 
 class Site:
-    """Salt without a master: our plugins as they are synced or installed, our trees as they are served, the documented pillar."""
+    """Salt without a master, with the documented pillar.
+
+    The plugins are synced or installed, and the trees are the served ones.
+    """
 
     def __init__(self, base: Path) -> None:
         self.base = base
         self.epoch = base / "expand-epoch"
         self.copy = extension.lay_out_copy(base, base / "ext", "pillar", "states")
-        # Not the epoch file of this machine.
+        # The epoch file of this machine must not change.
         library = self.copy.library / "minion" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
         (base / "ext" / "modules").mkdir()
@@ -121,7 +124,7 @@ class Site:
         self._write_config()
 
     def call(self, minion: str, *requests: tuple[str, list[Any], dict[str, Any]]) -> list[Any]:
-        """Execution functions with their arguments; what they return, in one process."""
+        """Call execution functions with their arguments in one process; return their results."""
         command = [
             sys.executable,
             "-c",
@@ -161,7 +164,7 @@ class Site:
             "file_roots": {"base": [str(self.base / "srv")]}, "pillar_roots": {"base": [str(self.base / "pillar")]},
             "ext_pillar": [{"metalk8s_expand": {"master_id": "bootstrap_master", "kubeconfig": str(self.base / "absent")}}],
             "features": {"x509_v2": True},
-            # The master's, which an orchestration is rendered with.
+            # An option of the master, which the rendering of an orchestration uses.
             "worker_threads": 13,
         }  # fmt: skip
         (self.base / "minion").write_text(json.dumps(config))

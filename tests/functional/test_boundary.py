@@ -1,5 +1,6 @@
-"""Salt's result for each runner outcome: all rows of the table in docs/architecture, and how the
-boundary corrects them.
+"""Test Salt's result for each outcome of a runner, with and without the boundary.
+
+The rows are those of the table in docs/architecture.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def expand_error(): raise QuorumError("q", node="n")
 def missing_argument(name): return {}
 """
 
-# salt-run's exit code (a set where Salt's versions differ), the state's result in an orchestration
+# The exit code of salt-run (a set if Salt versions differ), the result of the state in an
+# orchestration
 ROWS: dict[str, tuple[set[int], bool]] = {
     "raw_ok": ({0}, True),
     "raw_raises": ({0, 1}, False),
@@ -67,13 +69,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """salt-run with a configuration of its own and the runner ``outcomes``."""
+    """Return a function that calls salt-run with a separate configuration and ``outcomes``."""
     base = tmp_path_factory.mktemp("master")
     extension.lay_out(base / "ext", "utils")
     (base / "ext" / "runners").mkdir()
     (base / "ext" / "runners" / "outcomes.py").write_text(RUNNER)
     (base / "states").mkdir()
-    # A master creates it at its start; no master runs here.
+    # A master creates this directory when it starts; no master runs here.
     (base / "var" / "cache" / "salt" / "master" / "proc").mkdir(parents=True)
     states = {f"row_{name}": {"salt.runner": [{"name": f"outcomes.{name}"}]} for name in ROWS}
     (base / "states" / "rows.sls").write_text(json.dumps(states))
@@ -105,22 +107,24 @@ def orchestrated(salt_run: Run) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_exit_code(runs: dict[str, subprocess.CompletedProcess[str]], name: str) -> None:
+def test_salt_run_returns_exit_code_of_outcome(
+    runs: dict[str, subprocess.CompletedProcess[str]], name: str
+) -> None:
     assert runs[name].returncode in ROWS[name][0], runs[name].stdout + runs[name].stderr
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_verdict_in_an_orchestration(orchestrated: dict[str, Any], name: str) -> None:
+def test_orchestration_state_has_result_of_outcome(orchestrated: dict[str, Any], name: str) -> None:
     assert orchestrated[name] is ROWS[name][1]
 
 
-def test_the_error_is_one_json_document(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
+def test_error_is_one_json_document(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
     found = json.loads(runs["expand_error"].stdout)
     assert found["error"]["node"] == "n"
     assert found["error"]["type"] == "QuorumError"
 
 
-def test_an_unknown_argument_is_named(salt_run: Run) -> None:
+def test_unknown_argument_is_named(salt_run: Run) -> None:
     found = salt_run("outcomes.missing_argument", "n", "profile=worker", "nome=x")
     assert found.returncode == 2, found.stdout + found.stderr
     problems = json.loads(found.stdout)["error"]["problems"]

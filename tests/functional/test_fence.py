@@ -1,4 +1,4 @@
-"""The fence as Salt runs it: what requires it does not run in a job of an older run."""
+"""The fence in a real Salt job: in a job of an older run, states that require it do not run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from metalk8s_expand.domain.salt import orchestration_result
 from tests import extension
 
-# As the roles of a node take it from the orchestration's pillar.
+# Like the roles of a node, which get the epoch from the pillar of the orchestration.
 SLS = """
 Refuse a job of an older run:
   metalk8s_expand_fence.admitted:
@@ -32,7 +32,7 @@ Apply = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def apply(tmp_path: Path) -> Apply:
-    """``salt-call --local state.apply`` with a pillar: the states by their ID."""
+    """Return a function that runs ``salt-call state.apply`` and returns the states by ID."""
     extension.lay_out(tmp_path / "ext", "states", "utils")
     (tmp_path / "states").mkdir()
     (tmp_path / "states" / "change.sls").write_text(
@@ -58,7 +58,7 @@ def results(found: dict[str, Any]) -> list[bool | None]:
     return [found["Refuse a job of an older run"]["result"], found["Change the host"]["result"]]
 
 
-def test_an_older_job_changes_nothing_and_one_by_hand_passes(apply: Apply, tmp_path: Path) -> None:
+def test_fence_refuses_older_job_and_admits_manual_job(apply: Apply, tmp_path: Path) -> None:
     newer, older = {"orchestrate": {"epoch": 7}}, {"orchestrate": {"node_name": "cp-1", "epoch": 6}}
     assert results(apply(newer, test=True)) == [None, None]
     assert not (tmp_path / "expand-epoch").exists()

@@ -1,4 +1,7 @@
-"""The wheel, installed: Salt finds the plugins by the entry point, with nothing of the tree in reach."""
+"""Test the installed wheel: Salt finds the plugins through the entry point.
+
+The source tree is not on the path.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return extension.install(tmp_path_factory.mktemp("wheel"))
 
 
-def test_plugins_load_by_the_entry_point(installed: Path) -> None:
+def test_plugins_load_through_entry_point(installed: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", PROGRAM]
     ran = subprocess.run(

@@ -1,4 +1,7 @@
-"""Every plugin in Salt's own loader, in both ways to install it; and both ways at once are refused, with the reason."""
+"""Load every plugin with Salt's own loader, installed and synced.
+
+The plugins refuse to load with both installations, and report the reason.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ print(json.dumps(found, default=str))
 
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Salt's extension modules as ``saltutil.sync_all`` lays them out."""
+    """Lay out the extension modules as ``saltutil.sync_all`` does."""
     base = tmp_path_factory.mktemp("synced")
     for kind in KINDS:
         shutil.copytree(
@@ -76,7 +79,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(base: Path, site: Path | None = None) -> Any:
-    """What a Salt finds with this root directory, and this directory of installed packages."""
+    """Return the plugins that Salt loads from this root directory and this site directory."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     if site is not None:
         environment["PYTHONPATH"] = str(site)
@@ -108,14 +111,14 @@ def test_every_plugin_loads(mode: Any) -> None:
     assert set(mode["loaded"].values()) == {True}
 
 
-def test_the_library_comes_from_where_the_plugins_do(
+def test_library_is_imported_from_installation_of_plugins(
     in_site: Any, in_sync: Any, wheel: Path, synced: Path
 ) -> None:
     assert Path(in_site["library"]).is_relative_to(wheel)
     assert Path(in_sync["library"]).is_relative_to(synced)
 
 
-def test_the_runners_functions(mode: Any) -> None:
+def test_runner_has_all_documented_functions(mode: Any) -> None:
     public = (
         "add_node",
         "check_ssh",
@@ -136,19 +139,19 @@ def test_the_runners_functions(mode: Any) -> None:
     assert mode["undocumented"] == []
 
 
-def test_a_runner_fails_in_its_own_words(mode: Any) -> None:
+def test_runner_reports_missing_pillar(mode: Any) -> None:
     assert mode["plan"]["retcode"] == 2
     assert "the pillar of lab_master has no key metalk8s_expand" in mode["plan"]["error"]["message"]
 
 
-def test_the_installed_trees_are_served_under_the_documented_names(in_site: Any) -> None:
+def test_installed_trees_have_documented_names(in_site: Any) -> None:
     tree = in_site["trees"]["packaged"]
     assert (Path(tree) / "metalk8s" / "orchestrate" / "deploy_node.sls").is_file()
     assert (Path(tree) / "metalk8s" / "roles" / "minion.sls").is_file()
     assert (Path(tree) / "metalk8s" / "reactor" / "metalk8s_expand_add.sls").is_file()
 
 
-def test_beside_a_tree_of_metalk8s_nothing_of_that_name_is_served(in_site: Any) -> None:
+def test_tree_beside_metalk8s_serves_no_metalk8s_name(in_site: Any) -> None:
     tree = Path(in_site["trees"]["packaged_beside"])
     assert [path.name for path in tree.iterdir() if path.suffix != ".py"] == ["metalk8s_expand"]
     assert (tree / "metalk8s_expand" / "expand.sls").is_file()
@@ -196,7 +199,7 @@ ROWS: dict[str, tuple[bool, bool | None, Any]] = {
 
 @pytest.fixture(scope="module")
 def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
-    """``salt-call --local state.apply`` of every row, under test=False and test=True."""
+    """Apply every row with ``salt-call --local state.apply``, under test=False and test=True."""
     base = tmp_path_factory.mktemp("minion")
     shutil.copytree(synced / "ext", base / "ext")
     (base / "ext" / "states" / "outcomes.py").write_text(OUTCOMES)
@@ -215,7 +218,7 @@ def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
               "file_client": "local", "id": "m", "log_level": "quiet", "log_level_logfile": "quiet", "state_output": "full"}  # fmt: skip
     (base / "minion").write_text(json.dumps(config))
 
-    # Without the package that this run may have installed: that would be a double installation.
+    # The run may have installed the package on PYTHONPATH. That would be a double installation.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def apply(sls: str, test: bool) -> Any:
@@ -242,17 +245,17 @@ def applied(synced: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("test", [False, True])
-def test_a_states_outcome(applied: dict[bool, Any], name: str, test: bool) -> None:
+def test_state_reports_result_and_changes(applied: dict[bool, Any], name: str, test: bool) -> None:
     found = applied[test][f"row {name}"]
     assert found["result"] is ROWS[name][test]
     assert found["changes"] == ROWS[name][2]
 
 
-def test_a_states_failure_says_what_to_do(applied: dict[bool, Any]) -> None:
+def test_failure_of_state_names_next_action(applied: dict[bool, Any]) -> None:
     assert applied[False]["row fails"]["comment"] == "node w-1: no quorum\n  do next: wait"
 
 
-def test_our_states_under_test(applied: dict[bool, Any]) -> None:
+def test_states_of_extension_report_changes_under_test(applied: dict[bool, Any]) -> None:
     etcd = applied[True]["ours etcd"]
     assert etcd["result"] is None
     assert etcd["changes"] == {"changes": ["start a new etcd cluster with cp-1 as its only member"]}

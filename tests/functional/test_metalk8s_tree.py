@@ -1,5 +1,6 @@
-"""The extension inside a MetalK8s tree: it shadows no file of MetalK8s, calls the deployment of
-MetalK8s and takes over its result.
+"""Test the extension inside a MetalK8s tree.
+
+It shadows no file of MetalK8s, calls the deployment of MetalK8s, and adopts its result.
 """
 
 from __future__ import annotations
@@ -107,7 +108,10 @@ print(json.dumps(found, default=str))
 
 
 def run(program: str, base: Path, path: Path, timeout: int = 300, **given: Any) -> Any:
-    """What a fresh Salt in this directory says; ``path`` is where Python finds the extension, if anywhere."""
+    """Run a program with a fresh Salt in this directory and return its answer.
+
+    ``path`` is on PYTHONPATH. It may contain the extension.
+    """
     for name in ("cache/proc", "pki", "pillar"):
         (base / name).mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(path)}
@@ -132,7 +136,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is copied for a synced installation: the plugins and the library, and none of our SLS."""
+    """Copy the files of a synced installation: plugins and library, without the SLS."""
     base = tmp_path_factory.mktemp("ours")
     for kind in KINDS:
         shutil.copytree(
@@ -173,12 +177,12 @@ def their_names(kind: str) -> set[str]:
     return {*files, *filter(None, files.values())}
 
 
-def test_the_only_plugin_that_both_have_is_the_drop_in_roster() -> None:
+def test_drop_in_roster_is_only_plugin_that_both_trees_have() -> None:
     both = {(kind, name) for kind in KINDS for name in our_names(kind) & their_names(kind)}
     assert both == {("roster", "kubernetes_nodes"), ("roster", "kubernetes")}
 
 
-def test_every_name_that_both_have_is_in_the_documentation() -> None:
+def test_documentation_lists_every_name_that_both_trees_have() -> None:
     page = (ROOT / "docs" / "metalk8s.rst").read_text()
     ours = {"metalk8s." + ".".join(path.relative_to(ROOT / "salt").with_suffix("").parts).removesuffix(".init")
             for tree in ("orchestrate", "roles") for path in (ROOT / "salt" / tree).rglob("*.sls")}  # fmt: skip
@@ -194,7 +198,7 @@ def test_every_name_that_both_have_is_in_the_documentation() -> None:
     assert missing == []
 
 
-def test_every_test_that_the_documentation_names_is_there() -> None:
+def test_documentation_names_only_existing_tests() -> None:
     page = (ROOT / "docs" / "metalk8s.rst").read_text()
     named = set(re.findall(r"``(test_\w+)``", page))
     assert len(named) > 10
@@ -223,8 +227,11 @@ def test_installed_extension_shadows_nothing(load: Any, theirs: Path, wheel: Pat
     assert found["kubernetes"] == "theirs"
 
 
-def test_drop_in_before_metalk8s_would_win(load: Any, theirs: Path, ours: Path) -> None:
-    """The reason why the documentation has their directory first, and leaves the drop-in out."""
+def test_drop_in_before_metalk8s_overrides_roster(load: Any, theirs: Path, ours: Path) -> None:
+    """The drop-in roster overrides the roster of MetalK8s if its directory comes first.
+
+    Therefore the documentation puts the directory of MetalK8s first and leaves the drop-in out.
+    """
     assert load(THEIRS, metalk8s_2v0=[ours, theirs])["kubernetes"] == "ours"
     (ours / "_roster" / "kubernetes_nodes.py").unlink()
     found = load(THEIRS, metalk8s_2v0=[ours, theirs])
@@ -232,10 +239,13 @@ def test_drop_in_before_metalk8s_would_win(load: Any, theirs: Path, ours: Path) 
     assert found["kubernetes"] == "theirs"
 
 
-def test_a_sync_of_another_saltenv_removes_what_that_does_not_bring(
+def test_sync_of_other_saltenv_removes_plugins_missing_in_it(
     load: Any, theirs: Path, ours: Path
 ) -> None:
-    """Of Salt, with clean_dynamic_modules: so both stand in every saltenv that is synced, and base is never synced."""
+    """Salt's clean_dynamic_modules removes plugins that the synced saltenv does not have.
+
+    Therefore every synced saltenv has both directories, and base is never synced.
+    """
     found = load(THEIRS, NEXT, metalk8s_2v0=[theirs, ours], metalk8s_2v1=[theirs])
     assert "metalk8s_expand" not in found["runners"]
     found = load(THEIRS, "base", metalk8s_2v0=[theirs, ours], base=[ours])
@@ -243,8 +253,8 @@ def test_a_sync_of_another_saltenv_removes_what_that_does_not_bring(
     everything(load(THEIRS, NEXT, metalk8s_2v0=[theirs, ours], metalk8s_2v1=[theirs, ours]))
 
 
-def test_of_two_files_that_name_a_saltenv_the_last_one_counts(tmp_path: Path) -> None:
-    """The reason why the extension's master configuration also names their directory."""
+def test_last_configuration_file_defines_roots_of_saltenv(tmp_path: Path) -> None:
+    """Therefore the master configuration of the extension also names the MetalK8s directory."""
     (tmp_path / "master.d").mkdir()
     (tmp_path / "master").write_text("id: boot\n")
     (tmp_path / "master.d" / "99-metalk8s-roots.conf").write_text(
@@ -267,8 +277,11 @@ print(json.dumps(pillar.declared_pillar(opts)))
 """
 
 
-def test_the_declaration_is_found_beside_their_pillar(tmp_path: Path) -> None:
-    """Theirs is a saltenv of its own, and partly matched by what only its external pillar tells."""
+def test_declaration_is_found_beside_metalk8s_pillar(tmp_path: Path) -> None:
+    """The MetalK8s pillar is in its own saltenv.
+
+    Its top file matches on keys that only its external pillar provides.
+    """
     tops = {
         "theirs": {
             THEIRS: {
@@ -297,7 +310,7 @@ FAILED_STATES = {
     "file_|-a_|-a_|-managed": {"result": True, "changes": {}, "comment": "", "__run_num__": 0, "__id__": "Write a", "name": "a"},
     "service_|-b_|-b_|-running": {"result": False, "changes": {}, "comment": "kubelet is dead", "__run_num__": 1, "__id__": "Run b", "name": "b"},
 }  # fmt: skip
-# What minions return, by name and function: as Salt's client gives it.
+# The returns of minions by name and function, as Salt's client reports them.
 REPLIES = {
     "w-silent saltutil.sync_all": {"failed": True},
     "w-broken state.highstate": {"ret": FAILED_STATES, "out": "highstate", "retcode": 2, "jid": "3"},
@@ -306,7 +319,7 @@ REPLIES = {
     "w-function saltutil.sync_all": {"ret": "'saltutil.sync_all' is not available.", "retcode": 254, "jid": "5"},
     "boot ps.pkill": {"ret": "The minion function caused an exception", "failed": True, "retcode": 0},
 }  # fmt: skip
-# Node: what the report must say, or nothing when all is well.
+# By node: the text that the report must contain, or an empty text for success.
 VERDICTS = {
     "w-good": "",
     "e-good": "",
@@ -325,7 +338,10 @@ VERDICTS = {
 
 @pytest.fixture(scope="module")
 def chained(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Real orchestrations of their tree, each in the process that Salt makes for it; the wire to the minions is a fake."""
+    """Run real orchestrations of the MetalK8s tree, each in its own process of Salt.
+
+    Only the connection to the minions is a fake.
+    """
     base = tmp_path_factory.mktemp("chain")
     for kind in ("modules", "runners", "states"):
         shutil.copytree(theirs / f"_{kind}", base / "ext" / kind)
@@ -348,7 +364,7 @@ def chained(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.slow
 class TestChain:
     @pytest.mark.parametrize("name", VERDICTS)
-    def test_the_verdict(self, chained: Any, name: str) -> None:
+    def test_report_names_cause_of_failed_deployment(self, chained: Any, name: str) -> None:
         problems = chained[f"{name} {THEIRS}"]["problems"]
         if not VERDICTS[name]:
             assert problems == []
@@ -356,17 +372,20 @@ class TestChain:
             [problem] = problems
             assert VERDICTS[name] in problem
 
-    def test_all_of_it_ran_with_the_pillar_that_we_give(self, chained: Any) -> None:
-        """The epoch beside the name harms nothing: they read the name, and pass the whole on."""
+    def test_deployment_runs_all_states_with_given_pillar(self, chained: Any) -> None:
+        """The epoch in the pillar is harmless.
+
+        The SLS of MetalK8s read the name and pass the whole pillar to the nested orchestration.
+        """
         assert [name for name, ok in chained[f"e-good {THEIRS}"]["states"] if ok] == [
             "Sync module on the node", "Cordon the node", "Wait minion available", "Register the node into etcd cluster",
             "Run the highstate", "Uncordon the node", "Kill kube-controller-manager on all master nodes",
         ]  # fmt: skip
 
-    def test_a_node_without_a_version(self, chained: Any) -> None:
+    def test_deployment_of_node_without_version_fails(self, chained: Any) -> None:
         assert "w-unlabelled" in chained[f"w-unlabelled {THEIRS}"]["problems"][0]
 
-    def test_a_saltenv_that_is_not_there(self, chained: Any) -> None:
+    def test_deployment_from_missing_saltenv_fails(self, chained: Any) -> None:
         [problem] = chained["w-good metalk8s-9"]["problems"]
         assert (
             "No matching sls found for 'metalk8s.orchestrate.deploy_node' in env 'metalk8s-9'"

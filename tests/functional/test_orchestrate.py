@@ -1,5 +1,6 @@
-"""The SLS of the extension, and an SLS of an operator, in real orchestrations: their changes, their
-comments and the exit code of salt-run.
+"""Run the SLS of the extension and an operator's SLS in real orchestrations.
+
+The tests check changes, comments and the exit code of salt-run.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ OURS = "metalk8s_expand.expand"
 
 
 class Master:
-    """A master's directory, with the extension as it is synced or installed, and a tree that serves our SLS."""
+    """A master's directory with the extension, synced or installed, and a tree with its SLS."""
 
     def __init__(self, base: Path, *nodes: dict[str, Any]) -> None:
         self.base, self.nodes = base, base / "nodes.json"
@@ -75,7 +76,7 @@ class Master:
         path.write_text(text)
 
     def orchestrate(self, sls: str, asked: Any = None, test: bool = False) -> Outcome:
-        """Run ``salt-run state.orchestrate`` as an operator types it."""
+        """Run ``salt-run state.orchestrate`` as an operator does."""
         program = str(Path(sys.executable).with_name("salt-run"))
         words = ["state.orchestrate", sls, f"test={test}"]
         words += (
@@ -102,7 +103,7 @@ class Master:
 
 
 class Outcome:
-    """The exit code, and the states in their order."""
+    """The exit code and the states in their order."""
 
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
         self.code, self.stderr = done.returncode, done.stderr
@@ -113,7 +114,10 @@ class Outcome:
 
 
 def drifted(name: str) -> dict[str, Any]:
-    """A deployed Node of another version: ``expand`` registers it and does not touch its host."""
+    """Return a deployed Node of another version.
+
+    ``expand`` registers the Node and does not change its host.
+    """
     found = node(name)
     found["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
     found["metadata"]["uid"] = f"uid-{name}"
@@ -179,14 +183,14 @@ class TestOurs:
         assert version == "2.0"
 
     @pytest.mark.parametrize("title", ["refused", "foreseen"])
-    def test_a_refusal_fails_it_with_the_reasons(self, outcomes: Any, title: str) -> None:
+    def test_refused_run_fails_with_reasons(self, outcomes: Any, title: str) -> None:
         found, version = outcomes[title]
         [state] = found.ran
         assert (found.code, state["result"], state["changes"]) == (1, False, {})
         assert "not every host can be reached" in state["comment"] and "far-1" in state["comment"]
         assert version == "1.0"
 
-    def test_an_argument_that_there_is_not(self, outcomes: Any) -> None:
+    def test_unknown_argument_fails_with_suggestion(self, outcomes: Any) -> None:
         found, version = outcomes["mistyped"]
         [state] = found.ran
         assert (found.code, state["result"], version) == (1, False, "1.0")

@@ -1,4 +1,7 @@
-"""The declaration reaches the master's own runner, and no minion: compiled by Salt as the documentation lays it out."""
+"""Compile the documented pillar with Salt.
+
+The declaration reaches the runner of the master and no minion.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def opts(tmp_path: Path) -> Any:
-    """A master's options whose pillar is the documented example behind the documented top file."""
+    """Return the options of a master with the documented example and top file as its pillar."""
     (tmp_path / "top.sls").write_text("base:\n  'bootstrap_master':\n    - metalk8s_expand\n")
     (tmp_path / "metalk8s_expand.sls").symlink_to(ROOT / "pillar" / "metalk8s_expand.sls")
     found = salt.config.master_config(None)
@@ -33,7 +36,7 @@ def opts(tmp_path: Path) -> Any:
     return found
 
 
-def test_the_runner_reads_it(opts: Any) -> None:
+def test_declaration_is_read_by_runner(opts: Any) -> None:
     assert list(settings.parse(declared_pillar(opts)).nodes) == [
         "cp-1",
         "cp-2",
@@ -42,18 +45,19 @@ def test_the_runner_reads_it(opts: Any) -> None:
     ]
 
 
-# Declared nodes, the bootstrap node's own minion, one that would like to be the master, one unknown.
+# Declared nodes, the bootstrap node's own minion, minions with names like the master's, and an
+# unknown minion.
 @pytest.mark.parametrize(
     "minion", ["cp-1", "worker-1", "bootstrap", "bootstrap_master2", "master", "x"]
 )
-def test_no_minion_does(opts: Any, minion: str) -> None:
+def test_declaration_is_hidden_from_minions(opts: Any, minion: str) -> None:
     found = salt.pillar.Pillar(
         {**opts, "pillar": {}}, {"id": minion}, minion, "base"
     ).compile_pillar()
     assert found == {}
 
 
-def test_a_name_that_is_there_twice_is_refused(opts: Any, tmp_path: Path) -> None:
+def test_duplicate_node_name_is_refused(opts: Any, tmp_path: Path) -> None:
     node = "    w-1: {profile: worker, address: 10.0.0.%d, version: '1'}\n"
     (tmp_path / "metalk8s_expand.sls").unlink()
     (tmp_path / "metalk8s_expand.sls").write_text(

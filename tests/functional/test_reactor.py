@@ -1,4 +1,7 @@
-"""The reaction to an event in Salt's own reactor, and our events on a real bus: what is sent stays a value, or goes nowhere."""
+"""Test the reaction in Salt's own reactor, and the events of the extension on a real bus.
+
+The value of an event stays a value, or the reaction refuses it.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +53,11 @@ else:
 
 @pytest.fixture(scope="module")
 def opts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A master whose tree serves the reaction under its documented name, and that has the configuration's snippet."""
-    # Sockets have short paths.
+    """Return the options of a master with the documented reactor configuration.
+
+    Its tree serves the reaction under the documented name.
+    """
+    # The path of a socket must be short.
     root = tmp_path_factory.mktemp("m")
     tree = root / "tree" / "metalk8s" / "reactor"
     tree.mkdir(parents=True)
@@ -95,7 +101,7 @@ def asked(reactor: Any, data: Any) -> list[Any]:
 
 
 def by_minion(node: Any) -> dict[str, Any]:
-    """As ``salt-call event.send metalk8s/expand/add node=…`` arrives."""
+    """Return the event data of ``salt-call event.send metalk8s/expand/add node=…``."""
     return {
         "id": "worker-1",
         "tag": TAG,
@@ -113,11 +119,11 @@ SHAPES = pytest.mark.parametrize("shape", [by_minion, on_master])
 
 
 @SHAPES
-def test_a_name_is_handed_on(reactor: Any, shape: Callable[[Any], Any]) -> None:
+def test_node_name_is_passed_to_runner(reactor: Any, shape: Callable[[Any], Any]) -> None:
     assert asked(reactor, shape("worker-2")) == [[{"node": "worker-2"}]]
 
 
-def test_the_reaction_may_be_in_a_saltenv_of_its_own(reactor: Any) -> None:
+def test_reaction_is_served_from_named_saltenv(reactor: Any) -> None:
     found = reactor.reactions(TAG, on_master("w-1"), [f"{SERVED}?saltenv=metalk8s-2.0"])
     assert [chunk["args"] for chunk in found] == [[{"node": "w-1"}]]
 
@@ -142,7 +148,7 @@ def test_event_data_besides_node_is_ignored(reactor: Any) -> None:
     assert asked(reactor, {**data, "node": "other"}) == [[{"node": "w-1"}]]
 
 
-# Handed on as they are, for the runner to refuse: they are short.
+# The reaction passes these short texts unchanged; the runner refuses them.
 HOSTILE = [
     "{{ 7 * 7 }}", "{% for x in range(9) %}{% endfor %}", "{{ salt['cmd.run']('id') }}", "#!jinja", "#!py",
     "a: b", "- a", "&a *a", "!!python/object/apply:os.system [id]", "{}", "[]", "null", "true", "012", "1e9", "---", "a\nb: c",
@@ -196,7 +202,9 @@ TREES = st.recursive(
         st.sampled_from(["node", "data", "id", "tag", "user"]) | st.text(), TREES, max_size=4
     )
 )
-def test_whatever_is_sent(reactor: Any, payload: dict[str, Any]) -> None:
+def test_only_short_text_of_random_event_reaches_runner(
+    reactor: Any, payload: dict[str, Any]
+) -> None:
     sent = payload.get("data", payload)
     node = sent.get("node") if isinstance(sent, dict) else None
     wanted = [[{"node": node}]] if isinstance(node, str) and 0 < len(node) <= 63 else []
@@ -213,7 +221,7 @@ def called(opts: dict[str, Any]) -> Path:
 def test_runner_gets_unchanged_value(
     reactor: Any, opts: dict[str, Any], bus: None, called: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through the threads of Salt's reactor, as the master does it."""
+    """Run the reactions in the threads of Salt's reactor, as the master does."""
     monkeypatch.setattr(salt.utils.reactor.ReactWrap, "client_cache", None)
     reactor.wrap = salt.utils.reactor.ReactWrap(opts)
     sent = ["w-1", *HOSTILE]
@@ -225,12 +233,12 @@ def test_runner_gets_unchanged_value(
     assert sorted(found) == sorted(json.dumps([[], {"node": text}]) for text in sent)
 
 
-# Events out
+# Events of the extension
 
 
 @pytest.fixture(scope="module")
 def bus(opts: dict[str, Any]) -> Iterator[None]:
-    """The process of a master that passes events on."""
+    """Start the process of a master that publishes events."""
     settings = {
         key: opts[key]
         for key in (
@@ -259,7 +267,7 @@ def bus(opts: dict[str, Any]) -> Iterator[None]:
         process.wait(10)
 
 
-def test_a_step_is_heard_on_the_bus(opts: dict[str, Any], bus: None) -> None:
+def test_step_event_is_received_on_bus(opts: dict[str, Any], bus: None) -> None:
     with salt.utils.event.get_event(
         "master", sock_dir=opts["sock_dir"], opts=opts, listen=True
     ) as listener:
@@ -274,7 +282,7 @@ def test_a_step_is_heard_on_the_bus(opts: dict[str, Any], bus: None) -> None:
     assert {key: heard["data"][key] for key in payload} == payload
 
 
-def test_without_a_bus_nothing_fails_and_little_time_is_lost(
+def test_missing_bus_causes_no_error_and_no_long_delay(
     opts: dict[str, Any], tmp_path: Path
 ) -> None:
     nowhere = Bus({**opts, "sock_dir": str(tmp_path)})

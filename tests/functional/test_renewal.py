@@ -1,4 +1,7 @@
-"""The renewal as Salt runs it on the CA's own node, with certificates of minutes, in a directory that stands for the real one."""
+"""Run the renewal with Salt on the CA's own node, with certificates that are valid for minutes.
+
+A temporary directory replaces the real one.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
 
 
 @pytest.mark.full
-def test_renewal(node: Node) -> None:
+def test_certificate_is_created_kept_and_renewed(node: Node) -> None:
     """A certificate is created, kept while enough time is left, then renewed with the same key."""
     signed = {f"Have the certificate {purpose} signed" for purpose in signing_policies.paths(ROLES)}
     node.describe(certificate_days=10 * MINUTE, certificate_renew_days=2 * MINUTE)

@@ -1,4 +1,4 @@
-"""The rosters load in Salt's own loader, under the names that the documentation uses."""
+"""Load the rosters with Salt's own loader, under their documented names."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def rosters(tmp_path: Path) -> Any:
         "pillar_roots": {"base": [str(tmp_path)]},
         "id": "lab_master",
     }
-    # An update: the options of Salt 3008 are no plain dict, and "|=" gets lost in them.
+    # The options of Salt 3008 are no plain dict and lose the values of "|=", so call update.
     opts.update(values)
     return salt.loader.roster(opts, runner={}, utils=salt.loader.utils(opts))
 
 
 @pytest.mark.parametrize("name", ["metalk8s_expand.targets", "kubernetes.targets"])
-def test_virtual_names(rosters: Any, name: str) -> None:
+def test_roster_loads_under_documented_name(rosters: Any, name: str) -> None:
     assert name in rosters
 
 
 @pytest.mark.parametrize("name", ["metalk8s_expand", "kubernetes"])
-def test_an_api_that_cannot_be_asked_is_a_clear_error(rosters: Any, name: str) -> None:
+def test_unusable_kubeconfig_is_reported(rosters: Any, name: str) -> None:
     with pytest.raises(SaltClientError, match="kubeconfig"):
         rosters[f"{name}.targets"]("worker-1", "glob")

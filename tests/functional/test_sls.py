@@ -1,4 +1,7 @@
-"""The SLS as Salt renders them for the documented declaration: every requisite is there, and so is the fence, in its place."""
+"""Render the SLS with Salt for the documented declaration.
+
+Every requisite exists, and every fence is in its place.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ RENEWALS = {
     f"certificates of {minion}": (minion, "metalk8s.roles.certificates")
     for minion in ("worker-1", "cp-1", "bootstrap")
 }
-# Where the library is not, or not of this version: a minion that is to be, the API proxy of any node.
+# These minions may lack the library of this version: a future minion, the API proxy of any node.
 UNFENCED = {
     "a host over salt-ssh": ("cp-1", "metalk8s.roles.minion"),
     "another node's API proxy": ("worker-1", "metalk8s.roles.node.apiserver_proxy"),
@@ -58,7 +61,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(scope="module")
 def low(site: Site) -> Low:
-    """The states of an SLS for a minion with this pillar, in the order in which Salt runs them."""
+    """Return a function that renders an SLS for a minion with this pillar.
+
+    The function returns the states in the order in which Salt runs them.
+    """
     wanted = [
         (minion, sls, pillar)
         for minion, sls in {**ROLES, **RENEWALS, **UNFENCED}.values()
@@ -101,7 +107,7 @@ def named(chunks: list[Chunk], identity: str) -> Chunk:
 
 @pytest.mark.parametrize("pillar", [HAND, RUN], ids=["by hand", "by a run"])
 @pytest.mark.parametrize("where", [*ROLES, *RENEWALS, *UNFENCED])
-def test_every_requisite_is_there(low: Low, where: str, pillar: dict[str, Any]) -> None:
+def test_every_requisite_exists(low: Low, where: str, pillar: dict[str, Any]) -> None:
     chunks = low(*{**ROLES, **RENEWALS, **UNFENCED}[where], pillar)
     there = {
         (chunk["state"], name) for chunk in chunks for name in (chunk["__id__"], chunk["name"])
@@ -110,7 +116,7 @@ def test_every_requisite_is_there(low: Low, where: str, pillar: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("where", [*ROLES, *RENEWALS])
-def test_the_fence_is_the_first_of_all_and_ends_the_job(low: Low, where: str) -> None:
+def test_fence_is_first_state_and_ends_job(low: Low, where: str) -> None:
     first = low(*{**ROLES, **RENEWALS}[where], RUN)[0]
     what = "renew its certificates" if where in RENEWALS else "change this host"
     assert (first["state"], first["fun"], first["__id__"]) == (
@@ -124,7 +130,7 @@ def test_the_fence_is_the_first_of_all_and_ends_the_job(low: Low, where: str) ->
 
 @pytest.mark.parametrize("where", ROLES)
 @pytest.mark.parametrize(("pillar", "epoch"), [(HAND, None), (RUN, 6)], ids=["by hand", "by a run"])
-def test_whatever_asks_is_given_the_epoch(
+def test_fence_and_etcd_states_get_epoch(
     low: Low, where: str, pillar: dict[str, Any], epoch: int | None
 ) -> None:
     chunks = low(*ROLES[where], pillar)
@@ -138,7 +144,7 @@ def test_whatever_asks_is_given_the_epoch(
 
 
 @pytest.mark.parametrize("where", ["a control-plane node", "the bootstrap node"])
-def test_the_fence_is_asked_again_right_before_each_static_pod(low: Low, where: str) -> None:
+def test_fence_is_repeated_right_before_each_static_pod(low: Low, where: str) -> None:
     chunks = low(*ROLES[where], RUN)
     pods = [
         chunk
@@ -165,13 +171,13 @@ def test_the_fence_is_asked_again_right_before_each_static_pod(low: Low, where: 
 
 
 @pytest.mark.parametrize("where", UNFENCED)
-def test_no_fence_where_it_may_not_be_installed(low: Low, where: str) -> None:
+def test_sls_for_minion_without_library_has_no_fence(low: Low, where: str) -> None:
     assert fences(low(*UNFENCED[where], RUN)) == []
 
 
 @pytest.mark.parametrize("where", [*ROLES, *UNFENCED])
-def test_no_state_holds_or_shows_a_secret(low: Low, where: str) -> None:
-    """Salt keeps what it renders, and what states return, in files of its cache."""
+def test_states_hold_and_show_no_secret(low: Low, where: str) -> None:
+    """Salt stores rendered states and their returns in files of its cache."""
     chunks = low(*{**ROLES, **UNFENCED}[where], RUN)
     assert "PRIVATE KEY" not in json.dumps(chunks)
     secret = [
@@ -189,7 +195,7 @@ def test_no_state_holds_or_shows_a_secret(low: Low, where: str) -> None:
             assert "contents" not in chunk
 
 
-def test_secrets_at_rest_get_a_key_that_only_the_host_knows(low: Low, tmp_path: Path) -> None:
+def test_encryption_key_is_generated_on_host(low: Low, tmp_path: Path) -> None:
     command = named(
         low(*ROLES["the bootstrap node"], RUN), "Draw the key that encrypts Secrets at rest"
     )["name"]
@@ -209,7 +215,7 @@ def test_secrets_at_rest_get_a_key_that_only_the_host_knows(low: Low, tmp_path: 
     assert not any(key in command for key in keys)
 
 
-def test_the_epoch_is_merged_into_the_minions_own_pillar(low: Low) -> None:
+def test_epoch_is_merged_into_pillar_of_minion(low: Low) -> None:
     own, given = (low("cp-1", "pillar", pillar)[0]["pillar"] for pillar in (HAND, RUN))
     assert own["metalk8s"]["node"]["address"] == "10.200.0.11"
     assert given == {**own, **RUN}
@@ -217,7 +223,7 @@ def test_the_epoch_is_merged_into_the_minions_own_pillar(low: Low) -> None:
 
 class TestDeployNode:
     @pytest.mark.parametrize("pillar", DEPLOYMENTS, ids=json.dumps)
-    def test_every_requisite_is_there(self, low: Low, pillar: dict[str, Any]) -> None:
+    def test_every_requisite_exists(self, low: Low, pillar: dict[str, Any]) -> None:
         chunks = low("bootstrap", DEPLOY_NODE, pillar)
         there = {(chunk["state"], chunk["__id__"]) for chunk in chunks}
         assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
@@ -245,7 +251,7 @@ class TestDeployNode:
         ]
         assert found == wanted
 
-    def test_the_nodes_own_jobs_get_the_epoch_and_nothing_else(self, low: Low) -> None:
+    def test_jobs_of_node_get_epoch_alone(self, low: Low) -> None:
         chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": "cp-1", "epoch": 6}})
         given = {chunk["__id__"]: chunk["pillar"] for chunk in chunks if chunk.get("pillar")}
         assert given == {
@@ -253,8 +259,8 @@ class TestDeployNode:
             "Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master": RUN,
         }
 
-    def test_jobs_by_hand_are_as_they_were(self, low: Low) -> None:
-        """Salt passes no empty pillar on."""
+    def test_manual_jobs_get_no_pillar(self, low: Low) -> None:
+        """Salt does not pass an empty pillar to the job."""
         assert [
             chunk["pillar"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND) if "pillar" in chunk
         ] == [{}, {}]
@@ -310,9 +316,7 @@ class TestCertificates:
         assert len(list(requisites(last))) == len(signing_policies.paths(["master", "etcd"]))
 
     @pytest.mark.parametrize("pillar", [HAND, ONE, RUN], ids=["all", "one", "by a run"])
-    def test_every_requisite_of_the_renewal_is_there(
-        self, low: Low, pillar: dict[str, Any]
-    ) -> None:
+    def test_every_requisite_of_renewal_exists(self, low: Low, pillar: dict[str, Any]) -> None:
         chunks = low("bootstrap", RENEW, pillar)
         there = {(chunk["state"], chunk["__id__"]) for chunk in chunks}
         assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
@@ -320,9 +324,7 @@ class TestCertificates:
             {json.dumps(RUN)} if pillar == RUN else set()
         )
 
-    def test_control_plane_nodes_one_after_another_and_the_others_some_at_a_time(
-        self, low: Low
-    ) -> None:
+    def test_control_plane_is_renewed_serially_and_other_nodes_in_batches(self, low: Low) -> None:
         chunks = low("bootstrap", RENEW, HAND)
         renewed = [chunk for chunk in chunks if chunk["__id__"].startswith("Renew")]
         assert [
@@ -353,7 +355,7 @@ class TestCertificates:
 
 @pytest.fixture(scope="module")
 def without_api(site: Site) -> dict[str, list[Any]]:
-    """What the CA's node and another are given while the API does not answer."""
+    """Render SLS for the CA's node and for cp-1 while the API does not answer."""
     kubeconfig = {
         "apiVersion": "v1", "kind": "Config", "current-context": "x",
         "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
@@ -375,10 +377,13 @@ def without_api(site: Site) -> dict[str, list[Any]]:
 
 
 @pytest.mark.slow
-class TestWithoutTheApi:
-    """The administrator's certificate, or the API servers', may be what has ended."""
+class TestUnavailableApi:
+    """The API is unavailable.
 
-    def test_certificates_are_renewed_and_nothing_else_is_rendered(
+    The cause may be an expired certificate of the administrator or of the API servers.
+    """
+
+    def test_renewal_is_rendered_but_etcd_role_is_not(
         self, without_api: dict[str, list[Any]]
     ) -> None:
         pillar, renewal, etcd = without_api["cp-1"]
@@ -386,7 +391,7 @@ class TestWithoutTheApi:
         assert places(renewal) == signing_policies.paths(["master", "etcd"])
         assert all(isinstance(line, str) for line in etcd), "it needs to know the other members"
 
-    def test_the_authority_still_knows_who_is_declared(
+    def test_ca_keeps_signing_policies_of_declared_nodes(
         self, without_api: dict[str, list[Any]]
     ) -> None:
         policies = without_api["bootstrap"][0][0]["pillar"]["x509_signing_policies"]
@@ -395,13 +400,13 @@ class TestWithoutTheApi:
 
 @pytest.fixture(scope="module")
 def applied(site: Site) -> dict[str, list[Chunk]]:
-    """The results on a host where the epoch 7 has been, in the order in which the states ran."""
+    """Return the results on a host that has recorded epoch 7, in the order of execution."""
     site.epoch.write_text("7\n")
     jobs: dict[str, tuple[str, list[str], dict[str, Any]]] = {
         "older": ("state.apply", ["host"], {"pillar": RUN}),
         "same": ("state.apply", ["host"], {"pillar": NEWER}),
         "by hand": ("state.apply", ["host"], {"pillar": HAND}),
-        # A mistake here would change this machine.
+        # Without test=True, a mistake would change this machine.
         "member": ("state.apply", ["member"], {"pillar": RUN, "test": True}),
     }
     found = site.call("cp-1", *jobs.values())
@@ -414,7 +419,7 @@ def applied(site: Site) -> dict[str, list[Chunk]]:
 
 
 class TestApplied:
-    """The macros as they are, around states that are harmless here."""
+    """The real macros around harmless states."""
 
     def test_refusing_fence_prevents_all_states(self, applied: dict[str, list[Chunk]]) -> None:
         [refused] = applied["older"]
@@ -425,7 +430,7 @@ class TestApplied:
         )
 
     @pytest.mark.parametrize("job", ["same", "by hand"])
-    def test_the_fence_that_admits_changes_nothing(
+    def test_admitting_fence_changes_nothing(
         self, applied: dict[str, list[Chunk]], job: str
     ) -> None:
         assert [state["result"] for state in applied[job]] == [True] * 5
@@ -433,7 +438,7 @@ class TestApplied:
             state["changes"] for state in applied[job] if "Let no older run" in state["__id__"]
         ] == [{}, {}]
 
-    def test_an_etcd_member_is_left_alone(self, applied: dict[str, list[Chunk]]) -> None:
+    def test_older_job_does_not_change_etcd_member(self, applied: dict[str, list[Chunk]]) -> None:
         assert [(state["result"], state["changes"]) for state in applied["member"]] == [
             (False, {}),
             (False, {}),
