@@ -1,4 +1,4 @@
-"""A real OpenSSH server on a loopback port, for everything that talks SSH."""
+"""A real OpenSSH server on a loopback port, for all tests that use SSH."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ SSHD = "/usr/sbin/sshd"
 
 
 class Sshd:
-    """One server with one authorised key; ``force`` decides what a login runs instead of its command."""
+    """One server with one authorized key.
+
+    ``force`` sets the command that each login runs instead of the requested one.
+    """
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -52,7 +55,7 @@ class Sshd:
         self.known_hosts.write_text(line)
 
     def force(self, script: str | None) -> None:
-        """Run a shell script at every login, whatever is asked for; None runs what is asked for."""
+        """Run a shell script at every login; with None, run the requested command."""
         option = ""
         if script is not None:
             path = self.base / "forced"
@@ -116,7 +119,7 @@ def wait_for_port(server: Sshd, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def sshd(_running_sshd: Sshd) -> Sshd:
-    """The server, as it was at first."""
+    """Return the server in its initial state."""
     _running_sshd.trust(_running_sshd.host_key)
     _running_sshd.force(None)
     return _running_sshd
@@ -124,7 +127,7 @@ def sshd(_running_sshd: Sshd) -> Sshd:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that accepts connections and never says a word."""
+    """Yield a port that accepts connections and sends nothing."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)

@@ -90,7 +90,7 @@ def everyone() -> list[dict[str, Any]]:
 
 
 class TestPlan:
-    def test_everything_is_new(self, make: Make) -> None:
+    def test_plan_of_empty_cluster_has_all_nodes(self, make: Make) -> None:
         found = make().plan(None)
         assert [item["node"] for item in found["workers"]] == ["w-1", "w-2", "i-1"]
         assert (found["control_plane"], found["unchanged"], found["warnings"]) == ([], [], [])
@@ -99,7 +99,7 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("threads", "parallel", "warned"), [(3, 10, True), (4, 10, False), (3, 2, False)]
     )
-    def test_a_master_with_too_few_workers_is_told(
+    def test_plan_warns_about_too_few_worker_threads(
         self, make: Make, threads: int, parallel: int, warned: bool
     ) -> None:
         call = make(worker_threads=threads)
@@ -122,30 +122,30 @@ class TestPlan:
         [found] = make(ill, node("w-2"), node("i-1")).plan(None)["workers"]
         assert "deploy" in [step["name"] for step in found["steps"]]
 
-    def test_drift_of_the_object_alone_deploys_nothing(self, make: Make) -> None:
+    def test_drift_of_node_object_alone_deploys_nothing(self, make: Make) -> None:
         drifted = node("w-1")
         drifted["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
         [found] = make(drifted, node("w-2"), node("i-1")).plan(None)["workers"]
         assert [step["name"] for step in found["steps"]] == ["register", "verify"]
 
-    def test_some(self, make: Make) -> None:
+    def test_plan_covers_named_nodes_only(self, make: Make) -> None:
         assert [item["node"] for item in make().plan("w-2")["workers"]] == ["w-2"]
 
     @pytest.mark.parametrize("names", ["w-9", "w-1,w-9", "w-1,", "", ["W-1"]])
-    def test_unknown_names(self, make: Make, names: Any) -> None:
+    def test_unknown_names_are_refused(self, make: Make, names: Any) -> None:
         with pytest.raises(SettingsError):
             make().plan(names)
 
-    def test_an_undeclared_one(self, make: Make) -> None:
+    def test_undeclared_node_is_planned_from_arguments(self, make: Make) -> None:
         [found] = make().plan("w-9", {"profile": "worker", "address": "10.0.0.9"})["workers"]
         assert (found["node"], found["address"]) == ("w-9", "10.0.0.9")
 
     @pytest.mark.parametrize("names", [None, "w-8,w-9"])
-    def test_arguments_describe_one_node(self, make: Make, names: Any) -> None:
+    def test_arguments_for_several_nodes_are_refused(self, make: Make, names: Any) -> None:
         with pytest.raises(SettingsError, match="one node: profile"):
             make().plan(names, {"profile": "worker"})
 
-    def test_text_for_people_and_data_for_programs(self, make: Make) -> None:
+    def test_plan_is_text_for_people_and_data_for_programs(self, make: Make) -> None:
         call = make(__cli="salt-run")
         assert set(call.plan(None)) == {"text"}
         assert "w-1" in call.plan(None)["text"]
@@ -156,7 +156,7 @@ class TestPlan:
         with pytest.raises(SettingsError, match="no key metalk8s_expand"):
             make(pillar=None).plan(None)
 
-    def test_a_mistake_is_told_without_the_api(self, make: Make) -> None:
+    def test_declaration_error_is_reported_without_api(self, make: Make) -> None:
         call = make(
             pillar={"nodes": {"w-1": {"profile": "wroker"}}},
             metalk8s_expand={"kubeconfig": "/nowhere"},
@@ -165,7 +165,7 @@ class TestPlan:
         with pytest.raises(SettingsError, match="did you mean worker"):
             call.plan(None)
 
-    def test_the_api_is_reached_by_the_configuration(self, make: Make, tmp_path: Path) -> None:
+    def test_api_is_reached_through_configured_kubeconfig(self, make: Make, tmp_path: Path) -> None:
         call = make(metalk8s_expand={"kubeconfig": str(tmp_path / "nowhere")})
         del call.world
         with pytest.raises(UnreachableError, match="nowhere"):
@@ -173,7 +173,7 @@ class TestPlan:
 
 
 class TestSelection:
-    """The same for everything that is about several nodes."""
+    """The selection of nodes is the same for all functions that take several nodes."""
 
     @pytest.mark.parametrize(
         ("nodes", "profiles", "wanted"),
@@ -183,7 +183,9 @@ class TestSelection:
             (None, "infra,worker", ["w-1", "w-2", "i-1"]),
         ],
     )
-    def test_a_plan(self, make: Make, nodes: Any, profiles: Any, wanted: list[str]) -> None:
+    def test_plan_covers_matching_nodes(
+        self, make: Make, nodes: Any, profiles: Any, wanted: list[str]
+    ) -> None:
         assert [item["node"] for item in make().plan(nodes, profiles=profiles)["workers"]] == wanted
 
     @pytest.mark.parametrize("function", ["plan", "expand", "check_ssh", "preflight", "health"])
@@ -197,13 +199,13 @@ class TestSelection:
             with pytest.raises(SettingsError):
                 getattr(make(), function)(**wrong)
 
-    def test_health(self, make: Make) -> None:
+    def test_health_covers_selected_nodes(self, make: Make) -> None:
         call = make(node("w-1"), infra("other"))
         assert call.health("w-1", "worker")["healthy"] is True
         with pytest.raises(DeployError, match="Node w-2 is declared and not registered"):
             call.health(None, "worker")
 
-    def test_an_agreed_plan_is_that_of_the_nodes_that_matched(self, make: Make) -> None:
+    def test_approved_plan_covers_nodes_that_matched_then(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2"))
         found = call.plan("w-*", max_parallel=1)
         assert found["asked"] == ("w-1", "w-2")
@@ -212,7 +214,7 @@ class TestSelection:
         with pytest.raises(ConflictError, match="world has moved"):
             later.expand("w-*", digest=found["digest"])
 
-    def test_the_run_is_named_as_it_was_asked_for(self, make: Make) -> None:
+    def test_report_and_event_show_given_arguments(self, make: Make) -> None:
         call = make(*everyone())
         report = call.expand("w-*", profiles="worker", max_parallel=2)
         assert (
@@ -229,8 +231,8 @@ class TestMaxParallel:
         assert one["digest"] != two["digest"]
         assert make().plan()["digest"] == make().plan(max_parallel=10)["digest"]
 
-    def test_an_agreed_plan_says_it_too(self, make: Make) -> None:
-        """And what is left of it is seen to be the plan, without saying it again."""
+    def test_approved_plan_includes_max_parallel(self, make: Make) -> None:
+        """The next call recognizes the plan by its digest, without the same argument."""
         call = make()
         found = call.plan("w-1", max_parallel=3)
         assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
@@ -239,7 +241,7 @@ class TestMaxParallel:
 
     @pytest.mark.parametrize("wrong", [0, "2", True])
     @pytest.mark.parametrize("function", ["plan", "expand"])
-    def test_wrong_ones(self, make: Make, function: str, wrong: Any) -> None:
+    def test_invalid_max_parallel_is_refused(self, make: Make, function: str, wrong: Any) -> None:
         with pytest.raises(SettingsError, match="max_parallel: "):
             getattr(make(), function)(max_parallel=wrong)
 
@@ -263,12 +265,12 @@ class TestDryRun:
         assert call.world.kube.config_maps == {}  # type: ignore[attr-defined]
         assert cache.reports(call.opts) == []
 
-    def test_no_lock_is_needed(self, make: Make) -> None:
+    def test_dry_run_needs_no_lock(self, make: Make) -> None:
         call = make(*everyone())
         with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
             assert call.expand(dry_run=True)["retcode"] == 0
 
-    def test_a_host_that_would_stop_it(self, make: Make, declared: dict[str, Any]) -> None:
+    def test_dry_run_reports_unreachable_host(self, make: Make, declared: dict[str, Any]) -> None:
         call = make(pillar=declared)
         found = call.expand(dry_run=True)
         assert (found["retcode"], found["refusal"]["type"]) == (4, "UnreachableError")
@@ -281,7 +283,7 @@ class TestDryRun:
             call.expand(digest=found["digest"])
         assert call.world.kube.nodes() == []
 
-    def test_the_cluster_decides_first_and_the_hosts_are_told_all_the_same(
+    def test_dry_run_reports_cluster_refusal_and_host_findings(
         self, make: Make, declared: dict[str, Any]
     ) -> None:
         call = make(pillar=declared)
@@ -290,7 +292,7 @@ class TestDryRun:
         assert (found["retcode"], found["refusal"]["type"]) == (6, "QuorumError")
         assert list(found["preflight"]["unreachable"]) == ["w-1"]
 
-    def test_a_plan_that_is_refused(self, make: Make) -> None:
+    def test_dry_run_reports_refused_plan(self, make: Make) -> None:
         wrong = node("w-1")
         wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
         found = make(wrong).expand("w-1", dry_run=True)
@@ -299,7 +301,7 @@ class TestDryRun:
             "the plan is refused, so nothing was started",
         )
 
-    def test_a_world_that_has_moved(self, make: Make) -> None:
+    def test_dry_run_reports_changed_plan(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
         call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
@@ -308,7 +310,7 @@ class TestDryRun:
             "node w-1: was not in the plan, and now has something to do"
         ]
 
-    def test_for_people(self, make: Make, declared: dict[str, Any]) -> None:
+    def test_dry_run_is_text_for_people(self, make: Make, declared: dict[str, Any]) -> None:
         well = make(*everyone(), __cli="salt-run").expand(dry_run=True)
         assert "this was a dry run. The run itself would go ahead" in well["text"]
         ill = make(pillar=declared, __cli="salt-run").expand(dry_run=True)
@@ -317,8 +319,8 @@ class TestDryRun:
             "would be refused:\nnot every host can be reached" in ill["text"],
         ) == (4, True)
 
-    def test_an_undeclared_one(self, make: Make) -> None:
-        """As it is agreed on, it need not be described again."""
+    def test_approved_plan_stores_undeclared_node(self, make: Make) -> None:
+        """The plan stores the description, so the next call needs only the digest."""
         call = make()
         given = {
             "profile": "worker",
@@ -333,7 +335,7 @@ class TestDryRun:
         with pytest.raises(SettingsError, match="node: is a glob"):
             make().add_node("w-*")
 
-    def test_register(self, make: Make) -> None:
+    def test_register_under_dry_run_changes_nothing(self, make: Make) -> None:
         call = make()
         shown = call.register("w-1", dry_run=True)
         assert call.world.kube.nodes() == []
@@ -357,23 +359,23 @@ def test_flag_that_is_not_a_boolean_is_refused(
 
 
 class TestManifest:
-    def test_a_declared_node(self, make: Make) -> None:
+    def test_manifest_of_declared_node_has_its_taints(self, make: Make) -> None:
         found = yaml.safe_load(make().manifest("i-1"))
         assert found["metadata"]["name"] == "i-1"
         assert found["spec"]["taints"] == [
             {"key": "node-role.kubernetes.io/infra", "effect": "NoSchedule"}
         ]
 
-    def test_an_undeclared_node(self, make: Make) -> None:
+    def test_manifest_of_undeclared_node_uses_arguments(self, make: Make) -> None:
         found = yaml.safe_load(make().manifest("w-9", {"profile": "worker", "address": "10.0.0.9"}))
         assert found["metadata"]["annotations"]["metalk8s.scality.com/ssh-host"] == "10.0.0.9"
 
-    def test_an_unknown_node(self, make: Make) -> None:
+    def test_manifest_of_unknown_node_is_refused(self, make: Make) -> None:
         with pytest.raises(SettingsError):
             make().manifest("w-9")
 
 
-def test_register(make: Make) -> None:
+def test_register_creates_cordoned_node_once(make: Make) -> None:
     call = make()
     assert call.register("w-1")["changes"]
     found = call.world.kube.node("w-1")
@@ -383,7 +385,7 @@ def test_register(make: Make) -> None:
 
 
 class TestStatus:
-    def test_every_state(self, make: Make) -> None:
+    def test_status_shows_every_node_state(self, make: Make) -> None:
         ill = node("i-1")
         ill["status"]["conditions"] = []
         found = make(
@@ -396,18 +398,18 @@ class TestStatus:
         assert found["i-1"]["problems"]
         assert found["w-1"]["problems"] == []
 
-    def test_a_cordoned_node_is_not_ready(self, make: Make) -> None:
+    def test_status_reports_cordoned_node(self, make: Make) -> None:
         cordoned = node("w-1")
         cordoned["spec"] = {"unschedulable": True}
         assert "cordoned" in make(cordoned).status()["nodes"]["w-1"]["problems"][0]
 
-    def test_text(self, make: Make) -> None:
+    def test_status_text_shows_nodes_runs_and_certificates(self, make: Make) -> None:
         text = make(node("w-1"), __cli="salt-run").status()["text"]
         assert "not registered" in text
         assert "Runs: none" in text
         assert "w-1 kubelet-client 2027-01-01T00:00:00Z 300.0" in " ".join(text.split())
 
-    def test_certificates_of_all_that_is_deployed(self, make: Make) -> None:
+    def test_status_shows_certificates_of_deployed_nodes(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
         call.world.kube.stored["boot"]["status"] = node("w-1")["status"]  # type: ignore[attr-defined]
         call.minions.others = {"i-1": False}  # type: ignore[attr-defined]
@@ -433,10 +435,10 @@ def with_one_more() -> dict[str, Any]:
 
 
 class TestHealth:
-    def test_well(self, make: Make) -> None:
+    def test_healthy_cluster_has_no_warnings(self, make: Make) -> None:
         assert make(*everyone()).health(None) == {"healthy": True, "nodes": 3, "warnings": []}
 
-    def test_certificates(self, make: Make) -> None:
+    def test_expiring_certificates_are_warnings_or_errors(self, make: Make) -> None:
         call = make(*everyone())
         call.minions.days = 20  # type: ignore[attr-defined]
         assert len(call.health(None)["warnings"]) == 3
@@ -453,14 +455,14 @@ class TestHealth:
         lax.minions.days = 6  # type: ignore[attr-defined]
         assert lax.health(None)["warnings"] == []
 
-    def test_a_silent_minion_is_not_healthy(self, make: Make) -> None:
+    def test_silent_minion_is_not_healthy(self, make: Make) -> None:
         call = make(*everyone())
         call.minions.others = {"w-2": False}  # type: ignore[attr-defined]
         with pytest.raises(DeployError, match="the certificates of w-2 are not known"):
             call.health(None)
         assert call.health("w-1")["healthy"] is True
 
-    def test_all_problems_at_once(self, make: Make) -> None:
+    def test_health_reports_all_problems_together(self, make: Make) -> None:
         cordoned = node("w-2")
         cordoned["spec"] = {"unschedulable": True}
         call = make(cordoned, node("i-1"), infra("other"))
@@ -472,12 +474,12 @@ class TestHealth:
         assert "Node w-2 is cordoned" in text
         assert "Node w-1 is declared and not registered" in text
 
-    def test_of_some(self, make: Make) -> None:
+    def test_health_covers_named_node_only(self, make: Make) -> None:
         assert make(node("w-1"), infra("other")).health("w-1")["healthy"] is True
 
 
 class TestReport:
-    def test_the_last_and_a_named_one(self, make: Make) -> None:
+    def test_report_returns_last_or_named_run(self, make: Make) -> None:
         call = make()
         for number in (1, 2):
             data = {
@@ -505,7 +507,7 @@ class TestReport:
         assert "run 1 FAILED" in found["text"]
 
     @pytest.mark.parametrize("run", [None, "1", "../../etc/passwd"])
-    def test_none(self, make: Make, run: str | None) -> None:
+    def test_missing_report_is_refused(self, make: Make, run: str | None) -> None:
         with pytest.raises(SettingsError, match="there is no report"):
             make().report(run)
 
@@ -530,19 +532,19 @@ class TestExpand:
         assert Path(found["log"]).is_file()
         assert call.report(None)["id"] == found["id"]
 
-    def test_an_ill_cluster_is_left_alone(self, make: Make) -> None:
+    def test_unhealthy_cluster_is_not_changed(self, make: Make) -> None:
         call = make()
         call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
         with pytest.raises(QuorumError, match="nothing was started"):
             call.expand(None)
         assert call.world.kube.nodes() == []
 
-    def test_an_agreed_plan_is_run_without_naming_its_nodes_again(self, make: Make) -> None:
+    def test_digest_alone_runs_approved_plan(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
         assert call.expand(None, digest=digest[:12])["ok"] is True
 
-    def test_a_plan_is_not_run_when_the_world_has_moved(self, make: Make) -> None:
+    def test_plan_of_changed_cluster_is_refused(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
         call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
@@ -553,7 +555,7 @@ class TestExpand:
         )
 
     @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
-    def test_an_unknown_plan_is_not_run(self, make: Make, digest: Any) -> None:
+    def test_unknown_digest_is_refused(self, make: Make, digest: Any) -> None:
         with pytest.raises(ConflictError, match="cannot be told"):
             make(node("w-1")).expand("w-1", digest=digest)
 
@@ -575,13 +577,11 @@ class TestExpand:
         assert call.expand(None)["ok"] is True
 
     @pytest.mark.parametrize("wait_s", ["soon", -1, None, True])
-    def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
+    def test_invalid_wait_is_refused(self, make: Make, wait_s: Any) -> None:
         with pytest.raises(SettingsError, match="wait_s"):
             make(*everyone()).expand(None, wait_s=wait_s)
 
-    def test_a_version_that_nothing_is_deployed_with_is_refused_before_anything_is_changed(
-        self, make: Make
-    ) -> None:
+    def test_version_without_saltenv_is_refused_before_first_change(self, make: Make) -> None:
         call = make(file_roots={"metalk8s-1.9": []})
         with pytest.raises(
             SettingsError,
@@ -590,21 +590,21 @@ class TestExpand:
             call.expand("w-1")
         assert call.world.kube.nodes() == []
 
-    def test_a_cordon_of_others_is_told_though_nothing_is_to_be_done(self, make: Make) -> None:
+    def test_foreign_cordon_is_a_warning_although_plan_is_empty(self, make: Make) -> None:
         """An interrupted MetalK8s deployment leaves such a cordon."""
         cordoned = node("w-1")
         cordoned["spec"] = {**(cordoned.get("spec") or {}), "unschedulable": True}
         found = make(cordoned, node("w-2"), node("i-1")).plan(None)
         assert [item for item in found["warnings"] if "kubectl uncordon w-1" in item]
 
-    def test_a_refused_plan_is_not_started(self, make: Make) -> None:
+    def test_refused_plan_is_not_started(self, make: Make) -> None:
         wrong = node("w-1")
         wrong["metadata"]["labels"] = {"node-role.kubernetes.io/etcd": ""}
         with pytest.raises(ConflictError, match="the plan is refused") as error:
             make(wrong).expand("w-1")
         assert "w-1" in str(error.value.node)
 
-    def test_an_unreachable_host_stops_everything_before_the_first_change(self, make: Make) -> None:
+    def test_unreachable_host_stops_run_before_first_change(self, make: Make) -> None:
         port = free_port()
         nodes = {
             name: {**entry, "ssh": {"host": "127.0.0.1", "port": port}}
@@ -623,7 +623,9 @@ class TestExpand:
         assert seen.out == ""
         assert "looking at it" in seen.err
 
-    def test_a_job_says_nothing(self, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_job_on_master_prints_nothing(
+        self, make: Make, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         make(*everyone(), __cli="salt-master").expand(None)
         assert capsys.readouterr() == ("", "")
 
@@ -638,7 +640,7 @@ def heard(call: Commands) -> list[tuple[str, ...]]:
 
 
 class TestEvents:
-    def test_a_run_tells_that_it_begins_and_how_it_ends(self, make: Make) -> None:
+    def test_run_publishes_start_and_result(self, make: Make) -> None:
         call = make(*everyone())
         call.expand(None)
         assert heard(call) == [("started", "", ""), ("ended", "0", "")]
@@ -650,7 +652,7 @@ class TestEvents:
             call.expand(None)
         assert heard(call) == [("started", "", ""), ("ended", "6", "QuorumError")]
 
-    def test_hosts_are_looked_at_in_two_steps(self, make: Make) -> None:
+    def test_failed_ssh_check_is_published(self, make: Make) -> None:
         entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
         call = make(pillar={**PILLAR, "nodes": {"w-1": entry}})
         with pytest.raises(UnreachableError):
@@ -668,7 +670,7 @@ class TestEvents:
 
 
 class TestRequests:
-    def test_a_request_is_seen_and_worked_off(self, make: Make) -> None:
+    def test_request_is_listed_and_processed(self, make: Make) -> None:
         entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", "port": free_port()}}
         call = make(pillar={**PILLAR, "nodes": {"w-1": entry}})
         assert [call.request("w-1") for _ in range(3)] == [
@@ -694,7 +696,7 @@ class TestRequests:
         assert "20260101000000" in found["locked"]
         assert ([row["attempts"] for row in found["queue"]], found["retcode"]) == ([0], 0)
 
-    def test_for_people(self, make: Make) -> None:
+    def test_queue_is_text_for_people(self, make: Make) -> None:
         call = make(*everyone(), __cli="salt-run")
         assert call.work() == {"text": "No request waits."}
         call.request("w-1")
@@ -720,11 +722,11 @@ class TestStop:
             assert call.status()["now"] is None
 
     @pytest.mark.parametrize("wait_s", ["soon", -1, True])
-    def test_a_wait_that_is_no_time(self, make: Make, wait_s: Any) -> None:
+    def test_invalid_wait_is_refused(self, make: Make, wait_s: Any) -> None:
         with pytest.raises(SettingsError, match="wait_s"):
             make().stop(wait_s)
 
-    def test_a_run_that_is_asked_to_stop_while_it_looks(self, make: Make) -> None:
+    def test_stop_request_during_checks_ends_run(self, make: Make) -> None:
         call = make()
         leases = call.world.leases()
         leases.after = lambda: leases.stored["metadata"]["annotations"].update(
@@ -753,7 +755,7 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
         ((reported("a", 10), reported("b", 8)), (), 8),
     ],
 )
-def test_the_verdict_of_a_run(
+def test_retcode_of_run_follows_from_its_nodes(
     nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int
 ) -> None:
     found = workflow.build_report(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
@@ -772,19 +774,21 @@ def test_the_verdict_of_a_run(
         ((reported("a", 10), reported("b", 6)), 6),
     ],
 )
-def test_the_verdict_of_a_run_that_was_stopped(nodes: tuple[NodeReport, ...], retcode: int) -> None:
+def test_retcode_of_stopped_run_is_10_unless_node_failed(
+    nodes: tuple[NodeReport, ...], retcode: int
+) -> None:
     assert (
         workflow.build_report(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode
         == retcode
     )  # type: ignore[arg-type]
 
 
-def test_the_plans_steps_are_those_that_the_expansion_knows() -> None:
+def test_steps_of_plan_are_known_to_expansion() -> None:
     known = {plan.CHECK_SSH, plan.PREFLIGHT, plan.REGISTER, plan.DEPLOY, plan.VERIFY, plan.UNCORDON}
     assert {step.name for step in plan.STEPS} == known
 
 
-def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remove_node_dry_run_returns_steps(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     state = NodeInventory(
         "w-1", key="minions", host=HostInventory({"names": ["w-1"], "traces": ["/etc/salt/minion"]})
     )
@@ -801,7 +805,7 @@ def test_remove_node_says_what_it_would_do(make: Make, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "arguments", [{"dry_run": "yes"}, {"force": "no"}, {"wait_s": -1}, {"drain_timeout_s": "soon"}]
 )
-def test_remove_node_with_wrong_arguments_does_nothing(
+def test_remove_node_with_invalid_arguments_is_refused(
     make: Make, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(SettingsError):

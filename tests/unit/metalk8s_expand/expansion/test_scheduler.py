@@ -66,7 +66,7 @@ class FakeCluster:
         return self.nodes_by_name.get(name)
 
     def config_map(self, namespace: str, name: str) -> None:
-        """Nothing is on record of any Node."""
+        """Return None: no Node has an ownership record."""
 
     def create_node(self, body: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(body)
@@ -282,7 +282,7 @@ def test_worker_runs_all_its_steps(setting: Any) -> None:
     assert {name for name, _, _ in made.said} == {"w-1"}
 
 
-def test_the_lock_is_kept_and_its_epoch_goes_with_every_job(setting: Any) -> None:
+def test_lock_is_renewed_and_every_job_gets_its_epoch(setting: Any) -> None:
     made = setting(member("cp-1"), node("w-1"))
     made.execute()
     assert made.jobs.epochs == {41}
@@ -311,7 +311,7 @@ def test_empty_plan_starts_no_job(setting: Any) -> None:
     assert (made.jobs.started, made.run.steps) == ([], {})
 
 
-def test_only_the_planned_steps_run(setting: Any) -> None:
+def test_scheduler_runs_planned_steps_only(setting: Any) -> None:
     made = setting(node("w-1"))
     made.cluster.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
@@ -322,7 +322,7 @@ def test_only_the_planned_steps_run(setting: Any) -> None:
     assert made.jobs.started == []
 
 
-def test_control_plane_one_after_another_and_workers_beside(setting: Any) -> None:
+def test_control_plane_is_serial_and_workers_are_parallel(setting: Any) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
     made.execute()
     start = {name: moment for moment, name in made.jobs.started}
@@ -352,7 +352,7 @@ def test_nodes_are_registered_just_before_their_deployment(setting: Any) -> None
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("serial", [0, 1])
-def test_no_more_workers_at_a_time_than_wanted(setting: Any, limit: int, serial: int) -> None:
+def test_max_parallel_limits_concurrent_workers(setting: Any, limit: int, serial: int) -> None:
     workers = [node(f"w-{number}") for number in range(6)]
     made = setting(*[member("cp-1")][:serial], *workers, max_parallel=limit)
     made.execute()
@@ -362,7 +362,7 @@ def test_no_more_workers_at_a_time_than_wanted(setting: Any, limit: int, serial:
     ]
 
 
-def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
+def test_failed_worker_does_not_stop_other_nodes(setting: Any) -> None:
     made = setting(member("cp-1"), node("w-1"), node("w-2"))
     made.jobs.returns = {"w-1": FAILURE}
     made.execute()
@@ -386,7 +386,7 @@ def test_a_worker_that_fails_leaves_the_others(setting: Any) -> None:
     assert ("left", "w-1", "metalk8s.orchestrate.deploy_node failed") in made.journal.written
 
 
-def test_a_control_plane_node_that_fails_skips_the_later_ones_by_name(setting: Any) -> None:
+def test_failed_control_plane_node_skips_later_ones(setting: Any) -> None:
     made = setting(member("cp-1"), member("cp-2"), member("cp-3"), node("w-1"))
     made.jobs.returns = {"cp-2": FAILURE}
     made.execute()
@@ -398,7 +398,7 @@ def test_a_control_plane_node_that_fails_skips_the_later_ones_by_name(setting: A
     assert made.run.report("w-1").ok
 
 
-def test_no_member_joins_an_ill_cluster(setting: Any) -> None:
+def test_member_does_not_join_unhealthy_cluster(setting: Any) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"))
     made.cluster.listed.append(etcd(2, "ill", healthy=False, error="no answer"))
     made.execute()
@@ -410,7 +410,7 @@ def test_no_member_joins_an_ill_cluster(setting: Any) -> None:
     assert made.jobs.names == ["w-1"]
 
 
-def test_a_cluster_that_recovers_is_waited_for(setting: Any) -> None:
+def test_scheduler_waits_for_cluster_to_recover(setting: Any) -> None:
     made = setting(member("cp-1"))
     made.cluster.readyz = (500, "etcd failed")
     sleep = made.clock.sleep
@@ -426,7 +426,7 @@ def test_a_cluster_that_recovers_is_waited_for(setting: Any) -> None:
     assert made.jobs.started[0][0] > 1050
 
 
-def test_a_deployment_that_never_returns(setting: Any) -> None:
+def test_deployment_that_never_returns_times_out(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"), deploy_timeout=60.0)
     made.jobs.returns = {"w-1": NEVER}
     made.execute()
@@ -441,14 +441,14 @@ def test_a_deployment_that_never_returns(setting: Any) -> None:
 @pytest.mark.parametrize(
     "answer", [{}, [], "Exception occurred", {"data": {"m": ["No matching sls found"]}}, False]
 )
-def test_a_return_without_states_is_a_failure(setting: Any, answer: Any) -> None:
+def test_return_without_states_is_failure(setting: Any, answer: Any) -> None:
     made = setting(node("w-1"))
     made.jobs.returns = {"w-1": answer}
     made.execute()
     assert isinstance(made.run.errors["w-1"], DeployError)
 
 
-def test_a_node_that_is_not_as_declared_after_its_deployment(setting: Any) -> None:
+def test_node_that_is_not_ready_after_deployment_fails(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"))
     made.cluster.deployed = lambda name: None
     made.execute()
@@ -459,7 +459,7 @@ def test_a_node_that_is_not_as_declared_after_its_deployment(setting: Any) -> No
     assert made.clock.time - 1000 < scheduler.VERIFY_TIMEOUT_S + 30, "both are waited for at once"
 
 
-def test_an_api_that_is_away_while_verifying_is_waited_for(setting: Any) -> None:
+def test_verify_waits_for_unavailable_api(setting: Any) -> None:
     made = setting(node("w-1"))
 
     def away(what: str) -> None:
@@ -480,7 +480,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "kind", "retcode"), ERRORS, ids=[kind for _, kind, _ in ERRORS])
-def test_error_of_a_node_does_not_end_the_others(
+def test_error_of_single_node_does_not_stop_other_nodes(
     setting: Any, error: Exception, kind: str, retcode: int
 ) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
@@ -494,7 +494,7 @@ def test_error_of_a_node_does_not_end_the_others(
     assert "cp-1" in made.run.skipped["cp-2"]
 
 
-def test_the_report_of_a_node_that_nothing_was_done_to(setting: Any) -> None:
+def test_report_of_skipped_node_has_no_steps(setting: Any) -> None:
     made = setting()
     made.run.skipped = {"w-1": "unreachable"}
     assert made.run.report("w-1").as_dict() == {
@@ -508,7 +508,7 @@ def test_the_report_of_a_node_that_nothing_was_done_to(setting: Any) -> None:
     }
 
 
-def test_steps_are_reported_in_the_order_they_ran(setting: Any) -> None:
+def test_steps_are_reported_in_order_of_execution(setting: Any) -> None:
     made = setting(member("cp-1"), node("w-1"))
     made.execute()
     for name in ("cp-1", "w-1"):
@@ -517,7 +517,7 @@ def test_steps_are_reported_in_the_order_they_ran(setting: Any) -> None:
         assert ends == sorted(ends)
 
 
-def test_every_step_is_written_down_before_and_after(setting: Any) -> None:
+def test_journal_records_start_and_end_of_every_step(setting: Any) -> None:
     made = setting(node("w-1"))
     made.execute()
     assert made.journal.written == [
@@ -526,7 +526,7 @@ def test_every_step_is_written_down_before_and_after(setting: Any) -> None:
     ]  # fmt: skip
 
 
-def test_a_step_that_cannot_be_written_down_does_not_begin(setting: Any) -> None:
+def test_step_does_not_start_if_journal_fails(setting: Any) -> None:
     made = setting(node("w-1"))
 
     def fail(name: str, step: str) -> None:
@@ -539,7 +539,7 @@ def test_a_step_that_cannot_be_written_down_does_not_begin(setting: Any) -> None
     assert made.steps("w-1") == [("register", True), ("deploy", False)]
 
 
-def test_a_job_whose_process_is_gone_is_not_waited_for(setting: Any) -> None:
+def test_job_without_process_fails_immediately(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"))
     made.jobs.returns = {"w-1": DEAD}
     made.execute()
@@ -550,7 +550,7 @@ def test_a_job_whose_process_is_gone_is_not_waited_for(setting: Any) -> None:
     assert made.run.report("w-2").ok
 
 
-def test_an_end_on_request_comes_between_two_steps(setting: Any) -> None:
+def test_requested_stop_takes_effect_between_two_steps(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"), member("cp-1"), max_parallel=1)
     sleep = made.clock.sleep
 
@@ -570,7 +570,7 @@ def test_an_end_on_request_comes_between_two_steps(setting: Any) -> None:
 
 
 class TestRollback:
-    def test_a_node_that_was_there_before_is_kept(self, setting: Any) -> None:
+    def test_node_that_existed_before_is_kept(self, setting: Any) -> None:
         made = setting(node("w-1"))
         made.cluster.create_node(manifest.registration(made.nodes[0]))
         made.jobs.returns = {"w-1": FAILURE}
@@ -599,7 +599,7 @@ class TestRollback:
         made.execute()
         assert "w-1" in made.cluster.nodes_by_name
 
-    def test_a_learner_that_does_not_answer_is_removed(self, setting: Any) -> None:
+    def test_learner_that_does_not_answer_is_removed(self, setting: Any) -> None:
         made = setting(member("cp-1"))
         made.cluster.listed.append(learner(made.nodes[0], healthy=False, error="no answer"))
         made.run.health = lambda node: []
@@ -643,7 +643,7 @@ class TestRollback:
         )
 
 
-class TestTheirCordon:
+class TestMetalk8sCordon:
     """MetalK8s's own deployment cordons and drains the node. If it fails, the cordon stays."""
 
     def failed(self, setting: Any, **metadata: Any) -> Any:
@@ -665,7 +665,7 @@ class TestTheirCordon:
         made.execute()
         return made
 
-    def test_is_named_with_the_command_and_left(self, setting: Any) -> None:
+    def test_foreign_cordon_is_reported_with_command_and_kept(self, setting: Any) -> None:
         theirs = [{"manager": "OpenAPI-Generator", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]
         made = self.failed(setting, managedFields=theirs)
         assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
@@ -673,7 +673,7 @@ class TestTheirCordon:
             "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is well"
         )
 
-    def test_is_none_when_nobody_did(self, setting: Any) -> None:
+    def test_report_of_uncordoned_node_shows_no_cordon(self, setting: Any) -> None:
         made = setting(node("w-1"))
         made.cluster.create_node(manifest.registration(made.nodes[0]))
         made.cluster.deployed("w-1")
@@ -682,7 +682,7 @@ class TestTheirCordon:
         made.execute()
         assert made.run.report("w-1").state == "Ready; not cordoned"
 
-    def test_ours_stays_for_the_next_run(self, setting: Any) -> None:
+    def test_own_cordon_is_kept_for_next_run(self, setting: Any) -> None:
         """MetalK8s does not change a cordoned Node, so the cordon remains this project's."""
         made = setting(node("w-1"))
         start = made.jobs.start

@@ -59,7 +59,7 @@ def test_lock_excludes_other_process_and_times_out(
         file.write(1)
 
 
-def test_a_file_system_that_refuses_is_told(tmp_path: Path) -> None:
+def test_file_system_error_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(DeployError, match="cannot be kept"),

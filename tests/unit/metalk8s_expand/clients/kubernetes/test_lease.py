@@ -15,7 +15,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 
 
 class Recorded:
-    """The requests that were made."""
+    """A fake API that records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -27,7 +27,7 @@ class Recorded:
         return None if body is None else dict(body)
 
 
-def test_the_requests() -> None:
+def test_leases_sends_get_post_and_put() -> None:
     api = Recorded()
     leases = Leases(api)  # type: ignore[arg-type]
     assert leases.get() is None
@@ -37,7 +37,7 @@ def test_the_requests() -> None:
     assert api.asked == [("GET", one, None), ("POST", LEASES, {"a": 1}), ("PUT", one, {"a": 2})]
 
 
-def test_a_claim_is_of_one_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_have_different_identities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
     first, second = lease.claim("r1", "expand"), lease.claim("r1", "expand")
     assert first.identity != second.identity
@@ -45,7 +45,7 @@ def test_a_claim_is_of_one_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.run, first.doing, first.host) == ("r1", "expand", os.uname().nodename)
 
 
-def test_the_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claim_names_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "alice")
     assert lease.claim("r", "d").user.endswith(" (sudo by alice)")
     monkeypatch.delenv("SUDO_USER")
@@ -53,7 +53,7 @@ def test_the_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lease.claim("r", "d").user == "4000000", "a container knows no name for it"
 
 
-def test_a_stamp_is_what_the_api_takes_for_a_time() -> None:
+def test_stamp_has_microtime_format_of_api() -> None:
     assert lease.stamp(1577836800.25) == "2020-01-01T00:00:00.250000Z"
 
 

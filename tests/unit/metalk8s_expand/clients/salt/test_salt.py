@@ -21,7 +21,7 @@ Options = dict[str, Any]
 
 @pytest.fixture
 def opts(tmp_path: Path) -> Options:
-    """Of a master that has nothing yet."""
+    """Return the options of a master without keys and cache."""
     found: Options = salt.config.master_config(None)
     found.update(
         id="boot",
@@ -56,7 +56,7 @@ class TestKeys:
         assert "minions\n" in Keys(opts).public_keys(["a"])["a"]
 
     @pytest.mark.parametrize("count", [1, keys.FEW, keys.FEW + 1])
-    def test_of_few_or_many(self, opts: Options, count: int) -> None:
+    def test_few_or_many_keys_are_read(self, opts: Options, count: int) -> None:
         names = [f"a{number}" for number in range(count)]
         put(opts, "minions", *names, "another")
         put(opts, "minions_pre", "a-new-one")
@@ -72,15 +72,15 @@ class TestKeys:
         assert not Keys(opts).delete("a*")
         assert sorted(Keys(opts).public_keys(["a", "a-2"])) == ["a-2"]
 
-    def test_several_keys_that_were_denied(self) -> None:
+    def test_first_of_several_denied_keys_is_returned(self) -> None:
         assert keys._first(["one", "two"]) == "one"
         assert keys._first("one") == "one"
 
-    def test_no_keys(self, opts: Options) -> None:
+    def test_missing_key_is_not_returned(self, opts: Options) -> None:
         assert Keys(opts).public_keys(["a"]) == {}
         assert Keys(opts).public_keys([]) == {}
 
-    def test_the_masters_own(self, opts: Options) -> None:
+    def test_master_key_is_read(self, opts: Options) -> None:
         assert master.master_key(opts) == ""
         put(opts, ".", "master.pub", key="own")
         assert "own" in master.master_key(opts)
@@ -91,7 +91,9 @@ class TestGrains:
         ("bank", "key", "data"),
         [("grains", "a", {"x": 1}), ("minions/a", "data", {"grains": {"x": 1}})],
     )
-    def test_of_every_version_of_salt(self, opts: Options, bank: str, key: str, data: Any) -> None:
+    def test_grains_of_every_cache_layout_are_read(
+        self, opts: Options, bank: str, key: str, data: Any
+    ) -> None:
         salt.cache.factory(opts).store(bank, key, data)
         assert dict(Minions(opts).grains(["a", "b"])) == {"a": {"x": 1}}
 
@@ -100,7 +102,7 @@ class TestGrains:
         salt.cache.factory(opts).store("grains", "a", data)
         assert dict(Minions(opts).grains(["a"])) == {}
 
-    def test_of_a_master_that_remembers_nothing(self, opts: Options) -> None:
+    def test_grains_without_minion_data_cache_are_empty(self, opts: Options) -> None:
         salt.cache.factory(opts).store("grains", "a", {"x": 1})
         assert dict(Minions({**opts, "minion_data_cache": False}).grains(["a"])) == {}
 
