@@ -26,7 +26,7 @@ def main(kubeconfig: str, pillar: str) -> None:
     for _ in sys.stdin:
         declared = json.loads(text)
         started = time.perf_counter()
-        found = planner.current(world, settings.parse(declared))
+        found = planner.current_plan(world, settings.parse(declared))
         shown = found.as_dict()
         taken = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -9,8 +9,16 @@ request, 1 any other error.
 """
 
 from metalk8s_expand.boundary import runner_boundary
-from metalk8s_expand.commands import runner
-from metalk8s_expand.expansion.workflow import ExpandOptions
+from metalk8s_expand.commands import arguments, node_object, queue, reports
+from metalk8s_expand.commands import expand as expand_command
+from metalk8s_expand.commands import health as health_command
+from metalk8s_expand.commands import plan as plan_command
+from metalk8s_expand.commands import preflight as preflight_command
+from metalk8s_expand.commands import remove_node as remove_node_command
+from metalk8s_expand.commands import status as status_command
+from metalk8s_expand.commands import stop as stop_command
+from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
+from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand"
@@ -21,8 +29,8 @@ def __virtual__():
     return (False, reason) if reason else __virtualname__
 
 
-def _commands():
-    return runner.Commands(__opts__)
+def _context():
+    return CommandContext.from_opts(__opts__)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -54,7 +62,9 @@ def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs
         salt-run metalk8s_expand.plan profiles=worker
         salt-run metalk8s_expand.plan worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().plan(nodes, kwargs, preflight, profiles, max_parallel)
+    return plan_command.plan(
+        _context(), ExpandRequest.parse(nodes, profiles, kwargs, max_parallel), preflight
+    )
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -74,7 +84,7 @@ def manifest(node, **kwargs):
         salt-run metalk8s_expand.manifest worker-1 > worker-1.yaml
         salt-run metalk8s_expand.manifest worker-9 profile=worker address=10.200.0.19 > worker-9.yaml
     """
-    return _commands().manifest(str(node), kwargs)
+    return node_object.manifest(_context(), str(node), kwargs)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -95,7 +105,7 @@ def register(node, dry_run=False, **kwargs):
 
         salt-run metalk8s_expand.register worker-1
     """
-    return _commands().register(str(node), kwargs, dry_run)
+    return node_object.register(_context(), str(node), kwargs, dry_run)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -117,7 +127,7 @@ def check_ssh(nodes=None, profiles=None):
 
         salt-run metalk8s_expand.check_ssh worker-1
     """
-    return _commands().check_ssh(nodes, profiles)
+    return preflight_command.check_ssh(_context(), nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -141,7 +151,7 @@ def preflight(nodes=None, profiles=None):
         salt-run metalk8s_expand.preflight
         salt-run metalk8s_expand.preflight 'worker-*'
     """
-    return _commands().preflight(nodes, profiles)
+    return preflight_command.preflight(_context(), nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -169,7 +179,11 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
         salt-run metalk8s_expand.add_node worker-1
         salt-run metalk8s_expand.add_node worker-9 profile=worker address=10.200.0.19
     """
-    return _commands().add_node(node, ExpandOptions(probe=probe), kwargs, plan, wait_s, dry_run)
+    return expand_command.expand_or_preview(
+        _context(),
+        arguments.one(node, kwargs),
+        ExpandOptions.parse(False, probe, plan, wait_s, dry_run),
+    )
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -216,8 +230,10 @@ def expand(
         salt-run metalk8s_expand.expand profiles=worker max_parallel=3
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
     """
-    return _commands().expand(
-        nodes, ExpandOptions(skip_failed, probe), plan, wait_s, profiles, max_parallel, dry_run
+    return expand_command.expand_or_preview(
+        _context(),
+        ExpandRequest.parse(nodes, profiles, None, max_parallel),
+        ExpandOptions.parse(skip_failed, probe, plan, wait_s, dry_run),
     )
 
 
@@ -264,7 +280,8 @@ def remove_node(
         salt-run metalk8s_expand.remove_node worker-1 delete_emptydir_data=True
         salt-run metalk8s_expand.remove_node cp-1 force=True
     """
-    return _commands().remove_node(
+    return remove_node_command.remove_or_preview(
+        _context(),
         str(node),
         wait_s,
         dry_run,
@@ -296,7 +313,7 @@ def request(node=None, retry=False):
         salt-run metalk8s_expand.request worker-1
         salt-run metalk8s_expand.request worker-1 retry=True
     """
-    return _commands().request(node, retry)
+    return queue.request(_context(), node, retry)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -314,7 +331,7 @@ def work():
 
         salt-run metalk8s_expand.work
     """
-    return _commands().work()
+    return queue.work(_context())
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -336,7 +353,7 @@ def status(follow=False, certificates=True):
         salt-run metalk8s_expand.status
         salt-run metalk8s_expand.status follow=True
     """
-    return _commands().status(follow, certificates)
+    return status_command.status(_context(), follow, certificates)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -355,7 +372,7 @@ def stop(wait_s=0):
 
         salt-run metalk8s_expand.stop wait_s=600
     """
-    return _commands().stop(wait_s)
+    return stop_command.stop(_context(), wait_s)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -375,7 +392,7 @@ def health(nodes=None, profiles=None):
 
         salt-run metalk8s_expand.health
     """
-    return _commands().health(nodes, profiles)
+    return health_command.health(_context(), nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -392,7 +409,7 @@ def report(run=None):
 
         salt-run metalk8s_expand.report
     """
-    return _commands().report(run)
+    return reports.report(_context(), run)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -409,4 +426,4 @@ def trees():
 
         salt-run metalk8s_expand.trees
     """
-    return _commands().trees()
+    return reports.trees(_context())

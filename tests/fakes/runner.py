@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from metalk8s_expand.cluster import health
+from metalk8s_expand.cluster import health as cluster_health
 from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.commands import (
+    arguments,
+    expand,
+    health,
+    node_object,
+    plan,
+    preflight,
+    queue,
+    remove_node,
+    reports,
+    status,
+    stop,
+)
+from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
+from metalk8s_expand.commands.context import CommandContext, Connect
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.runs.progress import Progress
 from tests.fakes.healthy_cluster import READY, FakeEtcd, FakeKube, member
 from tests.fakes.leases import FakeLeases
 
@@ -53,12 +70,83 @@ class Kube(FakeKube):
 class Cluster(ClusterContext):
     """Cluster whose etcd answers immediately."""
 
-    def access(self) -> health.ClusterAccess:
-        return health.ClusterAccess(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+    def access(self) -> cluster_health.ClusterAccess:
+        return cluster_health.ClusterAccess(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
 
     def leases(self) -> Any:
         """Return the Leases that all calls on this cluster share."""
         return self.kube.leases  # type: ignore[attr-defined]
+
+
+class RunnerCalls:
+    """The runner's functions, bound to one context, with the arguments of the runner plugin."""
+
+    def __init__(self, ctx: CommandContext) -> None:
+        self.ctx = ctx
+
+    @classmethod
+    def on(cls, opts: Mapping[str, Any], clock: Any, connect: Connect) -> RunnerCalls:
+        """Return calls on the cluster that ``connect`` returns; their events are recorded."""
+        progress = Progress(opts, clock)
+        return cls(CommandContext(opts, clock, progress, Heard(), Minions(), connect))  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the attribute of the context, or the function of this name for this context."""
+        if name in FUNCTIONS:
+            return partial(FUNCTIONS[name], self.ctx)
+        return getattr(self.ctx, name)
+
+    def plan(
+        self,
+        nodes: Any = None,
+        overrides: Any = None,
+        preflight: Any = False,
+        profiles: Any = None,
+        max_parallel: Any = None,
+    ) -> dict[str, Any]:
+        request = ExpandRequest.parse(nodes, profiles, overrides, max_parallel)
+        return plan.plan(self.ctx, request, preflight)
+
+    def expand(
+        self, nodes: Any = None, profiles: Any = None, max_parallel: Any = None, **options: Any
+    ) -> dict[str, Any]:
+        request = ExpandRequest.parse(nodes, profiles, None, max_parallel)
+        return expand.expand_or_preview(self.ctx, request, ExpandOptions.parse(**options))
+
+    def add_node(self, name: Any, overrides: Any = None, **options: Any) -> dict[str, Any]:
+        request = arguments.one(name, overrides)
+        return expand.expand_or_preview(self.ctx, request, ExpandOptions.parse(**options))
+
+    def remove_node(
+        self, name: Any, wait_s: Any = 0, dry_run: Any = False, **options: Any
+    ) -> dict[str, Any]:
+        return remove_node.remove_or_preview(self.ctx, name, wait_s, dry_run, **options)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "manifest": node_object.manifest,
+    "register": node_object.register,
+    "check_ssh": preflight.check_ssh,
+    "preflight": preflight.preflight,
+    "request": queue.request,
+    "work": queue.work,
+    "status": status.status,
+    "health": health.health,
+    "stop": stop.stop,
+    "report": reports.report,
+    "trees": reports.trees,
+}
+
+
+class Heard:
+    """The event bus of the master."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
+
+    def fire(self, tag: str, payload: Mapping[str, Any]) -> bool:
+        self.events.append((tag, payload))
+        return True
 
 
 class Minions:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.cluster.context import ClusterContext
-from metalk8s_expand.commands.context import Call
+from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.minion import certificates
 from tests.fakes.kube import apply, merge
 from tests.fakes.runner import Cluster, Kube, Minions
@@ -53,5 +54,10 @@ def install() -> None:
         return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))  # type: ignore[arg-type]
 
     ClusterContext.from_opts = from_opts  # type: ignore[assignment,method-assign]
-    Call.minions = Minions()  # type: ignore[assignment]
+    context_on = CommandContext.from_opts
+
+    def with_fake_minions(opts: Mapping[str, Any]) -> CommandContext:
+        return replace(context_on(opts), minions=Minions())  # type: ignore[arg-type]
+
+    CommandContext.from_opts = with_fake_minions  # type: ignore[assignment,method-assign]
     certificates.of_master = lambda kubeconfig, clock: {}  # type: ignore[assignment]

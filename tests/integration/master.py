@@ -11,7 +11,9 @@ from typing import Any
 import salt.config
 import salt.loader
 
-from metalk8s_expand.commands.runner import Commands
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.cluster.context import ClusterContext
+from tests.fakes.runner import RunnerCalls
 from tests.integration.apiserver import ApiServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,9 +70,9 @@ class Master:
         return done.returncode, sorted(states.values(), key=lambda state: int(state["__run_num__"]))
 
     @property
-    def commands(self) -> Commands:
+    def commands(self) -> RunnerCalls:
         """Return the functions of the runner."""
-        return Commands(self.opts)
+        return RunnerCalls.on(self.opts, Clock(), ClusterContext.from_opts)
 
     def registered(self, name: str, test: bool) -> dict[str, Any]:
         """Run the state metalk8s_expand_node.registered and return its result."""

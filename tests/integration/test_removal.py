@@ -17,6 +17,8 @@ from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.commands import remove_node
+from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import manifest, ownership_record, roles
@@ -24,7 +26,9 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
-from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, workflow
+from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, steps
+from metalk8s_expand.runs.context import RunContext
+from metalk8s_expand.runs.progress import Progress
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, is_up, voters
@@ -125,6 +129,14 @@ class Lock:
         return contextlib.nullcontext()
 
 
+class Journal:
+    """A journal that nobody reads."""
+
+    def began(self, node: str, step: str) -> None: ...
+
+    def left(self, node: str, failure: str = "") -> None: ...
+
+
 class Keys:
     """A master that has the key of every minion until the key is deleted."""
 
@@ -204,15 +216,27 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
         {"id": "lab_master", "cachedir": str(tmp_path), "pki_dir": str(tmp_path)}, cluster
     )
 
-    def remove(options: RemovalOptions) -> workflow.Outcome:
-        return workflow.remove(world, declared, leaving.name, options, Lock(), lambda *_: None)
+    @contextlib.contextmanager
+    def exclusive_run(ctx: CommandContext, *_: Any) -> Iterator[RunContext]:
+        yield RunContext(world, ctx.clock, ctx.progress, Lock(), Journal(), lambda: "")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(remove_node, "exclusive_run", exclusive_run)
+    monkeypatch.setattr(CommandContext, "settings", lambda ctx: declared)
+    monkeypatch.setattr(steps.etcd_snapshot, "take_for", lambda *_: None)
+
+    def remove(options: RemovalOptions) -> dict[str, Any]:
+        clock = Clock()
+        progress = Progress(world.opts, clock)
+        ctx = CommandContext(world.opts, clock, progress, None, None, lambda opts: world)  # type: ignore[arg-type]
+        return remove_node.remove_node(ctx, leaving.name, options)
 
     with pytest.raises(ConflictError, match="refused"):
         remove(RemovalOptions(force=True))
     assert sorted(voters(others[0])) == sorted(host.name for host in trio[:3])
     outcome = remove(RemovalOptions())
-    assert outcome.node.ok, outcome.node.error
-    done = [step.name for step in outcome.node.steps if step.name != "leadership"]
+    [report] = outcome["nodes"]
+    assert report["ok"], report["error"]
+    done = [step["name"] for step in report["steps"] if step["name"] != "leadership"]
     assert done == ["guard", "cordon", "api_server", "member", "retire", "key", "node"]
     assert calls == ["withdraw", "retire"]
     assert sorted(voters(others[0])) == sorted(host.name for host in others)
@@ -221,7 +245,7 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
         "data"
     ] == {"other": "{}"}
     again = remove(RemovalOptions())
-    assert again.plan.empty
+    assert again["unchanged"]
     assert calls == ["withdraw", "retire"]
 
 

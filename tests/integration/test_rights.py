@@ -194,7 +194,7 @@ def look(master: Master) -> None:
     world = ClusterContext.from_opts(master.opts)
     declared = world.settings()
     nodes = list(declared.nodes.values())
-    assert cluster.refusal(world, declared, nodes) is not None, "no etcd answers"
+    assert cluster.cluster_error(world, declared, nodes) is not None, "no etcd answers"
     collect_cluster_facts.collect_cluster_facts(world, declared)
     access = world.access()
     for node in nodes:

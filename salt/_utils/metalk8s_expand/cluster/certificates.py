@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.domain.certificates import expiry
 from metalk8s_expand.domain.certificates.expiry import Answer
 from metalk8s_expand.errors import UnreachableError
@@ -12,14 +13,6 @@ from metalk8s_expand.errors import UnreachableError
 FUNCTION = "metalk8s_expand_host.certificates"
 # The most minions that one job addresses.
 CHUNK = 1_000
-
-
-class Minions(Protocol):
-    """The interface of ``clients.salt.Minions``."""
-
-    def ask(
-        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
-    ) -> Mapping[str, Any]: ...
 
 
 def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:

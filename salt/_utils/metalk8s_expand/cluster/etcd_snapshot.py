@@ -26,6 +26,8 @@ from metalk8s_expand.domain.expansion.plan import Plan
 from metalk8s_expand.errors import ConflictError, PreflightError, QuorumError, UnreachableError
 
 STEP = "snapshot"
+# Seconds to verify and copy a snapshot, in addition to the time to take it.
+COPY_S = 300.0
 SWITCH = "metalk8s_expand:etcd_snapshot"
 LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the control-plane nodes"
 Progress = Callable[[str, str, str], object]

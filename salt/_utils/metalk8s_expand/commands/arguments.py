@@ -34,7 +34,7 @@ class ExpandRequest:
     max_parallel: Any = None
 
     @classmethod
-    def of(
+    def parse(
         cls,
         nodes: object = None,
         profiles: object = None,
@@ -44,31 +44,29 @@ class ExpandRequest:
         """Return the request that a runner's arguments describe."""
         return cls(selection.parse(nodes, profiles), overrides or {}, max_parallel)
 
-    def again(self, before: Mapping[str, Any] | None) -> ExpandRequest:
-        """Return this request, completed from the saved plan ``before`` where a value is missing.
+    def with_saved_plan(self, saved: Mapping[str, Any] | None) -> ExpandRequest:
+        """Return this request, completed from a saved plan where a value is missing.
 
         The nodes are those of the saved plan, not those that a glob matches now.
         """
-        if before is None:
+        if saved is None:
             return self
-        parallel = before.get("max_parallel") if self.max_parallel is None else self.max_parallel
-        named = self.selection != Selection()
-        asked = (
-            self
-            if named
-            else ExpandRequest.of(before["asked"], overrides=before.get("declaration"))
+        max_parallel = saved.get("max_parallel") if self.max_parallel is None else self.max_parallel
+        if self.selection != Selection():
+            return replace(self, max_parallel=max_parallel)
+        return ExpandRequest.parse(
+            saved["asked"], overrides=saved.get("declaration"), max_parallel=max_parallel
         )
-        return replace(asked, max_parallel=parallel)
 
-    def settled(self, declared: Settings) -> tuple[Settings, tuple[str, ...] | None]:
+    def resolve(self, declared: Settings) -> tuple[Settings, tuple[str, ...] | None]:
         """Return the settings for this request and the node names; None means all of them."""
-        wider = settings.with_max_parallel(
+        resolved = settings.with_max_parallel(
             with_node(declared, self.selection.single, self.overrides), self.max_parallel
         )
-        return wider, self.selection.resolved(wider)
+        return resolved, self.selection.resolved(resolved)
 
-    def kept(self, names: tuple[str, ...] | None) -> dict[str, Any]:
-        """Return the data that a saved plan keeps of this request, for ``again``."""
+    def to_saved(self, names: tuple[str, ...] | None) -> dict[str, Any]:
+        """Return the data that a saved plan keeps of this request, for ``with_saved_plan``."""
         return {
             "asked": names,
             "max_parallel": self.max_parallel,
@@ -77,14 +75,12 @@ class ExpandRequest:
 
     def command(self) -> str:
         """Return the command line that resumes this request after a failure."""
-        given = (
-            self.overrides
-            if self.max_parallel is None
-            else {**self.overrides, "max_parallel": self.max_parallel}
-        )
+        arguments = dict(self.overrides)
+        if self.max_parallel is not None:
+            arguments["max_parallel"] = self.max_parallel
         words = [
             f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in given.items()
+            for key, value in arguments.items()
         ]
         if self.selection.single and self.max_parallel is None:
             return shlex.join(
@@ -93,15 +89,45 @@ class ExpandRequest:
         return shlex.join(["salt-run", "metalk8s_expand.expand", *self.selection.words(), *words])
 
 
+@dataclass(frozen=True)
+class ExpandOptions:
+    """How an expansion runs.
+
+    ``skip_failed`` excludes hosts that fail the preflight. ``probe`` runs a smoke test Pod on each
+    worker. ``digest`` is the start of the digest of the plan to run. ``wait_s`` are the seconds to
+    wait for the lock.
+    """
+
+    skip_failed: bool = False
+    probe: bool = False
+    digest: str | None = None
+    wait_s: float = 0.0
+    dry_run: bool = False
+
+    @classmethod
+    def parse(
+        cls,
+        skip_failed: Any = False,
+        probe: Any = False,
+        plan: Any = None,
+        wait_s: Any = 0.0,
+        dry_run: Any = False,
+    ) -> ExpandOptions:
+        """Return the options that a runner's arguments describe. Raises SettingsError."""
+        known = digest(plan)
+        flags(skip_failed=skip_failed, probe=probe, dry_run=dry_run)
+        return cls(skip_failed, probe, known, seconds("wait_s", wait_s), dry_run)
+
+
 def one(node: object, overrides: Mapping[str, Any] | None = None) -> ExpandRequest:
     """Return the request for one named node. Raise SettingsError for no name, a glob or a list."""
-    found = ExpandRequest.of([node], overrides=overrides)
-    if found.selection.single is None:
+    request = ExpandRequest.parse([node], overrides=overrides)
+    if request.selection.single is None:
         problem = Problem(
             "node", node, "is a glob", "write the name of one node; expand takes globs"
         )
         raise SettingsError(WRONG_ARGUMENTS, problems=[problem])
-    return found
+    return request
 
 
 def with_node(declared: Settings, name: str | None, overrides: Mapping[str, Any]) -> Settings:

@@ -1,4 +1,4 @@
-"""Hold the lock, the journal and the signal handlers of one run, and publish its events."""
+"""Run a command exclusively: with the lock, the journal, the signal handlers and the events."""
 
 from __future__ import annotations
 
@@ -9,66 +9,71 @@ from contextlib import contextmanager
 
 from metalk8s_expand.clients.host import signals
 from metalk8s_expand.clients.kubernetes.lease import claim
-from metalk8s_expand.commands import arguments
-from metalk8s_expand.commands.context import Call
+from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.domain.runs import events
-from metalk8s_expand.expansion.workflow import Held
 from metalk8s_expand.runs import orphaned_jobs
+from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.journal import JournalWriter
 from metalk8s_expand.runs.lock import Lock, acquire
 
 
-class Holding(Call):
-    """A call that holds the lock while it changes the cluster."""
+@contextmanager
+def exclusive_run(
+    ctx: CommandContext, command: str, wait_s: float, job_timeout_s: float
+) -> Iterator[RunContext]:
+    """Hold the lock for one run, and yield after jobs of earlier runs have ended.
 
-    @contextmanager
-    def _held(self, doing: str, wait_s: float, patience: float) -> Iterator[Held]:
-        """Hold the lock for one run, and yield after jobs of earlier runs have ended.
-
-        No other run changes the cluster while this one holds the lock.
-        """
-        with self._locked(doing, wait_s) as lock, signals.handle_signals() as heard:
-            writer = JournalWriter(
-                self.world.kube, self.progress.run, doing, platform.node(), lock.epoch, self.clock
+    No other run changes the cluster while this one holds the lock. ``wait_s`` limits the wait for
+    the lock, ``job_timeout_s`` the wait for jobs of an interrupted run. Raises LockedError if a
+    wait expires.
+    """
+    progress = ctx.progress
+    with _lock(ctx, command, wait_s) as lock, signals.handle_signals() as signal:
+        journal = JournalWriter(
+            ctx.cluster.kube, progress.run, command, platform.node(), lock.epoch, ctx.clock
+        )
+        progress.listener, progress.bus = journal.said, ctx.bus.fire
+        run = RunContext(
+            ctx.cluster, ctx.clock, progress, lock, journal, lambda: signal.name or lock.stop
+        )
+        outcome = "failed"
+        progress.event(events.started(progress.run, command, journal.now.host))
+        try:
+            journal.keep()
+            orphaned_jobs.wait(
+                run.cluster,
+                journal.now,
+                job_timeout_s,
+                run.clock,
+                run.ensure_not_stopped,
+                lambda text: progress("", "resume", text),
             )
-            self.progress.listener, self.progress.bus = writer.said, self.bus.fire
-            held, outcome = Held(lock, writer, lambda: heard.name or lock.stop), "failed"
-            self.progress.event(events.started(self.progress.run, doing, writer.now.host))
-            try:
-                writer.keep()
-                orphaned_jobs.wait(
-                    self.world, writer.now, patience, self.clock, held.go_on, self._resuming
-                )
-                lock.check()
-                writer.fresh()
-                yield held
-                outcome = "ended"
-            except KeyboardInterrupt:
-                outcome = "been interrupted"
-                raise
-            finally:
-                writer.close(outcome)
-                self._tell_end(doing, outcome, held.outcome.get("retcode"), sys.exc_info()[1])
+            lock.check()
+            journal.fresh()
+            yield run
+            outcome = "ended"
+        except KeyboardInterrupt:
+            outcome = "been interrupted"
+            raise
+        finally:
+            journal.close(outcome)
+            _publish_end(run, command, outcome, sys.exc_info()[1])
 
-    def _tell_end(
-        self, doing: str, outcome: str, retcode: int | None, error: BaseException | None
-    ) -> None:
-        """Publish the end of the run. ``retcode`` comes from the report, if there is one."""
-        if retcode is None:
-            retcode = getattr(error, "retcode", 1) if error else 0
-        self.progress.event(
-            events.ended(self.progress.run, doing, outcome, self.progress.elapsed(), retcode, error)
-        )
 
-    def _resuming(self, text: str) -> None:
-        self.progress("", "resume", text)
+def _publish_end(run: RunContext, command: str, outcome: str, error: BaseException | None) -> None:
+    """Publish the end of the run. The exit code comes from the report, if there is one."""
+    progress, retcode = run.progress, run.exit_code.get("retcode")
+    if retcode is None:
+        retcode = getattr(error, "retcode", 1) if error else 0
+    progress.event(events.ended(progress.run, command, outcome, progress.elapsed(), retcode, error))
 
-    def _locked(self, doing: str, wait_s: float) -> Lock:
-        """Acquire the Lease, which only one run holds at a time."""
-        return acquire(
-            self.world.leases(),
-            claim(self.progress.run, doing),
-            arguments.seconds("wait_s", wait_s),
-            clock=self.clock,
-            waiting=lambda holder: self.progress("", "lock", f"waiting for {holder}"),
-        )
+
+def _lock(ctx: CommandContext, command: str, wait_s: float) -> Lock:
+    """Acquire the Lease, which only one run holds at a time."""
+    return acquire(
+        ctx.cluster.leases(),
+        claim(ctx.progress.run, command),
+        wait_s,
+        clock=ctx.clock,
+        waiting=lambda holder: ctx.progress("", "lock", f"waiting for {holder}"),
+    )

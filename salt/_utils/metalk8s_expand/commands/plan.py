@@ -1,91 +1,83 @@
-"""Show what an expansion would do and what would prevent it, without changing anything."""
+"""Implement ``plan`` and ``expand dry_run=True``: show what an expansion would do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.commands import arguments
-from metalk8s_expand.commands.arguments import ExpandRequest, Names
-from metalk8s_expand.commands.context import Call, Result
+from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
+from metalk8s_expand.commands.context import CommandContext, Result
+from metalk8s_expand.commands.preflight import ask_hosts
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import Plan
-from metalk8s_expand.domain.reports import plan as foresight
+from metalk8s_expand.domain.reports.plan import render_plan
 from metalk8s_expand.errors import ExpandError
 from metalk8s_expand.expansion import planner
-from metalk8s_expand.preflight import cluster
+from metalk8s_expand.preflight import cluster as cluster_preflight
+
+SavedPlan = Mapping[str, Any] | None
 
 
-class Foresight(Call):
-    """The plan, and the result that ``expand`` would have with it now."""
-
-    def plan(
-        self,
-        nodes: Names = None,
-        overrides: Mapping[str, Any] | None = None,
-        preflight: bool = False,
-        profiles: Names = None,
-        max_parallel: int | None = None,
-    ) -> Result:
-        """See the runner."""
-        arguments.flags(preflight=preflight)
-        asked = ExpandRequest.of(nodes, profiles, overrides, max_parallel)
-        declared, names = asked.settled(self._settings())
-        found, data = self._planned(asked, declared, names)
-        if preflight:
-            data["preflight"] = self._batch(declared).look(found.touched).as_dict()
-            data["retcode"] = data["preflight"]["retcode"]
-        return self._shown(foresight.render_plan, data)
-
-    def _foreseen(self, asked: ExpandRequest, skip_failed: bool, digest: str | None) -> Result:
-        """Return the plan, the host results and the first reason why ``expand`` refuses."""
-        before, asked = self._agreed(asked, digest)
-        declared, names = asked.settled(self._settings())
-        found, data = self._planned(asked, declared, names)
-        reached = self._batch(declared).look(found.touched)
-        obstacle = cluster.refusal(self.world, declared, declared.chosen(names))
-        error = (
-            obstacle
-            or _refusal(before, digest, found)
-            or (None if skip_failed else reached.error())
-        )
-        data["preflight"] = reached.as_dict()
-        data["refusal"] = error.as_dict() if error else None
-        data["retcode"] = error.retcode if error else 0
-        data["dry_run"] = True
-        return self._shown(foresight.render_plan, data)
-
-    def _agreed(
-        self, asked: ExpandRequest, digest: str | None
-    ) -> tuple[Mapping[str, Any] | None, ExpandRequest]:
-        """Return the saved plan with this digest, if any, and the request completed from it."""
-        before = None if digest is None else cache.load_plan(self.opts, digest)
-        return before, asked.again(before)
-
-    def _planned(
-        self, asked: ExpandRequest, declared: Settings, names: tuple[str, ...] | None
-    ) -> tuple[Plan, Result]:
-        """Return the plan and its data, and save it so that a later call can report changes."""
-        found = planner.current(self.world, declared, names)
-        kept = asked.kept(names)
-        data = {
-            **found.as_dict(),
-            **kept,
-            "warnings": planner.warnings(self.world, declared, found),
-        }
-        cache.save_plan(self.opts, data)
-        return found, data
+def plan(ctx: CommandContext, request: ExpandRequest, preflight: bool = False) -> Result:
+    """Return the plan; with ``preflight``, also the result of the checks of its hosts."""
+    arguments.flags(preflight=preflight)
+    settings, names = request.resolve(ctx.settings())
+    current, data = _plan_and_save(ctx, request, settings, names)
+    if preflight:
+        data["preflight"] = ask_hosts(ctx, settings, current.touched).as_dict()
+        data["retcode"] = data["preflight"]["retcode"]
+    return ctx.render(render_plan, data)
 
 
-def _refusal(
-    before: Mapping[str, Any] | None, digest: str | None, found: Plan
-) -> ExpandError | None:
-    """Return the error if the plan differs from the agreed one or cannot be executed."""
+def preview(ctx: CommandContext, request: ExpandRequest, options: ExpandOptions) -> Result:
+    """Return the plan, the results of the hosts and the first reason why ``expand`` refuses."""
+    saved, request = with_saved_plan(ctx, request, options.digest)
+    settings, names = request.resolve(ctx.settings())
+    current, data = _plan_and_save(ctx, request, settings, names)
+    hosts = ask_hosts(ctx, settings, current.touched)
+    error = (
+        cluster_preflight.cluster_error(ctx.cluster, settings, settings.chosen(names))
+        or _error_of(lambda: planner.ensure_same_plan(current, options.digest, saved))
+        or _error_of(lambda: planner.ensure_not_refused(current))
+        or (None if options.skip_failed else hosts.error())
+    )
+    data["preflight"] = hosts.as_dict()
+    data["refusal"] = error.as_dict() if error else None
+    data["retcode"] = error.retcode if error else 0
+    data["dry_run"] = True
+    return ctx.render(render_plan, data)
+
+
+def with_saved_plan(
+    ctx: CommandContext, request: ExpandRequest, digest: str | None
+) -> tuple[SavedPlan, ExpandRequest]:
+    """Return the saved plan with this digest, if any, and the request completed from it."""
+    saved = None if digest is None else cache.load_plan(ctx.opts, digest)
+    return saved, request.with_saved_plan(saved)
+
+
+def _plan_and_save(
+    ctx: CommandContext,
+    request: ExpandRequest,
+    settings: Settings,
+    names: tuple[str, ...] | None,
+) -> tuple[Plan, Result]:
+    """Return the plan and its data, and save it so that a later call can report changes."""
+    current = planner.current_plan(ctx.cluster, settings, names)
+    data = {
+        **current.as_dict(),
+        **request.to_saved(names),
+        "warnings": planner.warnings(ctx.cluster, settings, current),
+    }
+    cache.save_plan(ctx.opts, data)
+    return current, data
+
+
+def _error_of(check: Callable[[], object]) -> ExpandError | None:
     try:
-        if digest is not None:
-            planner.agreed(before, digest, found)
-        planner.refuse(found)
+        check()
     except ExpandError as error:
         return error
     return None

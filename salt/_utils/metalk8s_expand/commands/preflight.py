@@ -1,87 +1,48 @@
-"""Check the declaration and the hosts, and show saved data, without changing anything."""
+"""Implement ``check_ssh`` and ``preflight``: check the hosts without changing anything."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster import roster
-from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
-from metalk8s_expand.commands.context import Call, Result
-from metalk8s_expand.domain.node.manifest import manifest
-from metalk8s_expand.domain.reports import preflight as preflight_report
-from metalk8s_expand.domain.reports import run as report
-from metalk8s_expand.domain.reports import ssh
-from metalk8s_expand.errors import ExpandError, SettingsError, UnreachableError
-from metalk8s_expand.preflight.ssh import Checked, check_ssh
+from metalk8s_expand.commands.context import CommandContext, Result
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.preflight.result import PreflightResult
+from metalk8s_expand.domain.reports.preflight import render_preflight
+from metalk8s_expand.domain.reports.ssh import render_ssh
+from metalk8s_expand.errors import ExpandError, UnreachableError
+from metalk8s_expand.preflight import hosts
+from metalk8s_expand.preflight import ssh as ssh_preflight
 
-DEPLOYMENT = "metalk8s/orchestrate/deploy_node.sls"
+
+def check_ssh(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> Result:
+    """Return which hosts answer over SSH, and the error of each other host."""
+    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
+    targets = roster.ssh_targets(settings.chosen(names), roster.access_from(ctx.opts, settings))
+    reached: Result = {}
+    unreachable: Result = {}
+    answers = ssh_preflight.check_ssh(targets, settings.ssh_timeout, settings.ssh_parallel)
+    for name, answer in answers.items():
+        group = unreachable if isinstance(answer, ExpandError) else reached
+        group[name] = answer.as_dict()
+    data = {
+        "reached": reached,
+        "unreachable": unreachable,
+        "warnings": roster.host_key_warnings(ctx.opts),
+        "retcode": UnreachableError.retcode if unreachable else 0,
+    }
+    return ctx.render(render_ssh, data)
 
 
-class Looking(Call):
-    """The commands that an operator runs before and after an expansion."""
+def preflight(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> Result:
+    """Return the result of every check of the hosts."""
+    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
+    return ctx.render(render_preflight, ask_hosts(ctx, settings, settings.chosen(names)).as_dict())
 
-    def manifest(self, name: str, overrides: Mapping[str, Any] | None = None) -> str:
-        """See the runner."""
-        import yaml
 
-        node = arguments.with_node(self._settings(), name, overrides or {}).node(name)
-        return str(yaml.safe_dump(manifest(node), sort_keys=False, default_flow_style=False))
-
-    def check_ssh(self, nodes: Names = None, profiles: Names = None) -> Result:
-        """See the runner."""
-        declared, names = ExpandRequest.of(nodes, profiles).settled(self._settings())
-        hosts = roster.ssh_targets(declared.chosen(names), roster.access_from(self.opts, declared))
-        answers = check_ssh(hosts, declared.ssh_timeout, declared.ssh_parallel)
-        unreachable = {
-            name: found for name, found in answers.items() if isinstance(found, ExpandError)
-        }
-        reached = {
-            name: found.as_dict() for name, found in answers.items() if isinstance(found, Checked)
-        }
-        data = {
-            "reached": reached,
-            "unreachable": {name: error.as_dict() for name, error in unreachable.items()},
-            "warnings": roster.host_key_warnings(self.opts),
-            "retcode": UnreachableError.retcode if unreachable else 0,
-        }
-        return self._shown(ssh.render_ssh, data)
-
-    def preflight(self, nodes: Names = None, profiles: Names = None) -> Result:
-        """See the runner."""
-        declared, names = ExpandRequest.of(nodes, profiles).settled(self._settings())
-        reached = self._batch(declared).look(declared.chosen(names))
-        return self._shown(preflight_report.render_preflight, reached.as_dict())
-
-    def report(self, run: str | None) -> Result:
-        """See the runner."""
-        kept = {path.stem.removeprefix("report-"): path for path in cache.reports(self.opts)}
-        name = str(run) if run else next(reversed(kept), "")
-        if name not in kept:
-            raise SettingsError(
-                f"there is no report {name!r}",
-                hint="the runs are in: salt-run metalk8s_expand.status",
-            )
-        return self._shown(
-            report.render_report, json.loads(kept[name].read_text(encoding="utf-8")), judge=False
-        )
-
-    def trees(self) -> Result:
-        """See the runner."""
-        library = Path(sys.modules["metalk8s_expand"].__file__ or "").resolve().parent
-        packaged, beside = library / "srv" / "salt", library / "srv" / "beside"
-        served = {
-            saltenv: [str(root) for root in roots if (Path(root) / DEPLOYMENT).is_file()]
-            for saltenv, roots in (self.opts.get("file_roots") or {}).items()
-        }
-        return {
-            "library": str(library),
-            "packaged": str(packaged) if packaged.is_dir() else None,
-            "packaged_beside": str(beside) if beside.is_dir() else None,
-            "served": {saltenv: roots for saltenv, roots in served.items() if roots},
-        }
+def ask_hosts(ctx: CommandContext, settings: Settings, nodes: Sequence[Node]) -> PreflightResult:
+    """Run the preflight of these nodes' hosts in parallel, and show which hosts it asks."""
+    hosts.show_hosts(ctx.progress, nodes)
+    return hosts.run_host_preflight(ctx.cluster, nodes, settings, ctx.clock)

@@ -21,39 +21,44 @@ from metalk8s_expand.errors import ConflictError
 SALTS_THREADS = 5
 
 
-def current(world: ClusterContext, declared: Settings, names: Sequence[str] | None = None) -> Plan:
+def current_plan(
+    cluster: ClusterContext, declared: Settings, names: Sequence[str] | None = None
+) -> Plan:
     """Return the plan for these nodes, or for all declared nodes if names is None."""
     chosen = declared.chosen(names)
     seen = node_registration.observe(
-        world.kube, None if names is None else [node.name for node in chosen]
+        cluster.kube, None if names is None else [node.name for node in chosen]
     )
     return plan.build_plan(
-        declared, seen.nodes, names, _done(world, chosen, seen.nodes), seen.owned
+        declared, seen.nodes, names, _done(cluster, chosen, seen.nodes), seen.owned
     )
 
 
-def agreed(before: Mapping[str, Any] | None, digest: str, now: Plan) -> Plan:
-    """Return this plan if it has that digest; else raise ConflictError with the differences.
+def ensure_same_plan(current: Plan, digest: str | None, saved: Mapping[str, Any] | None) -> None:
+    """Raise ConflictError with the differences if the plan does not have the requested digest.
 
-    ``before`` is the saved plan with that digest, or None if none is saved.
+    ``saved`` is the saved plan with that digest, or None if none is saved. Without a digest every
+    plan passes.
     """
-    if now.digest.startswith(digest) or (before is not None and before["digest"] == now.digest):
-        return now
-    moved = plan.differences(before, now) if before is not None else []
+    if digest is None or current.digest.startswith(digest):
+        return
+    if saved is not None and saved["digest"] == current.digest:
+        return
+    moved = plan.differences(saved, current) if saved is not None else []
     raise ConflictError(
-        f"the world has moved since the plan {digest} was made, so nothing was started; now it is {now.digest}",
+        f"the world has moved since the plan {digest} was made, so nothing was started; now it is {current.digest}",
         problems=moved or ["the plan of that digest is not kept, so what has moved cannot be told"],
         hint="look at the new plan: salt-run metalk8s_expand.plan, with the same nodes",
     )
 
 
-def refuse(found: Plan) -> None:
+def ensure_not_refused(current: Plan) -> None:
     """Raise ConflictError if the plan refuses a node: ``expand`` runs the whole plan or nothing."""
-    if found.refused:
+    if current.refused:
         raise ConflictError(
             "the plan is refused, so nothing was started",
-            node=", ".join(item.node.name for item in found.refused),
-            problems=[item.refused or "" for item in found.refused],
+            node=", ".join(item.node.name for item in current.refused),
+            problems=[item.refused or "" for item in current.refused],
             hint="salt-run metalk8s_expand.plan shows it whole",
         )
 

@@ -33,14 +33,23 @@ from metalk8s_expand.preflight import collect_cluster_facts, saltenvs
 VERSION = "version"
 
 
-def refusal(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> ExpandError | None:
+def check_cluster(cluster: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> None:
+    """Raise why these nodes may not be started; see ``cluster_error``."""
+    error = cluster_error(cluster, settings, nodes)
+    if error:
+        raise error
+
+
+def cluster_error(
+    world: ClusterContext, settings: Settings, nodes: Sequence[Node]
+) -> ExpandError | None:
     """Return why these nodes may not be started, with all problems; the gravest selects the class.
 
     The caller must hold the lock: another run that waits for it is no obstacle, but its deployments
     are. Raises UnreachableError when the API does not answer at all.
     """
     unhealthy, busy, versions = (
-        health(world, settings, nodes),
+        health_problems(world, settings, nodes),
         operations(world),
         version_problems(world, settings, nodes),
     )
@@ -73,7 +82,7 @@ def refusal(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) ->
     return None
 
 
-def health(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
+def health_problems(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
     """Return the problems of the API, and those that block the new etcd members among these nodes."""
     access = world.access()
     return api_problems(access.kube) + (

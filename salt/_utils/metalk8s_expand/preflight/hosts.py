@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from metalk8s_expand.clients.ssh.diagnosis import error
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
@@ -30,7 +31,7 @@ from metalk8s_expand.preflight import ssh as check_ssh
 from metalk8s_expand.preflight.etcd_ports import Peers
 from metalk8s_expand.remote import host_facts
 
-__all__ = ["PreflightResult", "ask_hosts", "run_host_preflight"]
+__all__ = ["PreflightResult", "ask_hosts", "run_host_preflight", "show_hosts"]
 
 Facts = dict[str, Any]
 # The facts of a host and the time of its answer.
@@ -38,8 +39,14 @@ Told = tuple[Facts, float]
 Sources = Mapping[str, Mapping[str, Any]]
 
 
+def show_hosts(progress: Callable[[str, str, str], None], nodes: Sequence[Node]) -> None:
+    """Show which hosts the preflight asks."""
+    for node in nodes:
+        progress(node.name, plan.HOST_CHECKS, f"asking {node.ssh.host}")
+
+
 def run_host_preflight(
-    world: ClusterContext, nodes: Sequence[Node], settings: Settings, clock: Clock | None = None
+    world: ClusterContext, nodes: Sequence[Node], settings: Settings, clock: Clock
 ) -> PreflightResult:
     """Collect the facts of these nodes' hosts and check them together with the existing cluster.
 

@@ -27,20 +27,23 @@ W_9 = {"profile": "worker", "address": "10.0.0.9"}
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (ExpandRequest.of(), "salt-run metalk8s_expand.expand"),
-        (ExpandRequest.of("w-1"), "salt-run metalk8s_expand.add_node w-1"),
-        (ExpandRequest.of("w-1,w-2"), "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
+        (ExpandRequest.parse(), "salt-run metalk8s_expand.expand"),
+        (ExpandRequest.parse("w-1"), "salt-run metalk8s_expand.add_node w-1"),
+        (ExpandRequest.parse("w-1,w-2"), "salt-run metalk8s_expand.expand nodes=w-1,w-2"),
         (
-            ExpandRequest.of("w-*", "worker"),
+            ExpandRequest.parse("w-*", "worker"),
             "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker",
         ),
-        (ExpandRequest.of(None, None, None, 3), "salt-run metalk8s_expand.expand max_parallel=3"),
         (
-            ExpandRequest.of("w-1", max_parallel=3),
+            ExpandRequest.parse(None, None, None, 3),
+            "salt-run metalk8s_expand.expand max_parallel=3",
+        ),
+        (
+            ExpandRequest.parse("w-1", max_parallel=3),
             "salt-run metalk8s_expand.expand nodes=w-1 max_parallel=3",
         ),
         (
-            ExpandRequest.of("w-9", overrides={"profile": "worker", "roles": ["etcd"]}),
+            ExpandRequest.parse("w-9", overrides={"profile": "worker", "roles": ["etcd"]}),
             """salt-run metalk8s_expand.add_node w-9 profile=worker 'roles=["etcd"]'""",
         ),
     ],
@@ -50,10 +53,10 @@ def test_command_resumes_the_request(asked: ExpandRequest, words: str) -> None:
 
 
 def test_request_is_applied_to_the_declaration() -> None:
-    declared, names = ExpandRequest.of("w-*,i-1", "worker", max_parallel=1).settled(DECLARED)
+    declared, names = ExpandRequest.parse("w-*,i-1", "worker", max_parallel=1).resolve(DECLARED)
     assert (names, declared.max_parallel, DECLARED.max_parallel) == (("w-1", "w-2"), 1, 10)
-    assert ExpandRequest.of().settled(DECLARED) == (DECLARED, None)
-    declared, names = ExpandRequest.of("w-9", overrides=W_9).settled(DECLARED)
+    assert ExpandRequest.parse().resolve(DECLARED) == (DECLARED, None)
+    declared, names = ExpandRequest.parse("w-9", overrides=W_9).resolve(DECLARED)
     assert (names, declared.nodes["w-9"].address) == (("w-9",), "10.0.0.9")
 
 
@@ -63,12 +66,12 @@ def test_max_parallel(wrong: Any) -> None:
         SettingsError,
         match=r"max_parallel: is (out of range|not a whole number) .*write a number from 1 to 100",
     ):
-        ExpandRequest.of(max_parallel=wrong).settled(DECLARED)
+        ExpandRequest.parse(max_parallel=wrong).resolve(DECLARED)
 
 
 @pytest.mark.parametrize("number", [1, 100])
 def test_max_parallel_for_one_run(number: int) -> None:
-    assert ExpandRequest.of(max_parallel=number).settled(DECLARED)[0].max_parallel == number
+    assert ExpandRequest.parse(max_parallel=number).resolve(DECLARED)[0].max_parallel == number
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,7 @@ def test_the_profile_of_one_node_is_no_choice_of_nodes(
     nodes: Any, profiles: Any, overrides: Any
 ) -> None:
     with pytest.raises(SettingsError, match="these arguments describe one node: profile") as error:
-        ExpandRequest.of(nodes, profiles, overrides).settled(DECLARED)
+        ExpandRequest.parse(nodes, profiles, overrides).resolve(DECLARED)
     assert (
         error.value.hint
         == "name one node, or leave them out; declared nodes are chosen by profiles=worker"
@@ -93,7 +96,7 @@ def test_the_profile_of_one_node_is_no_choice_of_nodes(
 
 def test_profiles_is_no_argument_of_a_single_node() -> None:
     with pytest.raises(SettingsError, match=r"profiles: is an unknown key .*did you mean profile"):
-        arguments.one("w-9", {"profiles": "worker"}).settled(DECLARED)
+        arguments.one("w-9", {"profiles": "worker"}).resolve(DECLARED)
 
 
 class TestAgain:
@@ -101,35 +104,44 @@ class TestAgain:
 
     def test_request_without_names_takes_those_of_the_saved_plan(self) -> None:
         before = {"asked": ["w-1", "w-2"], "max_parallel": 2, "declaration": {}}
-        declared, names = ExpandRequest.of().again(before).settled(DECLARED)
+        declared, names = ExpandRequest.parse().with_saved_plan(before).resolve(DECLARED)
         assert (names, declared.max_parallel) == (("w-1", "w-2"), 2)
 
     def test_saved_plan_of_all_nodes_selects_all_nodes(self) -> None:
         assert (
-            ExpandRequest.of().again({"asked": None, "max_parallel": None, "declaration": {}})
-            == ExpandRequest.of()
+            ExpandRequest.parse().with_saved_plan(
+                {"asked": None, "max_parallel": None, "declaration": {}}
+            )
+            == ExpandRequest.parse()
         )
 
     def test_undeclared_node_of_the_saved_plan_is_selected(self) -> None:
-        again = ExpandRequest.of().again(
+        again = ExpandRequest.parse().with_saved_plan(
             {"asked": ["w-9"], "max_parallel": None, "declaration": W_9}
         )
-        assert again.settled(DECLARED)[1] == ("w-9",)
+        assert again.resolve(DECLARED)[1] == ("w-9",)
 
     def test_new_arguments_override_the_saved_plan(self) -> None:
         before = {"asked": ["w-1"], "max_parallel": 2, "declaration": {}}
-        declared, names = ExpandRequest.of("i-1", max_parallel=5).again(before).settled(DECLARED)
+        declared, names = (
+            ExpandRequest.parse("i-1", max_parallel=5).with_saved_plan(before).resolve(DECLARED)
+        )
         assert (names, declared.max_parallel) == (("i-1",), 5)
-        assert ExpandRequest.of("i-1").again(before).settled(DECLARED)[0].max_parallel == 2
+        assert (
+            ExpandRequest.parse("i-1").with_saved_plan(before).resolve(DECLARED)[0].max_parallel
+            == 2
+        )
 
     def test_plan_saved_by_an_earlier_version_is_read(self) -> None:
-        assert ExpandRequest.of().again({"asked": ["w-1"]}).settled(DECLARED)[1] == ("w-1",)
+        assert ExpandRequest.parse().with_saved_plan({"asked": ["w-1"]}).resolve(DECLARED)[1] == (
+            "w-1",
+        )
 
     def test_none(self) -> None:
-        assert ExpandRequest.of("w-1").again(None) == ExpandRequest.of("w-1")
+        assert ExpandRequest.parse("w-1").with_saved_plan(None) == ExpandRequest.parse("w-1")
 
     def test_saved_data_holds_names_and_max_parallel(self) -> None:
-        kept = ExpandRequest.of("w-*", max_parallel=3).kept(("w-1", "w-2"))
+        kept = ExpandRequest.parse("w-*", max_parallel=3).to_saved(("w-1", "w-2"))
         assert kept == {"asked": ("w-1", "w-2"), "max_parallel": 3, "declaration": {}}
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.commands import preflight
-from metalk8s_expand.commands.runner import Commands
+from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.commands.reports import DEPLOYMENT
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
 from metalk8s_expand.domain.reports.run import NodeReport
@@ -34,35 +34,25 @@ from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.healthy_cluster import infra
-from tests.fakes.runner import PILLAR, Cluster, Kube, Minions, node
+from tests.fakes.runner import PILLAR, Cluster, Kube, RunnerCalls, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
-
-class Heard:
-    """The event bus of the master."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def fire(self, tag: str, payload: dict[str, Any]) -> bool:
-        self.events.append((tag, payload))
-        return True
-
-
-Make = Callable[..., Commands]
+Make = Callable[..., RunnerCalls]
 
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Make:
     """Return a call with this pillar, these Nodes and these additional options."""
 
-    def made(*nodes: dict[str, Any], pillar: Any = PILLAR, **more: Any) -> Commands:
+    def made(
+        *nodes: dict[str, Any], pillar: Any = PILLAR, connect: Any = None, **more: Any
+    ) -> RunnerCalls:
         (tmp_path / "pillar").mkdir(exist_ok=True)
         top = {"base": {"lab_master": ["declared"]}}
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps(top))
         declared = {} if pillar is None else {"metalk8s_expand": pillar}
         (tmp_path / "pillar" / "declared.sls").write_text(json.dumps(declared))
-        deployment = tmp_path / "tree" / preflight.DEPLOYMENT
+        deployment = tmp_path / "tree" / DEPLOYMENT
         deployment.parent.mkdir(parents=True, exist_ok=True)
         deployment.touch()
         opts = salt.config.master_config(None)
@@ -70,19 +60,21 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
                   "file_roots": {"metalk8s-2.0": [str(tmp_path / "tree")]},
                   "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
         opts.update(values)
-        call = Commands(opts, clock)
         kube = Kube(*nodes)
         kube.coredns = {
             "metadata": {"name": "coredns"},
             "spec": {"replicas": 2},
             "status": {"availableReplicas": 2},
         }
-        call.world = Cluster(opts, kube)  # type: ignore[arg-type]
-        call.minions = Minions()
-        call.bus = Heard()  # type: ignore[assignment]
-        return call
+        cluster = Cluster(opts, kube)  # type: ignore[arg-type]
+        return RunnerCalls.on(opts, clock, connect or (lambda opts: cluster))
 
     return made
+
+
+def unreachable(opts: Any) -> ClusterContext:
+    """Fail as a cluster that a mistake in the pillar must not ask."""
+    raise AssertionError("the API was asked")
 
 
 def everyone() -> list[dict[str, Any]]:
@@ -157,17 +149,15 @@ class TestPlan:
             make(pillar=None).plan(None)
 
     def test_declaration_error_is_reported_without_api(self, make: Make) -> None:
-        call = make(
-            pillar={"nodes": {"w-1": {"profile": "wroker"}}},
-            metalk8s_expand={"kubeconfig": "/nowhere"},
-        )
-        del call.world
+        call = make(pillar={"nodes": {"w-1": {"profile": "wroker"}}}, connect=unreachable)
         with pytest.raises(SettingsError, match="did you mean worker"):
             call.plan(None)
 
     def test_api_is_reached_through_configured_kubeconfig(self, make: Make, tmp_path: Path) -> None:
-        call = make(metalk8s_expand={"kubeconfig": str(tmp_path / "nowhere")})
-        del call.world
+        call = make(
+            metalk8s_expand={"kubeconfig": str(tmp_path / "nowhere")},
+            connect=ClusterContext.from_opts,
+        )
         with pytest.raises(UnreachableError, match="nowhere"):
             call.plan(None)
 
@@ -209,10 +199,10 @@ class TestSelection:
         call = make(node("w-1"), node("w-2"))
         found = call.plan("w-*", max_parallel=1)
         assert found["asked"] == ("w-1", "w-2")
-        later = make(*call.world.kube.stored.values(), pillar=with_one_more())  # type: ignore[attr-defined]
-        assert later.expand(digest=found["digest"])["unchanged"] is True
+        later = make(*call.cluster.kube.stored.values(), pillar=with_one_more())
+        assert later.expand(plan=found["digest"])["unchanged"] is True
         with pytest.raises(ConflictError, match="world has moved"):
-            later.expand("w-*", digest=found["digest"])
+            later.expand("w-*", plan=found["digest"])
 
     def test_report_and_event_show_given_arguments(self, make: Make) -> None:
         call = make(*everyone())
@@ -221,7 +211,7 @@ class TestSelection:
             report["command"]
             == "salt-run metalk8s_expand.expand 'nodes=w-*' profiles=worker max_parallel=2"
         )
-        assert call.bus.events[0][1]["doing"] == "expand w-*, profile worker"  # type: ignore[attr-defined]
+        assert call.bus.events[0][1]["doing"] == "expand w-*, profile worker"
 
 
 class TestMaxParallel:
@@ -235,8 +225,8 @@ class TestMaxParallel:
         """The next call recognizes the plan by its digest, without the same argument."""
         call = make()
         found = call.plan("w-1", max_parallel=3)
-        assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
-        refused = call.expand(digest=found["digest"], dry_run=True, max_parallel=4)["refusal"]
+        assert call.expand(plan=found["digest"], dry_run=True)["digest"] == found["digest"]
+        refused = call.expand(plan=found["digest"], dry_run=True, max_parallel=4)["refusal"]
         assert refused["problems"] == ["the waves changed"]
 
     @pytest.mark.parametrize("wrong", [0, "2", True])
@@ -261,13 +251,15 @@ class TestDryRun:
             0,
         )
         assert set(call.plan()) <= set(found)
-        assert (call.world.leases().stored, heard(call)) == (None, [])
-        assert call.world.kube.config_maps == {}  # type: ignore[attr-defined]
+        assert (call.cluster.leases().stored, heard(call)) == (None, [])
+        assert call.cluster.kube.config_maps == {}
         assert cache.reports(call.opts) == []
 
     def test_dry_run_needs_no_lock(self, make: Make) -> None:
         call = make(*everyone())
-        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+        with acquire(
+            call.cluster.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()
+        ):
             assert call.expand(dry_run=True)["retcode"] == 0
 
     def test_dry_run_reports_unreachable_host(self, make: Make, declared: dict[str, Any]) -> None:
@@ -275,19 +267,16 @@ class TestDryRun:
         found = call.expand(dry_run=True)
         assert (found["retcode"], found["refusal"]["type"]) == (4, "UnreachableError")
         assert list(found["preflight"]["unreachable"]) == ["w-1"]
-        assert (
-            call.expand(None, workflow.ExpandOptions(skip_failed=True), dry_run=True)["retcode"]
-            == 0
-        )
+        assert call.expand(None, skip_failed=True, dry_run=True)["retcode"] == 0
         with pytest.raises(UnreachableError):
-            call.expand(digest=found["digest"])
-        assert call.world.kube.nodes() == []
+            call.expand(plan=found["digest"])
+        assert call.cluster.kube.nodes() == []
 
     def test_dry_run_reports_cluster_refusal_and_host_findings(
         self, make: Make, declared: dict[str, Any]
     ) -> None:
         call = make(pillar=declared)
-        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        call.cluster.kube.readyz = (500, "etcd failed")
         found = call.add_node("w-1", dry_run=True)
         assert (found["retcode"], found["refusal"]["type"]) == (6, "QuorumError")
         assert list(found["preflight"]["unreachable"]) == ["w-1"]
@@ -304,8 +293,8 @@ class TestDryRun:
     def test_dry_run_reports_changed_plan(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
-        call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
-        found = call.expand(digest=digest, dry_run=True)
+        call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
+        found = call.expand(plan=digest, dry_run=True)
         assert found["refusal"]["problems"] == [
             "node w-1: was not in the plan, and now has something to do"
         ]
@@ -327,9 +316,9 @@ class TestDryRun:
             "address": "10.0.0.9",
             "ssh": {"host": "127.0.0.1", "port": free_port()},
         }
-        found = call.add_node("w-9", None, given, dry_run=True)
+        found = call.add_node("w-9", given, dry_run=True)
         assert [item["node"] for item in found["workers"]] == ["w-9"]
-        assert call.expand(digest=found["digest"], dry_run=True)["digest"] == found["digest"]
+        assert call.expand(plan=found["digest"], dry_run=True)["digest"] == found["digest"]
 
     def test_add_node_refuses_a_glob(self, make: Make) -> None:
         with pytest.raises(SettingsError, match="node: is a glob"):
@@ -338,7 +327,7 @@ class TestDryRun:
     def test_register_under_dry_run_changes_nothing(self, make: Make) -> None:
         call = make()
         shown = call.register("w-1", dry_run=True)
-        assert call.world.kube.nodes() == []
+        assert call.cluster.kube.nodes() == []
         assert shown == {**call.register("w-1"), "dry_run": True}
         assert call.register("w-1", dry_run=True)["changes"] == []
 
@@ -346,8 +335,8 @@ class TestDryRun:
 @pytest.mark.parametrize(
     ("function", "argument"),
     [
-        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"options": workflow.ExpandOptions(probe="x")}),  # type: ignore[arg-type]
-        ("expand", {"options": workflow.ExpandOptions(skip_failed="w-2")}), ("status", {"follow": 1}),  # type: ignore[arg-type]
+        ("plan", {"preflight": "yes"}), ("expand", {"dry_run": "no"}), ("expand", {"probe": "x"}),
+        ("expand", {"skip_failed": "w-2"}), ("status", {"follow": 1}),
         ("status", {"with_certificates": "no"}), ("register", {"name": "w-1", "dry_run": None}),
     ],
 )  # fmt: skip
@@ -378,7 +367,7 @@ class TestManifest:
 def test_register_creates_cordoned_node_once(make: Make) -> None:
     call = make()
     assert call.register("w-1")["changes"]
-    found = call.world.kube.node("w-1")
+    found = call.cluster.kube.node("w-1")
     assert found is not None
     assert found["spec"]["unschedulable"] is True
     assert call.register("w-1") == {"node": "w-1", "changes": []}
@@ -411,8 +400,8 @@ class TestStatus:
 
     def test_status_shows_certificates_of_deployed_nodes(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
-        call.world.kube.stored["boot"]["status"] = node("w-1")["status"]  # type: ignore[attr-defined]
-        call.minions.others = {"i-1": False}  # type: ignore[attr-defined]
+        call.cluster.kube.stored["boot"]["status"] = node("w-1")["status"]
+        call.minions.others = {"i-1": False}
         found = call.status()
         ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
         unknown = {"unknown": "its minion does not answer, or its key is not accepted"}
@@ -424,7 +413,7 @@ class TestStatus:
     def test_status_without_certificates_asks_no_minion(self, make: Make) -> None:
         call = make(node("w-1"))
         assert call.status(with_certificates=False)["certificates"] == {}
-        assert call.minions.asked == []  # type: ignore[attr-defined]
+        assert call.minions.asked == []
 
 
 def with_one_more() -> dict[str, Any]:
@@ -440,10 +429,10 @@ class TestHealth:
 
     def test_expiring_certificates_are_warnings_or_errors(self, make: Make) -> None:
         call = make(*everyone())
-        call.minions.days = 20  # type: ignore[attr-defined]
+        call.minions.days = 20
         assert len(call.health(None)["warnings"]) == 3
         assert len(call.health("w-1")["warnings"]) == 1
-        call.minions.days = 6  # type: ignore[attr-defined]
+        call.minions.days = 6
         with pytest.raises(
             DeployError,
             match="certificate kubelet-client of w-1 ends on 2027-01-01T00:00:00Z, in 6 days",
@@ -452,12 +441,12 @@ class TestHealth:
         lax = make(
             *everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}}
         )
-        lax.minions.days = 6  # type: ignore[attr-defined]
+        lax.minions.days = 6
         assert lax.health(None)["warnings"] == []
 
     def test_silent_minion_is_not_healthy(self, make: Make) -> None:
         call = make(*everyone())
-        call.minions.others = {"w-2": False}  # type: ignore[attr-defined]
+        call.minions.others = {"w-2": False}
         with pytest.raises(DeployError, match="the certificates of w-2 are not known"):
             call.health(None)
         assert call.health("w-1")["healthy"] is True
@@ -466,7 +455,7 @@ class TestHealth:
         cordoned = node("w-2")
         cordoned["spec"] = {"unschedulable": True}
         call = make(cordoned, node("i-1"), infra("other"))
-        call.world.kube.coredns["status"] = {}  # type: ignore[attr-defined]
+        call.cluster.kube.coredns["status"] = {}
         with pytest.raises(DeployError) as error:
             call.health(None)
         text = str(error.value)
@@ -534,22 +523,22 @@ class TestExpand:
 
     def test_unhealthy_cluster_is_not_changed(self, make: Make) -> None:
         call = make()
-        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        call.cluster.kube.readyz = (500, "etcd failed")
         with pytest.raises(QuorumError, match="nothing was started"):
             call.expand(None)
-        assert call.world.kube.nodes() == []
+        assert call.cluster.kube.nodes() == []
 
     def test_digest_alone_runs_approved_plan(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
-        assert call.expand(None, digest=digest[:12])["ok"] is True
+        assert call.expand(None, plan=digest[:12])["ok"] is True
 
     def test_plan_of_changed_cluster_is_refused(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
-        call.world.kube.stored["w-1"]["metadata"]["labels"] = {}  # type: ignore[attr-defined]
+        call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
         with pytest.raises(ConflictError, match="the world has moved") as error:
-            call.expand(None, digest=digest)
+            call.expand(None, plan=digest)
         assert error.value.problems == (
             "node w-1: was not in the plan, and now has something to do",
         )
@@ -557,7 +546,7 @@ class TestExpand:
     @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
     def test_unknown_digest_is_refused(self, make: Make, digest: Any) -> None:
         with pytest.raises(ConflictError, match="cannot be told"):
-            make(node("w-1")).expand("w-1", digest=digest)
+            make(node("w-1")).expand("w-1", plan=digest)
 
     @pytest.mark.parametrize(
         "digest", ["", "0", "../../etc/passwd", 12, True, ["0" * 64], "A" * 64, "0" * 65]
@@ -566,11 +555,13 @@ class TestExpand:
     def test_malformed_digest_is_refused(self, make: Make, digest: Any, dry_run: bool) -> None:
         """An empty digest is refused too: every digest begins with it."""
         with pytest.raises(SettingsError, match="plan: is not the digest of a plan"):
-            make(node("w-1")).expand("w-1", digest=digest, dry_run=dry_run)
+            make(node("w-1")).expand("w-1", plan=digest, dry_run=dry_run)
 
     def test_expand_is_refused_while_a_different_run_holds_the_lock(self, make: Make) -> None:
         call = make(*everyone())
-        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+        with acquire(
+            call.cluster.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()
+        ):
             with pytest.raises(LockedError, match="20260101000000") as error:
                 call.expand(None)
             assert error.value.retcode == 9
@@ -588,7 +579,7 @@ class TestExpand:
             match=r"the saltenv metalk8s-2\.0, which w-1 would be deployed from, does not exist",
         ):
             call.expand("w-1")
-        assert call.world.kube.nodes() == []
+        assert call.cluster.kube.nodes() == []
 
     def test_foreign_cordon_is_a_warning_although_plan_is_empty(self, make: Make) -> None:
         """An interrupted MetalK8s deployment leaves such a cordon."""
@@ -613,7 +604,7 @@ class TestExpand:
         call = make(pillar={**PILLAR, "nodes": {"w-1": nodes["w-1"]}})
         with pytest.raises(UnreachableError, match="w-1"):
             call.expand(None)
-        assert call.world.kube.nodes() == []
+        assert call.cluster.kube.nodes() == []
 
     def test_progress_goes_to_standard_error(
         self, make: Make, capsys: pytest.CaptureFixture[str]
@@ -630,12 +621,12 @@ class TestExpand:
         assert capsys.readouterr() == ("", "")
 
 
-def heard(call: Commands) -> list[tuple[str, ...]]:
+def heard(call: RunnerCalls) -> list[tuple[str, ...]]:
     """Return the bus events: the tag without the run, the state or retcode, the error class."""
     return [
         (tag.replace(f"metalk8s_expand/{call.progress.run}/", ""), str(found.get("state", found.get("retcode", ""))),
          (found.get("error") or {}).get("type", ""))
-        for tag, found in call.bus.events  # type: ignore[attr-defined]
+        for tag, found in call.bus.events
     ]  # fmt: skip
 
 
@@ -647,7 +638,7 @@ class TestEvents:
 
     def test_failed_run_publishes_its_error(self, make: Make) -> None:
         call = make()
-        call.world.kube.readyz = (500, "etcd failed")  # type: ignore[attr-defined]
+        call.cluster.kube.readyz = (500, "etcd failed")
         with pytest.raises(QuorumError):
             call.expand(None)
         assert heard(call) == [("started", "", ""), ("ended", "6", "QuorumError")]
@@ -691,7 +682,9 @@ class TestRequests:
     def test_work_reports_the_holder_of_the_lock(self, make: Make) -> None:
         call = make()
         call.request("w-1")
-        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=call.clock):
+        with acquire(
+            call.cluster.leases(), claim("20260101000000", "expand w-1"), clock=call.clock
+        ):
             found = call.work()
         assert "20260101000000" in found["locked"]
         assert ([row["attempts"] for row in found["queue"]], found["retcode"]) == ([0], 0)
@@ -716,7 +709,9 @@ class TestStop:
 
     def test_stop_with_an_active_run(self, make: Make) -> None:
         call = make(*everyone())
-        with acquire(call.world.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()):
+        with acquire(
+            call.cluster.leases(), claim("20260101000000", "expand w-1"), clock=FakeClock()
+        ):
             found = call.stop()
             assert (found["run"], found["ended"]) == ("20260101000000", False)
             assert call.status()["now"] is None
@@ -728,14 +723,14 @@ class TestStop:
 
     def test_stop_request_during_checks_ends_run(self, make: Make) -> None:
         call = make()
-        leases = call.world.leases()
+        leases = call.cluster.leases()
         leases.after = lambda: leases.stored["metadata"]["annotations"].update(
             {STOP: "asked by me"}
         )
         with pytest.raises(StoppedError, match="asked by me") as error:
             call.expand("w-1")
         assert error.value.retcode == 10
-        assert call.world.kube.nodes() == []
+        assert call.cluster.kube.nodes() == []
 
 
 def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeReport:
@@ -758,7 +753,7 @@ def reported(name: str, retcode: int = 0, skipped: str | None = None) -> NodeRep
 def test_retcode_of_run_follows_from_its_nodes(
     nodes: tuple[NodeReport, ...], closing: tuple[str, ...], retcode: int
 ) -> None:
-    found = workflow.build_report(nodes, closing, ["a note"], Progress({}, FakeClock()))  # type: ignore[arg-type]
+    found = workflow.build_report(Progress({}, FakeClock()), nodes, closing, ["a note"])  # type: ignore[arg-type]
     assert (found.retcode, found.ok) == (retcode, retcode == 0)
     assert found.notes[0] == "a note"
     assert set(closing) <= set(found.notes)
@@ -778,7 +773,7 @@ def test_retcode_of_stopped_run_is_10_unless_node_failed(
     nodes: tuple[NodeReport, ...], retcode: int
 ) -> None:
     assert (
-        workflow.build_report(nodes, (), [], Progress({}, FakeClock()), stopped=True).retcode
+        workflow.build_report(Progress({}, FakeClock()), nodes, (), [], stopped=True).retcode
         == retcode
     )  # type: ignore[arg-type]
 
@@ -814,7 +809,7 @@ def test_remove_node_with_invalid_arguments_is_refused(
 
 def test_remove_node_holds_the_lock(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     call = make(node("w-1"))
-    acquire(call.world.leases(), claim("other", "expand"), clock=call.clock)
+    acquire(call.cluster.leases(), claim("other", "expand"), clock=call.clock)
     monkeypatch.setattr(discovery, "discover_node", lambda *_: pytest.fail("it must not even look"))
     with pytest.raises(LockedError):
         call.remove_node("w-1")

@@ -12,7 +12,7 @@ import pytest
 from metalk8s_expand.cluster import health
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.expansion.plan import build_plan
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
@@ -24,6 +24,10 @@ from metalk8s_expand.errors import (
     UnreachableError,
 )
 from metalk8s_expand.expansion import scheduler
+from metalk8s_expand.expansion.node_steps import NODE_STEPS, VERIFY_TIMEOUT_S
+from metalk8s_expand.expansion.state import Expansion
+from metalk8s_expand.preflight import cluster as cluster_preflight
+from metalk8s_expand.runs.context import RunContext
 from tests.fakes.clock import FakeClock
 from tests.fakes.kube import merge
 
@@ -54,7 +58,6 @@ class FakeCluster:
     readyz: tuple[int, str] = (200, "ok")
     fail: Callable[[str], None] = lambda what: None
 
-    @property
     def access(self) -> health.ClusterAccess:
         return health.ClusterAccess(self, self)  # type: ignore[arg-type]
 
@@ -220,12 +223,27 @@ class FakeJournal:
         self.written.append(("left", node, failure))
 
 
-def planned(
-    *nodes: Node, observed: Mapping[str, Any] | None = None, done: set[str] | None = None
-) -> plan.Plan:
-    return plan.build_plan(
-        Settings({item.name: item for item in nodes}), observed or {}, done=done or set()
-    )
+class FakeProgress:
+    """Fake progress that keeps lines and step events."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, str]] = []
+        self.events: list[tuple[Any, ...]] = []
+
+    def __call__(self, node: str, step: str, what: str) -> None:
+        self.lines.append((node, step, what))
+
+    def step(
+        self,
+        node: str,
+        step: str,
+        state: str,
+        elapsed: float = 0,
+        job: Any = None,
+        error: Any = None,
+    ) -> None:
+        assert elapsed >= 0
+        self.events.append((node, step, state, job, error and type(error).__name__))
 
 
 class Setting:
@@ -235,40 +253,51 @@ class Setting:
         self.clock = clock
         self.cluster = FakeCluster(listed=[etcd(1, "boot")])
         self.jobs = FakeJobs(self.cluster, clock)
-        self.said: list[tuple[str, str, str]] = []
         self.nodes = nodes
         self.lock = FakeLock(clock)
         self.journal = FakeJournal()
+        self.progress = FakeProgress()
         self.asked = ""
-        self.run = scheduler.Run(
-            access=lambda: self.cluster.access,
-            health=lambda node: health.cluster_health_problems(self.cluster.access),
-            jobs=self.jobs,
-            lock=self.lock,
-            journal=self.journal,
-            stop=lambda: self.asked,
-            progress=lambda *words: self.said.append(words),
+        self.health: Callable[[], list[str]] = lambda: health.cluster_health_problems(
+            self.cluster.access()
+        )
+        self.settings = Settings(
+            {item.name: item for item in nodes},
             max_parallel=max_parallel,
             deploy_timeout=deploy_timeout,
-            clock=clock,
         )
+        run = RunContext(
+            self.cluster,  # type: ignore[arg-type]
+            clock,
+            self.progress,  # type: ignore[arg-type]
+            self.lock,  # type: ignore[arg-type]
+            self.journal,  # type: ignore[arg-type]
+            lambda: self.asked,
+        )
+        self.expansion = Expansion(run, self.settings, self.jobs)  # type: ignore[arg-type]
 
-    def execute(self) -> None:
-        scheduler.execute(self.run, planned(*self.nodes, observed=self.cluster.nodes_by_name))
+    def execute(self, done: set[str] | None = None) -> None:
+        plan = build_plan(self.settings, self.cluster.nodes_by_name, done=done or set())
+        scheduler.schedule(self.expansion, plan, NODE_STEPS)
 
     def steps(self, name: str) -> list[tuple[str, bool]]:
-        return [(step.name, step.ok) for step in self.run.report(name).steps]
+        return [(step.name, step.ok) for step in self.expansion.report(name).steps]
 
 
 @pytest.fixture
-def setting(clock: FakeClock) -> Callable[..., Setting]:
-    return lambda *nodes, **limits: Setting(clock, *nodes, **limits)
+def setting(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Setting]:
+    def make(*nodes: Node, **limits: Any) -> Setting:
+        made = Setting(clock, *nodes, **limits)
+        monkeypatch.setattr(cluster_preflight, "health_problems", lambda *_: made.health())
+        return made
+
+    return make
 
 
 def test_worker_runs_all_its_steps(setting: Any) -> None:
     made = setting(node("w-1"))
     made.execute()
-    report = made.run.report("w-1")
+    report = made.expansion.report("w-1")
     assert (report.ok, report.error, report.skipped) == (True, None, None)
     assert made.steps("w-1") == [
         ("register", True), ("deploy: Install", True), ("deploy", True), ("verify", True), ("uncordon", True),
@@ -279,7 +308,7 @@ def test_worker_runs_all_its_steps(setting: Any) -> None:
     elapsed = {step.name: step.elapsed for step in report.steps}
     assert elapsed["deploy: Install"] == 1.0
     assert elapsed["deploy"] == pytest.approx(10.0, abs=0.5)
-    assert {name for name, _, _ in made.said} == {"w-1"}
+    assert {name for name, _, _ in made.progress.lines} == {"w-1"}
 
 
 def test_lock_is_renewed_and_every_job_gets_its_epoch(setting: Any) -> None:
@@ -299,7 +328,7 @@ def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
     # The run waits for the active job, skips its next step and begins no other node.
     assert made.jobs.names == ["w-1"]
     assert set(made.cluster.nodes_by_name) == {"w-1"}
-    assert [made.run.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
+    assert [made.expansion.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
     assert made.steps("w-1")[-1] == ("deploy", True)
     # A newer run is active and owns the changes of this one.
     assert ("taken", "w-2") not in made.journal.written
@@ -308,16 +337,14 @@ def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
 def test_empty_plan_starts_no_job(setting: Any) -> None:
     made = setting()
     made.execute()
-    assert (made.jobs.started, made.run.steps) == ([], {})
+    assert (made.jobs.started, made.expansion.steps) == ([], {})
 
 
 def test_scheduler_runs_planned_steps_only(setting: Any) -> None:
     made = setting(node("w-1"))
     made.cluster.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
-    scheduler.execute(
-        made.run, planned(*made.nodes, observed=made.cluster.nodes_by_name, done={"w-1"})
-    )
+    made.execute(done={"w-1"})
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
     assert made.jobs.started == []
 
@@ -331,13 +358,12 @@ def test_control_plane_is_serial_and_workers_are_parallel(setting: Any) -> None:
     assert abs(start["w-2"] - start["cp-1"]) < 1
     assert made.steps("cp-1")[0] == ("health", True)
     assert ("health", True) not in made.steps("w-1")
-    assert all(made.run.report(item.name).ok for item in made.nodes)
+    assert all(made.expansion.report(item.name).ok for item in made.nodes)
 
 
 def test_nodes_are_registered_just_before_their_deployment(setting: Any) -> None:
-    made = setting(node("w-1"), node("w-2"), max_parallel=1)
+    made = setting(node("w-1"), node("w-2"), max_parallel=1, deploy_timeout=30.0)
     made.jobs.returns = {"w-1": NEVER}
-    made.run.deploy_timeout = 30.0
     registered: list[set[str]] = []
     start = made.jobs.start
 
@@ -366,7 +392,7 @@ def test_failed_worker_does_not_stop_other_nodes(setting: Any) -> None:
     made = setting(member("cp-1"), node("w-1"), node("w-2"))
     made.jobs.returns = {"w-1": FAILURE}
     made.execute()
-    report = made.run.report("w-1")
+    report = made.expansion.report("w-1")
     assert (report.ok, report.error["type"], report.error["job"]) == (False, "DeployError", "job-2")
     assert report.error["problems"] == ["state 'Run': it broke (job 42)"]
     assert report.error["hint"]
@@ -377,8 +403,8 @@ def test_failed_worker_does_not_stop_other_nodes(setting: Any) -> None:
         ("deploy: Run", False),
         ("deploy", False),
     ]
-    assert made.run.report("w-2").ok
-    assert made.run.report("cp-1").ok
+    assert made.expansion.report("w-2").ok
+    assert made.expansion.report("cp-1").ok
     # No kubelet ever reported, so nothing else would delete the Node.
     assert "w-1" not in made.cluster.nodes_by_name
     assert report.undone == ("its Node was deleted again: no kubelet had ever reported on it",)
@@ -390,23 +416,23 @@ def test_failed_control_plane_node_skips_later_ones(setting: Any) -> None:
     made = setting(member("cp-1"), member("cp-2"), member("cp-3"), node("w-1"))
     made.jobs.returns = {"cp-2": FAILURE}
     made.execute()
-    assert made.run.report("cp-1").ok
-    assert isinstance(made.run.errors["cp-2"], DeployError)
-    assert "cp-2 failed before it" in made.run.report("cp-3").skipped
-    assert made.run.report("cp-3").ok is False
+    assert made.expansion.report("cp-1").ok
+    assert isinstance(made.expansion.errors["cp-2"], DeployError)
+    assert "cp-2 failed before it" in made.expansion.report("cp-3").skipped
+    assert made.expansion.report("cp-3").ok is False
     assert "cp-3" not in made.cluster.nodes_by_name
-    assert made.run.report("w-1").ok
+    assert made.expansion.report("w-1").ok
 
 
 def test_member_does_not_join_unhealthy_cluster(setting: Any) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"))
     made.cluster.listed.append(etcd(2, "ill", healthy=False, error="no answer"))
     made.execute()
-    error = made.run.errors["cp-1"]
+    error = made.expansion.errors["cp-1"]
     assert isinstance(error, QuorumError)
     assert "etcd member ill" in str(error)
     assert made.steps("cp-1") == [("health", False)]
-    assert "cp-1" in made.run.skipped["cp-2"]
+    assert "cp-1" in made.expansion.skipped["cp-2"]
     assert made.jobs.names == ["w-1"]
 
 
@@ -422,7 +448,7 @@ def test_scheduler_waits_for_cluster_to_recover(setting: Any) -> None:
 
     made.clock.sleep = recovers
     made.execute()
-    assert made.run.report("cp-1").ok
+    assert made.expansion.report("cp-1").ok
     assert made.jobs.started[0][0] > 1050
 
 
@@ -430,12 +456,12 @@ def test_deployment_that_never_returns_times_out(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"), deploy_timeout=60.0)
     made.jobs.returns = {"w-1": NEVER}
     made.execute()
-    error = made.run.errors["w-1"]
+    error = made.expansion.errors["w-1"]
     assert isinstance(error, DeadlineError)
     assert error.job == "job-1"
     assert "jobs.lookup_jid job-1" in str(error.hint)
     assert made.clock.time - 1000 < 70
-    assert made.run.report("w-2").ok
+    assert made.expansion.report("w-2").ok
 
 
 @pytest.mark.parametrize(
@@ -445,18 +471,18 @@ def test_return_without_states_is_failure(setting: Any, answer: Any) -> None:
     made = setting(node("w-1"))
     made.jobs.returns = {"w-1": answer}
     made.execute()
-    assert isinstance(made.run.errors["w-1"], DeployError)
+    assert isinstance(made.expansion.errors["w-1"], DeployError)
 
 
 def test_node_that_is_not_ready_after_deployment_fails(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"))
     made.cluster.deployed = lambda name: None
     made.execute()
-    error = made.run.errors["w-1"]
+    error = made.expansion.errors["w-1"]
     assert isinstance(error, DeployError)
     assert "Node w-1 is not Ready: it has never reported" in error.problems
     assert made.steps("w-1")[-1] == ("verify", False)
-    assert made.clock.time - 1000 < scheduler.VERIFY_TIMEOUT_S + 30, "both are waited for at once"
+    assert made.clock.time - 1000 < VERIFY_TIMEOUT_S + 30, "both are waited for at once"
 
 
 def test_verify_waits_for_unavailable_api(setting: Any) -> None:
@@ -468,7 +494,7 @@ def test_verify_waits_for_unavailable_api(setting: Any) -> None:
 
     made.cluster.fail = away
     made.execute()
-    assert made.run.report("w-1").ok
+    assert made.expansion.report("w-1").ok
     assert made.clock.time > 1060
 
 
@@ -486,18 +512,18 @@ def test_error_of_single_node_does_not_stop_other_nodes(
     made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
     made.jobs.returns = {"w-1": copy.copy(error), "cp-1": copy.copy(error)}
     made.execute()
-    found = made.run.report("w-1").error
+    found = made.expansion.report("w-1").error
     assert (found["type"], found["retcode"], found["node"]) == (kind, retcode, "w-1")
     assert found["log"]
     assert made.steps("w-1") == [("register", True), ("deploy", False)]
-    assert made.run.report("w-2").ok
-    assert "cp-1" in made.run.skipped["cp-2"]
+    assert made.expansion.report("w-2").ok
+    assert "cp-1" in made.expansion.skipped["cp-2"]
 
 
 def test_report_of_skipped_node_has_no_steps(setting: Any) -> None:
     made = setting()
-    made.run.skipped = {"w-1": "unreachable"}
-    assert made.run.report("w-1").as_dict() == {
+    made.expansion.skipped = {"w-1": "unreachable"}
+    assert made.expansion.report("w-1").as_dict() == {
         "name": "w-1",
         "ok": False,
         "skipped": "unreachable",
@@ -512,7 +538,7 @@ def test_steps_are_reported_in_order_of_execution(setting: Any) -> None:
     made = setting(member("cp-1"), node("w-1"))
     made.execute()
     for name in ("cp-1", "w-1"):
-        steps = made.run.report(name).steps
+        steps = made.expansion.report(name).steps
         ends = [step.started + step.elapsed for step in steps if ":" not in step.name]
         assert ends == sorted(ends)
 
@@ -543,11 +569,11 @@ def test_job_without_process_fails_immediately(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"))
     made.jobs.returns = {"w-1": DEAD}
     made.execute()
-    error = made.run.errors["w-1"]
+    error = made.expansion.errors["w-1"]
     assert isinstance(error, DeployError)
     assert error.job == "job-1"
     assert "returned nothing" in str(error)
-    assert made.run.report("w-2").ok
+    assert made.expansion.report("w-2").ok
 
 
 def test_requested_stop_takes_effect_between_two_steps(setting: Any) -> None:
@@ -562,11 +588,11 @@ def test_requested_stop_takes_effect_between_two_steps(setting: Any) -> None:
     made.clock.sleep = asks
     made.execute()
     assert made.steps("w-1")[-1] == ("deploy", True), "what had begun has ended"
-    assert made.run.errors["w-1"].retcode == 10
-    assert "verify" in made.run.errors["w-1"].message
-    assert "asked by root on host" in made.run.skipped["w-2"]
+    assert made.expansion.errors["w-1"].retcode == 10
+    assert "verify" in made.expansion.errors["w-1"].message
+    assert "asked by root on host" in made.expansion.skipped["w-2"]
     assert set(made.cluster.nodes_by_name) == {"w-1", "cp-1"}, "nothing is taken back"
-    assert made.run.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
+    assert made.expansion.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
 
 
 class TestRollback:
@@ -576,12 +602,12 @@ class TestRollback:
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
         assert "w-1" in made.cluster.nodes_by_name
-        assert made.run.report("w-1").undone == ()
+        assert made.expansion.report("w-1").undone == ()
 
     def test_node_created_by_an_interrupted_run_is_deleted(self, setting: Any) -> None:
         made = setting(node("w-1"))
         made.cluster.create_node(manifest.registration(made.nodes[0]))
-        made.run.created = {"w-1"}
+        made.expansion.created = {"w-1"}
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
         assert "w-1" not in made.cluster.nodes_by_name
@@ -602,20 +628,20 @@ class TestRollback:
     def test_learner_that_does_not_answer_is_removed(self, setting: Any) -> None:
         made = setting(member("cp-1"))
         made.cluster.listed.append(learner(made.nodes[0], healthy=False, error="no answer"))
-        made.run.health = lambda node: []
+        made.health = lambda: []
         made.jobs.returns = {"cp-1": FAILURE}
         made.execute()
         assert [item.name for item in made.cluster.listed] == ["boot"]
-        assert "its etcd learner" in made.run.report("cp-1").undone[0]
+        assert "its etcd learner" in made.expansion.report("cp-1").undone[0]
 
     def test_learner_that_answers_in_time_is_kept(self, setting: Any) -> None:
         made = setting(member("cp-1"))
         made.cluster.listed.append(learner(made.nodes[0]))
-        made.run.health = lambda node: []
+        made.health = lambda: []
         made.jobs.returns = {"cp-1": FAILURE}
         made.execute()
         assert len(made.cluster.listed) == 2
-        assert "is kept" in made.run.report("cp-1").undone[0]
+        assert "is kept" in made.expansion.report("cp-1").undone[0]
 
     def test_learner_is_kept_without_a_quorum(self, setting: Any) -> None:
         made = setting(member("cp-1"))
@@ -624,16 +650,16 @@ class TestRollback:
             etcd(2, "b", healthy=False),
             learner(made.nodes[0], healthy=None),
         ]
-        made.run.health = lambda node: []
+        made.health = lambda: []
         made.jobs.returns = {"cp-1": FAILURE}
         made.execute()
         assert len(made.cluster.listed) == 3
-        assert "no quorum" in made.run.report("cp-1").undone[0]
+        assert "no quorum" in made.expansion.report("cp-1").undone[0]
 
     def test_learner_is_kept_while_the_deployment_may_still_run(self, setting: Any) -> None:
         made = setting(member("cp-1"), deploy_timeout=30.0)
         made.cluster.listed.append(learner(made.nodes[0], healthy=None))
-        made.run.health = lambda node: []
+        made.health = lambda: []
         made.jobs.returns = {"cp-1": NEVER}
         made.execute()
         assert len(made.cluster.listed) == 2
@@ -669,7 +695,7 @@ class TestMetalk8sCordon:
         theirs = [{"manager": "OpenAPI-Generator", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]
         made = self.failed(setting, managedFields=theirs)
         assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
-        assert made.run.report("w-1").state == (
+        assert made.expansion.report("w-1").state == (
             "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is well"
         )
 
@@ -680,7 +706,7 @@ class TestMetalk8sCordon:
         made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] = None
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
-        assert made.run.report("w-1").state == "Ready; not cordoned"
+        assert made.expansion.report("w-1").state == "Ready; not cordoned"
 
     def test_own_cordon_is_kept_for_next_run(self, setting: Any) -> None:
         """MetalK8s does not change a cordoned Node, so the cordon remains this project's."""
@@ -695,9 +721,9 @@ class TestMetalk8sCordon:
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
         assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
-        assert made.run.report("w-1").state == "Ready; cordoned by us, so it takes no Pods"
+        assert made.expansion.report("w-1").state == "Ready; cordoned by us, so it takes no Pods"
         made.jobs.returns = {}
-        made.run.errors.clear()
+        made.expansion.errors.clear()
         made.execute()
         assert made.cluster.nodes_by_name["w-1"]["spec"].get("unschedulable") is None
 
@@ -708,17 +734,9 @@ def learner(of: Node, **changes: Any) -> Member:
 
 def told(made: Any) -> list[tuple[Any, ...]]:
     """Return the published step events: node, step, state, job, error class."""
-    heard: list[tuple[Any, ...]] = []
-
-    def tell(
-        node: str, step: str, state: str, elapsed: float = 0, job: Any = None, error: Any = None
-    ) -> None:
-        assert elapsed >= 0
-        heard.append((node, step, state, job, error and type(error).__name__))
-
-    made.run.tell = tell
     made.execute()
-    return heard
+    events: list[tuple[Any, ...]] = made.progress.events
+    return events
 
 
 def test_steps_are_published_with_their_job(setting: Any) -> None:

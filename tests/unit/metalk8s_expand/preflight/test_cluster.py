@@ -93,7 +93,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 def refusal(
     world: ClusterContext, *nodes: Node, settings: Settings = SETTINGS
 ) -> ExpandError | None:
-    return cluster_check.refusal(world, settings, nodes)
+    return cluster_check.cluster_error(world, settings, nodes)
 
 
 def test_healthy_cluster_is_accepted() -> None:

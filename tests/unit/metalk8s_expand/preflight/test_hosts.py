@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import salt.config
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -399,6 +400,6 @@ def test_by_the_masters_configuration(
     )
     settings = replace(NO_CHECKS, skip=_all_but("clock"))
     found = reach.run_host_preflight(
-        ClusterContext(opts, None), [replace(node(), ssh=ssh)], settings
+        ClusterContext(opts, None), [replace(node(), ssh=ssh)], settings, Clock()
     )  # type: ignore[arg-type]
     assert [item.check for item in found.findings] == ["clock"]

@@ -16,6 +16,7 @@ import pytest
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import remove_node
+from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.ownership_record import serialize
@@ -31,10 +32,10 @@ from metalk8s_expand.errors import (
     SettingsError,
     UnreachableError,
 )
-from metalk8s_expand.expansion.workflow import Held
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
-from metalk8s_expand.removal import workflow as step
-from metalk8s_expand.removal.steps import ACTIONS
+from metalk8s_expand.removal import steps as removal_steps
+from metalk8s_expand.removal.steps import REMOVAL_STEPS
+from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd_members import voter
@@ -113,6 +114,18 @@ class FakeHost:
         return {"changes": changes, "left": [], "failed": self.failed, "refused": self.refused}
 
 
+class Outcome:
+    """The report of a removal."""
+
+    def __init__(self, data: dict[str, Any], name: str) -> None:
+        [node] = data["nodes"] or [{"ok": True, "error": None, "steps": []}]
+        self.ok: bool = node["ok"]
+        self.error: dict[str, Any] | None = node["error"]
+        self.steps = [step["name"] for step in node["steps"]]
+        self.unchanged: bool = data["unchanged"]
+        self.notes: list[str] = data["notes"]
+
+
 class FakeLock:
     epoch = 7
 
@@ -162,6 +175,7 @@ class Setting:
 
     def __init__(self, base: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = clock
+        self.monkeypatch = monkeypatch
         masters = [node(name, "master", "etcd") for name in ("boot", "cp-1", "cp-2")]
         masters[0]["metadata"]["labels"][roles.label_key("bootstrap")] = ""
         self.kube = Kube(*masters, node("w-1", "node"))
@@ -188,6 +202,9 @@ class Setting:
             ),
         )
         monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self)
+        monkeypatch.setattr(
+            removal_steps.etcd_snapshot, "take_for", lambda *_: self.before.append(len(self.etcd.listed))
+        )  # fmt: skip
         self.told: list[Any] = []
 
     def ask(self, minions: Any, function: str, arguments: Any) -> dict[str, Any]:
@@ -199,11 +216,27 @@ class Setting:
     def world(self) -> ClusterContext:
         return ClusterContext(self.opts, self.kube)  # type: ignore[arg-type]
 
-    def remove(self, name: str, options: RemovalOptions | None = None) -> step.Outcome:
-        return step.remove(
-            self.world, self.declared, name, options or RemovalOptions(), self.lock, lambda *words: None, self.clock,
-            lambda: self.before.append(len(self.etcd.listed)),
+    def context(self, journal: Any = None, stop: str = "") -> CommandContext:
+        """Return a context whose runs use the fake lock and the journal."""
+        ctx = CommandContext(
+            self.opts, self.clock, Progress(self.opts, self.clock), None, None, lambda opts: self.world  # type: ignore[arg-type]
         )  # fmt: skip
+
+        @contextmanager
+        def exclusive_run(*arguments: Any) -> Iterator[RunContext]:
+            yield RunContext(
+                self.world, self.clock, ctx.progress, self.lock, journal or FakeJournal(), lambda: stop  # type: ignore[arg-type]
+            )  # fmt: skip
+
+        self.monkeypatch.setattr(remove_node, "exclusive_run", exclusive_run)
+        self.monkeypatch.setattr(remove_node.CommandContext, "settings", lambda ctx: self.declared)
+        return ctx
+
+    def remove(self, name: str, options: RemovalOptions | None = None) -> Outcome:
+        self.clock.time += 60  # another run, another report
+        return Outcome(
+            remove_node.remove_node(self.context(), name, options or RemovalOptions()), name
+        )
 
     def dies(self, name: str) -> None:
         self.hosts[name].error = UnreachableError("no answer", cause="time-out")
@@ -227,13 +260,13 @@ def setting(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -
     return Setting(tmp_path, clock, monkeypatch)
 
 
-def names(outcome: step.Outcome) -> list[str]:
-    return [found.name for found in outcome.node.steps]
+def names(outcome: Outcome) -> list[str]:
+    return outcome.steps
 
 
 def test_control_plane_node_is_removed_in_order(setting: Setting) -> None:
     outcome = setting.remove("cp-1")
-    assert outcome.node.ok, outcome.node.error
+    assert outcome.ok, outcome.error
     assert names(outcome) == [
         "guard",
         "cordon",
@@ -260,7 +293,7 @@ def test_second_run_changes_nothing(setting: Setting) -> None:
         list(setting.hosts["cp-1"].calls),
     )
     outcome = setting.remove("cp-1")
-    assert (outcome.plan.empty, outcome.node.ok, names(outcome)) == (True, True, [])
+    assert (outcome.unchanged, outcome.ok, names(outcome)) == (True, True, [])
     assert "nothing to do" in outcome.notes[0]
     assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == before
 
@@ -271,7 +304,7 @@ def test_worker_is_drained_before_removal(setting: Setting) -> None:
         "w-2": "{}",
     }
     outcome = setting.remove("w-1")
-    assert outcome.node.ok, outcome.node.error
+    assert outcome.ok, outcome.error
     assert setting.kube.writes == ["metadata", "evict web", "record", "delete w-1"]
     assert setting.kube.lines == {"w-2": "{}"}
     assert setting.before == []
@@ -280,7 +313,7 @@ def test_worker_is_drained_before_removal(setting: Setting) -> None:
 def test_cordon_of_removal_can_be_undone_by_expand(setting: Setting) -> None:
     setting.hosts["w-1"].failed = ["a disk is full"]
     outcome = setting.remove("w-1")
-    assert not outcome.node.ok
+    assert not outcome.ok
     assert manifest.is_marked(setting.kube.nodes_by_name["w-1"])
     assert setting.kube.nodes_by_name["w-1"]["spec"]["unschedulable"]
     assert "run the same command again" in outcome.notes[0]
@@ -296,7 +329,7 @@ class Killed(BaseException):
 def test_killed_run_is_resumed_by_next(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, at: str, name: str, when: str
 ) -> None:
-    done = ACTIONS[at]
+    done = REMOVAL_STEPS[at]
 
     def dies(run: Any) -> str:
         if when == "after":
@@ -304,7 +337,7 @@ def test_killed_run_is_resumed_by_next(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setitem(ACTIONS, at, dies)  # type: ignore[arg-type]
+        patched.setitem(REMOVAL_STEPS, at, dies)  # type: ignore[arg-type]
         try:
             setting.remove(name)
         except Killed:
@@ -312,7 +345,7 @@ def test_killed_run_is_resumed_by_next(
         else:
             assert setting.gone(name), "it has no such step"
     outcome = setting.remove(name)
-    assert outcome.node.ok, outcome.node.error
+    assert outcome.ok, outcome.error
     assert setting.gone(name)
     assert setting.hosts[name].said == BLANK
     assert setting.etcd.changed.count("remove 1") == (name == "cp-1")
@@ -347,7 +380,7 @@ def test_election_is_no_reason_to_refuse(setting: Setting) -> None:
         setting.etcd.listed[3] = healthy
 
     setting.clock.sleep = passes  # type: ignore[method-assign]
-    assert setting.remove("cp-1").node.ok
+    assert setting.remove("cp-1").ok
 
 
 def test_drain_blockers_are_reported_before_any_change(setting: Setting) -> None:
@@ -359,7 +392,7 @@ def test_drain_blockers_are_reported_before_any_change(setting: Setting) -> None
         setting.remove("w-1")
     assert len(raised.value.problems) == 2
     assert setting.kube.writes == []
-    assert setting.remove("w-1", RemovalOptions(allowed=Allowed(True, True, True))).node.ok
+    assert setting.remove("w-1", RemovalOptions(allowed=Allowed(True, True, True))).ok
 
 
 def test_dead_host_needs_confirmation_of_operator(setting: Setting) -> None:
@@ -368,7 +401,7 @@ def test_dead_host_needs_confirmation_of_operator(setting: Setting) -> None:
         setting.remove("cp-1")
     assert "force=True" in str(raised.value)
     outcome = setting.remove("cp-1", FORCE)
-    assert outcome.node.ok, outcome.node.error
+    assert outcome.ok, outcome.error
     assert names(outcome) == ["guard", "cordon", "member", "key", "node"]
     assert setting.gone("cp-1")
     assert any("sa.key" in note for note in outcome.notes)
@@ -390,7 +423,7 @@ def test_host_that_returns_after_force_is_reset_by_next_removal(setting: Setting
     setting.kube.nodes_by_name["cp-1"] = node("cp-1")
     FakeKeys.known["cp-1"] = ("minions_pre", "key")
     outcome = setting.remove("cp-1")
-    assert outcome.node.ok, outcome.node.error
+    assert outcome.ok, outcome.error
     assert names(outcome) == ["guard", "cordon", "api_server", "retire", "key", "node"]
     assert setting.hosts["cp-1"].said == BLANK
     assert setting.gone("cp-1")
@@ -399,15 +432,15 @@ def test_host_that_returns_after_force_is_reset_by_next_removal(setting: Setting
 def test_refusal_of_host_stops_removal(setting: Setting) -> None:
     setting.hosts["cp-1"].refused = "an older epoch"
     outcome = setting.remove("cp-1")
-    assert outcome.node.error is not None
-    assert "an older epoch" in outcome.node.error["message"]
+    assert outcome.error is not None
+    assert "an older epoch" in outcome.error["message"]
     assert "cp-1" in setting.kube.nodes_by_name
     assert setting.etcd.changed == ["move 2"], "its member stays while its API server does"
 
 
 def test_incomplete_reset_is_reported_and_node_stays(setting: Setting) -> None:
     setting.hosts["w-1"].failed = ["/var/lib/etcd: busy"]
-    error = setting.remove("w-1").node.error
+    error = setting.remove("w-1").error
     assert error is not None
     assert (error["type"], error["problems"]) == (DeployError.__name__, ["/var/lib/etcd: busy"])
     assert "w-1" in setting.kube.nodes_by_name
@@ -417,14 +450,14 @@ def test_incomplete_reset_is_reported_and_node_stays(setting: Setting) -> None:
 def test_lost_lock_stops_removal_before_next_change(setting: Setting) -> None:
     setting.lock.lost = True
     outcome = setting.remove("cp-1")
-    assert outcome.node.error is not None
-    assert outcome.node.error["retcode"] == 9
+    assert outcome.error is not None
+    assert outcome.error["retcode"] == 9
     assert (setting.kube.writes, setting.etcd.changed, setting.hosts["cp-1"].calls) == ([], [], [])
 
 
 def test_defect_is_reported(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ACTIONS, plan.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
-    error = setting.remove("w-1").node.error
+    monkeypatch.setitem(REMOVAL_STEPS, plan.KEY, lambda run: 1 / 0)  # type: ignore[arg-type]
+    error = setting.remove("w-1").error
     assert error is not None
     assert "ZeroDivisionError" in error["message"]
 
@@ -434,7 +467,7 @@ def test_proxies_drop_undeclared_master(setting: Setting) -> None:
     setting.kube.nodes_by_name["cp-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.1",
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
     outcome = setting.remove("cp-1")
-    assert outcome.node.ok, outcome.node.error
+    assert outcome.ok, outcome.error
     [(minions, arguments)] = setting.told
     assert minions == ("boot", "cp-2", "w-1")
     assert arguments[0] == "metalk8s.roles.node.apiserver_proxy"
@@ -460,13 +493,9 @@ class FakeJournal:
 def command(
     setting: Setting, name: str, journal: Any = None, stop: str = "", **arguments: Any
 ) -> dict[str, Any]:
-    held = Held(setting.lock, journal or FakeJournal(), lambda: stop)  # type: ignore[arg-type]
-    progress = Progress(setting.opts, setting.clock)
     setting.clock.time += 60  # another run, another report
-    wanted = remove_node.options(**arguments)
-    return remove_node.remove_node(
-        setting.world, setting.declared, name, wanted, held, progress, setting.clock
-    )
+    ctx = setting.context(journal, stop)
+    return remove_node.remove_node(ctx, name, remove_node.parse_options(**arguments))
 
 
 @pytest.fixture(autouse=True)
@@ -528,7 +557,7 @@ def test_running_operation_is_not_disturbed(
 
 
 def test_dry_run_reports_plan(setting: Setting) -> None:
-    data = remove_node.planned(setting.world, setting.declared, "w-1", RemovalOptions())
+    data = remove_node.preview(setting.context(), "w-1", RemovalOptions())
     assert data["dry_run"]
     assert "drain" in removal.render_removal_plan(data)
     assert setting.kube.writes == []
@@ -541,4 +570,4 @@ def test_dry_run_reports_plan(setting: Setting) -> None:
 )  # fmt: skip
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
-        remove_node.options(**arguments)
+        remove_node.parse_options(**arguments)

@@ -15,6 +15,8 @@ from metalk8s_expand.domain.steps import PlannedStep, Step, digest
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
 DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
+# One SSH call serves both steps.
+HOST_CHECKS = f"{CHECK_SSH}, {PREFLIGHT}"
 # The order of the steps. The first two run on all nodes before the first change to any node.
 STEPS = (
     Step(CHECK_SSH, "the host answers over SSH with the declared key"),

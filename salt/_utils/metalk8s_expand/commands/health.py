@@ -1,0 +1,73 @@
+"""Implement ``health``: check the whole cluster and raise all its problems together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.cluster import certificates, roster
+from metalk8s_expand.cluster import health as cluster_health
+from metalk8s_expand.commands.arguments import ExpandRequest, Names
+from metalk8s_expand.commands.context import CommandContext, Result
+from metalk8s_expand.domain.certificates import expiry
+from metalk8s_expand.domain.node import health as node_health
+from metalk8s_expand.errors import DeployError
+from metalk8s_expand.minion import certificates as host_certificates
+
+
+def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> Result:
+    """Return warnings if the cluster is healthy; else raise DeployError with all problems."""
+    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
+    access = ctx.cluster.access()
+    problems = cluster_health.cluster_health_problems(access)
+    problems += cluster_health.addon_problems(access)
+    observed = nodes_by_name(ctx)
+    for node in settings.chosen(names):
+        node_obj = observed.get(node.name)
+        if node_obj is None:
+            problems.append(f"Node {node.name} is declared and not registered")
+            continue
+        problems += cluster_health.node_health_problems(access, node, observed=node_obj)
+        problems += node_health.cordon_problems(node_obj)
+    answers = certificates_of(ctx, deployed_nodes(observed, names))
+    problems += expiry.problems(answers, settings.certificates)
+    if problems:
+        raise DeployError(
+            "the cluster is not as declared",
+            problems=problems,
+            hint="the first problem is often the reason of the others",
+            log=cluster_health.LOG,
+        )
+    warnings = expiry.warnings(answers, settings.certificates)
+    return {"healthy": True, "nodes": len(settings.nodes), "warnings": warnings}
+
+
+def nodes_by_name(ctx: CommandContext) -> dict[str, JsonObject]:
+    """Return the Node objects of the cluster by name."""
+    return {node_obj["metadata"]["name"]: node_obj for node_obj in ctx.cluster.kube.nodes()}
+
+
+def deployed_nodes(
+    observed: Mapping[str, JsonObject], names: Sequence[str] | None = None
+) -> list[str]:
+    """Return the deployed nodes among ``names``, or all deployed nodes.
+
+    This includes undeclared nodes: the pillar does not declare the bootstrap node.
+    """
+    return [
+        name
+        for name, node_obj in observed.items()
+        if node_health.is_deployed(node_obj) and (names is None or name in names)
+    ]
+
+
+def certificates_of(ctx: CommandContext, names: Sequence[str]) -> dict[str, Any]:
+    """Return the data of these nodes' certificates and the master's API client certificate."""
+    kubeconfig = (ctx.opts.get("metalk8s_expand") or {}).get(
+        "kubeconfig", roster.DEFAULT_KUBECONFIG
+    )
+    return {
+        **certificates.observed(ctx.minions, names),
+        **host_certificates.of_master(kubeconfig, ctx.clock),
+    }

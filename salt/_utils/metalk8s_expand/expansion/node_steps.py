@@ -1,0 +1,143 @@
+"""The steps of one node, one function for each, by the names that a plan gives them.
+
+A step is a generator that yields while it waits, so that the scheduler advances other nodes
+meanwhile. The plan decides which of the steps a node needs, and their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from metalk8s_expand.clients.host.clock import Wait, poll_problems
+from metalk8s_expand.cluster import health, node_registration
+from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.reports.run import StepResult
+from metalk8s_expand.domain.runs import events
+from metalk8s_expand.domain.salt import orchestration_result
+from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError
+from metalk8s_expand.expansion.state import Expansion
+from metalk8s_expand.preflight import cluster as cluster_preflight
+from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
+
+# Seconds to wait for a node to be as declared, and for the control plane to be healthy.
+VERIFY_TIMEOUT_S = 300.0
+HEALTH_TIMEOUT_S = 120.0
+
+Advance = Iterator[object]
+NodeStep = Callable[[Expansion, Node], Advance]
+
+
+def check_health(expansion: Expansion, node: Node) -> Advance:
+    """Wait until the control plane is healthy and etcd can take this member."""
+    cluster, settings = expansion.run.cluster, expansion.settings
+    yield from _until(
+        expansion,
+        "the control plane to be healthy",
+        lambda: cluster_preflight.health_problems(cluster, settings, [node]),
+        HEALTH_TIMEOUT_S,
+        QuorumError,
+    )
+
+
+def register(expansion: Expansion, node: Node) -> Advance:
+    """Create or correct the Node object."""
+    kube = expansion.access().kube
+    if kube.node(node.name) is None:
+        expansion.run.journal.made(node.name)
+        expansion.created.add(node.name)
+    node_registration.register(kube, node)
+    yield None
+
+
+def deploy(expansion: Expansion, node: Node) -> Advance:
+    """Run the deployment orchestration by its name, and judge it by the job's return."""
+    run = expansion.run
+    started = run.clock.now()
+    job = expansion.orchestrations.new()
+    run.progress(node.name, plan.DEPLOY, f"job {job}")
+    run.journal.at(node.name, job)
+    pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
+    expansion.orchestrations.start(job, ORCHESTRATION, saltenv(node), pillar)
+    expansion.jobs[node.name] = job
+    run.progress.step(node.name, plan.DEPLOY, events.STARTED, run.clock.now() - started, job)
+    deadline = run.clock.monotonic() + expansion.settings.deploy_timeout
+    while (answer := expansion.orchestrations.result(job)) is None:
+        _ensure_job_runs(expansion, node, job, deadline)
+        yield None
+    for state in orchestration_result.states(answer):
+        if state.ran:
+            title = f"{plan.DEPLOY}: {state.name}"
+            result = StepResult(title, started, state.elapsed, state.ok, state.job or "")
+            expansion.record(node.name, result)
+    problems = orchestration_result.problems(answer)
+    if problems:
+        raise DeployError(
+            f"{ORCHESTRATION} failed",
+            node=node.name,
+            problems=problems,
+            hint=f"mend the first of these and run the same command again; all of it: salt-run jobs.lookup_jid {job}",
+            job=job,
+        )
+    expansion.created.discard(node.name)
+    run.journal.taken(node.name)
+
+
+def verify(expansion: Expansion, node: Node) -> Advance:
+    """Wait until the node is as declared."""
+    yield from _until(
+        expansion,
+        "the node to be as declared",
+        lambda: health.node_health_problems(expansion.access(), node),
+        VERIFY_TIMEOUT_S,
+        DeployError,
+    )
+
+
+def uncordon(expansion: Expansion, node: Node) -> Advance:
+    """Let the node take Pods, if this project has cordoned it."""
+    node_registration.uncordon(expansion.access().kube, node.name)
+    yield None
+
+
+NODE_STEPS: Mapping[str, NodeStep] = {
+    plan.REGISTER: register,
+    plan.DEPLOY: deploy,
+    plan.VERIFY: verify,
+    plan.UNCORDON: uncordon,
+}
+
+
+def _ensure_job_runs(expansion: Expansion, node: Node, job: str, deadline: float) -> None:
+    if expansion.run.clock.monotonic() > deadline:
+        raise DeadlineError(
+            f"{ORCHESTRATION} has not returned after {expansion.settings.deploy_timeout:.0f} s",
+            node=node.name,
+            hint=f"it may still run: salt-run jobs.master, salt-run jobs.lookup_jid {job}",
+            job=job,
+        )
+    if expansion.orchestrations.is_dead(job):
+        raise DeployError(
+            f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is memory short?",
+            node=node.name,
+            hint="run the same command again: it waits for what the node still does, and goes on",
+            job=job,
+        )
+
+
+def _until(
+    expansion: Expansion,
+    what: str,
+    problems: Callable[[], list[str]],
+    timeout_s: float,
+    error: type[ExpandError],
+) -> Advance:
+    """Wait like clock.wait_until, but let the scheduler advance other nodes in between."""
+    wait = Wait(
+        what,
+        timeout_s,
+        hint="mend these and run the same command again",
+        log=health.LOG,
+        error=error,
+    )
+    yield from poll_problems(wait, problems, expansion.run.clock)
