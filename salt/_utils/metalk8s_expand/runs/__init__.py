@@ -1,4 +1,4 @@
 """Control of a run: lock, journal, progress, follow, stop, and the queue of requests.
 
-Runs in the runner, on the Salt master.
+The runner executes these modules on the Salt master.
 """

@@ -1,4 +1,4 @@
-"""Tell of a run from elsewhere: what its journal says, and whether it is alive by its Lease."""
+"""Report on a run from another process: its journal, and from its Lease whether it is alive."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from metalk8s_expand.errors import DeadlineError, UnreachableError
 from metalk8s_expand.runs import journal
 
 POLL_S = 1.0
-# API servers restart during an expansion.
+# Longer than an API server takes to restart during an expansion.
 PATIENCE_S = 120.0
 
 
 def current(kube: Kube, leases: Leases, now: float) -> dict[str, Any] | None:
-    """The run that goes on or was cut off, JSON-ready; None when the last one has ended."""
+    """Return the active or interrupted run as a JSON-ready mapping.
+
+    None if there is no run or the last run has ended. ``now`` is in seconds since the epoch.
+    """
     found = journal.read(kube)
     if found is None or found.ended is not None:
         return None
@@ -44,7 +47,7 @@ def current(kube: Kube, leases: Leases, now: float) -> dict[str, Any] | None:
 
 
 def render_status(now: Mapping[str, Any] | None) -> str:
-    """For people; nothing when no run goes on."""
+    """Return the run of ``current`` as text for people; empty if there is none."""
     if now is None:
         return ""
     title = f"Run {now['run']} ({now['doing']}, on {now['host']})"
@@ -59,7 +62,10 @@ def render_status(now: Mapping[str, Any] | None) -> str:
 
 
 def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock) -> None:
-    """Tell every line of the run that goes on, until it has ended. Raises DeadlineError when it is heard of no more."""
+    """Print every log line of the active run until the run ends.
+
+    Raises DeadlineError if the run renews its Lease no longer or does not hold it.
+    """
     watched = _Watched(kube, leases, clock)
     first = watched.look()
     if first is None or first.ended is not None:
@@ -83,7 +89,7 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
 
 
 class _Watched:
-    """The journal, read for as long as its run is heard of."""
+    """A reader of the journal that also checks that the run renews its Lease."""
 
     def __init__(self, kube: Kube, leases: Leases, clock: Clock) -> None:
         self._kube = kube
@@ -93,7 +99,7 @@ class _Watched:
         self._answered = clock.monotonic()
 
     def look(self) -> JournalRecord | None:
-        """The journal now, or as soon as the API answers again."""
+        """Return the journal, after a wait of at most ``PATIENCE_S`` seconds for the API server."""
         while True:
             try:
                 found, lease = journal.read(self._kube), rules.of(self._leases.get())
@@ -108,6 +114,7 @@ class _Watched:
             return found
 
     def _judge(self, found: JournalRecord, lease: Lease | None) -> None:
+        """Raise DeadlineError if the run does not hold the Lease, or renews it no longer."""
         duration = lease.duration if lease is not None else DURATION_S
         if lease is not None:
             self._watch = self._watch.saw(lease, self._answered)

@@ -1,7 +1,8 @@
-"""Keep the journal of a run: written before a step begins and after it has ended, by one holder of the lock at a time.
+"""Write the journal of a run before each step starts and after it has ended.
 
-A step does not begin when that cannot be written: nobody could go on from it. What has ended is written with the next
-that begins, when it cannot be written at once.
+Only the holder of the lock writes the journal. If the run cannot record the start of a step, the
+step does not start, because a later run could not resume from it. If the run cannot record the end
+of a step at once, it records the end with the start of the next step.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
 
 log = logging.getLogger(__name__)
 
-# API servers restart while control-plane nodes are added; the lock lasts longer than this.
+# API servers restart while the run adds control-plane nodes. The lock lasts longer than this.
 PATIENCE_S = 20.0
 PAUSE_S = 1.0
 
 
 def read(kube: Kube) -> JournalRecord | None:
-    """The journal of the run that is going on, or of the last one."""
+    """Return the journal of the active run or, if no run is active, of the last one."""
     return _parsed(kube.config_map(NAMESPACE, NAME))
 
 
 class JournalWriter:
-    """The journal of this run. ``read`` may be called by others at any time."""
+    """The journal of this run. Other processes may call ``read`` at any time."""
 
     def __init__(
         self, kube: Kube, run: str, doing: str, host: str, epoch: int, clock: Clock
@@ -41,52 +42,58 @@ class JournalWriter:
         self.now = rules.next_record(_parsed(self._found), run, doing, host, epoch, clock.now())
 
     def fresh(self) -> None:
-        """Nothing of an earlier run goes on any more."""
+        """Record that no step of an earlier run is still running."""
         self.now = self.now.fresh()
         self.keep()
 
     def began(self, node: str, step: str) -> None:
-        """Before a step. Raises LockLostError or UnreachableError when it must not begin."""
+        """Record that a step of a node starts; the run calls this before the step.
+
+        Raises LockLostError or UnreachableError if the step must not start.
+        """
         self.now = self.now.began(node, step, self._clock.now())
         self.keep()
 
     def at(self, node: str, job: str) -> None:
-        """Before a Salt job of the node's step is started."""
+        """Record a Salt job of the node's step; the run calls this before it starts the job."""
         self.now = self.now.at(node, job)
         self.keep()
 
     def made(self, node: str) -> None:
-        """Before a Node is created."""
+        """Record that the run creates a Node; the run calls this before it creates the Node."""
         self.now = self.now.made(node)
         self.keep()
 
     def taken(self, node: str) -> None:
-        """A Node is a kubelet's by now, or was deleted."""
+        """Record that a kubelet claimed the Node or that it is deleted, with the next write."""
         self.now = self.now.taken(node)
 
     def left(self, node: str, failure: str = "") -> None:
-        """After the last step of a node."""
+        """Record that the work on a node has ended: successfully, or with this failure."""
         self.now = self.now.left(node, failure)
         self.try_to_keep()
 
     def said(self, line: str) -> None:
-        """A line was told; written with whatever is written next."""
+        """Record a log line; the next write stores it."""
         self.now = self.now.said(line)
 
     def close(self, outcome: str) -> None:
-        """At the end of the run."""
+        """Record the end and the outcome of the run."""
         self.now = self.now.closed(self._clock.now(), outcome)
         self.try_to_keep()
 
     def try_to_keep(self) -> None:
-        """Write it down if that can be done."""
+        """Write the journal, and log a warning if that fails."""
         try:
             self.keep()
         except ExpandError as error:
             log.warning("the journal of the run was not written: %s", error.message)
 
     def keep(self) -> None:
-        """Write it down. A reply that was lost may have been a success, so who wrote last is read then."""
+        """Write the journal.
+
+        A write without a reply may have succeeded, so ``keep`` then reads who wrote last.
+        """
         self._repeated(self._write)
 
     def _write(self) -> None:
@@ -99,7 +106,7 @@ class JournalWriter:
             raise
 
     def _look(self) -> None:
-        """Who wrote it last. Raises LockLostError when that is a newer run."""
+        """Read the stored journal. Raises LockLostError if a newer run wrote it."""
         found = self._kube.config_map(NAMESPACE, NAME)
         stored = _parsed(found)
         if stored is not None and stored.epoch > self.now.epoch:

@@ -1,10 +1,14 @@
-"""One run at a time: take the Lease, keep it, give it back, and know when it is lost.
+"""The lock, which lets one run at a time change the cluster: a Lease in the API.
 
-The loop of the expansion renews (``tick``), and no thread beside it: a loop that hangs shall lose the Lease, and Salt
-forks to start jobs, which threads do not survive. Only around a long call that forks nothing of Salt's, the preflight of
-many hosts, a thread does it, for a bounded time (``renewing``).
+A run acquires the Lease, renews it, releases it, and detects when it has lost it.
 
-A Lease keeps nobody from acting, so every job carries ``epoch``; see the step ``fence``.
+The loop of the expansion renews the Lease (``tick``). A thread does not, for two reasons: a loop
+that hangs must lose the Lease, and threads do not survive the fork with which Salt starts a job.
+The preflight of many hosts is a long call without such a fork. Around it, a thread renews the
+Lease for a bounded time (``renewing``).
+
+A Lease cannot prevent a former holder from acting, so every job carries ``epoch``; see
+``minion/fence.py``.
 """
 
 from __future__ import annotations
@@ -34,27 +38,29 @@ from metalk8s_expand.errors import ConflictError, ExpandError, LockedError, Unre
 
 log = logging.getLogger(__name__)
 
-# On average: those who began to wait at the same moment do not ask at the same moment for ever.
+# The average pause. The pauses are random, so that candidates that started to wait at the same time
+# do not poll at the same time forever.
 POLL_S = 0.5
-# How old a confirmation by the API may be before a change, while the API answers.
+# The maximum age of the API server's last confirmation before a change, while it answers.
 FRESH_S = 1.0
-# Of a write that somebody else came before; whoever waits asks again after that.
+# The limit of writes that conflict with another writer. A candidate that waits polls again after
+# these attempts.
 ATTEMPTS = 5
 
 LOOK = f"kubectl -n {NAMESPACE} get lease {NAME} -o yaml"
 
 
 class Leases(Protocol):
-    """The Lease in the API; see clients.lease."""
+    """The Lease in the API; see ``clients/kubernetes/lease.py``."""
 
     def get(self) -> dict[str, Any] | None:
-        """It, or None."""
+        """Return the Lease, or None if there is none."""
 
     def create(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Make it."""
+        """Create the Lease."""
 
     def update(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Replace the version that is named."""
+        """Replace the version of the Lease that ``body`` names."""
 
 
 def acquire(
@@ -65,9 +71,11 @@ def acquire(
     clock: Clock | None = None,
     waiting: Callable[[str], None] = lambda holder: None,
 ) -> Lock:
-    """Hold the Lease, waiting at most ``wait_s`` seconds for it; ``waiting`` is told of every holder that we wait for.
+    """Acquire the Lease and return the lock, after a wait of at most ``wait_s`` seconds.
 
-    Raises LockedError with who holds it. A holder that died is taken over when ``wait_s`` is longer than its lease.
+    ``waiting`` is called with the title of each holder that the candidate waits for. Raises
+    LockedError with the holder. If the holder has died, the candidate takes the Lease over, given
+    that ``wait_s`` is longer than the lease duration.
     """
     clock = clock or Clock()
     candidate = Candidate(leases, claim, duration, clock)
@@ -77,7 +85,7 @@ def acquire(
         try:
             lock = candidate.attempt()
         except UnreachableError:
-            # API servers restart during an expansion.
+            # The API server may be restarting, as it does during an expansion.
             if clock.monotonic() >= deadline:
                 raise
             lock = None
@@ -93,7 +101,7 @@ def acquire(
 
 
 class Candidate:
-    """Someone who wants the Lease and remembers what it has seen of it."""
+    """A process that tries to acquire the Lease and remembers its last observed state."""
 
     def __init__(self, leases: Leases, claim: LeaseHolder, duration: int, clock: Clock) -> None:
         self.found: Lease | None = None
@@ -104,7 +112,10 @@ class Candidate:
         self._watch = RenewalWatch()
 
     def attempt(self) -> Lock | None:
-        """Take the Lease if it may be taken; ``found`` is what was there."""
+        """Return the lock if the candidate may acquire the Lease, else None.
+
+        ``found`` is the Lease that was stored before.
+        """
         failure: UnreachableError | None = None
         for _ in range(ATTEMPTS):
             stored = self._leases.get()
@@ -117,7 +128,7 @@ class Candidate:
             except ConflictError:
                 continue
             except UnreachableError as exc:
-                # Perhaps only the reply was lost: then the next look finds us as the holder.
+                # If only the reply was lost, the next read shows this run as the holder.
                 failure = exc
                 continue
             if written is not None:
@@ -140,7 +151,7 @@ class Candidate:
 
 
 class Lock:
-    """The Lease while it is held. As a context it is released at the end, whatever happens."""
+    """The Lease while this run holds it. As a context manager it always releases the Lease."""
 
     def __init__(
         self, leases: Leases, claim: LeaseHolder, lease: Lease, confirmed: float, clock: Clock
@@ -168,16 +179,25 @@ class Lock:
         self.release()
 
     def tick(self) -> None:
-        """Renew when it is due. To be called often; that the Lease is lost is for ``check`` to say."""
+        """Renew the Lease when the renewal is due; the run calls this often.
+
+        ``tick`` does not report a lost Lease; ``check`` does.
+        """
         self._keep(self._lease.duration / rules.RENEWALS)
 
     @property
     def stop(self) -> str:
-        """Who asked this run to stop, as of the last renewal; ``check`` makes it recent."""
+        """Who requested that this run stop; empty without a request.
+
+        The value is from the last renewal; ``check`` makes it recent.
+        """
         return self._lease.stop
 
     def check(self) -> None:
-        """Pass when the next change may be made. Raises LockLostError when the Lease is lost or its time is over."""
+        """Confirm that the run may make the next change.
+
+        Raises LockLostError if the Lease is lost or was not renewed in time.
+        """
         self._keep(FRESH_S)
         if self._lost:
             raise LockLostError(
@@ -188,7 +208,10 @@ class Lock:
 
     @contextmanager
     def renewing(self, at_most: float) -> Iterator[None]:
-        """Renew from a thread, for at most so many seconds, while a long call blocks. Not where Salt starts jobs."""
+        """Renew the Lease from a thread, for at most ``at_most`` seconds, while a long call blocks.
+
+        Do not use it around a call in which Salt starts jobs.
+        """
         until = self._clock.monotonic() + at_most
         done = threading.Event()
 
@@ -205,8 +228,11 @@ class Lock:
             thread.join()
 
     def release(self) -> None:
-        """Let others have the Lease at once. What cannot be told to the API expires by itself."""
-        # A job that was forked from this process does not hold what its parent holds.
+        """Release the Lease, so that another run can acquire it at once.
+
+        If the API server does not accept the release, the Lease expires by itself.
+        """
+        # A job that was forked from this process does not hold the Lease of its parent.
         if os.getpid() != self._process:
             return
         with self._mutex:
@@ -220,11 +246,11 @@ class Lock:
 
     @property
     def _pace(self) -> float:
-        """Seconds between two attempts to renew, when the first has failed."""
+        """Seconds from a failed renewal to the next attempt."""
         return self._lease.duration / rules.RENEWALS / 10
 
     def _keep(self, older: float) -> None:
-        """Renew what was confirmed longer ago than ``older`` seconds."""
+        """Renew the Lease if its last confirmation is at least ``older`` seconds old."""
         with self._mutex:
             self._judge()
             moment = self._clock.monotonic()
@@ -238,7 +264,10 @@ class Lock:
                 self._judge()
 
     def _judge(self) -> None:
-        """Our time is over by our own clock, whatever the API says later."""
+        """Mark the Lease as lost if, by the run's own clock, it was not renewed in time.
+
+        A later answer of the API server does not change that.
+        """
         moment = self._clock.monotonic()
         if not self._lost and rules.is_over(self._confirmed, self._lease.duration, moment):
             reason = self._failure.message if self._failure else "the run did not get to it"
@@ -257,7 +286,7 @@ class Lock:
             self._confirmed, self._failure = sent, None
 
     def _write(self, change: Callable[[Lease, str], dict[str, Any]]) -> None:
-        """Change the Lease. Raises LockLostError when it is not ours any more."""
+        """Change the Lease. Raises LockLostError if this run no longer holds it."""
         for _ in range(ATTEMPTS):
             try:
                 written = self._leases.update(change(self._lease, stamp(self._clock.now())))
@@ -266,11 +295,13 @@ class Lock:
             if written is not None:
                 self._lease = Lease.from_stored(written)
                 return
-            # Somebody else wrote, or we ourselves and the reply was lost: who holds it decides.
+            # Another writer changed the Lease, or this run did and the reply was lost. The stored
+            # holder decides.
             self._lease = self._still_ours()
         raise ConflictError("somebody else writes the Lease all the time", hint=LOOK)
 
     def _still_ours(self) -> Lease:
+        """Return the stored Lease. Raises LockLostError if this run does not hold it."""
         stored = self._leases.get()
         if stored is None:
             raise LockLostError("somebody deleted the Lease", hint=LOOK)

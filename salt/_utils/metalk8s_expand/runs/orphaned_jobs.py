@@ -1,7 +1,8 @@
-"""What an earlier run has started and that still runs though the run is dead: found and waited for, not started twice.
+"""Find the jobs that a dead run has left behind, and wait for their end.
 
-An orchestration is a process of its own that a killed runner leaves behind, and a minion ends its state job whatever
-became of both. The same states applied a second time beside them would fail, or do the same thing at once.
+An orchestration is a separate process that outlives a killed runner, and a minion completes its
+state job even after both are dead. If the new run applied the same states at the same time, they
+would fail or make the same change concurrently.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from metalk8s_expand.domain.runs.journal_record import JournalRecord
 from metalk8s_expand.errors import LockedError
 
 POLL_S = 1.0
-# A minion that answers nothing costs some seconds at each question, so it is not asked as often.
+# A minion that does not answer costs a few seconds per query, so the run queries minions less
+# often.
 ASK_S = 5.0
 
 Tell = Callable[[str], None]
@@ -31,7 +33,10 @@ def wait(
     tick: Callable[[], None],
     tell: Tell,
 ) -> None:
-    """Wait until nothing of the earlier run goes on, at most ``timeout`` seconds; LockedError when it does still."""
+    """Wait at most ``timeout`` seconds until the jobs of the earlier run have ended.
+
+    Raises LockedError if a job still runs then.
+    """
     deadline = clock.monotonic() + timeout
     _until_none(lambda: _orchestrations(world, before.jobs), POLL_S, deadline, clock, tick, tell)
     nodes = sorted(before.nodes)
@@ -76,7 +81,10 @@ def _title(runner: Runner) -> str:
 
 
 def _state_jobs(world: ClusterContext, nodes: list[str]) -> list[str]:
-    """The state jobs of minions that answer; one that does not is dead, or not there yet."""
+    """Return the state jobs that run on the minions.
+
+    A minion that does not answer counts as idle, because it is dead or not installed yet.
+    """
     answers = minions.Minions(world.opts).ask(nodes, "saltutil.running", [])
     return [
         f"job {job.get('jid')} ({job.get('fun')}) on {name}"

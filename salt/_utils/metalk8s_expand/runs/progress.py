@@ -1,4 +1,4 @@
-"""What happens, told while it happens: on stderr, so that stdout stays one document."""
+"""Print the progress of a run to stderr, so that stdout stays one document."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from metalk8s_expand.domain.runs.events import Event
 
 
 class Progress:
-    """Tells somebody in a terminal, and nobody when a job or a program asked."""
+    """The progress of a run.
+
+    It prints lines only for an operator in a terminal, not if a job or a program started the run.
+    """
 
     def __init__(self, opts: Mapping[str, Any], clock: Clock) -> None:
         self._heard = opts.get("__cli") == "salt-run"
         self._clock = clock
         self.started = clock.now()
-        # Who else is told, without the terminal.
+        # Receives each line even without a terminal.
         self.listener: Callable[[str], None] = lambda line: None
-        # Where events go, while the run holds the lock; what is only looked at is told to nobody.
+        # Receives events while the run holds the lock. A command that only reads sends no events.
         self.bus: Callable[[str, Mapping[str, Any]], object] = lambda tag, payload: None
 
     def __call__(self, node: str, step: str, what: str) -> None:
-        """One line: seconds since the start, node (or the whole cluster), step, what becomes of it."""
+        """Print one line: seconds since the start, node or ``cluster``, step and its result."""
         self.line(f"[{self.elapsed():6.1f} s] {node or 'cluster':<16} {step}: {what}")
 
     def event(self, event: Event) -> None:
-        """Tell programs that follow the run."""
+        """Send an event to the programs that follow the run."""
         self.bus(*event)
 
     def step(
@@ -42,22 +45,22 @@ class Progress:
         job: str | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Tell them of a step of a node; see ``events.step``."""
+        """Send the event of a step of a node; see ``events.step``."""
         self.event(events.step(self.run, node, step, state, elapsed, job, error))
 
     def line(self, text: str) -> None:
-        """One line as it is."""
+        """Print one line unchanged."""
         self.listener(text)
-        # A terminal may be gone; what is done goes on.
+        # The run continues if the terminal is closed.
         with suppress(OSError):
             if self._heard:
                 print(text, file=sys.stderr, flush=True)
 
     @property
     def run(self) -> str:
-        """The ID of the run: the second it began in, UTC."""
+        """The ID of the run: the UTC time of its start, to the second."""
         return time.strftime("%Y%m%d%H%M%S", time.gmtime(self.started))
 
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return self._clock.now() - self.started

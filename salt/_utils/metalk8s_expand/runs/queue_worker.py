@@ -1,7 +1,7 @@
-"""Requests of events: write one down, and work off those that are there, one expansion at a time.
+"""Store the requests of events, and process the stored requests, one expansion at a time.
 
-A reaction does the first, the master's schedule calls the second. A request is removed after its node is there, and not
-before: whoever is killed meanwhile has lost nothing.
+A reaction stores a request, and the master's schedule starts the worker that processes them. The
+worker removes a request only after its node is in the cluster, so a killed worker loses no request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from metalk8s_expand.runs.request_queue import Requests
 
 log = logging.getLogger(__name__)
 
-# After so many of its terms without a renewal, by our clock, a holder is worth the wait that proves it dead.
+# If a holder has not renewed its Lease for this number of lease durations by this master's clock,
+# the worker waits until the Lease provably has expired.
 SILENT_TERMS = 3
 SPARE_S = 15.0
 
@@ -34,7 +35,7 @@ Admit = Callable[[Plan], Plan]
 
 
 class Expand(Protocol):
-    """An expansion of these nodes; ``admit`` is asked what of its plan is done, while the lock is held."""
+    """Expands the nodes. Under the lock, it calls ``admit``, which returns the plan to execute."""
 
     def __call__(self, names: Sequence[str], wait_s: float, admit: Admit) -> Result: ...
 
@@ -42,22 +43,25 @@ class Expand(Protocol):
 def request(
     kube: Kube, declared: Callable[[], Settings], node: object, retry: bool, clock: Clock
 ) -> Result:
-    """Keep the request for one declared node. SettingsError for anything else, of which nothing is kept."""
+    """Store the request for one declared node.
+
+    SettingsError for any other value; the queue stores nothing of it.
+    """
     name = rules.name(node)
-    # Of many equal events the first alone costs the rendering of the pillar.
+    # Only the first of many equal events renders the pillar.
     if name not in request_queue.read(kube) and name not in declared().nodes:
         raise rules.refusal(name, "the pillar does not declare it")
     return {"node": name, "changed": request_queue.request(kube, name, retry, clock)}
 
 
 def rows(kube: Kube) -> list[Result]:
-    """For ``status``: what is asked for, the oldest first."""
+    """Return the requests for ``status``, the oldest first."""
     return [found.as_dict() for found in request_queue.read(kube).values()]
 
 
 @dataclass
 class QueueWorker:
-    """One turn of the worker."""
+    """One execution of the queue worker."""
 
     kube: Kube
     leases: Leases
@@ -68,7 +72,10 @@ class QueueWorker:
     begun: list[str] = field(default_factory=list)
 
     def off(self) -> Result:
-        """Expand what is due. Errors of one node stay with its request; one of the whole is raised."""
+        """Expand the nodes whose requests are due.
+
+        The error of one node is stored in its request. An error of the whole expansion is raised.
+        """
         found = request_queue.read(self.kube)
         if not found:
             return self._told()
@@ -102,7 +109,11 @@ class QueueWorker:
         return self._told(report)
 
     def _admit(self, found: Plan) -> Plan:
-        """Under the lock: one node that is refused keeps no other waiting; what begins is written down before."""
+        """Return the part of the plan to execute; called while the run holds the lock.
+
+        A refused node does not delay the other nodes. The worker records each attempt before it
+        starts.
+        """
         self._remove(found.unchanged)
         refused = {item.node.name: item.refused or "" for item in found.refused}
         admitted = found.without(refused)
@@ -116,7 +127,7 @@ class QueueWorker:
         return admitted
 
     def _known(self, found: Requests, declared: Settings) -> dict[str, Request]:
-        """Without those whose declaration is gone since."""
+        """Return the requests without those whose node the pillar no longer declares."""
         gone = [name for name in found if name not in declared.nodes]
         if gone:
             log.warning(
@@ -145,7 +156,10 @@ class QueueWorker:
             request_queue.change(self.kube, alter, self.clock)
 
     def _note(self, error: ExpandError, names: Sequence[str]) -> None:
-        """Why all of these were not done; before they have begun, that is no attempt of theirs."""
+        """Record why none of these requests was completed.
+
+        A failure before the start of an attempt does not count as an attempt.
+        """
         try:
             self._alter({name: _failing(error.message) for name in names})
         except ExpandError as again:
@@ -154,7 +168,11 @@ class QueueWorker:
             )
 
     def _patience(self) -> float:
-        """Nothing, beside a run that goes on; what it takes to see that a holder is dead, when it looks so."""
+        """Return for how many seconds the expansion waits for the lock.
+
+        0 if the lock is free or its holder renews it. If the holder seems dead, the time that
+        proves it: the lease duration and a margin.
+        """
         lease = leases.of(self.leases.get())
         if lease is None or not lease.holder or not lease.renewed:
             return 0
@@ -174,7 +192,7 @@ class QueueWorker:
 
 
 def render_requests(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
-    """For people."""
+    """Return the result of the worker as text for people; ``report`` renders the expansion."""
     locked = (
         f"Another run goes on, the requests stay: {result['locked']}" if result["locked"] else ""
     )

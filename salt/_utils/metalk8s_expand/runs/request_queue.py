@@ -1,4 +1,4 @@
-"""Keep the requests to add nodes, in the API: what is written there outlives reactions, workers and the master.
+"""Store the requests to add nodes in the API, where they outlive reactions, workers and the master.
 
 Reactions run in many threads of the master at once, so every write is a compare-and-swap.
 """
@@ -16,25 +16,27 @@ from metalk8s_expand.domain.runs.queue_rules import NAME, NAMESPACE, Request
 
 Requests = Mapping[str, Request]
 
-# API servers restart during an expansion. Longer, and the reactor's few threads would all wait here.
+# API servers restart during an expansion. With a longer limit, all of the reactor's few threads
+# would wait here.
 PATIENCE_S = 30.0
 PAUSE_S = 0.2
 
 
 def read(kube: Kube) -> dict[str, Request]:
-    """All that is asked for, the oldest first."""
+    """Return all requests, the oldest first."""
     return _parsed(kube.config_map(NAMESPACE, NAME))
 
 
 def change(
     kube: Kube, alter: Callable[[Requests], Requests], clock: Clock | None = None
 ) -> dict[str, Request]:
-    """Replace the requests by what ``alter`` makes of them, and return that; nothing is written when it is the same.
+    """Replace the requests with the result of ``alter`` and return it; write only a difference.
 
-    Raises ConflictError or UnreachableError when that fails for half a minute. ``alter`` may be called many times: a
-    write whose answer was lost is looked for, and made again.
+    Raises ConflictError or UnreachableError if that fails for half a minute. ``alter`` may be
+    called many times: if the answer to a write was lost, ``change`` reads the requests again and
+    repeats the write if it is missing.
     """
-    # Those that met shall not meet again.
+    # The pauses are random, so that writers that conflicted do not conflict again.
     return retry_on_conflict(
         lambda: _attempt(kube, alter),
         PATIENCE_S,
@@ -44,7 +46,7 @@ def change(
 
 
 def request(kube: Kube, node: str, retry: bool = False, clock: Clock | None = None) -> bool:
-    """Write one down; whether that changed anything."""
+    """Store the request for a node and return whether that changed anything."""
     clock = clock or Clock()
     before: Requests = {}
 

@@ -1,4 +1,4 @@
-"""Ask the run that holds the lock to stop after its current steps, from anywhere."""
+"""Request from any host that the run that holds the lock stop after its current steps."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ FOLLOW = "salt-run metalk8s_expand.status follow=True"
 
 @dataclass(frozen=True)
 class StopResult:
-    """What came of it; ``run`` is nothing when none was going on."""
+    """The result of the request. ``run`` is empty if no run was active."""
 
     run: str
     title: str
     ended: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the result as a JSON-ready mapping."""
         return {"run": self.run or None, "holder": self.title or None, "ended": self.ended}
 
 
 def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> StopResult:
-    """Ask, and wait at most ``wait_s`` seconds for the end. Raises DeadlineError when it does not come in time."""
+    """Request the stop, and wait at most ``wait_s`` seconds for the end of the run.
+
+    Raises DeadlineError if the run does not end in time.
+    """
     found = _ask(leases, who)
     if found is None:
         return StopResult("", "", True)
@@ -51,7 +54,7 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
 
 
 def render_stop(asked: StopResult) -> str:
-    """For people."""
+    """Return the result as text for people."""
     if not asked.run:
         return "No run is going on."
     if asked.ended:
@@ -60,7 +63,7 @@ def render_stop(asked: StopResult) -> str:
 
 
 def _ask(leases: Leases, who: str) -> Lease | None:
-    """The Lease that carries the request now; None when nobody holds it."""
+    """Store the request in the Lease and return the Lease; None if it has no holder."""
     for _ in range(ATTEMPTS):
         found = rules.of(leases.get())
         if found is None or not found.holder:
@@ -71,7 +74,7 @@ def _ask(leases: Leases, who: str) -> Lease | None:
             if leases.update(rules.stopping(found, who)) is not None:
                 return found
         except ConflictError:
-            # Its holder has renewed it.
+            # The holder renewed the Lease in the meantime.
             continue
     raise ConflictError(
         f"the Lease could not be changed in {ATTEMPTS} attempts", hint="run the same command again"
