@@ -1,4 +1,4 @@
-"""The journal in the API: written before a step, by the newest run alone, whatever becomes of replies."""
+"""The journal in the API: only the newest run writes it, before each step; replies may be lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(kube: FakeKube) -> Any:
     return journal.read(kube)  # type: ignore[arg-type]
 
 
-def test_what_has_begun_is_there_at_once(kube: FakeKube) -> None:
+def test_started_step_is_stored_at_once(kube: FakeKube) -> None:
     one = writer(kube)
     one.made("w-1")
     one.began("w-1", "deploy")
@@ -33,7 +33,7 @@ def test_what_has_begun_is_there_at_once(kube: FakeKube) -> None:
     assert (read(kube).nodes, read(kube).outcome) == ({}, "ended")
 
 
-def test_the_next_run_reads_what_was_left(kube: FakeKube) -> None:
+def test_next_run_reads_steps_of_dead_run(kube: FakeKube) -> None:
     one = writer(kube)
     one.began("w-1", "deploy")
     one.at("w-1", "42")
@@ -45,14 +45,14 @@ def test_the_next_run_reads_what_was_left(kube: FakeKube) -> None:
     assert read(kube).nodes == {}
 
 
-def test_an_api_that_restarts_is_waited_for(kube: FakeKube) -> None:
+def test_write_waits_for_restarting_api_server(kube: FakeKube) -> None:
     one = writer(kube)
     kube.down_until = kube.clock.time + 10
     one.began("w-1", "deploy")
     assert set(read(kube).nodes) == {"w-1"}
 
 
-def test_a_step_must_not_begin_unwritten(kube: FakeKube) -> None:
+def test_step_is_refused_without_journal_write(kube: FakeKube) -> None:
     one = writer(kube)
     kube.down_until = kube.clock.time + 1000
     with pytest.raises(UnreachableError):
@@ -60,7 +60,7 @@ def test_a_step_must_not_begin_unwritten(kube: FakeKube) -> None:
     assert kube.clock.time < 1000 + 60
 
 
-def test_an_end_may_be_written_later(kube: FakeKube) -> None:
+def test_end_of_step_is_stored_with_next_start(kube: FakeKube) -> None:
     one = writer(kube)
     one.began("w-1", "deploy")
     kube.down_until = kube.clock.time + 30
@@ -75,7 +75,7 @@ def read_later(kube: FakeKube) -> Any:
     return read(kube)
 
 
-def test_a_reply_that_was_lost(kube: FakeKube) -> None:
+def test_write_succeeds_after_lost_reply(kube: FakeKube) -> None:
     one = writer(kube)
     lost = iter([True])
 
@@ -89,7 +89,7 @@ def test_a_reply_that_was_lost(kube: FakeKube) -> None:
     assert read(kube).nodes["w-1"].step == "deploy"
 
 
-def test_an_older_run_that_wakes_up_writes_nothing(kube: FakeKube) -> None:
+def test_older_run_that_resumes_writes_nothing(kube: FakeKube) -> None:
     old = writer(kube)
     old.keep()
     new = writer(kube, 8, "r2")
@@ -99,7 +99,7 @@ def test_an_older_run_that_wakes_up_writes_nothing(kube: FakeKube) -> None:
     assert read(kube).run == "r2"
 
 
-def test_somebody_deletes_it(kube: FakeKube) -> None:
+def test_deleted_journal_is_created_again(kube: FakeKube) -> None:
     one = writer(kube)
     one.keep()
     kube.stored = None
@@ -107,7 +107,7 @@ def test_somebody_deletes_it(kube: FakeKube) -> None:
     assert set(read(kube).nodes) == {"w-1"}
 
 
-def test_what_was_damaged_by_hand_is_written_anew(kube: FakeKube) -> None:
+def test_damaged_journal_is_replaced(kube: FakeKube) -> None:
     kube.stored = {"metadata": {"resourceVersion": "0"}, "data": {"run": "not ours"}}
     one = writer(kube)
     one.keep()

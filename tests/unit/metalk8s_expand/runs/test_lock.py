@@ -1,4 +1,4 @@
-"""One holder of many: taking, keeping, losing and giving back the Lease, with an API and clocks that do as they are told."""
+"""The lock: acquire, renew, lose and release the Lease, with a fake API and fake clocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fakes.leases import DOWN, FakeLeases, hold, who
 
 
 class OffsetClock(FakeClock):
-    """The same time as another clock's, on a host that was started at another moment and has its own idea of the date."""
+    """Another clock's time on a host with a different boot time and a different date."""
 
     def __init__(self, source: FakeClock, offset: float, date: float) -> None:
         self.source, self.offset, self.date = source, offset, date
@@ -39,7 +39,7 @@ def leases() -> FakeLeases:
 
 
 def once(error: Exception) -> Callable[[], None]:
-    """Fails the first time."""
+    """Return a function that raises the error on its first call only."""
     left = [error]
 
     def act() -> None:
@@ -49,10 +49,10 @@ def once(error: Exception) -> Callable[[], None]:
     return act
 
 
-# Taking
+# Acquire
 
 
-def test_the_first_holds_and_the_second_is_told(leases: FakeLeases, clock: FakeClock) -> None:
+def test_second_candidate_is_refused_with_holder(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     with pytest.raises(LockedError) as error:
         hold(leases, clock, "b")
@@ -66,7 +66,7 @@ def test_the_first_holds_and_the_second_is_told(leases: FakeLeases, clock: FakeC
     assert clock.time == 1000.0, "nobody waited"
 
 
-def test_each_holder_has_a_higher_epoch(leases: FakeLeases, clock: FakeClock) -> None:
+def test_epoch_grows_with_each_holder(leases: FakeLeases, clock: FakeClock) -> None:
     epochs = []
     for name in "abc":
         with hold(leases, clock, name) as held:
@@ -75,7 +75,7 @@ def test_each_holder_has_a_higher_epoch(leases: FakeLeases, clock: FakeClock) ->
     assert leases.holder == ""
 
 
-def test_one_who_waits_gets_it_and_hears_for_whom_it_waits(
+def test_candidate_that_waits_gets_lock_and_holder_title(
     leases: FakeLeases, clock: FakeClock
 ) -> None:
     first = hold(leases, clock)
@@ -90,7 +90,7 @@ def test_one_who_waits_gets_it_and_hears_for_whom_it_waits(
     assert clock.time <= 1000.0 + 2 * lock.POLL_S
 
 
-def test_one_who_waits_in_vain_waits_no_longer(leases: FakeLeases, clock: FakeClock) -> None:
+def test_candidate_waits_no_longer_than_wait_s(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     clock.sleep(15)
     held.tick()
@@ -99,7 +99,7 @@ def test_one_who_waits_in_vain_waits_no_longer(leases: FakeLeases, clock: FakeCl
     assert clock.time == pytest.approx(1045.0)
 
 
-def test_the_dead_is_taken_over_after_its_time_and_not_before(
+def test_dead_holder_loses_lock_only_after_lease_duration(
     leases: FakeLeases, clock: FakeClock
 ) -> None:
     held = hold(leases, clock)
@@ -116,7 +116,7 @@ def test_the_dead_is_taken_over_after_its_time_and_not_before(
         held.check()
 
 
-def test_dates_of_other_hosts_decide_nothing(leases: FakeLeases, clock: FakeClock) -> None:
+def test_dates_of_other_hosts_do_not_matter(leases: FakeLeases, clock: FakeClock) -> None:
     holder = OffsetClock(clock, offset=5e6, date=4e9)
     candidate = OffsetClock(clock, offset=-900.0, date=0.0)
     held = hold(leases, holder)
@@ -132,8 +132,8 @@ def test_dates_of_other_hosts_decide_nothing(leases: FakeLeases, clock: FakeCloc
     assert clock.time - start > 60
 
 
-def test_of_two_at_the_same_moment_one_is_told(leases: FakeLeases, clock: FakeClock) -> None:
-    """The other creates the Lease between our look and our write."""
+def test_loser_of_simultaneous_create_is_refused(leases: FakeLeases, clock: FakeClock) -> None:
+    """The other candidate creates the Lease between the read and the write of the first."""
 
     def other() -> None:
         leases.before = lambda: None
@@ -145,9 +145,7 @@ def test_of_two_at_the_same_moment_one_is_told(leases: FakeLeases, clock: FakeCl
     assert leases.holder == "b"
 
 
-def test_writers_that_never_end_are_not_waited_for_forever(
-    leases: FakeLeases, clock: FakeClock
-) -> None:
+def test_endless_conflicts_end_acquire(leases: FakeLeases, clock: FakeClock) -> None:
     leases.before = once(ConflictError("x"))
 
     def always() -> None:
@@ -159,7 +157,7 @@ def test_writers_that_never_end_are_not_waited_for_forever(
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_lost_reply_to_the_taking_is_found(
+def test_lost_reply_to_acquire_is_detected(
     leases: FakeLeases, clock: FakeClock, exists: bool
 ) -> None:
     before = 0
@@ -174,7 +172,9 @@ def test_a_lost_reply_to_the_taking_is_found(
     assert not exists or held.epoch == before, "it was taken once"
 
 
-def test_an_api_that_is_down_is_told_or_waited_for(leases: FakeLeases, clock: FakeClock) -> None:
+def test_unreachable_api_server_is_reported_after_wait(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
     leases.down = True
     with pytest.raises(UnreachableError):
         hold(leases, clock)
@@ -190,7 +190,7 @@ def test_an_api_that_is_down_is_told_or_waited_for(leases: FakeLeases, clock: Fa
     hold(leases, Restarting(), wait_s=5).check()
 
 
-def test_an_api_that_takes_no_writes_is_told(leases: FakeLeases, clock: FakeClock) -> None:
+def test_failed_writes_are_reported(leases: FakeLeases, clock: FakeClock) -> None:
     def refuse() -> None:
         raise DOWN
 
@@ -199,10 +199,10 @@ def test_an_api_that_takes_no_writes_is_told(leases: FakeLeases, clock: FakeCloc
         hold(leases, clock)
 
 
-# Keeping
+# Renew
 
 
-def test_renewed_every_third_of_its_time(leases: FakeLeases, clock: FakeClock) -> None:
+def test_lease_is_renewed_every_third_of_its_duration(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     for _ in range(1500):
         clock.sleep(0.2)
@@ -211,8 +211,8 @@ def test_renewed_every_third_of_its_time(leases: FakeLeases, clock: FakeClock) -
     held.check()
 
 
-def test_a_change_is_confirmed_by_the_api_first(leases: FakeLeases, clock: FakeClock) -> None:
-    """A host that was suspended may have a clock that stood still."""
+def test_check_confirms_lease_with_api_server(leases: FakeLeases, clock: FakeClock) -> None:
+    """The clock of a suspended host may have stood still, so the holder asks the API server."""
     held = hold(leases, clock)
     held.check()
     assert leases.writes == 1, "it was taken just now"
@@ -227,9 +227,7 @@ def test_a_change_is_confirmed_by_the_api_first(leases: FakeLeases, clock: FakeC
         held.check()
 
 
-def test_a_loop_that_hangs_loses_it_before_others_may_begin(
-    leases: FakeLeases, clock: FakeClock
-) -> None:
+def test_loop_that_hangs_loses_lock_before_takeover(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     clock.sleep(53.9)
     held.check()
@@ -246,7 +244,7 @@ def test_a_loop_that_hangs_loses_it_before_others_may_begin(
         held.check()
 
 
-def test_failures_within_its_time_are_borne(leases: FakeLeases, clock: FakeClock) -> None:
+def test_failures_within_lease_duration_keep_lock(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     clock.sleep(19)
     leases.down = True
@@ -261,7 +259,7 @@ def test_failures_within_its_time_are_borne(leases: FakeLeases, clock: FakeClock
     held.check()
 
 
-def test_failures_beyond_its_time_end_it(leases: FakeLeases, clock: FakeClock) -> None:
+def test_failures_beyond_safe_time_lose_lock(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     leases.down = True
     for _ in range(269):
@@ -274,7 +272,7 @@ def test_failures_beyond_its_time_end_it(leases: FakeLeases, clock: FakeClock) -
         held.check()
 
 
-def test_its_time_counts_from_before_the_request(leases: FakeLeases, clock: FakeClock) -> None:
+def test_lease_time_counts_from_before_the_request(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     clock.sleep(20)
     leases.after = lambda: clock.sleep(50)
@@ -288,7 +286,7 @@ def test_its_time_counts_from_before_the_request(leases: FakeLeases, clock: Fake
         held.check()
 
 
-def test_retries_are_paced(leases: FakeLeases, clock: FakeClock) -> None:
+def test_retries_of_renewal_are_paced(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     clock.sleep(20)
     tried = []
@@ -305,7 +303,9 @@ def test_retries_are_paced(leases: FakeLeases, clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("act", ["note", "lost reply"])
-def test_a_conflict_that_is_none(leases: FakeLeases, clock: FakeClock, act: str) -> None:
+def test_conflict_with_same_holder_keeps_lock(
+    leases: FakeLeases, clock: FakeClock, act: str
+) -> None:
     held = hold(leases, clock)
     if act == "note":
         leases.note()
@@ -326,7 +326,7 @@ def test_a_conflict_that_is_none(leases: FakeLeases, clock: FakeClock, act: str)
     ("gone", "words"),
     [("deleted", "somebody deleted the Lease"), ("cleared", "somebody cleared its holder")],
 )
-def test_what_an_operator_takes_away_is_lost(
+def test_lease_that_operator_removed_is_lost(
     leases: FakeLeases, clock: FakeClock, gone: str, words: str
 ) -> None:
     held = hold(leases, clock)
@@ -341,7 +341,7 @@ def test_what_an_operator_takes_away_is_lost(
         held.check()
 
 
-def test_others_that_write_all_the_time(leases: FakeLeases, clock: FakeClock) -> None:
+def test_constant_writes_of_other_client_lose_lock(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     leases.before = leases.note
     clock.sleep(53)
@@ -351,10 +351,10 @@ def test_others_that_write_all_the_time(leases: FakeLeases, clock: FakeClock) ->
         held.check()
 
 
-# Around a call that blocks
+# Renew during a call that blocks
 
 
-def test_a_long_call_keeps_it_for_a_bounded_time() -> None:
+def test_long_call_renews_lease_for_bounded_time() -> None:
     leases = FakeLeases()
     held = acquire(leases, who("a"), duration=1)
     with held.renewing(at_most=10):
@@ -367,7 +367,7 @@ def test_a_long_call_keeps_it_for_a_bounded_time() -> None:
             held.check()
 
 
-def test_no_thread_outlives_the_call() -> None:
+def test_renewal_thread_ends_with_the_call() -> None:
     import threading
 
     before = threading.active_count()
@@ -378,12 +378,10 @@ def test_no_thread_outlives_the_call() -> None:
     assert threading.active_count() == before
 
 
-# Giving back
+# Release
 
 
-def test_released_it_is_free_at_once_and_cannot_be_used(
-    leases: FakeLeases, clock: FakeClock
-) -> None:
+def test_released_lock_is_free_at_once_and_unusable(leases: FakeLeases, clock: FakeClock) -> None:
     with hold(leases, clock) as held:
         pass
     assert leases.holder == ""
@@ -392,13 +390,13 @@ def test_released_it_is_free_at_once_and_cannot_be_used(
     hold(leases, clock, "b").check()
 
 
-def test_a_failure_releases_it_as_well(leases: FakeLeases, clock: FakeClock) -> None:
+def test_failure_releases_lock(leases: FakeLeases, clock: FakeClock) -> None:
     with pytest.raises(KeyboardInterrupt), hold(leases, clock):
         raise KeyboardInterrupt
     assert leases.holder == ""
 
 
-def test_the_lease_of_another_is_not_released(leases: FakeLeases, clock: FakeClock) -> None:
+def test_release_keeps_lease_of_other_holder(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     hold(leases, clock, "b", wait_s=70)
     held.release()
@@ -406,7 +404,7 @@ def test_the_lease_of_another_is_not_released(leases: FakeLeases, clock: FakeClo
     assert leases.holder == "b"
 
 
-def test_what_time_took_is_released_if_nobody_has_it(leases: FakeLeases, clock: FakeClock) -> None:
+def test_expired_lease_without_new_holder_is_released(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     clock.sleep(1000)
     with pytest.raises(LockedError):
@@ -415,7 +413,7 @@ def test_what_time_took_is_released_if_nobody_has_it(leases: FakeLeases, clock: 
     assert leases.holder == ""
 
 
-def test_a_release_that_cannot_be_told_is_no_failure(leases: FakeLeases, clock: FakeClock) -> None:
+def test_release_without_api_server_raises_nothing(leases: FakeLeases, clock: FakeClock) -> None:
     held = hold(leases, clock)
     leases.down = True
     held.release()
@@ -424,7 +422,7 @@ def test_a_release_that_cannot_be_told_is_no_failure(leases: FakeLeases, clock: 
     hold(leases, clock, "b", wait_s=61)
 
 
-def test_a_forked_job_releases_nothing(
+def test_forked_job_releases_nothing(
     leases: FakeLeases, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = hold(leases, clock)
@@ -434,11 +432,12 @@ def test_a_forked_job_releases_nothing(
     assert leases.holder == "a"
 
 
-# All of it at random: holders that freeze or are cut off, clocks that jump, an API that is slow, fails, or loses its replies
+# Random faults: frozen or isolated holders, clock jumps, and an API server that is slow, fails, or
+# loses replies
 
 
 class Actor:
-    """A run on a host of its own."""
+    """A run on its own host."""
 
     def __init__(
         self, number: int, leases: FakeLeases, clock: FakeClock, chance: random.Random
@@ -452,7 +451,7 @@ class Actor:
         self.candidate = self._candidate()
 
     def act(self) -> bool:
-        """One step; whether a change may be made now."""
+        """Execute one step and return whether the run may make a change now."""
         self.clock.date += self.chance.choice([0.1, 0.1, -5000, 5000]) + self.chance.random() / 1000
         try:
             if self.held is None:
@@ -479,8 +478,10 @@ class Actor:
 
 @pytest.mark.parametrize("fresh", [lock.FRESH_S, 1e9], ids=["confirmed", "by the own clock alone"])
 @pytest.mark.parametrize("seed", range(10))
-def test_never_two_at_once(seed: int, fresh: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever passes ``check`` is the one that the API names, and epochs only grow."""
+def test_random_faults_never_allow_two_holders(
+    seed: int, fresh: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the holder that the API names passes ``check``, and epochs only grow."""
     monkeypatch.setattr(lock, "FRESH_S", fresh)
     chance, clock, leases = random.Random(seed), FakeClock(), FakeLeases()
     actors = [Actor(number, leases, clock, chance) for number in range(4)]

@@ -1,4 +1,4 @@
-"""Jobs of a run that was killed: waited for, within a bound, and never those of others."""
+"""Jobs of a killed run: the next run waits for them within a limit, and for no other jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class World:
 
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
-    """What is seen at each look: runners on the master, jobs on minions."""
+    """Return the answers to successive queries: runners on the master, jobs on minions."""
     seen: dict[str, Iterator[Any]] = {"runners": iter(()), "minions": iter(())}
     monkeypatch.setattr(
         orphaned_jobs.running_jobs, "running", lambda opts: next(seen["runners"], [])
@@ -52,14 +52,14 @@ def wait(
     return told
 
 
-def test_nothing_costs_nothing(running: Any, clock: FakeClock) -> None:
+def test_wait_without_jobs_returns_at_once(running: Any, clock: FakeClock) -> None:
     started = clock.time
     assert wait(BEFORE, clock) == []
     assert clock.time == started
 
 
 @pytest.mark.parametrize("runner", [BY_TITLE, BY_FILE])
-def test_an_orchestration_is_waited_for_and_told_of_once(
+def test_orchestration_of_dead_run_is_reported_once(
     running: Any, clock: FakeClock, runner: Runner
 ) -> None:
     running["runners"] = iter([[runner]] * 5)
@@ -68,14 +68,12 @@ def test_an_orchestration_is_waited_for_and_told_of_once(
     assert str(runner.pid) in told
 
 
-def test_one_that_was_started_by_hand_is_not_ours_to_wait_for(
-    running: Any, clock: FakeClock
-) -> None:
+def test_orchestration_of_operator_is_ignored(running: Any, clock: FakeClock) -> None:
     running["runners"] = iter([[BY_HAND]] * 5)
     assert wait(BEFORE, clock) == []
 
 
-def test_what_a_minion_still_does(running: Any, clock: FakeClock) -> None:
+def test_state_job_of_minion_is_reported(running: Any, clock: FakeClock) -> None:
     busy = {"w-1": [{"jid": "44", "fun": "state.sls"}, {"jid": "45", "fun": "saltutil.running"}]}
     running["minions"] = iter([busy, busy, {"w-1": []}])
     [told] = wait(BEFORE.began("w-1", "deploy", 1.0), clock)
@@ -83,21 +81,19 @@ def test_what_a_minion_still_does(running: Any, clock: FakeClock) -> None:
     assert "45" not in told
 
 
-def test_a_minion_that_says_nothing_or_nonsense_does_nothing(
-    running: Any, clock: FakeClock
-) -> None:
+def test_minion_without_valid_answer_is_idle(running: Any, clock: FakeClock) -> None:
     running["minions"] = iter([{"w-1": "The minion function caused an exception"}])
     assert wait(BEFORE.began("w-1", "deploy", 1.0), clock) == []
 
 
-def test_it_is_bounded(running: Any, clock: FakeClock) -> None:
+def test_wait_is_bounded(running: Any, clock: FakeClock) -> None:
     running["runners"] = iter([[BY_TITLE]] * 500)
     with pytest.raises(LockedError, match="still runs"):
         wait(BEFORE, clock, 60.0)
     assert clock.time < 1000 + 70
 
 
-def test_and_it_can_be_stopped(running: Any, clock: FakeClock) -> None:
+def test_wait_ends_on_stop_request(running: Any, clock: FakeClock) -> None:
     running["runners"] = iter([[BY_TITLE]] * 500)
 
     def stop() -> None:

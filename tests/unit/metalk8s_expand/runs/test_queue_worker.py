@@ -1,4 +1,4 @@
-"""What becomes of requests: with expansions that come out as told, other runs, and workers that are killed."""
+"""The queue worker: successful and failed expansions, other runs, and killed workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ NAMES = ("w-1", "w-2", "w-3")
 
 
 class Site:
-    """A cluster in which ``there`` nodes are, ``refused`` ones are refused and ``failing`` ones fail, for these reasons."""
+    """A cluster with the nodes ``there``.
+
+    The plan refuses the nodes ``refused`` and the nodes ``failing`` fail, each for its reason.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -93,7 +96,7 @@ class Site:
         }
 
     def get(self) -> dict[str, Any] | None:
-        """The Lease."""
+        """Return the Lease."""
         return self.lease
 
     def ask(self, *names: Any) -> None:
@@ -122,14 +125,14 @@ def site(clock: FakeClock) -> Site:
     "node",
     ["nobody", "{{ 7 }}", "a" * 10_000, "w-1\n", None, ["w-1"], {"w-1": 1}, True, 1.0, b"w-1", ""],
 )
-def test_nothing_is_kept_of_what_is_not_declared(site: Site, node: Any) -> None:
+def test_request_of_undeclared_node_is_not_stored(site: Site, node: Any) -> None:
     with pytest.raises(SettingsError, match="is refused") as caught:
         site.ask(node)
     assert len(caught.value.message) < 400
     assert site.kube.stored is None
 
 
-def test_the_same_hundred_times_is_one_expansion(site: Site) -> None:
+def test_hundred_equal_requests_are_one_expansion(site: Site) -> None:
     site.ask(*["w-1"] * 100)
     assert site.pillars == 1, "the first alone renders the pillar"
     assert site.work()["queue"] == []
@@ -137,7 +140,7 @@ def test_the_same_hundred_times_is_one_expansion(site: Site) -> None:
     assert site.expansions == [("w-1",)]
 
 
-def test_what_is_there_already_is_no_expansion(site: Site) -> None:
+def test_request_of_existing_node_needs_no_expansion(site: Site) -> None:
     site.there = {"w-1"}
     site.ask("w-1")
     found = site.work()
@@ -145,12 +148,12 @@ def test_what_is_there_already_is_no_expansion(site: Site) -> None:
     assert site.expansions == []
 
 
-def test_without_requests_nothing_is_rendered(site: Site) -> None:
+def test_empty_queue_renders_no_pillar(site: Site) -> None:
     assert site.work()["queue"] == []
     assert site.pillars == 0
 
 
-def test_while_another_run_goes_on_the_requests_stay(site: Site) -> None:
+def test_requests_stay_while_other_run_holds_lock(site: Site) -> None:
     site.ask("w-1")
     site.lease = {
         "spec": {
@@ -169,7 +172,7 @@ def test_while_another_run_goes_on_the_requests_stay(site: Site) -> None:
     )
 
 
-def test_a_holder_that_looks_dead_is_waited_out(site: Site) -> None:
+def test_worker_waits_until_silent_holder_expires(site: Site) -> None:
     site.ask("w-1")
     site.lease = {
         "spec": {
@@ -182,7 +185,7 @@ def test_a_holder_that_looks_dead_is_waited_out(site: Site) -> None:
     assert site.waits == [75]
 
 
-def test_failures_are_tried_again_until_somebody_is_needed(site: Site) -> None:
+def test_failed_request_is_retried_up_to_limit(site: Site) -> None:
     site.ask("w-1", "w-2")
     site.failing = {"w-1": "it broke"}
     assert site.work()["retcode"] == 8
@@ -202,14 +205,14 @@ def test_failures_are_tried_again_until_somebody_is_needed(site: Site) -> None:
     assert site.work()["queue"] == []
 
 
-def test_a_host_that_was_skipped_is_tried_again(site: Site) -> None:
+def test_skipped_host_is_retried(site: Site) -> None:
     site.ask("w-1")
     site.failing = {"w-1": "skipped: no SSH"}
     site.work()
     assert site.asked == {"w-1": (1, "skipped: no SSH")}
 
 
-def test_what_somebody_else_has_mended_goes(site: Site) -> None:
+def test_request_of_node_added_by_hand_is_removed(site: Site) -> None:
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}
     site.work()
@@ -217,7 +220,7 @@ def test_what_somebody_else_has_mended_goes(site: Site) -> None:
     assert site.work()["queue"] == []
 
 
-def test_a_refused_node_keeps_no_other_waiting(site: Site) -> None:
+def test_refused_node_does_not_delay_other_nodes(site: Site) -> None:
     site.ask("w-1", "w-2")
     site.refused = {"w-1": "it has other roles"}
     site.work()
@@ -225,7 +228,7 @@ def test_a_refused_node_keeps_no_other_waiting(site: Site) -> None:
     assert site.asked == {"w-1": (1, "it has other roles")}
 
 
-def test_a_killed_worker_loses_nothing_and_not_for_ever(site: Site) -> None:
+def test_killed_worker_keeps_request_up_to_limit(site: Site) -> None:
     site.ask("w-1")
     site.killed = True
     for _ in range(ATTEMPTS):
@@ -237,7 +240,7 @@ def test_a_killed_worker_loses_nothing_and_not_for_ever(site: Site) -> None:
     assert site.work()["report"] is None
 
 
-def test_a_killed_worker_is_gone_on_with(site: Site) -> None:
+def test_request_of_killed_worker_is_retried(site: Site) -> None:
     site.ask("w-1")
     site.killed = True
     with pytest.raises(KeyboardInterrupt):
@@ -248,9 +251,7 @@ def test_a_killed_worker_is_gone_on_with(site: Site) -> None:
     assert site.there == {"w-1"}
 
 
-def test_a_cluster_that_is_not_well_costs_no_attempt(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unhealthy_cluster_costs_no_attempt(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*words: Any) -> Any:
         raise QuorumError("etcd is not well")
 
@@ -263,7 +264,7 @@ def test_a_cluster_that_is_not_well_costs_no_attempt(
 
 
 @pytest.mark.parametrize("error", [UnreachableError("the API is away"), LockedError("lost it")])
-def test_an_error_of_the_whole_is_raised_and_kept(
+def test_error_of_whole_expansion_is_raised_and_stored(
     site: Site, error: ExpandError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def half(names: Sequence[str], wait_s: float, admit: queue_worker.Admit) -> Any:
@@ -277,7 +278,7 @@ def test_an_error_of_the_whole_is_raised_and_kept(
     assert site.asked == {"w-1": (1, error.message)}
 
 
-def test_what_cannot_be_noted_hides_no_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_queue_write_hides_no_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*words: Any) -> Any:
         site.kube.away = 10_000
         raise QuorumError("etcd is not well")
@@ -288,14 +289,14 @@ def test_what_cannot_be_noted_hides_no_error(site: Site, monkeypatch: pytest.Mon
         site.work()
 
 
-def test_a_declaration_that_is_gone_takes_its_request_with_it(site: Site) -> None:
+def test_request_of_node_no_longer_declared_is_removed(site: Site) -> None:
     site.ask("w-1", "w-2")
     site.declared.remove("w-1")
     site.work()
     assert (site.expansions, request_queue.read(site.kube)) == ([("w-2",)], {})
 
 
-def test_for_people(site: Site) -> None:
+def test_result_is_rendered_as_text(site: Site) -> None:
     assert queue_worker.render_requests(site.work(), str) == "No request waits."
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}

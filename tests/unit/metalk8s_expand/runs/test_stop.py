@@ -1,4 +1,4 @@
-"""Asking for an end, and following a run from elsewhere."""
+"""Stop requests, and following a run from another process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def leases() -> FakeLeases:
 
 
 class TestStop:
-    def test_nobody_runs(self, leases: FakeLeases) -> None:
+    def test_stop_without_run_changes_nothing(self, leases: FakeLeases) -> None:
         assert stop.stop(leases, "me", clock=Clock()).ended  # type: ignore[arg-type]
         assert leases.stored is None
 
-    def test_the_holder_hears_of_it_before_its_next_step(
+    def test_holder_reads_request_before_its_next_step(
         self, leases: FakeLeases, clock: FakeClock
     ) -> None:
         with hold(leases, clock) as lock:
@@ -41,31 +41,35 @@ class TestStop:
         with hold(leases, clock, "b") as lock:
             assert lock.stop == "", "it was not meant for the next one"
 
-    def test_nor_for_one_that_takes_over(self, leases: FakeLeases, clock: FakeClock) -> None:
+    def test_takeover_clears_request(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
         stop.stop(leases, "asked by me", clock=Clock())  # type: ignore[arg-type]
         with hold(leases, clock, "b", wait_s=100.0) as lock:
             assert lock.stop == ""
 
-    def test_twice_is_once(self, leases: FakeLeases, clock: FakeClock) -> None:
+    def test_second_request_writes_nothing(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
         stop.stop(leases, "one", clock=Clock())  # type: ignore[arg-type]
         writes = leases.writes
         stop.stop(leases, "two", clock=Clock())  # type: ignore[arg-type]
         assert leases.writes == writes
 
-    def test_a_renewal_in_between(self, leases: FakeLeases, clock: FakeClock) -> None:
+    def test_request_survives_concurrent_renewal(
+        self, leases: FakeLeases, clock: FakeClock
+    ) -> None:
         hold(leases, clock)
         notes = iter([True])
         leases.before = lambda: leases.note() if next(notes, False) else None
         assert stop.stop(leases, "me", clock=Clock()).run == "run-of-a"  # type: ignore[arg-type]
 
-    def test_an_end_that_does_not_come(self, leases: FakeLeases, clock: FakeClock) -> None:
+    def test_wait_for_hung_run_raises_deadline_error(
+        self, leases: FakeLeases, clock: FakeClock
+    ) -> None:
         hold(leases, clock)
         with pytest.raises(DeadlineError, match="run-of-a"):
             stop.stop(leases, "me", 30.0, clock=clock)  # type: ignore[arg-type]
 
-    def test_one_that_comes(self, leases: FakeLeases, clock: FakeClock) -> None:
+    def test_wait_for_run_returns_after_release(self, leases: FakeLeases, clock: FakeClock) -> None:
         lock = hold(leases, clock)
         sleep = clock.sleep
 
@@ -91,10 +95,10 @@ class TestFollow:
         one.keep()
         return lock, one
 
-    def test_nothing_runs(self, leases: FakeLeases) -> None:
+    def test_follow_without_run_prints_one_line(self, leases: FakeLeases) -> None:
         assert self.run(FakeKube(), leases) == ["No run is going on."]
 
-    def test_every_line_once_and_then_the_end(self, leases: FakeLeases) -> None:
+    def test_follow_prints_every_line_once_and_the_end(self, leases: FakeLeases) -> None:
         kube = FakeKube()
         lock, one = self.begun(leases, kube)
         sleep, turn = kube.clock.sleep, iter(range(100))
@@ -112,14 +116,14 @@ class TestFollow:
         assert "has ended" in told[-1]
         assert follow.current(kube, leases, 0.0) is None  # type: ignore[arg-type]
 
-    def test_a_run_that_dies(self, leases: FakeLeases) -> None:
+    def test_follow_of_dead_run_raises_deadline_error(self, leases: FakeLeases) -> None:
         kube = FakeKube()
         _, one = self.begun(leases, kube)
         one.began("w-1", "deploy")
         with pytest.raises(DeadlineError, match="not heard of"):
             self.run(kube, leases)
 
-    def test_an_api_that_restarts(self, leases: FakeLeases) -> None:
+    def test_follow_waits_for_restarting_api_server(self, leases: FakeLeases) -> None:
         kube = FakeKube()
         lock, one = self.begun(leases, kube)
         kube.down_until = kube.clock.time + 20
@@ -132,14 +136,14 @@ class TestFollow:
                 one.close("failed")
 
         kube.clock.sleep = works  # type: ignore[method-assign]
-        # It has begun before it cannot be asked any more.
+        # The run starts before the API server stops answering.
         kube.down_until, down = 0.0, kube.down_until
         first = follow._Watched(kube, leases, kube.clock).look()  # type: ignore[arg-type]
         kube.down_until = down
         assert first is not None
         assert "has failed" in self.run(kube, leases)[-1]
 
-    def test_what_status_says(self, leases: FakeLeases) -> None:
+    def test_status_shows_steps_and_whether_run_is_alive(self, leases: FakeLeases) -> None:
         kube = FakeKube()
         lock, one = self.begun(leases, kube)
         one.began("w-1", "deploy")
