@@ -1,4 +1,4 @@
-"""The ConfigMap of the journal, in memory."""
+"""The ConfigMap of the journal in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ DOWN = UnreachableError("the API does not answer")
 
 
 class FakeKube(FakeConfigMap):
-    """One ConfigMap; ``after`` runs after a write was stored and may lose its reply."""
+    """One ConfigMap. ``after`` runs after each stored write and may raise, which loses the reply.
+
+    Every request fails before the time ``down_until``.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The Lease of the runs, in memory."""
+"""The Lease of a run in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ DOWN = UnreachableError("the API does not answer", hint="wait")
 
 
 class FakeLeases:
-    """The API's compare-and-swap; ``before`` and ``after`` run around each write and may raise."""
+    """One Lease with the API server's optimistic concurrency.
+
+    ``before`` and ``after`` run around each write and may raise. While ``down`` is set, every
+    request fails.
+    """
 
     def __init__(self) -> None:
         self.stored: dict[str, Any] | None = None
@@ -46,7 +50,7 @@ class FakeLeases:
         return self._store(body)
 
     def note(self) -> None:
-        """Somebody writes beside the holder."""
+        """Change a label of the Lease, as a client other than the holder may do."""
         assert self.stored is not None
         self._store(
             {
@@ -65,7 +69,7 @@ class FakeLeases:
 
     def _store(self, body: Mapping[str, Any]) -> dict[str, Any]:
         self.writes += 1
-        # What changes nothing is no write to the API.
+        # The API server keeps the resourceVersion if a write changes nothing.
         self.version += body != self.stored
         found = copy.deepcopy(dict(body))
         found["metadata"]["resourceVersion"] = str(self.version)

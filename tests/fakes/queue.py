@@ -1,4 +1,4 @@
-"""The ConfigMap of the request queue, in memory."""
+"""The ConfigMap of the request queue in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from tests.fakes.config_map import FakeConfigMap
 
 
 class FakeQueue(FakeConfigMap):
-    """One ConfigMap; the next ``lost`` writes succeed and are not answered, the next ``away`` requests fail."""
+    """One ConfigMap of the queue.
+
+    The next ``lost`` writes succeed without a reply. The next ``away`` requests fail.
+    """
 
     def __init__(self) -> None:
         super().__init__()
