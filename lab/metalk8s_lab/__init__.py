@@ -1,1 +1,4 @@
-"""A lab of real hosts on one machine, with the standard library only: see ``lab/lab`` for the command."""
+"""Run a lab of real hosts on one machine, with the standard library only.
+
+``lab/lab`` is the command.
+"""

@@ -1,4 +1,7 @@
-"""Make the first host a MetalK8s bootstrap node: Salt's master, and the cluster's first node by the same role states."""
+"""Make the first host a MetalK8s bootstrap node.
+
+The host runs the Salt master. The role states that deploy every node make it the first node.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +24,27 @@ FILES = REPOSITORY / "lab" / "files"
 NAME = "bootstrap"
 SALTENV = "metalk8s-2.0.0-dev"
 TREE = "/srv/metalk8s/salt"
-# Which of Salt's commands run in the master's container.
+# The Salt commands that run in the master's container.
 COMMANDS = ("salt", "salt-cp", "salt-key", "salt-run", "salt-ssh")
 CONTAINER = "/usr/local/sbin/salt-master-container"
 PREPARED = "/etc/kubernetes/static-pods/salt-master.yaml"
-# Which of the repository's directories is served under which name (architecture: one table for wheel and sync).
+# The name under which Salt serves each directory of the repository. The wheel and the sync use
+# the same table (see the architecture page).
 SERVED = {name: f"metalk8s/{name}" for name in ("orchestrate", "reactor", "roles")}
-# Written last, so that a provisioning that was cut off is repeated.
+# Written last, so that the next ``up`` repeats an interrupted provisioning.
 MARKER = "/var/lib/metalk8s-provisioned"
-# With the wheel: what minions are given by sync, and where the master's Python has the other trees.
+# With the wheel: the modules that minions get by sync, and the other trees in the master's Python.
 FOR_MINIONS = ("_modules", "_states", "_utils")
 MINIONS_TREE = "/srv/metalk8s/minions"
 INSTALLED_TREE = "/opt/salt/lib/python3.13/site-packages/metalk8s_expand/srv/salt"
-LIMIT = 600  # seconds that any one command may take
+LIMIT = 600  # the maximum duration of a command in seconds
 
 
 def provision(lab: Lab) -> None:
-    """Bring the bootstrap host to the state of a fresh MetalK8s installation; again changes nothing."""
+    """Bring the bootstrap host to the state of a fresh MetalK8s installation.
+
+    A second call with the same input changes nothing.
+    """
     wanted = fingerprint(lab)
     if (
         lab.exec(
@@ -60,7 +67,10 @@ def provision(lab: Lab) -> None:
 
 
 def fingerprint(lab: Lab) -> str:
-    """What the bootstrap host is made of: another value means that it has to be provisioned again."""
+    """Return a digest of all input of the bootstrap host.
+
+    If the digest differs from the one in the marker, the host must be provisioned again.
+    """
     digest = hashlib.sha256((lab.artifacts / "artifacts.json").read_bytes())
     digest.update(lab.settings.install.encode())
     digest.update(known_hosts(lab).encode())
@@ -73,7 +83,7 @@ def fingerprint(lab: Lab) -> str:
 
 
 def install_salt(lab: Lab) -> None:
-    """Unpack the master's Salt, once for each build of it."""
+    """Unpack the master's Salt unless the host has this build already."""
     want = json.loads((lab.artifacts / "artifacts.json").read_text())["salt-master.tar"]["sha256"]
     script = (
         'test "$(cat /opt/salt/.sha256 2>/dev/null)" = "$1" && exit 0; '
@@ -83,7 +93,10 @@ def install_salt(lab: Lab) -> None:
 
 
 def install_trees(lab: Lab) -> None:
-    """Serve the repository's Salt tree as MetalK8s would, in sync mode; with the wheel only what minions need of it."""
+    """Copy the repository's Salt tree to where MetalK8s serves its own.
+
+    Sync mode serves the whole tree. With the wheel, the master serves only what minions need.
+    """
     salt = REPOSITORY / "salt"
     for source in sorted(
         path for path in salt.iterdir() if path.is_dir() and path.name != "__pycache__"
@@ -94,7 +107,7 @@ def install_trees(lab: Lab) -> None:
 
 
 def configure(lab: Lab) -> None:
-    """Write configuration, pillar, SSH key and known hosts."""
+    """Write the configuration, the pillar, the SSH key and the known hosts."""
     for name, path in (
         ("minion", "/etc/salt/minion"),
         ("local-minion", "/etc/salt/local/minion"),
@@ -110,7 +123,7 @@ def configure(lab: Lab) -> None:
         "/srv/metalk8s/pillar/cluster.sls",
         "#!json\n" + json.dumps(cluster(lab), indent=1, sort_keys=True),
     )
-    # salt-ssh falls back to this roster and must find it empty (facts: a missing one is a traceback).
+    # salt-ssh falls back to this roster: it must be empty, and a missing file causes a traceback.
     lab.write_file(NAME, "/etc/salt/roster", "{}\n")
     lab.write_file(NAME, "/etc/metalk8s/pki/salt-bootstrap", lab.ssh_key.read_text(), 0o600)
     lab.write_file(NAME, "/etc/metalk8s/pki/known_hosts", known_hosts(lab))
@@ -121,7 +134,10 @@ def configure(lab: Lab) -> None:
 
 
 def master(install: str) -> str:
-    """The master's configuration. With the wheel, nothing that a sync would bring to the master itself."""
+    """Return the master's configuration.
+
+    With the wheel it names no tree from which a sync would update the master itself.
+    """
     text = (FILES / "master").read_text()
     if install == "synced":
         return text
@@ -134,7 +150,7 @@ def master(install: str) -> str:
 
 
 def manifest(lab: Lab) -> str:
-    """The static Pod of Salt's master; another image is another Pod."""
+    """Return the static Pod of the Salt master; another image makes another Pod."""
     image = master_image(lab)
     return (
         (FILES / "salt-master.yaml")
@@ -145,7 +161,7 @@ def manifest(lab: Lab) -> str:
 
 
 def master_image(lab: Lab) -> dict[str, str]:
-    """The name and checksum of the image of Salt's master."""
+    """Return the name and the checksum of the image of the Salt master."""
     if lab.settings.install == "wheel":
         archive = wheel_image.build(lab.settings, lab.artifacts) / wheel_image.ARCHIVE
         return {"image": wheel_image.REFERENCE, "sha256": file_digest(archive)}
@@ -156,7 +172,7 @@ def master_image(lab: Lab) -> dict[str, str]:
 
 
 def cluster(lab: Lab) -> dict[str, Any]:
-    """The pillar that describes the cluster to every minion."""
+    """Return the pillar that describes the cluster to every minion."""
     artifacts = json.loads((lab.artifacts / "artifacts.json").read_text())
     images = {Path(name).stem: item["image"] for name, item in artifacts.items() if "image" in item}
     description = {
@@ -179,7 +195,7 @@ def cluster(lab: Lab) -> dict[str, Any]:
             "sha256": {name: item["sha256"] for name, item in artifacts.items()},
         },
         "images": images,
-        # What only containers on one kernel need: real machines keep the defaults.
+        # Only containers that share a kernel need these values: real machines keep the defaults.
         "cgroup_driver": "cgroupfs",
         "restrict_oom_score_adj": True,
         "kubelet": {"failCgroupV1": False, "failSwapOn": False},
@@ -188,7 +204,7 @@ def cluster(lab: Lab) -> dict[str, Any]:
 
 
 def known_hosts(lab: Lab) -> str:
-    """The host keys as whoever installed the hosts would have noted them."""
+    """Return the known hosts: the keys that an operator records when installing the hosts."""
     lines = []
     for one in lab.hosts:
         key = (
@@ -201,8 +217,11 @@ def known_hosts(lab: Lab) -> str:
 
 
 def apply_roles(lab: Lab) -> None:
-    """Run the role states of the bootstrap node, and fail with the states that failed."""
-    # The pillar asks the API as soon as there is one: after a start of the hosts it takes a moment to come back.
+    """Apply the role states of the bootstrap node.
+
+    Raise ``LabError`` with the failed states.
+    """
+    # The pillar queries the API server if it is installed. After a start it is not ready at once.
     wait = (
         "test -e /etc/kubernetes/manifests/kube-apiserver.yaml || exit 0; "
         "for i in $(seq 120); do kubectl get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
@@ -235,7 +254,10 @@ def apply_roles(lab: Lab) -> None:
 
 
 def import_image(lab: Lab) -> None:
-    """Give the master's image to containerd as soon as there is one: unpacking takes longer than all else that is beside it."""
+    """Import the master's image as soon as containerd answers.
+
+    It runs in parallel to the role states, because unpacking takes longer than they do.
+    """
     want, archive = master_image(lab)["sha256"], "/srv/artifacts/images/salt-master.tar"
     if lab.settings.install == "wheel":
         lab.copy_tree(
@@ -257,7 +279,10 @@ exit 1
 
 
 def run_salt(lab: Lab) -> None:
-    """Start master and minion; the minion's key is compared with the file on this same host before it is accepted."""
+    """Start the master and the minion.
+
+    The script compares the minion's key with the file on the same host before it accepts the key.
+    """
     script = """
 set -e
 # Before it starts: a running master keeps an older library, or that it found none.
@@ -292,7 +317,7 @@ exit 1
 
 
 def _once(lab: Lab, path: str, content: str) -> None:
-    """Write a file that the operator may have edited since."""
+    """Write a file unless it exists: the operator may have edited it."""
     if lab.exec(NAME, ["test", "-e", path], check=False).returncode:
         lab.write_file(NAME, path, content)
 

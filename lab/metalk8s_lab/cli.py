@@ -1,4 +1,4 @@
-"""The command line: ``./lab/lab COMMAND``."""
+"""Run the command line: ``./lab/lab COMMAND``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from metalk8s_lab.lab import Lab
 from metalk8s_lab.lock import locked
 from metalk8s_lab.topology import DEFAULT_NODES, find
 
-_NO_SUCH_HOST = 125  # as other tools that run commands elsewhere: not to be confused with the command's own exit code
+# Docker uses the same code: it differs from the usual exit codes of the command in the host.
+_NO_SUCH_HOST = 125
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their arguments."""
+    """Return the parser of all commands and their arguments."""
     top = argparse.ArgumentParser(
         prog="lab", description="Real hosts on this machine, in a network of their own."
     )
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments; what comes after the first ``--`` belongs to the command that ``exec`` runs, untouched."""
+    """Parse the arguments; ``exec`` gets the words after the first ``--`` unchanged."""
     words = list(argv)
     cut = words.index("--") if "--" in words else len(words)
     arguments = parser().parse_args(words[:cut])
@@ -77,7 +78,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if it was done, 1 with a message if not (``exec``: the exit code of what was run)."""
+    """Run a command and return its exit code.
+
+    Return 0 on success and 1 with a message on failure. ``exec`` exits with the code of its command.
+    """
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)
@@ -85,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return _NO_SUCH_HOST if arguments.command == "exec" else 1
     except BrokenPipeError:
-        # Whoever read our output has seen enough of it.
+        # The reader of the output, such as ``head``, has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted; ./lab/lab down cleans up, ./lab/lab up goes on", file=sys.stderr)
+        print("lab: interrupted; ./lab/lab down cleans up, ./lab/lab up resumes", file=sys.stderr)
         return 130
 
 
@@ -134,7 +138,7 @@ def _change(lab: Lab, arguments: argparse.Namespace) -> None:
 
 
 def _exec(lab: Lab, node: str, argv: list[str]) -> int:
-    """Become the command: its input, output, signals and exit code are the caller's own."""
+    """Replace this process with the command, which inherits input, output, signals, exit code."""
     if not argv:
         raise LabError("exec: which command? lab exec NODE -- CMD…")
     machine.check_root()

@@ -1,4 +1,4 @@
-"""Other programs, always with a list of arguments and a bound on the time they may take."""
+"""Run other programs, always with a list of arguments and a timeout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and return what it wrote; a failure is an error that shows the end of its output."""
+    """Run a program to its end and return its result.
+
+    Raise ``LabError`` with the end of its output if it fails, and also after ``timeout`` seconds.
+    """
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(
@@ -46,7 +49,7 @@ def run(
 
 
 def succeeds(argv: Sequence[str | Path], *, timeout: float = 30) -> bool:
-    """Whether a program can be run and says yes; never raises."""
+    """Return whether a program runs and exits with 0; never raise ``LabError``."""
     try:
         return run(argv, timeout=timeout, check=False).returncode == 0
     except LabError:

@@ -1,5 +1,5 @@
-"""The one error that the lab raises on purpose: its text is all that a user is shown."""
+"""Define the error that the lab raises on purpose: the user sees only its text."""
 
 
 class LabError(Exception):
-    """Something that the user can understand and act on; printed without a traceback."""
+    """A failure that the user can act on; the command line prints it without a traceback."""

@@ -1,4 +1,4 @@
-"""The lab as a whole: what the commands do, and what ``bootstrap.provision`` is given to work with."""
+"""Implement the commands of the lab, and the interface that ``bootstrap.provision`` uses."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ from metalk8s_lab.topology import BOOTSTRAP, DEFAULT_NODES, NAMESPACE, Host, fin
 
 T = TypeVar("T")
 
-# Where the bootstrap host sees the artifacts (read-only, straight from the cache) to serve them to all the others.
+# The read-only mount of the cache from which the bootstrap host serves the artifacts to all hosts.
 ARTIFACTS_ON_BOOTSTRAP = "/srv/artifacts"
 
 
 class Lab:
-    """All hosts of the lab and what is done with them. Callers that change something hold the lock (``lock.py``)."""
+    """All hosts of the lab and the commands on them.
+
+    A caller that changes something holds the lock (``lock.py``).
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """Look at what there is; nothing is changed."""
+        """Store the settings; change nothing on the machine."""
         self.settings = settings
         self.progress: Callable[[str], None] = progress
 
-    # What bootstrap.provision uses.
+    # The interface that bootstrap.provision uses.
 
     @property
     def hosts(self) -> list[Host]:
@@ -47,12 +50,18 @@ class Lab:
 
     @property
     def ssh_key(self) -> Path:
-        """The master's private key, on this machine (``.pub`` beside it); root and ``deploy`` of every host let it in."""
+        """The master's private key on this machine, with the public key in ``.pub`` beside it.
+
+        The accounts root and ``deploy`` of every host accept it.
+        """
         return self.settings.ssh_key
 
     @property
     def artifacts(self) -> Path:
-        """The directory with all artifacts on this machine; the bootstrap host sees it at ``ARTIFACTS_ON_BOOTSTRAP``."""
+        """The directory with all artifacts on this machine.
+
+        It is ``ARTIFACTS_ON_BOOTSTRAP`` on the bootstrap host.
+        """
         return artifacts.build(self.settings)
 
     def exec(
@@ -64,15 +73,18 @@ class Lab:
         timeout: float = 60,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in a host as root and capture its output; with ``check`` a failure raises ``LabError``."""
+        """Run a command in a host as root and capture its output.
+
+        Raise ``LabError`` if it fails and ``check`` is true.
+        """
         return host.execute(name, argv, input=input, timeout=timeout, check=check)
 
     def write_file(self, name: str, path: str, content: str, mode: int = 0o644) -> None:
-        """Write a file into a host, with its directories."""
+        """Write a file into a host and create its directories."""
         self.exec(name, ["install", "-D", "-m", f"{mode:04o}", "/dev/stdin", path], input=content)
 
     def copy_tree(self, name: str, source: Path, target: str) -> None:
-        """Make a directory in a host the same as one on this machine (what else lies in it is deleted)."""
+        """Copy a directory to a host and delete all other files in the target."""
         self.exec(name, ["sh", "-c", 'rm -rf "$1" && mkdir -p "$1"', "sh", target])
         pack = [
             "tar",
@@ -101,12 +113,12 @@ class Lab:
     # The commands.
 
     def build(self) -> Path:
-        """Fill the cache with everything that the hosts need; return the directory of the artifacts."""
+        """Fill the cache with all input of the hosts; return the directory of the artifacts."""
         rootfs.build(self.settings)
         return self.artifacts
 
     def up(self, nodes: int | None = None, *, blank: bool = False) -> None:
-        """Let all hosts run, and the first cluster on the bootstrap host unless ``blank``."""
+        """Start all hosts, and provision the cluster on the bootstrap host unless ``blank``."""
         wanted = self._nodes() if nodes is None else nodes
         hosts(wanted)  # refuses an impossible number before anything is built
         self.build()
@@ -119,13 +131,13 @@ class Lab:
             bootstrap.provision(self)
 
     def down(self) -> None:
-        """Stop all hosts and remove every trace of running ones: mounts, control groups, network."""
+        """Stop all hosts and remove their mounts, control groups and network."""
         self._stop_all()
         disk.detach(self.settings)
         network.delete()
 
     def destroy(self) -> None:
-        """Stop all hosts and forget them, their snapshots and keys; the cache stays."""
+        """Stop all hosts and delete their disks, snapshots and keys; the cache stays."""
         self._crash_all()
         self.down()
         for path in ("disk.img", "disk.img.new", "lab.json"):
@@ -138,19 +150,19 @@ class Lab:
             )
 
     def start(self, name: str) -> None:
-        """Let one host run."""
+        """Start a host."""
         self._launch([find(self.hosts, name)])
 
     def stop(self, name: str) -> None:
-        """Power one host off."""
+        """Power off a host."""
         self._stop([find(self.hosts, name).name])
 
     def kill(self, name: str) -> None:
-        """Let one host crash."""
+        """Crash a host."""
         host.kill(self.settings, find(self.hosts, name).name)
 
     def reset(self, name: str) -> None:
-        """Make one host blank again and start it."""
+        """Make a host blank again and start it."""
         one = find(self.hosts, name)
         host.clean_up(self.settings, name)
         self._prepare()
@@ -158,7 +170,7 @@ class Lab:
         self._launch([one])
 
     def snapshot(self, name: str) -> None:
-        """Keep the disks of all hosts under a name; running hosts are stopped for it and started again."""
+        """Copy the disks of all hosts under a name; stop running hosts and start them again."""
         running = [each for each in self.hosts if host.leader(each.name)]
         self._prepare()
         self._stop_all()
@@ -170,20 +182,20 @@ class Lab:
         self._launch(running)
 
     def rollback(self, name: str, some: Sequence[str] | None = None) -> None:
-        """Put all hosts back to a snapshot and start them, or some of them."""
+        """Restore all hosts from a snapshot; start all of them, or those in ``some``."""
         self._prepare()
         facts = disk.snapshot_facts(self.settings, name)
         kept = [str(each) for each in facts["hosts"]]  # type: ignore[attr-defined]
         known = hosts(int(str(facts["nodes"])))
         chosen = [find(known, one) for one in some] if some else known
-        self._crash_all()  # what they would still write is thrown away anyhow
+        self._crash_all()  # the rollback discards anything that they still write
         with working(f"rollback to {name}"):
             self._declare(int(str(facts["nodes"])))
             disk.rollback(self.settings, name, kept)
         self._start(chosen)
 
     def status(self) -> dict[str, object]:
-        """What there is and what runs, for people and programs."""
+        """Return the hosts, snapshots and paths of the lab; a stopped host has no ``pid``."""
         return {
             "namespace": NAMESPACE if network.exists() else None,
             "hosts": [
@@ -196,7 +208,7 @@ class Lab:
             "ssh_key": str(self.ssh_key),
         }
 
-    # Their parts.
+    # Parts of the commands.
 
     def _nodes(self) -> int:
         try:
@@ -205,7 +217,7 @@ class Lab:
             return DEFAULT_NODES
 
     def _declare(self, nodes: int) -> None:
-        """Note how many nodes there are; hosts beyond that number are stopped and forgotten."""
+        """Record the number of nodes; stop the hosts beyond that number and delete their disks."""
         keep = {each.name for each in hosts(nodes)}
         disk.attach(self.settings)
         known = {path.name for path in (self.settings.disk / "hosts").glob("[!.]*")}
@@ -259,7 +271,7 @@ class Lab:
 
 
 def _in_parallel(work: Callable[[T], None], items: Iterable[T]) -> None:
-    """Do the same for all items at once; every one is tried, and all the errors are told together."""
+    """Call ``work`` for all items in parallel, and raise all errors together at the end."""
     with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1)) as pool:
         errors = [future.exception() for future in [pool.submit(work, item) for item in items]]
     wrong = [error for error in errors if error]

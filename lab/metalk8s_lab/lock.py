@@ -1,4 +1,4 @@
-"""One command at a time changes the lab; those that only look never wait."""
+"""Lock the lab so that one command at a time changes it; read-only commands do not wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WAIT_SECONDS = 1800.0
 
 @contextmanager
 def locked(directory: Path, wait: float = _WAIT_SECONDS) -> Iterator[None]:
-    """Hold the lab's lock; the system releases it when this process ends, however it ends."""
+    """Hold the lab's lock; the kernel releases it when this process ends, even by SIGKILL."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o755)
     with (directory / "lock").open("a+") as file:
         _acquire(file.fileno(), directory / "lock", wait)

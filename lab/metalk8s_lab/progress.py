@@ -1,4 +1,7 @@
-"""What the lab is doing, on stderr, with the time since the command began: nobody should wonder whether it hangs."""
+"""Print the progress of the lab to stderr with the time since the command began.
+
+The lines show the user that the command does not hang.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def progress(message: str) -> None:
 
 @contextmanager
 def working(message: str) -> Iterator[None]:
-    """Say that long work begins, again every 15 seconds while it lasts, and how long it took."""
+    """Print a line when work begins, one every 15 seconds, and its duration at the end."""
     began = time.monotonic()
     done = threading.Event()
 

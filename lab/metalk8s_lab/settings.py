@@ -1,4 +1,4 @@
-"""Where the lab keeps what, and which versions it is made of: the only reader of the environment."""
+"""Define the paths and the versions of the lab. Only this module reads environment variables."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ LAB_DIR = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "v1.34.4"
 SALT_VERSION = "3008.3"
 _DEFAULT_NAME = "metalk8s-lab"
-# Another name is another lab beside the first: its own namespace, control groups and disks; only the cache is shared.
+# Another name makes a second lab beside the first. It has its own namespace, control groups and
+# disks; the labs share only the cache.
 LAB_NAME = os.environ.get("METALK8S_LAB_NAME") or _DEFAULT_NAME
 KUBERNETES_CLIENT_VERSION = "37.0.2"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The places and choices of one lab, as the environment gives them."""
+    """The paths and options of a lab, from environment variables."""
 
     state: Path
     cache: Path
     salt_version: str
     prebuilt: Path | None
-    # How this project comes to Salt's master: "synced" from file_roots, or as a "wheel" in the master's image.
+    # How the Salt master gets this project: "synced" from file_roots, or as a "wheel" in its image.
     install: str = "synced"
 
     @property
@@ -35,32 +36,32 @@ class Settings:
 
     @property
     def ssh_key(self) -> Path:
-        """The private key of the Salt master; the public one lies beside it."""
+        """The private key of the Salt master; the public key is beside it."""
         return self.keys / "master"
 
     @property
     def disk(self) -> Path:
-        """The file system (one that can share blocks between files) for hosts and snapshots."""
+        """The file system for hosts and snapshots; it can share blocks between files."""
         return self.state / "disk"
 
     @property
     def mounts(self) -> Path:
-        """The directory with each running host's root."""
+        """The directory with the root of each running host."""
         return self.state / "mnt"
 
     @property
     def logs(self) -> Path:
-        """What systemd-nspawn and the hosts' consoles say."""
+        """The directory with the output of systemd-nspawn and of the hosts' consoles."""
         return self.state / "log"
 
     @property
     def constraints(self) -> Path:
-        """The pinned versions of Salt's Python dependencies (it exists for the versions that we pin)."""
+        """The pinned versions of Salt's dependencies; the file exists only for a pinned version."""
         return LAB_DIR / "salt" / f"constraints-{self.salt_version}.txt"
 
 
 def from_environment() -> Settings:
-    """The settings that the environment asks for, or their defaults."""
+    """Return the settings from environment variables, or their defaults."""
     prebuilt = os.environ.get("KUBERNETES_BINARIES")
     state = "/var/lib/metalk8s-expand-lab" + ("" if LAB_NAME == _DEFAULT_NAME else f".{LAB_NAME}")
     return Settings(

@@ -1,4 +1,7 @@
-"""Which hosts there are, what they are called and where they answer: pure, the same on every machine."""
+"""Define the names and addresses of the hosts.
+
+The functions are pure: the result is the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,22 @@ _LEADING = ("cp-1", "cp-2", "infra-1")
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the lab: its name, and the one address that it has for ever."""
+    """A host of the lab: its name and its permanent address."""
 
     name: str
     address: IPv4Address
 
     @property
     def is_bootstrap(self) -> bool:
-        """Whether this is the host that the cluster begins with."""
+        """Whether this is the bootstrap node of the cluster."""
         return self.name == BOOTSTRAP
 
 
 def node_names(count: int) -> list[str]:
-    """The names of the first ``count`` blank hosts: the page's four roles first, then ever more workers."""
+    """Return the names of the first ``count`` blank hosts.
+
+    The hosts for the documented roles come first, then only workers.
+    """
     if not 0 <= count <= MAX_NODES:
         raise LabError(f"{count} nodes: the lab holds from 0 to {MAX_NODES}")
     workers = [f"worker-{number}" for number in range(1, count - len(_LEADING) + 1)]
@@ -41,20 +47,20 @@ def node_names(count: int) -> list[str]:
 
 
 def hosts(count: int) -> list[Host]:
-    """The bootstrap host and ``count`` blank ones, with their addresses."""
+    """Return the bootstrap host and ``count`` blank hosts with their addresses."""
     names = [BOOTSTRAP, *node_names(count)]
     return [Host(name, SUBNET[_FIRST_HOST + index]) for index, name in enumerate(names)]
 
 
 def is_host_name(name: str) -> bool:
-    """Whether a host of some lab can have this name."""
+    """Return whether a host of any lab can have this name."""
     return name in (BOOTSTRAP, *_LEADING) or (
         name.startswith("worker-") and name.removeprefix("worker-").isdigit()
     )
 
 
 def find(all_hosts: list[Host], name: str) -> Host:
-    """The host of that name, or an error that lists the names there are."""
+    """Return the host of that name; raise ``LabError`` with all names if it does not exist."""
     for host in all_hosts:
         if host.name == name:
             return host

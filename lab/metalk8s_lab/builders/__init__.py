@@ -1,1 +1,4 @@
-"""Builds what hosts are given: binaries, images, archives. Runs on the machine of the lab and caches by content."""
+"""Build the artifacts of the hosts: binaries, images, archives.
+
+The builders run on the machine of the lab. They cache their results by a digest of the input.
+"""

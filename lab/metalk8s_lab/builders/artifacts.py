@@ -1,4 +1,7 @@
-"""Everything that a host can be given, in one directory that any HTTP server can offer, with its checksums."""
+"""Pack all artifacts of the hosts with their checksums into a directory.
+
+Any HTTP server can serve the directory.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _CLIENTS = ("kubectl", "etcdctl")
 
 
 def key(settings: Settings) -> str:
-    """What the artifacts are made from, as a name."""
+    """Return a digest of the input of the artifacts."""
     builder = binaries.Builder(settings)
     files = {name: path.stat() for name, path in binaries.prebuilt(settings.prebuilt).items()}
     given = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in files.items()}
@@ -29,7 +32,7 @@ def key(settings: Settings) -> str:
 
 
 def build(settings: Settings) -> Path:
-    """The directory with all artifacts, made if it is not in the cache."""
+    """Return the directory with all artifacts; build it if it is not in the cache."""
     place = settings.cache / "artifacts" / key(settings)
     if place.exists():
         return place
@@ -78,7 +81,7 @@ def _program(path: str, source: Path) -> Entry:
 
 
 def _describe(directory: Path, references: dict[str, str]) -> None:
-    """Write the checksums, once for ``sha256sum --check`` and once with sizes and image names for programs."""
+    """Write checksums for ``sha256sum --check``, and JSON with sizes and image names too."""
     described: dict[str, dict[str, object]] = {}
     for path in sorted(path for path in directory.rglob("*.tar")):
         name = str(path.relative_to(directory))

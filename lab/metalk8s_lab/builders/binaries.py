@@ -1,4 +1,4 @@
-"""The Go programs of a cluster, built from their modules: go.sum pins every byte that goes in."""
+"""Build the Go programs of a cluster from their modules; go.sum pins every input byte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUILD_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Module:
-    """A directory below lab/binaries with a go.mod, and the programs that are built there: name → package."""
+    """A directory below lab/binaries with a go.mod, and its programs: name → package."""
 
     name: str
     programs: dict[str, str]
@@ -28,7 +28,7 @@ class Module:
 
     @property
     def directory(self) -> Path:
-        """Where its go.mod lies."""
+        """The directory of its go.mod."""
         return LAB_DIR / "binaries" / self.name
 
 
@@ -76,10 +76,10 @@ MODULES = (
 
 
 class Builder:
-    """Builds modules with one toolchain, which is looked for only when something must be built or named."""
+    """Build modules with one toolchain; find the toolchain only when a build or a key needs it."""
 
     def __init__(self, settings: Settings) -> None:
-        """Remember where the cache is."""
+        """Store the settings, which name the cache."""
         self._settings = settings
 
     @cached_property
@@ -91,7 +91,7 @@ class Builder:
         return golang.version(self._go)
 
     def key(self, module: Module) -> str:
-        """What a module's programs are made from, as a name."""
+        """Return a digest of the input of a module's programs."""
         sources = {
             path.name: file_digest(path)
             for path in sorted(module.directory.iterdir())
@@ -102,7 +102,7 @@ class Builder:
         )
 
     def build(self, module: Module) -> dict[str, Path]:
-        """The module's programs, by name."""
+        """Build a module unless it is in the cache; return its programs by name."""
         place = self._settings.cache / "binaries" / f"{module.name}-{self.key(module)}"
         built = cached(
             place,
@@ -125,7 +125,7 @@ class Builder:
 
 
 def build(settings: Settings) -> dict[str, Path]:
-    """All programs by name: the prebuilt ones that were given, and the others from their modules."""
+    """Return all programs by name: the user's prebuilt ones, and the rest from their modules."""
     programs = prebuilt(settings.prebuilt)
     builder = Builder(settings)
     for module in MODULES:
@@ -135,7 +135,7 @@ def build(settings: Settings) -> dict[str, Path]:
 
 
 def prebuilt(directory: Path | None) -> dict[str, Path]:
-    """The programs in a directory that the user gave."""
+    """Return the programs in the user's directory; raise ``LabError`` if it does not exist."""
     if directory is None:
         return {}
     if not directory.is_dir():

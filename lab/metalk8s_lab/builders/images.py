@@ -1,4 +1,7 @@
-"""Container images without a container engine: docker-archives with one uncompressed layer, the same bytes every time."""
+"""Write container images without a container engine.
+
+An image is a docker-archive with one uncompressed layer. The same input gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ _IPTABLES = [
 
 @dataclass(frozen=True)
 class Image:
-    """An image: its file's name, its reference, what it starts and what is in it."""
+    """An image: the name of its file, its reference, its entrypoint and its files."""
 
     name: str
     reference: str
@@ -48,7 +51,10 @@ class Image:
 
 
 def all_images(programs: dict[str, Path], debian: Path, master: Sequence[Entry]) -> list[Image]:
-    """Every image of the lab, from the built programs, the files that come from Debian, and those of Salt's master."""
+    """Return every image of the lab.
+
+    They hold the built programs, the files from Debian and the files of the Salt master.
+    """
     tools = _merged_usr(debian / "image")
     kube = [
         _kube(name, programs)
@@ -100,7 +106,7 @@ def _program(path: str, source: Path) -> Entry:
 
 
 def _merged_usr(directory: Path) -> list[Entry]:
-    """Programs with their libraries, and the links through which the dynamic linker is found."""
+    """Return programs with their libraries, and the links that lead to the dynamic linker."""
     links = [Entry(name, link=f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")]
     return [
         *(replace(entry, name=entry.name.lstrip("/")) for entry in tarball.tree(directory, "")),
@@ -117,7 +123,7 @@ def _busybox(debian: Path) -> list[Entry]:
 
 
 def write(image: Image, target: Path) -> None:
-    """Write an image as an archive that ``ctr images import`` and ``docker load`` take."""
+    """Write an image as an archive for ``ctr images import`` and ``docker load``."""
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         layer = Path(scratch) / "layer.tar"
         tarball.write(layer, image.entries)
@@ -135,7 +141,7 @@ def write(image: Image, target: Path) -> None:
 
 
 def extend(base: Path, reference: str, entries: Sequence[Entry], target: Path) -> None:
-    """Write an archive as ``write`` does, of that image with one layer more."""
+    """Write an archive as ``write`` does: the image in ``base`` with an additional layer."""
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         with tarfile.open(base) as archive:
             archive.extractall(scratch, filter="data")

@@ -1,4 +1,7 @@
-"""The system that every blank host begins with: Debian, systemd, sshd, Python and sudo, and nothing of a cluster."""
+"""Build the system of a blank host: Debian with systemd, sshd, Python and sudo.
+
+It contains no part of a cluster.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +59,9 @@ _FILES = {
     "etc/sudoers.d/deploy": "deploy ALL=(ALL) NOPASSWD: ALL\n",
     "etc/systemd/system.conf.d/lab.conf": "[Manager]\nDefaultTimeoutStopSec=10s\n",
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nSystemMaxUse=200M\nRateLimitIntervalSec=0\n",
-    # What others route over host0 (a CNI, above all) is theirs; networkd would remove it when it restarts.
+    # Without this, networkd removes the routes of other programs, such as a CNI, when it restarts.
     "etc/systemd/networkd.conf.d/lab.conf": "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n",
-    # kubelet reads the kernel's log; a container has none.
+    # The kubelet reads the kernel's log; a container has none.
     "etc/tmpfiles.d/lab.conf": "L+ /dev/kmsg - - - - /dev/console\n",
     "etc/systemd/system/lab-host.service": """\
 [Unit]
@@ -93,12 +96,12 @@ _EXECUTABLE = {"usr/local/sbin/lab-host": 0o755, "etc/sudoers.d/deploy": 0o440}
 
 
 def key() -> str:
-    """What the system is made from, as a name."""
+    """Return a digest of the input of the system."""
     return digest(_SUITE, _MIRROR, _PACKAGES, _MASKED, _FILES, _steps(Path("/")))
 
 
 def build(settings: Settings) -> Path:
-    """The read-only system's directory, made if it is not in the cache."""
+    """Return the directory of the read-only system; build it if it is not in the cache."""
     place = settings.cache / "rootfs" / key()
     return cached(place, "Debian system for the hosts (mmdebstrap, about 70 s)", _make)
 

@@ -1,4 +1,4 @@
-"""Salt in a virtual environment at /opt/salt, once for minions and once more for the master, ready to be unpacked."""
+"""Pack Salt in a virtual environment at /opt/salt: one archive for minions, one for the master."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from metalk8s_lab.builders.cache import cached, digest, file_digest
 from metalk8s_lab.settings import KUBERNETES_CLIENT_VERSION, Settings
 
 _HOME = "opt/salt"
-_RECIPE = 2  # goes up when the steps below change what they make
+_RECIPE = 2  # raise it when a change of the steps below changes their result
 _PIP = ("pip/", "pip-")
-_UNUSED = ("libcloud/",)  # salt-cloud's drivers; Salt does without them
+_UNUSED = ("libcloud/",)  # the drivers of salt-cloud; Salt works without them
 
 
 def key(settings: Settings) -> str:
-    """What the environments are made from, as a name."""
+    """Return a digest of the input of the environments."""
     pinned = file_digest(settings.constraints) if settings.constraints.exists() else None
     python = salt_python.key(settings.salt_version)
     return digest(
@@ -31,7 +31,7 @@ def key(settings: Settings) -> str:
 
 
 def build(settings: Settings) -> Path:
-    """The directory with ``salt-minion.tar`` and ``salt-master.tar``."""
+    """Return the directory with ``salt-minion.tar`` and ``salt-master.tar``."""
     place = settings.cache / "salt" / f"{settings.salt_version}-{key(settings)}"
     return cached(
         place, f"Salt {settings.salt_version} from PyPI", lambda into: _make(settings, into)
@@ -55,9 +55,11 @@ def _make(settings: Settings, into: Path) -> None:
 
 
 def _pack(system: chroot.Chroot, target: Path, *, with_pip: bool) -> None:
-    """Compile everything (files never change, so their times are never asked for: a start reads half as much) and pack it.
+    """Compile all Python files and pack the environment.
 
-    Again, what pip has compiled: by times, which no archive of ours keeps, so that each host would do it once more.
+    The files never change, so Python need not check them: a start then reads half as much. The step
+    also replaces the bytecode of pip. That is valid by time stamps, which our archives do not keep,
+    so every host would compile it again.
     """
     python = [
         f"/{_HOME}/bin/python",
@@ -70,7 +72,7 @@ def _pack(system: chroot.Chroot, target: Path, *, with_pip: bool) -> None:
         "--invalidation-mode",
         "unchecked-hash",
     ]
-    # Salt carries files for other Pythons that do not compile: they are packed as they are.
+    # Salt contains files for other Python versions that do not compile: pack their source alone.
     system.run("sh", "-c", '"$@" || true', "sh", *python, f"/{_HOME}", timeout=600)
     tarball.write(
         target, tarball.tree(system.root / _HOME, _HOME, lambda path: _is_needed(path, with_pip))
@@ -78,7 +80,10 @@ def _pack(system: chroot.Chroot, target: Path, *, with_pip: bool) -> None:
 
 
 def _is_needed(path: str, with_pip: bool) -> bool:
-    """Whether a node needs this file: no tests, no wheels that only make other environments, no headers."""
+    """Return whether a node needs this file.
+
+    It needs no tests, no headers and no wheels, which only serve to make other environments.
+    """
     below = path.partition("site-packages/")[2]
     if (below + "/").startswith(_UNUSED if with_pip else (*_UNUSED, *_PIP)):
         return False

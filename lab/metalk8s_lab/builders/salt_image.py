@@ -1,6 +1,7 @@
-"""What is in the image of Salt's master: packages of the hosts' own Debian, and the master's Salt at /opt/salt.
+"""Select the files of the Salt master's image.
 
-Nothing can be written there when it runs, so Python is compiled before.
+They are packages of the hosts' Debian, and the master's Salt at /opt/salt. The running container
+cannot write there, so the builder compiles Python beforehand.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from metalk8s_lab.command import run
 from metalk8s_lab.settings import Settings
 
 REFERENCE = "docker.io/metalk8s/salt-master:lab"
-# What Salt and its runners call, and what a person looks around with. What these depend on comes with them.
+# Programs that Salt and its runners call, and tools to debug with. Their dependencies are added.
 PACKAGES = (
     "base-files", "ca-certificates", "coreutils", "dash", "dpkg", "findutils", "grep", "libc-bin", "libstdc++6",
     "openssh-client", "procps", "python3", "sed", "tar", "util-linux",
 )  # fmt: skip
-# They are named as dependencies and do nothing in a container.
+# Dependencies that do nothing in a container.
 _WITHOUT = {"adduser", "debconf", "init-system-helpers", "mawk", "passwd", "perl-base", "tzdata"}
 _UNUSED = (
     "/usr/share/doc/",
@@ -32,7 +33,7 @@ _UNUSED = (
     "/usr/lib/systemd/",
 )
 _OWN = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/tmp", "/root", "/run")
-# What no package lists, since its installation makes it: Python looks for libraries with ldconfig.
+# No package lists these files: installation scripts make them. Python needs ldconfig's cache.
 _MADE = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ld.so.cache")
 _LINKS = ("bin", "sbin", "lib", "lib64")
 # The second half of the Kubernetes client, for asyncio.
@@ -42,7 +43,10 @@ _LIBRARY = "usr/lib/python3.13"
 
 @contextmanager
 def entries(settings: Settings, salt: Path) -> Iterator[list[Entry]]:
-    """All files of the image, with Salt as it is in that archive; they are there for as long as this lasts."""
+    """Yield all files of the image, with the Salt of an archive.
+
+    Their sources exist only inside the context.
+    """
     with chroot.build_root(settings, "salt-master") as system:
         run(["tar", "-C", system.root, "-xf", salt], timeout=300)
         compiling = ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
@@ -79,7 +83,7 @@ def _entry(system: Path, path: str) -> Iterator[Entry]:
 
 
 def with_dependencies(system: Path, packages: Sequence[str]) -> list[str]:
-    """These packages, and all that they depend on as far as it is installed."""
+    """Return these packages and all their dependencies that are installed."""
     installed = _dependencies((system / "var/lib/dpkg/status").read_text())
     found: set[str] = set()
     left = list(packages)
@@ -92,7 +96,7 @@ def with_dependencies(system: Path, packages: Sequence[str]) -> list[str]:
 
 
 def _dependencies(status: str) -> dict[str, list[str]]:
-    """By package, the names that its dependencies may be fulfilled by."""
+    """Return by package the names that can satisfy its dependencies."""
     found: dict[str, list[str]] = {}
     for block in status.split("\n\n"):
         fields = dict(
@@ -120,6 +124,6 @@ def _files(system: Path, package: str) -> list[str]:
 
 
 def _merged(path: str) -> str:
-    """The path without the links of a merged /usr."""
+    """Return the path without the links of a merged /usr."""
     top = path.lstrip("/").partition("/")[0]
     return f"/usr{path}" if top in _LINKS and path.lstrip("/") != top else path

@@ -1,7 +1,7 @@
-"""The Python below Salt's environment: the hosts' own, or an older Debian's for a Salt that does not run on that one.
+"""Provide the Python of Salt's environment: the hosts' own, or that of an older Debian.
 
-Salt 3006 brings a Tornado of its own, whose coroutines wait for ever on Python 3.13. Like Salt's own packages, its environment
-then has a Python inside, which goes where it goes and is no part of a host's system.
+Salt 3006 contains its own Tornado, whose coroutines hang forever on Python 3.13. For it the
+environment contains a Python, as in Salt's own packages. That Python is not part of a host's system.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _VERSION = "3.11"
 _SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# The libraries that they are linked with, the hosts' own Python needs as well.
+# The hosts' own Python needs the same shared libraries, so the hosts have them.
 _PACKAGES = (
     f"libpython{_VERSION}-minimal",
     f"libpython{_VERSION}-stdlib",
@@ -39,7 +39,7 @@ cp -a /usr/lib/python$version $home/lib/
 
 
 def key(salt_version: str) -> list[object]:
-    """What is added to the hosts' own system, as part of a name; nothing when their Python does."""
+    """Return the input of the older Python for the digest; empty if the hosts' Python works."""
     return (
         [_VERSION, _SUITE, _MIRROR, _PACKAGES, _UNPACK]
         if salt_version.startswith(_NEEDS_OLDER)
@@ -48,7 +48,10 @@ def key(salt_version: str) -> list[object]:
 
 
 def install(system: Chroot, salt_version: str, place: str) -> str:
-    """The program that a virtual environment is made with; an older one is put below ``place``, where it finds its library."""
+    """Return the Python program that makes the virtual environment.
+
+    Install an older Python with its library below ``place`` if this Salt needs it.
+    """
     if not key(salt_version):
         return "python3"
     unpack = ["sh", "-c", _UNPACK, "unpack", _KEYS, _MIRROR, _SUITE, place, _VERSION, *_PACKAGES]

@@ -1,4 +1,7 @@
-"""Tar archives that are the same bytes whenever they are made from the same files: sorted, no times, all root's."""
+"""Write reproducible tar archives: sorted, without times, owned by root.
+
+The same files always give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One thing in an archive: a file (``source`` on disk or ``content``), a symbolic link, or else a directory."""
+    """An entry of an archive.
+
+    It is a file (``source`` on disk or ``content``), a symbolic link, or otherwise a directory.
+    """
 
     name: str
     mode: int = 0o755
@@ -22,7 +28,10 @@ class Entry:
 
 
 def write(target: Path, entries: Iterable[Entry]) -> None:
-    """Write an archive; directories that no entry names are added, a name given twice is an error."""
+    """Write an archive and add the missing parent directories.
+
+    Raise ``ValueError`` if two entries have the same name.
+    """
     by_name: dict[str, Entry] = {}
     for entry in entries:
         if entry.name in by_name:
@@ -56,7 +65,10 @@ def _add(archive: tarfile.TarFile, entry: Entry) -> None:
 
 
 def tree(root: Path, prefix: str, keep: Callable[[str], bool] = lambda _: True) -> Iterator[Entry]:
-    """All that lies below a directory, as entries below ``prefix``; ``keep`` decides by the path below the directory."""
+    """Yield the files and links below a directory as entries below ``prefix``.
+
+    ``keep`` selects them by their path relative to the directory.
+    """
     for directory, names, files in os.walk(root):
         here = Path(directory)
         links = [name for name in names if (here / name).is_symlink()]

@@ -1,4 +1,7 @@
-"""The image of Salt's master with this project in it, by pip and from a wheel: one more layer over the untouched image."""
+"""Build the Salt master's image with this project, which pip installs from a wheel.
+
+The project is an additional layer over the unchanged image.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _OFFLINE = ("--no-index", "--no-deps")
 
 
 def build(settings: Settings, artifacts: Path) -> Path:
-    """The directory with the archive of the image, made from the tree as it is."""
+    """Return the directory with the archive of the image; build it from the current tree."""
     place = settings.cache / "wheel" / key(artifacts)
     return cached(
         place,
@@ -29,7 +32,7 @@ def build(settings: Settings, artifacts: Path) -> Path:
 
 
 def key(artifacts: Path) -> str:
-    """What the image is made from, as a name."""
+    """Return a digest of the input of the image."""
     tops = [_REPOSITORY / name for name in SOURCES]
     found = [
         path

@@ -1,1 +1,4 @@
-"""Runs the hosts: machines, their disks, cgroups, identities and network. Runs on the machine of the lab, as root."""
+"""Run the hosts: machines with their disks, cgroups, identities and network.
+
+The modules run on the machine of the lab as root.
+"""

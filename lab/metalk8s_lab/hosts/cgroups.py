@@ -1,7 +1,8 @@
-"""Each host in a control group of its own, in every hierarchy: kubelets that share one /kubepods kill each other's Pods.
+"""Put each host into its own control group in every hierarchy.
 
-The groups are children of the caller's own, so that limits set on the caller still hold; they are found again by their
-name wherever they are, because the caller that cleans up need not be the one that started the host.
+Kubelets that share a /kubepods kill each other's Pods. The groups are children of the caller's group,
+so that the limits of the caller also apply to the hosts. The module finds the groups by name in the
+whole hierarchy, because another caller may clean up than the one that started the host.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _PREFIX = f"{LAB_NAME}-"
 
 
 def is_unified() -> bool:
-    """Whether the machine has cgroup v2 only."""
+    """Return whether the machine has cgroup v2 only."""
     return (_ROOT / "cgroup.controllers").exists()
 
 
 def _own_groups() -> list[Path]:
-    """This process's directory in every hierarchy (the empty v2 one of a hybrid machine included)."""
+    """Return this process's directory in every hierarchy but the v2 one of a hybrid machine."""
     groups = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -42,7 +43,7 @@ def _hierarchy(controllers: str) -> Path | None:
 
 
 def _above_hosts(path: str) -> str:
-    """The part of a group's path above any host of a lab, without a leading slash."""
+    """Return the part of a group's path above any host of a lab, without a leading slash."""
     parts: list[str] = []
     for part in path.strip("/").split("/"):
         if part.startswith(_PREFIX):
@@ -52,7 +53,7 @@ def _above_hosts(path: str) -> str:
 
 
 def find(host: str) -> list[Path]:
-    """The host's group in every hierarchy, whoever made it."""
+    """Return the host's group in every hierarchy, from any caller."""
     found = []
     for directory, names, _ in os.walk(_ROOT):
         if _PREFIX + host in names:
@@ -66,7 +67,7 @@ def find(host: str) -> list[Path]:
 
 
 def left_hosts() -> set[str]:
-    """The names of all hosts that have a group, running or not."""
+    """Return the names of all hosts that have a group, running or not."""
     hosts: set[str] = set()
     for _, names, _ in os.walk(_ROOT):
         hosts.update(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
@@ -75,7 +76,10 @@ def left_hosts() -> set[str]:
 
 
 def create(host: str) -> list[Path]:
-    """Make the host's groups and return their ``cgroup.procs`` files: a process written to all of them is inside."""
+    """Create the host's groups and return their ``cgroup.procs`` files.
+
+    A process joins the host's groups when its ID is written to all of these files.
+    """
     files = []
     for parent in _own_groups():
         group = parent / (_PREFIX + host)
@@ -88,7 +92,7 @@ def create(host: str) -> list[Path]:
 
 
 def members(host: str) -> set[int]:
-    """The processes of the host, in all its groups and below."""
+    """Return the process IDs of the host in all its groups and their descendants."""
     pids: set[int] = set()
     for group in find(host):
         for directory, _, _ in os.walk(group):
@@ -97,12 +101,16 @@ def members(host: str) -> set[int]:
                     int(pid) for pid in (Path(directory) / "cgroup.procs").read_text().split()
                 )
             except OSError:
-                continue  # gone meanwhile, or threaded
+                continue  # deleted meanwhile, or threaded
     return pids - {0}
 
 
 def remove(host: str, timeout: float = 10) -> None:
-    """Remove the host's groups from every hierarchy; its processes must be dead (dying ones are waited for)."""
+    """Remove the host's groups from every hierarchy.
+
+    The processes must be killed before. Raise ``LabError`` if they do not exit within ``timeout``
+    seconds.
+    """
     deadline = time.monotonic() + timeout
     while groups := find(host):
         for group in groups:

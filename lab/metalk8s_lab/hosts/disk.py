@@ -1,7 +1,8 @@
-"""The disk of the lab: one overlay a host over one read-only system, and snapshots that share blocks with it.
+"""Manage the disk of the lab: an overlay for each host over a read-only system, and snapshots.
 
-Where the state's file system cannot share blocks between files (ext4), a sparse file with XFS is mounted for it: a
-copy of a whole lab then takes seconds and next to no room.
+Snapshots share blocks with the disks. If the state's file system cannot share blocks between files
+(ext4), the lab mounts a sparse file with XFS. A copy of a whole lab then takes seconds and almost no
+space.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from metalk8s_lab.command import run, succeeds
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.settings import Settings
 
-# Directories that need a real file system below them: containerd's overlays do not stack on an overlay.
+# These directories need a real file system: containerd's overlays do not stack on an overlay.
 DATA = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet", "etcd": "/var/lib/etcd"}
 _IMAGE_SIZE = 60 * 1024**3
 
 
 def shares_blocks(directory: Path) -> bool:
-    """Whether a copy in this directory can share its blocks with the original."""
+    """Return whether a copy in this directory can share its blocks with the original."""
     with tempfile.TemporaryDirectory(dir=directory, prefix=".reflink-") as scratch:
         source = Path(scratch) / "a"
         source.write_bytes(b"x" * 8192)
@@ -31,12 +32,12 @@ def shares_blocks(directory: Path) -> bool:
 
 
 def is_mounted(path: Path) -> bool:
-    """Whether something is mounted exactly there."""
+    """Return whether the path is a mount point."""
     return str(path) in mounts_below(path)
 
 
 def mounts_below(path: Path) -> list[str]:
-    """The mount points at and below a directory, the innermost first."""
+    """Return the mount points at and below a directory, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
     return [
@@ -45,14 +46,14 @@ def mounts_below(path: Path) -> list[str]:
 
 
 def unmount_below(path: Path) -> None:
-    """Unmount everything at and below a directory; what is busy is detached."""
+    """Unmount everything at and below a directory; detach busy mounts lazily."""
     for point in mounts_below(path):
         if not succeeds(["umount", point]):
             run(["umount", "--lazy", point])
 
 
 def attach(settings: Settings) -> None:
-    """Make the disk ready for use, unless it is."""
+    """Make the disk ready: create and mount its XFS file if it needs one to share blocks."""
     settings.disk.mkdir(parents=True, exist_ok=True)
     image = settings.state / "disk.img"
     if is_mounted(settings.disk) or (not image.exists() and shares_blocks(settings.disk)):
@@ -68,30 +69,30 @@ def attach(settings: Settings) -> None:
     device = run(["findmnt", "--noheadings", "--output", "SOURCE", settings.disk]).stdout.strip()
     succeeds(
         ["losetup", "--direct-io=on", device]
-    )  # no second copy of everything in memory, where it is supported
+    )  # where supported, it avoids a second copy in the page cache
 
 
 def detach(settings: Settings) -> None:
-    """Unmount every host's root and the disk itself, whoever mounted them."""
+    """Unmount the root of every host and the disk itself, also those of an earlier command."""
     unmount_below(settings.mounts)
     unmount_below(settings.disk)
 
 
 def host_dir(settings: Settings, host: str) -> Path:
-    """Everything that the host has written: the part of it that snapshots hold."""
+    """Return the directory with all that the host writes: a snapshot contains a copy of it."""
     return settings.disk / "hosts" / host
 
 
 def root(settings: Settings, host: str) -> Path:
-    """Where the host's root is mounted while it runs."""
+    """Return the mount point of the root of a running host."""
     return settings.mounts / host
 
 
 def mount_root(settings: Settings, host: str, system: Path) -> Path:
-    """Mount the host's overlay; return its root.
+    """Mount the host's overlay and return its root.
 
-    A new host gets ``system`` as its lower layer and keeps the one that it began with ever after: an overlay must not
-    change what lies below it.
+    A new host gets ``system`` as its lower layer and always keeps it, because the lower layer of an
+    overlay must not change. Raise ``LabError`` if the recorded system no longer exists.
     """
     merged, own = root(settings, host), host_dir(settings, host)
     if is_mounted(merged):
@@ -113,12 +114,12 @@ def mount_root(settings: Settings, host: str, system: Path) -> Path:
 
 
 def unmount_root(settings: Settings, host: str) -> None:
-    """Unmount the host's overlay and what hangs below it."""
+    """Unmount the host's overlay and all mounts below it."""
     unmount_below(root(settings, host))
 
 
 def forget(settings: Settings, directory: Path) -> None:
-    """Delete a directory: out of the way at once, its blocks in the background."""
+    """Delete a directory: rename it at once and free its blocks in the background."""
     if not directory.exists():
         return
     trash = Path(tempfile.mkdtemp(dir=settings.disk, prefix=".trash-"))
@@ -127,7 +128,10 @@ def forget(settings: Settings, directory: Path) -> None:
 
 
 def snapshot(settings: Settings, name: str, hosts: list[str], facts: dict[str, object]) -> None:
-    """Keep a copy of all (stopped) hosts under a name; an older one of that name is replaced once this one is whole."""
+    """Copy all hosts, which must be stopped, to a snapshot of that name.
+
+    The copy replaces an older snapshot of the same name only when it is complete.
+    """
     final, unfinished = _snapshot_dir(settings, name), settings.disk / "snapshots" / f".new-{name}"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -138,7 +142,7 @@ def snapshot(settings: Settings, name: str, hosts: list[str], facts: dict[str, o
 
 
 def snapshot_facts(settings: Settings, name: str) -> dict[str, object]:
-    """What was noted down with a snapshot, or an error that lists the snapshots there are."""
+    """Return the facts of a snapshot; raise ``LabError`` with all names if it does not exist."""
     try:
         facts: dict[str, object] = json.loads(
             (_snapshot_dir(settings, name) / "snapshot.json").read_text()
@@ -150,7 +154,7 @@ def snapshot_facts(settings: Settings, name: str) -> dict[str, object]:
 
 
 def rollback(settings: Settings, name: str, hosts: list[str]) -> None:
-    """Put the copies back in place of the (stopped) hosts."""
+    """Replace the disks of the hosts, which must be stopped, with copies of the snapshot."""
     source = _snapshot_dir(settings, name)
     fresh = {host: settings.disk / "hosts" / f".new-{host}" for host in hosts}
     for directory in fresh.values():
@@ -163,7 +167,7 @@ def rollback(settings: Settings, name: str, hosts: list[str]) -> None:
 
 
 def snapshots(settings: Settings) -> list[str]:
-    """The names of all snapshots."""
+    """Return the names of all snapshots."""
     return sorted(
         path.parent.name for path in (settings.disk / "snapshots").glob("[!.]*/snapshot.json")
     )

@@ -1,4 +1,4 @@
-"""One host: a systemd-nspawn container with a real systemd, its own network interface and control groups."""
+"""Run a host: a systemd-nspawn container with systemd, its own network interface and cgroups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metalk8s_lab.hosts import cgroups, disk, identity, network
 from metalk8s_lab.settings import Settings
 from metalk8s_lab.topology import BRIDGE, Host
 
-_POWER_OFF = signal.SIGRTMIN + 4  # how systemd is told to power off without asking over D-Bus
+_POWER_OFF = signal.SIGRTMIN + 4  # asks systemd to power off without D-Bus
 _STOP_SECONDS = 30.0
 _START_SECONDS = 60.0
 _ENVIRONMENT = {
@@ -27,12 +27,12 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 _ADMIN_CONFIG = "/etc/kubernetes/admin.conf"
-# Puts itself into the control groups whose files come first, then becomes the command that follows.
+# The shell joins the control groups of the first arguments, then executes the command after them.
 _JOIN = 'count=$1; shift; while [ "$count" -gt 0 ]; do echo $$ >"$1"; shift; count=$((count-1)); done; exec "$@"'
 
 
 def leader(name: str) -> int | None:
-    """The process ID of the host's own PID 1, or None if the host does not run."""
+    """Return the process ID of the host's PID 1, or None if the host does not run."""
     for pid in cgroups.members(name):
         try:
             status = Path(f"/proc/{pid}/status").read_text()
@@ -45,14 +45,14 @@ def leader(name: str) -> int | None:
 
 
 def make_blank(settings: Settings, host: Host, system: Path) -> None:
-    """Give a (stopped) host a fresh disk; it stays the same host: name, address, keys, machine ID."""
+    """Give a stopped host a fresh disk; it keeps its name, address, keys and machine ID."""
     disk.unmount_root(settings, host.name)
     disk.forget(settings, disk.host_dir(settings, host.name))
     identity.install(settings, host, disk.mount_root(settings, host.name, system))
 
 
 def launch(settings: Settings, host: Host, system: Path, binds: Sequence[str] = ()) -> None:
-    """Let the host begin to boot (``await_ready`` waits for it); one that runs already is left alone."""
+    """Start the boot of the host unless it runs already; ``await_ready`` waits for its end."""
     if leader(host.name):
         return
     clean_up(settings, host.name)
@@ -103,7 +103,7 @@ def _nspawn(settings: Settings, host: Host, root: Path, binds: Sequence[str]) ->
 
 
 def await_ready(settings: Settings, host: Host) -> None:
-    """Wait until sshd listens at the host's address."""
+    """Wait until sshd answers at the host's address; raise ``LabError`` after 60 seconds."""
     deadline = time.monotonic() + _START_SECONDS
     probe = f"exec 3<>/dev/tcp/{host.address}/22 && read -r -t 2 line <&3 && [[ $line == SSH-* ]]"
     while not (
@@ -120,9 +120,10 @@ def await_ready(settings: Settings, host: Host) -> None:
 
 
 def exec_argv(name: str, argv: Sequence[str]) -> list[str]:
-    """The command line that runs a command in a running host, as root, as if logged in there.
+    """Return the command line that runs a command in a running host in the environment of root.
 
-    The command is told (SIGTERM) when the caller dies, so that a killed ``exec`` leaves nothing behind.
+    The command gets SIGTERM when the caller dies, so that a killed ``exec`` leaves no process behind.
+    Raise ``LabError`` if the host does not run.
     """
     pid = leader(name)
     if pid is None:
@@ -171,7 +172,10 @@ def execute(
     timeout: float = 60,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a host to its end; with ``check`` a failure is an error that shows the command and its output."""
+    """Run a command in a host to its end.
+
+    Raise ``LabError`` with the command and its output if it fails and ``check`` is true.
+    """
     done = run(exec_argv(name, argv), input=input, timeout=timeout, check=False)
     if check and done.returncode != 0:
         output = (done.stdout + done.stderr).strip()[-3000:]
@@ -180,7 +184,7 @@ def execute(
 
 
 def stop(settings: Settings, name: str) -> bool:
-    """Power the host off, by force if it takes too long; say whether it went by itself."""
+    """Power off the host; kill it after 30 seconds. Return whether it powered off by itself."""
     pid, clean = leader(name), True
     if pid is not None:
         _signal(pid, _POWER_OFF)
@@ -190,7 +194,7 @@ def stop(settings: Settings, name: str) -> bool:
 
 
 def kill(settings: Settings, name: str) -> None:
-    """Let the host crash: no process of it gets a chance to do anything more."""
+    """Crash the host: its processes are killed without notice."""
     pid = leader(name)
     if pid is None:
         raise LabError(f"{name} does not run")
@@ -200,7 +204,7 @@ def kill(settings: Settings, name: str) -> None:
 
 
 def clean_up(settings: Settings, name: str) -> None:
-    """Remove what is left of a host that must not run: processes, interface, mounts, control groups; its disk stays."""
+    """Remove the processes, interface, mounts and control groups of a host; its disk stays."""
     deadline = time.monotonic() + 20
     while pids := cgroups.members(name):
         for pid in pids:
@@ -214,7 +218,7 @@ def clean_up(settings: Settings, name: str) -> None:
 
 
 def _gone(name: str, seconds: float) -> bool:
-    """Whether all the host's processes end within the time, the supervisor too."""
+    """Return whether all the host's processes, also its supervisor, end within ``seconds``."""
     deadline = time.monotonic() + seconds
     while cgroups.members(name):
         if time.monotonic() > deadline:

@@ -1,4 +1,7 @@
-"""Who a host is: its name, machine ID, address and SSH host keys. Made once and kept when a host is made blank again."""
+"""Create the identity of a host: its name, machine ID, address and SSH host keys.
+
+The keys and the machine ID are made once. A host that is made blank again keeps them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _HOST_KEY = "ssh_host_ed25519_key"
 
 
 def make_key(path: Path, comment: str) -> None:
-    """Make an ed25519 key pair without a passphrase, unless it is there."""
+    """Make an ed25519 key pair without a passphrase unless it exists."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.with_suffix(".pub").exists():
         path.unlink(missing_ok=True)
@@ -22,7 +25,7 @@ def make_key(path: Path, comment: str) -> None:
 
 
 def create(settings: Settings, host: Host) -> Path:
-    """The directory with the host's keys and machine ID, made if it is not there."""
+    """Return the directory with the host's keys and machine ID; create them if they are missing."""
     directory = settings.state / "identity" / host.name
     make_key(directory / _HOST_KEY, f"root@{host.name}")
     machine_id = directory / "machine-id"
@@ -32,7 +35,10 @@ def create(settings: Settings, host: Host) -> Path:
 
 
 def install(settings: Settings, host: Host, root: Path) -> None:
-    """Write into a host's root what makes it this host, and let the master in as root and as ``deploy``."""
+    """Write the host's identity into its root.
+
+    Authorize the master's key for root and ``deploy``.
+    """
     identity = create(settings, host)
     for name in (_HOST_KEY, f"{_HOST_KEY}.pub"):
         shutil.copy(identity / name, root / "etc/ssh" / name)
@@ -46,7 +52,10 @@ def install(settings: Settings, host: Host, root: Path) -> None:
 
 
 def _network(host: Host) -> str:
-    """The host's address, and a gateway that leads nowhere: without one ClusterIPs have no route that could be redirected."""
+    """Return the network configuration: the host's address and a gateway without a way out.
+
+    Without a gateway the kernel has no route to ClusterIPs that rules could redirect.
+    """
     address = f"Address={host.address}/{SUBNET.prefixlen}\nGateway={GATEWAY}"
     return f"[Match]\nName=host0\n\n[Network]\n{address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
 

@@ -1,4 +1,7 @@
-"""Whether this machine can hold the lab: asked in full before anything is changed, every lack told with its remedy."""
+"""Check that this machine can run the lab.
+
+All checks run before the first change. The result lists every problem with its remedy.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _KERNEL = {
     "nf_tables": "NF_TABLES",
     "loop": "BLK_DEV_LOOP",
 }
-# A program, and the Debian package that brings it.
+# A program, and the Debian package that contains it.
 _PROGRAMS = {
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
@@ -47,7 +50,7 @@ _FILES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found on the machine."""
+    """The facts about the machine; ``memory`` and ``disk`` are free bytes."""
 
     system: str
     is_root: bool
@@ -60,7 +63,7 @@ class Facts:
 
 
 def problems(facts: Facts) -> list[str]:
-    """All reasons why the lab cannot be here, each with what to do about it."""
+    """Return all reasons why this machine cannot run the lab, each with its remedy."""
     if facts.system != "Linux":
         return [
             f"the lab needs Linux, this is {facts.system}: use a Debian machine or a virtual one"
@@ -89,7 +92,7 @@ def problems(facts: Facts) -> list[str]:
 
 
 def check(settings: Settings) -> None:
-    """Refuse a machine that cannot hold the lab, with all that is wrong with it."""
+    """Raise ``LabError`` with all problems if this machine cannot run the lab."""
     found = problems(_look(settings))
     if found:
         raise LabError(
@@ -99,22 +102,24 @@ def check(settings: Settings) -> None:
 
 
 def check_root() -> None:
-    """Refuse to go on without root."""
+    """Raise ``LabError`` without root."""
     if os.geteuid() != 0:
         raise LabError("root is needed for namespaces, mounts and packages: run it with sudo")
 
 
 def let_watch(limit: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> None:
-    """Let all hosts watch files: systemd, kubelet and containerd of each do, and root on this machine is one user.
+    """Raise the limit of inotify instances to 4096, so that all hosts can watch files.
 
-    With the kernel's 128 the second lab's hosts do not even boot. What is more already stays.
+    The systemd, the kubelet and containerd of each host watch files, and they all count for root of
+    this machine. With the kernel's default of 128, the hosts of a second lab do not boot. A higher
+    limit stays.
     """
     if int(limit.read_text()) < _WATCHERS:
         limit.write_text(str(_WATCHERS))
 
 
 def missing_packages() -> list[str]:
-    """The Debian packages that must be installed first."""
+    """Return the Debian packages that the lab needs and the machine lacks."""
     programs = [
         package for program, package in _PROGRAMS.items() if not shutil.which(program, path=_path())
     ]
@@ -122,7 +127,7 @@ def missing_packages() -> list[str]:
 
 
 def install_packages() -> None:
-    """Install what is missing."""
+    """Install the missing Debian packages."""
     packages = missing_packages()
     if not packages:
         return
@@ -167,7 +172,10 @@ def _free_memory() -> int:
 
 
 def _kernel_has(name: str) -> bool:
-    """Whether the kernel has a feature, as a module or built in; what cannot be found out counts as there."""
+    """Return whether the kernel has a feature, as a module or built in.
+
+    Return True if the kernel's configuration cannot be read.
+    """
     if Path("/sys/module", name).exists() or succeeds(["modprobe", "--dry-run", name]):
         return True
     config = _kernel_config()

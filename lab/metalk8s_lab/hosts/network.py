@@ -1,4 +1,7 @@
-"""The lab's own network: a namespace with one bridge and no way out, so that the machine is never touched."""
+"""Manage the lab's network: a namespace with one bridge and no uplink.
+
+The network of the machine is never changed.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from metalk8s_lab.command import run, succeeds
 from metalk8s_lab.topology import BRIDGE, GATEWAY, NAMESPACE, SUBNET
 
 NAMESPACE_FILE = Path("/run/netns") / NAMESPACE
-# `ip netns exec` would remount /sys, which systemd-nspawn cannot cope with: only the network is entered.
+# `ip netns exec` remounts /sys, and systemd-nspawn fails then: nsenter enters only the network.
 ENTER = ["nsenter", f"--net={NAMESPACE_FILE}"]
 
 
 def exists() -> bool:
-    """Whether the namespace is there and whole (a crash leaves the file without a namespace behind it)."""
+    """Return whether the namespace works; a crash can leave its file without a namespace."""
     return NAMESPACE_FILE.exists() and succeeds([*ENTER, "ip", "link", "show", BRIDGE])
 
 
 def create() -> None:
-    """Make the namespace and its bridge, unless they are there."""
+    """Create the namespace and its bridge unless they exist."""
     if exists():
         return
     delete()
@@ -30,13 +33,16 @@ def create() -> None:
 
 
 def unplug(host: str) -> None:
-    """Remove a dead host's interface: the kernel takes its time for that, and the host could not start again before."""
+    """Remove the interface of a stopped host.
+
+    The kernel removes it late, and the host cannot start again before that.
+    """
     link = f"vb-{host}"
     if exists() and succeeds([*ENTER, "ip", "link", "show", link]):
-        succeeds([*ENTER, "ip", "link", "delete", link])  # it may be gone meanwhile
+        succeeds([*ENTER, "ip", "link", "delete", link])  # the kernel may have deleted it meanwhile
 
 
 def delete() -> None:
-    """Remove the namespace, the bridge with it, and the empty file that a crash may have left."""
+    """Remove the namespace with its bridge, and an empty file that a crash leaves."""
     if NAMESPACE_FILE.exists() and not succeeds(["ip", "netns", "delete", NAMESPACE]):
         NAMESPACE_FILE.unlink(missing_ok=True)
