@@ -1,1 +1,4 @@
-"""Faults at every moment of an expansion on real nodes, and the proof that nothing was lost. A tool of developers only."""
+"""Inject faults at every moment of an expansion on real nodes, and prove that no write was lost.
+
+This is a tool for developers only.
+"""

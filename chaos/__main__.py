@@ -1,4 +1,7 @@
-"""``python -m chaos``: make the runs that are not known to be good, print the table of all, exit with 1 when any is not."""
+"""Make all runs that have not passed with the current code, and print the table of all runs.
+
+The command is ``python -m chaos``. Its exit code is 1 if any run has not passed.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from chaos.paths import PROVEN, Place
 from chaos.results import GOOD, Results, all_good, chains, remaining, summary
 
 FIRST_SEED, RANDOM_RUNS, SHORT_RUNS = 1, 30, 2
-# So many boundaries in one run, far from each other. After a container has crashed, its kubelet waits twice as long as the time
-# before, from ten seconds on: five minutes for the sixth.
+# The number of boundaries in a run, far from each other. The kubelet doubles its wait after each
+# crash of a container, beginning with ten seconds: five minutes for the sixth crash.
 CHAIN, CHAINS = 6, {schedule.MASTER_KILLED: 4}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code."""
+    """Make the runs and return the exit code: 0 if all passed, 1 if not, 2 for an unknown name."""
     options = parser().parse_args(arguments)
     try:
         cases = chosen(options)
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser of all options."""
     top = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     top.add_argument(
         "run",
@@ -86,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen(options: argparse.Namespace) -> list[Case]:
-    """The runs that the options ask for. Raises KeyError with a name that there is not."""
+    """Return the runs that the options select; raise ``KeyError`` with an unknown name."""
     if options.run:
         cases = list(schedule.named(options.run))
     else:
@@ -106,12 +109,15 @@ def chosen(options: argparse.Namespace) -> list[Case]:
 def make_all(
     cases: Sequence[Case], place: Place, code: str, results: Results, options: argparse.Namespace
 ) -> None:
-    """Make them one after another; each is noted down when it has ended. The lab stays up for a look at what was not good."""
+    """Make the cases one after another, and record each result when its run ends.
+
+    If a run was not good, the lab stays up for an investigation.
+    """
     if not cases:
         return
     if os.geteuid() != 0:
         raise SystemExit("root is needed for namespaces and mounts: run it with sudo")
-    # Before the lab's own modules: they read its name when they are imported.
+    # Import these modules first: the lab's own modules read the name of the lab at import.
     from chaos import experiment, lab_snapshots
 
     commit = places.commit()
@@ -144,7 +150,7 @@ def make_all(
 
 
 def told(result: dict[str, Any]) -> str:
-    """One run's result in a few lines."""
+    """Return the result of a run as a few lines of text."""
     clients = f"pause {result.get('pause', 0):.1f} s, {result.get('writes', 0)} writes"
     head = f"{result['outcome']} after {result['took']:.0f} s, {clients}"
     notes = "; ".join(result["notes"])

@@ -1,4 +1,4 @@
-"""Which runs there are: every boundary with every fault, and random ones that their seed alone decides. Pure."""
+"""Define all runs: every boundary with every fault, and random runs from a seed. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from chaos import trigger as moments
 from chaos.trigger import Trigger
 
-# The control-plane nodes of each base in the order they came; the next one is added by a run, and a worker beside it.
+# The control-plane nodes of each base in the order in which they joined. A run adds the next one
+# and a worker.
 BASES: Mapping[int, tuple[str, ...]] = {
     1: ("bootstrap",),
     2: ("bootstrap", "cp-1"),
@@ -18,7 +19,7 @@ BASES: Mapping[int, tuple[str, ...]] = {
 }
 NEWCOMER: Mapping[int, str] = {1: "cp-1", 2: "cp-2", 3: "worker-2"}
 WORKER = "worker-1"
-# The hosts of a lab of five blank ones, in its own order from 10.200.0.10 on.
+# The hosts of a lab with five blank hosts, in the lab's own order from 10.200.0.10.
 ADDRESSES = {
     name: f"10.200.0.{10 + number}"
     for number, name in enumerate(("bootstrap", "cp-1", "cp-2", "infra-1", "worker-1", "worker-2"))
@@ -46,7 +47,7 @@ FULL_DISK, BLANK_DISK, LEADER_FROZEN, RUNNER_FROZEN = (
     "runner-frozen",
 )
 REPLY_LOST, API_KILLED, TWO_AT_ONCE = "promote-reply-lost", "api-killed", "two-at-once"
-# In this order by the seed, so that as many seeds in a row as there are kinds have them all.
+# The seed selects the kind in this order: consecutive seeds, one for each kind, have all kinds.
 RANDOM = (
     MEMBER_CRASHED,
     ONE_WAY,
@@ -60,17 +61,17 @@ RANDOM = (
     API_KILLED,
     TWO_AT_ONCE,
 )
-# etcd's members and their API servers are what a fault of an existing node needs several of.
+# A fault of an existing node needs several etcd members and their API servers.
 NEEDS_MEMBERS = (MEMBER_CRASHED, LEADER_FROZEN)
-# Two members of which one has lost its disk are no cluster any more: nobody could mend that without the backup.
+# If one of two members loses its disk, the cluster has no quorum. Only the backup could repair it.
 NEEDS_THREE = (BLANK_DISK,)
-# About how long an expansion takes by itself.
+# The approximate duration of an expansion without faults.
 USUAL_S = 60.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """One run: what is there, what goes wrong when and for how long, and where."""
+    """A run: the base, the fault, the moment, the host and the duration in seconds (``hold``)."""
 
     name: str
     kind: str
@@ -80,32 +81,32 @@ class Case:
     hold: float = 0.0
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    # Whether a worker is added beside: where many runs are alike, what matters here is the control-plane node.
+    # Whether the run also adds a worker. The runs at boundaries need only the control-plane node.
     worker: bool = True
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The control-plane nodes that are there before."""
+        """The control-plane nodes of the base."""
         return BASES[self.base]
 
     @property
     def newcomer(self) -> str:
-        """The control-plane node that is added."""
+        """The control-plane node that the run adds."""
         return NEWCOMER[self.base]
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """All nodes that are declared: those of the base too."""
+        """All declared nodes, including those of the base."""
         return (*self.members[1:], self.newcomer, *([WORKER] if self.worker else []))
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Those that run: all others would only take time."""
+        """The hosts that the run starts: the start of unused hosts would cost time."""
         return (BASES[1][0], *self.declared)
 
     @property
     def voters(self) -> tuple[str, ...]:
-        """The members that there must be in the end."""
+        """The members that etcd must have at the end."""
         return (*self.members, self.newcomer)
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,15 +120,15 @@ class Case:
 
 
 def pillar(nodes: tuple[str, ...]) -> dict[str, Any]:
-    """The declaration of these nodes."""
+    """Return the declaration of these nodes."""
     profiles = {name: "worker" if name == WORKER else "control-plane" for name in nodes}
     return {
         "metalk8s_expand": {
             "defaults": {"version": "2.0.0-dev"},
-            # A fault may leave a deployment without an end.
+            # A fault can cause a deployment that never ends.
             "deploy_timeout": 600,
             "networks": {"pod_cidr": "10.233.0.0/16", "service_cidr": "10.96.0.0/12"},
-            # All hosts write to one disk of the machine; a small disk is one of the faults.
+            # All hosts write to one disk of the machine, and a small disk is one of the faults.
             "preflight": {
                 "thresholds": {
                     "fsync_warning_ms": 1000,
@@ -145,10 +146,10 @@ def pillar(nodes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def boundaries(node: str) -> dict[str, Trigger]:
-    """Every boundary between two steps of a control-plane node, by a name, in the order they come.
+    """Return every boundary between two steps of a control-plane node by its name, in time order.
 
-    What the runner tells of its own steps; inside of the deployment, the jobs on the master's bus; inside of the role of
-    etcd, what its members say.
+    The runner prints its own steps. The jobs on the master's event bus show the steps of the
+    deployment, and the member lists show the steps of the etcd role.
     """
     on, by = moments.published, moments.returned
     runner = {
@@ -172,7 +173,7 @@ def boundaries(node: str) -> dict[str, Trigger]:
         "learner-started": moments.member(node, "started"),
         "promoted": moments.member(node, "voter"),
         "role-etcd-done": by("state.sls", node, "metalk8s.roles.etcd"),
-        # Of all nodes that are ready when the orchestration begins.
+        # This step covers all nodes that are ready when the orchestration begins.
         "proxies": on("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
         "proxies-done": by("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
     }
@@ -186,7 +187,10 @@ def boundaries(node: str) -> dict[str, Trigger]:
 
 
 def enumerated() -> list[Case]:
-    """Every boundary with every fault; the orchestration can be killed with its runner only while there is one."""
+    """Return every boundary with every fault.
+
+    The fault that kills the runner with its orchestration needs a running orchestration.
+    """
     node = NEWCOMER[ENUMERATED_BASE]
     cases = []
     for name, moment in boundaries(node).items():
@@ -208,17 +212,17 @@ SHORT = (
 
 
 def short() -> list[Case]:
-    """A few of the boundaries."""
+    """Return a few of the boundaries."""
     return [case for case in enumerated() if case.name in SHORT]
 
 
 def drawn(first: int, count: int) -> list[Case]:
-    """The runs of so many seeds in a row."""
+    """Return the runs of ``count`` consecutive seeds from ``first``."""
     return [random_case(seed) for seed in range(first, first + count)]
 
 
 def random_case(seed: int) -> Case:
-    """The run of a seed; nothing else decides it."""
+    """Return the run of a seed; it depends on the seed alone."""
     dice = random.Random(seed)
     kind = RANDOM[seed % len(RANDOM)]
     base = dice.choice(_bases(kind))
@@ -254,14 +258,18 @@ def _bases(kind: str) -> tuple[int, ...]:
 
 
 def _around_the_join(dice: random.Random, node: str, kind: str) -> Trigger:
-    """A disk matters from when etcd is about to start on it; one that is wiped, once something is on it."""
+    """Return a moment around the join of the newcomer's member.
+
+    A full disk has an effect from just before etcd starts, a wiped disk only after etcd wrote to
+    it.
+    """
     states = ("learner", "started", "voter") if kind == FULL_DISK else ("started", "voter")
     moment = moments.member(node, dice.choice(states))
     return Trigger(moment.source, moment.pattern, round(dice.uniform(0, 2), 2))
 
 
 def named(names: list[str]) -> Iterator[Case]:
-    """The runs of these names. Raises KeyError with one that there is not."""
+    """Yield the runs of these names; raise ``KeyError`` with an unknown name."""
     known = {case.name: case for case in enumerated()}
     for name in names:
         number = name.removeprefix("seed-")

@@ -1,4 +1,4 @@
-"""What a run that failed leaves to be looked at: all that its hosts can still tell."""
+"""Collect the logs and the state of all hosts after a failed run."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CLUSTER = {
     "runners": "ls -l /var/cache/salt/master/metalk8s_expand; cat /var/cache/salt/master/metalk8s_expand/*.json",
     "processes": "ps -ef",
 }
-# No keys, no kubeconfig: what Kubernetes and Salt wrote down of themselves.
+# Only the logs of Kubernetes and Salt: the archive must not contain keys or a kubeconfig.
 LOGS = "tar --ignore-failed-read --warning=no-file-changed -czf - /var/log/salt /var/log/pods 2>/dev/null; true"
 JOURNAL = "journalctl --no-pager --lines=4000 --output=short-precise"
 LIMIT_S = 60
 
 
 def keep(directory: Path, result: Mapping[str, Any]) -> None:
-    """Beside what the run wrote itself. What cannot be had is left out."""
+    """Save the result and the diagnostics to the run's directory; skip what cannot be collected."""
     (directory / "result.json").write_text(json.dumps(result, indent=1, default=str))
     for name, command in CLUSTER.items():
         _save(directory / f"{name}.txt", lab_hosts.BOOTSTRAP, command)

@@ -1,8 +1,9 @@
-"""``python -m chaos.etcd_state``: what each member of etcd holds and says of itself. Runs inside of the lab's network.
+"""Read the data and the state of each etcd member: ``python -m chaos.etcd_state``.
 
-``watch`` goes on until standard input ends: every event of each member into the file, and on standard output what becomes
-of members: ``NAME learner`` (added), ``NAME started`` (a learner still), ``NAME voter``, ``NAME gone``. It hears what the API
-server compacts later. ``collect`` prints all that the judgement needs once, in the end.
+The command runs in the lab's network. ``watch`` runs until standard input ends. It writes every
+event of each member to the file, before the API server compacts it. It prints the changes of
+members to standard output: ``NAME learner`` (added), ``NAME started`` (still a learner), ``NAME
+voter``, ``NAME gone``. ``collect`` prints all input of the judgement once at the end.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _encoded(text: str) -> str:
 
 
 def events(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The events of one line of a watch."""
+    """Return the events of a line of a watch."""
     found = []
     for item in answer.get("result", {}).get("events") or ():
         kv = item["kv"]
@@ -54,17 +55,20 @@ def events(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def compacted(answer: Mapping[str, Any]) -> int | None:
-    """The revision up to which the member holds nothing any more, when the watch was refused for that."""
+    """Return the compacted revision if the member canceled the watch because of compaction."""
     result = answer.get("result", {})
     if not result.get("canceled"):
         return None
     if "compact_revision" not in result:
-        raise ValueError(f"the watch was cancelled: {result.get('cancel_reason') or result}")
+        raise ValueError(f"the watch was canceled: {result.get('cancel_reason') or result}")
     return int(result["compact_revision"])
 
 
 def states(listed: Mapping[str, Any]) -> dict[str, str]:
-    """What members are, by name; one that has not started has none yet and goes by its address."""
+    """Return the state of each member by name.
+
+    A member that has not started has no name: its peer URL is the key.
+    """
     found = {}
     for item in listed.get("members") or ():
         learner, name = bool(item.get("isLearner")), str(item.get("name", ""))
@@ -79,7 +83,10 @@ def states(listed: Mapping[str, Any]) -> dict[str, str]:
 def changes(
     before: Mapping[str, str], now: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[str]:
-    """Lines of what has become of members; ``names`` by address. Steps that were too quick to be seen are told as well."""
+    """Yield a line for each change of a member; ``names`` is keyed by address.
+
+    Yield a line also for a step that passed between two polls.
+    """
     before, now = (
         {_name(key, names): state for key, state in each.items()} for each in (before, now)
     )
@@ -98,7 +105,7 @@ def _name(key: str, names: Mapping[str, str]) -> str:
 
 
 def follow(name: str, client: Client, start: int, write: Any) -> None:
-    """Note the events of one member for ever, from where the last connection ended."""
+    """Record the events of a member forever; resume a lost connection after the last event."""
     position = start
     while True:
         try:
@@ -116,7 +123,7 @@ def follow(name: str, client: Client, start: int, write: Any) -> None:
 
 
 def poll(clients: Mapping[str, Client], names: Mapping[str, str]) -> None:
-    """Tell what becomes of members, by the first that answers."""
+    """Print the changes of members forever, from the first member that answers."""
     known: dict[str, str] | None = None
     while True:
         for client in clients.values():
@@ -138,7 +145,7 @@ def poll(clients: Mapping[str, Client], names: Mapping[str, str]) -> None:
 
 
 def collect(name: str, client: Client, start: int, target: int) -> dict[str, Any]:
-    """The whole history of one member from ``start`` to ``target``, read from the member itself."""
+    """Return the whole history of a member from ``start`` to ``target``, read from this member."""
     found: list[dict[str, Any]] = []
     floor, end = start - 1, 0
     deadline, reason = time.monotonic() + COLLECT_S, "nothing was heard"
@@ -168,19 +175,22 @@ def collect(name: str, client: Client, start: int, target: int) -> dict[str, Any
 
 
 def newest(client: Client) -> int:
-    """The revision of the newest change of the keys, by quorum."""
+    """Return the revision of the newest change of the keys, by a read with quorum."""
     answer = _asked(client, "/v3/kv/range", {**_range(), "keys_only": True})
     return max((int(item["mod_revision"]) for item in answer.get("kvs") or ()), default=0)
 
 
 def current(client: Client) -> int:
-    """The revision of the member itself."""
+    """Return the current revision of the member itself."""
     answer = _asked(client, "/v3/kv/range", {**_range(), "serializable": True, "count_only": True})
     return int(answer["header"]["revision"])
 
 
 def hashes(clients: Mapping[str, Client]) -> dict[str, Any]:
-    """The hash of all data at one revision, by member; asked again while members have compacted differently."""
+    """Return the hash of all data at the same revision by member.
+
+    Retry while the members have different compacted revisions.
+    """
     found: dict[str, Any] = {}
     for _ in range(HASH_ATTEMPTS):
         try:
@@ -214,7 +224,7 @@ def _asked(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]
 
 
 def gathered(clients: Mapping[str, Client], start: int) -> dict[str, Any]:
-    """All of it; a member that does not answer is a problem of its own."""
+    """Return the input of the judgement; a member that does not answer is a problem in it."""
     found: dict[str, Any] = {"members": [], "clusters": {}, "lists": {}, "problems": []}
     target = 0
     for name, client in clients.items():

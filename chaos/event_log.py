@@ -1,4 +1,4 @@
-"""All that is heard during a run, with the moment of each line: what triggers wait for."""
+"""Record the output of all sources of a run with the time of each line; triggers wait for lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chaos.trigger import CLOCK, Trigger
 
 @dataclass(frozen=True)
 class Line:
-    """Something that was heard; the moment is of the monotonic clock."""
+    """A line of a source; ``moment`` is a time of the monotonic clock."""
 
     moment: float
     source: str
@@ -21,7 +21,7 @@ class Line:
 
 
 class Board:
-    """Lines of all sources in the order they came; any thread may add one."""
+    """The lines of all sources in the order of their arrival; safe for several threads."""
 
     def __init__(self, log: Path | None = None) -> None:
         self.lines: list[Line] = []
@@ -45,9 +45,10 @@ class Board:
         timeout: float,
         ended: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Whether the trigger came within the time, counted from ``since``; not any more once ``ended`` says so.
+        """Wait for the trigger in lines from ``since`` on; return whether it came.
 
-        The clock's always comes: the moment after the end is one, too.
+        Stop after ``timeout`` seconds from now, or when ``ended`` returns true. A trigger of the
+        clock always comes: if the run ends first, it comes at the end.
         """
         if trigger.source == CLOCK:
             _sleep_until(since + trigger.delay, ended)
@@ -63,7 +64,7 @@ class Board:
     ) -> Line | None:
         place = 0
         while True:
-            # Asked before the lines are looked at, and without the lock: the last ones may just be coming.
+            # Check the end before the lines and without the lock: the last lines may just arrive.
             over = ended() or time.monotonic() > deadline
             with self._changed:
                 for line in self.lines[place:]:

@@ -1,6 +1,9 @@
-"""One run: back to its base, clients begin, an expansion, its fault, what an operator would do next, and the judgement.
+"""Run an experiment and judge it.
 
-In a run of several cases each fault is made in the expansion that had the one before, or, if that has ended it, in the next.
+The steps are: restore the snapshot of the base, start the workload, expand, inject the fault,
+recover as an operator would, and check the invariants. In a run of several cases each fault follows
+the one before in the same expansion. If a fault ended the expansion, the next one gets the next
+fault.
 """
 
 from __future__ import annotations
@@ -34,14 +37,16 @@ SETTLE_S = 240.0
 ATTEMPTS = 3
 BETWEEN_S = 15.0
 LOOK_S = 90.0
-# Codes other than 0 that the last expand may end with, by the kind of the fault: none needs one.
+# The exit codes other than 0 that the last expand may have, by the kind of the fault: none today.
 REFUSALS: dict[str, frozenset[int]] = {}
 
 
 def make(cases: Sequence[Case], place: Place) -> list[dict[str, Any]]:
-    """The results of cases that are made in one run, one after another. Those that it did not come to have none, unless alone.
+    """Make the cases one after another in one run and return their results.
 
-    What goes wrong with the harness itself is told as a problem, too. All that is of the whole run is in the first result.
+    A case whose moment did not come has no result, unless no case had one: then the first case is
+    ``missed``. An error of the harness is a problem of the run, too. The first result holds the
+    data of the whole run.
     """
     first = cases[0]
     evidence = place.evidence(first.name)
@@ -94,7 +99,7 @@ def make(cases: Sequence[Case], place: Place) -> list[dict[str, Any]]:
 
 
 def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, Any]) -> list[str]:
-    """Make the faults; all that must not be."""
+    """Make the faults and return the violated invariants."""
     case = scene.case
     faults.mend()
     lab_snapshots.begin(case.base, case.hosts)
@@ -119,9 +124,9 @@ def _run(cases: Sequence[Case], scene: Scene, place: Place, result: dict[str, An
 
 
 def _expanded(scene: Scene, waiting: deque[Case]) -> None:
-    """An expansion with the faults of the cases that wait, until one has ended it.
+    """Run an expansion with the faults of the waiting cases until it ends.
 
-    Taken from them is each whose moment came, and the first in any case.
+    Remove each case whose moment came from ``waiting``, and the first case in any event.
     """
     with ExitStack() as stack:
         if any(case.trigger.source == EVENT for case in waiting):
@@ -156,7 +161,7 @@ def _await_end(scene: Scene) -> None:
 
 
 def _ended(scene: Scene) -> None:
-    """No process of ours outlives its run, whatever happened."""
+    """Kill all runners that still run: no process may outlive its run."""
     for runner in scene.runners:
         if not runner.process.ended():
             with suppress(ChaosError):
@@ -165,7 +170,10 @@ def _ended(scene: Scene) -> None:
 
 
 def _settled(scene: Scene) -> None:
-    """What an operator waits for before trying again: hosts, master and API are up. Nothing is mended."""
+    """Wait, as an operator does before a retry, until the hosts, the master and the API are up.
+
+    The function starts hosts that are down, records them as a problem, and fixes nothing else.
+    """
     for name in scene.case.hosts:
         if not lab_hosts.is_up(name):
             scene.problems.append(f"{name} was down")
@@ -179,7 +187,7 @@ def _settled(scene: Scene) -> None:
 
 
 def _finished(scene: Scene) -> None:
-    """The next expand, and again while it refuses: the same command, nothing else."""
+    """Run the same ``expand`` again until it succeeds, at most three times."""
     for number in range(ATTEMPTS):
         runner = scene.expand("wait_s=90")
         if not runner.wait(RUNNER_S):
@@ -194,7 +202,7 @@ def _finished(scene: Scene) -> None:
 
 @contextmanager
 def _clients(scene: Scene, place: Place, start: int) -> Iterator[None]:
-    """Writers and watchers of all that there is and will be, ended in the end."""
+    """Run writers and watchers of all present and future members; end them with the context."""
     voters = _places(scene.case.voters)
     running: list[Process] = []
     try:
@@ -258,7 +266,7 @@ def _figures(operations: list[Operation]) -> dict[str, Any]:
 
 
 def _looked(case: Case) -> list[str]:
-    """What is wrong with the cluster; kubelets may need a moment to tell that all is well."""
+    """Return the problems of the cluster; give the kubelets up to 90 seconds to report Ready."""
     look, deadline = invariants.Look(case.declared), time.monotonic() + LOOK_S
     while (problems := look.problems()) and time.monotonic() < deadline:
         time.sleep(3)
@@ -270,7 +278,7 @@ def _places(names: tuple[str, ...]) -> list[str]:
 
 
 def _in_network(place: Place, what: str, names: tuple[str, ...], *more: str) -> str:
-    """What ``chaos.etcd_state`` prints."""
+    """Return the output of ``chaos.etcd_state``; raise ``ChaosError`` if it fails."""
     words = [
         sys.executable,
         "-m",
@@ -295,7 +303,7 @@ def _in_network(place: Place, what: str, names: tuple[str, ...], *more: str) -> 
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """What a process has noted; a last line that was cut off says nothing."""
+    """Yield the JSON lines that a process wrote; skip a truncated last line."""
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             yield json.loads(line)
@@ -305,7 +313,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _credentials(place: Place) -> Iterator[None]:
-    """The directory of client certificates, which does not outlive the run."""
+    """Create the directory for client certificates, and delete it at the end of the run."""
     shutil.rmtree(place.keys, ignore_errors=True)
     place.keys.mkdir(parents=True, mode=0o700)
     try:

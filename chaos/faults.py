@@ -1,7 +1,8 @@
-"""How each fault is made and healed. Whatever happens in between, it is healed, and nothing of it outlives the run.
+"""Make and heal each fault.
 
-A fault is a generator: what is before its ``yield`` makes it, what follows heals it. Those of ``PREPARED`` need something
-before the expansion begins.
+A fault is a generator: the code before its ``yield`` makes the fault, and the code after it heals
+the fault, also after an error. No part of a fault outlives the run. The faults in ``PREPARED`` need
+a preparation before the expansion begins.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from chaos.trigger import RUNNER, member
 
 DISK_SIZE = "1G"
 ETCD_DIRECTORY = "/var/lib/etcd"
-# Longer than a lease lasts, and than somebody needs who waits for it.
+# Longer than the duration of a lease, and than an expansion that waits for the lease needs.
 TAKE_OVER_S = 600.0
 
 
 @dataclass
 class Scene:
-    """What a fault has to do with: the run, what is heard, and the expansions that were started."""
+    """The context of a fault: the case, the event log, and the expansions of the run."""
 
     case: Case
     board: Board
@@ -39,17 +40,17 @@ class Scene:
     runners: list[Runner] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    # Those whose fault was made.
+    # The cases whose fault was made.
     came: list[Case] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
     @property
     def main(self) -> Runner:
-        """The expansion that the fault is made in."""
+        """The expansion that gets the fault."""
         return [runner for runner in self.runners if runner.source == RUNNER][-1]
 
     def expand(self, *arguments: str, source: str = "") -> Runner:
-        """Start one more."""
+        """Start another expansion."""
         number = len(self.runners) + 1
         runner = Runner(
             self.board, self.evidence, number, source or f"{RUNNER}{number}", *arguments
@@ -66,7 +67,7 @@ Fault = Callable[[Scene], Iterator[None]]
 
 
 def made(scene: Scene) -> AbstractContextManager[None]:
-    """The fault of the run's case, as a context."""
+    """Return the fault of the current case as a context manager."""
     return contextmanager(FAULTS[scene.case.kind])(scene)
 
 
@@ -75,19 +76,22 @@ def _hold(scene: Scene) -> None:
 
 
 def runner_killed(scene: Scene) -> Iterator[None]:
-    """The runner and its process group; the orchestration it has started goes on."""
+    """Kill the runner and its process group; its orchestration continues."""
     scene.main.kill()
     yield
 
 
 def run_killed(scene: Scene) -> Iterator[None]:
-    """The runner and all that it has forked; what runs on minions goes on."""
+    """Kill the runner and all processes that it forked; jobs on minions continue."""
     scene.main.kill(jobs=True)
     yield
 
 
 def master_killed(scene: Scene) -> Iterator[None]:
-    """The Salt master's first process, and with it all of its container: the runners too. The kubelet starts it again."""
+    """Kill PID 1 of the Salt master's container, and with it all runners.
+
+    The kubelet starts the container again.
+    """
     for runner in scene.runners:
         runner.killed = True
     lab_hosts.shell(lab_hosts.BOOTSTRAP, 'kill -9 "$(salt-master-container pid)"', timeout=120)
@@ -98,7 +102,7 @@ def master_killed(scene: Scene) -> Iterator[None]:
 
 
 def host_crashed(scene: Scene) -> Iterator[None]:
-    """A host loses its power, and is switched on some time later."""
+    """Crash a host and start it again after ``hold`` seconds."""
     target = scene.case.target
     if target == lab_hosts.BOOTSTRAP:
         for runner in scene.runners:
@@ -112,7 +116,7 @@ def host_crashed(scene: Scene) -> Iterator[None]:
 
 
 def disk_blanked(scene: Scene) -> Iterator[None]:
-    """A host loses its power, and comes back with nothing of etcd on its disk."""
+    """Crash a host, delete etcd's data from its disk, and start it again."""
     target = scene.case.target
     lab_hosts.crash(target)
     try:
@@ -128,10 +132,10 @@ def disk_blanked(scene: Scene) -> Iterator[None]:
 
 
 def disk_full(scene: Scene) -> Iterator[None]:
-    """Not a block is left on the small file system below etcd's data."""
+    """Fill the small file system of etcd's data to the last block."""
     target = scene.case.target
     filler = f"{ETCD_DIRECTORY}/chaos-filler"
-    # Nearly all that is free, four times, without writing it; then the rest block by block.
+    # Allocate nearly all free space four times without a write, then write the rest by blocks.
     script = (
         f"for i in 1 2 3 4; do free=$(df --output=avail -B1 {ETCD_DIRECTORY} | tail -1); "
         f'fallocate -l "$((free - free / 64))" {filler}.$i; done 2>/dev/null; '
@@ -147,12 +151,15 @@ def disk_full(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def small_disk(scene: Scene) -> Iterator[None]:
-    """A file system of its own for the newcomer's etcd, on a loop device of this machine; it goes with the host's mounts."""
+    """Mount a separate file system for the newcomer's etcd, on a loop device of this machine.
+
+    The mount disappears with the host's other mounts.
+    """
     target = scene.case.target
     image = lab_hosts.SETTINGS.state / "chaos-etcd.img"
     image.unlink(missing_ok=True)
     _run("truncate", "--size", DISK_SIZE, str(image))
-    # All of it may be used, as root too: etcd is root.
+    # No reserved blocks (-m 0): etcd runs as root and could use them.
     _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
     device = _run("losetup", "--find", "--show", str(image)).strip()
     kind = Path(device).stat().st_rdev
@@ -165,7 +172,7 @@ def small_disk(scene: Scene) -> Iterator[None]:
         lab_hosts.shell(target, script)
         yield
     finally:
-        # In use until the host's disk is put back: then it goes by itself.
+        # The device is in use until the host's disk is restored. The kernel then detaches it.
         subprocess.run(
             ["losetup", "--detach", device], capture_output=True, timeout=30, check=False
         )
@@ -181,7 +188,7 @@ def _run(*command: str) -> str:
 
 
 def cut(scene: Scene, rules: list[str]) -> Iterator[None]:
-    """Rules on the bridge, for some time."""
+    """Apply rules on the bridge for ``hold`` seconds."""
     lab_hosts.outside("nft -f -", network_faults.table(rules))
     try:
         _hold(scene)
@@ -191,24 +198,27 @@ def cut(scene: Scene, rules: list[str]) -> Iterator[None]:
 
 
 def mend() -> None:
-    """No rule of ours, whoever made it."""
+    """Remove all rules of the harness, also those of an earlier run."""
     lab_hosts.outside("nft -f -", network_faults.REMOVE, check=False)
 
 
 def one_way(scene: Scene) -> Iterator[None]:
-    """Nothing gets from one host to another; the other way it does."""
+    """Drop all packets from one host to another, but not in the other direction."""
     pair = ADDRESSES[scene.case.target], ADDRESSES[scene.case.options["other"]]
     yield from cut(scene, network_faults.one_way(*pair))
 
 
 def peers_only(scene: Scene) -> Iterator[None]:
-    """One host's etcd and the others do not hear each other as peers."""
+    """Drop the peer traffic between the etcd of a host and the other members."""
     others = [ADDRESSES[name] for name in scene.case.voters if name != scene.case.target]
     yield from cut(scene, network_faults.peers_only(ADDRESSES[scene.case.target], others))
 
 
 def reply_lost(scene: Scene) -> Iterator[None]:
-    """The newcomer's promotion is done; that it is, does not get to it: held up by ``slow_replies``, thrown away now."""
+    """Drop the reply to the newcomer's promotion after etcd has done the promotion.
+
+    ``slow_replies`` has delayed the reply until now.
+    """
     rules = network_faults.table(network_faults.no_replies(ADDRESSES[scene.case.target]))
     link = network_faults.interface(scene.case.target)
     held = lab_hosts.outside(
@@ -224,7 +234,10 @@ def reply_lost(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def slow_replies(scene: Scene) -> Iterator[None]:
-    """From when the newcomer's member has started, so that nothing before is slow."""
+    """Delay etcd's replies to the newcomer.
+
+    The delay begins when its member has been added, so that the steps before are not slow.
+    """
     link = network_faults.interface(scene.case.target)
     before = scene.board
 
@@ -245,7 +258,7 @@ def slow_replies(scene: Scene) -> Iterator[None]:
 
 
 def leader_frozen(scene: Scene) -> Iterator[None]:
-    """The leader's process stops, without its connections being closed."""
+    """Stop the leader's process with SIGSTOP, which leaves its connections open."""
     leader = etcd_leader(scene.case.voters)
     script = 'for p in $(pgrep -x etcd); do kill -s "$1" "$p"; done'
     lab_hosts.shell(leader, script, "STOP")
@@ -258,7 +271,7 @@ def leader_frozen(scene: Scene) -> Iterator[None]:
 
 
 def etcd_leader(members: tuple[str, ...]) -> str:
-    """Which member leads, by the word of any."""
+    """Return the member that reports itself as leader; raise ``ChaosError`` if none does."""
     ca, cert, key = https.CREDENTIALS["etcd"]
     words = [
         "curl",
@@ -294,7 +307,10 @@ def etcd_leader(members: tuple[str, ...]) -> str:
 
 
 def api_killed(scene: Scene) -> Iterator[None]:
-    """An API server is killed; its kubelet starts it again. In the end it must be there without our help."""
+    """Kill an API server.
+
+    Its kubelet must start it again without help of the harness.
+    """
     script = 'p=$(pgrep -x kube-apiserver) && kill -9 $p; echo "killed: ${p:-none was running}"'
     scene.note(
         f"{scene.case.target}: {lab_hosts.shell(scene.case.target, script, check=False).strip()}"
@@ -304,7 +320,10 @@ def api_killed(scene: Scene) -> Iterator[None]:
 
 
 def runner_frozen(scene: Scene) -> Iterator[None]:
-    """The runner stops for longer than its lease, another takes over; then it wakes and must not go on."""
+    """Stop the runner for longer than its lease.
+
+    A second expansion acquires the lock. The first runner wakes after that and must not continue.
+    """
     scene.main.signal("STOP")
     try:
         second = scene.expand("wait_s=120")
@@ -317,7 +336,7 @@ def runner_frozen(scene: Scene) -> Iterator[None]:
 
 
 def two_at_once(scene: Scene) -> Iterator[None]:
-    """A second expansion, which is refused or waits."""
+    """Start a second expansion, which is refused or waits."""
     wait = scene.case.options["wait_s"]
     second = scene.expand(*([f"wait_s={wait}"] if wait else []))
     yield

@@ -1,4 +1,7 @@
-"""HTTPS with a client certificate on one kept connection; standard library, for the processes inside of the lab's network."""
+"""Send HTTPS requests with a client certificate on one persistent connection.
+
+The module uses only the standard library. Processes in the lab's network use it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ ERRORS = (OSError, http.client.HTTPException, ValueError)
 
 
 def context(keys: Path, of: str) -> ssl.SSLContext:
-    """From the directory that holds a copy of ``CREDENTIALS``."""
+    """Return the TLS context from the directory that holds a copy of ``CREDENTIALS``."""
     ca, cert, key = (str(keys / of / name) for name in FILES)
     made = ssl.create_default_context(cafile=ca)
     made.load_cert_chain(cert, key)
@@ -34,11 +37,11 @@ def context(keys: Path, of: str) -> ssl.SSLContext:
 
 
 class NotSentError(OSError):
-    """There was no connection, so nothing was asked."""
+    """The connection failed, so no request was sent."""
 
 
 class Client:
-    """One server. Any failure closes the connection; ``ERRORS`` are raised as they come."""
+    """A client of one server. A failure closes the connection and raises one of ``ERRORS``."""
 
     def __init__(self, address: str, port: int, tls: ssl.SSLContext, timeout: float = 5.0) -> None:
         self._place = (address, port)
@@ -47,7 +50,7 @@ class Client:
         self._connection: http.client.HTTPSConnection | None = None
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Status and JSON answer."""
+        """Send a request; return the status and the JSON answer."""
         try:
             answer = self._send(method, path, body)
             return answer.status, json.loads(answer.read() or b"{}")
@@ -56,7 +59,7 @@ class Client:
             raise
 
     def lines(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
-        """An answer that goes on, line by line, until it ends or is silent for longer than the timeout."""
+        """Yield the lines of a streamed answer until it ends or is silent for the timeout."""
         try:
             answer = self._send("POST", path, body)
             while line := answer.readline():

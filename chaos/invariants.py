@@ -1,4 +1,7 @@
-"""What must hold after a run: looked up in the cluster, and told as sentences. The sentences are pure."""
+"""Check the invariants of a run in the cluster, and return the violations as sentences.
+
+The ``…_problems`` functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from chaos import linearizability
 from chaos.linearizability import MemberHistory
 
 Found = Mapping[str, Any]
-# The command lines of what an expansion of a run has forked, by the open file that they inherit; see processes.
+# Print the command lines of all processes that an expansion of a run forked. They inherit an open
+# file; see processes.py.
 LEFT_OVER = (
     'for p in /proc/[0-9]*; do case "$(readlink $p/fd/9 2>/dev/null)" in /run/chaos/*) '
     "tr '\\0' ' ' <$p/cmdline; echo;; esac; done; true"
@@ -18,7 +22,7 @@ LEFT_OVER = (
 
 
 def member_histories(gathered: Found) -> list[MemberHistory]:
-    """What ``chaos.etcd_state collect`` has printed, for the judgement."""
+    """Convert the output of ``chaos.etcd_state collect`` for the judgement."""
     return [
         MemberHistory(
             item["name"],
@@ -31,7 +35,7 @@ def member_histories(gathered: Found) -> list[MemberHistory]:
 
 
 def etcd_problems(gathered: Found, voters: Sequence[str]) -> list[str]:
-    """One cluster with the declared voters and no other, and the same data everywhere."""
+    """Check that there is one cluster with exactly the declared voters and the same data on all."""
     found = list(gathered["problems"])
     clusters = gathered["clusters"]
     if len(set(clusters.values())) > 1:
@@ -46,7 +50,10 @@ def etcd_problems(gathered: Found, voters: Sequence[str]) -> list[str]:
 
 
 def hash_problems(hashes: Found) -> list[str]:
-    """All hashes at one revision are equal; only those of data that was compacted alike can be."""
+    """Check that all hashes at a revision are equal.
+
+    Hashes are comparable only if the members have the same compacted revision.
+    """
     if "members" not in hashes:
         return [f"the hashes are not known: {hashes.get('problem', 'nothing was asked')}"]
     by_member = hashes["members"]
@@ -60,7 +67,7 @@ def hash_problems(hashes: Found) -> list[str]:
 
 
 def node_problems(nodes: Found, declared: Sequence[str]) -> list[str]:
-    """All declared Nodes and no more, each Ready and nobody cordoned."""
+    """Check that exactly the declared Nodes exist, and that each is Ready and not cordoned."""
     found = {item["metadata"]["name"]: item for item in nodes["items"]}
     wanted = {"bootstrap", *declared}
     problems = [f"Node {name} is not there" for name in sorted(wanted - set(found))]
@@ -77,7 +84,7 @@ def node_problems(nodes: Found, declared: Sequence[str]) -> list[str]:
 
 
 def key_problems(keys: Found, declared: Sequence[str]) -> list[str]:
-    """Accepted are the minions of the declared nodes; nothing waits."""
+    """Check that exactly the keys of the declared nodes are accepted, and no key is pending."""
     wanted = sorted({"bootstrap", *declared})
     problems = (
         []
@@ -91,13 +98,13 @@ def key_problems(keys: Found, declared: Sequence[str]) -> list[str]:
 
 
 def lease_problems(lease: Found | None) -> list[str]:
-    """The lock is free."""
+    """Check that the lock is free."""
     holder = ((lease or {}).get("spec") or {}).get("holderIdentity")
     return [f"the Lease is held by {holder}"] if holder else []
 
 
 def job_problems(processes: str, active: Found) -> list[str]:
-    """Nothing that an expansion started still runs, on the master or on a minion."""
+    """Check that no job or process of an expansion still runs, on the master or on a minion."""
     problems = [
         f"an expansion's process still runs: {line}"
         for line in processes.splitlines()
@@ -110,7 +117,10 @@ def job_problems(processes: str, active: Found) -> list[str]:
 
 
 def attempt_problems(attempts: Sequence[Found], allowed: frozenset[int]) -> list[str]:
-    """An expansion ends well or says why not; the last one ends well, or with a refusal that its fault allows."""
+    """Check that each expansion succeeds or states a reason.
+
+    The last one must succeed, or end with an exit code in ``allowed``.
+    """
     problems = []
     for item in attempts:
         if (
@@ -130,7 +140,7 @@ def attempt_problems(attempts: Sequence[Found], allowed: frozenset[int]) -> list
 
 
 def reason(out: str, err: str) -> str:
-    """What an expansion states as the reason of its failure; nothing when it states none."""
+    """Return the reason that an expansion states for its failure; empty if it states none."""
     try:
         found = json.loads(out)
     except ValueError:
@@ -146,7 +156,7 @@ def reason(out: str, err: str) -> str:
 
 
 class Look:
-    """The questions to the cluster; each failure is a problem, and hides no other."""
+    """The queries to the cluster; a failed query is a problem and does not hide another problem."""
 
     def __init__(self, declared: Sequence[str]) -> None:
         from chaos import lab_hosts

@@ -1,4 +1,8 @@
-"""The lab's hosts as the harness works with them: a lab of its own, and commands without the time that ``./lab/lab`` takes."""
+"""Control the hosts of a lab for chaos runs.
+
+The harness has its own lab. It runs commands directly, because each start of ``./lab/lab`` costs
+time.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# Never that of somebody who works with it: runs put its disks back all the time.
+# Never use a developer's lab: each run restores the disks of all hosts.
 LAB = os.environ.get("CHAOS_LAB_NAME", "metalk8s-chaos")
 os.environ["METALK8S_LAB_NAME"] = LAB
 sys.path.insert(0, str(REPOSITORY / "lab"))
@@ -28,11 +32,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 class ChaosError(Exception):
-    """The harness could not do what a run needs; the message says what it saw."""
+    """A step of the harness failed; the message contains what it found."""
 
 
 def lab(*words: str, timeout: float = 900) -> None:
-    """Run ``./lab/lab``. Raises ChaosError with what it said."""
+    """Run ``./lab/lab``; raise ``ChaosError`` with its output if it fails."""
     command = [str(REPOSITORY / "lab" / "lab"), *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
@@ -45,7 +49,10 @@ def lab(*words: str, timeout: float = 900) -> None:
 
 
 def snapshots() -> list[str]:
-    """The names of the lab's snapshots. What holds them is mounted first: of a lab that rests, it is not."""
+    """Return the names of the lab's snapshots.
+
+    Mount the disk first: it is not mounted in a stopped lab.
+    """
     disk.attach(SETTINGS)
     return disk.snapshots(SETTINGS)
 
@@ -53,7 +60,10 @@ def snapshots() -> list[str]:
 def on(
     host: str, *command: str, stdin: str | None = None, timeout: float = 60, check: bool = True
 ) -> Done:
-    """Run a command in a host and capture what it prints. Raises ChaosError when it fails, unless not ``check``."""
+    """Run a command in a host and capture its output.
+
+    Raise ``ChaosError`` if it fails and ``check`` is true.
+    """
     try:
         return machine.execute(host, command, input=stdin, timeout=timeout, check=check)
     except Exception as error:
@@ -61,29 +71,29 @@ def on(
 
 
 def shell(host: str, script: str, *arguments: str, timeout: float = 60, check: bool = True) -> str:
-    """What a script prints in a host."""
+    """Run a script in a host and return its output."""
     return on(host, "sh", "-c", script, "sh", *arguments, timeout=timeout, check=check).stdout
 
 
 def kubectl(*words: str, timeout: float = 30) -> str:
-    """What kubectl prints on the bootstrap host."""
+    """Run kubectl on the bootstrap host and return its output."""
     return on(
         BOOTSTRAP, "kubectl", f"--request-timeout={timeout / 2:.0f}s", *words, timeout=timeout
     ).stdout
 
 
 def get(*words: str) -> Any:
-    """What kubectl gets, as data."""
+    """Return the result of ``kubectl get`` as data."""
     return json.loads(kubectl("get", *words, "--output=json"))
 
 
 def argv(host: str, command: Sequence[str]) -> list[str]:
-    """The command line that runs a command in a host."""
+    """Return the command line that runs a command in a host."""
     return list(machine.exec_argv(host, command))
 
 
 def inside(command: Sequence[str]) -> list[str]:
-    """The command line that runs a command of this machine in the lab's network."""
+    """Return the command line that runs a command of this machine in the lab's network."""
     return [*network.ENTER, *command]
 
 
@@ -109,7 +119,7 @@ def is_up(host: str) -> bool:
 
 
 def crash(host: str) -> None:
-    """At once, without a word to the host."""
+    """Kill the host at once, without a shutdown."""
     machine.kill(SETTINGS, host)
 
 
@@ -119,17 +129,17 @@ def start(host: str) -> None:
 
 
 def data_directory(host: str) -> Path:
-    """What the host sees as /var/lib/etcd, on this machine."""
+    """Return the directory on this machine that is /var/lib/etcd in the host."""
     return SETTINGS.disk / "hosts" / host / "data" / "etcd"
 
 
 def declare(pillar: Any) -> None:
-    """Write the declaration. JSON is YAML."""
+    """Write the declaration as JSON, which is also YAML."""
     on(BOOTSTRAP, "tee", PILLAR, stdin=json.dumps(pillar, indent=1))
 
 
 def until(what: str, problem: Callable[[], str], timeout: float, pause: float = 1.0) -> None:
-    """Wait until there is no problem. Raises ChaosError with the last one."""
+    """Wait until ``problem`` returns nothing; raise ``ChaosError`` with it after ``timeout``."""
     deadline, last = time.monotonic() + timeout, ""
     while True:
         try:
@@ -144,7 +154,7 @@ def until(what: str, problem: Callable[[], str], timeout: float, pause: float = 
 
 
 def api_problem(host: str, address: str) -> str:
-    """Why the API server of a node cannot be used, asked on the node itself; nothing when it can."""
+    """Return why the API server of a node does not work, seen from the node; empty if it works."""
     done = on(
         host,
         "curl",
@@ -164,13 +174,13 @@ def api_problem(host: str, address: str) -> str:
 
 
 def master_problem() -> str:
-    """Why the Salt master cannot be used."""
+    """Return why the Salt master does not work; empty if it works."""
     done = on(BOOTSTRAP, "salt-master-container", "wait", timeout=120, check=False)
     return "" if done.returncode == 0 else done.stderr.strip()
 
 
 def minions_problem(names: Sequence[str]) -> str:
-    """Which of these minions do not answer the master."""
+    """Return which of these minions do not answer the master; empty if all do."""
     words = [
         "salt",
         "--out=json",
@@ -187,7 +197,7 @@ def minions_problem(names: Sequence[str]) -> str:
 
 
 def nodes_problem(names: Sequence[str]) -> str:
-    """Which of these Nodes are not Ready."""
+    """Return which of these Nodes are not Ready; empty if all are."""
     found = {item["metadata"]["name"]: item for item in get("nodes")["items"]}
     missing = [name for name in names if name not in found or not is_ready(found[name])]
     return f"not Ready: {', '.join(missing)}" if missing else ""

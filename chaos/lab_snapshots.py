@@ -1,4 +1,7 @@
-"""The states that runs begin with: snapshots of a lab with one, two and three members, made once for each state of the code."""
+"""Manage the bases of the runs: snapshots of a lab with one, two and three members.
+
+The harness makes them once for each state of the code.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ def snapshot(base: int) -> str:
 
 
 def ensure(place: Place, wanted: set[int]) -> None:
-    """All bases up to the largest that is wanted; those that are there and of this code stay."""
+    """Make all bases up to the largest one in ``wanted``; keep the existing bases of this code."""
     code = fingerprint(MADE_OF)
     known = _known(place, code)
     if wanted <= known:
         return
     if not known:
-        print("making the lab anew", flush=True)
+        print("making a new lab", flush=True)
         lab_hosts.lab("destroy")
         lab_hosts.lab("up", "--nodes", str(HOSTS), timeout=BUILD_S)
     else:
@@ -48,12 +51,12 @@ def _known(place: Place, code: str) -> set[int]:
         return set()
     kept = lab_hosts.snapshots()
     there = {base for base in found["bases"] if snapshot(base) in kept}
-    # Each was made from the one before it.
+    # Each base was made from the one before, so a gap makes all of them unusable.
     return there if there == set(range(1, len(there) + 1)) else set()
 
 
 def _make(base: int) -> None:
-    """Add the base's last node to the one before, and keep the disks."""
+    """Add the last node of the base to the previous base, and make a snapshot."""
     print(f"making the base with {base} members", flush=True)
     if base > 1:
         lab_hosts.declare(pillar(BASES[base][1:]))
@@ -75,7 +78,7 @@ def _make(base: int) -> None:
 
 
 def begin(base: int, names: Iterable[str]) -> None:
-    """Put the lab back to a base, start these hosts of it, and wait until it is well."""
+    """Restore a base, start these hosts, and wait until the control plane works."""
     lab_hosts.lab("rollback", snapshot(base), "--start", *names)
     ready(base)
 
@@ -86,7 +89,7 @@ def rest() -> None:
 
 
 def ready(base: int) -> None:
-    """Wait until the base's control plane works. Raises ChaosError with what is wrong."""
+    """Wait until the base's control plane works; raise ``ChaosError`` with the last problem."""
     lab_hosts.until("the Salt master", lab_hosts.master_problem, 120)
     for name in BASES[base]:
         lab_hosts.until(

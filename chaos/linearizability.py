@@ -1,8 +1,9 @@
-"""Judges what clients were told by what etcd's members hold: was an acknowledged write lost, or a read too old. Pure.
+"""Compare the answers to clients with the data of etcd members. Pure functions.
 
-A revision of etcd is unique and grows, and the API hands it out as resourceVersion. So all writes are ordered by what
-was acknowledged, and each compare-and-swap names the revision that it replaces: values are not needed, which may be stored
-encrypted.
+The comparison finds lost acknowledged writes and stale reads. A revision of etcd is unique and
+grows, and the API returns it as resourceVersion. Therefore the acknowledged revisions order all
+writes, and each compare-and-swap names the revision that it replaces. The comparison with etcd
+needs no values, which may be encrypted.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from itertools import islice, pairwise
 from typing import Any
 
 WRITE, READ = "write", "read"
-# Acknowledged; surely not done; nobody knows (no answer, or one that does not say).
+# Acknowledged; certainly not done; unknown (no answer, or an answer that leaves it open).
 OK, FAILED, UNKNOWN = "ok", "failed", "unknown"
 MOST = 10
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a client asked for and was told; times of one monotonic clock. ``expected`` is the revision to be replaced."""
+    """A request of a client and its result.
+
+    The times are of one monotonic clock. ``expected`` is the revision to be replaced.
+    """
 
     client: str
     server: str
@@ -42,7 +46,7 @@ class Operation:
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """A change that a member holds; ``version`` counts the changes of the key since it was made."""
+    """A change that a member holds; ``version`` counts the changes since the key's creation."""
 
     revision: int
     key: str
@@ -51,7 +55,10 @@ class Event:
 
 @dataclass(frozen=True)
 class MemberHistory:
-    """What a member holds in the end: every event after the revision ``floor`` (compacted below it) up to ``end``."""
+    """The events of a member at the end of the run.
+
+    They are all events after the compacted revision ``floor`` up to the revision ``end``.
+    """
 
     name: str
     floor: int
@@ -64,7 +71,7 @@ def problems(
     members: Sequence[MemberHistory],
     seen: Iterable[tuple[str, Event]] = (),
 ) -> list[str]:
-    """Everything that must not be, as sentences. ``seen`` is what members showed on the way, by the member's name."""
+    """Return all violations as sentences; ``seen`` holds the events of watches by member name."""
     noted = list(seen)
     found = (
         unnamed(operations),
@@ -81,7 +88,7 @@ def problems(
 
 
 def acknowledged(operations: Iterable[Operation], kind: str = WRITE) -> list[Operation]:
-    """Those that came back well, with their revision."""
+    """Return the acknowledged operations that have a revision."""
     return [
         one
         for one in operations
@@ -90,14 +97,14 @@ def acknowledged(operations: Iterable[Operation], kind: str = WRITE) -> list[Ope
 
 
 def unnamed(operations: Iterable[Operation]) -> Iterator[str]:
-    """An acknowledgement without a revision cannot be checked."""
+    """Report acknowledgements without a revision: they cannot be checked."""
     for one in operations:
         if one.outcome == OK and one.revision is None:
             yield f"the {one.title} was acknowledged without a revision"
 
 
 def duplicates(operations: Iterable[Operation]) -> Iterator[str]:
-    """Two acknowledged writes of one revision."""
+    """Report two acknowledged writes with the same revision."""
     first: dict[int, Operation] = {}
     for one in acknowledged(operations):
         other = first.setdefault(one.revision or 0, one)
@@ -106,7 +113,7 @@ def duplicates(operations: Iterable[Operation]) -> Iterator[str]:
 
 
 def disorder(operations: Iterable[Operation]) -> Iterator[str]:
-    """A write that returned before another was invoked has the lower revision."""
+    """Report a write that began after another had returned, but has no higher revision."""
     writes = acknowledged(operations)
     yield from (
         f"the {late.title} began after the {early.title} had returned, and has no higher revision"
@@ -115,7 +122,7 @@ def disorder(operations: Iterable[Operation]) -> Iterator[str]:
 
 
 def stale_reads(operations: Iterable[Operation]) -> Iterator[str]:
-    """A read is not older than what was acknowledged, or read, before it began."""
+    """Report a read that is older than a write or a read that returned before it began."""
     by_key: defaultdict[str, list[Operation]] = defaultdict(list)
     for one in (*acknowledged(operations), *acknowledged(operations, READ)):
         by_key[one.key].append(one)
@@ -128,7 +135,10 @@ def stale_reads(operations: Iterable[Operation]) -> Iterator[str]:
 def _overtaken(
     earlier: Iterable[Operation], later: Iterable[Operation], strictly: bool
 ) -> Iterator[tuple[Operation, Operation]]:
-    """Pairs of which the second began after the first had returned, and has a lower revision (``strictly``: no higher)."""
+    """Yield pairs where the second began after the first returned, but has a lower revision.
+
+    With ``strictly`` an equal revision counts too.
+    """
     returned = [(one.returned, number, one) for number, one in enumerate(earlier)]
     heapq.heapify(returned)
     newest: Operation | None = None
@@ -147,7 +157,7 @@ def _overtaken(
 
 
 def values(operations: Sequence[Operation]) -> Iterator[str]:
-    """One revision of a key has one value for everybody, and nobody reads what was refused."""
+    """Report different values of the same revision, and reads of a refused value."""
     first: dict[tuple[str, int], Operation] = {}
     refused = {
         one.value: one
@@ -165,7 +175,10 @@ def values(operations: Sequence[Operation]) -> Iterator[str]:
 def lost(
     operations: Sequence[Operation], members: Iterable[MemberHistory], seen: set[Event]
 ) -> Iterator[str]:
-    """An acknowledged write that a member does not hold; below its floor, that no member ever showed."""
+    """Report an acknowledged operation whose revision a member does not hold.
+
+    For a compacted revision, report it if no member ever showed the event.
+    """
     shown = {(event.key, event.revision) for event in seen}
     for member in members:
         held = {(event.key, event.revision) for event in member.events}
@@ -181,7 +194,7 @@ def lost(
 
 
 def lineage(operations: Sequence[Operation], members: Iterable[MemberHistory]) -> Iterator[str]:
-    """Each acknowledged write replaced the very revision that it named, and the versions of a key have no gap."""
+    """Report a write that replaced another revision than it named, and gaps in a key's versions."""
     expected = {
         (one.key, one.revision): one for one in acknowledged(operations) if one.expected is not None
     }
@@ -203,7 +216,7 @@ def _changes(member: MemberHistory) -> Iterator[tuple[Event, Event]]:
 
 
 def disagreement(members: Sequence[MemberHistory]) -> Iterator[str]:
-    """Members hold the same where their histories overlap."""
+    """Report members that hold different events where their histories overlap."""
     if not members:
         return
     first, *others = members
@@ -219,7 +232,7 @@ def disagreement(members: Sequence[MemberHistory]) -> Iterator[str]:
 
 
 def forgotten(members: Iterable[MemberHistory], seen: Iterable[tuple[str, Event]]) -> Iterator[str]:
-    """What any member has shown is in all of them in the end."""
+    """Report events that a member showed during the run and that a member lacks at the end."""
     shown = sorted({(event, name) for name, event in seen})
     for member in members:
         held = set(member.events)
@@ -229,13 +242,13 @@ def forgotten(members: Iterable[MemberHistory], seen: Iterable[tuple[str, Event]
 
 
 def longest_pause(operations: Iterable[Operation]) -> float:
-    """Seconds between two acknowledged writes, whoever made them."""
+    """Return the longest time in seconds between two acknowledged writes of any clients."""
     moments = sorted(one.returned for one in acknowledged(operations))
     return max((later - earlier for earlier, later in pairwise(moments)), default=0.0)
 
 
 def counts(operations: Iterable[Operation]) -> dict[str, int]:
-    """How many of each kind and outcome."""
+    """Return the number of operations of each kind and outcome."""
     found: defaultdict[str, int] = defaultdict(int)
     for one in operations:
         found[f"{one.kind} {one.outcome}"] += 1
@@ -243,12 +256,12 @@ def counts(operations: Iterable[Operation]) -> dict[str, int]:
 
 
 def operation(item: Mapping[str, Any]) -> Operation:
-    """As a writer noted it."""
+    """Convert a line of a writer's log."""
     return Operation(**item)
 
 
 def event(item: Mapping[str, Any]) -> Event:
-    """As etcd's gateway tells it, numbers as texts."""
+    """Convert an event of etcd's gateway, which sends numbers as strings."""
     return Event(int(item["revision"]), str(item["key"]), int(item["version"]))
 
 

@@ -1,4 +1,7 @@
-"""Faults of the network, outside of the nodes: on the lab's bridge between the hosts, by nftables and traffic control. Pure."""
+"""Return the rules and scripts of network faults. Pure functions.
+
+The faults act on the lab's bridge between the hosts, by nftables and traffic control.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,26 @@ from collections.abc import Iterable, Sequence
 
 TABLE = "chaos"
 PEER, CLIENT = 2380, 2379
-# Slow enough that a reply is still on its way when it is seen what it will say; 64 kbit/s are 8 kB a second.
+# At this rate the harness sees the promotion before the reply arrives: 64 kbit/s are 8 kB/s.
 SLOW = "64kbit"
 
 REMOVE = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
 
 
 def table(rules: Iterable[str]) -> str:
-    """A whole table in place of the one before, in one transaction."""
+    """Return the commands that replace the whole table in one transaction."""
     chain = ["type filter hook forward priority 0; policy accept;", *rules]
     lines = "".join(f"    {line}\n" for line in chain)
     return f"{REMOVE}table bridge {TABLE} {{\n  chain forward {{\n{lines}  }}\n}}\n"
 
 
 def one_way(source: str, target: str) -> list[str]:
-    """Nothing gets from one host to the other; the other way all does."""
+    """Return the rules that drop all packets from ``source`` to ``target``."""
     return [f"ip saddr {source} ip daddr {target} drop"]
 
 
 def peers_only(host: str, others: Sequence[str]) -> list[str]:
-    """etcd's peers do not hear each other, in neither direction; clients, API and SSH do."""
+    """Return the rules that drop etcd's peer traffic in both directions, but no other traffic."""
     rules = []
     for other in others:
         for source, target in ((host, other), (other, host)):
@@ -37,12 +40,12 @@ def peers_only(host: str, others: Sequence[str]) -> list[str]:
 
 
 def no_replies(newcomer: str) -> list[str]:
-    """What etcd's members answer to clients on the host does not reach it."""
+    """Return the rules that drop the replies of etcd members to clients on the host."""
     return [f"ip daddr {newcomer} tcp sport {CLIENT} drop"]
 
 
 def slow_replies(interface: str) -> str:
-    """A script that holds up what etcd's members answer to clients behind the interface, and nothing else."""
+    """Return a script that delays only the replies of etcd to clients behind the interface."""
     quantum = "quantum 1514"
     return (
         f"tc qdisc add dev {interface} root handle 1: htb && "
@@ -52,12 +55,12 @@ def slow_replies(interface: str) -> str:
 
 
 def drop_held(interface: str) -> str:
-    """A script that throws away what is held up."""
+    """Return a script that drops the delayed packets."""
     return f"tc qdisc del dev {interface} root"
 
 
 def interface(host: str) -> str:
-    """The outer end of the host's link, as systemd-nspawn names it."""
+    """Return the name that systemd-nspawn gives to the outer end of the host's link."""
     name = f"vb-{host}"
     if len(name) > 15:
         raise ValueError(

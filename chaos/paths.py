@@ -1,4 +1,7 @@
-"""Where results, evidence and the knowledge of the bases are: outside of the tree, below the lab's cache or $CHAOS_DIR."""
+"""Define the paths of results, evidence and bases.
+
+They are outside of the source tree: below the lab's cache, or in $CHAOS_DIR.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# What bases are made of, and what a run proves something of: the same, by this judgement. A fault that another one is added
-# to is what it was; that a case is the same is seen in its result.
+# A base depends on the code in MADE_OF. A result is valid for the same code and the same modules
+# that judge it. It does not depend on the other modules: a new fault leaves the existing faults
+# as they are, and a result contains its case for comparison.
 MADE_OF = ("salt", "lab")
 JUDGES = ("invariants", "linearizability", "etcd_state", "workload")
 PROVEN = (*MADE_OF, *(f"chaos/{name}.py" for name in JUDGES))
@@ -18,7 +22,7 @@ PROVEN = (*MADE_OF, *(f"chaos/{name}.py" for name in JUDGES))
 
 @dataclass(frozen=True)
 class Place:
-    """One directory."""
+    """The directory of the harness."""
 
     root: Path
 
@@ -28,27 +32,30 @@ class Place:
 
     @property
     def bases(self) -> Path:
-        """What the base snapshots were made of."""
+        """The file with the digest of the code that made the base snapshots."""
         return self.root / "bases.json"
 
     @property
     def keys(self) -> Path:
-        """Copies of the cluster's client certificates, for the time of a run."""
+        """The directory with copies of the cluster's client certificates during a run."""
         return self.root / "keys"
 
     def evidence(self, name: str) -> Path:
-        """What a run leaves."""
+        """Return the directory of a run's evidence."""
         return self.root / "runs" / name
 
 
 def from_environment() -> Place:
-    """The directory that the environment asks for, or the default."""
+    """Return the directory from the environment, or the default."""
     cache = os.environ.get("METALK8S_LAB_CACHE", "/var/cache/metalk8s-expand-lab")
     return Place(Path(os.environ.get("CHAOS_DIR") or f"{cache}/chaos").absolute())
 
 
 def fingerprint(parts: tuple[str, ...], repository: Path = REPOSITORY) -> str:
-    """A short name for the content of these files and directories, committed or not; caches of tools are none of it."""
+    """Return a digest of 12 hexadecimal digits of files and directories, committed or not.
+
+    The caches of tools are not part of it.
+    """
     digest = hashlib.sha256()
     for part in parts:
         top = repository / part
@@ -60,7 +67,7 @@ def fingerprint(parts: tuple[str, ...], repository: Path = REPOSITORY) -> str:
 
 
 def commit(repository: Path = REPOSITORY) -> str:
-    """The commit, marked when something is not in it."""
+    """Return the commit, with the mark ``-dirty`` if the tree has uncommitted changes."""
     words = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
     return done.stdout.strip() or "unknown"

@@ -1,4 +1,7 @@
-"""What runs beside a run: the expansion itself, the event bus, writers and watchers. Each ends with the harness."""
+"""Run the processes of a run: the expansions, the event bus, writers and watchers.
+
+Each process ends with the harness.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from chaos.event_log import Board
 from chaos.invariants import reason
 from chaos.trigger import EVENT, event_line
 
-# A session of its own, whose leader is the runner, so that its process group can be killed or stopped. Not the child of
-# nsenter itself, which would stop with it and not wake.
+# The runner leads its own session, so that the harness can kill or stop its process group. It is
+# not the child of nsenter, because nsenter would stop with it and not wake.
 SESSION = ("setsid", "--fork", "--wait")
-# Salt's processes overwrite their environment with their titles, but what is forked keeps an open file.
+# Salt's processes overwrite their environment with their titles, but forks keep the open file.
 START = 'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && exec 9<"/run/chaos/$1" && shift && exec "$@"'
 KILL_ALL = (
     'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1"'
@@ -31,7 +34,7 @@ KILL_ALL = (
 
 
 class Process:
-    """A process whose lines are heard; killed with its whole session in the end."""
+    """A process with a reader for its output; ``kill`` ends its whole session."""
 
     def __init__(
         self,
@@ -62,22 +65,22 @@ class Process:
         return self._process.poll()
 
     def ended(self) -> bool:
-        """Whether it has, and all that it said was heard."""
+        """Return whether the process has ended; read its remaining output first."""
         if self.code is None:
             return False
-        # Jobs that it has forked may hold its pipes for long.
+        # Jobs that it forked can hold its pipes for a long time.
         while self._readers:
             self._readers.pop().join(1.0)
         return True
 
     def wait(self, timeout: float) -> bool:
-        """Whether it ended by itself within the time."""
+        """Wait up to ``timeout`` seconds; return whether the process ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
         return self.ended()
 
     def close_input(self, timeout: float = 30) -> bool:
-        """Tell it to end by closing its standard input; whether it did."""
+        """Close its standard input, which asks it to end; return whether it ended in time."""
         if self._process.stdin:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -95,13 +98,13 @@ def _read(pipe: Any, heard: Callable[[str], None]) -> None:
 
 
 class Runner:
-    """One ``expand``, as an operator starts it on the master. Its lines are heard as of ``source``."""
+    """An ``expand`` as an operator starts it on the master; its lines get the source ``source``."""
 
     def __init__(
         self, board: Board, evidence: Path, number: int, source: str, *arguments: str
     ) -> None:
         self.number, self.source, self.arguments = number, source, arguments
-        # Not one that is the beginning of another's.
+        # No mark may be a prefix of another mark.
         self.mark = f"{number}-{uuid.uuid4().hex}"
         self.killed = False
         self._out: list[str] = []
@@ -119,7 +122,7 @@ class Runner:
         self._board.add(self.source, line)
 
     def signal(self, name: str) -> None:
-        """To the whole process group of the runner, inside of the host. Nothing when it has ended."""
+        """Send a signal to the runner's process group in the host; do nothing if it has ended."""
         script = 'g=$(cat "/run/chaos/$1") && kill -s "$2" -- "-$g"'
         done = lab_hosts.on(
             lab_hosts.BOOTSTRAP, "sh", "-c", script, "sh", self.mark, name, check=False
@@ -130,21 +133,21 @@ class Runner:
         )
 
     def kill(self, jobs: bool = False) -> None:
-        """Kill -9; with ``jobs`` whatever it has forked as well."""
+        """Kill the runner with SIGKILL; with ``jobs`` also all processes that it forked."""
         self.killed = True
         self.signal("KILL")
         if jobs:
             lab_hosts.shell(lab_hosts.BOOTSTRAP, KILL_ALL, self.mark, check=False)
 
     def wait(self, timeout: float) -> bool:
-        """Whether it ended by itself within the time."""
+        """Wait up to ``timeout`` seconds; save its output and return whether it ended."""
         ended = self.process.wait(timeout)
         (self._evidence / f"expand-{self.number}.json").write_text("\n".join(self._out))
         (self._evidence / f"expand-{self.number}.err").write_text("\n".join(self._err))
         return ended
 
     def outcome(self) -> dict[str, Any]:
-        """Exit code, and the reason it gives."""
+        """Return the exit code, the stated reason, and other facts about the expansion."""
         code = self.process.code
         return {
             "number": self.number,
@@ -157,7 +160,7 @@ class Runner:
 
 
 class Events:
-    """The master's event bus, for as long as the run lasts: listened to again when the master has gone away."""
+    """A listener to the master's event bus; it connects again after the master was down."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -177,7 +180,7 @@ class Events:
                 self._process = Process(command, self._line, lambda line: None)
                 while not self._ended.is_set() and not self._process.wait(0.5):
                     pass
-            except Exception as error:  # the host is down: it comes back
+            except Exception as error:  # the host is down and will return
                 self._board.add("harness", f"the event bus: {error}")
             self._ended.wait(1.0)
 
@@ -211,7 +214,10 @@ class Events:
 
 
 def beside(board: Board, source: str, module: str, *arguments: str) -> Process:
-    """A module of ours inside of the lab's network. Raises ChaosError when it is not ready within two minutes."""
+    """Start a module of the harness in the lab's network.
+
+    Raise ``ChaosError`` if it is not ready within 150 seconds.
+    """
     ready = threading.Event()
     said: list[str] = []
 

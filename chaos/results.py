@@ -1,4 +1,4 @@
-"""What is known of runs, one JSON line each, so that a proof of hours can be stopped and gone on with."""
+"""Store the result of each run as a JSON line, so that a long series of runs can be resumed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Result = Mapping[str, Any]
 
 
 class Results:
-    """The file of all results; the last line of a run counts."""
+    """The file of all results; the last line of a run is the valid one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def add(self, result: Result) -> None:
-        """Append one; a line that a kill cut off does not spoil it."""
+        """Append a result; a truncated line before it (after a kill) does not corrupt it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, default=str) + "\n"
         cut = (
@@ -32,7 +32,7 @@ class Results:
             file.write(f"\n{text}" if cut else text)
 
     def of(self, code: str) -> dict[str, Result]:
-        """The last result of each run of this code, by the run's name."""
+        """Return the last result of each run of this code by the run's name."""
         return {str(item["name"]): item for item in self._read() if item.get("code") == code}
 
     def _read(self) -> Iterable[Result]:
@@ -48,7 +48,7 @@ class Results:
 
 
 def made(cases: Sequence[Case], known: Mapping[str, Result]) -> dict[str, Result]:
-    """The results of these very cases: not of others that had their names."""
+    """Return the results of these cases, without those of different cases with the same name."""
     return {
         case.name: known[case.name]
         for case in cases
@@ -57,7 +57,7 @@ def made(cases: Sequence[Case], known: Mapping[str, Result]) -> dict[str, Result
 
 
 def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
-    """Those that have not ended well with this code."""
+    """Return the cases that have not passed with this code."""
     good = {name for name, result in made(cases, known).items() if result["outcome"] == GOOD}
     return [case for case in cases if case.name not in good]
 
@@ -65,10 +65,10 @@ def remaining(cases: Sequence[Case], known: Mapping[str, Result]) -> list[Case]:
 def chains(
     cases: Sequence[Case], known: Mapping[str, Result], length: Callable[[str], int]
 ) -> list[list[Case]]:
-    """The cases in rows, each to be made in one run: the same fault at boundaries far from each other.
+    """Group the cases into rows: a row is one run with the same fault at distant boundaries.
 
-    A row has at most as many as its kind allows. Alone is what its seed decides, and what has not ended well: so it is seen
-    which of a row it was.
+    ``length`` returns the maximum length of a row of a kind. A random case has a run of its own,
+    and so does a case that has failed: that shows which case of a row failed.
     """
     bad = {name for name, result in made(cases, known).items() if result["outcome"] != GOOD}
     alone: list[list[Case]] = []
@@ -87,12 +87,12 @@ def _spread(cases: Sequence[Case], length: int) -> list[list[Case]]:
 
 
 def _plain(case: Case) -> Any:
-    """As it comes back from a result."""
+    """Return the case as it is after a round trip through JSON."""
     return json.loads(json.dumps(case.as_dict(), default=str))
 
 
 def summary(cases: Sequence[Case], known: Mapping[str, Result]) -> str:
-    """The table of all runs asked for, and what it comes to."""
+    """Return the table of all selected runs with its totals."""
     there = made(cases, known)
     rows = [_row(case, there.get(case.name)) for case in cases]
     done = list(there.values())
@@ -113,7 +113,7 @@ def summary(cases: Sequence[Case], known: Mapping[str, Result]) -> str:
 
 
 def all_good(cases: Sequence[Case], known: Mapping[str, Result]) -> bool:
-    """Whether every one was made and ended well."""
+    """Return whether every run was made and passed; False without cases."""
     return bool(cases) and not remaining(cases, known)
 
 

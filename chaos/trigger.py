@@ -1,7 +1,8 @@
-"""The moment of a fault: a line of what is heard during an expansion, or seconds after its start. Pure.
+"""Define the moment of a fault: a line in the event log, or seconds after the start.
 
-All that is heard is lines with a source: the runner's progress, the master's events, the state of etcd's members. So a
-boundary between two steps is a pattern of text, and one that is added later needs no new code.
+The functions are pure. The event log holds lines with a source: the runner's progress, the master's
+events, the states of etcd members. Therefore a boundary between two steps is a text pattern, and a
+new boundary needs no new code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ RUNNER, EVENT, MEMBER, CLOCK = "runner", "event", "member", "clock"
 
 @dataclass(frozen=True)
 class Trigger:
-    """A pattern in a line of a source, and ``delay`` seconds after it; of the clock, only the seconds."""
+    """The moment ``delay`` seconds after a line of a source matches; the clock has no pattern."""
 
     source: str
     pattern: str = ""
@@ -37,12 +38,12 @@ class Trigger:
 
 
 def progress(node: str, step: str, what: str) -> Trigger:
-    """The runner says so: ``[  12.3 s] cp-1             register: started``."""
+    """The runner prints a line: ``[  12.3 s] cp-1             register: started``."""
     return Trigger(RUNNER, rf"\] {re.escape(node)} +{re.escape(step)}: {what}")
 
 
 def member(name: str, state: str) -> Trigger:
-    """A member of etcd becomes a ``learner``, ``started`` (still a learner), a ``voter``."""
+    """An etcd member becomes a ``learner``, ``started`` (still a learner) or a ``voter``."""
     return Trigger(MEMBER, rf"^{re.escape(name)} {state}$")
 
 
@@ -61,7 +62,7 @@ def returned(function: str, minion: str, argument: str = "") -> Trigger:
 
 
 def started(minion: str) -> Trigger:
-    """A minion says that it is there."""
+    """A minion reports its start."""
     return Trigger(EVENT, rf"^start {re.escape(minion)}$")
 
 
@@ -75,7 +76,10 @@ def after(seconds: float) -> Trigger:
 
 
 def event_line(text: str) -> str | None:
-    """A line of ``salt-run state.event`` (tag, tabulator, JSON) as triggers look at it; None for all that is of no use."""
+    """Convert a line of ``salt-run state.event`` (tag, tabulator, JSON) to the form for triggers.
+
+    Return None for an event that no trigger uses.
+    """
     tag, _, body = text.partition("\t")
     parts = tag.strip().split("/")
     try:
@@ -102,5 +106,5 @@ def _job(what: str, data: Mapping[str, Any]) -> str | None:
 
 
 def _compact(value: object) -> str:
-    """Arguments without what is longer than names are."""
+    """Return the arguments as JSON, truncated to 500 characters."""
     return json.dumps(value, default=str, separators=(",", ":"))[:500]

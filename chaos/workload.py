@@ -1,7 +1,8 @@
-"""``python -m chaos.workload``: clients of every API server that compare-and-swap a few keys and read them, until told to stop.
+"""Run clients of every API server: ``python -m chaos.workload``.
 
-Runs inside of the lab's network. Each operation is a line of JSON in the file, with the moments it was invoked and
-returned by the monotonic clock, which all processes of the machine share.
+The clients read a few keys and change them by compare-and-swap until standard input ends. They run
+in the lab's network. Each operation is a line of JSON in the file with the times of its start and
+end by the monotonic clock, which all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -25,20 +26,23 @@ KEYS = tuple(f"key-{number}" for number in range(4))
 COLLECTION = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 PORT = 6443
 PAUSE_S = 0.3
-# After a failure: a server that is down is asked again, not flooded.
+# The pause after a failure, so that the clients do not flood a server that is down.
 REST_S = 0.4
 PREPARE_S = 120.0
 
 
 def outcome(status: int) -> str:
-    """What a status says of a write. An error of the server may come after etcd has done it."""
+    """Return the outcome of a write from the HTTP status.
+
+    After an error of the server the outcome is unknown: etcd may have done the write.
+    """
     if status in (200, 201):
         return OK
     return UNKNOWN if status >= 500 or status == 408 else FAILED
 
 
 class Log:
-    """The file of all operations; one line each, whole."""
+    """The file of all operations; each call writes a complete line."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -51,7 +55,7 @@ class Log:
 
 
 class Worker:
-    """One client of one server."""
+    """A client of a server."""
 
     def __init__(self, name: str, server: str, client: Client, log: Log, writes: bool) -> None:
         self._name, self._server, self._client, self._log = name, server, client, log
@@ -70,14 +74,14 @@ class Worker:
         return self._timed(READ, key, "GET", f"{COLLECTION}/{key}", None)
 
     def write(self, key: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Replace what was found and nothing newer."""
+        """Replace the revision that was read, and no newer one."""
         self._count += 1
         body = configmap(key, f"{self._name}-{self._count}", found["metadata"]["resourceVersion"])
         return self._timed(WRITE, key, "PUT", f"{COLLECTION}/{key}", body)
 
     def create(self, key: str) -> bool:
-        """Make a key; whether it is there."""
-        # Never the same value twice: the first of two attempts may have been done.
+        """Create a key; return whether it exists then."""
+        # Each attempt needs its own value: etcd may have done the first of two attempts.
         self._count += 1
         answer = self._timed(
             WRITE, key, "POST", COLLECTION, configmap(key, f"{self._name}-{self._count}")
@@ -126,7 +130,10 @@ def configmap(key: str, value: str, version: str | None = None) -> dict[str, Any
 
 
 def prepare(client: Client, worker: Worker) -> None:
-    """Namespace and keys, on an API that may just be starting. Raises TimeoutError with the last reason."""
+    """Create the namespace and the keys while the API may still be starting.
+
+    Raise ``TimeoutError`` with the last reason after 120 seconds.
+    """
     deadline, reason = time.monotonic() + PREPARE_S, ""
     while time.monotonic() < deadline:
         try:
@@ -166,7 +173,7 @@ def main() -> int:
         for thread in threads:
             thread.start()
         print("ready", flush=True)
-        sys.stdin.read()  # ends when whoever started us says so, or is no more
+        sys.stdin.read()  # returns when the harness closes the pipe or ends
         stop.set()
         for thread in threads:
             thread.join(20)

@@ -80,7 +80,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    Return 0 on success and 1 with a message on failure. ``exec`` exits with the code of its command.
+    Return 0 on success and 1 with a message on failure. ``exec`` exits with the code of its
+    command.
     """
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:

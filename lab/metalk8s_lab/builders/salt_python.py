@@ -1,7 +1,8 @@
 """Provide the Python of Salt's environment: the hosts' own, or that of an older Debian.
 
 Salt 3006 contains its own Tornado, whose coroutines hang forever on Python 3.13. For it the
-environment contains a Python, as in Salt's own packages. That Python is not part of a host's system.
+environment contains a Python, as in Salt's own packages. That Python is not part of a host's
+system.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Put each host into its own control group in every hierarchy.
 
-Kubelets that share a /kubepods kill each other's Pods. The groups are children of the caller's group,
-so that the limits of the caller also apply to the hosts. The module finds the groups by name in the
-whole hierarchy, because another caller may clean up than the one that started the host.
+Kubelets that share a /kubepods kill each other's Pods. The groups are children of the caller's
+group, so that the limits of the caller also apply to the hosts. The module finds the groups by name
+in the whole hierarchy, because another caller may clean up than the one that started the host.
 """
 
 from __future__ import annotations

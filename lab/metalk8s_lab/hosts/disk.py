@@ -1,8 +1,8 @@
 """Manage the disk of the lab: an overlay for each host over a read-only system, and snapshots.
 
 Snapshots share blocks with the disks. If the state's file system cannot share blocks between files
-(ext4), the lab mounts a sparse file with XFS. A copy of a whole lab then takes seconds and almost no
-space.
+(ext4), the lab mounts a sparse file with XFS. A copy of a whole lab then takes seconds and almost
+no space.
 """
 
 from __future__ import annotations

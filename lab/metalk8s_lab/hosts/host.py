@@ -122,8 +122,8 @@ def await_ready(settings: Settings, host: Host) -> None:
 def exec_argv(name: str, argv: Sequence[str]) -> list[str]:
     """Return the command line that runs a command in a running host in the environment of root.
 
-    The command gets SIGTERM when the caller dies, so that a killed ``exec`` leaves no process behind.
-    Raise ``LabError`` if the host does not run.
+    The command gets SIGTERM when the caller dies, so that a killed ``exec`` leaves no process
+    behind. Raise ``LabError`` if the host does not run.
     """
     pid = leader(name)
     if pid is None:
