@@ -1,4 +1,4 @@
-"""``python -m bench [PART …]``: measure, print the table, exit with 1 when a limit is missed."""
+"""Measure, print the table, and exit with 1 if a limit is missed: ``python -m bench [PART …]``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from bench.rows import Line, table
 
-# Each is a module with a function ``rows``.
+# Each part is a module with a function ``rows``.
 PARTS = ("api", "ssh", "preflight")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code."""
+    """Measure the selected parts and return the exit code: 0 if all rows keep their limits."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "part", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}; all when none is given"

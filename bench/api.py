@@ -1,4 +1,7 @@
-"""The work on Node objects beside what one would use without it, against a real API server and etcd on loopback."""
+"""Measure the work on Node objects against kubectl and bare requests.
+
+The API server and etcd are real and listen on loopback.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from tests.integration import metrics
 NEW, DECLARED, THERE = 1000, 5000, 4990
 FEW = 5
 ROUNDS = 5
-# kubectl takes so long that its own noise is small.
+# kubectl takes long, so its noise is small in relation.
 SLOW_ROUNDS = 3
 REPEATS = 25
 MAX_MB = 300
@@ -36,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def rows() -> Iterator[Line]:
-    """All of them, on one API server, from few Nodes to many."""
+    """Yield all rows, on one API server, from few Nodes to many."""
     with running() as cluster:
         bare, master = Bare(cluster.server), Master(cluster.root / "salt", cluster.server.admin)
         yield from _start(master)
@@ -56,7 +59,7 @@ def _nodes(count: int, **node: Any) -> list[Node]:
 
 
 def _start(master: Master) -> Iterator[Line]:
-    """A command's own start: what it takes beyond a runner function that does nothing."""
+    """Measure the start of a command: its time beyond that of a runner that does nothing."""
     master.declare(pillar(FEW))
     assert len(master.run("metalk8s_expand.plan")["waves"]) == 2
     ours, bare = in_turns(
@@ -73,7 +76,10 @@ def _start(master: Master) -> Iterator[Line]:
 
 
 def _registration(cluster: Cluster, bare: Bare, what: str, nodes: Sequence[Node]) -> Iterator[Line]:
-    """From nothing by each in turn, and with nothing changed beside a list of the same Nodes."""
+    """Measure the registration of new Nodes, and of unchanged Nodes against a list of them.
+
+    The works take turns.
+    """
     new, posts, kubectl = _creations(cluster, bare, nodes)
     yield Row(f"register {len(nodes)} {what}", new, "kubectl apply -f", kubectl, 4, faster=True)
     yield Row(f"register {len(nodes)} {what}", new, "bare POSTs on 16 connections", posts, 2.5)
@@ -99,7 +105,7 @@ def _registration(cluster: Cluster, bare: Bare, what: str, nodes: Sequence[Node]
 
 
 def _creations(cluster: Cluster, bare: Bare, nodes: Sequence[Node]) -> tuple[float, float, float]:
-    """The seconds of ours, of bare requests and of kubectl."""
+    """Return the median seconds of this project, of bare requests and of kubectl."""
     requests = [registration(node) for node in nodes]
     manifests = cluster.root / "manifests.yaml"
     manifests.write_text(yaml.safe_dump_all([manifest.registration(node) for node in nodes]))
@@ -118,7 +124,7 @@ def _creations(cluster: Cluster, bare: Bare, nodes: Sequence[Node]) -> tuple[flo
 
 
 def _from_nothing(cluster: Cluster, work: Callable[[], object]) -> float:
-    """The seconds that it takes on an API server without Nodes."""
+    """Return the seconds that the work takes on an API server without Nodes."""
     cluster.kube.request("DELETE", NODES)
     cluster.kube.request("DELETE", RECORD)
     assert cluster.kube.nodes() == []
@@ -135,7 +141,7 @@ def _unchanged(cluster: Cluster, nodes: Sequence[Node]) -> None:
 
 
 def _written(cluster: Cluster, nodes: Sequence[Node]) -> int:
-    """The API server's count of writes while Nodes are registered that are there already."""
+    """Return how many writes the API server counts while existing Nodes are registered again."""
     before = metrics.requests(cluster.kube, "nodes", "configmaps")
     _unchanged(cluster, nodes)
     return metrics.writes(metrics.requests(cluster.kube, "nodes", "configmaps") - before).total()
@@ -151,7 +157,10 @@ def _kubectl(cluster: Cluster, *arguments: str) -> None:
 
 
 def _large(cluster: Cluster, bare: Bare) -> Iterator[Line]:
-    """A cluster of many Nodes in service: most of those that are declared, and a few that nobody declares."""
+    """Measure on a cluster of many Nodes in service.
+
+    The cluster has most of the declared Nodes and a few undeclared ones.
+    """
     declaration = pillar(DECLARED, ("worker", "infra", "worker-infra"))
     declared = settings.parse(declaration)
     nodes = list(declared.nodes.values())
@@ -214,7 +223,7 @@ def _roster(cluster: Cluster, bare: Bare, declared: settings.Settings, name: str
 
 
 def _compiled(master: Master) -> Line:
-    """The part of a large plan that is Salt's: nothing is held against it."""
+    """Return the time of Salt's part of a large plan, which has no peer."""
     import salt.config
 
     from metalk8s_expand.clients.salt.pillar import declared_pillar

@@ -1,4 +1,7 @@
-"""The leanest peer there is: HTTP by the standard library, with bodies that were made before the clock started."""
+"""Provide the leanest peer: HTTP by the standard library.
+
+The bodies of its requests are made before the measurement starts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ CONNECTIONS = 16
 
 
 class Request(NamedTuple):
-    """One request that is ready to be sent."""
+    """A request that is ready to send."""
 
     method: str
     path: str
@@ -24,7 +27,7 @@ class Request(NamedTuple):
 
 
 class Bare:
-    """Connections to one API server, with an administrator's certificate, kept alive between requests."""
+    """Persistent connections to an API server with an administrator's certificate."""
 
     def __init__(self, server: ApiServer) -> None:
         pki = server.root / "pki"
@@ -39,17 +42,20 @@ class Bare:
         ]
 
     def connect(self) -> None:
-        """Open them all anew, since the API server closes what was idle for long; for outside of the clock."""
+        """Close and open all connections; call it outside of a measurement.
+
+        The API server closes connections that were idle for a long time.
+        """
         for connection in self._all:
             connection.close()
             connection.connect()
 
     def get(self, path: str) -> bytes:
-        """The body of the answer, on one connection."""
+        """Send a GET request on one connection and return the body of the answer."""
         return _asked(self._all[0], Request("GET", path))
 
     def send(self, requests: Sequence[Request]) -> None:
-        """All of them, on all connections at once."""
+        """Send all requests, on all connections in parallel."""
         shares = [requests[number :: len(self._all)] for number in range(len(self._all))]
         with ThreadPoolExecutor(len(self._all)) as pool:
             list(pool.map(_in_turn, self._all, shares))

@@ -1,4 +1,4 @@
-"""An API server with its etcd on loopback, and the Nodes that a measurement needs on it."""
+"""Run an API server with its etcd on loopback for a measurement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.programs import find
 
 @dataclass(frozen=True)
 class Cluster:
-    """The server, an administrator's client of ours, and a directory that goes with them."""
+    """The server, a client of this project with administrator rights, and a temporary directory."""
 
     server: ApiServer
     kube: Kube
@@ -27,7 +27,7 @@ class Cluster:
 
 @contextmanager
 def running() -> Iterator[Cluster]:
-    """Both daemons, as the roles configure them, until the end of the block."""
+    """Run both daemons, configured as the roles do it, until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="metalk8s-expand-bench-") as directory:
         root = Path(directory)
         host = Host(_site(root / "etcd-pki"), root / "host", 1).power_on()

@@ -1,4 +1,4 @@
-"""A Salt master's configuration with our extension as sync lays it out, for salt-run."""
+"""Write a Salt master's configuration for salt-run, with the extension as sync lays it out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = "bench_master"
 
 
 class Master:
-    """The configuration below ``base``; no daemon runs."""
+    """A master's configuration below ``base``; no daemon runs."""
 
     def __init__(self, base: Path, kubeconfig: Path) -> None:
         self.base = base
@@ -26,7 +26,7 @@ class Master:
                 base / "ext" / kind,
                 ignore=shutil.ignore_patterns("__pycache__"),
             )
-        # What a master makes when it starts.
+        # A master creates this directory when it starts.
         (base / "cache" / "proc").mkdir(parents=True)
         (base / "pillar").mkdir()
         (base / "pillar" / "top.sls").write_text(f"base:\n  {ID}: [declared]\n")
@@ -47,7 +47,10 @@ class Master:
         (self.base / "pillar" / "declared.sls").write_text(json.dumps({"metalk8s_expand": pillar}))
 
     def run(self, *arguments: str) -> Any:
-        """The answer of a runner function, which must not be a text: so it tells that there is no such function."""
+        """Return the answer of a runner function.
+
+        Raise ``RuntimeError`` for an answer that is a string: it says that the function is unknown.
+        """
         program = str(Path(sys.executable).with_name("salt-run"))
         command = [program, "-c", str(self.base), "--out=json", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

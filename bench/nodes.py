@@ -1,4 +1,4 @@
-"""Declared nodes, and Node objects as large as real ones."""
+"""Make declarations of nodes, and Node objects of a realistic size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ IMAGES = 25
 
 
 def pillar(count: int, profiles: tuple[str, ...] = PROFILES, **node: Any) -> dict[str, Any]:
-    """The declaration of so many nodes, of these profiles in turn, each with what ``node`` says besides."""
+    """Return the declaration of ``count`` nodes; the profiles alternate.
+
+    ``node`` holds additional fields of each node.
+    """
     first = ipaddress.ip_address("10.64.0.1")
     nodes = {
         f"node-{number:05}": {
@@ -30,12 +33,12 @@ def pillar(count: int, profiles: tuple[str, ...] = PROFILES, **node: Any) -> dic
 
 
 def registration(node: Node) -> Request:
-    """The request that registers it."""
+    """Return the request that registers the node."""
     return Request("POST", NODES, json.dumps(manifest.registration(node)).encode())
 
 
 def joined(node: Node) -> Request:
-    """The request that makes it a Node in service."""
+    """Return the request that creates the node as a Node in service."""
     body = manifest.manifest(node)
     body["metadata"]["labels"] |= {
         "beta.kubernetes.io/arch": "amd64",
@@ -52,7 +55,7 @@ def joined(node: Node) -> Request:
 
 
 def reported(node: Node) -> Request:
-    """The request by which its kubelet reports for the first time."""
+    """Return the request with which the kubelet of the node first reports its status."""
     path = f"{NODES}/{node.name}/status?fieldManager=kubelet"
     return Request(
         "PATCH",

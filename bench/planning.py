@@ -1,6 +1,7 @@
-"""``python -m bench.planning KUBECONFIG PILLAR``: a warm process of its own, so that its peak of memory is that of plans.
+"""Make plans in a separate warm process: ``python -m bench.planning KUBECONFIG PILLAR``.
 
-For every line on its standard input it makes one plan and prints a line of JSON.
+The peak memory of the process is that of its plans. For every line on its standard input it makes a
+plan and prints a line of JSON.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from metalk8s_expand.expansion import planner
 
 
 def main(kubeconfig: str, pillar: str) -> None:
-    """Until its standard input ends."""
+    """Make plans until standard input ends."""
     world = ClusterContext({}, Kube.from_kubeconfig(kubeconfig))
-    # The API's client is imported by the first request.
+    # The first request imports the API client, which must not count.
     world.kube.text("/readyz")
     text = Path(pillar).read_bytes()
     for _ in sys.stdin:

@@ -1,4 +1,7 @@
-"""The preflight beside check_ssh of the same hosts: what looking at everything costs more than looking at Python."""
+"""Measure the preflight against check_ssh of the same hosts.
+
+The difference is the cost of all facts over the check of Python alone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ DEADLINE_S = 60.0
 
 
 def rows() -> Iterator[Row]:
-    """Workers: etcd's disk is not measured, which takes its time by intention."""
+    """Yield the row for workers: the disk test of etcd hosts is slow by intention."""
     with running() as hosts:
         targets = hosts.targets(COUNT)
         ours, peer = in_turns(
@@ -34,7 +37,7 @@ def _preflight(hosts: Hosts, targets: Sequence[Target]) -> None:
         Node(target.name, "1", worker.roles, ssh=Ssh(target.host), address=target.host, taints=())
         for target in targets
     ]
-    # An API server, a store and a master to connect to, as there are in every cluster.
+    # Every cluster has an API server, an artifact store and a master to connect to.
     endpoints = tuple(
         Endpoint(check, check, "127.0.0.1", hosts.port)
         for check in ("api", "artifacts", "salt-master")

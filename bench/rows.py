@@ -1,4 +1,4 @@
-"""One measurement beside its peer, and the table of all of them."""
+"""Define a measurement with its peer, and the table of all measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """Ours and the peer's figure in one unit; ``limit`` holds for ours / peer, or for peer / ours when ``faster``."""
+    """The values of this project and of the peer in the same unit.
+
+    The quotient ours / peer is at most ``limit``. With ``faster``, peer / ours is at least
+    ``limit``.
+    """
 
     what: str
     ours: float
@@ -39,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """A measurement that nothing is held against."""
+    """A measurement without a peer and a limit."""
 
     what: str
     value: float
@@ -54,14 +58,18 @@ Line = Row | Figure
 
 
 def timed(work: Callable[[], object]) -> float:
-    """The seconds that the work takes."""
+    """Return the seconds that the work takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def in_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
-    """The median seconds of each; they take turns, every other round backwards, so that all see the same machine."""
+    """Return the median seconds of each work.
+
+    The works take turns, in reverse order every other round, so that the load of the machine
+    affects all of them equally.
+    """
     taken: list[list[float]] = [[] for _ in works]
     for turn in range(rounds):
         for number in list(range(len(works)))[:: -1 if turn % 2 else 1]:
@@ -70,12 +78,12 @@ def in_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
 
 
 def median(work: Callable[[], object], times: int) -> float:
-    """The median of the seconds that the work takes."""
+    """Return the median of the seconds that the work takes."""
     return in_turns(times, work)[0]
 
 
 def table(lines: Iterable[Line]) -> str:
-    """All lines as text, each row with its ratio and whether it keeps its limit."""
+    """Return all lines as text, each row with its ratio and whether it keeps its limit."""
     return "\n".join(
         [f"{'what':<62} {'ours':>11} {'peer':>11} {'ratio':>7} {'limit':>8}", *map(str, lines)]
     )

@@ -1,4 +1,7 @@
-"""check_ssh beside what one would use without it, on the same hosts with the same options and the same remote command."""
+"""Measure check_ssh against other SSH tools.
+
+The hosts, the SSH options and the remote command are the same.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from metalk8s_expand.preflight.ssh import Checked, check_ssh, script
 
 COUNT, SILENT, FEW = 500, 50, 100
 AT_A_TIME = 32
-# Every host of this machine computes on the same few CPUs, so a deadline must hold for all of them together.
+# All hosts run on the few CPUs of this machine, so a deadline must hold for all of them together.
 DEADLINE_S = 60.0
 ROUNDS = 2
 ANSIBLE = "ansible-core==2.19.14"
@@ -27,7 +30,7 @@ CACHE = Path(os.environ.get("METALK8S_LAB_CACHE") or "/var/cache/metalk8s-expand
 
 
 def rows() -> Iterator[Row]:
-    """Ours and each peer take turns, so that both see the same machine."""
+    """Yield the rows; check_ssh and its peers take turns, so that the load affects both equally."""
     ansible = _ansible()
     with running() as hosts:
         targets = hosts.targets(COUNT)
@@ -87,7 +90,7 @@ def _command() -> str:
 
 
 def _xargs(targets: Sequence[Target]) -> None:
-    # Where the kernel shares the CPUs by session, every ssh has one of its own here as well.
+    # setsid gives every ssh its own session, as check_ssh does: a kernel may share CPUs by session.
     arguments = ["setsid", *targets[0].openssh(connect_timeout=DEADLINE_S), "--", "{}", _command()]
     addresses = "\n".join(target.host for target in targets)
     done = _run(["xargs", f"-P{AT_A_TIME}", "-I{}", *arguments], addresses)
@@ -116,7 +119,7 @@ def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None
     home = {"HOME": str(hosts.base / "home"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(shared)}
     done = _run([str(ansible), *arguments], "", {**os.environ, **home, "LC_ALL": "C.UTF-8"})
     _complete("ansible", done.count("end ["), targets)
-    # It leaves its connections open for a minute, and the next run would find them.
+    # Ansible leaves its connections open for a minute, and the next run would reuse them.
     for path in shared.glob("*"):
         subprocess.run(
             ["ssh", "-O", "exit", "-o", f"ControlPath={path}", "none"],
@@ -127,7 +130,7 @@ def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None
 
 
 def _salt_ssh(hosts: Hosts, targets: Sequence[Target]) -> None:
-    """With a roster file and a directory of its own; one thin for all, as all hosts are one machine."""
+    """Run salt-ssh with its own roster file and directory; all hosts share one thin directory."""
     root = hosts.base / "salt"
     root.mkdir(exist_ok=True)
     entries = {
@@ -176,7 +179,7 @@ def _complete(what: str, answers: int, targets: Sequence[Target]) -> None:
 
 
 def _ansible() -> Path:
-    """The program, from an environment of its own beside the lab's."""
+    """Return the ansible program; install it into its own environment in the lab's cache."""
     where = CACHE / ANSIBLE.replace("==", "-")
     if not (where / ".done").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(where)], check=True)

@@ -1,4 +1,8 @@
-"""Hundreds of hosts on one machine: one sshd with an address of its own for each, and others that accept and stay silent."""
+"""Simulate hundreds of hosts on one machine.
+
+One sshd serves all hosts, each with its own address. Silent hosts accept connections and send
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ from pathlib import Path
 from metalk8s_expand.clients.ssh.command import Target
 
 SSHD = "/usr/sbin/sshd"
-# Below 127/8, away from what tests and resolvers use.
+# A part of 127/8 that tests and resolvers do not use.
 NETWORK = "127.77"
 
 
 class Hosts:
-    """The hosts; all have one key, one host key, and a home directory without a profile."""
+    """The hosts; they share a client key, a host key and a home directory without a profile."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -38,13 +42,13 @@ class Hosts:
         self._silent = socket.create_server(("0.0.0.0", 0), backlog=1024)
 
     def targets(self, count: int, silent: int = 0) -> list[Target]:
-        """So many hosts as the roster has them, of which so many are silent, evenly among the others."""
+        """Return ``count`` roster targets; ``silent`` of them, evenly spread, are silent."""
         first = [number * count // silent for number in range(silent)] if silent else []
         ports = {number: int(self._silent.getsockname()[1]) for number in first}
         return [self._target(number, ports.get(number, self.port)) for number in range(count)]
 
     def start(self) -> subprocess.Popen[bytes]:
-        """The server, once it answers."""
+        """Start sshd and wait up to 10 seconds for its answer; return its process."""
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with (self.base / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -64,7 +68,7 @@ class Hosts:
                 time.sleep(0.05)
 
     def close(self) -> None:
-        """No host is silent any more: the connections are reset."""
+        """Close the socket of the silent hosts, which resets their connections."""
         self._silent.close()
 
     def _target(self, number: int, port: int) -> Target:
@@ -77,7 +81,7 @@ class Hosts:
 
 @contextmanager
 def running() -> Iterator[Hosts]:
-    """The hosts, switched on, until the end of the block."""
+    """Run the hosts until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="metalk8s-expand-bench-") as directory:
         hosts = Hosts(Path(directory))
         process = hosts.start()
