@@ -1,4 +1,4 @@
-"""The lab is no installed package: its directory is put where imports find it."""
+"""Add the lab's directory to the import path: the lab is not an installed package."""
 
 import sys
 from pathlib import Path

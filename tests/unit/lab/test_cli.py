@@ -1,4 +1,4 @@
-"""The command line: what it takes, and how it fails."""
+"""Test the arguments, the output and the errors of the command line."""
 
 import json
 
@@ -11,7 +11,7 @@ from metalk8s_lab.hosts import host
 from metalk8s_lab.lock import locked
 
 
-def test_exec_keeps_the_command_as_it_is():
+def test_exec_passes_the_command_unchanged():
     arguments = cli.parse(["exec", "cp-1", "--", "ls", "--all", "-n", "--", "x"])
     assert (arguments.node, arguments.argv) == ("cp-1", ["ls", "--all", "-n", "--", "x"])
 
@@ -27,7 +27,7 @@ def test_unknown_host_fails_with_a_message(monkeypatch, tmp_path, capsys):
     assert "there is no host 'nope'" in capsys.readouterr().err
 
 
-def test_status_as_json(monkeypatch, tmp_path, capsys):
+def test_status_as_json_lists_the_hosts(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("METALK8S_LAB_STATE", str(tmp_path))
     monkeypatch.setattr(host, "leader", lambda name: None)
     (tmp_path / "lab.json").write_text('{"nodes": 1}')
@@ -39,14 +39,14 @@ def test_status_as_json(monkeypatch, tmp_path, capsys):
     ]
 
 
-def test_lock_is_held_by_one(tmp_path):
+def test_lock_has_one_holder_at_a_time(tmp_path):
     with locked(tmp_path), pytest.raises(LabError, match="still holds"), locked(tmp_path, wait=0):
         pass
     with locked(tmp_path, wait=0):
         pass
 
 
-def test_half_made_things_are_not_taken_from_the_cache(tmp_path):
+def test_cache_ignores_result_of_failed_build(tmp_path):
     def fail(directory):
         (directory / "half").touch()
         raise LabError("no")
@@ -69,7 +69,7 @@ def test_digest_depends_on_every_input():
     ("text", "numbers"),
     [("go version go1.26.8 linux/amd64", (1, 26)), ("go version go1.9 x", (1, 9)), ("?", (0, 0))],
 )
-def test_go_version(text, numbers):
+def test_go_version_is_parsed_to_two_numbers(text, numbers):
     assert golang.version_numbers(text) == numbers
 
 
@@ -86,7 +86,7 @@ def test_go_version(text, numbers):
         ("bin/salt-call", True, True),
     ],
 )
-def test_what_a_node_needs_of_salt(path, minion, master):
+def test_salt_archive_omits_files_that_a_node_does_not_need(path, minion, master):
     assert (
         salt_env._is_needed(path, with_pip=False),
         salt_env._is_needed(path, with_pip=True),

@@ -1,4 +1,7 @@
-"""What the search for leaked keys looks for is of the private key alone: public ones are everywhere."""
+"""Test the search for leaked keys.
+
+It must search for parts of private keys only, because public keys are everywhere.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ KEYS = [
 @pytest.mark.parametrize(
     ("key", "form"), KEYS, ids=lambda value: getattr(value, "name", type(value).__name__)
 )
-def test_pieces_are_of_the_private_key_alone(
+def test_key_pieces_come_from_the_private_key_only(
     key: ec.EllipticCurvePrivateKey, form: PrivateFormat
 ) -> None:
     text = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
@@ -48,12 +51,12 @@ def test_pieces_are_of_the_private_key_alone(
     ]
 
 
-def test_the_key_of_an_encryption_configuration() -> None:
+def test_secret_of_encryption_configuration_is_a_piece() -> None:
     assert leaks.pieces("keys:\n  - name: key1\n    secret: abc=\n") == ["abc="]
 
 
-def test_files_and_arguments_are_searched(tmp_path: Path) -> None:
-    """Caches that are meant to hold a pillar are told apart."""
+def test_search_covers_files_and_arguments(tmp_path: Path) -> None:
+    """The search reports caches that may contain a pillar separately."""
     for name in ("log", "kept", "clean"):
         (tmp_path / name).write_text("nothing" if name == "clean" else "xx-hidden-in-a-file-yy")
     asked = {

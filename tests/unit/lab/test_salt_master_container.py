@@ -1,4 +1,4 @@
-"""How Salt's commands on the bootstrap host find the container of Salt's master."""
+"""Test how Salt's commands on the bootstrap host find the Salt master's container."""
 
 import importlib.util
 import sys
@@ -36,7 +36,7 @@ def process(tmp_path):
     return made
 
 
-def test_the_masters_first_process_is_found(program, process, tmp_path):
+def test_container_returns_pid_of_the_masters_first_process(program, process, tmp_path):
     process(7, "vi salt-master.yaml", 1, 1)
     process(60, "/pause", 50, 2)
     process(62, "salt-master MWorker", 61, 2)
@@ -45,7 +45,7 @@ def test_the_masters_first_process_is_found(program, process, tmp_path):
     assert program.container(tmp_path) == 61
 
 
-def test_what_is_not_there_is_said_in_time(program, monkeypatch, capsys):
+def test_missing_container_is_reported_after_the_timeout(program, monkeypatch, capsys):
     monkeypatch.setattr(program, "PATIENCE_S", 0.1)
     with pytest.raises(program.NotThereError, match=r"after 0\.1 s"):
         program.awaited(lambda: None, 0.1)
@@ -54,7 +54,7 @@ def test_what_is_not_there_is_said_in_time(program, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("unified", [False, True])
-def test_control_groups_of_both_versions(program, tmp_path, monkeypatch, unified):
+def test_control_groups_are_found_in_both_cgroup_versions(program, tmp_path, monkeypatch, unified):
     monkeypatch.setattr(program, "CGROUPS", tmp_path)
     places = (
         ["kubepods/a"]
@@ -78,7 +78,7 @@ def test_control_groups_of_both_versions(program, tmp_path, monkeypatch, unified
     assert found == [tmp_path / place / "cgroup.procs" for place in places]
 
 
-def test_a_restart_is_another_pod(program, tmp_path, monkeypatch):
+def test_restart_writes_a_new_pod_manifest(program, tmp_path, monkeypatch):
     manifest = tmp_path / "salt-master.yaml"
     monkeypatch.setattr(program, "PREPARED", FILES / "salt-master.yaml")
     monkeypatch.setattr(program, "MANIFEST", manifest)
@@ -93,7 +93,7 @@ def test_a_restart_is_another_pod(program, tmp_path, monkeypatch):
     assert manifest.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_program_needs_nothing_but_its_python():
+def test_program_imports_only_the_standard_library():
     assert (FILES / "salt_master_container.py").read_text().startswith("#!/usr/bin/python3 -IS\n")
     assert (
         "metalk8s_lab"
@@ -103,7 +103,7 @@ def test_the_program_needs_nothing_but_its_python():
     )
 
 
-def test_a_master_with_the_wheel_serves_minions_alone():
+def test_master_with_wheel_serves_tree_for_minions_only():
     text = bootstrap.master("wheel")
     assert f"  base: [{bootstrap.INSTALLED_TREE}]\n" in text
     assert (
@@ -112,7 +112,7 @@ def test_a_master_with_the_wheel_serves_minions_alone():
     assert f"  base: [{bootstrap.TREE}]\n" in bootstrap.master("synced")
 
 
-def test_an_unknown_way_of_installing_is_refused(monkeypatch):
+def test_unknown_install_mode_is_refused(monkeypatch):
     monkeypatch.setenv("LAB_INSTALL", "both")
     with pytest.raises(LabError, match="write synced or wheel"):
         settings.from_environment()

@@ -1,4 +1,4 @@
-"""Names and addresses never move: SSH keys, certificates and documents hold them."""
+"""Test that names and addresses never change: SSH keys, certificates and documents contain them."""
 
 import ipaddress
 
@@ -7,7 +7,7 @@ from metalk8s_lab import topology
 from metalk8s_lab.errors import LabError
 
 
-def test_default_hosts():
+def test_default_hosts_have_fixed_addresses():
     found = {host.name: str(host.address) for host in topology.hosts(topology.DEFAULT_NODES)}
     assert found == {
         "bootstrap": "10.200.0.10",
@@ -20,7 +20,7 @@ def test_default_hosts():
 
 
 @pytest.mark.parametrize("fewer", [0, 1, 3, 5])
-def test_more_nodes_only_add(fewer):
+def test_more_nodes_only_append_hosts(fewer):
     assert topology.hosts(fewer) == topology.hosts(9)[: fewer + 1]
 
 
@@ -30,7 +30,7 @@ def test_impossible_number_is_refused(count):
         topology.hosts(count)
 
 
-def test_all_addresses_are_different_and_inside():
+def test_host_addresses_are_unique_and_in_the_subnet():
     addresses = [host.address for host in topology.hosts(topology.MAX_NODES)]
     assert len(set(addresses)) == len(addresses)
     assert all(address in topology.SUBNET for address in addresses)
@@ -38,11 +38,11 @@ def test_all_addresses_are_different_and_inside():
 
 
 @pytest.mark.parametrize("other", ["10.96.0.0/12", "10.233.0.0/16"])
-def test_subnet_is_apart_from_services_and_pods(other):
+def test_subnet_does_not_overlap_services_and_pods(other):
     assert not topology.SUBNET.overlaps(ipaddress.ip_network(other))
 
 
-def test_unknown_host_is_told_with_the_known_ones():
+def test_unknown_host_error_lists_the_known_hosts():
     with pytest.raises(LabError, match=r"'cp-9'.*bootstrap, cp-1$"):
         topology.find(topology.hosts(1), "cp-9")
 
@@ -51,7 +51,7 @@ def test_unknown_host_is_told_with_the_known_ones():
     ("name", "answer"),
     [("bootstrap", True), ("worker-12", True), ("test-cp-1", False), ("worker-x", False)],
 )
-def test_host_names(name, answer):
+def test_host_name_is_recognized_only_if_a_lab_can_use_it(name, answer):
     assert topology.is_host_name(name) is answer
 
 

@@ -1,4 +1,4 @@
-"""The image archives are what a container runtime reads, and the same bytes each time."""
+"""Test that image archives have the format of container runtimes and are reproducible."""
 
 import hashlib
 import io
@@ -37,7 +37,7 @@ def read(path):
         }
 
 
-def test_archive_names_its_config_layer_and_reference(image, tmp_path):
+def test_archive_manifest_names_config_layer_and_reference(image, tmp_path):
     images.write(image, tmp_path / "image.tar")
     found = read(tmp_path / "image.tar")
     (manifest,) = json.loads(found["manifest.json"][1])
@@ -51,7 +51,7 @@ def test_archive_names_its_config_layer_and_reference(image, tmp_path):
     assert json.loads(config)["config"]["Env"][0].startswith("PATH=/usr/local/sbin:")
 
 
-def test_layer_holds_the_files(image, tmp_path):
+def test_layer_contains_the_files_of_the_image(image, tmp_path):
     images.write(image, tmp_path / "image.tar")
     layer = next(
         content
@@ -72,7 +72,7 @@ def test_same_files_make_the_same_bytes(image, program, tmp_path):
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
-def test_archive_is_all_roots_and_without_time(image, tmp_path):
+def test_archive_members_belong_to_root_and_have_no_time(image, tmp_path):
     images.write(image, tmp_path / "image.tar")
     assert {
         (member.uid, member.gid, member.mtime)
@@ -80,14 +80,14 @@ def test_archive_is_all_roots_and_without_time(image, tmp_path):
     } == {(0, 0, 0)}
 
 
-def test_a_name_given_twice_is_an_error(tmp_path):
+def test_duplicate_entry_name_raises_value_error(tmp_path):
     with pytest.raises(ValueError, match="etc/passwd is given twice"):
         tarball.write(
             tmp_path / "x.tar", [Entry("etc/passwd", content=b""), Entry("etc/passwd", content=b"")]
         )
 
 
-def test_tree_keeps_links_and_leaves_out_what_it_is_told(tmp_path):
+def test_tree_keeps_links_and_omits_filtered_paths(tmp_path):
     (tmp_path / "lib/tests").mkdir(parents=True)
     (tmp_path / "lib/tests/test_x.py").write_text("")
     (tmp_path / "lib/x.py").write_text("")
@@ -99,7 +99,7 @@ def test_tree_keeps_links_and_leaves_out_what_it_is_told(tmp_path):
     assert found == {"opt/x/lib/x.py": None, "opt/x/lib64": "lib"}
 
 
-def test_every_image_that_the_cluster_needs_is_there(tmp_path):
+def test_all_images_contain_every_image_of_the_cluster(tmp_path):
     names = [name for module in binaries.MODULES for name in module.programs]
     (tmp_path / "image/usr/sbin").mkdir(parents=True)
     (tmp_path / "image/usr/sbin/nft").write_text("")
@@ -130,7 +130,7 @@ def test_every_image_that_the_cluster_needs_is_there(tmp_path):
     } <= proxy
 
 
-def test_one_layer_more_over_an_image(image, tmp_path):
+def test_extended_image_has_an_additional_layer(image, tmp_path):
     images.write(image, tmp_path / "base.tar")
     images.extend(
         tmp_path / "base.tar",

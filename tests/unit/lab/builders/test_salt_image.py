@@ -1,4 +1,4 @@
-"""Which of Debian's files are in the image of Salt's master."""
+"""Test which Debian files the image of the Salt master contains."""
 
 import pytest
 from metalk8s_lab.builders import salt_image
@@ -50,7 +50,7 @@ def system(tmp_path):
     return tmp_path
 
 
-def test_packages_come_with_what_they_need(system):
+def test_packages_include_their_installed_dependencies(system):
     assert salt_image.with_dependencies(system, ["openssh-client"]) == [
         "libc6",
         "libedit2",
@@ -59,7 +59,7 @@ def test_packages_come_with_what_they_need(system):
     ]
 
 
-def test_files_of_the_packages_and_what_their_installation_made(system, monkeypatch):
+def test_image_contains_files_of_packages_and_of_their_installation(system, monkeypatch):
     monkeypatch.setattr(salt_image, "PACKAGES", ("openssh-client",))
     found = {entry.name: entry for entry in salt_image._debian(system)}
     assert sorted(found) == [

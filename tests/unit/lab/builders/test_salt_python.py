@@ -1,4 +1,7 @@
-"""Which Salt gets a Python of its own, without which its daemons would not talk to each other on the hosts."""
+"""Test which Salt versions get an older Python.
+
+Without it the daemons of an old Salt do not communicate on the hosts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from metalk8s_lab.builders import chroot, salt_python
 @pytest.mark.parametrize(
     ("version", "own"), [("3006.28", True), ("3006.9", True), ("3007.15", False), ("3008.3", False)]
 )
-def test_who_needs_an_older_python(
+def test_older_python_is_installed_only_for_salt_3006(
     monkeypatch: pytest.MonkeyPatch, version: str, own: bool
 ) -> None:
     ran: list[tuple[str, ...]] = []

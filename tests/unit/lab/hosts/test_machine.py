@@ -1,4 +1,4 @@
-"""A machine that cannot hold the lab is told everything that is wrong, with a remedy each."""
+"""Test that the check of the machine reports every problem with its remedy."""
 
 from dataclasses import replace
 
@@ -34,12 +34,12 @@ def test_good_machine_has_no_problems():
         ({"lacking_kernel": ("overlay",)}, "CONFIG_OVERLAY_FS"),
     ],
 )
-def test_each_lack_is_told(change, text):
+def test_machine_problem_is_reported_with_its_value(change, text):
     (problem,) = problems(replace(GOOD, **change))
     assert text in problem
 
 
-def test_all_lacks_are_told_at_once():
+def test_all_machine_problems_are_reported_together():
     assert (
         len(
             problems(
@@ -60,12 +60,12 @@ def test_all_lacks_are_told_at_once():
 @pytest.mark.parametrize(
     "change", [{"memory": 2 * GIB, "lab_runs": True}, {"disk": 12 * GIB, "cache_is_full": True}]
 )
-def test_what_is_used_already_is_not_asked_for_again(change):
+def test_resources_of_existing_lab_are_not_required_again(change):
     assert problems(replace(GOOD, **change)) == []
 
 
 @pytest.mark.parametrize(("before", "after"), [("128\n", 4096), ("8192\n", 8192)])
-def test_watchers_are_raised_and_never_lowered(tmp_path, before, after):
+def test_inotify_limit_is_raised_and_never_lowered(tmp_path, before, after):
     limit = tmp_path / "max_user_instances"
     limit.write_text(before)
     let_watch(limit)
