@@ -1,4 +1,4 @@
-"""A seed decides a run alone; every kind is among the random ones; every boundary has every fault."""
+"""Test that a seed alone determines a run, and that the runs cover every kind and boundary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chaos.cases import Case
 from metalk8s_expand.domain.declaration import settings as declarations
 
 
-def test_a_seed_is_a_run_in_every_process() -> None:
+def test_seed_gives_the_same_run_in_every_process() -> None:
     code = "from chaos import cases; print([str(case) for case in cases.drawn(1, 40)])"
     root = Path(__file__).resolve().parents[3]
     told = {
@@ -27,12 +27,12 @@ def test_a_seed_is_a_run_in_every_process() -> None:
     assert told == {f"{[str(case) for case in schedule.drawn(1, 40)]}\n"}
 
 
-def test_thirty_seeds_hold_every_kind() -> None:
+def test_thirty_seeds_cover_every_kind() -> None:
     assert {case.kind for case in schedule.drawn(1, 30)} == set(schedule.RANDOM)
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_every_random_run_can_be_recovered_from(seed: int) -> None:
+def test_random_run_allows_recovery(seed: int) -> None:
     case = schedule.random_case(seed)
     assert case.target in ("", *case.voters)
     assert case.newcomer not in case.members
@@ -46,7 +46,7 @@ def test_every_random_run_can_be_recovered_from(seed: int) -> None:
 
 
 @pytest.mark.parametrize("base", schedule.BASES)
-def test_what_is_declared_is_a_declaration(base: int) -> None:
+def test_pillar_of_case_is_a_valid_declaration(base: int) -> None:
     case = Case("it", schedule.MASTER_KILLED, base, schedule.moments.after(1))
     found = declarations.parse(schedule.pillar(case.declared)["metalk8s_expand"])
     assert set(found.nodes) == set(case.declared)
@@ -63,7 +63,7 @@ def test_every_boundary_has_every_fault() -> None:
     assert {case.name for case in schedule.short()} == set(schedule.SHORT)
 
 
-def test_names_of_interfaces_are_those_of_nspawn() -> None:
+def test_interface_names_match_those_of_nspawn() -> None:
     assert [network_faults.interface(name) for name in schedule.ADDRESSES] == [
         f"vb-{name}" for name in schedule.ADDRESSES
     ]
@@ -73,7 +73,7 @@ def chosen(*words: str) -> list[str]:
     return [case.name for case in program.chosen(program.parser().parse_args(words))]
 
 
-def test_what_is_asked_for() -> None:
+def test_options_select_the_runs() -> None:
     every = [case.name for case in schedule.enumerated()]
     seeds = [f"seed-{number}" for number in range(1, 31)]
     assert chosen() == every + seeds
@@ -85,12 +85,12 @@ def test_what_is_asked_for() -> None:
     assert all("master-killed" in name for name in chosen("--boundaries", "--kind=master-killed"))
 
 
-def test_an_unknown_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_run_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["promoted+nothing"]) == 2
     assert "promoted+nothing" in capsys.readouterr().err
 
 
-def test_every_kind_can_be_made() -> None:
+def test_every_kind_has_a_fault_function() -> None:
     code = "from chaos import cases, faults; print(set(faults.FAULTS) == {*cases.AT_BOUNDARIES, *cases.RANDOM})"
     root = Path(__file__).resolve().parents[3]
     assert (

@@ -1,4 +1,4 @@
-"""Which fault is made in which expansion of a run."""
+"""Test which expansion of a run gets which fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ SAID = {
 
 
 class Expansion:
-    """Comes to its next boundary after each fault; it ends when it has come to the last, or no fault is made at one."""
+    """A fake expansion that reaches its next boundary after each fault.
+
+    It ends after the last boundary, or if a boundary gets no fault.
+    """
 
     number = 1
 
@@ -49,7 +52,7 @@ class Expansion:
 def made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kills: bool, *boundaries: str
 ) -> tuple[Scene, deque[Case]]:
-    """One expansion, told when each fault is made."""
+    """Run a fake expansion with the given boundaries; return its scene and the waiting cases."""
 
     def fault(scene: Scene) -> Iterator[None]:
         yield
@@ -67,19 +70,21 @@ def made(
     return scene, waiting
 
 
-def test_an_expansion_that_outlives_a_fault_has_the_next(
+def test_expansion_that_survives_a_fault_gets_the_next_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scene, waiting = made(monkeypatch, tmp_path, False, "looking", "register", "deployed")
     assert (scene.came, list(waiting)) == (CASES, [])
 
 
-def test_one_that_is_killed_has_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_killed_expansion_gets_no_further_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     scene, waiting = made(monkeypatch, tmp_path, True, "looking", "register", "deployed")
     assert (scene.came, list(waiting)) == (CASES[:1], CASES[1:])
 
 
-def test_a_moment_that_does_not_come_is_waited_for_in_one_more(
+def test_missed_moment_is_awaited_in_the_next_expansion(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scene, waiting = made(monkeypatch, tmp_path, False, "looking", "deployed")

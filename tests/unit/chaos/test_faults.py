@@ -1,4 +1,4 @@
-"""What a fault must know of the cluster before it is made."""
+"""Test the queries to the cluster that a fault needs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]) -> list[
     return asked
 
 
-def test_the_leader_is_the_member_that_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leader_is_the_member_that_reports_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, {"bootstrap": status("1", "2"), "cp-1": status("2", "2")})
     assert faults.etcd_leader(("cp-2", "bootstrap", "cp-1")) == "cp-1"
 
 
-def test_without_a_leader_each_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_leader_contains_each_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(
         monkeypatch, {"bootstrap": json.dumps({"header": {"member_id": "1"}}), "cp-1": "not JSON"}
     )
@@ -47,7 +47,7 @@ def test_without_a_leader_each_answer_is_told(monkeypatch: pytest.MonkeyPatch) -
         assert text in str(error.value)
 
 
-def test_curl_gets_options_as_it_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curl_options_have_no_equals_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(monkeypatch, {"bootstrap": status("1", "1")})
     faults.etcd_leader(("bootstrap",))
     assert not [word for word in asked[0] if "=" in word], (

@@ -1,4 +1,4 @@
-"""What is said of a cluster after a run."""
+"""Test the problems that the harness reports about a cluster after a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def gathered(**more: Any) -> dict[str, Any]:
     return {**sound, "hashes": hashes(("1", "2"), ("1", "2")), **more}
 
 
-def test_a_sound_etcd() -> None:
+def test_healthy_etcd_has_no_problems() -> None:
     assert invariants.etcd_problems(gathered(), VOTERS) == []
 
 
@@ -48,7 +48,7 @@ def test_a_sound_etcd() -> None:
         ({"hashes": {"problem": "no answer"}}, "no answer"),
     ],
 )
-def test_an_unsound_etcd(more: dict[str, Any], words: str) -> None:
+def test_unhealthy_etcd_is_reported(more: dict[str, Any], words: str) -> None:
     assert any(words in line for line in invariants.etcd_problems(gathered(**more), VOTERS))
 
 
@@ -60,7 +60,7 @@ def node(name: str, ready: str = "True", **spec: Any) -> dict[str, Any]:
     }
 
 
-def test_nodes() -> None:
+def test_node_problems_compare_nodes_with_the_declaration() -> None:
     assert invariants.node_problems({"items": [node("bootstrap"), node("cp-1")]}, ["cp-1"]) == []
     found = invariants.node_problems(
         {"items": [node("bootstrap", "Unknown"), node("x", unschedulable=True)]}, ["cp-1"]
@@ -73,7 +73,7 @@ def test_nodes() -> None:
     ]
 
 
-def test_keys_lease_and_jobs() -> None:
+def test_keys_lease_and_jobs_left_behind_are_reported() -> None:
     assert (
         invariants.key_problems({"minions": ["cp-1", "bootstrap"], "minions_pre": []}, ["cp-1"])
         == []
@@ -116,11 +116,13 @@ def attempt(code: int | None, reason: str = "", killed: bool = False) -> dict[st
         ([attempt(None), attempt(0)], 1),
     ],
 )
-def test_an_expansion_ends_well_or_says_why_not(attempts: list[dict[str, Any]], count: int) -> None:
+def test_failed_expansion_without_reason_is_reported(
+    attempts: list[dict[str, Any]], count: int
+) -> None:
     assert len(invariants.attempt_problems(attempts, frozenset())) == count
 
 
-def test_a_refusal_may_be_allowed() -> None:
+def test_allowed_refusal_is_no_problem() -> None:
     assert invariants.attempt_problems([attempt(6, "no quorum")], frozenset({6})) == []
 
 
@@ -140,12 +142,12 @@ def test_a_refusal_may_be_allowed() -> None:
         ([], ""),
     ],
 )
-def test_the_reason_of_a_failure(document: Any, told: str) -> None:
+def test_reason_is_read_from_the_output_of_the_expansion(document: Any, told: str) -> None:
     assert invariants.reason(json.dumps(document), "") == told
     assert invariants.reason("Traceback", "") == ""
 
 
-def test_the_gateways_answers() -> None:
+def test_gateway_answers_are_parsed() -> None:
     import base64
 
     kv = {
@@ -164,7 +166,7 @@ def test_the_gateways_answers() -> None:
         etcd_state.compacted({"result": {"canceled": True, "cancel_reason": "no permission"}})
 
 
-def test_what_becomes_of_members() -> None:
+def test_member_changes_are_reported_with_skipped_steps() -> None:
     names = {"10.200.0.12": "cp-2"}
     steps = [
         {"members": [{"name": "cp-1"}]},
@@ -194,7 +196,7 @@ def test_what_becomes_of_members() -> None:
     assert list(etcd_state.changes(seen[3], seen[3], names)) == []
 
 
-def test_a_member_that_was_added_again_is_told() -> None:
+def test_member_added_again_is_reported_as_learner() -> None:
     assert list(etcd_state.changes({"cp-2": "voter"}, {"cp-2": "learner"}, {})) == ["cp-2 learner"]
 
 
@@ -210,11 +212,11 @@ def test_a_member_that_was_added_again_is_told() -> None:
         (504, "unknown"),
     ],
 )
-def test_what_a_status_says_of_a_write(status: int, outcome: str) -> None:
+def test_write_outcome_follows_from_the_http_status(status: int, outcome: str) -> None:
     assert workload.outcome(status) == outcome
 
 
-def test_rules_of_the_network() -> None:
+def test_network_rules_drop_only_the_given_traffic() -> None:
     assert network_faults.one_way("1.1.1.1", "2.2.2.2") == [
         "ip saddr 1.1.1.1 ip daddr 2.2.2.2 drop"
     ]

@@ -1,4 +1,4 @@
-"""Which bases are there to begin with."""
+"""Test which base snapshots are known before a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chaos.paths import Place
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Of a lab that rests, with two bases; its disk is seen when it is attached."""
+    """Return the place of a stopped lab with two bases; ``attach`` makes its disk visible."""
     lab = lab_hosts.lab_settings.Settings(tmp_path / "state", tmp_path / "cache", "3008.3", None)
 
     def attach(settings: lab_hosts.lab_settings.Settings) -> None:
@@ -29,14 +29,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return found
 
 
-def test_those_of_a_lab_that_rests_are_known(place: Place) -> None:
+def test_bases_of_stopped_lab_are_known(place: Place) -> None:
     assert lab_snapshots._known(place, "c") == {1, 2}
 
 
-def test_those_of_another_code_are_not(place: Place) -> None:
+def test_bases_of_other_code_are_unknown(place: Place) -> None:
     assert lab_snapshots._known(place, "other") == set()
 
 
-def test_one_whose_snapshot_is_gone_is_not(place: Place) -> None:
+def test_base_without_snapshot_is_unknown(place: Place) -> None:
     place.bases.write_text(json.dumps({"code": "c", "lab": lab_hosts.LAB, "bases": [1, 2, 3]}))
     assert lab_snapshots._known(place, "c") == {1, 2}

@@ -1,4 +1,7 @@
-"""What the judgement accepts and what it finds: by hand-made histories, and by those of a store that is made to err."""
+"""Test which histories the judgement accepts and which violations it finds.
+
+The histories are written by hand, or come from a correct store and are then corrupted.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def member(*revisions: int, name: str = "a", floor: int = 0, first: int = 1) -> 
     return MemberHistory(name, floor, max(revisions, default=0), events)
 
 
-def test_a_sound_history() -> None:
+def test_correct_history_has_no_problems() -> None:
     done = [
         write(3, 0, 1),
         write(5, 2, 3, expected=3),
@@ -63,7 +66,7 @@ def test_a_sound_history() -> None:
     assert linearizability.problems(done, members, [("a", Event(5, "k", 2))]) == []
 
 
-def test_nothing_at_all() -> None:
+def test_empty_history_has_no_problems() -> None:
     assert linearizability.problems([], []) == []
 
 
@@ -96,45 +99,45 @@ def test_nothing_at_all() -> None:
         ([replace(write(3, 0, 1), revision=None)], [member(3)], "without a revision"),
     ],
 )
-def test_what_must_not_be_is_found(
+def test_violation_is_found(
     done: list[Operation], members: list[MemberHistory], words: str
 ) -> None:
     assert any(words in line for line in linearizability.problems(done, members))
 
 
-def test_what_overlaps_may_have_any_order() -> None:
+def test_overlapping_operations_may_have_any_order() -> None:
     done = [write(5, 0, 3), write(3, 1, 2), read(3, 0.5, 4)]
     assert linearizability.problems(done, [member(3, 5)]) == []
 
 
-def test_unknown_writes_may_be_there_or_not() -> None:
+def test_unknown_write_may_be_present_or_absent() -> None:
     done = [write(3, 0, 1), write(None, 2, 3, UNKNOWN), read(3, 4, 5)]
     assert linearizability.problems(done, [member(3)]) == []
     assert linearizability.problems(done, [member(3, 4)]) == []
 
 
-def test_below_what_was_compacted_what_was_shown_counts() -> None:
+def test_compacted_write_counts_if_a_member_has_shown_it() -> None:
     done = [write(3, 0, 1), write(5, 2, 3, expected=3)]
     members = [member(5, floor=4, first=2)]
     assert any("LOST" in line for line in linearizability.problems(done, members))
     assert linearizability.problems(done, members, [("b", Event(3, "k", 1))]) == []
 
 
-def test_what_a_member_has_shown_must_stay() -> None:
+def test_event_shown_by_a_member_must_remain() -> None:
     assert any(
         "was shown by b" in line
         for line in linearizability.problems([], [member(3)], [("b", Event(5, "k", 2))])
     )
 
 
-def test_many_of_one_kind_are_counted() -> None:
+def test_many_problems_of_a_kind_are_summarized() -> None:
     done = [write(number, number, number + 0.5) for number in range(1, 40)]
     found = linearizability.problems(done, [MemberHistory("a", 0, 40, ())])
     assert len(found) == linearizability.MOST + 1
     assert "29 more" in found[-1]
 
 
-def test_the_longest_pause_is_of_acknowledged_writes() -> None:
+def test_longest_pause_counts_acknowledged_writes_only() -> None:
     done = [write(3, 0, 1), write(None, 2, 3, UNKNOWN), write(5, 4, 8.5)]
     assert linearizability.longest_pause(done) == 7.5
     assert linearizability.longest_pause([]) == 0
@@ -142,7 +145,7 @@ def test_the_longest_pause_is_of_acknowledged_writes() -> None:
 
 
 class Store:
-    """etcd as it should be, with clients whose operations overlap; what it hands out is decided by the dice."""
+    """A random model of a correct etcd with clients whose operations overlap."""
 
     def __init__(self, seed: int, size: int) -> None:
         self.dice = random.Random(seed)
@@ -155,10 +158,13 @@ class Store:
             self.step(number)
 
     def step(self, number: int) -> None:
-        """One operation takes effect now; it was invoked a little earlier, returns a little later, and its reply may be lost."""
+        """Execute an operation.
+
+        It was invoked a little earlier and returns a little later, and its reply may be lost.
+        """
         self.now += self.dice.uniform(0.1, 1)
         invoked, returned = self.now - self.dice.uniform(0, 2), self.now + self.dice.uniform(0, 2)
-        self.revision += self.dice.choice((0, 0, 1, 3))  # others write as well
+        self.revision += self.dice.choice((0, 0, 1, 3))  # other clients write as well
         key, client = self.dice.choice("xyz"), f"c{self.dice.randrange(4)}"
         last, version, value = self.state.get(key, (0, 0, None))
         one = Operation(client, "s", READ, key, invoked, returned, OK, last, None, value)
@@ -187,7 +193,7 @@ stores = st.builds(Store, st.integers(0, 2**32), st.integers(5, 60))
 
 @settings(deadline=None)
 @given(stores)
-def test_a_store_as_it_should_be_passes(store: Store) -> None:
+def test_correct_store_passes(store: Store) -> None:
     seen = [("b", event) for event in store.events]
     assert (
         linearizability.problems(store.operations, [store.member(), store.member("b")], seen) == []
@@ -196,7 +202,7 @@ def test_a_store_as_it_should_be_passes(store: Store) -> None:
 
 @settings(deadline=None)
 @given(stores, st.data())
-def test_a_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) -> None:
+def test_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) -> None:
     done = linearizability.acknowledged(store.operations)
     if not done:
         return
@@ -211,7 +217,7 @@ def test_a_lost_write_is_found_on_any_member(store: Store, data: st.DataObject) 
 
 @settings(deadline=None)
 @given(stores, st.data())
-def test_a_read_of_the_past_is_found(store: Store, data: st.DataObject) -> None:
+def test_stale_read_is_found(store: Store, data: st.DataObject) -> None:
     done = linearizability.acknowledged(store.operations)
     pairs = [
         (old, new)
@@ -239,7 +245,7 @@ def test_a_read_of_the_past_is_found(store: Store, data: st.DataObject) -> None:
 
 @settings(deadline=None)
 @given(stores, st.data())
-def test_two_writes_in_the_wrong_order_are_found(store: Store, data: st.DataObject) -> None:
+def test_writes_in_the_wrong_order_are_found(store: Store, data: st.DataObject) -> None:
     done = linearizability.acknowledged(store.operations)
     pairs = [(one, two) for one in done for two in done if one.returned < two.invoked]
     if not pairs:
@@ -253,7 +259,9 @@ def test_two_writes_in_the_wrong_order_are_found(store: Store, data: st.DataObje
 
 @settings(deadline=None)
 @given(stores, st.data())
-def test_an_acknowledgement_given_twice_is_found(store: Store, data: st.DataObject) -> None:
+def test_duplicate_revision_of_acknowledged_writes_is_found(
+    store: Store, data: st.DataObject
+) -> None:
     done = linearizability.acknowledged(store.operations)
     if len(done) < 2:
         return
@@ -261,7 +269,7 @@ def test_an_acknowledgement_given_twice_is_found(store: Store, data: st.DataObje
     assert list(linearizability.duplicates([one, replace(two, revision=one.revision)]))
 
 
-def test_lines_of_writers_and_watchers() -> None:
+def test_log_lines_are_converted_to_operations_and_events() -> None:
     noted = {
         "client": "c",
         "server": "s",

@@ -1,4 +1,4 @@
-"""What has ended well is not made again, for the same code; all else is."""
+"""Test that runs that passed with the same code are skipped, and that all others run again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def left(found: Results, code: str = "c") -> list[str]:
     return [case.name for case in results.remaining(CASES, found.of(code))]
 
 
-def test_only_what_is_good_for_this_code_is_done(tmp_path: Path) -> None:
+def test_run_is_done_only_if_its_last_result_for_the_code_is_good(tmp_path: Path) -> None:
     found = Results(tmp_path / "deep" / "results.jsonl")
     assert left(found) == ["seed-1", "seed-2", "seed-3"]
     found.add(result("seed-1"))
@@ -46,7 +46,7 @@ def test_only_what_is_good_for_this_code_is_done(tmp_path: Path) -> None:
     assert left(found) == ["seed-1", "seed-3"], "the last result counts"
 
 
-def test_another_case_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
+def test_result_of_a_different_case_with_the_same_name_is_ignored(tmp_path: Path) -> None:
     found = Results(tmp_path / "results.jsonl")
     for case in CASES[:2]:
         found.add(result(case.name))
@@ -69,7 +69,7 @@ def test_boundaries_far_from_each_other_share_a_run() -> None:
         assert all(later - earlier > 1 for earlier, later in pairwise(places))
 
 
-def test_what_was_bad_in_company_is_made_alone() -> None:
+def test_failed_case_of_a_shared_run_gets_its_own_run() -> None:
     cases = [case for case in schedule.enumerated() if case.kind == schedule.RUNNER_KILLED][:12]
     name = cases[3].name
     rows = results.chains(cases, {name: result(name, BAD)}, lambda _: 6)
@@ -78,7 +78,7 @@ def test_what_was_bad_in_company_is_made_alone() -> None:
     assert results.chains(cases, {}, lambda _: 1) == [[case] for case in cases]
 
 
-def test_a_line_that_was_cut_off_spoils_nothing(tmp_path: Path) -> None:
+def test_truncated_line_does_not_affect_other_results(tmp_path: Path) -> None:
     found = Results(tmp_path / "results.jsonl")
     found.add(result("seed-1"))
     with found.path.open("a") as file:
@@ -87,7 +87,7 @@ def test_a_line_that_was_cut_off_spoils_nothing(tmp_path: Path) -> None:
     assert left(found) == ["seed-2"]
 
 
-def test_the_summary(tmp_path: Path) -> None:
+def test_summary_contains_results_and_totals(tmp_path: Path) -> None:
     known = {
         "seed-1": result("seed-1", writes=100, pause=3.25, attempts=[{"code": -9}, {"code": 0}]),
         "seed-2": result(
@@ -106,12 +106,12 @@ def test_the_summary(tmp_path: Path) -> None:
     assert not results.all_good([], known)
 
 
-def test_one_of_several_in_a_run_is_told_with_it() -> None:
+def test_result_of_a_shared_run_names_that_run() -> None:
     known = {name: result(name, within="seed-9") for name in ("seed-1",)}
     assert "good    in the run of seed-9" in results.summary(CASES[:1], known)
 
 
-def test_the_code_is_its_content(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_the_content_of_files_only(tmp_path: Path) -> None:
     for name, text in {
         "a/x": "1",
         "b/y": "2",

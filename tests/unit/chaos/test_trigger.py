@@ -1,4 +1,4 @@
-"""The moments that faults wait for, by the very lines that are heard."""
+"""Test the triggers of faults with real lines of the event log."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ LINES = {
 }
 
 
-def test_each_boundary_is_its_own_line() -> None:
+def test_boundary_line_matches_only_its_own_trigger() -> None:
     places = boundaries("cp-2")
     assert list(LINES) == list(places)
     for name, line in LINES.items():
@@ -84,7 +84,7 @@ def test_each_boundary_is_its_own_line() -> None:
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_another_node_is_none_of_it(name: str) -> None:
+def test_boundary_line_does_not_match_other_node(name: str) -> None:
     moment = boundaries("cp-1")[name]
     if name not in ("snapshot", "ca-told", "proxies", "proxies-done"):
         assert not moment.matches(moment.source, LINES[name] or "")
@@ -102,25 +102,25 @@ def test_another_node_is_none_of_it(name: str) -> None:
         "salt\t{}",
     ],
 )
-def test_what_is_of_no_use_is_left_out(text: str) -> None:
+def test_irrelevant_event_is_omitted(text: str) -> None:
     assert trigger.event_line(text) is None
 
 
-def test_the_board_waits_for_the_line_and_its_delay() -> None:
+def test_board_waits_for_the_line_and_its_delay() -> None:
     board, since = Board(), time.monotonic()
     threading.Timer(0.2, board.add, ("member", "cp-2 voter")).start()
     assert board.wait(Trigger("member", "^cp-2 voter$", 0.3), since, 5)
     assert 0.45 < time.monotonic() - since < 2
 
 
-def test_the_board_looks_back_to_the_start_only() -> None:
+def test_board_ignores_lines_before_the_start() -> None:
     board = Board()
     board.add("runner", "x")
     assert not board.wait(Trigger("runner", "x"), time.monotonic(), 0.1)
     assert board.wait(Trigger("runner", "x"), 0.0, 0.1)
 
 
-def test_the_board_gives_up_when_nothing_can_come_any_more() -> None:
+def test_board_stops_waiting_when_the_run_has_ended() -> None:
     started = time.monotonic()
     assert not Board().wait(Trigger("runner", "x"), started, 60, lambda: True)
     assert Board().wait(trigger.after(60), started, 60, lambda: True), (
@@ -129,7 +129,7 @@ def test_the_board_gives_up_when_nothing_can_come_any_more() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_the_board_keeps_what_was_heard(tmp_path: object) -> None:
+def test_board_writes_lines_to_its_log(tmp_path: object) -> None:
     from pathlib import Path
 
     path = Path(str(tmp_path)) / "heard.log"
@@ -137,7 +137,7 @@ def test_the_board_keeps_what_was_heard(tmp_path: object) -> None:
     assert path.read_text().split()[1:] == ["runner", "x", "y"]
 
 
-def test_triggers_are_told() -> None:
+def test_trigger_text_describes_the_moment() -> None:
     assert str(trigger.after(2.5)) == "2.5 s after the start"
     assert str(Trigger("member", "x", 1)) == "1.0 s after member /x/"
     assert str(Trigger("member", "x")) == "member /x/"
