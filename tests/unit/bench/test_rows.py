@@ -1,4 +1,4 @@
-"""A limit that is missed is told, and is the exit code."""
+"""Test that a missed limit is reported and sets the exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.rows import Figure, Line, Row
         (1.0, 1.0, 0.0, False, 1.0, False),
     ],
 )
-def test_limits(
+def test_row_reports_whether_its_ratio_keeps_the_limit(
     ours: float, peer: float, limit: float, faster: bool, ratio: float, ok: bool
 ) -> None:
     row = Row("it", ours, "the peer", peer, limit, faster)
@@ -32,13 +32,13 @@ def test_limits(
     assert ("MISSED" not in str(row)) is ok
 
 
-def test_all_take_turns_on_the_same_machine() -> None:
+def test_works_alternate_and_reverse_every_other_round() -> None:
     taken: list[str] = []
     rows.in_turns(3, lambda: taken.append("a"), lambda: taken.append("b"))
     assert "".join(taken) == "abbaab"
 
 
-def test_the_table_holds_all_lines() -> None:
+def test_table_contains_all_lines() -> None:
     head, *lines = rows.table(
         [Row("it", 1, "the peer", 2, 3), Figure("that", 4, "MB")]
     ).splitlines()
@@ -53,7 +53,9 @@ def test_the_table_holds_all_lines() -> None:
         ([], 1),
     ],
 )
-def test_the_exit_code(lines: list[Line], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_code_is_one_for_missed_limit_or_no_rows(
+    lines: list[Line], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def measured() -> Iterator[Line]:
         yield from lines
 
@@ -63,7 +65,7 @@ def test_the_exit_code(lines: list[Line], code: int, monkeypatch: pytest.MonkeyP
     assert program.main(["api"]) == code
 
 
-def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_part_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["kube"])
     assert "kube" in capsys.readouterr().err
