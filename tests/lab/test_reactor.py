@@ -8,6 +8,8 @@ in the background would acquire the lock that other tests need.
 from __future__ import annotations
 
 import json
+import shlex
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +19,8 @@ from tests.lab import recorder
 from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner, until
 
 NODE, ADDRESS, SENDER = "worker-4", "10.200.0.17", "worker-1"
+# The node of the events that ask whether the reactor runs.
+EARLY = "Is the reactor there?"
 PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
 TAG = "metalk8s/expand/add"
 SNIPPET = "/etc/salt/master.d/metalk8s_expand.conf"
@@ -75,6 +79,7 @@ def reacting() -> Iterator[None]:
     on("bootstrap", "tee", SNIPPET, stdin=CONFIGURATION)
     try:
         restart()
+        wait_for_reactor()
         yield
     finally:
         on("bootstrap", "rm", "-f", SNIPPET)
@@ -86,6 +91,21 @@ def send(events: list[Any]) -> None:
     """Send events from a minion, one after another."""
     on(SENDER, "tee", "/root/send.py", stdin=SEND)
     on(SENDER, "/opt/salt/bin/python3", "/root/send.py", stdin=json.dumps(events), timeout=300)
+
+
+def wait_for_reactor() -> None:
+    """Wait until the restarted master reacts to events.
+
+    The reactor starts some time after the master answers, and Salt keeps no event for it.
+    """
+
+    def reacts() -> bool:
+        send([{"node": EARLY}])
+        time.sleep(3)
+        return refusals("-c", EARLY) > before
+
+    before = refusals("-c", EARLY)
+    until("the reactor to refuse an event", reacts, 180)
 
 
 def requests() -> list[dict[str, Any]]:
@@ -102,8 +122,11 @@ def reports() -> set[str]:
     )
 
 
-def refusals() -> int:
-    return int(on("bootstrap", "sh", "-c", "grep -c 'refused' /var/log/salt/master || true").stdout)
+def refusals(*pattern: str) -> int:
+    """Return how many logged refusals match the pattern of grep, by default those of the test."""
+    lines = "grep 'refused' /var/log/salt/master"
+    matching = shlex.join(["grep", *(pattern or ("-vc", EARLY))])
+    return int(on("bootstrap", "sh", "-c", f"{lines} | {matching} || true").stdout)
 
 
 def test_hostile_events_are_refused_and_logged() -> None:
