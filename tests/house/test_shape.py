@@ -98,7 +98,6 @@ def test_library_names_things_by_what_they_are() -> None:
     assert count < GENERIC_NAMES
 
 
-@not_reached
 def test_library_waits_in_one_place() -> None:
     sleepers = [
         f"{path.relative_to(LIBRARY)}:{node.lineno}"

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import Leases, claim
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.errors import ExpandError
@@ -77,7 +78,11 @@ def turn(options: Options, kube: Kube) -> Options:
     path, pid = options["log"], os.getpid()
     try:
         held = acquire(
-            Leases(kube), claim("crowd", f"turn of {pid}"), options["wait_s"], options["duration"]
+            Leases(kube),
+            claim("crowd", f"turn of {pid}"),
+            options["wait_s"],
+            clock=Clock(),
+            duration=options["duration"],
         )
     except ExpandError:
         append(path, f"told {pid}")
@@ -105,7 +110,7 @@ def run(options: Options) -> int:
     wanted = claim("run-1", "a worker")
     # The lock cannot check a process of another host, so such a claim names none.
     wanted = replace(wanted, process="") if options.get("elsewhere") else wanted
-    held = acquire(Leases(kube), wanted, 0, options["duration"])
+    held = acquire(Leases(kube), wanted, clock=Clock(), duration=options["duration"])
     attempt(lambda: {"epoch": held.epoch})
     commands: dict[str, Callable[[], Options]] = {
         "change": lambda: change(held, options),

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import Leases, claim
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.runs.lease_rules import NAME, NAMESPACE
@@ -112,7 +113,9 @@ def worker(server: ApiServer, kube: Kube, log: Path) -> Iterator[Worker]:
 
 def take(kube: Kube, wait_s: float = 0.0, duration: int = SHORT) -> Lock:
     """Acquire the lock as another run."""
-    return acquire(Leases(kube), claim("run-2", "the test"), wait_s, duration)
+    return acquire(
+        Leases(kube), claim("run-2", "the test"), wait_s, clock=Clock(), duration=duration
+    )
 
 
 def gather(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
@@ -246,7 +249,9 @@ def test_process_frozen_between_check_and_change_is_refused_by_host(
 def test_holder_tolerates_frozen_api_until_lease_expires(server: ApiServer, kube: Kube) -> None:
     duration = 3
     impatient = Kube.from_kubeconfig(str(server.admin), timeout=0.3)
-    with acquire(Leases(impatient), claim("run-2", "the test"), 0, duration) as held:
+    with acquire(
+        Leases(impatient), claim("run-2", "the test"), clock=Clock(), duration=duration
+    ) as held:
         end = time.monotonic() + 1.2
         with Frozen(server):
             while time.monotonic() < end:

@@ -214,9 +214,9 @@ def hold(master: Master) -> None:
     clock = Clock()
     world = ClusterContext.from_opts(master.opts)
     for run in ("1", "2"):
-        with acquire(world.leases(), claim(run, "test")) as held:
+        with acquire(world.leases(), claim(run, "test"), clock=Clock()) as held:
             written = journal.JournalWriter(world.kube, run, "test", "here", held.epoch, clock)
-            written.began("plan-w", "register")
+            written.step_started("plan-w", "register")
             assert stop.stop(world.leases(), "somebody", clock=Clock()).run == run
             clock.sleep(FRESH_S)
             held.check()

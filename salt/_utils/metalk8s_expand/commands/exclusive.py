@@ -32,7 +32,7 @@ def exclusive_run(
         journal = JournalWriter(
             ctx.cluster.kube, progress.run, command, platform.node(), lock.epoch, ctx.clock
         )
-        progress.listener, progress.bus = journal.said, ctx.bus.fire
+        progress.listener, progress.bus = journal.log_line, ctx.bus.fire
         run = RunContext(
             ctx.cluster, ctx.clock, progress, lock, journal, lambda: signal.name or lock.stop
         )
@@ -40,16 +40,9 @@ def exclusive_run(
         progress.event(events.started(progress.run, command, journal.now.host))
         try:
             journal.keep()
-            orphaned_jobs.wait(
-                run.cluster,
-                journal.now,
-                job_timeout_s,
-                run.clock,
-                run.ensure_not_stopped,
-                lambda text: progress("", "resume", text),
-            )
+            orphaned_jobs.wait(run, job_timeout_s)
             lock.check()
-            journal.fresh()
+            journal.reset()
             yield run
             outcome = "ended"
         except KeyboardInterrupt:

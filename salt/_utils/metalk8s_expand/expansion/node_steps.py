@@ -44,7 +44,7 @@ def register(expansion: Expansion, node: Node) -> Advance:
     """Create or correct the Node object."""
     kube = expansion.access().kube
     if kube.node(node.name) is None:
-        expansion.run.journal.made(node.name)
+        expansion.run.journal.node_created(node.name)
         expansion.created.add(node.name)
     node_registration.register(kube, node)
     yield None
@@ -56,7 +56,7 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
     started = run.clock.now()
     job = expansion.orchestrations.new()
     run.progress(node.name, plan.DEPLOY, f"job {job}")
-    run.journal.at(node.name, job)
+    run.journal.job_started(node.name, job)
     pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
     expansion.orchestrations.start(job, ORCHESTRATION, saltenv(node), pillar)
     expansion.jobs[node.name] = job
@@ -80,7 +80,7 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
             job=job,
         )
     expansion.created.discard(node.name)
-    run.journal.taken(node.name)
+    run.journal.node_claimed(node.name)
 
 
 def verify(expansion: Expansion, node: Node) -> Advance:

@@ -90,7 +90,7 @@ def run_node(expansion: Expansion, node: Node, task: Iterator[object]) -> Advanc
     name = node.name
     try:
         yield from task
-        expansion.run.journal.left(name)
+        expansion.run.journal.node_finished(name)
         return
     except ExpandError as error:
         error.node = error.node or name
@@ -114,11 +114,11 @@ def clean_up_failed(expansion: Expansion, node: Node) -> Advance:
     changes = expansion.rolled_back.setdefault(name, [])
     if not isinstance(expansion.errors[name], KEEP_AS_IS):
         yield from rollback.roll_back(tools, node, name in expansion.created, changes)
-        run.journal.taken(name)
+        run.journal.node_claimed(name)
     expansion.states[name] = rollback.state(tools, node)
     # The next run looks for a job that may still run.
     if not isinstance(expansion.errors[name], DeadlineError):
-        run.journal.left(name, expansion.errors[name].message)
+        run.journal.node_finished(name, expansion.errors[name].message)
 
 
 def health_and_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:

@@ -102,7 +102,7 @@ class Expansion:
         run.progress(name, step, "started")
         run.progress.step(name, step, events.STARTED)
         try:
-            run.journal.began(name, step)
+            run.journal.step_started(name, step)
             yield
         except Exception as error:
             elapsed = run.clock.now() - started

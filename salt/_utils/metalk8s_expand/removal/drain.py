@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from metalk8s_expand.clients.host.clock import Clock, Wait, current_problems, wait_until
+from metalk8s_expand.clients.host.clock import (
+    Clock,
+    Pending,
+    Wait,
+    current_problems,
+    poll_until,
+    wait_until,
+)
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
@@ -77,12 +84,18 @@ def wait_for_volume_detach(kube: Kube, node: str, tick: Callable[[], None], cloc
     """Wait, for a limited time, until no volume is attached to the Node; return the rest in a
     sentence.
     """
-    deadline = clock.monotonic() + DETACH_S
-    while left := current_problems(lambda: evictions.attachments(kube, node)):
-        tick()
-        if clock.monotonic() >= deadline:
-            return f"volumes are still attached to {node} after {DETACH_S:.0f} s: {', '.join(left)}"
-        clock.sleep(INTERVAL_S)
+
+    def attempt() -> bool | Pending:
+        attached = current_problems(lambda: evictions.attachments(kube, node))
+        if attached:
+            tick()
+        return Pending(attached) if attached else True
+
+    try:
+        poll_until(Wait("its volumes to detach", DETACH_S, interval=INTERVAL_S), attempt, clock)
+    except DeadlineError as error:
+        attached = ", ".join(map(str, error.problems))
+        return f"volumes are still attached to {node} after {DETACH_S:.0f} s: {attached}"
     return ""
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from metalk8s_expand.clients.host.clock import Pending, Wait, poll_until
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.removal import blockers, leftover_credentials
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # The number of quorum reads before a refusal, and the seconds between them.
 LOOKS, PAUSE_S = 4, 2.0
+# The most seconds of all reads together. One read of a cluster that answers takes a few.
+DISCOVERY_S = 900.0
 ERRORS: dict[str, type[ExpandError]] = {
     blockers.QUORUM: QuorumError,
     blockers.UNKNOWN: SettingsError,
@@ -46,15 +49,21 @@ def discover_and_plan(
 ) -> tuple[NodeInventory, RemovalPlan]:
     """Return the inventory and the plan; an etcd election at this moment is no reason to refuse."""
     run.progress(name, "look", "at the cluster and the host")
-    for _ in range(LOOKS - 1):
+    attempts = 0
+
+    def attempt() -> tuple[NodeInventory, RemovalPlan] | Pending:
+        nonlocal attempts
+        attempts += 1
         inventory = discovery.discover_node(run.cluster, settings, name)
         plan = build_plan(inventory, options)
-        if blockers.QUORUM not in {refusal.kind for refusal in plan.refused}:
-            return inventory, plan
-        run.lock.tick()
-        run.clock.sleep(PAUSE_S)
-    inventory = discovery.discover_node(run.cluster, settings, name)
-    return inventory, build_plan(inventory, options)
+        kinds = {refusal.kind for refusal in plan.refused}
+        if blockers.QUORUM in kinds and attempts < LOOKS:
+            run.lock.tick()
+            return Pending(("etcd has no healthy quorum at the moment",))
+        return inventory, plan
+
+    wait = Wait("etcd to be healthy", DISCOVERY_S, interval=PAUSE_S, node=name)
+    return poll_until(wait, attempt, run.clock)
 
 
 def ensure_not_refused(plan: RemovalPlan) -> None:
@@ -92,7 +101,7 @@ def run_steps(removal: Removal, steps: Mapping[str, RemovalStep]) -> NodeReport:
         for step in removal.plan.steps:
             run.lock.check()
             run.ensure_not_stopped()
-            run.journal.began(name, step.name)
+            run.journal.step_started(name, step.name)
             with _recorded(removal, step.name, results) as details:
                 details.append(steps[step.name](removal))
     except ExpandError as exc:
@@ -104,7 +113,7 @@ def run_steps(removal: Removal, steps: Mapping[str, RemovalStep]) -> NodeReport:
         error = ExpandError(
             f"unexpected {type(exc).__name__}: {exc}", node=name, hint=hint, log=LOGS
         )
-    run.journal.left(name, error.message if error else "")
+    run.journal.node_finished(name, error.message if error else "")
     return NodeReport(name, tuple(results), error is None, error.as_dict() if error else None)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, poll_until
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.runs import lease_rules as rules
@@ -72,20 +73,25 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
         tell("No run is going on.")
         return
     tell(f"{first.title}, since {clock.now() - first.started:.0f} s:")
-    told = 0
-    found: JournalRecord | None = first
-    while found is not None and found.run == first.run:
-        for line in found.since(told):
+    record: JournalRecord | None = first
+    printed = 0
+
+    def attempt() -> str | Pending:
+        nonlocal printed, record
+        if record is None:
+            record = watched.look()
+        if record is None or record.run != first.run:
+            return f"{first.title} is over, another one has begun"
+        for line in record.since(printed):
             tell(line)
-        told = found.told
-        if found.ended is not None:
-            tell(
-                f"{first.title} has {found.outcome}. Its report: salt-run metalk8s_expand.report {first.run}"
-            )
-            return
-        clock.sleep(POLL_S)
-        found = watched.look()
-    tell(f"{first.title} is over, another one has begun")
+        printed = record.told
+        if record.ended is None:
+            record = None
+            return Pending(())
+        return f"{first.title} has {record.outcome}. Its report: salt-run metalk8s_expand.report {first.run}"
+
+    # A run may take hours. If it renews its Lease no longer, ``look`` raises.
+    tell(poll_until(Wait("the run to end", math.inf, interval=POLL_S), attempt, clock))
 
 
 class _Watched:
@@ -100,18 +106,18 @@ class _Watched:
 
     def look(self) -> JournalRecord | None:
         """Return the journal, after a wait of at most ``PATIENCE_S`` seconds for the API server."""
-        while True:
-            try:
-                found, lease = journal.read(self._kube), rules.of(self._leases.get())
-            except UnreachableError:
-                if self._clock.monotonic() - self._answered > PATIENCE_S:
-                    raise
-                self._clock.sleep(POLL_S)
-                continue
-            self._answered = self._clock.monotonic()
-            if found is not None and found.ended is None:
-                self._judge(found, lease)
-            return found
+        wait = Wait("the API server", PATIENCE_S, interval=POLL_S)
+        record, lease = poll_until(wait, self._read, self._clock)
+        self._answered = self._clock.monotonic()
+        if record is not None and record.ended is None:
+            self._judge(record, lease)
+        return record
+
+    def _read(self) -> tuple[JournalRecord | None, Lease | None] | Pending:
+        try:
+            return journal.read(self._kube), rules.of(self._leases.get())
+        except UnreachableError as error:
+            return Pending((), error)
 
     def _judge(self, found: JournalRecord, lease: Lease | None) -> None:
         """Raise DeadlineError if the run does not hold the Lease, or renews it no longer."""

@@ -41,41 +41,41 @@ class JournalWriter:
         self._found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
         self.now = rules.next_record(_parsed(self._found), run, doing, host, epoch, clock.now())
 
-    def fresh(self) -> None:
+    def reset(self) -> None:
         """Record that no step of an earlier run is still running."""
-        self.now = self.now.fresh()
+        self.now = self.now.reset()
         self.keep()
 
-    def began(self, node: str, step: str) -> None:
+    def step_started(self, node: str, step: str) -> None:
         """Record that a step of a node starts; the run calls this before the step.
 
         Raises LockLostError or UnreachableError if the step must not start.
         """
-        self.now = self.now.began(node, step, self._clock.now())
+        self.now = self.now.step_started(node, step, self._clock.now())
         self.keep()
 
-    def at(self, node: str, job: str) -> None:
+    def job_started(self, node: str, job: str) -> None:
         """Record a Salt job of the node's step; the run calls this before it starts the job."""
-        self.now = self.now.at(node, job)
+        self.now = self.now.job_started(node, job)
         self.keep()
 
-    def made(self, node: str) -> None:
+    def node_created(self, node: str) -> None:
         """Record that the run creates a Node; the run calls this before it creates the Node."""
-        self.now = self.now.made(node)
+        self.now = self.now.node_created(node)
         self.keep()
 
-    def taken(self, node: str) -> None:
+    def node_claimed(self, node: str) -> None:
         """Record that a kubelet claimed the Node or that it is deleted, with the next write."""
-        self.now = self.now.taken(node)
+        self.now = self.now.node_claimed(node)
 
-    def left(self, node: str, failure: str = "") -> None:
+    def node_finished(self, node: str, failure: str = "") -> None:
         """Record that the work on a node has ended: successfully, or with this failure."""
-        self.now = self.now.left(node, failure)
+        self.now = self.now.node_finished(node, failure)
         self.try_to_keep()
 
-    def said(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """Record a log line; the next write stores it."""
-        self.now = self.now.said(line)
+        self.now = self.now.log_line(line)
 
     def close(self, outcome: str) -> None:
         """Record the end and the outcome of the run."""

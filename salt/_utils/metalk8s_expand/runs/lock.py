@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
-from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, poll_until
 from metalk8s_expand.clients.kubernetes.lease import has_ended, stamp
 from metalk8s_expand.domain.runs import lease_rules as rules
 from metalk8s_expand.domain.runs.lease_rules import (
@@ -67,8 +67,9 @@ def acquire(
     leases: Leases,
     claim: LeaseHolder,
     wait_s: float = 0.0,
+    *,
+    clock: Clock,
     duration: int = DURATION_S,
-    clock: Clock | None = None,
     waiting: Callable[[str], None] = lambda holder: None,
 ) -> Lock:
     """Acquire the Lease and return the lock, after a wait of at most ``wait_s`` seconds.
@@ -77,27 +78,25 @@ def acquire(
     LockedError with the holder. If the holder has died, the candidate takes the Lease over, given
     that ``wait_s`` is longer than the lease duration.
     """
-    clock = clock or Clock()
     candidate = Candidate(leases, claim, duration, clock)
-    deadline = clock.monotonic() + wait_s
-    told = ""
-    while True:
+    shown = ""
+
+    def attempt() -> Lock | Pending:
+        nonlocal shown
         try:
             lock = candidate.attempt()
-        except UnreachableError:
+        except UnreachableError as error:
             # The API server may be restarting, as it does during an expansion.
-            if clock.monotonic() >= deadline:
-                raise
-            lock = None
+            return Pending((), error)
         if lock is not None:
             return lock
-        left = deadline - clock.monotonic()
-        if left <= 0:
-            raise _held(candidate.found, wait_s)
-        if candidate.found and candidate.found.holder != told:
-            told = candidate.found.holder
+        if wait_s and candidate.found and candidate.found.holder != shown:
+            shown = candidate.found.holder
             waiting(candidate.found.title)
-        clock.sleep(min(POLL_S * random.uniform(0.5, 1.5), left))
+        return Pending((), _held(candidate.found, wait_s))
+
+    wait = Wait("the lock", wait_s, interval=lambda: POLL_S * random.uniform(0.5, 1.5))
+    return poll_until(wait, attempt, clock)
 
 
 class Candidate:

@@ -9,63 +9,64 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.host.clock import Pending, Wait, poll_until
 from metalk8s_expand.clients.salt import minions, running_jobs
 from metalk8s_expand.clients.salt.running_jobs import Runner
 from metalk8s_expand.cluster import running_operations
 from metalk8s_expand.cluster.context import ClusterContext
-from metalk8s_expand.domain.runs.journal_record import JournalRecord
 from metalk8s_expand.errors import LockedError
+from metalk8s_expand.runs.context import RunContext
 
 POLL_S = 1.0
 # A minion that does not answer costs a few seconds per query, so the run queries minions less
 # often.
 ASK_S = 5.0
 
-Tell = Callable[[str], None]
 
-
-def wait(
-    world: ClusterContext,
-    before: JournalRecord,
-    timeout: float,
-    clock: Clock,
-    tick: Callable[[], None],
-    tell: Tell,
-) -> None:
+def wait(run: RunContext, timeout: float) -> None:
     """Wait at most ``timeout`` seconds until the jobs of the earlier run have ended.
 
     Raises LockedError if a job still runs then.
     """
-    deadline = clock.monotonic() + timeout
-    _until_none(lambda: _orchestrations(world, before.jobs), POLL_S, deadline, clock, tick, tell)
+    before, deadline = run.journal.now, run.clock.monotonic() + timeout
+    _until_none(run, lambda: _orchestrations(run.cluster, before.jobs), POLL_S, deadline)
     nodes = sorted(before.nodes)
     if nodes:
-        _until_none(lambda: _state_jobs(world, nodes), ASK_S, deadline, clock, tick, tell)
+        _until_none(run, lambda: _state_jobs(run.cluster, nodes), ASK_S, deadline)
 
 
 def _until_none(
-    running: Callable[[], list[str]],
-    interval: float,
-    deadline: float,
-    clock: Clock,
-    tick: Callable[[], None],
-    tell: Tell,
+    run: RunContext, running: Callable[[], list[str]], interval: float, deadline: float
 ) -> None:
-    told: list[str] = []
-    while found := running():
-        if found != told:
-            told = found
-            tell("an earlier run is dead, what it started is waited for: " + "; ".join(found))
-        if clock.monotonic() >= deadline:
-            raise LockedError(
-                "what an earlier run has started still runs, so nothing was started",
-                problems=found,
-                hint="look at it: salt-run jobs.active, salt-run jobs.lookup_jid JOB; wait, or end it, and run again",
-                log="/var/log/salt/master; /var/log/salt/minion on the node",
+    shown: list[str] = []
+
+    def attempt() -> bool | Pending:
+        nonlocal shown
+        jobs = running()
+        if not jobs:
+            return True
+        if jobs != shown:
+            shown = jobs
+            run.progress(
+                "",
+                "resume",
+                "an earlier run is dead, what it started is waited for: " + "; ".join(jobs),
             )
-        tick()
-        clock.sleep(interval)
+        if run.clock.monotonic() < deadline:
+            run.ensure_not_stopped()
+        return Pending((), _still_running(jobs))
+
+    limit = max(0.0, deadline - run.clock.monotonic())
+    poll_until(Wait("jobs of an earlier run", limit, interval=interval), attempt, run.clock)
+
+
+def _still_running(jobs: list[str]) -> LockedError:
+    return LockedError(
+        "what an earlier run has started still runs, so nothing was started",
+        problems=jobs,
+        hint="look at it: salt-run jobs.active, salt-run jobs.lookup_jid JOB; wait, or end it, and run again",
+        log="/var/log/salt/master; /var/log/salt/minion on the node",
+    )
 
 
 def _orchestrations(world: ClusterContext, jobs: set[str]) -> list[str]:

@@ -206,21 +206,21 @@ class FakeJournal:
     written: list[tuple[str, ...]] = field(default_factory=list)
     fail: Callable[[str, str], None] = lambda node, step: None
 
-    def began(self, node: str, step: str) -> None:
+    def step_started(self, node: str, step: str) -> None:
         self.fail(node, step)
-        self.written.append(("began", node, step))
+        self.written.append(("step_started", node, step))
 
-    def at(self, node: str, job: str) -> None:
-        self.written.append(("at", node, job))
+    def job_started(self, node: str, job: str) -> None:
+        self.written.append(("job_started", node, job))
 
-    def made(self, node: str) -> None:
-        self.written.append(("made", node))
+    def node_created(self, node: str) -> None:
+        self.written.append(("node_created", node))
 
-    def taken(self, node: str) -> None:
-        self.written.append(("taken", node))
+    def node_claimed(self, node: str) -> None:
+        self.written.append(("node_claimed", node))
 
-    def left(self, node: str, failure: str = "") -> None:
-        self.written.append(("left", node, failure))
+    def node_finished(self, node: str, failure: str = "") -> None:
+        self.written.append(("node_finished", node, failure))
 
 
 class FakeProgress:
@@ -331,7 +331,7 @@ def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
     assert [made.expansion.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
     assert made.steps("w-1")[-1] == ("deploy", True)
     # A newer run is active and owns the changes of this one.
-    assert ("taken", "w-2") not in made.journal.written
+    assert ("node_claimed", "w-2") not in made.journal.written
 
 
 def test_empty_plan_starts_no_job(setting: Any) -> None:
@@ -409,7 +409,11 @@ def test_failed_worker_does_not_stop_other_nodes(setting: Any) -> None:
     assert "w-1" not in made.cluster.nodes_by_name
     assert report.undone == ("its Node was deleted again: no kubelet had ever reported on it",)
     assert report.state == "there is no Node of this name"
-    assert ("left", "w-1", "metalk8s.orchestrate.deploy_node failed") in made.journal.written
+    assert (
+        "node_finished",
+        "w-1",
+        "metalk8s.orchestrate.deploy_node failed",
+    ) in made.journal.written
 
 
 def test_failed_control_plane_node_skips_later_ones(setting: Any) -> None:
@@ -547,8 +551,8 @@ def test_journal_records_start_and_end_of_every_step(setting: Any) -> None:
     made = setting(node("w-1"))
     made.execute()
     assert made.journal.written == [
-        ("began", "w-1", "register"), ("made", "w-1"), ("began", "w-1", "deploy"), ("at", "w-1", "job-1"),
-        ("taken", "w-1"), ("began", "w-1", "verify"), ("began", "w-1", "uncordon"), ("left", "w-1", ""),
+        ("step_started", "w-1", "register"), ("node_created", "w-1"), ("step_started", "w-1", "deploy"), ("job_started", "w-1", "job-1"),
+        ("node_claimed", "w-1"), ("step_started", "w-1", "verify"), ("step_started", "w-1", "uncordon"), ("node_finished", "w-1", ""),
     ]  # fmt: skip
 
 
@@ -664,7 +668,7 @@ class TestRollback:
         made.execute()
         assert len(made.cluster.listed) == 2
         assert "cp-1" in made.cluster.nodes_by_name
-        assert not any(entry[0] == "left" for entry in made.journal.written), (
+        assert not any(entry[0] == "node_finished" for entry in made.journal.written), (
             "the next run looks for the job"
         )
 

@@ -483,10 +483,10 @@ class FakeJournal:
     def __init__(self) -> None:
         self.written: list[tuple[str, ...]] = []
 
-    def began(self, node: str, step: str) -> None:
+    def step_started(self, node: str, step: str) -> None:
         self.written.append((node, step))
 
-    def left(self, node: str, failure: str = "") -> None:
+    def node_finished(self, node: str, failure: str = "") -> None:
         self.written.append((node, "left", failure))
 
 

@@ -23,32 +23,32 @@ def read(kube: FakeKube) -> Any:
 
 def test_started_step_is_stored_at_once(kube: FakeKube) -> None:
     one = writer(kube)
-    one.made("w-1")
-    one.began("w-1", "deploy")
-    one.at("w-1", "42")
+    one.node_created("w-1")
+    one.step_started("w-1", "deploy")
+    one.job_started("w-1", "42")
     found = read(kube)
     assert (found.jobs, found.created, found.ended) == ({"42"}, ("w-1",), None)
-    one.left("w-1")
+    one.node_finished("w-1")
     one.close("ended")
     assert (read(kube).nodes, read(kube).outcome) == ({}, "ended")
 
 
 def test_next_run_reads_steps_of_dead_run(kube: FakeKube) -> None:
     one = writer(kube)
-    one.began("w-1", "deploy")
-    one.at("w-1", "42")
+    one.step_started("w-1", "deploy")
+    one.job_started("w-1", "42")
     two = writer(kube, 8, "r2")
     two.keep()
     assert read(kube).run == "r2"
     assert two.now.jobs == {"42"}
-    two.fresh()
+    two.reset()
     assert read(kube).nodes == {}
 
 
 def test_write_waits_for_restarting_api_server(kube: FakeKube) -> None:
     one = writer(kube)
     kube.down_until = kube.clock.time + 10
-    one.began("w-1", "deploy")
+    one.step_started("w-1", "deploy")
     assert set(read(kube).nodes) == {"w-1"}
 
 
@@ -56,17 +56,17 @@ def test_step_is_refused_without_journal_write(kube: FakeKube) -> None:
     one = writer(kube)
     kube.down_until = kube.clock.time + 1000
     with pytest.raises(UnreachableError):
-        one.began("w-1", "deploy")
+        one.step_started("w-1", "deploy")
     assert kube.clock.time < 1000 + 60
 
 
 def test_end_of_step_is_stored_with_next_start(kube: FakeKube) -> None:
     one = writer(kube)
-    one.began("w-1", "deploy")
+    one.step_started("w-1", "deploy")
     kube.down_until = kube.clock.time + 30
-    one.left("w-1")
+    one.node_finished("w-1")
     assert set(read_later(kube).nodes) == {"w-1"}
-    one.began("w-2", "deploy")
+    one.step_started("w-2", "deploy")
     assert set(read(kube).nodes) == {"w-2"}
 
 
@@ -84,8 +84,8 @@ def test_write_succeeds_after_lost_reply(kube: FakeKube) -> None:
             raise DOWN
 
     kube.after = lose
-    one.began("w-1", "register")
-    one.began("w-1", "deploy")
+    one.step_started("w-1", "register")
+    one.step_started("w-1", "deploy")
     assert read(kube).nodes["w-1"].step == "deploy"
 
 
@@ -95,7 +95,7 @@ def test_older_run_that_resumes_writes_nothing(kube: FakeKube) -> None:
     new = writer(kube, 8, "r2")
     new.keep()
     with pytest.raises(LockLostError, match="r2"):
-        old.began("w-1", "deploy")
+        old.step_started("w-1", "deploy")
     assert read(kube).run == "r2"
 
 
@@ -103,7 +103,7 @@ def test_deleted_journal_is_created_again(kube: FakeKube) -> None:
     one = writer(kube)
     one.keep()
     kube.stored = None
-    one.began("w-1", "deploy")
+    one.step_started("w-1", "deploy")
     assert set(read(kube).nodes) == {"w-1"}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.errors import ConflictError, LockedError, UnreachableError
 from metalk8s_expand.runs import lock
@@ -356,7 +357,7 @@ def test_constant_writes_of_other_client_lose_lock(leases: FakeLeases, clock: Fa
 
 def test_long_call_renews_lease_for_bounded_time() -> None:
     leases = FakeLeases()
-    held = acquire(leases, who("a"), duration=1)
+    held = acquire(leases, who("a"), clock=Clock(), duration=1)
     with held.renewing(at_most=10):
         time.sleep(1.5)
         held.check()
@@ -371,7 +372,7 @@ def test_renewal_thread_ends_with_the_call() -> None:
     import threading
 
     before = threading.active_count()
-    held = acquire(FakeLeases(), who("a"))
+    held = acquire(FakeLeases(), who("a"), clock=Clock())
     with pytest.raises(ZeroDivisionError), held.renewing(at_most=100):
         assert threading.active_count() == before + 1
         raise ZeroDivisionError

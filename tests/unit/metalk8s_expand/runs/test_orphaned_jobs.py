@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -48,7 +49,14 @@ def wait(
     before: JournalRecord, clock: FakeClock, timeout: float = 60.0, tick: Any = lambda: None
 ) -> list[str]:
     told: list[str] = []
-    orphaned_jobs.wait(World(), before, timeout, clock, tick, told.append)  # type: ignore[arg-type]
+    run = SimpleNamespace(
+        cluster=World(),
+        clock=clock,
+        journal=SimpleNamespace(now=before),
+        progress=lambda node, step, text: told.append(text),
+        ensure_not_stopped=tick,
+    )
+    orphaned_jobs.wait(run, timeout)  # type: ignore[arg-type]
     return told
 
 
@@ -63,7 +71,7 @@ def test_orchestration_of_dead_run_is_reported_once(
     running: Any, clock: FakeClock, runner: Runner
 ) -> None:
     running["runners"] = iter([[runner]] * 5)
-    before = BEFORE.began("w-1", "deploy", 1.0).at("w-1", "42")
+    before = BEFORE.step_started("w-1", "deploy", 1.0).job_started("w-1", "42")
     [told] = wait(before, clock)
     assert str(runner.pid) in told
 
@@ -76,14 +84,14 @@ def test_orchestration_of_operator_is_ignored(running: Any, clock: FakeClock) ->
 def test_state_job_of_minion_is_reported(running: Any, clock: FakeClock) -> None:
     busy = {"w-1": [{"jid": "44", "fun": "state.sls"}, {"jid": "45", "fun": "saltutil.running"}]}
     running["minions"] = iter([busy, busy, {"w-1": []}])
-    [told] = wait(BEFORE.began("w-1", "deploy", 1.0), clock)
+    [told] = wait(BEFORE.step_started("w-1", "deploy", 1.0), clock)
     assert "job 44 (state.sls) on w-1" in told
     assert "45" not in told
 
 
 def test_minion_without_valid_answer_is_idle(running: Any, clock: FakeClock) -> None:
     running["minions"] = iter([{"w-1": "The minion function caused an exception"}])
-    assert wait(BEFORE.began("w-1", "deploy", 1.0), clock) == []
+    assert wait(BEFORE.step_started("w-1", "deploy", 1.0), clock) == []
 
 
 def test_wait_is_bounded(running: Any, clock: FakeClock) -> None:

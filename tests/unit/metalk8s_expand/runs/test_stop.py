@@ -107,7 +107,7 @@ class TestFollow:
             sleep(seconds)
             lock.tick()
             number = next(turn)
-            one.said(f"line {number}")
+            one.log_line(f"line {number}")
             one.close("ended") if number == 80 else one.keep()
 
         kube.clock.sleep = works  # type: ignore[method-assign]
@@ -119,7 +119,7 @@ class TestFollow:
     def test_follow_of_dead_run_raises_deadline_error(self, leases: FakeLeases) -> None:
         kube = FakeKube()
         _, one = self.begun(leases, kube)
-        one.began("w-1", "deploy")
+        one.step_started("w-1", "deploy")
         with pytest.raises(DeadlineError, match="not heard of"):
             self.run(kube, leases)
 
@@ -146,8 +146,8 @@ class TestFollow:
     def test_status_shows_steps_and_whether_run_is_alive(self, leases: FakeLeases) -> None:
         kube = FakeKube()
         lock, one = self.begun(leases, kube)
-        one.began("w-1", "deploy")
-        one.at("w-1", "42")
+        one.step_started("w-1", "deploy")
+        one.job_started("w-1", "42")
         now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
         assert now is not None
         assert now["alive"] is True

@@ -112,6 +112,14 @@ def wait_until(wait: Wait, problems: Callable[[], Sequence[str]], clock: Clock) 
     return _sleep_through(poll_problems(wait, problems, clock), clock)
 
 
+def poll_until(wait: Wait, attempt: Callable[[], Result | Pending], clock: Clock) -> Result:
+    """Sleep between attempts until the result is not Pending, and return that result.
+
+    Every error of the attempt ends the wait. The attempt may renew the lock and show progress.
+    """
+    return _sleep_through(poll(wait, attempt, clock), clock)
+
+
 def retry_until(wait: Wait, attempt: Callable[[], Result | Pending], clock: Clock) -> Result:
     """Repeat an attempt that may change something until it returns a result, and return that.
 

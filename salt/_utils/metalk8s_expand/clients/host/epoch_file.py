@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, poll_until
 from metalk8s_expand.errors import ConflictError, DeployError
 
 # Other processes hold the lock only while they write one file.
-LOCK_ATTEMPTS, LOCK_INTERVAL_S = 100, 0.05
+LOCK_TIMEOUT_S, LOCK_INTERVAL_S = 5.0, 0.05
 
 
 class EpochFile:
@@ -65,11 +65,18 @@ class EpochFile:
 
 
 def _lock(directory: int) -> None:
-    for _ in range(LOCK_ATTEMPTS - 1):
+    def attempt() -> bool | Pending:
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(LOCK_INTERVAL_S)
-        else:
-            return
-    fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            return Pending((str(exc),))
+        return True
+
+    wait = Wait(
+        "another process to unlock the epoch of this host",
+        LOCK_TIMEOUT_S,
+        interval=LOCK_INTERVAL_S,
+        hint="find the process that holds it: fuser /etc/metalk8s, and run the same command again",
+        error=DeployError,
+    )
+    poll_until(wait, attempt, Clock())

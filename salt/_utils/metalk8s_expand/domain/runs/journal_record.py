@@ -66,34 +66,34 @@ class JournalRecord:
         """The name of the run in messages."""
         return f"the run {self.run} ({self.doing}, on {self.host})"
 
-    def began(self, node: str, step: str, now: float) -> JournalRecord:
+    def step_started(self, node: str, step: str, now: float) -> JournalRecord:
         """Record that a step of a node starts."""
         return replace(self, nodes={**self.nodes, node: StepInProgress(step, now)})
 
-    def at(self, node: str, job: str) -> JournalRecord:
+    def job_started(self, node: str, job: str) -> JournalRecord:
         """Record the Salt job that executes the step of a node."""
         return replace(self, nodes={**self.nodes, node: replace(self.nodes[node], job=job)})
 
-    def made(self, node: str) -> JournalRecord:
+    def node_created(self, node: str) -> JournalRecord:
         """Record that the run created a Node."""
         return replace(self, created=tuple(sorted({*self.created, node})))
 
-    def taken(self, node: str) -> JournalRecord:
+    def node_claimed(self, node: str) -> JournalRecord:
         """Record that a kubelet claimed a Node or that it is deleted, so no cleanup is needed."""
         return replace(self, created=tuple(name for name in self.created if name != node))
 
-    def fresh(self) -> JournalRecord:
+    def reset(self) -> JournalRecord:
         """Record that no step of an earlier run is still running."""
         return replace(self, nodes={})
 
-    def left(self, node: str, failure: str = "") -> JournalRecord:
+    def node_finished(self, node: str, failure: str = "") -> JournalRecord:
         """Record that the work on a node has ended: successfully, or with this failure."""
         nodes = {name: doing for name, doing in self.nodes.items() if name != node}
         if failure:
             return replace(self, nodes=nodes, failed={**self.failed, node: failure})
         return replace(self, nodes=nodes, finished=self.finished + 1)
 
-    def said(self, line: str) -> JournalRecord:
+    def log_line(self, line: str) -> JournalRecord:
         """Record a log line."""
         return replace(self, lines=(*self.lines, line)[-KEPT_LINES:], told=self.told + 1)
 

@@ -14,13 +14,13 @@ EMPTY = JournalRecord("20260101000000", "expand w-1", "boot", 7, 100.0)
 
 def test_journal_survives_serialization() -> None:
     full = (
-        EMPTY.began("w-1", "deploy", 101.0)
-        .at("w-1", "42")
-        .made("w-1")
-        .began("w-2", "verify", 102.0)
-        .left("w-2", "broken")
+        EMPTY.step_started("w-1", "deploy", 101.0)
+        .job_started("w-1", "42")
+        .node_created("w-1")
+        .step_started("w-2", "verify", 102.0)
+        .node_finished("w-2", "broken")
     )
-    full = full.said("a line").closed(110.0, "failed")
+    full = full.log_line("a line").closed(110.0, "failed")
     assert journal_record.parse(journal_record.serialize(full)) == full
 
 
@@ -46,17 +46,17 @@ def test_incomplete_record_is_no_journal(text: str) -> None:
 
 def test_next_run_keeps_steps_and_nodes_of_previous_run() -> None:
     before = (
-        EMPTY.made("w-1")
-        .began("w-1", "deploy", 101.0)
-        .at("w-1", "42")
-        .began("w-2", "verify", 102.0)
-        .left("w-2")
+        EMPTY.node_created("w-1")
+        .step_started("w-1", "deploy", 101.0)
+        .job_started("w-1", "42")
+        .step_started("w-2", "verify", 102.0)
+        .node_finished("w-2")
     )
     found = journal_record.next_record(before, "20260101000100", "expand", "cp-1", 8, 160.0)
     assert (found.created, found.jobs, set(found.nodes)) == (("w-1",), {"42"}, {"w-1"})
     assert (found.run, found.epoch, found.finished, found.lines) == ("20260101000100", 8, 0, ())
-    assert found.fresh().nodes == {}
-    assert found.fresh().created == ("w-1",), "its Node may still be a phantom"
+    assert found.reset().nodes == {}
+    assert found.reset().created == ("w-1",), "its Node may still be a phantom"
 
 
 def test_first_run_starts_with_empty_journal() -> None:
@@ -65,23 +65,27 @@ def test_first_run_starts_with_empty_journal() -> None:
 
 def test_finished_node_is_counted_and_failed_node_is_named() -> None:
     found = (
-        EMPTY.began("w-1", "deploy", 1.0)
-        .left("w-1")
-        .began("w-2", "deploy", 2.0)
-        .left("w-2", "it broke")
+        EMPTY.step_started("w-1", "deploy", 1.0)
+        .node_finished("w-1")
+        .step_started("w-2", "deploy", 2.0)
+        .node_finished("w-2", "it broke")
     )
     assert (found.finished, dict(found.failed), dict(found.nodes)) == (1, {"w-2": "it broke"}, {})
 
 
 def test_next_step_drops_job_of_previous_step() -> None:
-    found = EMPTY.began("w-1", "deploy", 1.0).at("w-1", "42").began("w-1", "verify", 2.0)
+    found = (
+        EMPTY.step_started("w-1", "deploy", 1.0)
+        .job_started("w-1", "42")
+        .step_started("w-1", "verify", 2.0)
+    )
     assert found.nodes == {"w-1": StepInProgress("verify", 2.0)}
 
 
 def test_newest_lines_are_kept_and_all_lines_are_counted() -> None:
     found = EMPTY
     for number in range(journal_record.KEPT_LINES + 50):
-        found = found.said(str(number))
+        found = found.log_line(str(number))
     assert (len(found.lines), found.told) == (
         journal_record.KEPT_LINES,
         journal_record.KEPT_LINES + 50,
