@@ -14,7 +14,7 @@ from typing import Any
 
 from metalk8s_expand.clients.etcd.api import PKI, Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
-from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
@@ -115,32 +115,31 @@ def promote_learner(
     Remove a learner that does not start, since it blocks every later addition. Keep it if a newer run is active, since
     that run may be about to start it.
     """
-    obstacles: list[str] = []
-    before = files.read_config()
+    before, started = files.read_config(), clock.monotonic()
+    was_voter = True
 
-    def problems() -> list[str]:
-        found = _promotion_problems(etcd, files, wanted)
-        obstacles.extend(found)
-        return found
+    def attempt() -> bool | Pending:
+        nonlocal was_voter
+        result = _try_promote(etcd, files, wanted)
+        was_voter = was_voter and not isinstance(result, Pending)
+        return result
 
+    wait = Wait(
+        f"the etcd member {wanted.name} to be promoted",
+        wanted.start_timeout,
+        interval=0.3,
+        node=wanted.name,
+        hint="read why the member does not start or follow, then run the same command again",
+        log=LOG,
+        error=QuorumError,
+    )
     try:
-        took = wait_until(
-            Wait(
-                f"the etcd member {wanted.name} to be promoted",
-                wanted.start_timeout,
-                interval=0.3,
-                node=wanted.name,
-                hint="read why the member does not start or follow, then run the same command again",
-                log=LOG,
-                error=QuorumError,
-            ),
-            problems,
-            clock,
-        )
+        retry_until(wait, attempt, clock)
     except QuorumError:
         _withdraw_unstarted(etcd, wanted)
         raise
-    changes = {"promoted": f"{wanted.name} votes after {took:.1f} s"} if obstacles else {}
+    elapsed = clock.monotonic() - started
+    changes = {} if was_voter else {"promoted": f"{wanted.name} votes after {elapsed:.1f} s"}
     _seal(files, wanted)
     if files.read_config() == before:
         return changes
@@ -221,33 +220,31 @@ def _set_aside(files: MemberFiles, wanted: DesiredMember) -> str | None:
 
 
 def _add(etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock) -> dict[str, Any]:
-    took = _until_accepted(
-        wanted, wanted.timeout, lambda: _guard_problems(etcd.members(), wanted), clock
+    elapsed = wait_until(
+        _acceptance(wanted, wanted.timeout),
+        lambda: _guard_problems(etcd.members(), wanted),
+        clock,
     )
     # After the guard agrees, since a refusal must not change the host. Before the addition, since etcd must not start on
     # old data.
     _stop_local(files, wanted, clock)
     stale = _set_aside(files, wanted)
-    _until_accepted(wanted, wanted.timeout - took, lambda: _addition_problems(etcd, wanted), clock)
+    retry_until(
+        _acceptance(wanted, wanted.timeout - elapsed), lambda: _try_add(etcd, wanted), clock
+    )
     _configure(etcd.members(), files, wanted)
     changes = {"added": f"{wanted.name} as a learner at {wanted.peer_url}"}
     return {**changes, "set aside": stale} if stale else changes
 
 
-def _until_accepted(
-    wanted: DesiredMember, timeout: float, problems: Callable[[], Sequence[str]], clock: Clock
-) -> float:
-    return wait_until(
-        Wait(
-            f"the etcd cluster to accept {wanted.name} as a learner",
-            timeout,
-            node=wanted.name,
-            hint="make every etcd member healthy, then run the same command again",
-            log=LOG,
-            error=QuorumError,
-        ),
-        problems,
-        clock,
+def _acceptance(wanted: DesiredMember, timeout: float) -> Wait:
+    return Wait(
+        f"the etcd cluster to accept {wanted.name} as a learner",
+        timeout,
+        node=wanted.name,
+        hint="make every etcd member healthy, then run the same command again",
+        log=LOG,
+        error=QuorumError,
     )
 
 
@@ -255,39 +252,41 @@ def _guard_problems(members: Sequence[Member], wanted: DesiredMember) -> list[st
     return quorum.add_problems(members, wanted.name, wanted.peer_url)
 
 
-def _addition_problems(etcd: Etcd, wanted: DesiredMember) -> list[str]:
+def _try_add(etcd: Etcd, wanted: DesiredMember) -> bool | Pending:
+    """Add the learner unless it is a member already or the guard refuses."""
     members = etcd.members()
     if _own(members, wanted) is not None:
-        return []
+        return True
     problems = _guard_problems(members, wanted)
     if problems:
-        return problems
+        return Pending(problems)
     wanted.admit()
     try:
         etcd.add_learner(wanted.peer_url)
     except ConflictError as exc:
-        return [exc.args[0]]
-    return []
+        return Pending((exc.args[0],))
+    return True
 
 
-def _promotion_problems(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> list[str]:
+def _try_promote(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> bool | Pending:
+    """Promote the learner unless the guard refuses. Return True when etcd lists it as a voter."""
     members = etcd.members()
     member = _own(members, wanted)
     if member is None:
-        return ["it is not a member of the cluster"]
+        return Pending(("it is not a member of the cluster",))
     if not member.learner and member.name:
-        return []
+        return True
     problems = quorum.promote_problems(members, member.id, max_lag=wanted.max_lag)
     if problems:
-        return problems
+        return Pending(problems)
     # Seal it before it votes: a run killed in between must not leave a voter that etcd could start on a wiped disk.
     _seal(files, wanted)
     wanted.admit()
     try:
         etcd.promote(member.id)
     except (ConflictError, UnreachableError) as exc:
-        return [exc.args[0]]
-    return ["promotion was asked for and is not seen yet"]
+        return Pending((exc.args[0],))
+    return Pending(("etcd does not list the requested promotion yet",))
 
 
 def _withdraw_unstarted(etcd: Etcd, wanted: DesiredMember) -> None:

@@ -68,7 +68,7 @@ REASONS = {
 }
 
 
-class Host:
+class InspectedHost:
     """This host: its files, or the replacements in the request, and the deadline."""
 
     def __init__(self, request):
@@ -746,7 +746,7 @@ SLOW = {
 
 def facts(request):
     """Return all facts within ``request["seconds"]``; read the clock last, right before the answer is sent."""
-    host = Host(request)
+    host = InspectedHost(request)
     # Read the ports before this script itself listens.
     found = dict.fromkeys(QUICK, None)
     found["ports"] = attempt(listening, host)

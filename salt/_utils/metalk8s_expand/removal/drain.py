@@ -14,7 +14,7 @@ from metalk8s_expand.clients.host.clock import (
     Wait,
     current_problems,
     poll_until,
-    wait_until,
+    retry_until,
 )
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
@@ -56,15 +56,18 @@ def drain_node(
     """
     seen: set[str] = set()
 
-    def problems() -> list[str]:
-        left = drain_rules.leaving(evictions.pods_on(kube, node))
-        _refuse(kube, node, left, allowed)
-        seen.update(drain_rules.identity(pod) for pod in left)
-        found = [_asked(kube, pod, admit) for pod in left]
-        tell(f"{len(left)} of {len(seen)} Pods are left" + (f": {found[0]}" if found else ""))
-        return found
+    def attempt() -> bool | Pending:
+        pods = drain_rules.leaving(evictions.pods_on(kube, node))
+        _refuse(kube, node, pods, allowed)
+        remaining = []
+        for pod in pods:
+            seen.add(drain_rules.identity(pod))
+            remaining.append(_evict(kube, pod, admit))
+        first = f": {remaining[0]}" if remaining else ""
+        tell(f"{len(pods)} of {len(seen)} Pods are left{first}")
+        return Pending(remaining) if remaining else True
 
-    wait_until(
+    retry_until(
         Wait(
             f"the Pods of {node} to move elsewhere",
             timeout,
@@ -74,7 +77,7 @@ def drain_node(
             "allow more with drain_timeout_s; the node stays cordoned",
             error=DeadlineError,
         ),
-        problems,
+        attempt,
         clock,
     )
     return len(seen)
@@ -118,7 +121,7 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
         )
 
 
-def _asked(kube: Kube, pod: JsonObject, admit: Admit) -> str:
+def _evict(kube: Kube, pod: JsonObject, admit: Admit) -> str:
     """Request the eviction of this Pod once; return why it still exists."""
     if drain_rules.is_terminating(pod):
         return (

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.errors import ConflictError, QuorumError, UnreachableError
+from metalk8s_expand.errors import QuorumError
 
 LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the control-plane nodes"
 MOVE_S, REMOVE_S = 30.0, 60.0
@@ -25,26 +25,25 @@ def transfer_leadership(etcd: Etcd, find: Find, node: str, admit: Admit, clock: 
 
     Raises QuorumError when no other voter can lead.
     """
-    moved: list[int] = []
+    moved = False
 
-    def problems() -> list[str]:
+    def attempt() -> bool | Pending:
+        nonlocal moved
         members = etcd.members()
         member, leader = find(members), etcd.leader()
         if member is None or (leader and leader != member.id):
-            return []
+            return moved
         if not leader:
-            return ["no member leads at the moment"]
+            return Pending(("no member leads at the moment",))
         successor = _successor(members, member)
         if successor is None:
-            return ["no other voter is healthy"]
+            return Pending(("no other voter is healthy",))
         admit()
-        moved.append(successor.id)
-        return _tried(
-            lambda: etcd.move_leader(member.id, successor.id), "another leader is not seen yet"
-        )
+        moved = True
+        etcd.move_leader(member.id, successor.id)
+        return Pending(("etcd does not report another leader yet",))
 
-    _until("another etcd member to lead", problems, MOVE_S, node, clock)
-    return bool(moved)
+    return retry_until(_wait("another etcd member to lead", MOVE_S, node), attempt, clock)
 
 
 def remove_member(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock) -> bool:
@@ -52,22 +51,23 @@ def remove_member(etcd: Etcd, find: Find, node: str, admit: Admit, clock: Clock)
 
     Raises QuorumError when the guard refuses.
     """
-    asked: list[int] = []
+    removed = False
 
-    def problems() -> list[str]:
+    def attempt() -> bool | Pending:
+        nonlocal removed
         members = etcd.members()
         member = find(members)
         if member is None:
-            return []
-        found = quorum.remove_problems(members, member.id)
-        if found:
-            return found
+            return removed
+        problems = quorum.remove_problems(members, member.id)
+        if problems:
+            return Pending(problems)
         admit()
-        asked.append(member.id)
-        return _tried(lambda: etcd.remove(member.id), "its removal is not seen yet")
+        removed = True
+        etcd.remove(member.id)
+        return Pending(("etcd still lists the removed member",))
 
-    _until(f"the etcd cluster to let {node} go", problems, REMOVE_S, node, clock)
-    return bool(asked)
+    return retry_until(_wait(f"the etcd cluster to let {node} go", REMOVE_S, node), attempt, clock)
 
 
 def _successor(members: Sequence[Member], leaving: Member) -> Member | None:
@@ -79,27 +79,13 @@ def _successor(members: Sequence[Member], leaving: Member) -> Member | None:
     return max(others, key=lambda member: member.raft_index or 0, default=None)
 
 
-def _tried(change: Callable[[], None], pending: str) -> list[str]:
-    try:
-        change()
-    except (ConflictError, UnreachableError) as error:
-        return [error.message]
-    return [pending]
-
-
-def _until(
-    what: str, problems: Callable[[], list[str]], timeout: float, node: str, clock: Clock
-) -> None:
-    wait_until(
-        Wait(
-            what,
-            timeout,
-            interval=0.3,
-            node=node,
-            hint="make every other etcd member healthy, then run the same command again",
-            log=LOG,
-            error=QuorumError,
-        ),
-        problems,
-        clock,
+def _wait(what: str, timeout: float, node: str) -> Wait:
+    return Wait(
+        what,
+        timeout,
+        interval=0.3,
+        node=node,
+        hint="make every other etcd member healthy, then run the same command again",
+        log=LOG,
+        error=QuorumError,
     )

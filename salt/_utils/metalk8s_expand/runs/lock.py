@@ -17,13 +17,13 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, poll_until
-from metalk8s_expand.clients.kubernetes.lease import has_ended, stamp
+from metalk8s_expand.clients.kubernetes.lease import Leases, has_ended, stamp
 from metalk8s_expand.domain.runs import lease_rules as rules
 from metalk8s_expand.domain.runs.lease_rules import (
     DURATION_S,
@@ -48,19 +48,6 @@ FRESH_S = 1.0
 ATTEMPTS = 5
 
 LOOK = f"kubectl -n {NAMESPACE} get lease {NAME} -o yaml"
-
-
-class Leases(Protocol):
-    """The Lease in the API; see ``clients/kubernetes/lease.py``."""
-
-    def get(self) -> dict[str, Any] | None:
-        """Return the Lease, or None if there is none."""
-
-    def create(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Create the Lease."""
-
-    def update(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Replace the version of the Lease that ``body`` names."""
 
 
 def acquire(

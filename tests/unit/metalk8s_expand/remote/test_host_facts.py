@@ -58,13 +58,15 @@ def run(
 def place(tmp_path: Path) -> Any:
     """Make a host of files below a directory: ``place({"/etc/os-release": "ID=x"}, key=value of the request)``."""
 
-    def make(files: dict[str, str], **request: Any) -> host_facts.Host:
+    def make(files: dict[str, str], **request: Any) -> host_facts.InspectedHost:
         for path, text in files.items():
             target = tmp_path / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
         sources = {f"/{name}": str(tmp_path / name) for name in ROOTS}
-        return host_facts.Host({"sources": {**sources, **request.pop("sources", {})}, **request})
+        return host_facts.InspectedHost(
+            {"sources": {**sources, **request.pop("sources", {})}, **request}
+        )
 
     return make
 
@@ -317,7 +319,7 @@ def test_listening_ports(place: Any) -> None:
 
 def test_a_listening_port_of_this_machine() -> None:
     with socket.create_server((LOCAL, 0)) as server:
-        assert server.getsockname()[1] in host_facts.listening(host_facts.Host({}))
+        assert server.getsockname()[1] in host_facts.listening(host_facts.InspectedHost({}))
 
 
 MOUNTS = """22 1 0:21 / / rw,relatime - ext4 /dev/root rw
@@ -362,7 +364,7 @@ def test_network_file_system_is_not_queried_for_space(place: Any, monkeypatch: A
 
 def test_directories_that_are_not_there_yet(tmp_path: Path) -> None:
     path = str(tmp_path / "not" / "yet")
-    found = host_facts.directories(host_facts.Host({"directories": [path]}))[path]
+    found = host_facts.directories(host_facts.InspectedHost({"directories": [path]}))[path]
     assert found["free_mb"] > 0
     assert found["type"]
 
@@ -493,7 +495,7 @@ def full_port() -> Iterator[int]:
 
 def test_connections(silent_port: int, full_port: int) -> None:
     closed = free_port()
-    host = host_facts.Host(
+    host = host_facts.InspectedHost(
         {
             "connect": [[LOCAL, silent_port], [LOCAL, closed], [LOCAL, full_port], [NOBODY, 1]],
             "timeout": 1,
@@ -583,21 +585,23 @@ def test_two_new_members_hear_each_other() -> None:
 def test_listening_ends_with_the_window() -> None:
     started = time.monotonic()
     ports = [free_port(), free_port()]
-    found = host_facts.listen(host_facts.Host(etcd_request(ports, ["127.0.0.9"], window=1)))
+    found = host_facts.listen(
+        host_facts.InspectedHost(etcd_request(ports, ["127.0.0.9"], window=1))
+    )
     assert 0.9 < time.monotonic() - started < 3
     assert found == {str(port): {"problem": "", "heard": []} for port in ports}
 
 
 def test_listening_without_peers_does_not_wait() -> None:
     started = time.monotonic()
-    host_facts.listen(host_facts.Host(etcd_request([free_port()], [])))
+    host_facts.listen(host_facts.InspectedHost(etcd_request([free_port()], [])))
     assert time.monotonic() - started < 2
 
 
 def test_a_port_that_is_taken(silent_port: int) -> None:
     free = free_port()
     found = host_facts.listen(
-        host_facts.Host(etcd_request([silent_port, free], ["127.0.0.9"], window=1))
+        host_facts.InspectedHost(etcd_request([silent_port, free], ["127.0.0.9"], window=1))
     )
     assert {port: entry["problem"] for port, entry in found.items()} == {
         str(silent_port): "EADDRINUSE",
@@ -608,9 +612,9 @@ def test_a_port_that_is_taken(silent_port: int) -> None:
 def test_address_of_another_host_is_reported() -> None:
     request = etcd_request([free_port()], [])
     request["listen"]["address"] = "192.0.2.77"
-    assert [entry["problem"] for entry in host_facts.listen(host_facts.Host(request)).values()] == [
-        "EADDRNOTAVAIL"
-    ]
+    assert [
+        entry["problem"] for entry in host_facts.listen(host_facts.InspectedHost(request)).values()
+    ] == ["EADDRNOTAVAIL"]
 
 
 def test_host_of_an_earlier_run_does_not_listen(place: Any) -> None:
@@ -623,11 +627,11 @@ def test_host_of_an_earlier_run_does_not_listen(place: Any) -> None:
 
 
 def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert host_facts.resolve(host_facts.Host({"resolve": ["localhost", NOBODY]})) == {
+    assert host_facts.resolve(host_facts.InspectedHost({"resolve": ["localhost", NOBODY]})) == {
         "localhost": "", NOBODY: "the name does not resolve",
     }  # fmt: skip
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: time.sleep(30))
-    assert host_facts.resolve(host_facts.Host({"resolve": ["slow"], "timeout": 0.1})) == {
+    assert host_facts.resolve(host_facts.InspectedHost({"resolve": ["slow"], "timeout": 0.1})) == {
         "slow": None
     }
 
@@ -660,10 +664,10 @@ def test_name_server_with_any_reply_counts_as_answering(reply: Any, wanted: bool
 
 
 def test_a_route() -> None:
-    assert host_facts.route(host_facts.Host({"route": "127.0.0.9"})) == ""
-    assert host_facts.route(host_facts.Host({})) is None
+    assert host_facts.route(host_facts.InspectedHost({"route": "127.0.0.9"})) == ""
+    assert host_facts.route(host_facts.InspectedHost({})) is None
     # Where every machine has a route, the kernel refuses an ordinary socket its broadcasts.
-    assert host_facts.route(host_facts.Host({"route": "255.255.255.255"})) == "EACCES"
+    assert host_facts.route(host_facts.InspectedHost({"route": "255.255.255.255"})) == "EACCES"
 
 
 def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -671,7 +675,10 @@ def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENETUNREACH, "x")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert host_facts.route(host_facts.Host({"route": "10.96.0.1"})) == "no route to the network"
+    assert (
+        host_facts.route(host_facts.InspectedHost({"route": "10.96.0.1"}))
+        == "no route to the network"
+    )
 
 
 # The disk.
@@ -682,7 +689,7 @@ def test_fsync_is_measured(tmp_path: Path) -> None:
         "fsync": {"path": str(tmp_path), "writes": 20, "seconds": 5},
         "sources": {"fsync": 0.02},
     }
-    found = host_facts.fsync(host_facts.Host(request))
+    found = host_facts.fsync(host_facts.InspectedHost(request))
     assert (found["path"], found["problem"], found["writes"]) == (str(tmp_path), "", 20)
     assert 20 <= found["p99_ms"] < 2000
 
@@ -693,7 +700,7 @@ def test_fsync_of_a_slow_disk_ends(tmp_path: Path) -> None:
         "sources": {"fsync": 0.1},
     }
     started = time.monotonic()
-    assert host_facts.fsync(host_facts.Host(request))["writes"] < 10
+    assert host_facts.fsync(host_facts.InspectedHost(request))["writes"] < 10
     assert time.monotonic() - started < 3
 
 
@@ -704,7 +711,7 @@ def test_fsync_where_nothing_can_be_written(tmp_path: Path, monkeypatch: Any, nu
 
     monkeypatch.setattr(host_facts.os, "open", refuse)
     found = host_facts.fsync(
-        host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}})
+        host_facts.InspectedHost({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}})
     )
     assert found == {"path": str(tmp_path), "problem": errno.errorcode[number]}
 
@@ -715,7 +722,7 @@ def test_fsync_on_a_full_disk(tmp_path: Path, monkeypatch: Any) -> None:
 
     monkeypatch.setattr(host_facts.os, "posix_fallocate", full)
     found = host_facts.fsync(
-        host_facts.Host({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}})
+        host_facts.InspectedHost({"fsync": {"path": str(tmp_path), "writes": 1, "seconds": 1}})
     )
     assert found["problem"] == "ENOSPC"
 
@@ -737,4 +744,4 @@ def test_a_file_without_a_name_where_the_file_system_has_none(
 
 
 def test_fsync_is_not_measured_unless_asked() -> None:
-    assert host_facts.fsync(host_facts.Host({})) is None
+    assert host_facts.fsync(host_facts.InspectedHost({})) is None
