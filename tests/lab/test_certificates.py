@@ -240,7 +240,7 @@ def test_renewal_for_ten_minutes_is_reported_by_health(story: Story) -> None:
     code, result, _ = runner("health")
     assert code == 8
     assert len(result["error"]["problems"]) == len(ends)
-    assert all(" ends on " in problem for problem in result["error"]["problems"]), result["error"][
+    assert all(" expires on " in problem for problem in result["error"]["problems"]), result["error"][
         "text"
     ]
 

@@ -431,7 +431,7 @@ class TestOwnership:
         kube.lines = {
             f"n-{number}": json.dumps({"labels": ["x" * 200] * 5}) for number in range(1100)
         }
-        with pytest.raises(SettingsError, match="1048576 are possible"):
+        with pytest.raises(SettingsError, match="the maximum is 1048576"):
             node_registration.register(kube, free({ZONE: "a"}))
         assert kube.writes == []
 

@@ -296,7 +296,7 @@ class TestDryRun:
         call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
         found = call.expand(plan=digest, dry_run=True)
         assert found["refusal"]["problems"] == [
-            "node w-1: was not in the plan, and now has something to do"
+            "node w-1: was not in the plan, and now needs steps"
         ]
 
     def test_dry_run_is_text_for_people(self, make: Make, declared: dict[str, Any]) -> None:
@@ -435,7 +435,7 @@ class TestHealth:
         call.minions.days = 6
         with pytest.raises(
             DeployError,
-            match="certificate kubelet-client of w-1 ends on 2027-01-01T00:00:00Z, in 6 days",
+            match="certificate kubelet-client of w-1 expires on 2027-01-01T00:00:00Z, in 6 days",
         ):
             call.health("w-1")
         lax = make(
@@ -447,7 +447,7 @@ class TestHealth:
     def test_silent_minion_is_not_healthy(self, make: Make) -> None:
         call = make(*everyone())
         call.minions.others = {"w-2": False}
-        with pytest.raises(DeployError, match="the certificates of w-2 are not known"):
+        with pytest.raises(DeployError, match="the certificates of w-2 are unknown"):
             call.health(None)
         assert call.health("w-1")["healthy"] is True
 
@@ -540,7 +540,7 @@ class TestExpand:
         with pytest.raises(ConflictError, match="the world has moved") as error:
             call.expand(None, plan=digest)
         assert error.value.problems == (
-            "node w-1: was not in the plan, and now has something to do",
+            "node w-1: was not in the plan, and now needs steps",
         )
 
     @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])

@@ -484,7 +484,7 @@ def test_node_that_is_not_ready_after_deployment_fails(setting: Any) -> None:
     made.execute()
     error = made.expansion.errors["w-1"]
     assert isinstance(error, DeployError)
-    assert "Node w-1 is not Ready: it has never reported" in error.problems
+    assert "Node w-1 is not Ready: it has never reported its status" in error.problems
     assert made.steps("w-1")[-1] == ("verify", False)
     assert made.clock.time - 1000 < VERIFY_TIMEOUT_S + 30, "both are waited for at once"
 

@@ -240,7 +240,7 @@ def test_member_without_data_is_kept_while_foreign_learner_exists(three: Setting
     three.etcd.listed |= {50: voter(50, name=NAME, peer_urls=(URL,)), 60: voter(60, learner=True)}
     three.files.manifest.write_text("a Pod")
     before = three.world
-    with pytest.raises(QuorumError, match=r"cannot be removed.*learner that is not of this run"):
+    with pytest.raises(QuorumError, match=r"cannot be removed.*learner from another run"):
         three.added()
     assert three.world == before
 

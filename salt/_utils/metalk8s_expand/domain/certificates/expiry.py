@@ -43,9 +43,9 @@ def read(reader: Reader) -> Limits:
         reader.take("warning_days", days, plain.warning),
     )
     if found.warning < found.error:
-        remedy = f"write at least {found.error}, which is error_days"
+        remedy = f"write at least {found.error}, the value of error_days"
         reader.note(
-            reader.at("warning_days"), found.warning, "is an error before it is a warning", remedy
+            reader.at("warning_days"), found.warning, "is smaller than error_days", remedy
         )
     reader.finish()
     return found
@@ -81,7 +81,7 @@ def problems(told: Told, limits: Limits) -> list[str]:
 def warnings(told: Told, limits: Limits) -> list[str]:
     """Return one sentence per certificate that expires soon but is not a problem yet."""
     return [
-        f"{title} ends on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
+        f"{title} expires on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
         for node, answer in told.items()
         if not isinstance(answer, str)
         for purpose, entry in _known(answer)
@@ -97,7 +97,7 @@ def stale_problems(answer: Answer) -> list[str]:
 
 def _problems(node: str, answer: Answer | str, limits: Limits) -> Iterator[str]:
     if isinstance(answer, str):
-        yield f"the certificates of {node} are not known: {answer}"
+        yield f"the certificates of {node} are unknown: {answer}"
         return
     for purpose, entry in _known(answer):
         title = _title(node, purpose)
@@ -111,9 +111,9 @@ def _expiry(title: str, purpose: str, entry: Entry, limits: Limits) -> Iterator[
     if seconds is None:
         return
     if seconds <= 0:
-        yield f"{title} ended on {entry['not_after']}: {_remedy(purpose)}"
+        yield f"{title} expired on {entry['not_after']}: {_remedy(purpose)}"
     elif seconds < limits.error * DAY:
-        yield f"{title} ends on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
+        yield f"{title} expires on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
 
 
 def _file(purpose: str, entry: Entry) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _served(purpose: str, entry: Entry) -> Iterator[str]:
     if "error" in found:
         yield f"port {found['port']}, which serves {purpose}, does not answer: {found['error']}"
     elif found["serial"] != entry["serial"]:
-        yield f"port {found['port']} serves another certificate than {entry['path']}, one that ends on {found['not_after']}"
+        yield f"port {found['port']} does not serve the certificate {entry['path']}, but one that expires on {found['not_after']}"
 
 
 def _known(answer: Answer) -> Iterator[tuple[str, Entry]]:
@@ -154,7 +154,7 @@ def _title(node: str, purpose: str) -> str:
 
 def _remedy(purpose: str) -> str:
     return (
-        f"renew it: {RENEW}" if purpose in signing_policies.PATHS else "see the page Certificates"
+        f"renew it: {RENEW}" if purpose in signing_policies.PATHS else "see the page Certificates of the documentation"
     )
 
 

@@ -27,7 +27,7 @@ def role(value: object) -> str:
     """Parse a role that the operator may declare."""
     if value == roles.BOOTSTRAP:
         raise scalars.Invalid(
-            "is the bootstrap node's role", "the bootstrap node exists already: leave it out"
+            "is the bootstrap node's role", "remove it: the bootstrap node already exists"
         )
     if not isinstance(value, str) or value not in roles.DECLARABLE:
         raise scalars.Invalid("is an unknown role", suggestion(value, roles.DECLARABLE))
@@ -56,7 +56,7 @@ def taint(value: object) -> Taint:
     key, effect = scalars.label_key(value["key"]), value.get("effect", roles.NO_SCHEDULE)
     if key.startswith(RESERVED_TAINTS) or key == roles.label_key(roles.BOOTSTRAP):
         raise scalars.Invalid(
-            "is a taint of Kubernetes or of the bootstrap node", "use a key of your own"
+            "is reserved for Kubernetes or the bootstrap node", "use another key"
         )
     if effect not in roles.EFFECTS:
         raise scalars.Invalid("has an unknown effect", f"write one of {', '.join(roles.EFFECTS)}")
@@ -67,10 +67,10 @@ def free_label_key(value: object) -> str:
     """Parse the key of a label that the operator may set."""
     key = scalars.label_key(value)
     if key.startswith(roles.LABEL_PREFIX):
-        raise scalars.Invalid("is a role label", "write the role into roles, or use a profile")
+        raise scalars.Invalid("is a role label", "add the role to roles, or use a profile")
     if key in RESERVED_LABELS:
         raise scalars.Invalid(
-            "is a label that is set for you", "leave it out; the version has a key of its own"
+            "is a label that the expansion sets", "remove it; set the version with the key version"
         )
     return key
 
@@ -82,7 +82,7 @@ def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value == roles.BOOTSTRAP:
             raise scalars.Invalid(
-                "is the bootstrap node's profile", "the bootstrap node exists already: leave it out"
+                "is the bootstrap node's profile", "remove it: the bootstrap node already exists"
             )
         if not isinstance(value, str) or value not in known:
             raise scalars.Invalid("is an unknown profile", suggestion(value, known))
@@ -94,5 +94,5 @@ def known_profile(profiles: Iterable[str]) -> Callable[[object], str]:
 def own_profile_name(value: object) -> str:
     """Parse a profile name that no built-in profile uses."""
     if value == roles.BOOTSTRAP or value in PROFILES:
-        raise scalars.Invalid("is a name that is taken", "give your profile another name")
+        raise scalars.Invalid("is the name of a built-in profile", "choose another name")
     return scalars.node_name(value)

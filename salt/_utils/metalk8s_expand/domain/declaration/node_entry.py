@@ -107,8 +107,8 @@ def _role_set(reader: Reader, terms: Terms) -> Profile:
         reader.note(
             reader.at("profile"),
             reader["profile"],
-            "stands beside roles or taints",
-            "write either of them",
+            "is set together with roles or taints",
+            "set either profile, or roles and taints",
         )
     if explicit:
         _refuse_taints_alone(reader)
@@ -127,7 +127,7 @@ def _role_set(reader: Reader, terms: Terms) -> Profile:
 def _refuse_taints_alone(reader: Reader) -> None:
     if "roles" not in reader:
         reader.note(
-            reader.at("roles"), None, "is missing", "write the roles that the taints go with"
+            reader.at("roles"), None, "is missing", "set the roles of the node, too"
         )
 
 
@@ -154,7 +154,7 @@ def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
 
 
 _MASTER_ALONE = (
-    "an API server is deployed beside an etcd member of its own: write both, or etcd alone"
+    "an API server uses the etcd member on its own node: write both roles, or etcd alone"
 )
 
 
@@ -163,7 +163,7 @@ def _taints(reader: Reader) -> tuple[Taint, ...]:
     identities = [(taint.key, taint.effect) for taint in found]
     for key, effect in {identity for identity in identities if identities.count(identity) > 1}:
         reader.note(
-            reader.at("taints"), f"{key}:{effect}", "is one taint written twice", "keep one of them"
+            reader.at("taints"), f"{key}:{effect}", "appears twice", "keep one of them"
         )
     return found
 

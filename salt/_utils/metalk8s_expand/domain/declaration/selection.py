@@ -68,15 +68,15 @@ class Selection:
         )
         if not names:
             apart = "; ".join(
-                f"{name} is of {declared.nodes[name].profile or 'no profile'}" for name in named
+                f"the profile of {name} is {declared.nodes[name].profile or 'not set'}" for name in named
             )
             problem = Problem(
                 PROFILES,
                 ",".join(self.profiles or ()),
-                "is the profile of none of the nodes named",
+                "is not the profile of any selected node",
                 apart,
             )
-            raise SettingsError("what is asked for selects nothing", problems=[problem])
+            raise SettingsError("the profiles select no node", problems=[problem])
         return names
 
     def words(self) -> list[str]:
@@ -89,7 +89,7 @@ class Selection:
         nodes = self.nodes or ()
         more = [f"{len(nodes) - SHOWN} more"] if len(nodes) > SHOWN else []
         profiles = [f"profile {item}" for item in self.profiles or ()]
-        return ", ".join([*nodes[:SHOWN], *more, *profiles]) or "all that is declared"
+        return ", ".join([*nodes[:SHOWN], *more, *profiles]) or "all declared nodes"
 
 
 def parse(nodes: object = None, profiles: object = None) -> Selection:
@@ -120,7 +120,7 @@ def _items(key: str, given: object, how: str, problems: list[Problem]) -> tuple[
     if not listed and not _is_word(given):
         problems.append(Problem(key, given, "is not a name", f"write {how}"))
     elif listed and not given:
-        problems.append(Problem(key, given, "is empty", f"write {how}, or leave it out for all"))
+        problems.append(Problem(key, given, "is empty", f"write {how}, or omit it to select all"))
     problems += [
         Problem(key, item, "is not a name", f"write {how}")
         for item in items
@@ -181,14 +181,14 @@ def _unused(profiles: Sequence[str], declared: Settings) -> list[Problem]:
 
 def _what(problems: Sequence[Problem]) -> str:
     if any(problem.path == PROFILES for problem in problems):
-        return "what is asked for selects nothing"
+        return "the profiles select no node"
     if any(is_glob(str(problem.value)) for problem in problems):
-        return "what is asked for matches nothing"
+        return "the names match no declared node"
     return f"the pillar does not declare {'this node' if len(problems) == 1 else 'these nodes'}"
 
 
 def _hint(problems: Sequence[Problem]) -> str | None:
     files = any(str(problem.value).endswith((".yaml", ".yml")) for problem in problems)
     return (
-        "put a glob into quotes, or the shell replaces it by the names of files" if files else None
+        "put the glob into quotes, otherwise the shell expands it to file names" if files else None
     )

@@ -27,7 +27,7 @@ from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.errors import Problem, SettingsError
 
 PILLAR = "metalk8s_expand"
-WRONG_ARGUMENTS = "the arguments cannot be used, nothing was changed"
+WRONG_ARGUMENTS = "the arguments are invalid; nothing was changed"
 DEFAULT_MAX_PARALLEL, MOST_PARALLEL = 10, 100
 DEFAULT_DEPLOY_TIMEOUT = 1800
 DEFAULT_SSH_TIMEOUT = 10
@@ -122,7 +122,7 @@ def parse(pillar: object) -> Settings:
     )
     reader.finish()
     _check_places(settings, f"{PILLAR}:nodes", settings.nodes, problems)
-    _refuse("the pillar cannot be used, nothing was changed", problems)
+    _refuse("the pillar is invalid; nothing was changed", problems)
     return settings
 
 
@@ -175,7 +175,7 @@ def even_members_warning(existing_members: int, settings: Settings) -> str | Non
     if not declared or total % 2:
         return None
     return (
-        f"etcd ends with {total} members, which survives no more failures than {total - 1}: "
+        f"etcd will have {total} members, which tolerate no more failures than {total - 1}: "
         f"declare {declared + 1} or {declared - 1} etcd nodes in {PILLAR}:nodes instead of {declared}"
     )
 
@@ -212,7 +212,7 @@ def _undeclared(settings: Settings, name: str, reader: Reader) -> Declared:
             f"{PILLAR}:nodes",
             name,
             "is declared in the pillar",
-            "change it there, or leave the arguments out",
+            "change it there, or omit the arguments",
         )
     return read_node(reader, name, settings.terms)
 
@@ -225,7 +225,7 @@ def _check_places(settings: Settings, path: str, names: Iterable[str], problems:
         for name, node in settings.nodes.items():
             owner = first.setdefault(place(node), name)
             if owner != name and name in chosen and place(node):
-                remedy = f"{owner} has it already: give each node its own"
+                remedy = f"{owner} already uses it: give each node its own"
                 problems.append(
                     Problem(f"{path}:{name}:{key}", place(node), "is not unique", remedy)
                 )
@@ -259,5 +259,5 @@ def _ssh_place(node: Node) -> str:
 def _refuse(message: str, problems: Problems, node: str | None = None) -> None:
     if problems:
         raise SettingsError(
-            message, node=node, problems=problems, hint="correct what is listed and run it again"
+            message, node=node, problems=problems, hint="fix these problems, then run the same command again"
         )

@@ -138,14 +138,14 @@ def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
 def cluster_problems(members: Sequence[Member]) -> list[str]:
     """Return why the member list is no basis for a decision: no voter, or several clusters."""
     if not voters(members):
-        return ["no voting etcd member is known: ask the existing members for their list first"]
+        return ["no voting etcd member is known: read the member list of the existing members first"]
     ids = sorted({member.cluster_id for member in members if member.cluster_id is not None})
     if len(ids) < 2:
         return []
     found = ", ".join(
         f"{m.name or m.id}: {m.cluster_id:x}" for m in members if m.cluster_id is not None
     )
-    return [f"etcd members answer with different cluster IDs ({found}): they are not one cluster"]
+    return [f"etcd members answer with different cluster IDs ({found}): they belong to different clusters"]
 
 
 def readiness_problems(
@@ -158,9 +158,9 @@ def readiness_problems(
         return [_unhealthy(member)]
     behind = lag(members, member)
     if behind is None:
-        return [f"how far etcd member {member.title} lags behind is unknown"]
+        return [f"the lag of etcd member {member.title} is unknown"]
     return (
-        [f"etcd member {member.title} lags {behind} entries behind, at most {max_lag}"]
+        [f"etcd member {member.title} lags {behind} entries behind, at most {max_lag} are allowed"]
         if behind > max_lag
         else []
     )
@@ -171,8 +171,8 @@ def _growth_problems(members: Sequence[Member], newcomer: str) -> list[str]:
     if healthy >= quorum(count + 1) or count == healthy == 1:
         return []
     return [
-        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of today's {count} healthy: "
-        f"{healthy} are ({_blame(members)}); bring the others back first"
+        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of the current {count} to be healthy: "
+        f"{healthy} are ({_blame(members)}); repair the other members first"
     ]
 
 
@@ -181,7 +181,7 @@ def _majority_problems(members: Sequence[Member]) -> list[str]:
     if healthy >= quorum(count):
         return []
     return [
-        f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); bring one back first"
+        f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); repair a member first"
     ]
 
 
@@ -190,7 +190,7 @@ def _shrink_problems(staying: Sequence[Member], leaving: Member) -> list[str]:
     if leaving.learner or (count and healthy >= quorum(count)):
         return []
     return [
-        f"without {leaving.title} etcd would have {count} voters and need {quorum(count)} healthy: "
+        f"without {leaving.title} etcd would have {count} voters and need {quorum(count)} of them to be healthy: "
         f"{healthy} are ({_blame(staying)})"
     ]
 
@@ -210,7 +210,7 @@ def _taken_problems(members: Sequence[Member], name: str, peer_url: str) -> list
         own_url = peer_url in member.peer_urls
         if own_url and not member.learner:
             problems.append(
-                f"etcd member {member.title} votes already at {peer_url}: if its data is lost, remove it first"
+                f"etcd member {member.title} is already a voter at {peer_url}: if its data is lost, remove it first"
             )
         elif member.name == name and not own_url:
             problems.append(
@@ -220,8 +220,8 @@ def _taken_problems(members: Sequence[Member], name: str, peer_url: str) -> list
 
 
 def _foreign(member: Member) -> str:
-    kind = "learner" if member.learner else "member that never started"
-    return f"etcd has a {kind} that is not of this run, {member.title}: finish or remove it first"
+    kind = "a learner" if member.learner else "an unstarted member"
+    return f"etcd has {kind} from another run, {member.title}: finish or remove it first"
 
 
 def _unhealthy(member: Member) -> str:

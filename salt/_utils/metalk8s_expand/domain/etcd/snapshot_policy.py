@@ -54,14 +54,14 @@ def read(reader: Reader) -> SnapshotSettings:
             reader.note(
                 reader.at(key),
                 path,
-                "is inside of etcd's data directory",
-                f"write a path outside of {ETCD_DATA}",
+                "is inside etcd's data directory",
+                f"write a path outside {ETCD_DATA}",
             )
     if found.copy_to and (
         _is_inside(found.copy_to, found.directory) or _is_inside(found.directory, found.copy_to)
     ):
         remedy = "write a directory on another file system, such as an NFS mount"
-        reader.note(reader.at("copy_to"), found.copy_to, "is no other place than directory", remedy)
+        reader.note(reader.at("copy_to"), found.copy_to, "is inside directory, or contains it", remedy)
     return found
 
 

@@ -21,10 +21,10 @@ HOST_CHECKS = f"{CHECK_SSH}, {PREFLIGHT}"
 STEPS = (
     Step(CHECK_SSH, "the host answers over SSH with the declared key"),
     Step(PREFLIGHT, "the host meets the requirements"),
-    Step(REGISTER, "the Node object says what is declared"),
-    Step(DEPLOY, "metalk8s.orchestrate.deploy_node runs on it"),
-    Step(VERIFY, "what was declared is what is there"),
-    Step(UNCORDON, "the node takes Pods"),
+    Step(REGISTER, "the Node object matches the declaration"),
+    Step(DEPLOY, "metalk8s.orchestrate.deploy_node deploys the node"),
+    Step(VERIFY, "the node is healthy and matches the declaration"),
+    Step(UNCORDON, "the node accepts Pods"),
 )
 
 
@@ -195,9 +195,9 @@ def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
         for item in (*before.get("control_plane", ()), *before.get("workers", ()))
     }
     new = {item.node.name: item.as_dict() for item in now.nodes}
-    gone = [f"node {name}: there is nothing to do any more" for name in old if name not in new]
+    gone = [f"node {name}: no step is needed any longer" for name in old if name not in new]
     come = [
-        f"node {name}: was not in the plan, and now has something to do"
+        f"node {name}: was not in the plan, and now needs steps"
         for name in new
         if name not in old
     ]
@@ -237,12 +237,12 @@ def _refusal(node: Node, found: Object, done: bool) -> str | None:
     """
     found_roles = roles.observed_roles((found.get("metadata") or {}).get("labels") or {})
     if roles.BOOTSTRAP in found_roles:
-        return f"{node.name} is the bootstrap node: take it out of the declaration"
+        return f"{node.name} is the bootstrap node: remove it from the declaration"
     if set(found_roles) == set(node.roles) or not (done or is_deployed(found)):
         return None
     return (
-        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, declared are {', '.join(node.roles)}: "
-        "roles of a deployed node cannot be changed; remove the node and add it again, or declare what it is"
+        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, but declared with {', '.join(node.roles)}: "
+        "the roles of a deployed node cannot be changed; remove the node and add it again, or declare its current roles"
     )
 
 
@@ -252,11 +252,11 @@ def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
     register = _register_reason(found, changes)
     uncordon = _uncordon_reason(found)
     reasons: dict[str, str | None] = {
-        CHECK_SSH: deploy and "the host is going to be changed",
-        PREFLIGHT: deploy and "the host is going to be changed",
+        CHECK_SSH: deploy and "the expansion will change the host",
+        PREFLIGHT: deploy and "the expansion will change the host",
         REGISTER: register,
         DEPLOY: deploy,
-        VERIFY: "the end is verified after every change"
+        VERIFY: "every change is verified"
         if deploy or register or uncordon
         else None,
         UNCORDON: uncordon,
@@ -266,7 +266,7 @@ def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
 
 def _register_reason(found: Object | None, changes: int) -> str | None:
     if found is None:
-        return "there is no Node of this name"
+        return "no Node of this name exists"
     if not changes:
         return None
     return f"the Node differs in {changes} place{'s' if changes > 1 else ''}"
@@ -278,7 +278,7 @@ def _deploy_reason(found: Object | None, done: bool) -> str | None:
     problems = health.ready_problems(found)
     if problems:
         return problems[0]
-    return None if done else "it is deployed, but not found healthy"
+    return None if done else "it is deployed, but not healthy"
 
 
 def _uncordon_reason(found: Object | None) -> str | None:

@@ -106,7 +106,7 @@ def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> lis
     title = _name(endpoints or {}) or "of the Service"
     found = ", ".join(sorted(ready)) or "none"
     return [
-        f"endpoints {title} lack {address}: ready are {found}"
+        f"endpoints {title} lack {address}: the ready addresses are {found}"
         for address in addresses
         if address not in ready
     ]
@@ -158,7 +158,7 @@ def _condition_problems(title: str, observed: Object) -> list[str]:
     conditions = (observed.get("status") or {}).get("conditions") or ()
     ready = next((condition for condition in conditions if condition.get("type") == "Ready"), None)
     if ready is None:
-        return [f"{title} is not Ready: it has never reported"]
+        return [f"{title} is not Ready: it has never reported its status"]
     if ready.get("status") == "True":
         return []
     reasons = [str(ready[key]) for key in ("reason", "message") if ready.get(key)]

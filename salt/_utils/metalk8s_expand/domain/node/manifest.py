@@ -175,7 +175,7 @@ def foreign_cordon(observed: Object) -> str:
     if _mapping(observed, "spec").get("unschedulable") is not True or is_cordoned_by_us(observed):
         return ""
     others = sorted(str(manager) for manager in _cordoned_by(observed) - {FIELD_MANAGER} if manager)
-    return ", ".join(others) or "somebody else"
+    return ", ".join(others) or "another client"
 
 
 def is_marked(observed: Object) -> bool:

@@ -91,9 +91,9 @@ def parse(name: str, line: str | None) -> Owned:
         )
     except (ValueError, TypeError, AttributeError) as exc:
         raise SettingsError(
-            f"the line of this Node in ConfigMap {NAMESPACE}/{NAME}, which says what was set on it, cannot be read: {line!r}",
+            f"the entry of this Node in ConfigMap {NAMESPACE}/{NAME}, which records the labels and taints that were set, cannot be read: {line!r}",
             node=name,
-            hint=f"take the line out (kubectl -n {NAMESPACE} edit configmap {NAME}); what stands on the Node then stays there",
+            hint=f"delete the entry (kubectl -n {NAMESPACE} edit configmap {NAME}); the labels and taints of the Node then stay",
         ) from exc
 
 
@@ -102,8 +102,8 @@ def check_size(lines: Mapping[str, str]) -> None:
     size = sum(len(name) + len(line.encode()) for name, line in lines.items())
     if size > MAX_BYTES:
         raise SettingsError(
-            f"ConfigMap {NAMESPACE}/{NAME} would hold {size} bytes for {len(lines)} Nodes, and {MAX_BYTES} are possible",
-            hint="declare fewer labels and taints of your own, or take out the lines of Nodes that are gone: "
+            f"ConfigMap {NAMESPACE}/{NAME} would hold {size} bytes for {len(lines)} Nodes, and the maximum is {MAX_BYTES}",
+            hint="declare fewer custom labels and taints, or delete the entries of Nodes that no longer exist: "
             f"kubectl -n {NAMESPACE} edit configmap {NAME}",
         )
 

@@ -80,7 +80,7 @@ def from_annotations(
     )
     if problems:
         raise SettingsError(
-            "the SSH annotations of the Node cannot be used", node=name, problems=problems
+            "the SSH annotations of the Node are invalid", node=name, problems=problems
         )
     return ssh
 

@@ -91,7 +91,7 @@ class Reader:
         seen: list[object] = []
         for item in found:
             if item in seen:
-                self.note(self.at(key), item, "is there twice", "keep one of them")
+                self.note(self.at(key), item, "appears twice", "keep one of them")
             seen.append(item)
 
 

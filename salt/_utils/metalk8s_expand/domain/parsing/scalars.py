@@ -37,7 +37,7 @@ class Invalid(ValueError):
 
 def text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise Invalid("is not a text", "write a non-empty string, quoted if it looks like a number")
+        raise Invalid("is not a string", "write a non-empty string, quoted if it looks like a number")
     return value
 
 
@@ -70,7 +70,7 @@ def one_of(*words: str) -> Parser:
 
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in words:
-            raise Invalid("is an unknown word", f"write one of {', '.join(words)}")
+            raise Invalid("is an unknown value", f"write one of {', '.join(words)}")
         return value
 
     return parse
@@ -95,7 +95,7 @@ def node_name(value: object) -> str:
         )
     if value.partition(".")[0] in RESERVED_NAMES:
         raise Invalid(
-            "is a reserved name", f"name the node otherwise than {', '.join(RESERVED_NAMES)}"
+            "is a reserved name", f"choose a name other than {', '.join(RESERVED_NAMES)}"
         )
     return value
 
@@ -133,7 +133,7 @@ def cidr(value: object) -> str:
     except ValueError as error:
         if isinstance(error, Invalid):
             raise
-        raise Invalid("is not a network", "write it as 10.233.0.0/16, host bits zero") from None
+        raise Invalid("is not a network", "write it as 10.233.0.0/16, with all host bits zero") from None
 
 
 def user(value: object) -> str:
@@ -169,7 +169,7 @@ def key_path(directory: str) -> Callable[[object], str]:
         path = absolute_path(value)
         if not path.startswith(directory.rstrip("/") + "/"):
             raise Invalid(
-                "is outside of the key directory",
+                "is outside the key directory",
                 f"use a key inside {directory} (metalk8s_expand:key_directory)",
             )
         return path
@@ -192,7 +192,7 @@ def label_key(value: object) -> str:
     if not _QUALIFIED.fullmatch(name) or (
         slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))
     ):
-        raise Invalid("is not a label key", "write name or prefix/name, as Kubernetes has it")
+        raise Invalid("is not a label key", "write name or prefix/name, in the syntax of Kubernetes")
     return f"{prefix}{slash}{name}"
 
 

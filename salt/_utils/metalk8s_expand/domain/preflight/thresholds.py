@@ -95,17 +95,17 @@ def _roles(reader: Reader, limits: tuple[int, int], defaults: Mapping[str, int])
 
 def _refuse_contradictions(reader: Reader, found: Thresholds) -> None:
     if found.fsync_error_ms < found.fsync_warning_ms:
-        remedy = f"write at least {found.fsync_warning_ms}, which is fsync_warning_ms"
+        remedy = f"write at least {found.fsync_warning_ms}, the value of fsync_warning_ms"
         reader.note(
             reader.at("fsync_error_ms"),
             found.fsync_error_ms,
-            "is an error before it is a warning",
+            "is smaller than fsync_warning_ms",
             remedy,
         )
     # The probe must finish its waits early enough to send its answer in time.
     for key in ("connect_timeout_s", "etcd_window_s"):
         if getattr(found, key) >= found.probe_timeout_s:
-            remedy = f"write less than {found.probe_timeout_s}, which is probe_timeout_s"
+            remedy = f"write less than {found.probe_timeout_s}, the value of probe_timeout_s"
             reader.note(
-                reader.at(key), getattr(found, key), "is not shorter than the whole probe", remedy
+                reader.at(key), getattr(found, key), "is not shorter than the time limit of the probe", remedy
             )

@@ -40,8 +40,8 @@ def test_valid_certificates_have_no_problems() -> None:
 @pytest.mark.parametrize(
     ("days", "wanted"),
     [
-        (-1, "ended on"),
-        (0, "ended on"),
+        (-1, "expired on"),
+        (0, "expired on"),
         (0.001, "in 86 seconds"),
         (0.007, "in 10 minutes"),
         (1, "in 24 hours"),
@@ -65,7 +65,7 @@ def test_certificate_that_expires_soon_is_a_warning(days: float) -> None:
 
 def test_remedy_for_ca_is_documentation() -> None:
     [found] = problems({"ca": entry(1)})
-    assert found.endswith("see the page Certificates")
+    assert found.endswith("see the page Certificates of the documentation")
 
 
 @pytest.mark.parametrize("key", ["is missing", "is another's", "cannot be read"])
@@ -85,8 +85,8 @@ def test_unreadable_file_is_a_problem() -> None:
 def test_served_certificate_that_differs_is_a_problem() -> None:
     other = entry(served={"port": 6443, "serial": "a0", "not_after": "2026-01-01T00:00:00Z"})
     [found] = problems({"apiserver": other})
-    assert "port 6443 serves another certificate" in found
-    assert "ends on 2026-01-01T00:00:00Z" in found
+    assert "port 6443 does not serve the certificate" in found
+    assert "expires on 2026-01-01T00:00:00Z" in found
     assert expiry.stale_problems({"apiserver": other}) == [
         found.removeprefix("certificate apiserver of cp-1: ")
     ]
@@ -118,6 +118,6 @@ def test_first_returns_certificate_that_expires_first() -> None:
 
 def test_unknown_certificates_are_a_problem() -> None:
     assert problems("its minion does not answer") == [
-        "the certificates of cp-1 are not known: its minion does not answer"
+        "the certificates of cp-1 are unknown: its minion does not answer"
     ]
     assert warnings("its minion does not answer") == []

@@ -87,12 +87,12 @@ def refused(nodes: Any = None, profiles: Any = None) -> SettingsError:
         ("a,b", None, "does not declare these nodes", ["is not declared (found 'a')", "is not declared (found 'b')"]),
         ("worker-1,", None, "does not declare this node", ["(found '')"]),
         ("", None, "does not declare this node", ["(found '')"]),
-        ("WORKER-*", None, "matches nothing", ["nodes: matches no declared node (found 'WORKER-*'); declared: cp-1, worker-1,"]),
-        ("worker-*,db-*,x", None, "matches nothing", ["matches no declared node (found 'db-*')", "is not declared (found 'x')"]),
-        (None, "wroker", "selects nothing", ["profiles: is an unknown profile (found 'wroker'); did you mean worker? known:"]),
-        (None, "worker,idle", "selects nothing", ["is the profile of no declared node (found 'idle'); used: control-plane, worker, gpu, infra"]),
-        (None, "worker*", "selects nothing", ["is an unknown profile (found 'worker*')"]),
-        ("cp-1,own-1", "worker,gpu", "selects nothing", ["(found 'worker,gpu'); cp-1 is of control-plane; own-1 is of no profile"]),
+        ("WORKER-*", None, "match no declared node", ["nodes: matches no declared node (found 'WORKER-*'); declared: cp-1, worker-1,"]),
+        ("worker-*,db-*,x", None, "match no declared node", ["matches no declared node (found 'db-*')", "is not declared (found 'x')"]),
+        (None, "wroker", "select no node", ["profiles: is an unknown profile (found 'wroker'); did you mean worker? known:"]),
+        (None, "worker,idle", "select no node", ["is the profile of no declared node (found 'idle'); used: control-plane, worker, gpu, infra"]),
+        (None, "worker*", "select no node", ["is an unknown profile (found 'worker*')"]),
+        ("cp-1,own-1", "worker,gpu", "select no node", ["(found 'worker,gpu'); the profile of cp-1 is control-plane; the profile of own-1 is not set"]),
     ],
 )  # fmt: skip
 def test_selection_of_no_node_is_refused(
@@ -106,7 +106,7 @@ def test_selection_of_no_node_is_refused(
 
 
 def test_file_names_instead_of_glob_hint_at_quotes() -> None:
-    assert "put a glob into quotes" in str(refused("worker-1.yaml").hint)
+    assert "put the glob into quotes" in str(refused("worker-1.yaml").hint)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_arguments_of_wrong_type_are_named(key: str, wrong: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "text", "words"),
     [
-        (Selection(), "all that is declared", []),
+        (Selection(), "all declared nodes", []),
         (Selection(("a", "b-*")), "a, b-*", ["nodes=a,b-*"]),
         (Selection(("a",), ("worker",)), "a, profile worker", ["nodes=a", "profiles=worker"]),
         (

@@ -216,7 +216,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "snapshot key": (pillar(etcd_snapshot={"keeps": 3}), ["metalk8s_expand:etcd_snapshot:keeps"]),
     "own profile named as built in": (pillar(profiles={"infra": {"roles": ["node"]}}), ["metalk8s_expand:profiles:infra"]),
     "own profile without roles": (pillar(profiles={"x": {}}), ["metalk8s_expand:profiles:x:roles"]),
-    "taint of Kubernetes": (
+    "reserved for Kubernetes": (
         pillar(profiles={"x": {"roles": ["node"], "taints": [{"key": "node.kubernetes.io/x"}]}}),
         ["metalk8s_expand:profiles:x:taints:0"],
     ),

@@ -140,7 +140,7 @@ def test_learner_may_be_removed_while_quorum_exists() -> None:
 def test_remove_during_unfinished_addition_is_refused(other: Member) -> None:
     members = [*voters(4), other]
     [problem] = quorum.remove_problems(members, 1)
-    assert "not of this run" in problem
+    assert "from another run" in problem
     assert quorum.remove_problems(members, other.id) == []
 
 

@@ -211,8 +211,8 @@ def test_differences_of_plans_name_each_changed_node() -> None:
         {"w-2"},
     )
     assert plan.differences(before, now) == [
-        "node w-2: there is nothing to do any more",
-        "node cp-1: was not in the plan, and now has something to do",
+        "node w-2: no step is needed any longer",
+        "node cp-1: was not in the plan, and now needs steps",
         "node w-1: steps, changes changed",
     ]
     assert plan.differences(now.as_dict(), now) == []

@@ -293,7 +293,7 @@ def test_foreign_cordon_names_managers() -> None:
     managers = set_by(manifest.FIELD_MANAGER, "OpenAPI-Generator", "kubectl-cordon")
     observed = {"metadata": {"managedFields": managers}, "spec": {"unschedulable": True}}
     assert manifest.foreign_cordon(observed) == "OpenAPI-Generator, kubectl-cordon"
-    assert manifest.foreign_cordon({"spec": {"unschedulable": True}}) == "somebody else"
+    assert manifest.foreign_cordon({"spec": {"unschedulable": True}}) == "another client"
 
 
 @pytest.mark.parametrize(
