@@ -74,7 +74,7 @@ def test_host_with_ipv6_address_passes(server: Server, host: str) -> None:
         ("mk-sftp", False, "shell-runs-no-command", "did not run the command"),
         ("mk-exit", False, "shell-runs-no-command", "accepted"),
         ("mk-noise", False, "shell-noise", "Welcome to the machine"),
-        ("mk-flood", False, "output-flood", "without end"),
+        ("mk-flood", False, "output-flood", "endless output"),
         ("mk-no-python", False, "no-python", "there is no Python"),
         ("mk-broken-python", False, "no-python", "shared libraries"),
         ("mk-old-python", False, "python-too-old", "3.6.8"),

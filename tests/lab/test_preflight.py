@@ -93,7 +93,7 @@ FAULTS = [
     Fault("architecture", "riscv64", faults.source({"architecture": "riscv64"})),
     Fault("python", "3.8.20", faults.new_file("worker-1", "/usr/local/bin/python3", faults.OLD_PYTHON, "755")),
     Fault("privilege", "uid 1000", faults.declared({"nodes": {"worker-1": {"ssh": {"user": "deploy", "sudo": False}}}})),
-    Fault("systemd", "another init", faults.source({"/run/systemd/system": None})),
+    Fault("systemd", "another init system", faults.source({"/run/systemd/system": None})),
     Fault("clock", "+30.", faults.source({"clock": 30})),
     Fault("clock", "-30.", faults.source({"clock": -30}), nodes=HOSTS, on=("worker-1",)),
     Fault("hostname", "strange", faults.shell("worker-1", "hostname strange", "hostname worker-1"), "warning"),
@@ -136,7 +136,7 @@ FAULTS = [
     Fault("services", "containerd runs", faults.unit("worker-1", "containerd", "/run/systemd/system", "start", "stop")),
     Fault("services", "k3s is enabled", faults.unit("worker-1", "k3s", "/etc/systemd/system", "enable", "disable"), "warning"),
     Fault("selinux", "enforcing", faults.source({"/sys/fs/selinux/enforce": "1"})),
-    Fault("network", "10.233.5.5 inside of the Pod network", faults.address("worker-1", "10.233.5.5/24"), "warning"),
+    Fault("network", "10.233.5.5 inside the Pod network", faults.address("worker-1", "10.233.5.5/24"), "warning"),
     Fault("route", "no route", faults.shell("worker-1", "ip route delete default", "ip route add default via 10.200.0.1 dev host0 proto static")),
     Fault("dns", BOOTSTRAP, faults.changed_file("worker-1", "/etc/resolv.conf", lambda _: f"nameserver {BOOTSTRAP}\n")),
     Fault("dns", BOOTSTRAP,
@@ -160,7 +160,7 @@ FAULTS = [
     leftover("/etc/salt/pki/minion/minion.pem"),
     Fault("stale-node", "is the machine aaaa", faults.node("worker-1", STALE)),
     Fault("stale-node", "this host has no key", faults.minion_key("minions", "worker-1")),
-    Fault("stale-node", "this host's is", faults.all_of(
+    Fault("stale-node", "this host's key is", faults.all_of(
         faults.minion_key("minions_pre", "worker-1"), faults.new_file("worker-1", "/etc/salt/pki/minion/minion.pub", KEY))),
     Fault("version", "1.9.0", faults.declared({"nodes": {"worker-1": {"version": "1.9.0"}}})),
 ]  # fmt: skip

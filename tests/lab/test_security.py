@@ -77,7 +77,7 @@ def test_impostor_with_pending_key_is_found_before_first_change() -> None:
     on("bootstrap", "cp", f"{KEYS}/minions/{WORKER}", f"{KEYS}/minions_pre/{VICTIM}")
     code, result = add()
     assert code == 3, result
-    assert "the master knows a minion of this name" in json.dumps(result)
+    assert "the master has a key of this name" in json.dumps(result)
     assert not is_accepted()
     assert VICTIM not in names(get("nodes"))
 

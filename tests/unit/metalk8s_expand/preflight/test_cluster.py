@@ -169,7 +169,7 @@ class TestHealth:
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
     def test_members_of_two_clusters_are_refused(self, node: Node) -> None:
         error = refusal(cluster(member(1, "a"), member(2, "b", cluster_id=8), member(3, "c")), node)
-        assert "not one cluster" in str(error)
+        assert "belong to different clusters" in str(error)
 
     def test_name_of_existing_member_is_refused(self) -> None:
         assert "has the name e-6" in str(

@@ -44,9 +44,7 @@ def read(reader: Reader) -> Limits:
     )
     if found.warning < found.error:
         remedy = f"write at least {found.error}, the value of error_days"
-        reader.note(
-            reader.at("warning_days"), found.warning, "is smaller than error_days", remedy
-        )
+        reader.note(reader.at("warning_days"), found.warning, "is smaller than error_days", remedy)
     reader.finish()
     return found
 
@@ -154,7 +152,9 @@ def _title(node: str, purpose: str) -> str:
 
 def _remedy(purpose: str) -> str:
     return (
-        f"renew it: {RENEW}" if purpose in signing_policies.PATHS else "see the page Certificates of the documentation"
+        f"renew it: {RENEW}"
+        if purpose in signing_policies.PATHS
+        else "see the page Certificates of the documentation"
     )
 
 

@@ -55,9 +55,7 @@ def taint(value: object) -> Taint:
         )
     key, effect = scalars.label_key(value["key"]), value.get("effect", roles.NO_SCHEDULE)
     if key.startswith(RESERVED_TAINTS) or key == roles.label_key(roles.BOOTSTRAP):
-        raise scalars.Invalid(
-            "is reserved for Kubernetes or the bootstrap node", "use another key"
-        )
+        raise scalars.Invalid("is reserved for Kubernetes or the bootstrap node", "use another key")
     if effect not in roles.EFFECTS:
         raise scalars.Invalid("has an unknown effect", f"write one of {', '.join(roles.EFFECTS)}")
     return Taint(key, effect, scalars.label_value(value.get("value", "")))

@@ -126,9 +126,7 @@ def _role_set(reader: Reader, terms: Terms) -> Profile:
 
 def _refuse_taints_alone(reader: Reader) -> None:
     if "roles" not in reader:
-        reader.note(
-            reader.at("roles"), None, "is missing", "set the roles of the node, too"
-        )
+        reader.note(reader.at("roles"), None, "is missing", "set the roles of the node, too")
 
 
 def _profile(reader: Reader, name: str) -> Profile:
@@ -162,9 +160,7 @@ def _taints(reader: Reader) -> tuple[Taint, ...]:
     found = reader.take_list("taints", fields.taint)
     identities = [(taint.key, taint.effect) for taint in found]
     for key, effect in {identity for identity in identities if identities.count(identity) > 1}:
-        reader.note(
-            reader.at("taints"), f"{key}:{effect}", "appears twice", "keep one of them"
-        )
+        reader.note(reader.at("taints"), f"{key}:{effect}", "appears twice", "keep one of them")
     return found
 
 

@@ -68,7 +68,8 @@ class Selection:
         )
         if not names:
             apart = "; ".join(
-                f"the profile of {name} is {declared.nodes[name].profile or 'not set'}" for name in named
+                f"the profile of {name} is {declared.nodes[name].profile or 'not set'}"
+                for name in named
             )
             problem = Problem(
                 PROFILES,

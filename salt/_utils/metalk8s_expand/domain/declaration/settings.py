@@ -259,5 +259,8 @@ def _ssh_place(node: Node) -> str:
 def _refuse(message: str, problems: Problems, node: str | None = None) -> None:
     if problems:
         raise SettingsError(
-            message, node=node, problems=problems, hint="fix these problems, then run the same command again"
+            message,
+            node=node,
+            problems=problems,
+            hint="fix these problems, then run the same command again",
         )

@@ -138,14 +138,18 @@ def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
 def cluster_problems(members: Sequence[Member]) -> list[str]:
     """Return why the member list is no basis for a decision: no voter, or several clusters."""
     if not voters(members):
-        return ["no voting etcd member is known: read the member list of the existing members first"]
+        return [
+            "no voting etcd member is known: read the member list of the existing members first"
+        ]
     ids = sorted({member.cluster_id for member in members if member.cluster_id is not None})
     if len(ids) < 2:
         return []
     found = ", ".join(
         f"{m.name or m.id}: {m.cluster_id:x}" for m in members if m.cluster_id is not None
     )
-    return [f"etcd members answer with different cluster IDs ({found}): they belong to different clusters"]
+    return [
+        f"etcd members answer with different cluster IDs ({found}): they belong to different clusters"
+    ]
 
 
 def readiness_problems(

@@ -61,7 +61,9 @@ def read(reader: Reader) -> SnapshotSettings:
         _is_inside(found.copy_to, found.directory) or _is_inside(found.directory, found.copy_to)
     ):
         remedy = "write a directory on another file system, such as an NFS mount"
-        reader.note(reader.at("copy_to"), found.copy_to, "is inside directory, or contains it", remedy)
+        reader.note(
+            reader.at("copy_to"), found.copy_to, "is inside directory, or contains it", remedy
+        )
     return found
 
 

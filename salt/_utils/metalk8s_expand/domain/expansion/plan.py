@@ -197,9 +197,7 @@ def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
     new = {item.node.name: item.as_dict() for item in now.nodes}
     gone = [f"node {name}: no step is needed any longer" for name in old if name not in new]
     come = [
-        f"node {name}: was not in the plan, and now needs steps"
-        for name in new
-        if name not in old
+        f"node {name}: was not in the plan, and now needs steps" for name in new if name not in old
     ]
     moved = [
         f"node {name}: {', '.join(keys)} changed"
@@ -256,9 +254,7 @@ def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
         PREFLIGHT: deploy and "the expansion will change the host",
         REGISTER: register,
         DEPLOY: deploy,
-        VERIFY: "every change is verified"
-        if deploy or register or uncordon
-        else None,
+        VERIFY: "every change is verified" if deploy or register or uncordon else None,
         UNCORDON: uncordon,
     }
     return {step: reason for step, reason in reasons.items() if reason is not None}

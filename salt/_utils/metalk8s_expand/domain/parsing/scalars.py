@@ -37,7 +37,9 @@ class Invalid(ValueError):
 
 def text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise Invalid("is not a string", "write a non-empty string, quoted if it looks like a number")
+        raise Invalid(
+            "is not a string", "write a non-empty string, quoted if it looks like a number"
+        )
     return value
 
 
@@ -94,9 +96,7 @@ def node_name(value: object) -> str:
             f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME} characters",
         )
     if value.partition(".")[0] in RESERVED_NAMES:
-        raise Invalid(
-            "is a reserved name", f"choose a name other than {', '.join(RESERVED_NAMES)}"
-        )
+        raise Invalid("is a reserved name", f"choose a name other than {', '.join(RESERVED_NAMES)}")
     return value
 
 
@@ -133,7 +133,9 @@ def cidr(value: object) -> str:
     except ValueError as error:
         if isinstance(error, Invalid):
             raise
-        raise Invalid("is not a network", "write it as 10.233.0.0/16, with all host bits zero") from None
+        raise Invalid(
+            "is not a network", "write it as 10.233.0.0/16, with all host bits zero"
+        ) from None
 
 
 def user(value: object) -> str:
@@ -192,7 +194,9 @@ def label_key(value: object) -> str:
     if not _QUALIFIED.fullmatch(name) or (
         slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))
     ):
-        raise Invalid("is not a label key", "write name or prefix/name, in the syntax of Kubernetes")
+        raise Invalid(
+            "is not a label key", "write name or prefix/name, in the syntax of Kubernetes"
+        )
     return f"{prefix}{slash}{name}"
 
 

@@ -101,13 +101,13 @@ def _finding(host: CheckContext, name: str, check: Check) -> Finding | None:
     try:
         remark = check(host)
     except FactUnknown as untold:
-        remedy = untold.remedy or f"find it out by hand, or leave it out (preflight:skip: {name})"
-        remark = CheckFailure(untold.what, "to know it", remedy, UNKNOWN)
+        remedy = untold.remedy or f"check it by hand, or skip this check (preflight:skip: {name})"
+        remark = CheckFailure(untold.what, "a known value", remedy, UNKNOWN)
     except Exception as exc:
         remark = CheckFailure(
             f"the check itself failed: {exc!r}",
             "an answer",
-            f"report it; preflight:skip: {name} goes on without",
+            f"report this defect; preflight:skip: {name} skips the check",
         )
     return None if remark is None else Finding(host.name, name, **remark.__dict__)
 

@@ -10,7 +10,7 @@ from metalk8s_expand.domain.preflight import findings as preflight
 from metalk8s_expand.domain.preflight.findings import Finding
 from metalk8s_expand.errors import ExpandError, PreflightError, UnreachableError
 
-HINT = "mend these hosts, or go on without them with skip_failed=True; nothing was changed"
+HINT = "fix these hosts, or continue without them with skip_failed=True; nothing was changed"
 PASSED, FAILED, UNREACHABLE = "passed", "failed", "unreachable"
 
 

@@ -107,5 +107,8 @@ def _refuse_contradictions(reader: Reader, found: Thresholds) -> None:
         if getattr(found, key) >= found.probe_timeout_s:
             remedy = f"write less than {found.probe_timeout_s}, the value of probe_timeout_s"
             reader.note(
-                reader.at(key), getattr(found, key), "is not shorter than the time limit of the probe", remedy
+                reader.at(key),
+                getattr(found, key),
+                "is not shorter than the time limit of the probe",
+                remedy,
             )

@@ -120,7 +120,7 @@ def test_paths_and_identities_stay_whole_while_other_columns_shrink() -> None:
         "remedy": "reset the host, or remove what is left of it; " * 3,
     }
     shown = preflight.render_preflight(
-        data(finding("worker-1", "machine-id", wanted="one of its own", **texts))
+        data(finding("worker-1", "machine-id", wanted="a unique one", **texts))
     )
     assert f"{'a' * 32}," in shown
     assert max(map(len, shown.splitlines())) <= COLUMNS - SALTS_INDENT

@@ -54,7 +54,7 @@ class CheckContext:
         """Return a fact of the host. Raise FactUnknown if the host does not report it."""
         value = self.facts.get(name)
         if value is None:
-            raise FactUnknown(f"the host does not tell its {name}")
+            raise FactUnknown(f"the host does not report its {name}")
         return value
 
     @property

@@ -36,7 +36,7 @@ def etcd_peers(host: CheckContext) -> CheckFailure | None:
     ]
     return _remark(
         answers,
-        "open the way from this host to the members, TCP 2379 and 2380",
+        "allow TCP 2379 and 2380 from this host to the etcd members",
         "nc -zv on the host",
     )
 
@@ -57,7 +57,7 @@ def etcd_inbound(host: CheckContext) -> CheckFailure | None:
     answers = [*_from_members(host, ports), *_from_newcomers(host, ports)]
     return _remark(
         answers,
-        "open this host's TCP 2379 and 2380 to the members",
+        "allow TCP 2379 and 2380 from the etcd members to this host",
         "nc -zv from the members, with nc -l here",
     )
 
@@ -68,7 +68,7 @@ def today(host: CheckContext) -> dict[str, str]:
         name: address for name, address in host.surroundings.etcd_peers.items() if name != host.name
     }
     if not members:
-        raise FactUnknown("no member of etcd is known")
+        raise FactUnknown("no etcd member is known")
     return members
 
 
@@ -110,6 +110,6 @@ def _remark(answers: Sequence[Answer], remedy: str, question: str) -> CheckFailu
     unknown = [title for title, reason in answers if reason is None]
     if unknown:
         raise FactUnknown(
-            f"nobody tells whether there is a connection {', '.join(unknown)}", question
+            f"it is unknown whether a connection works {', '.join(unknown)}", question
         )
     return None

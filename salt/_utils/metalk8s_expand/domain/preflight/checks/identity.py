@@ -35,9 +35,9 @@ def machine_id(host: CheckContext) -> CheckFailure | None:
     twins = host.census.others(duplicates.MACHINE_ID, [own], host.name)
     if own and not twins:
         return None
-    found = f"{own}, as {', '.join(twins)}" if own else "none"
+    found = f"{own}, also on {', '.join(twins)}" if own else "none"
     return CheckFailure(
-        found, "one of its own", "rm /etc/machine-id; systemd-machine-id-setup; reboot"
+        found, "a unique one", "rm /etc/machine-id; systemd-machine-id-setup; reboot"
     )
 
 
@@ -48,8 +48,8 @@ def product_uuid(host: CheckContext) -> CheckFailure | None:
     twins = host.census.others(duplicates.PRODUCT_UUID, [own], host.name)
     if not twins:
         return None
-    remedy = "give the virtual machine a UUID of its own; if the firmware's is a constant, skip this check"
-    return CheckFailure(f"{own}, as {', '.join(twins)}", "one of its own", remedy)
+    remedy = "give the virtual machine a unique UUID; if its firmware reports a constant, skip this check"
+    return CheckFailure(f"{own}, also on {', '.join(twins)}", "a unique one", remedy)
 
 
 @check
@@ -57,12 +57,12 @@ def mac(host: CheckContext) -> CheckFailure | None:
     """Check that no other host or Node has the MAC of the interface with the declared address."""
     twins = host.census.others(duplicates.MAC, host.macs, host.name)
     if twins:
-        found = f"{', '.join(host.macs)}, as {', '.join(twins)}"
+        found = f"{', '.join(host.macs)}, also on {', '.join(twins)}"
         return CheckFailure(
-            found, "one of its own", "give the virtual machine's network card a MAC of its own"
+            found, "a unique one", "give the virtual machine's network card a unique MAC address"
         )
     if not host.macs and host.node.address in host.fact("addresses"):
-        raise FactUnknown("the interface that has the node's address has no MAC")
+        raise FactUnknown("the interface with the node's address has no MAC address")
     return None
 
 
@@ -80,5 +80,5 @@ def address(host: CheckContext) -> CheckFailure | None:
     if not twins:
         return None
     return CheckFailure(
-        f"{own}, as {', '.join(twins)}", "one of its own", "take the address away from one of them"
+        f"{own}, also on {', '.join(twins)}", "a unique one", "remove the address from one of them"
     )

@@ -39,7 +39,7 @@ def swap(host: CheckContext) -> CheckFailure | None:
     """
     if not host.fact("swap"):
         return None
-    return CheckFailure("on", "off", "swapoff --all, and take it out of /etc/fstab", WARNING)
+    return CheckFailure("on", "off", "run swapoff --all, and remove swap from /etc/fstab", WARNING)
 
 
 @check
@@ -61,13 +61,13 @@ def kernel_modules(host: CheckContext) -> CheckFailure | None:
     found = host.fact("modules")
     missing = [name for name in MODULES if found.get(name) == "missing"]
     if missing:
-        remedy = "reboot if the kernel was replaced; else install the modules of the running kernel (uname -r)"
+        remedy = "reboot if the kernel was replaced; otherwise install the modules of the running kernel (uname -r)"
         return CheckFailure(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
     unknown = [name for name in MODULES if found.get(name) is None]
     if unknown:
         raise FactUnknown(
-            f"the host has no list of kernel modules to look for {', '.join(unknown)} in",
-            "try modprobe",
+            f"the host has no list of kernel modules, so the state of {', '.join(unknown)} is unknown",
+            "run modprobe on the host",
         )
     return None
 
@@ -81,13 +81,13 @@ def sysctls(host: CheckContext) -> CheckFailure | None:
     undone = list(_undone(host))
     low = list(_low(host))
     if undone:
-        remedy = f"take these lines out: the file is applied after /etc/sysctl.d/{DEPLOYED_FILE}"
+        remedy = f"remove these lines: the file is applied after /etc/sysctl.d/{DEPLOYED_FILE}"
         wanted = ", ".join(f"{key} = {value}" for key, value in DEPLOYED.items())
         return CheckFailure("; ".join([*undone, *low]), wanted, remedy)
     if low:
         wanted = ", ".join(f"{key} >= {value}" for key, value in MINIMUM.items())
         return CheckFailure(
-            "; ".join(low), wanted, "raise them by a file in /etc/sysctl.d", WARNING
+            "; ".join(low), wanted, "raise them with a file in /etc/sysctl.d", WARNING
         )
     return None
 

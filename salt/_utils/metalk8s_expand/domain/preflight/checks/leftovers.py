@@ -41,7 +41,7 @@ def leftovers(host: CheckContext) -> CheckFailure | None:
     minion = f" (of the minion {host.facts.get('minion_id') or 'without an ID'})"
     named = [path + (minion if path == MINION_KEY else "") for path in found]
     return CheckFailure(
-        ", ".join(named), "none", "reset the host, or remove what the earlier cluster left"
+        ", ".join(named), "none", "reset the host, or remove the remains of the earlier cluster"
     )
 
 
@@ -51,11 +51,11 @@ def stale_node(host: CheckContext) -> CheckFailure | None:
     found = [*_another_node(host), *_another_key(host)]
     if found:
         remedy = f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete {host.name}"
-        return CheckFailure("; ".join(found), "a name that is free, or this very host's", remedy)
+        return CheckFailure("; ".join(found), "a new name, or the name of this host", remedy)
     node = host.surroundings.nodes.get(host.name)
     if node is not None and node.deployed and not (node.machine_id and host.fact("machine_id")):
         raise FactUnknown(
-            "the Node of this name does not tell its machine-id",
+            "the Node of this name does not report its machine-id",
             f"kubectl get node {host.name} --output yaml",
         )
     return None
@@ -67,7 +67,7 @@ def version(host: CheckContext) -> CheckFailure | None:
     cluster = host.surroundings.version
     if not cluster:
         raise FactUnknown(
-            "the cluster's version is not known",
+            "the cluster's version is unknown",
             "kubectl get nodes --label-columns metalk8s.scality.com/version",
         )
     if host.node.version == cluster:
@@ -83,7 +83,7 @@ def _another_node(host: CheckContext) -> Iterator[str]:
     node = host.surroundings.nodes.get(host.name)
     own = host.facts.get("machine_id")
     if node is not None and node.deployed and node.machine_id and own and node.machine_id != own:
-        yield f"the Node of this name is the machine {node.machine_id}, this host is {own}"
+        yield f"the Node of this name is the machine {node.machine_id}, but this host is {own}"
 
 
 def _another_key(host: CheckContext) -> Iterator[str]:
@@ -91,8 +91,8 @@ def _another_key(host: CheckContext) -> Iterator[str]:
     if not known:
         return
     if not shown and host.facts.get("uid") != 0:
-        raise FactUnknown("the host's minion key can be read by root only")
+        raise FactUnknown("only root can read the host's minion key")
     if not shown:
-        yield "the master knows a minion of this name, this host has no key"
+        yield "the master has a key of this name, but this host has no key"
     elif fingerprint(str(shown)) != known:
-        yield f"the master's key of this name is {known}, this host's is {fingerprint(str(shown))}"
+        yield f"the master's key of this name is {known}, but this host's key is {fingerprint(str(shown))}"

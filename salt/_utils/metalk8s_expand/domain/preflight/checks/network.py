@@ -37,7 +37,7 @@ def network(host: CheckContext) -> CheckFailure | None:
     declared = {title: cidr for title, cidr in networks.items() if cidr}
     if not declared:
         raise FactUnknown(
-            "the Pod and Service networks are not known", "declare metalk8s_expand:networks"
+            "the Pod and Service networks are unknown", "declare metalk8s_expand:networks"
         )
     others = [one for one in _own_addresses(host) if one != host.node.address]
     for addresses, severity in (([host.node.address], ERROR), (others, WARNING)):
@@ -46,7 +46,7 @@ def network(host: CheckContext) -> CheckFailure | None:
             if inside:
                 remedy = "give the host another address, or the cluster another network"
                 return CheckFailure(
-                    f"{', '.join(inside)} inside of the {title} network {cidr}",
+                    f"{', '.join(inside)} inside the {title} network {cidr}",
                     "outside",
                     remedy,
                     severity,
@@ -63,14 +63,14 @@ def route(host: CheckContext) -> CheckFailure | None:
     cidr = host.surroundings.service_cidr
     if not cidr:
         raise FactUnknown(
-            "the Service network is not known", "declare metalk8s_expand:networks:service_cidr"
+            "the Service network is unknown", "declare metalk8s_expand:networks:service_cidr"
         )
     reason = host.fact("route")
     if not reason:
         return None
     return CheckFailure(
         f"none to {cidr}: {reason}",
-        "a route, the default one will do",
+        "a route, for example a default route",
         "ip route add default via GATEWAY",
     )
 
@@ -86,7 +86,7 @@ def dns(host: CheckContext) -> CheckFailure | None:
     ]
     servers = host.fact("name_servers")
     silent = [server for server, answers in servers.items() if not answers]
-    remedy = "correct /etc/resolv.conf and /etc/hosts on the host, or the way to the name server"
+    remedy = "correct /etc/resolv.conf and /etc/hosts on the host, or the network path to the name server"
     if bad:
         return CheckFailure("; ".join(bad), "names resolve", remedy)
     if servers and len(silent) == len(servers):
@@ -98,7 +98,7 @@ def dns(host: CheckContext) -> CheckFailure | None:
     if not servers:
         raise FactUnknown(
             "/etc/resolv.conf has no name server",
-            "add one if Pods are to resolve names outside of the cluster",
+            "add one if Pods must resolve names outside the cluster",
         )
     return None
 
@@ -114,7 +114,10 @@ def api(host: CheckContext) -> CheckFailure | None:
         return None
     severity = ERROR if len(failed) == total else WARNING
     return CheckFailure(
-        "; ".join(failed), "a connection", "open the way to the API servers, TCP 6443", severity
+        "; ".join(failed),
+        "a connection",
+        "allow TCP 6443 from this host to the API servers",
+        severity,
     )
 
 
@@ -124,7 +127,9 @@ def artifacts(host: CheckContext) -> CheckFailure | None:
     failed, _ = _failed(host, "artifacts")
     return (
         CheckFailure(
-            "; ".join(failed), "a connection", "start the artifact store, or open the way to it"
+            "; ".join(failed),
+            "a connection",
+            "start the artifact store, or allow connections from this host to it",
         )
         if failed
         else None
@@ -135,7 +140,7 @@ def artifacts(host: CheckContext) -> CheckFailure | None:
 def salt_master(host: CheckContext) -> CheckFailure | None:
     """Check that the host reaches both ports of the Salt master, for its minion."""
     failed, _ = _failed(host, "salt-master")
-    remedy = "open the way to the Salt master, TCP 4505 and 4506"
+    remedy = "allow TCP 4505 and 4506 from this host to the Salt master"
     return CheckFailure("; ".join(failed), "connections", remedy) if failed else None
 
 
@@ -150,7 +155,7 @@ def _failed(host: CheckContext, check_name: str) -> tuple[list[str], int]:
         if one.check == check_name and one.host != host.node.address
     ]
     if not endpoints:
-        raise FactUnknown("nothing is known to connect to")
+        raise FactUnknown("no endpoint is known")
     resolved = host.facts.get("resolve") or {}
     asked = [one for one in endpoints if resolved.get(one.host, "") == ""]
     answers = [(one, host.fact("connections").get(f"{one.host}:{one.port}")) for one in asked]
@@ -164,7 +169,7 @@ def _refuse_silence(endpoints: Sequence[Endpoint]) -> None:
     if endpoints:
         names = ", ".join(f"{one.host}:{one.port}" for one in endpoints)
         raise FactUnknown(
-            f"the host does not tell whether it reaches {names}", "nc -zv HOST PORT on the host"
+            f"the host does not report whether it reaches {names}", "nc -zv HOST PORT on the host"
         )
 
 

@@ -58,7 +58,7 @@ def disk(host: CheckContext) -> CheckFailure | None:
             short[found["mount"]] = f"{left} inodes free at {found['mount']} for {path}"
     if not short:
         return None
-    remedy = "make room, or lower preflight:thresholds:disk_mb and disk_inodes"
+    remedy = "free disk space, or lower preflight:thresholds:disk_mb and disk_inodes"
     return CheckFailure("; ".join(short.values()), f"{wanted} MB and {inodes} inodes", remedy)
 
 
@@ -72,9 +72,9 @@ def filesystem(host: CheckContext) -> CheckFailure | None:
         return CheckFailure(
             f"read-only: {', '.join(dict.fromkeys(read_only))}",
             "writable",
-            "look at dmesg and /etc/fstab",
+            "check dmesg and /etc/fstab",
         )
-    kind, remedy = runtime["type"], f"mount an ext4 or XFS at {CONTAINERD}"
+    kind, remedy = runtime["type"], f"mount an ext4 or XFS file system at {CONTAINERD}"
     if kind in BAD_FILESYSTEMS or kind.startswith("fuse"):
         return CheckFailure(
             f"{kind} at {runtime['mount']}", f"ext4 or XFS below {CONTAINERD}", remedy
@@ -105,7 +105,7 @@ def fsync(host: CheckContext) -> CheckFailure | None:
     wanted = f"at most {limits.fsync_error_ms if severity == ERROR else limits.fsync_warning_ms} ms"
     text = f"fdatasync takes {p99:.1f} ms (p99 of {found['writes']} writes at {found['path']})"
     return CheckFailure(
-        text, wanted, f"give {ETCD} a fast disk of its own, without other load", severity
+        text, wanted, f"give {ETCD} a fast dedicated disk, without other load", severity
     )
 
 
@@ -119,7 +119,7 @@ def _directories(host: CheckContext) -> dict[str, Mapping[str, Any]]:
     unknown = [path for path in used if not found.get(path)]
     if unknown:
         raise FactUnknown(
-            f"the host does not tell what {', '.join(unknown)} lies on",
+            f"the host does not report the file system of {', '.join(unknown)}",
             "findmnt --target DIRECTORY; df",
         )
     return {path: found[path] for path in used}
@@ -128,12 +128,12 @@ def _directories(host: CheckContext) -> dict[str, Mapping[str, Any]]:
 def _xfs(found: Mapping[str, Any]) -> CheckFailure | None:
     if found.get("ftype") is None:
         raise FactUnknown(
-            f"the XFS at {found['mount']} does not tell its ftype", f"xfs_info {found['mount']}"
+            f"the XFS at {found['mount']} does not report its ftype", f"xfs_info {found['mount']}"
         )
     if found["ftype"]:
         return None
     return CheckFailure(
         f"XFS with ftype=0 at {found['mount']}",
         "ftype=1",
-        "make the file system anew: mkfs.xfs -n ftype=1",
+        "create the file system again: mkfs.xfs -n ftype=1",
     )

@@ -91,11 +91,11 @@ def _is_in_the_way(host: CheckContext, name: str) -> bool:
 def selinux(host: CheckContext) -> CheckFailure | None:
     """Check that SELinux lets static Pods read the deployment's files, which no policy covers."""
     found = host.fact("selinux")
-    remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check where a policy is installed"
+    remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check if a policy is installed"
     if found["mode"] == "enforcing":
         return CheckFailure("enforcing", "permissive or disabled", remedy)
     if found["mode"] == "permissive" and found["configured"] == "enforcing":
         return CheckFailure(
-            "permissive until the next boot", "permissive or disabled for good", remedy, WARNING
+            "permissive until the next boot", "permissive or disabled permanently", remedy, WARNING
         )
     return None

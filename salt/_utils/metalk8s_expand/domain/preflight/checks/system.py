@@ -29,14 +29,12 @@ def os(host: CheckContext) -> CheckFailure | None:
     first = SYSTEMS.get(system["id"])
     if first is not None and major.isdigit() and int(major) >= first:
         return None
-    found = (
-        f"{system['id'] or 'a system without a name'} {system['version'] or 'without a version'}"
-    )
+    found = f"{system['id'] or 'an unknown system'} {system['version'] or 'of unknown version'}"
     wanted = ", ".join(f"{name} {version}" for name, version in SYSTEMS.items()) + ", or newer"
     return CheckFailure(
         found,
         wanted,
-        "use a supported system, or go on and look closely at the first node",
+        "use a supported system, or continue and check the first node closely",
         WARNING,
     )
 
@@ -76,7 +74,7 @@ def systemd(host: CheckContext) -> CheckFailure | None:
     """Check that systemd manages the services of the host."""
     if host.fact("systemd"):
         return None
-    return CheckFailure("another init", "systemd", "use a host that runs systemd")
+    return CheckFailure("another init system", "systemd", "use a host that runs systemd")
 
 
 @check
@@ -92,7 +90,5 @@ def clock(host: CheckContext) -> CheckFailure | None:
     if abs(skew) <= limit and not is_outlier:
         return None
     found = f"{skew:+.1f} s from the master, {among:+.1f} s from the median of the hosts"
-    remedy = (
-        "set up time synchronisation: on this host, or on the master if it is the one that differs"
-    )
+    remedy = "set up time synchronization on this host, or on the master if its clock is wrong"
     return CheckFailure(found, f"at most {limit} s", remedy)
