@@ -167,7 +167,7 @@ class TestOurs:
             None,
             {"w-1": ["register"]},
         ), state
-        assert "The run itself would go ahead" in state["comment"]
+        assert "The run itself would start" in state["comment"]
         assert "Unchanged: w-2" in state["comment"]
         assert version == "1.0"
 

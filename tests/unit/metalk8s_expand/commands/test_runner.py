@@ -301,7 +301,7 @@ class TestDryRun:
 
     def test_dry_run_is_text_for_people(self, make: Make, declared: dict[str, Any]) -> None:
         well = make(*everyone(), __cli="salt-run").expand(dry_run=True)
-        assert "this was a dry run. The run itself would go ahead" in well["text"]
+        assert "this was a dry run. The run itself would start" in well["text"]
         ill = make(pillar=declared, __cli="salt-run").expand(dry_run=True)
         assert (
             ill["retcode"],
@@ -693,7 +693,7 @@ class TestRequests:
         call = make(*everyone(), __cli="salt-run")
         assert call.work() == {"text": "No request waits."}
         call.request("w-1")
-        assert "w-1: waits for its turn" in call.status()["text"]
+        assert "w-1: is waiting" in call.status()["text"]
 
     def test_request_of_an_undeclared_name_is_refused(self, make: Make) -> None:
         call = make()

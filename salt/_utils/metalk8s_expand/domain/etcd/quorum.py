@@ -175,7 +175,7 @@ def _growth_problems(members: Sequence[Member], newcomer: str) -> list[str]:
     if healthy >= quorum(count + 1) or count == healthy == 1:
         return []
     return [
-        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of the current {count} to be healthy: "
+        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of the current {count} healthy: "
         f"{healthy} are ({_blame(members)}); repair the other members first"
     ]
 

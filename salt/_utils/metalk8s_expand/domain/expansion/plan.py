@@ -239,8 +239,9 @@ def _refusal(node: Node, found: Object, done: bool) -> str | None:
     if set(found_roles) == set(node.roles) or not (done or is_deployed(found)):
         return None
     return (
-        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, but declared with {', '.join(node.roles)}: "
-        "the roles of a deployed node cannot be changed; remove the node and add it again, or declare its current roles"
+        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, but declared with "
+        f"{', '.join(node.roles)}: the roles of a deployed node cannot be changed; remove the node and add it again, "
+        "or declare its current roles"
     )
 
 

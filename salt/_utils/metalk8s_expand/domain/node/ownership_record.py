@@ -91,9 +91,11 @@ def parse(name: str, line: str | None) -> Owned:
         )
     except (ValueError, TypeError, AttributeError) as exc:
         raise SettingsError(
-            f"the entry of this Node in ConfigMap {NAMESPACE}/{NAME}, which records the labels and taints that were set, cannot be read: {line!r}",
+            f"the entry of this Node in ConfigMap {NAMESPACE}/{NAME}, which records the labels and taints "
+            f"that were set, cannot be read: {line!r}",
             node=name,
-            hint=f"delete the entry (kubectl -n {NAMESPACE} edit configmap {NAME}); the labels and taints of the Node then stay",
+            hint=f"delete the entry (kubectl -n {NAMESPACE} edit configmap {NAME}); the labels and "
+            "taints of the Node then stay",
         ) from exc
 
 

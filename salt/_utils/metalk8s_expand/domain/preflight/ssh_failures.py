@@ -26,7 +26,8 @@ REMEDIES = {
     "key-file-missing": "copy the private key to {key}, or correct ssh:key_path in the pillar",
     "key-file-unreadable": "allow the user that runs the Salt master to read {key}",
     "key-file-mode": "chmod 600 {key}",
-    "key-file-passphrase": "Salt cannot enter a passphrase: remove it with ssh-keygen -p -f {key}, or load the key into an agent",
+    "key-file-passphrase": "Salt cannot enter a passphrase: remove it with ssh-keygen -p -f {key}, or load the key into an"
+    " agent",
     "key-file-invalid": "copy a private key to {key}: the file does not contain one",
     "key-refused-or-user-unknown": "add the public key of {key} to authorized_keys of {user} on the host, or correct ssh:user"
     " and ssh:key_path; sshd's log on the host states the cause",

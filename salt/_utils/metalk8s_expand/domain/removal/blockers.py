@@ -37,7 +37,7 @@ def removal_blockers(found: NodeInventory, force: bool, allowed: Allowed) -> Ite
         if not found.removed:
             yield Blocker(
                 UNKNOWN,
-                f"{found.name} is neither declared nor a Node nor an etcd member, and the master has no key of it",
+                f"{found.name} is unknown: it is not declared, and it has no Node, no etcd member and no key on the master",
             )
         return
     if (
@@ -46,7 +46,8 @@ def removal_blockers(found: NodeInventory, force: bool, allowed: Allowed) -> Ite
         or (found.host.said or {}).get("authority")
     ):
         yield Blocker(
-            BOOTSTRAP, f"{found.name} is the bootstrap node: the CA and the Salt master are there"
+            BOOTSTRAP,
+            f"{found.name} is the bootstrap node: it runs the Salt master and holds the CA",
         )
     if roles.MASTER in found.roles and (found.node or found.member) and not found.masters:
         yield Blocker(
@@ -69,13 +70,14 @@ def _unreached(found: NodeInventory) -> Iterator[Blocker]:
     if found.mistaken and found.exists:
         yield Blocker(
             HOST,
-            f"{found.mistaken}: correct the address, or use force=True when the node's own host is off for good",
+            f"{found.mistaken}: correct the address, or use force=True if the node's own host is permanently off",
         )
     elif found.host.said is None and found.exists:
         yield Blocker(
             UNREACHED,
-            f"its host cannot be reached, so nothing there can be stopped or wiped: {found.host.silence or 'nobody asked it'}; "
-            "make it reachable, or, when you know that it is off for good, use force=True",
+            f"its host cannot be reached, so the removal can stop and wipe nothing there: "
+            f"{found.host.silence or 'it was not contacted'}; "
+            "make it reachable, or use force=True if you know that it is permanently off",
         )
 
 
@@ -93,5 +95,5 @@ def _alive(found: NodeInventory) -> Iterator[Blocker]:
     if signs:
         yield Blocker(
             HOST,
-            f"force is for a host that is off, and {', '.join(signs)}: remove it without force, or switch it off",
+            f"force is for a host that is off, but {', '.join(signs)}: remove the node without force, or switch the host off",
         )

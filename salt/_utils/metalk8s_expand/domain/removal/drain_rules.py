@@ -45,7 +45,7 @@ def obstacles(
     for pod in leaving(pods):
         if not (allowed.delete_bare_pods or _ended(pod) or controller(pod)):
             found.append(
-                f"Pod {title(pod)} has no controller, nobody would start it again: delete_bare_pods=True"
+                f"Pod {title(pod)} has no controller that would create it again: delete_bare_pods=True"
             )
         volumes = [] if allowed.delete_emptydir_data or _ended(pod) else _empty_directories(pod)
         if volumes:
@@ -60,7 +60,7 @@ def obstacles(
         if local:
             names = ", ".join(name for _, name in local)
             found.append(
-                f"Pod {title(pod)} has its claim {names} on a disk of this node: delete_local_volumes=True"
+                f"Pod {title(pod)} uses the claim {names} on a disk of this node: delete_local_volumes=True"
             )
     return found
 

@@ -12,18 +12,18 @@ from metalk8s_expand.domain.node import roles
 
 # Privileges of a certificate's holder that go beyond the identity of this node.
 POWERS: Mapping[str, str] = {
-    "kubelet-client": "it may register the Node again and read what is meant for it",
+    "kubelet-client": "it may register the Node again and read the data for this node",
     "etcd-server": "it may read and write all of etcd",
     "etcd-peer": "it may read and write all of etcd",
     "etcd-healthcheck-client": "it may read and write all of etcd",
     "apiserver-etcd-client": "it may read and write all of etcd",
     "apiserver-kubelet-client": "it may run commands in every Pod",
-    "controller-manager": "it may do what the controller manager may",
-    "scheduler": "it may do what the scheduler may",
+    "controller-manager": "it has the permissions of the controller manager",
+    "scheduler": "it has the permissions of the scheduler",
 }
 CERTIFICATES = (
-    "Kubernetes and etcd revoke no certificate: each of these is good until it expires, so wipe or destroy the disk. "
-    "If somebody else may have got it, replace the authorities"
+    "Kubernetes and etcd cannot revoke certificates: each of these is valid until it expires, so wipe or destroy the disk. "
+    "If another person may have read it, replace the CAs"
 )
 
 
@@ -35,22 +35,22 @@ def credentials(node_roles: Sequence[str]) -> list[str]:
     ]
     if roles.MASTER in node_roles:
         found += [
-            f"{signing_policies.PKI}/sa.key: who has it makes tokens of every service account; if the disk is not in your "
-            "hands, give all API servers a new key",
-            "/etc/kubernetes/encryption.conf: who has it reads the Secrets in copies of etcd; if the disk is not in your "
-            "hands, add a new key there and write all Secrets anew",
+            f"{signing_policies.PKI}/sa.key: its holder can create tokens of every service account; if the disk is not under "
+            "your control, give all API servers a new key",
+            "/etc/kubernetes/encryption.conf: its holder can read the Secrets in copies of etcd; if the disk is not under "
+            "your control, add a new key to this file and rewrite all Secrets",
         ]
     return [
         *found,
-        "the minion's key: the master has forgotten it, and accepts no key without comparing it with the host's",
+        "the minion's key: the master has deleted it, and accepts a key only after comparing it with the key on the host",
     ]
 
 
 def advice(name: str, node_roles: Sequence[str]) -> list[str]:
     """Return the sentences of the report about a host that is permanently off."""
     again = (
-        f"if the host of {name} is started again, its etcd member is refused by the others, but its kubelet may register the "
-        f"Node again: then run remove_node {name} once more, without force, which wipes the host"
+        f"if the host of {name} starts again, the other etcd members refuse its member, but its kubelet may register the "
+        f"Node again: then run remove_node {name} again, without force, to wipe the host"
     )
     listed = [f"the host of {name} still holds {item}" for item in credentials(node_roles)]
     return [*listed, CERTIFICATES, again]

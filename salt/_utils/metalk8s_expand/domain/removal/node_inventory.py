@@ -104,9 +104,9 @@ class NodeInventory:
         if ours and theirs and ours != theirs:
             return "the minion of the host at its address has another Salt master"
         if machine and said.get("machine_id") and said["machine_id"] != machine:
-            return f"the host at its address is the machine {said['machine_id']}, and the Node's was {machine}"
+            return f"the host at its address is the machine {said['machine_id']}, but the Node's machine is {machine}"
         if not said.get("names") and said.get("traces"):
-            return f"the host at its address does not say that it is {self.name}, but it holds {said['traces'][0]}"
+            return f"the host at its address does not report the name {self.name}, but it holds {said['traces'][0]}"
         return ""
 
     @property

@@ -24,15 +24,15 @@ MEMBER, RETIRE, KEY, NODE = "member", "retire", "key", "node"
 # while it exists, the removal is known to be unfinished, and no StatefulSet starts a second copy of
 # a Pod.
 STEPS = (
-    Step(GUARD, "neither etcd's quorum nor the last API server gets lost"),
-    Step(CORDON, "no further Pod comes to it"),
-    Step(DRAIN, "its Pods move elsewhere, as their budgets allow"),
-    Step(LEADERSHIP, "another etcd member leads"),
-    Step(API_SERVER, "nobody asks an API server whose etcd member is gone"),
-    Step(MEMBER, "etcd does not count it any more"),
-    Step(RETIRE, "nothing of the cluster runs on its host, and nothing is left there"),
-    Step(KEY, "the master does not know its minion any more"),
-    Step(NODE, "the cluster does not know it any more"),
+    Step(GUARD, "etcd keeps its quorum, and an API server remains"),
+    Step(CORDON, "the scheduler places no new Pods on the node"),
+    Step(DRAIN, "its Pods move to other nodes, as their disruption budgets allow"),
+    Step(LEADERSHIP, "another etcd member is the leader"),
+    Step(API_SERVER, "no client uses an API server without its etcd member"),
+    Step(MEMBER, "etcd no longer counts its member"),
+    Step(RETIRE, "its host runs nothing of the cluster and keeps none of its files"),
+    Step(KEY, "the master no longer knows its minion"),
+    Step(NODE, "the cluster no longer knows the node"),
 )
 
 
@@ -101,20 +101,18 @@ def _reasons(found: NodeInventory, force: bool) -> dict[str, str]:
     """Return the reason of each needed step by its name."""
     said, given_up = found.said, force and not found.is_blank
     pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)
-    recorded = "it is on record" if found.recorded else None
+    recorded = "ConfigMaps still record the node" if found.recorded else None
     reasons: dict[str, str | None] = {
-        CORDON: "Pods may still come to it"
+        CORDON: "the scheduler may still place Pods on it"
         if found.node and not health.cordon_problems(found.node)
         else None,
-        DRAIN: f"{len(pods)} Pods have to move" if found.node and pods else None,
-        LEADERSHIP: "its member leads etcd" if found.leads else None,
+        DRAIN: f"{len(pods)} Pods must move" if found.node and pods else None,
+        LEADERSHIP: "its member is etcd's leader" if found.leads else None,
         API_SERVER: "its API server runs" if said.get("api_server") and not given_up else None,
         MEMBER: f"etcd has the member {found.member.title}" if found.member else None,
         RETIRE: None if given_up else found.traces,
-        KEY: f"the master has a key of it in {found.key}" if found.key else None,
-        NODE: "there is a Node of this name" if found.node else recorded,
+        KEY: f"the master has its key in {found.key}" if found.key else None,
+        NODE: "a Node of this name exists" if found.node else recorded,
     }
     needed = {step: reason for step, reason in reasons.items() if reason is not None}
-    return (
-        {GUARD: "nothing is changed unless the rest can do without it", **needed} if needed else {}
-    )
+    return {GUARD: "the cluster must keep working without the node", **needed} if needed else {}

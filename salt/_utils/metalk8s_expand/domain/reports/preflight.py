@@ -29,7 +29,7 @@ def render_preflight(data: Object) -> str:
         _summary(data),
         wrapped_table(HEADER, rows) if rows else "",
         unreachable(data["unreachable"]),
-        "\n".join(["Not known, so neither passed nor failed:", *notes]) if notes else "",
+        "\n".join(["Unknown, neither passed nor failed:", *notes]) if notes else "",
     ]
     return "\n\n".join(block for block in blocks if block)
 

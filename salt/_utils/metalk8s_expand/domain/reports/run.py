@@ -102,7 +102,7 @@ def render_report(report: Object) -> str:
         table(("node", "step", "result", "seconds"), rows) if rows else "",
         _snapshot(report.get("snapshot") or {}),
         "\n".join(["Failures:", *failures]) if failures else "",
-        f"Go on with: {report['command']}" if report.get("command") and not report["ok"] else "",
+        f"Continue with: {report['command']}" if report.get("command") and not report["ok"] else "",
         "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])])
         if report["notes"]
         else "",
@@ -115,9 +115,9 @@ def render_report_plan(plan: Object) -> str:
     serial, beside = plan["control_plane"], plan["workers"]
     blocks = [f"plan {plan['digest']}"]
     if not serial and not beside:
-        blocks.append("Nothing to do: every declared node is as declared.")
+        blocks.append("Nothing to do: every declared node matches its declaration.")
     if plan["waves"]:
-        blocks.append("\n".join(["Waves, beside each other:", *map(_wave, plan["waves"])]))
+        blocks.append("\n".join(["Waves, in parallel:", *map(_wave, plan["waves"])]))
     if serial:
         blocks.append("\n".join(["Control plane:", *map(_plan_block, serial)]))
     if beside:
@@ -126,7 +126,7 @@ def render_report_plan(plan: Object) -> str:
         blocks.append(f"Unchanged: {', '.join(plan['unchanged'])}")
     if plan["waves"]:
         blocks.append(
-            f"To run this very plan: salt-run metalk8s_expand.expand plan={plan['digest']}"
+            f"To run exactly this plan: salt-run metalk8s_expand.expand plan={plan['digest']}"
         )
     return "\n\n".join(blocks)
 
@@ -171,8 +171,8 @@ def _failure(node: Object) -> str:
     error = node["error"]
     described = str(error.get("text") or error.get("message"))
     named = described if error.get("node") else f"node {node['name']}: {described}"
-    undone = [f"  taken back: {what}" for what in node.get("undone") or ()]
-    state = [f"  left as: {node['state']}"] if node.get("state") else []
+    undone = [f"  rolled back: {what}" for what in node.get("undone") or ()]
+    state = [f"  current state: {node['state']}"] if node.get("state") else []
     return "\n".join(f"  {line}" for line in [*named.splitlines(), *undone, *state])
 
 

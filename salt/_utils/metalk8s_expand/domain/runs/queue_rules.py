@@ -28,7 +28,7 @@ LONGEST = 200
 SHOWN = 80
 MAX_BYTES = 1000 * 1000
 # The error of an attempt that has started but not ended.
-BEGUN = "it has begun and not ended: it goes on, or was cut off"
+BEGUN = "the attempt has started and not ended: it is running, or it was interrupted"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def name(value: object) -> str:
         # Salt parses a name that has only digits as a number.
         return scalars.node_name(str(value) if type(value) is int else value)
     except (Invalid, ValueError) as error:
-        raise refusal(value, f"it {getattr(error, 'message', 'is no name')}") from None
+        raise refusal(value, f"it {getattr(error, 'message', 'is not a name')}") from None
 
 
 def refusal(value: object, reason: str) -> SettingsError:
@@ -164,7 +164,7 @@ def lines(requests: Mapping[str, Request]) -> dict[str, str]:
     if size > MAX_BYTES:
         raise SettingsError(
             f"ConfigMap {NAMESPACE}/{NAME} is full: {len(found)} requests",
-            hint="mend what failed; salt-run metalk8s_expand.status shows it",
+            hint="fix what failed; salt-run metalk8s_expand.status shows the errors",
         )
     return found
 
@@ -177,11 +177,11 @@ def text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _row(row: Mapping[str, Any]) -> str:
     if not row["attempts"]:
-        return f"- {row['node']}: waits for its turn{': ' + row['error'] if row['error'] else ''}"
+        return f"- {row['node']}: is waiting{': ' + row['error'] if row['error'] else ''}"
     tried = f"attempt {row['attempts']} of {ATTEMPTS}: {row['error']}"
     if row["parked"]:
-        return f"- {row['node']}: {tried}; once more: salt-run metalk8s_expand.request {row['node']} retry=True"
-    return f"- {row['node']}: {tried}; it is tried again"
+        return f"- {row['node']}: {tried}; to retry: salt-run metalk8s_expand.request {row['node']} retry=True"
+    return f"- {row['node']}: {tried}; the worker will retry it"
 
 
 def _moment(value: Any) -> float:

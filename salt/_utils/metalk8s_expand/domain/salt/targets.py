@@ -59,7 +59,8 @@ def _pattern(tgt: str) -> re.Pattern[str]:
         return re.compile(tgt)
     except re.error as error:
         raise SettingsError(
-            f"the target {tgt!r} is not a regular expression: {error}", hint="correct it"
+            f"the target {tgt!r} is not a regular expression: {error}",
+            hint="correct the expression",
         ) from error
 
 
@@ -80,7 +81,7 @@ def _group_items(tgt: str, group: Any) -> list[str]:
     items = _items(group.removeprefix("L@") if isinstance(group, str) else group)
     compound = [item for item in items if re.search(r"[\s()@]", item)]
     if compound:
-        hint = "salt-ssh knows lists only: write names into ssh_list_nodegroups"
+        hint = "salt-ssh supports only lists: write names into ssh_list_nodegroups"
         raise SettingsError(
             f"the nodegroup {tgt!r} is a compound expression: {compound[0]!r}", hint=hint
         )

@@ -85,7 +85,7 @@ def test_unreadable_file_is_a_problem() -> None:
 def test_served_certificate_that_differs_is_a_problem() -> None:
     other = entry(served={"port": 6443, "serial": "a0", "not_after": "2026-01-01T00:00:00Z"})
     [found] = problems({"apiserver": other})
-    assert "port 6443 does not serve the certificate" in found
+    assert "port 6443 serves another certificate" in found
     assert "expires on 2026-01-01T00:00:00Z" in found
     assert expiry.stale_problems({"apiserver": other}) == [
         found.removeprefix("certificate apiserver of cp-1: ")

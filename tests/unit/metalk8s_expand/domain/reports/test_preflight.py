@@ -68,7 +68,7 @@ def test_unknown_fact_is_note_with_names_of_all_hosts() -> None:
     assert shown.splitlines() == [
         "preflight of 2 hosts: 2 unknown",
         "",
-        "Not known, so neither passed nor failed:",
+        "Unknown, neither passed nor failed:",
         "- product-uuid: the host has no product_uuid; compare by hand (a, b)",
     ]
 

@@ -58,7 +58,7 @@ def test_dry_run_with_steps_has_no_result_and_lists_changes() -> None:
         }
     )
     assert (result, changes) == (None, {"w-2": ["register", "deploy", "uncordon"]})
-    assert "would go ahead" in comment
+    assert "would start" in comment
 
 
 def test_dry_run_without_steps_succeeds() -> None:
