@@ -154,7 +154,7 @@ def boundaries(node: str) -> dict[str, Trigger]:
     on, by = moments.published, moments.returned
     runner = {
         "looking": moments.progress(node, "check_ssh, preflight", "asking"),
-        "snapshot": Trigger(moments.RUNNER, r"\] cluster +.*: saving etcd as "),
+        "snapshot": Trigger(moments.RUNNER, r"\] cluster +.*: saving a snapshot of etcd "),
         "health": moments.progress(node, "health", "started"),
         "register": moments.progress(node, "register", "started"),
         "registered": moments.progress(node, "register", "done"),

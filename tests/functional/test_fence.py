@@ -69,7 +69,7 @@ def test_fence_refuses_older_job_and_admits_manual_job(apply: Apply, tmp_path: P
 
     refused = apply(older)
     assert results(refused) == [False, False]
-    assert "this job is of the epoch 6" in refused["Refuse a job of an older run"]["comment"]
+    assert "this job has the epoch 6" in refused["Refuse a job of an older run"]["comment"]
     assert refused["Change the host"]["comment"].startswith(orchestration_result.NOT_RUN)
 
     assert results(apply({})) == [True, True]

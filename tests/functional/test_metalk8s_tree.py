@@ -394,7 +394,7 @@ class TestChain:
 
     def test_unusable_saltenv_is_refused_before_start(self, chained: Any) -> None:
         assert chained["environments"]["problems"] == [
-            "the saltenv metalk8s-9, which w-2 would be deployed from, does not exist on this master",
-            "the saltenv metalk8s-empty, which w-3 would be deployed from, has no metalk8s.orchestrate.deploy_node",
+            "the saltenv metalk8s-9, needed to deploy w-2, does not exist on this master",
+            "the saltenv metalk8s-empty, needed to deploy w-3, has no metalk8s.orchestrate.deploy_node",
         ]
-        assert chained["environments"]["hint"].endswith("those that bring it: metalk8s-2.0")
+        assert chained["environments"]["hint"].endswith("these saltenvs provide it: metalk8s-2.0")

@@ -425,7 +425,7 @@ class TestApplied:
         [refused] = applied["older"]
         assert refused["result"] is False
         assert (
-            "this job is of the epoch 6, and one of the epoch 7 has been here already"
+            "this job has the epoch 6, but a job with the epoch 7 has already run on this host"
             in refused["comment"]
         )
 
@@ -444,6 +444,6 @@ class TestApplied:
             (False, {}),
         ]
         assert all(
-            "of the epoch 6, and one of the epoch 7" in state["comment"]
+            "the epoch 6, but a job with the epoch 7" in state["comment"]
             for state in applied["member"]
         )

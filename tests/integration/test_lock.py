@@ -239,7 +239,7 @@ def test_process_frozen_between_check_and_change_is_refused_by_host(
         answer = worker.answer()
         assert (answer["type"], answer["retcode"]) == ("LockLostError", 9)
         assert (
-            f"of the epoch {worker.epoch}, and one of the epoch {held.epoch} has been here"
+            f"the epoch {worker.epoch}, but a job with the epoch {held.epoch} has already run"
             in answer["message"]
         )
         assert log.read_text() == ""

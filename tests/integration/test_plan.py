@@ -88,7 +88,7 @@ def test_states_show_the_same_difference(master: Master) -> None:
 def test_orchestration_makes_changes_shown_by_dry_run(master: Master) -> None:
     """Run the states of the extension by salt-run.
 
-    The cluster itself refuses more, because no Node carries the etcd role.
+    The cluster itself refuses more, because no Node has the etcd role.
     """
     shutil.copytree(ROOT / "salt" / "metalk8s_expand", master.base / "sls" / "metalk8s_expand")
     registered = {
@@ -116,7 +116,7 @@ def test_orchestration_makes_changes_shown_by_dry_run(master: Master) -> None:
     for words in ((), ("test=True",)):
         code, [refused] = master.orchestrate("metalk8s_expand.expand", *words)
         assert (code, refused["result"], refused["changes"]) == (1, False, {})
-        assert "no Node carries the etcd role" in refused["comment"], refused
+        assert "no Node has the etcd role" in refused["comment"], refused
     assert {key: after[key] for key in after if "nodes" in key} == {
         key: value for key, value in everything(master).items() if "nodes" in key
     }

@@ -223,7 +223,7 @@ def test_snapshot_without_free_space_is_refused(
     single: list[Host], settings: SnapshotSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "SPARE_BYTES", 1 << 60)
-    with pytest.raises(PreflightError, match="free, and the snapshot of etcd needs"):
+    with pytest.raises(PreflightError, match="free, but the snapshot of etcd needs"):
         take(client(single[0]), settings, RUN)
     assert os.listdir(settings.directory) == []
 
@@ -278,7 +278,7 @@ def test_damaged_stream_leaves_no_file(
         yield from kept.get(kind, found)
 
     monkeypatch.setattr(snapshot_stream, "pieces", bad)
-    with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
+    with pytest.raises(UnreachableError, match="no etcd member delivers a valid snapshot") as caught:
         take(client(single[0]), settings, RUN)
     assert "no sound snapshot of etcd" in str(caught.value)
     assert os.listdir(settings.directory) == []

@@ -27,7 +27,7 @@ Context = Callable[[], MutableMapping[str, Any]]
 Options = Callable[[], Mapping[str, Any]]
 
 OURS = "metalk8s_expand."
-INTERNAL_HINT = "read the traceback in the master's log; this is a defect, please report it"
+INTERNAL_HINT = "read the traceback in the master's log; this is a defect; please report it"
 
 
 def runner_boundary(
@@ -124,7 +124,7 @@ def state_boundary(function: Callable[..., Any]) -> Callable[..., dict[str, Any]
         testing = bool(function.__globals__.get("__opts__", {}).get("test"))
         if not changes:
             return {"name": name, "changes": {}, "result": True, "comment": "Nothing to change."}
-        result, comment = (None, "This would be changed.") if testing else (True, "Changed.")
+        result, comment = (None, "This would change.") if testing else (True, "Changed.")
         return {"name": name, "changes": changes, "result": result, "comment": comment}
 
     return wrapper
@@ -147,7 +147,7 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
         problems = _unknown(inspect.signature(function), kwargs)
-        hint = f"its arguments: salt-run -d metalk8s_expand.{name}"
+        hint = f"show its arguments: salt-run -d metalk8s_expand.{name}"
         return failure(
             SettingsError(f"{name}: invalid arguments: {error}", problems=problems, hint=hint)
         )

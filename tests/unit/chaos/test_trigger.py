@@ -40,7 +40,7 @@ def sls(what: str, *mods: str, node: str = "cp-2") -> str | None:
 
 LINES = {
     "looking": "[   1.2 s] cp-2             check_ssh, preflight: asking 10.200.0.12",
-    "snapshot": "[   1.9 s] cluster          snapshot: saving etcd as bootstrap has it to /var/lib/x",
+    "snapshot": "[   1.9 s] cluster          snapshot: saving a snapshot of etcd member bootstrap to /var/lib/x",
     "health": "[   3.2 s] cp-2             health: started",
     "register": "[   3.4 s] cp-2             register: started",
     "registered": "[   3.9 s] cp-2             register: done in 0.5 s",

@@ -72,13 +72,13 @@ class TestFence:
         host.path.write_text("7\n")
         found = host.apply(state, test, epoch=6)
         assert (found["result"], found["changes"], host.steps) == (False, {}, [])
-        assert "this job is of the epoch 6" in found["comment"]
+        assert "this job has the epoch 6" in found["comment"]
 
     def test_run_that_loses_the_lock_meanwhile_is_refused(self, host: Host, state: str) -> None:
         host.overtaken = True
         found = host.apply(state, epoch=6)
         assert (found["result"], host.steps, host.epoch) == (False, [STATES[state]], "7")
-        assert "this job is of the epoch 6, and one of the epoch 7" in found["comment"]
+        assert "this job has the epoch 6, but a job with the epoch 7" in found["comment"]
 
     def test_epoch_of_newer_run_is_shown_once(self, host: Host, state: str) -> None:
         raised = {"epoch": {"old": None, "new": 7}}

@@ -55,15 +55,15 @@ def render_certificates(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str
 def _row(answer: Answer | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"unknown": answer}
-    return expiry.first(answer) or {"unknown": "it has no certificate that can be read"}
+    return expiry.first(answer) or {"unknown": "it has no readable certificate"}
 
 
 def _told(name: str, answer: Any) -> Answer | str:
     if answer is None or answer is False:
-        return "its minion does not answer, or its key is not accepted"
+        return "its minion does not answer, or the master has not accepted its key"
     if isinstance(answer, Mapping):
         return answer
     words = str(answer).strip().splitlines() or ["nothing"]
     if "is not available" in words[-1]:
         return f"its minion has an older library: salt {name} saltutil.sync_all saltenv=metalk8s-VERSION"
-    return f"its minion says: {words[-1][:200]}"
+    return f"its minion answers: {words[-1][:200]}"

@@ -28,7 +28,7 @@ def declaration(opts: Mapping[str, Any]) -> Settings:
     if pillar is None:
         raise SettingsError(
             f"the pillar of {pillar_id(opts)} has no key metalk8s_expand",
-            hint="declare the nodes there; pillar/metalk8s_expand.sls is an example with every key",
+            hint="declare the nodes there; the example pillar/metalk8s_expand.sls has every key",
         )
     return settings.parse(pillar)
 
@@ -61,7 +61,7 @@ class ClusterContext:
         found = self.kube.node(name)
         if found is None:
             raise SettingsError(
-                "the pillar does not declare this node and there is no Node of its name",
+                "the pillar does not declare this node, and no Node of this name exists",
                 node=name,
                 hint="check the name",
             )
@@ -91,7 +91,7 @@ class ClusterContext:
         ]
         if name is not None and not deployed:
             raise SettingsError(
-                "there is no deployed Node of this name", node=name, hint="check the name"
+                "no deployed Node of this name exists", node=name, hint="check the name"
             )
         members = {_name(item) for item in deployed if _CONTROL_PLANE.intersection(_labels(item))}
         return {
@@ -125,8 +125,8 @@ def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
     found = [_name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)]
     if not found:
         raise SettingsError(
-            "no Node carries the bootstrap role, so nobody can sign certificates",
-            hint=f"label the node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
+            "no Node has the bootstrap role, so no CA can sign certificates",
+            hint=f"label the Node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
         )
     return found[0]
 

@@ -132,12 +132,12 @@ def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
     """Return the cluster's ID and the members to try."""
     problems = quorum.cluster_problems(members)
     if problems:
-        raise QuorumError("etcd cannot be saved", problems=problems, log=LOG)
+        raise QuorumError("cannot take a snapshot of etcd", problems=problems, log=LOG)
     found = snapshot_policy.sources(members, snapshot_stream.is_local)
     if not found or found[0].cluster_id is None:
         ill = [f"{item.title}: {item.error or 'not healthy'}" for item in quorum.voters(members)]
         raise UnreachableError(
-            "no voting etcd member is healthy, so none can be saved", problems=ill, log=LOG
+            "no voting etcd member is healthy, so no snapshot can be taken", problems=ill, log=LOG
         )
     return found[0].cluster_id, found
 
@@ -156,7 +156,7 @@ def _make_room(files: SnapshotFiles, members: Sequence[Member]) -> None:
     size = snapshot_policy.needed(members)
     if size is None:
         raise UnreachableError(
-            "no etcd member tells how large its store is, so room for a snapshot cannot be checked",
+            "no etcd member reports the size of its store, so the free space for a snapshot cannot be checked",
             log=LOG,
         )
     _check_space(files, size, snapshot_policy.SPARE_BYTES)
@@ -166,8 +166,8 @@ def _check_space(files: SnapshotFiles, size: int, spare: int) -> None:
     free = files.free()
     if free < size + spare:
         raise PreflightError(
-            f"{files.directory} has {size_text(free)} free, and the snapshot of etcd needs {size_text(size)}"
-            + (f", with {size_text(spare)} to be left" if spare else ""),
+            f"{files.directory} has {size_text(free)} free, but the snapshot of etcd needs {size_text(size)}"
+            + (f", and {size_text(spare)} must stay free" if spare else ""),
             hint=f"free space there, name another directory in {SWITCH}:{files.setting}, or keep fewer ({SWITCH}:keep)",
         )
 
@@ -184,9 +184,9 @@ def _first_sound(
     problems = []
     for member in sources:
         if patience.left() <= 0:
-            problems.append(f"{member.title}: was not asked, as no time was left")
+            problems.append(f"{member.title}: was not asked because the time limit was reached")
             continue
-        tell("", STEP, f"saving etcd as {member.name} has it to {files.path(name)}")
+        tell("", STEP, f"saving a snapshot of etcd member {member.name} to {files.path(name)}")
         try:
             etcd.catch_up(member.client_url)
             pieces = snapshot_stream.pieces(
@@ -196,9 +196,9 @@ def _first_sound(
         except (UnreachableError, ConflictError) as exc:
             problems.append(f"{member.title}: {exc.message}")
     raise UnreachableError(
-        "no etcd member gives a sound snapshot, so no member is added or removed",
+        "no etcd member delivers a valid snapshot, so no member is added or removed",
         problems=problems,
-        hint=f"mend what is listed; to go on without a snapshot, write {SWITCH}:enabled: false",
+        hint=f"fix these problems; to continue without a snapshot, set {SWITCH}:enabled: false",
         log=LOG,
     )
 
@@ -216,12 +216,12 @@ def _copied(
     place.prepare(create=False)
     if place.is_beside(files):
         raise PreflightError(
-            f"{place.directory} is on the same file system as {files.directory}, so a copy there is worth nothing",
-            hint=f"mount it, or name another place in {SWITCH}:copy_to",
+            f"{place.directory} is on the same file system as {files.directory}, so a copy there protects from nothing",
+            hint=f"mount another file system there, or set {SWITCH}:copy_to to another directory",
         )
     place.remove(snapshot_policy.leftovers(place.names(), cluster))
     if name not in place.names() or _kept(place, name) != original:
-        tell("", STEP, f"copying it to {place.directory}")
+        tell("", STEP, f"copying the snapshot to {place.directory}")
         _check_space(place, original.size, 0)
         place.save(name, contents(files.path(name)), lambda path: _same(path, original))
     _prune(place, cluster, settings.keep, name)
@@ -232,8 +232,8 @@ def _same(path: Path, original: VerifiedSnapshot) -> VerifiedSnapshot:
     found = bolt_file.verify_snapshot(path)
     if found != original:
         raise ConflictError(
-            f"{path} is not the snapshot that was copied there",
-            hint="look at the file system there",
+            f"{path} differs from the snapshot that was copied there",
+            hint="check the file system there",
         )
     return found
 

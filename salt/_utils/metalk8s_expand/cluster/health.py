@@ -111,7 +111,7 @@ def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock:
     """
     return wait_until(
         Wait(
-            "the node to be as declared",
+            "the node to match its declaration",
             timeout,
             node=node.name,
             hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
@@ -127,7 +127,7 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
     """Wait until the components of a registered Node run on it, like ``wait``."""
     return wait_until(
         Wait(
-            "the node to work",
+            "the node to become healthy",
             timeout,
             node=name,
             hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
@@ -142,7 +142,7 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
 def cluster_health_problems(access: ClusterAccess) -> list[str]:
     """Return the problems of the API and of etcd."""
     return api_problems(access.kube) + (
-        etcd_problems(access.etcd) if access.etcd else ["no Node carries the etcd role"]
+        etcd_problems(access.etcd) if access.etcd else ["no Node has the etcd role"]
     )
 
 

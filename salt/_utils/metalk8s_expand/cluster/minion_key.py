@@ -38,7 +38,7 @@ def pending_change(keys: Keys, minion: str) -> str | None:
     found = keys.public_key(minion)
     if found is not None and found[0] == ACCEPTED:
         return None
-    return "the key will be accepted when its fingerprint is the one that the host shows over SSH"
+    return "the key will be accepted if its fingerprint matches the key on the host, read over SSH"
 
 
 def accept(
@@ -61,7 +61,7 @@ def accept(
     )
     wait_until(
         wait,
-        lambda: [] if keys.public_key(target.name) else ["no key of that name has arrived"],
+        lambda: [] if keys.public_key(target.name) else ["no key of this name has arrived"],
         clock,
     )
     shown = _key_on_host(target, wait, clock)
@@ -79,7 +79,7 @@ def _key_on_host(target: Target, wait: Wait, clock: Clock) -> str:
 
     A key on the master may be an impostor's that arrived before the minion made its own.
     """
-    wait = replace(wait, what="the minion to make its key", interval=2.0, error=UnreachableError)
+    wait = replace(wait, what="the minion to create its key", interval=2.0, error=UnreachableError)
     return retry_until(wait, lambda: on_host(target), clock)
 
 
@@ -87,12 +87,9 @@ def _accept_and_ping(keys: Keys, minions: Minions, name: str, shown: str) -> Pen
     directory = _directory(keys, name, shown)
     if directory != ACCEPTED and not (directory == PENDING and keys.accept(name)):
         return Pending(
-            [
-                f"its key is in {directory} and was not accepted;"
-                f" look at it with: salt-key --print {name}"
-            ]
+            [f"its key is in {directory} and not accepted; show it with: salt-key --print {name}"]
         )
-    return None if minions.ping(name) else Pending(["test.ping was not answered"])
+    return None if minions.ping(name) else Pending(["the minion does not answer test.ping"])
 
 
 def _directory(keys: Keys, name: str, shown: str) -> str:
@@ -104,6 +101,7 @@ def _directory(keys: Keys, name: str, shown: str) -> str:
     raise ConflictError(
         f"the key in {directory} has the fingerprint {offered}, but the host shows {shown} over SSH",
         node=name,
-        hint=f"if the host was installed anew: salt-key --delete {name}, then run again; if not, find the impostor first",
+        hint=f"if the host was reinstalled: salt-key --delete {name}, then run the same command again; "
+        "otherwise find the impostor first",
         log="/var/log/salt/master",
     )

@@ -154,7 +154,7 @@ def _compared(node: Node, seen: Observation) -> _Task:
     found, owned = seen.nodes.get(node.name), seen.owned.get(node.name, NOTHING)
     if found is None:
         return _Task(
-            node, None, owned, [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
+            node, None, owned, [{"path": "Node", "found": None, "wanted": "created and cordoned"}]
         )
     changes = [change.as_dict() for change in manifest.drift(node, found, owned)]
     return _Task(node, found, owned, changes, _refused(node, found) if changes else None)
@@ -172,7 +172,7 @@ def _refused(node: Node, found: JsonObject) -> str | None:
 
 
 def _refusal(task: _Task) -> ConflictError:
-    return ConflictError(f"the Node is not changed: {task.refused}", node=task.name)
+    return ConflictError(f"the Node was not changed: {task.refused}", node=task.name)
 
 
 def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
@@ -182,7 +182,7 @@ def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
         return {}
     stale, errors = _recorded(kube, {task.name: (task.owned, task.before) for task in due})
     errors |= {
-        name: ConflictError("what is on record of this Node was changed meanwhile", node=name)
+        name: ConflictError("the record of this Node changed during the registration", node=name)
         for name in stale
     }
     ready = [task for task in due if task.name not in errors]
@@ -237,13 +237,13 @@ def _patch(kube: Kube, node: Node, found: JsonObject, owned: Owned) -> None:
 
 
 def _still_there(answer: JsonObject | None, name: str) -> None:
-    """Raise a conflict if the Node was deleted meanwhile.
+    """Raise a conflict if the Node was deleted at the same time.
 
     After the next read it is created, or there is nothing to undo.
     """
     if answer is None:
         raise ConflictError(
-            "the Node was deleted meanwhile", node=name, hint="run the same command again"
+            "the Node was deleted at the same time", node=name, hint="run the same command again"
         )
 
 
@@ -278,5 +278,5 @@ def _repeated(attempt: Callable[[], Result], name: str) -> Result:
         raise ConflictError(
             f"the Node could not be changed in {ATTEMPTS} attempts: {exc.message}",
             node=name,
-            hint="find out who else writes this Node: kubectl get node --show-managed-fields",
+            hint="find out which client writes this Node: kubectl get node --show-managed-fields",
         ) from exc

@@ -198,7 +198,7 @@ def _ssh(
         return declared[name].ssh
     if name not in observed:
         raise SettingsError(
-            "there is no Node of this name, and the pillar does not declare it",
+            "no Node of this name exists, and the pillar does not declare it",
             node=name,
             hint="check the name with: kubectl get nodes",
         )

@@ -98,10 +98,10 @@ def serve(
         restart(unit)
     wait_until(
         Wait(
-            "every port to serve the certificate that lies on the disk",
+            "every port to serve the certificate on the disk",
             timeout,
             interval=2,
-            hint="look at the log of the process that serves the port",
+            hint="read the log of the process that serves the port",
             log=LOG,
             error=DeployError,
         ),

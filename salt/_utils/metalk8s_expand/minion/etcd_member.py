@@ -88,9 +88,9 @@ def add_learner(
         return _first_member(files, wanted)
     if not etcd.urls:
         raise QuorumError(
-            f"no etcd member is known that {wanted.name} could join, and a second cluster must never be started",
+            f"{wanted.name} has no known etcd member to join, and it must not start a second cluster",
             node=wanted.name,
-            hint="check that the control-plane Nodes carry the label node-role.kubernetes.io/etcd",
+            hint="check that the control-plane Nodes have the label node-role.kubernetes.io/etcd",
         )
     changes: dict[str, Any] = {}
     members = etcd.members()
@@ -129,7 +129,7 @@ def promote_learner(
         wanted.start_timeout,
         interval=0.3,
         node=wanted.name,
-        hint="read why the member does not start or follow, then run the same command again",
+        hint="read in the log why the member does not start or stay in sync, then run the same command again",
         log=LOG,
         error=QuorumError,
     )
@@ -139,11 +139,14 @@ def promote_learner(
         _withdraw_unstarted(etcd, wanted)
         raise
     elapsed = clock.monotonic() - started
-    changes = {} if was_voter else {"promoted": f"{wanted.name} votes after {elapsed:.1f} s"}
+    changes = {} if was_voter else {"promoted": f"{wanted.name} is a voter after {elapsed:.1f} s"}
     _seal(files, wanted)
     if files.read_config() == before:
         return changes
-    return {**changes, "sealed": "an empty data directory can no longer be started as this member"}
+    return {
+        **changes,
+        "sealed": "etcd can no longer start this member with an empty data directory",
+    }
 
 
 def ensure_voting_member(etcd: Etcd, wanted: DesiredMember) -> bool:
@@ -161,7 +164,7 @@ def _first_member(files: MemberFiles, wanted: DesiredMember) -> dict[str, Any]:
         return {}
     if files.has_data():
         raise QuorumError(
-            f"a new etcd cluster was asked for, but {files.data} holds data of an earlier one",
+            f"a new etcd cluster was requested, but {files.data} holds data of an earlier one",
             node=wanted.name,
             hint="restore that cluster, or move the directory away by hand",
         )
@@ -286,7 +289,7 @@ def _try_promote(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> bool 
         etcd.promote(member.id)
     except (ConflictError, UnreachableError) as exc:
         return Pending((exc.args[0],))
-    return Pending(("etcd does not list the requested promotion yet",))
+    return Pending(("the promotion was requested and is not visible yet",))
 
 
 def _withdraw_unstarted(etcd: Etcd, wanted: DesiredMember) -> None:
@@ -303,7 +306,7 @@ def _configure(members: Sequence[Member], files: MemberFiles, wanted: DesiredMem
         member.name: member.peer_urls[0] for member in members if member.name and member.peer_urls
     }
     if not cluster:
-        raise DeadlineError("the member list names no started member", node=wanted.name, log=LOG)
+        raise DeadlineError("the member list contains no started member", node=wanted.name, log=LOG)
     _write(files, wanted, {**cluster, wanted.name: wanted.peer_url}, "existing")
 
 

@@ -38,10 +38,11 @@ def check_fencing_epoch(path: str, epoch: object, test: bool = False) -> dict[st
 def _changes(path: str, found: int | None, wanted: int) -> dict[str, Any]:
     if found is not None and found > wanted:
         raise LockLostError(
-            f"this job is of the epoch {wanted}, and one of the epoch {found} has been here already: "
-            "its run has lost the lock to a newer one, so nothing was changed",
-            hint="look at the newer run: salt-run metalk8s_expand.status. If the host comes from another cluster, or etcd was "
-            f"restored from an older snapshot: kubectl -n {NAMESPACE} delete lease {NAME}, remove {path} here, run again",
+            f"this job has the epoch {wanted}, but a job with the epoch {found} has already run on this host: "
+            "the run of this job has lost the lock to a newer run, so nothing was changed",
+            hint="show the newer run: salt-run metalk8s_expand.status. If the host comes from another cluster, or etcd was "
+            f"restored from an older snapshot: kubectl -n {NAMESPACE} delete lease {NAME}, remove {path} on this host, "
+            "run the same command again",
             log="/var/log/salt/minion",
         )
     return {} if found == wanted else {"epoch": {"old": found, "new": wanted}}
@@ -54,7 +55,7 @@ def _epoch(value: object) -> int | None:
     text = "" if isinstance(value, bool) else str(value)
     if not (text.isascii() and text.isdigit() and int(text)):
         raise SettingsError(
-            f"{value!r} is no epoch",
-            hint="leave orchestrate:epoch out of the pillar when you work by hand",
+            f"{value!r} is not an epoch",
+            hint="omit orchestrate:epoch from the pillar when you deploy by hand",
         )
     return int(text)

@@ -65,7 +65,7 @@ def cluster_error(
             log=verify.LOG,
         )
     if busy:
-        hint = "wait until it has ended, or end it: salt-run jobs.master"
+        hint = "wait until it ends, or stop it: salt-run jobs.master"
         return LockedError(
             "another operation runs on this cluster, so nothing was started",
             problems=problems,
@@ -74,10 +74,10 @@ def cluster_error(
     if versions:
         hint = "correct the version in the pillar, or finish the upgrade of the cluster first"
         return ConflictError(
-            "the versions do not fit, so nothing was started", problems=problems, hint=hint
+            "the versions do not match, so nothing was started", problems=problems, hint=hint
         )
     if unserved:
-        text = "there is nothing to deploy these nodes with, so nothing was started"
+        text = "a saltenv to deploy these nodes from is missing, so nothing was started"
         return SettingsError(text, problems=problems, hint=saltenvs.hint(files))
     return None
 
@@ -88,7 +88,7 @@ def health_problems(world: ClusterContext, settings: Settings, nodes: Sequence[N
     return api_problems(access.kube) + (
         _etcd_problems(access.etcd, settings, nodes)
         if access.etcd
-        else ["no Node carries the etcd role"]
+        else ["no Node has the etcd role"]
     )
 
 
@@ -113,12 +113,12 @@ def version_problems(world: ClusterContext, settings: Settings, nodes: Sequence[
     ]
     return [
         *(
-            [f"the control plane is of several versions, {cluster} and {', '.join(mixed)}"]
+            [f"the control plane has several versions, {cluster} and {', '.join(mixed)}"]
             if mixed
             else []
         ),
         *(
-            f"node {node.name} is declared with the version {node.version}, the cluster's is {cluster}"
+            f"node {node.name} is declared with the version {node.version}, but the cluster's version is {cluster}"
             for node in nodes
             if node.version != cluster and VERSION not in settings.skipped(node.name)
         ),
@@ -151,7 +151,7 @@ def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
     """Return the problems of an etcd whose membership stays the same."""
     for member in members:
         if member.learner or not member.name:
-            yield f"etcd member {member.title} is a learner or has never started: finish or remove it first"
+            yield f"etcd member {member.title} is a learner or has never started: finish its addition or remove it first"
     voters, healthy = len(quorum.voters(members)), len(quorum.healthy_voters(members))
     if voters and healthy < quorum.quorum(voters):
         ill = [

@@ -115,7 +115,7 @@ def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[st
     try:
         pillar = master.master_pillar(world.opts, _name(bootstrap))
     except SettingsError as error:
-        log.warning("the cluster's description is not known: %s", error)
+        log.warning("the facts of the cluster are unknown: %s", error)
         return {}
     found = (pillar.get("metalk8s") or {}).get("cluster")
     return found if isinstance(found, Mapping) else {}

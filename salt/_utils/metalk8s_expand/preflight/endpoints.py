@@ -54,7 +54,7 @@ def _artifacts(world: ClusterContext, described: Mapping[str, Any]) -> Iterator[
         yield Endpoint(ARTIFACTS, TITLES[ARTIFACTS], *place)
     else:
         log.warning(
-            "the URL of the artifact store, %r, names no host or no known port: it is not checked",
+            "the URL of the artifact store, %r, has no host or no known port, so it is not checked",
             url,
         )
 

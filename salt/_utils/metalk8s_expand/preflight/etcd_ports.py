@@ -108,10 +108,10 @@ def _answers(
     try:
         answers = peers.ask(members, FUNCTION, [places, window])
     except UnreachableError as error:
-        log.warning("today's etcd members cannot be asked: %s", error)
+        log.warning("the current etcd members cannot be asked: %s", error)
         return {}
     except Exception:
-        log.exception("today's etcd members cannot be asked")
+        log.exception("the current etcd members cannot be asked")
         return {}
     # Any other value is Salt's text for a minion without an answer.
     told = {name: said for name, said in answers.items() if isinstance(said, dict)}

@@ -242,6 +242,6 @@ def _silence(target: Target, answer: CommandResult, timeout: float) -> Unreachab
     return UnreachableError(
         f"the probe ended with {answer.returncode}: {said[:300]}",
         node=target.name,
-        hint="log in by hand and run python3; look at what it says",
+        hint="log in by hand, run python3 and read its output",
         log="journalctl --unit ssh --unit sshd on the host",
     )

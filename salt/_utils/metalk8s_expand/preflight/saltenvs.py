@@ -50,7 +50,9 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
 def hint(files: Files) -> str:
     """Return the remedy."""
     usable = [name for name in files.saltenvs() if files.has(ORCHESTRATION, name)]
-    there = f"those that bring it: {', '.join(usable)}" if usable else "no saltenv brings it"
+    there = (
+        f"these saltenvs provide it: {', '.join(usable)}" if usable else "no saltenv provides it"
+    )
     return f"correct the version in the pillar, or serve its tree under file_roots; {there}"
 
 
@@ -59,4 +61,4 @@ def _problem(files: Files, name: str, who: Sequence[str]) -> str:
         f"has no {ORCHESTRATION}" if name in files.saltenvs() else "does not exist on this master"
     )
     few = ", ".join(who[:5]) + (f" and {len(who) - 5} more" if len(who) > 5 else "")
-    return f"the saltenv {name}, which {few} would be deployed from, {missing}"
+    return f"the saltenv {name}, needed to deploy {few}, {missing}"

@@ -129,12 +129,12 @@ def _troubles(target: Target, said: _Said) -> Iterator[SSHFailure]:
 
 def _python(said: _Said) -> Iterator[SSHFailure]:
     if not said.interpreter:
-        yield SSHFailure("no-python", f"there is no Python: neither of {INTERPRETERS}")
+        yield SSHFailure("no-python", f"no Python is installed: none of {INTERPRETERS} exists")
         return
     if said.ended != "0" or not said.version:
         yield SSHFailure(
             "no-python",
-            f"{said.interpreter} is no Python that runs, it ended with {said.ended}: {said.stderr[:300]}",
+            f"{said.interpreter} does not run, it ended with {said.ended}: {said.stderr[:300]}",
         )
         return
     unmet = thin.unmet(said.version)
@@ -143,7 +143,7 @@ def _python(said: _Said) -> Iterator[SSHFailure]:
             ".".join(map(str, numbers)) for numbers in (said.version, thin.minimum())
         )
         needed = ", ".join(map(str, unmet))
-        found = f"{said.interpreter} is Python {version}, and what salt-ssh sends needs {wanted} or newer: {needed}"
+        found = f"{said.interpreter} is Python {version}, but salt-ssh needs {wanted} or newer for {needed}"
         yield SSHFailure("python-too-old", found)
 
 
@@ -151,21 +151,21 @@ def _sudo(target: Target, said: _Said) -> Iterator[SSHFailure]:
     if not said.sudo:
         return
     if said.sudo == "none":
-        yield SSHFailure("no-sudo", "there is no sudo")
+        yield SSHFailure("no-sudo", "sudo is not installed")
     elif said.may_list and not said.may_run:
         yield SSHFailure(
             "sudo-refused",
-            f"sudo permits {target.user} other commands and not {said.interpreter}: {said.stderr[:300]}",
+            f"sudo permits {target.user} to run other commands, but not {said.interpreter}: {said.stderr[:300]}",
         )
     elif said.may_run or WANTS_PASSWORD.search(said.stderr):
         hidden = (
             ""
             if said.may_run
-            else " (it asks for one before it tells whether the user is in sudoers)"
+            else " (it asks for the password before it checks whether sudoers contains the user)"
         )
         yield SSHFailure(
             "sudo-needs-password",
-            f"sudo wants a password of {target.user}{hidden}: {said.stderr[:300]}",
+            f"sudo requires a password of {target.user}{hidden}: {said.stderr[:300]}",
         )
     else:
         yield SSHFailure("sudo-refused", f"sudo refuses {target.user}: {said.stderr[:300]}")

@@ -42,7 +42,7 @@ class Minions:
         (False, "its minion does not answer"),
         ("'metalk8s_expand_host.certificates' is not available.", "salt a saltutil.sync_all"),
         ("Traceback\n  File x\nOSError: it broke", "OSError: it broke"),
-        ("", "its minion says: nothing"),
+        ("", "its minion answers: nothing"),
     ],
 )
 def test_row_without_answer_gives_reason(answer: Any, wanted: str) -> None:

@@ -51,5 +51,5 @@ def test_renewal_of_undeployed_node_is_refused(name: str) -> None:
 
 
 def test_renewal_without_authority_is_refused() -> None:
-    with pytest.raises(SettingsError, match="nobody can sign"):
+    with pytest.raises(SettingsError, match="no CA can sign"):
         world(*NODES[:2]).renewal()

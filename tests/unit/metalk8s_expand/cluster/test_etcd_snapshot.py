@@ -109,7 +109,7 @@ def voter(number: int, **changes: Any) -> Member:
 
 
 def test_members_of_two_clusters_are_refused() -> None:
-    with pytest.raises(QuorumError, match="etcd cannot be saved"):
+    with pytest.raises(QuorumError, match="cannot take a snapshot of etcd"):
         etcd_snapshot.take(Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1")
 
 
@@ -131,7 +131,9 @@ def test_every_failed_voter_is_named_with_remedy(
         raise UnreachableError("it has no leader")
 
     monkeypatch.setattr(Etcd, "catch_up", fail)
-    with pytest.raises(UnreachableError, match="no etcd member gives a sound snapshot") as caught:
+    with pytest.raises(
+        UnreachableError, match="no etcd member delivers a valid snapshot"
+    ) as caught:
         etcd_snapshot.take(
             Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"
         )
@@ -140,7 +142,7 @@ def test_every_failed_voter_is_named_with_remedy(
 
 
 def test_snapshot_of_unknown_size_is_refused(tmp_path: Any) -> None:
-    with pytest.raises(UnreachableError, match="room for a snapshot cannot be checked"):
+    with pytest.raises(UnreachableError, match="the free space for a snapshot cannot be checked"):
         etcd_snapshot.take(
             Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"
         )

@@ -135,7 +135,7 @@ class TestRunning:
     def test_missing_static_pod_is_a_problem(self, clock: FakeClock) -> None:
         found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
         with pytest.raises(
-            DeployError, match="node to work\n  - Pod kube-system/etcd-e-1 does not exist"
+            DeployError, match="node to become healthy\n  - Pod kube-system/etcd-e-1 does not exist"
         ):
             health.wait_until_running(found, "e-1", 5, clock)
 
@@ -163,7 +163,7 @@ class TestCluster:
 
     @pytest.mark.parametrize(
         ("make", "words"),
-        [(alone, "no Node carries the etcd role"), (dead, "no etcd member answers")],
+        [(alone, "no Node has the etcd role"), (dead, "no etcd member answers")],
     )
     def test_cluster_without_answers_is_a_problem(
         self, make: Callable[[FakeKube], health.ClusterAccess], words: str

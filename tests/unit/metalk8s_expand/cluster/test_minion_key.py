@@ -135,7 +135,7 @@ def test_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str) -
 
 def test_key_that_never_arrives_is_an_error(host: Sshd, clock: FakeClock) -> None:
     keys = FakeKeys(clock, arrives=1000)
-    with pytest.raises(DeadlineError, match="no key of that name") as error:
+    with pytest.raises(DeadlineError, match="no key of this name") as error:
         accept(keys, FakeMinions(keys), host, timeout=30)
     assert clock.time - 1000 == pytest.approx(30, abs=1)
     assert "4505" in str(error.value.hint)

@@ -45,7 +45,7 @@ def uncordon(kube: Any, test: bool = False) -> bool:
 
 def test_new_node_is_created_cordoned() -> None:
     kube = FakeKube()
-    assert run(kube) == [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
+    assert run(kube) == [{"path": "Node", "found": None, "wanted": "created and cordoned"}]
     assert kube.stored["spec"]["unschedulable"] is True
     assert manifest.is_owned(kube.stored)
     assert manifest.is_cordoned_by_us(kube.stored)
@@ -444,7 +444,7 @@ class TestAll:
     def test_new_unchanged_and_drifted_nodes_are_registered_together(self) -> None:
         nodes = many(3, labels={ZONE: "a"})
         kube = FakeKube()
-        created = [{"path": "Node", "found": None, "wanted": "created, cordoned"}]
+        created = [{"path": "Node", "found": None, "wanted": "created and cordoned"}]
         assert node_registration.register_all(kube, nodes[:2]) == {"n-0": created, "n-1": created}
         assert (kube.lists, kube.reads, kube.writes) == (
             1,

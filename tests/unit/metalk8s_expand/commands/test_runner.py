@@ -404,7 +404,7 @@ class TestStatus:
         call.minions.others = {"i-1": False}
         found = call.status()
         ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
-        unknown = {"unknown": "its minion does not answer, or its key is not accepted"}
+        unknown = {"unknown": "its minion does not answer, or the master has not accepted its key"}
         assert found["certificates"] == {"w-1": ends, "boot": ends, "i-1": unknown}
         assert {name: row["certificates"] for name, row in found["nodes"].items()} == {
             "w-1": ends, "w-2": None, "i-1": unknown,
@@ -539,9 +539,7 @@ class TestExpand:
         call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
         with pytest.raises(ConflictError, match="the world has moved") as error:
             call.expand(None, plan=digest)
-        assert error.value.problems == (
-            "node w-1: was not in the plan, and now needs steps",
-        )
+        assert error.value.problems == ("node w-1: was not in the plan, and now needs steps",)
 
     @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
     def test_unknown_digest_is_refused(self, make: Make, digest: Any) -> None:
@@ -576,7 +574,7 @@ class TestExpand:
         call = make(file_roots={"metalk8s-1.9": []})
         with pytest.raises(
             SettingsError,
-            match=r"the saltenv metalk8s-2\.0, which w-1 would be deployed from, does not exist",
+            match=r"the saltenv metalk8s-2\.0, needed to deploy w-1, does not exist",
         ):
             call.expand("w-1")
         assert call.cluster.kube.nodes() == []

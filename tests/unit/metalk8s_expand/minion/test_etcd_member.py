@@ -552,7 +552,7 @@ class TestFence:
             undisturbed.deploy()
         for number in range(1, undisturbed.asked + 1):
             run = Fenced(tmp_path / f"run-{number}", clock, found, overtaken_at=number)
-            with pytest.raises(LockLostError, match="of the epoch 6, and one of the epoch 7"):
+            with pytest.raises(LockLostError, match="the epoch 6, but a job with the epoch 7"):
                 run.deploy()
             assert run.asked == number, "it must end at once"
             assert run.setting.world == run.at_the_question

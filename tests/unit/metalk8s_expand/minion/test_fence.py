@@ -27,7 +27,7 @@ def test_first_equal_and_newer_epochs_pass(path: Path) -> None:
 def test_older_epoch_is_refused(path: Path, test: bool) -> None:
     fence.check_fencing_epoch(str(path), 7)
     with pytest.raises(
-        LockedError, match=r"of the epoch 6, and one of the epoch 7 has been here"
+        LockedError, match=r"the epoch 6, but a job with the epoch 7 has already run"
     ) as error:
         fence.check_fencing_epoch(str(path), 6, test=test)
     assert (error.value.retcode, error.value.retry) == (9, False), "a wait ends with it"
@@ -50,7 +50,7 @@ def test_epoch_is_not_written_with_test(path: Path) -> None:
 
 @pytest.mark.parametrize("epoch", [0, -1, True, "", "x", 1.5, [1]])
 def test_invalid_epoch_is_refused(path: Path, epoch: object) -> None:
-    with pytest.raises(SettingsError, match="is no epoch"):
+    with pytest.raises(SettingsError, match="is not an epoch"):
         fence.check_fencing_epoch(str(path), epoch)
     assert not path.exists()
 

@@ -115,7 +115,7 @@ class TestHealth:
     def test_cluster_without_etcd_is_refused(self) -> None:
         world = cluster()
         object.__setattr__(world, "etcd", None)
-        assert "no Node carries the etcd role" in str(refusal(world, WORKER))
+        assert "no Node has the etcd role" in str(refusal(world, WORKER))
 
     def test_etcd_without_answer_is_refused(self) -> None:
         world = cluster()
@@ -236,7 +236,7 @@ class TestVersions:
         error = refusal(cluster(), WORKER, replace(FIFTH, version="2.1"))
         assert isinstance(error, ConflictError)
         assert error.problems == (
-            "node e-5 is declared with the version 2.1, the cluster's is 2.0",
+            "node e-5 is declared with the version 2.1, but the cluster's version is 2.0",
         )
 
     def test_skipped_version_check_accepts_other_version(self) -> None:
@@ -251,7 +251,7 @@ class TestVersions:
         ]
         error = refusal(cluster(nodes=nodes), WORKER)
         assert isinstance(error, ConflictError)
-        assert error.problems == ("the control plane is of several versions, 2.0 and m-1: 1.9",)
+        assert error.problems == ("the control plane has several versions, 2.0 and m-1: 1.9",)
 
     def test_label_that_this_run_corrects_is_accepted(self) -> None:
         nodes = [control_plane("boot", "2.0", "bootstrap"), control_plane("m-1", "1.9")]
@@ -282,7 +282,7 @@ class TestEnvironments:
         assert isinstance(error, SettingsError)
         assert error.retcode == 2
         assert error.problems == (
-            "the saltenv metalk8s-2.0, which w-1, e-5 would be deployed from, does not exist on this master",
+            "the saltenv metalk8s-2.0, needed to deploy w-1, e-5, does not exist on this master",
         )
         assert "metalk8s-1.9" in str(error.hint)
 
@@ -291,7 +291,7 @@ class TestEnvironments:
         served.add(("metalk8s.roles.node", "metalk8s-2.0"))
         error = refusal(cluster(), WORKER)
         assert "has no metalk8s.orchestrate.deploy_node" in str(error)
-        assert "no saltenv brings it" in str(error)
+        assert "no saltenv provides it" in str(error)
 
     def test_cluster_health_precedes_saltenvs(self, served: set[tuple[str, str]]) -> None:
         served.clear()

@@ -81,7 +81,7 @@ def cordon(kube: Kube, name: str, uid: str, annotations: Mapping[str, str]) -> N
     }
     if kube.merge_patch_node(name, patch) is None:
         raise ConflictError(
-            "the Node was deleted meanwhile", node=name, hint="run the same command again"
+            "the Node was deleted at the same time", node=name, hint="run the same command again"
         )
 
 

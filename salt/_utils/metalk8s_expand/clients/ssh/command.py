@@ -104,7 +104,8 @@ def _answer(ended: ProcessResult) -> CommandResult:
 def _hanging(ended: ProcessResult, timeout: float) -> SSHFailure | None:
     if ended.flooded:
         return SSHFailure(
-            "output-flood", f"it prints endless output: {ended.stdout[:80] or ended.stderr[:80]!r} …"
+            "output-flood",
+            f"it prints endless output: {ended.stdout[:80] or ended.stderr[:80]!r} …",
         )
     if ended.returncode is not None:
         return None

@@ -134,7 +134,10 @@ def _served(purpose: str, entry: Entry) -> Iterator[str]:
     if "error" in found:
         yield f"port {found['port']}, which serves {purpose}, does not answer: {found['error']}"
     elif found["serial"] != entry["serial"]:
-        yield f"port {found['port']} serves another certificate than {entry['path']}; the served one expires on {found['not_after']}"
+        yield (
+            f"port {found['port']} serves another certificate than {entry['path']}; "
+            f"the served one expires on {found['not_after']}"
+        )
 
 
 def _known(answer: Answer) -> Iterator[tuple[str, Entry]]:

@@ -106,5 +106,5 @@ def test_local_claims() -> None:
 
 
 def test_a_node_that_is_gone_cannot_be_cordoned() -> None:
-    with pytest.raises(ConflictError, match="deleted meanwhile"):
+    with pytest.raises(ConflictError, match="deleted at the same time"):
         evictions.cordon(FakeApi(), "w-1", "u", {})  # type: ignore[arg-type]
