@@ -420,4 +420,4 @@ def test_master_without_role_gets_missing_right(server: ApiServer) -> None:
     nobody = Kube.from_kubeconfig(str(server.kubeconfig("nobody", {})))
     with pytest.raises(UnreachableError, match=r"answered 403: .*nodes is forbidden") as told:
         nobody.nodes()
-    assert "rights of the kubeconfig" in str(told.value.hint)
+    assert "permissions of the kubeconfig" in str(told.value.hint)

@@ -231,7 +231,7 @@ def test_snapshot_without_free_space_is_refused(
 def test_world_writable_directory_is_refused(single: list[Host], tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
-    with pytest.raises(PreflightError, match="can be written by others"):
+    with pytest.raises(PreflightError, match="is writable by other users"):
         take(client(single[0]), SnapshotSettings(directory=str(tmp_path / "open")), RUN)
 
 
@@ -255,12 +255,12 @@ def test_altered_and_missing_bytes_are_detected(
     sound = path.read_bytes()
     for place in (0, 20, 4096 + 20, 10_000, len(sound) // 2, len(sound) - 33, len(sound) - 1):
         spoil(path, place)
-        with pytest.raises(ConflictError, match="no sound snapshot"):
+        with pytest.raises(ConflictError, match="is not a valid snapshot"):
             bolt_file.verify_snapshot(path)
         path.write_bytes(sound)
     for length in (0, 31, 32, 512 + 32, len(sound) - 1, len(sound) - 32, len(sound) - 4096):
         path.write_bytes(sound[:length])
-        with pytest.raises(ConflictError, match="no sound snapshot"):
+        with pytest.raises(ConflictError, match="is not a valid snapshot"):
             bolt_file.verify_snapshot(path)
 
 
@@ -280,7 +280,7 @@ def test_damaged_stream_leaves_no_file(
     monkeypatch.setattr(snapshot_stream, "pieces", bad)
     with pytest.raises(UnreachableError, match="no etcd member delivers a valid snapshot") as caught:
         take(client(single[0]), settings, RUN)
-    assert "no sound snapshot of etcd" in str(caught.value)
+    assert "is not a valid snapshot of etcd" in str(caught.value)
     assert os.listdir(settings.directory) == []
 
 

@@ -147,7 +147,7 @@ class Host:
                 check=False,
             )
         except FileNotFoundError:
-            return 127, arguments[0] + " is not there"
+            return 127, arguments[0] + " does not exist"
         except subprocess.TimeoutExpired:
             return 124, arguments[0] + " did not end"
         return done.returncode, done.stdout.decode("utf-8", "replace").strip()
@@ -280,12 +280,10 @@ def containers(host):
 def admit(host):
     """Refuse the host of the CA, the host of another node, and a run older than the last one on this host."""
     if host.exists(CA_KEY):
-        raise Refused(f"{CA_KEY} is here: this is the bootstrap node, which is never removed")
+        raise Refused(f"{CA_KEY} exists: this host is the bootstrap node, which is never removed")
     found = names(host)
     if found and found != [host.request["node"]]:
-        raise Refused(
-            "this host is {} and not {}".format(" and ".join(found), host.request["node"])
-        )
+        raise Refused("this host is {}, not {}".format(" and ".join(found), host.request["node"]))
     ours, theirs = (
         "".join(host.request["master_key"].split()),
         "".join(host.read(MASTER_KEY).split()),
@@ -296,7 +294,7 @@ def admit(host):
         )
     if not found and traces(host):
         raise Refused(
-            "this host does not say that it is {}, but it holds {}".format(
+            "this host does not report the name {}, but it holds {}".format(
                 host.request["node"], traces(host)[0]
             )
         )
@@ -313,11 +311,11 @@ def admit_epoch(host):
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not host.until(lambda: locked(directory), 5):
-            raise Refused(f"{EPOCH} is locked by somebody else for 5 s")
+            raise Refused(f"another process has locked {EPOCH} for 5 s")
         text = host.read(EPOCH)
         if text and not (text.isdigit() and int(text) <= wanted):
             raise Refused(
-                f"this run is of the epoch {wanted}, and one of the epoch {text[:40]} has been here already"
+                f"this run has the epoch {wanted}, but a run with the epoch {text[:40]} has already changed this host"
             )
         if text != str(wanted):
             write(path, f"{wanted}\n")
@@ -353,16 +351,16 @@ def withdraw(host):
     """Remove the API server's manifest and wait until no process serves its port."""
     if host.exists(API_SERVER):
         os.unlink(host.path(API_SERVER))
-        host.changes.append("took away " + API_SERVER)
+        host.changes.append("removed " + API_SERVER)
     closed = lambda: not listens(host, API_PORT)  # noqa: E731
     if closed():
         return
     if "kubelet" not in services(host) or not host.until(closed, host.request["seconds"] - 15):
         stop_containers(host, 'labels."io.kubernetes.container.name"==kube-apiserver')
     if not host.until(closed, 10):
-        host.failed.append(f"port {API_PORT} is still served")
+        host.failed.append(f"a process still serves port {API_PORT}")
     else:
-        host.changes.append("the API server has ended")
+        host.changes.append("the API server has stopped")
 
 
 def stop_containers(host, *filters):
@@ -414,7 +412,7 @@ def take_manifests(host):
     for path in sorted(glob.glob(host.path(MANIFESTS) + "/*")):
         if os.path.isfile(path):
             os.unlink(path)
-            host.changes.append("took away " + path[len(host.root) :])
+            host.changes.append("removed " + path[len(host.root) :])
 
 
 def stop_service(host, name):
@@ -422,7 +420,7 @@ def stop_service(host, name):
         return
     code, output = host.command("systemctl", "disable", "--now", name + ".service", seconds=60)
     if code:
-        host.failed.append(f"{name} does not stop: {output[-200:]}")
+        host.failed.append(f"{name} did not stop: {output[-200:]}")
     else:
         host.changes.append("stopped and disabled " + name)
 
@@ -448,9 +446,9 @@ def end_processes(host):
         return not host.processes(is_ours)
 
     if host.until(gone, 20):
-        host.changes.append(f"ended {len(found)} processes")
+        host.changes.append(f"killed {len(found)} processes")
     else:
-        host.failed.append(f"processes that cannot be ended: {host.processes(is_ours)}")
+        host.failed.append(f"these processes did not end after SIGKILL: {host.processes(is_ours)}")
 
 
 def kill(number):
@@ -468,7 +466,7 @@ def unmount(host):
         if code:
             code, output = host.command("umount", "--no-canonicalize", "--lazy", point)
         if code and point in host.mounts():
-            host.failed.append(f"{point} stays mounted: {output[-200:]}")
+            host.failed.append(f"{point} is still mounted: {output[-200:]}")
         elif point.startswith(NAMESPACES):
             with contextlib.suppress(OSError):
                 os.unlink(host.path(point))
@@ -519,7 +517,7 @@ def wipe(host, path):
     removed: list[str] = []
     if not stat.S_ISDIR(kind):
         if stat.S_ISLNK(kind):
-            host.left.append(f"{os.path.realpath(full)}, to which {path} was a link")
+            host.left.append(f"{os.path.realpath(full)}, the target of the link {path}")
         take(host, real, mounts, removed, lambda: os.unlink(real))
     else:
         empty(host, real, mounts, removed)
@@ -550,7 +548,7 @@ def clear(host, descriptor, directory, mounts, removed):
         is_directory = stat.S_ISDIR(found.st_mode)
         # A file of an overlay may report the device of its layer, so compare only directories.
         if path in mounts or (is_directory and found.st_dev != device):
-            host.left.append(f"{path} is mounted there")
+            host.left.append(f"{path} is a mount point")
         elif is_directory:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
             try:
@@ -568,7 +566,7 @@ def clear(host, descriptor, directory, mounts, removed):
 def take(host, path, mounts, removed, remove):
     """Remove one file or empty directory; record a failure in ``failed``."""
     if path in mounts:
-        host.left.append(f"{path} is mounted there")
+        host.left.append(f"{path} is a mount point")
         return
     try:
         remove()
@@ -593,7 +591,7 @@ def work(host):
     turn = os.open(host.path(TURN), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not host.until(lambda: locked(turn), host.request["seconds"] / 2.0):
-            raise Refused("an earlier call of this kind is still at work here")
+            raise Refused("an earlier command is still running on this host")
         admit(host)
         MODES[host.request["mode"]](host)
     except Refused as reason:

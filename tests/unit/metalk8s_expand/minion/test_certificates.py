@@ -207,4 +207,4 @@ class TestMaster:
     def test_no_kubeconfig(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "salt.conf").write_text(text)
         found = certificates.of_master(str(tmp_path / "salt.conf"), Clock())
-        assert "it cannot be read: it is no kubeconfig" in problems(found, Limits())[0]
+        assert "it cannot be read: it is not a kubeconfig" in problems(found, Limits())[0]

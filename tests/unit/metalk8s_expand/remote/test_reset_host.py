@@ -49,7 +49,7 @@ class Host(reset_host.Host):  # type: ignore[misc]
         self.called.append(line)
         return next(
             (answer for start, answer in self.answers.items() if line.startswith(start)),
-            (127, "not there"),
+            (127, "does not exist"),
         )
 
 
@@ -142,7 +142,7 @@ def test_link_is_removed_and_its_target_is_kept(node: Place) -> None:
         "/var/lib/was/member/wal/0.wal",
     }
     assert len(answer["left"]) == 1
-    assert "/data/etcd, to which /var/lib/etcd was a link" in answer["left"][0]
+    assert "/data/etcd, the target of the link /var/lib/etcd" in answer["left"][0]
 
 
 def test_listed_mount_point_is_emptied_and_kept(node: Place) -> None:
@@ -184,7 +184,7 @@ def test_volumes_of_pods_are_unmounted_before_and_their_data_stays(node: Place) 
 def test_volume_that_stays_mounted_is_reported_and_not_wiped(node: Place) -> None:
     node.mount("/var/lib/kubelet/pods/uid/volumes")
     answer = node.work()
-    assert any("stays mounted" in item for item in answer["failed"])
+    assert any("is still mounted" in item for item in answer["failed"])
     assert "/var/lib/kubelet/pods/uid/volumes/x" in node.files()
     assert {"/etc/salt/minion", "/etc/systemd/system/kubelet.service"} <= node.files(), (
         "the next run must know this host"
@@ -247,20 +247,20 @@ def test_network_leftovers(node: Place) -> None:
     ("files", "request_", "words"),
     [
         ({"/etc/kubernetes/pki/ca.key": "x"}, {}, "bootstrap"),
-        ({"/etc/salt/minion": "id: w-2\n"}, {}, "this host is w-1 and w-2 and not w-1"),
+        ({"/etc/salt/minion": "id: w-2\n"}, {}, "this host is w-1 and w-2, not w-1"),
         (
             {"/etc/salt/minion": "id: w-2\n", "/etc/systemd/system/kubelet.service": ""},
             {},
             "this host is w-2",
         ),
-        ({}, {"node": "w-2"}, "this host is w-1 and not w-2"),
+        ({}, {"node": "w-2"}, "this host is w-1, not w-2"),
         ({}, {"master_key": "another's"}, "another Salt master"),
         ({"/etc/metalk8s/expand-epoch": "8\n"}, {"epoch": 7}, "epoch 8"),
         ({"/etc/metalk8s/expand-epoch": "garbage\n"}, {"epoch": 7}, "garbage"),
         (
             {"/etc/salt/minion": "", "/etc/systemd/system/kubelet.service": ""},
             {},
-            "does not say that it is w-1",
+            "does not report the name w-1",
         ),
     ],
 )
@@ -286,7 +286,7 @@ def test_epoch_file_outlives_the_wipe(node: Place) -> None:
 def test_concurrent_calls_are_refused(node: Place) -> None:
     with node.at(reset_host.TURN).open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        assert "still at work" in node.work(seconds=0.4)["refused"]
+        assert "still running" in node.work(seconds=0.4)["refused"]
 
 
 def listening(port: int) -> str:
@@ -300,8 +300,8 @@ def test_withdraw_waits_until_the_port_is_closed(node: Place) -> None:
     closing.start()
     answer = reset_host.work(host)
     assert answer["changes"] == [
-        "took away /etc/kubernetes/manifests/kube-apiserver.yaml",
-        "the API server has ended",
+        "removed /etc/kubernetes/manifests/kube-apiserver.yaml",
+        "the API server has stopped",
     ]
     assert "/etc/kubernetes/manifests/etcd.yaml" in node.files()
     assert node.work(mode="withdraw")["changes"] == []
@@ -315,7 +315,7 @@ def test_withdraw_stops_container_without_kubelet(node: Place) -> None:
         'ctr --namespace k8s.io containers list --quiet labels."io.kubernetes.container.name"==kube-apiserver'
         in host.called
     )
-    assert answer["failed"] == ["port 6443 is still served"]
+    assert answer["failed"] == ["a process still serves port 6443"]
 
 
 def test_look_reports_identity_and_changes_nothing(node: Place) -> None:
@@ -396,9 +396,9 @@ def test_real_mounts_are_never_entered(node: Place) -> None:
     assert found is not None, done.stderr
     assert found["refused"] == ""
     assert sorted(item.rpartition(str(node.root))[2] for item in found["left"]) == [
-        "/etc/kubernetes/bound is mounted there",
-        "/etc/salt/pki/minion/file is mounted there",
-        "/var/lib/cni/tmpfs is mounted there",
+        "/etc/kubernetes/bound is a mount point",
+        "/etc/salt/pki/minion/file is a mount point",
+        "/var/lib/cni/tmpfs is a mount point",
     ]
     assert node.files() - KEPT == {
         "/disk/data",

@@ -374,7 +374,7 @@ def test_quorum_is_never_overridden(setting: Setting) -> None:
 
 def test_election_is_no_reason_to_refuse(setting: Setting) -> None:
     healthy = setting.etcd.listed[3]
-    setting.etcd.listed[3] = replace(healthy, healthy=False, error="it knows no leader")
+    setting.etcd.listed[3] = replace(healthy, healthy=False, error="it has no leader")
 
     def passes(seconds: float) -> None:
         setting.etcd.listed[3] = healthy

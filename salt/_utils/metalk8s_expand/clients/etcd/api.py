@@ -101,7 +101,7 @@ class Etcd:
         ]
         if not urls:
             raise ConflictError(
-                f"etcd has no started member {leader_id:x} that could hand over its leadership"
+                f"etcd has no started member {leader_id:x} that can transfer the leadership"
             )
         self._post(urls[0], "/v3/maintenance/transfer-leadership", {"targetID": str(target_id)})
 
@@ -137,7 +137,9 @@ class Etcd:
         if _identities(own) == _identities(listed):
             return found
         return replace(
-            found, healthy=False, error="it lists other members than the first voter that was asked"
+            found,
+            healthy=False,
+            error="its member list differs from that of the first voter that was asked",
         )
 
     def _any(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +219,7 @@ def _observed(member: Member, status: Mapping[str, Any]) -> Member:
     errors = [str(item) for item in status.get("errors") or ()]
     leader = int(status.get("leader", 0))
     if not leader:
-        errors.append("it knows no leader")
+        errors.append("it has no leader")
     return replace(
         member,
         healthy=not errors,

@@ -47,7 +47,7 @@ def verify_snapshot(path: Path) -> VerifiedSnapshot:
             )
     except (_Unsound, struct.error) as exc:
         raise ConflictError(
-            f"{path} is no sound snapshot of etcd: {exc}", hint="do not restore from it"
+            f"{path} is not a valid snapshot of etcd: {exc}", hint="do not restore from it"
         ) from exc
 
 
@@ -58,18 +58,18 @@ class _Unsound(Exception):
 def _hash(stream: BinaryIO, size: int) -> str:
     if size <= HASH_BYTES or size % SECTOR != HASH_BYTES:
         raise _Unsound(
-            f"its length of {size} bytes is not that of pages with a hash at their end: it is cut off"
+            f"its length of {size} bytes is not a number of pages plus the hash at the end: the file is truncated"
         )
     stream.seek(0)
     digest, left = hashlib.sha256(), size - HASH_BYTES
     while left:
         piece = stream.read(min(left, _PIECE))
         if not piece:
-            raise _Unsound("it ends while it is read")
+            raise _Unsound("it ended during the read")
         digest.update(piece)
         left -= len(piece)
     if digest.digest() != stream.read(HASH_BYTES):
-        raise _Unsound("its SHA-256 is not the one at its end: it was altered")
+        raise _Unsound("its SHA-256 differs from the one at its end: the file was altered")
     return digest.hexdigest()
 
 
@@ -91,7 +91,7 @@ class _Store:
         self._found = max(first, self._meta(first.page_size), key=lambda meta: meta.transaction)
         if self._found.pages * self._found.page_size > size:
             raise _Unsound(
-                f"it has {size} bytes and should have {self._found.pages} pages of {self._found.page_size}"
+                f"it has {size} bytes, but should have {self._found.pages} pages of {self._found.page_size}"
             )
 
     def revision(self) -> int:
@@ -111,7 +111,7 @@ class _Store:
         body = raw[_HEADER.size : _HEADER.size + _META.size]
         magic, version, page_size, _, root, _, _, pages, transaction = _META.unpack(body)
         if not flags & _META_FLAG or magic != MAGIC or version != VERSION:
-            raise _Unsound(f"at byte {offset} there is no meta page of bbolt")
+            raise _Unsound(f"it has no meta page of bbolt at byte {offset}")
         if _META_HASH.unpack_from(raw, _HEADER.size + _META.size)[0] != _fnv(body):
             raise _Unsound(f"the meta page at byte {offset} was altered")
         if page_size < SECTOR or page_size & (page_size - 1):
@@ -120,7 +120,7 @@ class _Store:
 
     def _page(self, number: int) -> bytes:
         if not 2 <= number < self._found.pages:
-            raise _Unsound(f"it refers to a page {number}, which it has not")
+            raise _Unsound(f"it refers to page {number}, which does not exist")
         offset, page_size = number * self._found.page_size, self._found.page_size
         overflow = _HEADER.unpack(self._read(offset, _HEADER.size))[3]
         return self._read(offset, page_size * (1 + overflow))
@@ -135,7 +135,7 @@ class _Store:
             if flags & _LEAF_FLAG:
                 return _chosen([_leaf(page, index) for index in range(count)], wanted)
             if not flags & _BRANCH_FLAG:
-                raise _Unsound("a page of its tree is none")
+                raise _Unsound("a page of its tree has the wrong type")
             below = _chosen([_branch(page, index) for index in range(count)], wanted)
             if below is None:
                 return None
@@ -144,7 +144,7 @@ class _Store:
 
     def _read(self, offset: int, count: int) -> bytes:
         if count > _MAX_PAGE_BYTES or offset + count > self._size:
-            raise _Unsound(f"a page at byte {offset} reaches beyond its end")
+            raise _Unsound(f"a page at byte {offset} extends beyond its end")
         self._stream.seek(offset)
         return self._stream.read(count)
 

@@ -30,13 +30,13 @@ class SnapshotFiles:
 
         A mount point is never created: without its mount it would be a directory on the local disk.
         """
-        with self._told("be used"):
+        with self._told("be accessed"):
             if create:
                 self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self.directory.stat()
             if create and found.st_mode & 0o022:
                 self._refuse(
-                    f"can be written by others than its owner (mode {found.st_mode & 0o7777:04o})",
+                    f"is writable by other users than its owner (mode {found.st_mode & 0o7777:04o})",
                     "chmod go-w",
                 )
             if create and found.st_uid not in (0, os.geteuid()):
@@ -44,13 +44,13 @@ class SnapshotFiles:
 
     def free(self) -> int:
         """Return the free bytes of the file system."""
-        with self._told("be measured"):
+        with self._told("report its free space"):
             found = os.statvfs(self.directory)
             return found.f_bavail * found.f_frsize
 
     def is_beside(self, other: SnapshotFiles) -> bool:
         """Return whether both are on the same file system."""
-        with self._told("be used"):
+        with self._told("be accessed"):
             return self.directory.stat().st_dev == other.directory.stat().st_dev
 
     def path(self, name: str) -> Path:
@@ -83,7 +83,7 @@ class SnapshotFiles:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files; a file that another process has already removed is no error."""
-        with self._told("be cleared up"):
+        with self._told("be cleaned up"):
             for name in names:
                 self.path(name).unlink(missing_ok=True)
 
@@ -115,12 +115,14 @@ class SnapshotFiles:
         try:
             yield
         except OSError as exc:
-            self._refuse(f"cannot {what}: {exc.strerror or exc}", "make it usable", exc)
+            self._refuse(
+                f"cannot {what}: {exc.strerror or exc}", "make this directory accessible:", exc
+            )
 
     def _refuse(self, what: str, remedy: str, cause: OSError | None = None) -> None:
         raise PreflightError(
             f"the directory of etcd's snapshots, {self.directory}, {what}",
-            hint=f"{remedy} {self.directory}, or name another in metalk8s_expand:etcd_snapshot:{self.setting}",
+            hint=f"{remedy} {self.directory}, or set metalk8s_expand:etcd_snapshot:{self.setting} to another directory",
         ) from cause
 
 

@@ -42,7 +42,7 @@ def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock | None = None) -> 
             yield piece
     except (OSError, http.client.HTTPException) as exc:
         raise UnreachableError(
-            f"etcd at {url} breaks off its snapshot: {exc or type(exc).__name__}"
+            f"etcd at {url} aborts its snapshot: {exc or type(exc).__name__}"
         ) from exc
     finally:
         connection.close()
@@ -72,18 +72,18 @@ def _lines(
     response = connection.getresponse()
     if response.status != 200:
         text = response.read(300).decode("utf-8", "replace")
-        raise UnreachableError(f"etcd at {url} gives no snapshot: {response.status} {text}")
+        raise UnreachableError(f"etcd at {url} delivers no snapshot: {response.status} {text}")
     rest = b""
     while chunk := response.read1(_READ):
         *lines, rest = (rest + chunk).split(b"\n")
         yield from filter(None, lines)
         if clock.monotonic() > deadline:
             raise UnreachableError(
-                f"etcd at {url} did not end its snapshot in time",
+                f"etcd at {url} did not complete its snapshot in time",
                 hint="raise etcd_snapshot:timeout_s",
             )
         if len(rest) > _LONGEST:
-            raise UnreachableError(f"etcd at {url} answers with something else than a snapshot")
+            raise UnreachableError(f"etcd at {url} does not answer with a snapshot")
     if rest:
         yield rest
 
@@ -94,7 +94,7 @@ def _decoded(line: bytes, url: str) -> tuple[bytes, int]:
         found = json.loads(line)
         if "error" in found:
             raise UnreachableError(
-                f"etcd at {url} breaks off its snapshot: {found['error'].get('message', found['error'])}"
+                f"etcd at {url} aborts its snapshot: {found['error'].get('message', found['error'])}"
             )
         result = found["result"]
         return base64.b64decode(result.get("blob", ""), validate=True), int(
@@ -102,5 +102,5 @@ def _decoded(line: bytes, url: str) -> tuple[bytes, int]:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise UnreachableError(
-            f"etcd at {url} answers with something else than a snapshot: {line[:100]!r}"
+            f"etcd at {url} does not answer with a snapshot: {line[:100]!r}"
         ) from exc

@@ -58,7 +58,7 @@ def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
             next(item["user"] for item in config["users"] if item["name"] == context["user"]) or {}
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration):
-        raise ValueError("it is no kubeconfig with a current user") from None
+        raise ValueError("it is not a kubeconfig with a current user") from None
     if data := user.get("client-certificate-data"):
         return str(path), _certificate(x509.load_pem_x509_certificate(base64.b64decode(data)))
     if file := user.get("client-certificate"):

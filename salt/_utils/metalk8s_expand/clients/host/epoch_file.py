@@ -35,8 +35,8 @@ class EpochFile:
                 os.close(directory)
         except OSError as exc:
             raise DeployError(
-                f"the epoch of this host cannot be kept in {self.path}: {exc}",
-                hint="mend the file system",
+                f"the epoch of this host cannot be stored in {self.path}: {exc}",
+                hint="repair the file system",
             ) from exc
 
     def read(self) -> int | None:
@@ -47,7 +47,7 @@ class EpochFile:
             return None
         if not (text.isascii() and text.isdigit()):
             raise ConflictError(
-                f"{self.path} holds {text[:40]!r}, which is no epoch",
+                f"{self.path} holds {text[:40]!r}, which is not an epoch",
                 hint=f"make sure that no run works on this host (salt-run jobs.active), then remove {self.path}",
             )
         return int(text)

@@ -100,7 +100,7 @@ class KubeApi:
         refusal = _Expired if response.status == 410 else UnreachableError
         raise refusal(
             f"{method} {path} at {self.url} was answered {response.status}: {reason}",
-            hint="check the API server's log and the rights of the kubeconfig that the master uses",
+            hint="check the API server's log and the permissions of the kubeconfig that the master uses",
         )
 
     def text(self, path: str) -> tuple[int, str]:

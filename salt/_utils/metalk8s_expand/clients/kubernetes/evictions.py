@@ -54,7 +54,7 @@ def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
     if status == 500:
         raise DeployError(
             f"the eviction of Pod {namespace}/{name} was answered 500: {reason}",
-            hint=f"let one PodDisruptionBudget alone cover it: kubectl -n {namespace} get poddisruptionbudgets",
+            hint=f"let only one PodDisruptionBudget select the Pod: kubectl -n {namespace} get poddisruptionbudgets",
             log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
         )
     raise UnreachableError(

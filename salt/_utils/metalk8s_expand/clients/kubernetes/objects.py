@@ -109,7 +109,7 @@ def store_config_map(
     body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
     stored = kube.replace_config_map(namespace, name, body)
     if stored is None:
-        raise ConflictError(f"ConfigMap {namespace}/{name} was deleted meanwhile")
+        raise ConflictError(f"ConfigMap {namespace}/{name} was deleted at the same time")
     return stored
 
 

@@ -33,7 +33,7 @@ class Bus:
             taken = self._fired(tag, dict(payload))
         # Salt's event library raises many exceptions, and none of them is a reason to stop a run.
         except Exception as exc:
-            log.warning("the event %s was not fired: %s: %s", tag, type(exc).__name__, exc)
+            log.warning("the event %s was not sent: %s: %s", tag, type(exc).__name__, exc)
             taken = False
         if not taken:
             self._rests_until = time.monotonic() + REST_S

@@ -52,6 +52,6 @@ def _unreadable(error: Exception) -> UnreachableError:
     """Return the error for any exception: a backend raises what the library that it uses raises."""
     return UnreachableError(
         f"the master's file server cannot be read: {type(error).__name__}: {error}",
-        hint="check file_roots, fileserver_backend and what they name: salt-run fileserver.envs",
+        hint="check file_roots, fileserver_backend and their sources: salt-run fileserver.envs",
         log="/var/log/salt/master",
     )

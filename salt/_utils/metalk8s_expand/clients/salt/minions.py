@@ -64,7 +64,7 @@ class Minions:
                 )
         except salt.exceptions.SaltException as exc:
             raise UnreachableError(
-                f"Salt's master cannot ask {', '.join(chosen)}: {exc}",
+                f"the Salt master cannot contact {', '.join(chosen)}: {exc}",
                 hint="check that salt-master runs, and that this command runs as its user",
                 log="/var/log/salt/master",
             ) from exc

@@ -46,7 +46,7 @@ def master_pillar(opts: Mapping[str, Any], master_id: str | None = None) -> dict
         raise SettingsError(
             f"the pillar of {name} cannot be compiled: "
             + "; ".join(map(_reason, pillar["_errors"])),
-            hint="mend the pillar file that the message names",
+            hint="fix the pillar file that the message names",
         )
     return dict(pillar)
 

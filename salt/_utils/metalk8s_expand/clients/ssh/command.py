@@ -60,7 +60,7 @@ def run(
         )
     except FileNotFoundError as exc:
         raise error(
-            target, SSHFailure("openssh-missing", f"{exc.filename} is not there on the master")
+            target, SSHFailure("openssh-missing", f"{exc.filename} does not exist on the master")
         ) from exc
 
 
@@ -110,6 +110,8 @@ def _hanging(ended: ProcessResult, timeout: float) -> SSHFailure | None:
     if ended.returncode is not None:
         return None
     if ended.stdout:
-        found = f"it was logged in to, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
+        found = f"the login succeeded, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
         return SSHFailure("command-time-out", found)
-    return SSHFailure("login-time-out", f"it speaks SSH, but gave no answer within {timeout:.0f} s")
+    return SSHFailure(
+        "login-time-out", f"sshd answers, but the login did not end within {timeout:.0f} s"
+    )

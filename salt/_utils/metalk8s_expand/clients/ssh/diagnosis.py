@@ -108,14 +108,14 @@ class DiagnosedFailure:
         if ended.returncode == 0:
             return SSHFailure(
                 "connection-lost",
-                "the connection was cut or the command ended with 255; a login works now",
+                "the connection was closed or the command ended with 255; a login works now",
             )
         if LOGGED_IN in ended.stdout:
             return SSHFailure(
-                "shell-runs-no-command", "the login is accepted, and then no command is run"
+                "shell-runs-no-command", "sshd accepts the login, but runs no command"
             )
         if self._proxied:
-            return SSHFailure("ssh-failed", "no login through the proxy")
+            return SSHFailure("ssh-failed", "the login through the proxy failed")
         return SSHFailure("key-refused-or-user-unknown", self._refused())
 
     def _try(self) -> ProcessResult:
@@ -127,9 +127,9 @@ class DiagnosedFailure:
         key = (
             f"{path} ({private_key.fingerprint(path, self.allowance)})"
             if path
-            else "every key that the master has"
+            else "every key of the master"
         )
         return (
-            f"sshd refuses {key} for {user}: the key is not authorised, or there is no such user, or it may not log in;"
-            " sshd does not tell which"
+            f"sshd refuses {key} for {user}: the key is not authorized, or the user does not exist or may not log in;"
+            " sshd does not report which"
         )

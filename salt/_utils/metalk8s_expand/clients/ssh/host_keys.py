@@ -34,7 +34,7 @@ def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFail
     stolen = {key for keys in offered.values() for key in keys} & revoked
     if stolen:
         return SSHFailure(
-            "host-key-revoked", f"the host shows a key that is revoked: {_shown(offered, stolen)}"
+            "host-key-revoked", f"the host shows a revoked key: {_shown(offered, stolen)}"
         )
     if not known:
         return None if strict == "accept-new" else _unknown(config, known, offered)
@@ -43,7 +43,7 @@ def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFail
     }
     if changed:
         wanted = {kind: known[kind] for kind in changed}
-        found = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, shown is {_shown(changed)}"
+        found = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, the host shows {_shown(changed)}"
         return SSHFailure("host-key-changed", found)
     return (
         None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)
@@ -51,8 +51,8 @@ def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFail
 
 
 def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> SSHFailure:
-    held = f"hold only {_shown(known)}" if known else "hold none"
-    shown = f"; it shows {_shown(offered)}" if offered else ""
+    held = f"contain only {_shown(known)}" if known else "contain no key"
+    shown = f"; the host shows {_shown(offered)}" if offered else ""
     files = ", ".join(
         file if Path(file).exists() else f"{file} (missing)" for file in _files(config)
     )

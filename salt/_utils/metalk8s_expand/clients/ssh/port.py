@@ -75,7 +75,7 @@ def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address]
     thread.join(timeout)
     silent = SSHFailure(
         "name-does-not-resolve",
-        f"the name service gives no answer for {host} within {timeout:.0f} s",
+        f"the name service does not answer for {host} within {timeout:.0f} s",
     )
     return outcome[0] if outcome else silent
 
@@ -116,17 +116,18 @@ def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> SSHFail
             if not some:
                 break
     except TimeoutError:
-        found = f"{where} accepts the connection and shows no SSH banner within {timeout:.0f} s"
+        found = f"{where} accepts the connection, but sends no SSH banner within {timeout:.0f} s"
         return SSHFailure("banner-time-out", found)
     except OSError as exc:
         return SSHFailure(
-            "connection-closed", f"{where} accepts the connection and cuts it: {_words(exc)}"
+            "connection-closed", f"{where} accepts the connection and resets it: {_words(exc)}"
         )
     if not read:
         return SSHFailure(
-            "connection-closed", f"{where} accepts the connection and closes it without a word"
+            "connection-closed",
+            f"{where} accepts the connection and closes it without an SSH banner",
         )
-    return SSHFailure("not-ssh", f"{where} speaks something else than SSH: {read[:80]!r}")
+    return SSHFailure("not-ssh", f"{where} sends no SSH banner, but {read[:80]!r}")
 
 
 def _where(address: Address) -> str:

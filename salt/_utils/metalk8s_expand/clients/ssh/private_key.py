@@ -29,13 +29,13 @@ def _attributes(path: str) -> SSHFailure | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return SSHFailure("key-file-missing", f"there is no key file {path}")
+        return SSHFailure("key-file-missing", f"the key file {path} does not exist")
     except OSError as exc:
         return SSHFailure(
-            "key-file-unreadable", f"the key file {path} cannot be looked at: {exc.strerror}"
+            "key-file-unreadable", f"the key file {path} cannot be accessed: {exc.strerror}"
         )
     if not stat.S_ISREG(status.st_mode):
-        return SSHFailure("key-file-invalid", f"{path} is no regular file")
+        return SSHFailure("key-file-invalid", f"{path} is not a regular file")
     if not os.access(path, os.R_OK):
         return SSHFailure(
             "key-file-unreadable",
@@ -45,7 +45,7 @@ def _attributes(path: str) -> SSHFailure | None:
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         return SSHFailure(
             "key-file-mode",
-            f"the key file {path} is open to others (mode {status.st_mode & 0o7777:04o})",
+            f"the key file {path} is accessible to other users (mode {status.st_mode & 0o7777:04o})",
         )
     return None
 
@@ -58,7 +58,7 @@ def _content(path: str, allowance: Allowance) -> SSHFailure | None:
         return SSHFailure(
             "key-file-passphrase", f"the key file {path} is encrypted with a passphrase"
         )
-    return SSHFailure("key-file-invalid", f"{path} holds no private key that OpenSSH can read")
+    return SSHFailure("key-file-invalid", f"{path} contains no private key that OpenSSH can read")
 
 
 def is_encrypted(text: str) -> bool:

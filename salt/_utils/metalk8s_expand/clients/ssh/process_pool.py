@@ -134,7 +134,7 @@ class ProcessPool:
 
     def refuse_when_closed(self) -> None:
         if self.closed:
-            raise UnreachableError("was not asked: the work on all hosts was ended")
+            raise UnreachableError("was not asked: the run stopped the work on all hosts")
 
 
 class _Place:

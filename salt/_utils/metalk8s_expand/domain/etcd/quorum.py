@@ -194,7 +194,7 @@ def _shrink_problems(staying: Sequence[Member], leaving: Member) -> list[str]:
     if leaving.learner or (count and healthy >= quorum(count)):
         return []
     return [
-        f"without {leaving.title} etcd would have {count} voters and need {quorum(count)} of them to be healthy: "
+        f"without {leaving.title} etcd would have {count} voters and need {quorum(count)} healthy: "
         f"{healthy} are ({_blame(staying)})"
     ]
 

@@ -39,7 +39,7 @@ def test_interrupted_write_keeps_epoch_file_usable(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "7x", "-1", "1.5", "²", "\x00"])
 def test_invalid_epoch_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "epoch").write_text(text)
-    with pytest.raises(ConflictError, match="which is no epoch") as error:
+    with pytest.raises(ConflictError, match="which is not an epoch") as error:
         EpochFile(str(tmp_path / "epoch")).read()
     assert "remove" in str(error.value.hint)
 
@@ -52,7 +52,7 @@ def test_lock_excludes_other_process_and_times_out(
     file = EpochFile(str(tmp_path / "epoch"))
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    with pytest.raises(DeployError, match="unlock the epoch of this host"), file.locked():
+    with pytest.raises(DeployError, match="the epoch of this host cannot be stored"), file.locked():
         raise AssertionError("somebody else is at it")
     os.close(other)
     with file.locked():
@@ -62,7 +62,7 @@ def test_lock_excludes_other_process_and_times_out(
 def test_file_system_error_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(DeployError, match="cannot be kept"),
+        pytest.raises(DeployError, match="cannot be stored"),
         EpochFile(str(tmp_path / "file" / "epoch")).locked(),
     ):
         raise AssertionError("there is no such directory")

@@ -156,7 +156,7 @@ class TestAsk:
         client = Client(salt.exceptions.SaltClientError("not responding"))
         monkeypatch.setattr("salt.client.get_local_client", lambda c_path: client)
         put(opts, "minions", "a")
-        with pytest.raises(UnreachableError, match="cannot ask a: not responding") as error:
+        with pytest.raises(UnreachableError, match="cannot contact a: not responding") as error:
             Minions(opts).ask(["a"], "test.it", [])
         assert error.value.hint
         assert error.value.log
