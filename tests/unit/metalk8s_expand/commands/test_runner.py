@@ -691,7 +691,7 @@ class TestRequests:
         call = make(*everyone(), __cli="salt-run")
         assert call.work() == {"text": "No request waits."}
         call.request("w-1")
-        assert "w-1: is waiting" in call.status()["text"]
+        assert "w-1: waiting" in call.status()["text"]
 
     def test_request_of_an_undeclared_name_is_refused(self, make: Make) -> None:
         call = make()

@@ -266,7 +266,7 @@ def _register_reason(found: Object | None, changes: int) -> str | None:
         return "no Node of this name exists"
     if not changes:
         return None
-    return f"the Node differs in {changes} place{'s' if changes > 1 else ''}"
+    return f"the Node differs from the declaration in {changes} place{'s' if changes > 1 else ''}"
 
 
 def _deploy_reason(found: Object | None, done: bool) -> str | None:
@@ -280,5 +280,5 @@ def _deploy_reason(found: Object | None, done: bool) -> str | None:
 
 def _uncordon_reason(found: Object | None) -> str | None:
     if found is None:
-        return "it is registered cordoned"
+        return "its registration cordons it"
     return "its registration left it cordoned" if manifest.is_cordoned_by_us(found) else None

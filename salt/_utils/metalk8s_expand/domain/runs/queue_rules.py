@@ -177,7 +177,7 @@ def text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _row(row: Mapping[str, Any]) -> str:
     if not row["attempts"]:
-        return f"- {row['node']}: is waiting{': ' + row['error'] if row['error'] else ''}"
+        return f"- {row['node']}: waiting{': ' + row['error'] if row['error'] else ''}"
     tried = f"attempt {row['attempts']} of {ATTEMPTS}: {row['error']}"
     if row["parked"]:
         return f"- {row['node']}: {tried}; to retry: salt-run metalk8s_expand.request {row['node']} retry=True"

@@ -128,11 +128,11 @@ def test_text_shows_state_of_each_request() -> None:
     failing = Request("w-2", 0.0, 2, 5.0, "it broke")
     parked = Request("w-3", 0.0, ATTEMPTS, 5.0, "it broke")
     text = queue_rules.text(request.as_dict() for request in (waiting, failing, parked))
-    assert "w-1: is waiting\n" in text
+    assert "w-1: waiting\n" in text
     assert "w-2: attempt 2 of 5: it broke; the worker will retry it" in text
     assert "salt-run metalk8s_expand.request w-3 retry=True" in text
     assert queue_rules.text([]) == ""
     assert waiting.failed("the API is away").as_dict()["error"] == "the API is away"
     assert queue_rules.text([waiting.failed("the API is away").as_dict()]).endswith(
-        "w-1: is waiting: the API is away"
+        "w-1: waiting: the API is away"
     )
