@@ -109,7 +109,10 @@ def test_all_problems_are_reported_together(server: Server) -> None:
     error = refused(server.target("mk-all-wrong", sudo=True))
     assert error.cause == "python-too-old"
     told = [str(problem).partition(":")[0] for problem in error.problems]
-    assert told == ["no-sudo" if "sudo is not installed" in str(error) else "sudo-needs-password", "shell-noise"]
+    assert told == [
+        "no-sudo" if "sudo is not installed" in str(error) else "sudo-needs-password",
+        "shell-noise",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,9 @@ def test_damaged_stream_leaves_no_file(
         yield from kept.get(kind, found)
 
     monkeypatch.setattr(snapshot_stream, "pieces", bad)
-    with pytest.raises(UnreachableError, match="no etcd member delivers a valid snapshot") as caught:
+    with pytest.raises(
+        UnreachableError, match="no etcd member delivers a valid snapshot"
+    ) as caught:
         take(client(single[0]), settings, RUN)
     assert "is not a valid snapshot of etcd" in str(caught.value)
     assert os.listdir(settings.directory) == []

@@ -240,9 +240,9 @@ def test_renewal_for_ten_minutes_is_reported_by_health(story: Story) -> None:
     code, result, _ = runner("health")
     assert code == 8
     assert len(result["error"]["problems"]) == len(ends)
-    assert all(" expires on " in problem for problem in result["error"]["problems"]), result["error"][
-        "text"
-    ]
+    assert all(" expires on " in problem for problem in result["error"]["problems"]), result[
+        "error"
+    ]["text"]
 
 
 def test_certificates_with_minutes_left_are_renewed(story: Story) -> None:

@@ -52,7 +52,7 @@ def test_lock_excludes_other_process_and_times_out(
     file = EpochFile(str(tmp_path / "epoch"))
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    with pytest.raises(DeployError, match="the epoch of this host cannot be stored"), file.locked():
+    with pytest.raises(DeployError, match="unlock the epoch of this host"), file.locked():
         raise AssertionError("somebody else is at it")
     os.close(other)
     with file.locked():
