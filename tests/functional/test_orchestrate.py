@@ -200,7 +200,7 @@ class TestOurs:
         )
 
     def test_progress_is_printed_outside_of_document(self, outcomes: Any) -> None:
-        assert "looking at it" in outcomes["done"][0].stderr
+        assert "checking it" in outcomes["done"][0].stderr
 
 
 @pytest.mark.slow

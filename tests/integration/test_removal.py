@@ -332,7 +332,7 @@ def test_drain_waits_for_disruption_budget(kube: Kube, node: str) -> None:
     answer, reason = evictions.evict(kube, pod)
     assert answer is Eviction.WAIT
     assert "disruption budget" in reason
-    with pytest.raises(DeadlineError, match="must not go yet: Cannot evict pod"):
+    with pytest.raises(DeadlineError, match="is blocked: Cannot evict pod"):
         emptied(kube, node, 2.0)
     allow(kube, budget, 1)
     told: list[str] = []

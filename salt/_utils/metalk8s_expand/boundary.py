@@ -27,7 +27,7 @@ Context = Callable[[], MutableMapping[str, Any]]
 Options = Callable[[], Mapping[str, Any]]
 
 OURS = "metalk8s_expand."
-INTERNAL_HINT = "read the traceback in the master's log; this is a defect; please report it"
+INTERNAL_HINT = "read the traceback in the master's log; this is a bug, please report it"
 
 
 def runner_boundary(

@@ -137,7 +137,7 @@ def with_node(declared: Settings, name: str | None, overrides: Mapping[str, Any]
     if name is None:
         hint = "name one node, or leave them out"
         if "profile" in overrides:
-            hint += f"; declared nodes are chosen by profiles={overrides['profile']}"
+            hint += f"; select declared nodes with profiles={overrides['profile']}"
         raise SettingsError("these arguments describe one node: " + ", ".join(overrides), hint=hint)
     return settings.with_node(declared, name, overrides)
 
@@ -156,7 +156,7 @@ def flags(**given: object) -> None:
     problems = [problem for name, value in given.items() for problem in flag_problems(name, value)]
     if problems:
         words = any(isinstance(value, str) for value in given.values())
-        hint = "several nodes are one argument, with commas; a glob needs quotes, or the shell makes several of it"
+        hint = "write several nodes as one argument, separated by commas; quote a glob, or the shell expands it"
         raise SettingsError(WRONG_ARGUMENTS, problems=problems, hint=hint if words else None)
 
 
@@ -170,7 +170,7 @@ def digest(value: object) -> str | None:
         return None
     text = str(value)
     if isinstance(value, bool) or not _DIGEST.fullmatch(text):
-        remedy = f"write at least the first {SHORTEST_DIGEST} characters of the digest that plan gives, in quotes"
+        remedy = f"write at least the first {SHORTEST_DIGEST} characters of the digest that plan returns, in quotes"
         raise SettingsError(
             WRONG_ARGUMENTS,
             problems=[Problem("plan", value, "is not the digest of a plan", remedy)],

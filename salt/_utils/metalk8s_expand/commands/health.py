@@ -36,7 +36,7 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
         raise DeployError(
             "the cluster is not as declared",
             problems=problems,
-            hint="the first problem is often the reason of the others",
+            hint="the first problem often causes the others",
             log=cluster_health.LOG,
         )
     warnings = expiry.warnings(answers, settings.certificates)

@@ -109,5 +109,5 @@ def ensure_no_other_operation(cluster: ClusterContext) -> None:
         raise LockedError(
             "another operation runs on this cluster, so nothing was changed",
             problems=running,
-            hint="wait until it has ended, or end it: salt-run jobs.master",
+            hint="wait for its end, or stop it: salt-run jobs.master",
         )

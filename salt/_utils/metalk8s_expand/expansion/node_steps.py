@@ -76,7 +76,7 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
             f"{ORCHESTRATION} failed",
             node=node.name,
             problems=problems,
-            hint=f"mend the first of these and run the same command again; all of it: salt-run jobs.lookup_jid {job}",
+            hint=f"fix the first of these problems and run the same command again; the whole result: salt-run jobs.lookup_jid {job}",
             job=job,
         )
     expansion.created.discard(node.name)
@@ -120,7 +120,7 @@ def _ensure_job_runs(expansion: Expansion, node: Node, job: str, deadline: float
         raise DeployError(
             f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is memory short?",
             node=node.name,
-            hint="run the same command again: it waits for what the node still does, and goes on",
+            hint="run the same command again: it waits for the jobs that still run on the node, and continues",
             job=job,
         )
 
@@ -136,7 +136,7 @@ def _until(
     wait = Wait(
         what,
         timeout_s,
-        hint="mend these and run the same command again",
+        hint="fix these problems and run the same command again",
         log=health.LOG,
         error=error,
     )

@@ -46,9 +46,9 @@ def ensure_same_plan(current: Plan, digest: str | None, saved: Mapping[str, Any]
         return
     moved = plan.differences(saved, current) if saved is not None else []
     raise ConflictError(
-        f"the world has moved since the plan {digest} was made, so nothing was started; now it is {current.digest}",
-        problems=moved or ["the plan of that digest is not kept, so what has moved cannot be told"],
-        hint="look at the new plan: salt-run metalk8s_expand.plan, with the same nodes",
+        f"the plan has changed since the digest {digest} was created, so nothing was started; the current digest is {current.digest}",
+        problems=moved or ["no plan with that digest is stored, so the differences are unknown"],
+        hint="read the new plan: salt-run metalk8s_expand.plan, with the same nodes",
     )
 
 
@@ -59,7 +59,7 @@ def ensure_not_refused(current: Plan) -> None:
             "the plan is refused, so nothing was started",
             node=", ".join(item.node.name for item in current.refused),
             problems=[item.refused or "" for item in current.refused],
-            hint="salt-run metalk8s_expand.plan shows it whole",
+            hint="see the whole plan: salt-run metalk8s_expand.plan",
         )
 
 
@@ -87,8 +87,8 @@ def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
     if at_once < threads:
         return []
     return [
-        f"{at_once} nodes are deployed at a time, and the master has worker_threads: {threads}; when as many ask for a"
-        f" certificate at one moment, it stands still for a minute: set worker_threads to {at_once + 1} or more"
+        f"{at_once} nodes are deployed in parallel, and the master has worker_threads: {threads}; if that many nodes request a"
+        f" certificate at the same time, the master blocks for a minute: set worker_threads to {at_once + 1} or more"
     ]
 
 
@@ -98,7 +98,7 @@ def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
     An operator cordoned it on purpose, or a MetalK8s deployment failed half-way.
     """
     return [
-        f"Node {_name(item)} is cordoned by {other}, not by this project, which leaves it so: kubectl uncordon {_name(item)}"
+        f"Node {_name(item)} is cordoned by {other}, not by this project, and stays cordoned: kubectl uncordon {_name(item)}"
         for item in world.kube.cordoned_nodes()
         if _name(item) in declared.nodes and (other := manifest.foreign_cordon(item))
     ]

@@ -51,7 +51,7 @@ def roll_back(undo: Rollback, node: Node, created: bool, done: list[str]) -> Ste
         if created:
             _phantom(undo, node, done)
     except ExpandError as error:
-        done.append(f"what else there is to take back is not known: {error.message}")
+        done.append(f"what else to roll back is unknown: {error.message}")
 
 
 def state(undo: Rollback, node: Node) -> str:
@@ -82,7 +82,7 @@ def _cordon(found: JsonObject) -> str:
     other = manifest.foreign_cordon(found)
     if other:
         command = f"kubectl uncordon {found['metadata']['name']}"
-        return f"cordoned by {other}, not by us, so it takes no Pods: {command}, once it is well"
+        return f"cordoned by {other}, not by us, so it takes no Pods: {command}, once it is healthy"
     return "not cordoned"
 
 
@@ -137,10 +137,10 @@ def _phantom(undo: Rollback, node: Node, done: list[str]) -> None:
     try:
         kube.delete_node(node.name, found["metadata"]["uid"], found["metadata"]["resourceVersion"])
     except ConflictError:
-        done.append("its Node is kept: it was changed at this very moment")
+        done.append("its Node is kept: another client changed it at the same time")
         return
     _forget(kube, node.name)
-    done.append("its Node was deleted again: no kubelet had ever reported on it")
+    done.append("its Node was deleted: no kubelet has ever reported on it")
 
 
 def _forget(kube: Kube, name: str) -> None:

@@ -63,7 +63,9 @@ def run_control_plane(expansion: Expansion, plan: Plan, steps: Steps) -> Advance
     for item in plan.control_plane:
         name = item.node.name
         if failed:
-            expansion.skipped[name] = f"{failed} failed before it; run again when that is mended"
+            expansion.skipped[name] = (
+                f"{failed} failed before it; fix that node, then run the same command again"
+            )
             continue
         if skip_if_stopped(expansion, name):
             continue
@@ -101,7 +103,7 @@ def run_node(expansion: Expansion, node: Node, task: Iterator[object]) -> Advanc
         expansion.errors[name] = ExpandError(
             f"unexpected {type(error).__name__}: {error}",
             node=name,
-            hint="read the traceback in the master's log; this is a defect, please report it",
+            hint="read the traceback in the master's log; this is a bug, please report it",
             log=LOGS,
         )
     yield from clean_up_failed(expansion, node)

@@ -32,7 +32,7 @@ HOST_PREFLIGHT_S, FINAL_CHECKS_S = 1800.0, 900.0
 
 def check_cluster(run: RunContext, settings: Settings, names: Sequence[str] | None) -> None:
     """Raise why these nodes may not be started: health, other operations, versions, saltenvs."""
-    run.progress("", "cluster", "looking at it")
+    run.progress("", "cluster", "checking it")
     cluster_preflight.check_cluster(run.cluster, settings, settings.chosen(names))
 
 

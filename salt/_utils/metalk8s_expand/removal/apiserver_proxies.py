@@ -35,7 +35,9 @@ def refresh_apiserver_proxies(
         failed = _told(world)
     except ExpandError as error:
         failed = [error.message]
-    later = f"; they skip it while it does not answer, and forget it with: salt NODE state.apply {PROXY}"
+    later = (
+        f"; they skip it while it does not answer; to update them: salt NODE state.apply {PROXY}"
+    )
     return (
         [f"these API proxies may still list {name}: {'; '.join(failed)}{later}"] if failed else []
     )

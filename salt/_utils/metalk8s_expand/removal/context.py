@@ -43,7 +43,7 @@ class Removal:
         """Return a client of the other members."""
         etcd = discovery.etcd_of_others(self.run.cluster, self.name)
         if etcd is None:
-            raise QuorumError("no etcd member is known that could be asked", node=self.name)
+            raise QuorumError("no reachable etcd member is known", node=self.name)
         return etcd
 
     def member(self, members: Sequence[Member]) -> Member | None:

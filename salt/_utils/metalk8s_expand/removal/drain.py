@@ -69,11 +69,11 @@ def drain_node(
 
     retry_until(
         Wait(
-            f"the Pods of {node} to move elsewhere",
+            f"the Pods of {node} to move to other nodes",
             timeout,
             interval=INTERVAL_S,
             node=node,
-            hint="see what the budgets wait for (kubectl get poddisruptionbudgets -A), then run the same command again, or "
+            hint="check the disruption budgets (kubectl get poddisruptionbudgets -A) and run the same command again, or "
             "allow more with drain_timeout_s; the node stays cordoned",
             error=DeadlineError,
         ),
@@ -115,7 +115,7 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
     )
     problems = drain_rules.obstacles(waiting, allowed, local)
     if problems:
-        hint = "move it yourself or name the option, then run the same command again; the node stays cordoned"
+        hint = "move it or set the option, then run the same command again; the node stays cordoned"
         raise PodsRefusedError(
             "there are Pods that may not be evicted", node=node, problems=problems, hint=hint
         )
@@ -124,14 +124,12 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
 def _evict(kube: Kube, pod: JsonObject, admit: Admit) -> str:
     """Request the eviction of this Pod once; return why it still exists."""
     if drain_rules.is_terminating(pod):
-        return (
-            f"Pod {drain_rules.title(pod)} is ending since {pod['metadata']['deletionTimestamp']}"
-        )
+        return f"Pod {drain_rules.title(pod)} is terminating since {pod['metadata']['deletionTimestamp']}"
     admit()
     answer, reason = evictions.evict(kube, pod)
     words = {
-        Eviction.ACCEPTED: "was asked to end",
-        Eviction.GONE: "is about to be gone",
-        Eviction.WAIT: f"must not go yet: {reason}",
+        Eviction.ACCEPTED: "is being evicted",
+        Eviction.GONE: "is already deleted",
+        Eviction.WAIT: f"is blocked: {reason}",
     }
     return f"Pod {drain_rules.title(pod)} {words[answer]}"

@@ -53,9 +53,7 @@ def described(settings: Settings, name: str, observed: Mapping[str, Any] | None)
 def look(world: ClusterContext, settings: Settings, node: Node | None) -> HostInventory:
     """Return the inventory of the host, or why it is unknown."""
     if node is None:
-        return HostInventory(
-            silence="neither the pillar nor a Node says how to reach it, so declare it"
-        )
+        return HostInventory(silence="neither the pillar nor a Node has its address, so declare it")
     try:
         return HostInventory(ask(world, settings, node, LOOK))
     except UnreachableError as error:
@@ -107,13 +105,13 @@ def change(
         raise ConflictError(
             f"the host refuses to {mode}: {found['refused']}",
             node=node.name,
-            hint="look at that host yourself; nothing was changed there",
+            hint="check that host; nothing was changed there",
         )
     if found["failed"]:
         raise DeployError(
             f"the host could not {mode} everything",
             node=node.name,
             problems=found["failed"],
-            hint="mend it on the host and run the same command again; what was done is found done",
+            hint="fix it on the host and run the same command again, which skips what is done",
         )
     return list(found["changes"]), list(found["left"])

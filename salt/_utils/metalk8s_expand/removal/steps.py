@@ -22,23 +22,23 @@ from metalk8s_expand.removal.context import Removal
 # The longest time that a blocking call to the host may hold the lock.
 CALL_S = 400.0
 GUARD_S, DELETE_S = 30.0, 20.0
-NOTHING = "was done already"
+NOTHING = "already done"
 
 
 def guard(removal: Removal) -> str:
     """Check the blockers again right before the changes; a single bad answer decides nothing."""
     wait_until(
         Wait(
-            "the rest of the cluster to do without it",
+            "the rest of the cluster to work without it",
             GUARD_S,
             node=removal.name,
-            hint="bring the others back first",
+            hint="repair the other nodes first",
             error=QuorumError,
         ),
         lambda: _guard_problems(removal),
         removal.run.clock,
     )
-    return "the rest can do without it"
+    return "the rest of the cluster works without it"
 
 
 def cordon(removal: Removal) -> str:
@@ -112,7 +112,7 @@ def key(removal: Removal) -> str:
     deleted = master_keys.delete(removal.name)
     if master_keys.public_key(removal.name) is not None:
         raise ConflictError(
-            "the key of its minion is still there after it was deleted",
+            "the key of its minion still exists after its deletion",
             node=removal.name,
             hint="find out whether a minion of this name still runs: salt-key --print "
             + removal.name,
@@ -140,7 +140,7 @@ def node(removal: Removal) -> str:
             "the Node to be gone",
             DELETE_S,
             node=removal.name,
-            hint="see what keeps it: kubectl get node --output yaml, its finalizers above all",
+            hint="find out what blocks its deletion, first its finalizers: kubectl get node --output yaml",
         ),
         lambda: _node_problems(removal, manifest.uid(found)),
         removal.run.clock,
@@ -187,7 +187,7 @@ def _guard_problems(removal: Removal) -> list[str]:
 def _on_host(removal: Removal, mode: str) -> str:
     if removal.host is None:
         raise UnreachableError(
-            "nobody says how to reach its host",
+            "no address is known for its host",
             node=removal.name,
             hint="declare the node, or use force=True",
         )

@@ -76,7 +76,7 @@ def ensure_not_refused(plan: RemovalPlan) -> None:
         "the removal is refused, so nothing was changed",
         node=plan.name,
         problems=[refusal.text for refusal in plan.refused],
-        hint=f"mend these and run again; what would be done: salt-run metalk8s_expand.remove_node {plan.name} dry_run=True",
+        hint=f"fix these problems and run the same command again; to see the steps: salt-run metalk8s_expand.remove_node {plan.name} dry_run=True",
     )
 
 
@@ -109,7 +109,7 @@ def run_steps(removal: Removal, steps: Mapping[str, RemovalStep]) -> NodeReport:
         error.node, error.log = error.node or name, error.log or LOGS
     except Exception as exc:
         log.exception("node %s: unexpected %s", name, type(exc).__name__)
-        hint = "read the traceback in the master's log; this is a defect, please report it"
+        hint = "read the traceback in the master's log; this is a bug, please report it"
         error = ExpandError(
             f"unexpected {type(exc).__name__}: {exc}", node=name, hint=hint, log=LOGS
         )
@@ -143,15 +143,15 @@ def final_notes(removal: Removal, result: NodeReport) -> list[str]:
     """Return notes for the operator, and the nodes that do not know of the removal yet."""
     name, plan = removal.name, removal.plan
     if plan.empty:
-        return [f"{name} is not there (any more): nothing to do"]
+        return [f"{name} does not exist: nothing to do"]
     if not result.ok:
         return [
-            f"{name} is removed in part and stays cordoned: run the same command again, or expand to bring it back"
+            f"{name} is partly removed and stays cordoned: run the same command again, or expand to add it again"
         ]
     notes = leftover_credentials.advice(name, plan.roles) if plan.given_up else []
     if name in removal.settings.nodes:
         notes.append(
-            f"the pillar still declares {name}: the next expand adds it again; if it shall stay away, take it out"
+            f"the pillar still declares {name}: the next expand adds it again; to prevent that, remove it from the pillar"
         )
     return notes + apiserver_proxies.refresh_apiserver_proxies(
         removal.run.cluster, removal.settings, name, plan.roles

@@ -90,7 +90,7 @@ def test_the_profile_of_one_node_is_no_choice_of_nodes(
         ExpandRequest.parse(nodes, profiles, overrides).resolve(DECLARED)
     assert (
         error.value.hint
-        == "name one node, or leave them out; declared nodes are chosen by profiles=worker"
+        == "name one node, or leave them out; select declared nodes with profiles=worker"
     )
 
 
@@ -158,7 +158,7 @@ def test_flags() -> None:
     assert error.value.problems == (
         "probe is 'no': write True or False", "skip_failed is 0: write True or False", "preflight is None: write True or False",
     )  # fmt: skip
-    assert "a glob needs quotes" in str(error.value.hint)
+    assert "quote a glob" in str(error.value.hint)
 
 
 @pytest.mark.parametrize("wrong", ["soon", -1, None, True, float("nan"), []])

@@ -201,7 +201,7 @@ class TestSelection:
         assert found["asked"] == ("w-1", "w-2")
         later = make(*call.cluster.kube.stored.values(), pillar=with_one_more())
         assert later.expand(plan=found["digest"])["unchanged"] is True
-        with pytest.raises(ConflictError, match="world has moved"):
+        with pytest.raises(ConflictError, match="plan has changed"):
             later.expand("w-*", plan=found["digest"])
 
     def test_report_and_event_show_given_arguments(self, make: Make) -> None:
@@ -537,13 +537,13 @@ class TestExpand:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
         call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
-        with pytest.raises(ConflictError, match="the world has moved") as error:
+        with pytest.raises(ConflictError, match="the plan has changed") as error:
             call.expand(None, plan=digest)
         assert error.value.problems == ("node w-1: was not in the plan, and now needs steps",)
 
     @pytest.mark.parametrize("digest", ["0" * 64, "0" * 8, 12345678])
     def test_unknown_digest_is_refused(self, make: Make, digest: Any) -> None:
-        with pytest.raises(ConflictError, match="cannot be told"):
+        with pytest.raises(ConflictError, match="differences are unknown"):
             make(node("w-1")).expand("w-1", plan=digest)
 
     @pytest.mark.parametrize(
@@ -610,7 +610,7 @@ class TestExpand:
         make(*everyone(), __cli="salt-run", output="json").expand(None)
         seen = capsys.readouterr()
         assert seen.out == ""
-        assert "looking at it" in seen.err
+        assert "checking it" in seen.err
 
     def test_job_on_master_prints_nothing(
         self, make: Make, capsys: pytest.CaptureFixture[str]

@@ -407,7 +407,7 @@ def test_failed_worker_does_not_stop_other_nodes(setting: Any) -> None:
     assert made.expansion.report("cp-1").ok
     # No kubelet ever reported, so nothing else would delete the Node.
     assert "w-1" not in made.cluster.nodes_by_name
-    assert report.undone == ("its Node was deleted again: no kubelet had ever reported on it",)
+    assert report.undone == ("its Node was deleted: no kubelet has ever reported on it",)
     assert report.state == "there is no Node of this name"
     assert (
         "node_finished",
@@ -700,7 +700,7 @@ class TestMetalk8sCordon:
         made = self.failed(setting, managedFields=theirs)
         assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
         assert made.expansion.report("w-1").state == (
-            "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is well"
+            "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is healthy"
         )
 
     def test_report_of_uncordoned_node_shows_no_cordon(self, setting: Any) -> None:

@@ -76,7 +76,7 @@ def test_blocking_budget_is_awaited_and_reported(clock: FakeClock) -> None:
     told: list[str] = []
     emptied(api, tell=told.append)
     assert api.evicted == ["a"]
-    assert "ns/a must not go yet: the budget web" in told[0]
+    assert "ns/a is blocked: the budget web" in told[0]
 
 
 def test_deadline_names_what_blocks_the_pods(clock: FakeClock) -> None:
