@@ -63,7 +63,7 @@ def ensure_not_refused(current: Plan) -> None:
         )
 
 
-def warnings(world: ClusterContext, declared: Settings, found: Plan) -> list[str]:
+def warnings(world: ClusterContext, declared: Settings, current: Plan) -> list[str]:
     """Return warnings about allowed conditions that the operator must know before the start."""
     names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
     even = settings.even_members_warning(
@@ -73,17 +73,17 @@ def warnings(world: ClusterContext, declared: Settings, found: Plan) -> list[str
         *([even] if even else []),
         *_cordons(world, declared),
         *roster.host_key_warnings(world.opts),
-        *_threads(world.opts, found),
+        *_threads(world.opts, current),
     ]
 
 
-def _threads(opts: Mapping[str, Any], found: Plan) -> list[str]:
+def _threads(opts: Mapping[str, Any], current: Plan) -> list[str]:
     """Return a warning if the master has too few worker threads for the plan.
 
     A minion's request for a signature needs two of the master's workers:
     https://github.com/saltstack/salt/issues/27421.
     """
-    at_once, threads = found.at_once, int(opts.get("worker_threads", SALTS_THREADS))
+    at_once, threads = current.at_once, int(opts.get("worker_threads", SALTS_THREADS))
     if at_once < threads:
         return []
     return [
@@ -127,12 +127,12 @@ def _done(
 
 
 def _problems_of_life(
-    access: verify.ClusterAccess, node: Node, found: JsonObject, members: Any
+    access: verify.ClusterAccess, node: Node, node_obj: JsonObject, members: Any
 ) -> list[str]:
     """Return what a deployment could fix. Registration corrects drift of the Node object."""
-    differing = set(health.node_problems(node, found)) - set(health.ready_problems(found))
+    differing = set(health.node_problems(node, node_obj)) - set(health.ready_problems(node_obj))
     return [
         item
-        for item in verify.node_health_problems(access, node, members, found)
+        for item in verify.node_health_problems(access, node, members, node_obj)
         if item not in differing
     ]

@@ -47,9 +47,9 @@ def roll_back(undo: Rollback, node: Node, created: bool, done: list[str]) -> Ste
     """
     try:
         if node.is_etcd:
-            yield from _learner(undo, node, done)
+            yield from remove_stale_learner(undo, node, done)
         if created:
-            _phantom(undo, node, done)
+            delete_unclaimed_node(undo, node, done)
     except ExpandError as error:
         done.append(f"what else to roll back is unknown: {error.message}")
 
@@ -62,31 +62,31 @@ def state(undo: Rollback, node: Node) -> str:
         return f"unknown: {error.message}"
 
 
-def _described(found: JsonObject | None) -> str:
-    if found is None:
+def _described(node_obj: JsonObject | None) -> str:
+    if node_obj is None:
         return "there is no Node of this name"
-    cordon = _cordon(found)
-    if not health.is_deployed(found):
+    cordon = _cordon(node_obj)
+    if not health.is_deployed(node_obj):
         return f"registered, {cordon}; no kubelet has reported"
-    return f"{'; '.join(health.ready_problems(found)) or 'Ready'}; {cordon}"
+    return f"{'; '.join(health.ready_problems(node_obj)) or 'Ready'}; {cordon}"
 
 
-def _cordon(found: JsonObject) -> str:
+def _cordon(node_obj: JsonObject) -> str:
     """Describe the node's cordon.
 
     If this project did not set it, its owner or an operator removes it. A failed MetalK8s
     deployment leaves such a cordon.
     """
-    if manifest.is_cordoned_by_us(found):
+    if manifest.is_cordoned_by_us(node_obj):
         return "cordoned by us, so it takes no Pods"
-    other = manifest.foreign_cordon(found)
+    other = manifest.foreign_cordon(node_obj)
     if other:
-        command = f"kubectl uncordon {found['metadata']['name']}"
+        command = f"kubectl uncordon {node_obj['metadata']['name']}"
         return f"cordoned by {other}, not by us, so it takes no Pods: {command}, once it is healthy"
     return "not cordoned"
 
 
-def _learner(undo: Rollback, node: Node, done: list[str]) -> Steps:
+def remove_stale_learner(undo: Rollback, node: Node, done: list[str]) -> Steps:
     etcd = undo.access().etcd
     if etcd is None:
         return
@@ -124,18 +124,20 @@ def _is_ill(member: Member | None) -> bool:
     return member is not None and member.learner and member.healthy is not True
 
 
-def _phantom(undo: Rollback, node: Node, done: list[str]) -> None:
+def delete_unclaimed_node(undo: Rollback, node: Node, done: list[str]) -> None:
     """Delete a Node that this expansion created and no kubelet has reported on.
 
     A Node that changes meanwhile is kept.
     """
     kube = undo.access().kube
-    found = kube.node(node.name)
-    if found is None or health.is_deployed(found) or not manifest.is_marked(found):
+    node_obj = kube.node(node.name)
+    if node_obj is None or health.is_deployed(node_obj) or not manifest.is_marked(node_obj):
         return
     undo.check()
     try:
-        kube.delete_node(node.name, found["metadata"]["uid"], found["metadata"]["resourceVersion"])
+        kube.delete_node(
+            node.name, node_obj["metadata"]["uid"], node_obj["metadata"]["resourceVersion"]
+        )
     except ConflictError:
         done.append("its Node is kept: another client changed it at the same time")
         return

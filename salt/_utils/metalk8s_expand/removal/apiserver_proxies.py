@@ -52,7 +52,7 @@ def _told(world: ClusterContext) -> list[str]:
     }
     failed: list[str] = []
     for version in sorted(set(versions.values())):
-        targets = [name for name, found in versions.items() if found == version]
+        targets = [name for name, running in versions.items() if running == version]
         keywords = {
             "__kwarg__": True,
             "saltenv": saltenvs.of_version(version) if version else "base",

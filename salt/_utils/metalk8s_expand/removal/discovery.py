@@ -42,7 +42,7 @@ def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeI
     pods = evictions.pods_on(world.kube, name)
     wanted = [claim for pod in drain_rules.leaving(pods) for claim in drain_rules.claims(pod)]
     etcd = etcd_of_others(world, name, nodes)
-    found = NodeInventory(
+    inventory = NodeInventory(
         name=name,
         declared=settings.nodes.get(name),
         node=observed,
@@ -57,8 +57,8 @@ def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeI
         is_salt_master=master.pillar_id(world.opts).removesuffix(master.MASTER_SUFFIX) == name,
         master_key=master.master_key(world.opts),
     )
-    known = found.exists or found.declared is not None
-    return found if known else replace(found, removed=was_removed(world.opts, name))
+    known = inventory.exists or inventory.declared is not None
+    return inventory if known else replace(inventory, removed=was_removed(world.opts, name))
 
 
 def etcd_of_others(
@@ -68,8 +68,8 @@ def etcd_of_others(
 
     Its answers do not count once it is no part of the cluster.
     """
-    found = world.kube.nodes(roles.label_key(roles.ETCD)) if nodes is None else nodes
-    others = [item for item in found if item["metadata"]["name"] != name]
+    members = world.kube.nodes(roles.label_key(roles.ETCD)) if nodes is None else nodes
+    others = [item for item in members if item["metadata"]["name"] != name]
     return verify.cluster_access(world.kube, others).etcd or world.access().etcd
 
 

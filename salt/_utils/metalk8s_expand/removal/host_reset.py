@@ -77,8 +77,8 @@ def ask(
     command = [*findings.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
     answer = ssh.run(target(world, settings, node), command, stdin=source, timeout=timeout)
-    found: dict[str, Any] | None = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
-    if found is None:
+    result: dict[str, Any] | None = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
+    if result is None:
         said = answer.stderr.strip() or answer.stdout.strip() or "no output"
         raise UnreachableError(
             f"the host gave no answer to {mode}, its command ended with {answer.returncode}: {said[-300:]}",
@@ -86,7 +86,7 @@ def ask(
             hint="find out why with: salt-run metalk8s_expand.check_ssh; then run the same command again",
             log="journalctl --unit ssh --unit sshd on the host",
         )
-    return found
+    return result
 
 
 def change(
@@ -97,21 +97,21 @@ def change(
     Raises when the host refuses, or could not do all of it.
     """
     try:
-        found = ask(world, settings, node, mode, epoch)
+        result = ask(world, settings, node, mode, epoch)
     except ExpandError as error:
         error.hint = f"make the host reachable and run the same command again; {error.hint}"
         raise
-    if found["refused"]:
+    if result["refused"]:
         raise ConflictError(
-            f"the host refuses to {mode}: {found['refused']}",
+            f"the host refuses to {mode}: {result['refused']}",
             node=node.name,
             hint="check that host; nothing was changed there",
         )
-    if found["failed"]:
+    if result["failed"]:
         raise DeployError(
             f"the host could not {mode} everything",
             node=node.name,
-            problems=found["failed"],
+            problems=result["failed"],
             hint="fix it on the host and run the same command again, which skips what is done",
         )
-    return list(found["changes"]), list(found["left"])
+    return list(result["changes"]), list(result["left"])

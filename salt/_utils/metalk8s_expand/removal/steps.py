@@ -43,11 +43,11 @@ def guard(removal: Removal) -> str:
 
 def cordon(removal: Removal) -> str:
     """Cordon the Node with the extension's mark, so that a later ``expand`` of the node undoes it."""
-    found = removal.run.cluster.kube.node(removal.name)
-    if found is None or health.cordon_problems(found):
+    node_obj = removal.run.cluster.kube.node(removal.name)
+    if node_obj is None or health.cordon_problems(node_obj):
         return NOTHING
     evictions.cordon(
-        removal.run.cluster.kube, removal.name, manifest.uid(found), {manifest.CORDONED: "true"}
+        removal.run.cluster.kube, removal.name, manifest.uid(node_obj), {manifest.CORDONED: "true"}
     )
     return "cordoned"
 
@@ -130,11 +130,11 @@ def node(removal: Removal) -> str:
             for name, owned in ownership.read(kube, [removal.name]).items()
         },
     )
-    found = kube.node(removal.name)
-    if found is None:
+    node_obj = kube.node(removal.name)
+    if node_obj is None:
         return NOTHING
     removal.run.lock.check()
-    kube.delete_node(removal.name, manifest.uid(found))
+    kube.delete_node(removal.name, manifest.uid(node_obj))
     wait_until(
         Wait(
             "the Node to be gone",
@@ -142,7 +142,7 @@ def node(removal: Removal) -> str:
             node=removal.name,
             hint="find out what blocks its deletion, first its finalizers: kubectl get node --output yaml",
         ),
-        lambda: _node_problems(removal, manifest.uid(found)),
+        lambda: _node_problems(removal, manifest.uid(node_obj)),
         removal.run.clock,
     )
     return "deleted"
@@ -178,8 +178,8 @@ def _guard_problems(removal: Removal) -> list[str]:
         if not is_master or discovery.other_masters(removal.run.cluster.kube.nodes(), removal.name)
         else ["no other API server"]
     )
-    found = discovery.etcd_of_others(removal.run.cluster, removal.name)
-    members = found.members() if found else []
+    etcd = discovery.etcd_of_others(removal.run.cluster, removal.name)
+    members = etcd.members() if etcd else []
     own = removal.member(members)
     return problems + (quorum.remove_problems(members, own.id) if own else [])
 
@@ -200,5 +200,5 @@ def _on_host(removal: Removal, mode: str) -> str:
 
 
 def _node_problems(removal: Removal, uid: str) -> list[str]:
-    found = removal.run.cluster.kube.node(removal.name)
-    return ["it is still there"] if found is not None and manifest.uid(found) == uid else []
+    node_obj = removal.run.cluster.kube.node(removal.name)
+    return ["it is still there"] if node_obj is not None and manifest.uid(node_obj) == uid else []
