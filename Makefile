@@ -73,7 +73,7 @@ lint: $(VENV)/.done
 	$(BIN)/mypy
 	./tests/house/plugins $(BIN)/mypy
 	cd lab && $(BIN)/mypy --strict metalk8s_lab
-	PYTHONPATH=salt/_utils $(BIN)/lint-imports
+	PYTHONPATH=salt/_utils:lab $(BIN)/lint-imports
 	$(BIN)/python -m tests.house.prose
 
 unit: $(VENV)/.done

@@ -9,15 +9,13 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metalk8s_lab.builders import wheel_image
 from metalk8s_lab.builders.cache import file_digest
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.lab import Lab
 from metalk8s_lab.progress import working
-
-if TYPE_CHECKING:
-    from metalk8s_lab.lab import Lab
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = REPOSITORY / "lab" / "files"

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from metalk8s_lab import settings
+from metalk8s_lab import bootstrap, settings
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.hosts import host, machine
 from metalk8s_lab.lab import Lab
@@ -129,7 +129,9 @@ def _change(lab: Lab, arguments: argparse.Namespace) -> None:
     elif arguments.command == "rollback":
         lab.rollback(arguments.name, arguments.start)
     elif arguments.command == "up":
-        lab.up(arguments.nodes, blank=arguments.blank)
+        lab.up(arguments.nodes)
+        if not arguments.blank:
+            bootstrap.provision(lab)
     elif arguments.command == "build":
         print(lab.build())
     elif arguments.command == "down":

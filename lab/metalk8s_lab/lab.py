@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -117,18 +116,14 @@ class Lab:
         rootfs.build(self.settings)
         return self.artifacts
 
-    def up(self, nodes: int | None = None, *, blank: bool = False) -> None:
-        """Start all hosts, and provision the cluster on the bootstrap host unless ``blank``."""
+    def up(self, nodes: int | None = None) -> None:
+        """Build what is missing and start all hosts."""
         wanted = self._nodes() if nodes is None else nodes
         hosts(wanted)  # refuses an impossible number before anything is built
         self.build()
         identity.make_key(self.ssh_key, "metalk8s-lab master")
         self._declare(wanted)
         self._start(self.hosts)
-        if not blank and importlib.util.find_spec("metalk8s_lab.bootstrap"):
-            from metalk8s_lab import bootstrap
-
-            bootstrap.provision(self)
 
     def down(self) -> None:
         """Stop all hosts and remove their mounts, control groups and network."""
