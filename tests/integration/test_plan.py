@@ -163,7 +163,7 @@ def test_plan_of_changed_cluster_is_refused(
     assert master.commands.plan("plan-w")["digest"] == digest
     master.commands.register("plan-w")
     with pytest.raises(ConflictError, match="the plan has changed") as error:
-        master.commands.expand(None, digest=digest)
+        master.commands.expand(None, plan=digest)
     assert error.value.problems == ("node plan-w: steps, changes changed",)
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.objects import Kube
@@ -71,7 +71,7 @@ def test_dead_member_is_removed_and_second_removal_is_refused(trio: list[Host]) 
     third.power_off()
     etcd = leader.etcd([second], own=True)
     with pytest.raises(QuorumError, match="would have 2 voters and need 2 healthy"):
-        etcd_member._until("it", lambda: guard(etcd, second), 1.0, second.name, Clock())
+        wait_until(Wait("the guard", 1.0, error=QuorumError), lambda: guard(etcd, second), Clock())
     assert etcd_member.remove_member(etcd, own(third), third.name, lambda: None, Clock())
     eventually("two healthy voters", is_up(leader, [leader, second]))
 
