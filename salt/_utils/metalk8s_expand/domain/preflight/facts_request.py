@@ -69,15 +69,20 @@ def _etcd_request(
 ) -> dict[str, Any]:
     members = [address for name, address in surroundings.etcd_peers.items() if name != node.name]
     newcomers = [address for name, address in joining.items() if name != node.name]
-    wanted = [(address, port) for address in members for port in etcd.PORTS]
+    connect = list(places)
+    for address in members:
+        for port in etcd.PORTS:
+            if (address, port) not in places:
+                connect.append((address, port))
+    retry = []
+    for address in newcomers:
+        if address in members:
+            continue
+        for port in etcd.PORTS:
+            retry.append((address, port))
     return {
-        "connect": [*places, *(place for place in wanted if place not in places)],
-        "retry": [
-            (address, port)
-            for address in newcomers
-            if address not in members
-            for port in etcd.PORTS
-        ],
+        "connect": connect,
+        "retry": retry,
         "listen": {
             "address": node.address,
             "ports": etcd.PORTS,

@@ -77,20 +77,22 @@ def findings(
     ``skipped`` returns the names of the checks to skip for a node's name.
     """
     everyone = _census(hosts)
-    found: list[Finding] = []
+    all_findings: list[Finding] = []
     for host in hosts:
         left_out = skipped(host.name)
         known = dataclasses.replace(host, census=everyone)
-        made = (
-            _finding(known, name, check) for name, check in CHECKS.items() if name not in left_out
-        )
-        found.extend(finding for finding in made if finding is not None)
-    return found
+        for name, check in CHECKS.items():
+            if name in left_out:
+                continue
+            finding = _finding(known, name, check)
+            if finding is not None:
+                all_findings.append(finding)
+    return all_findings
 
 
-def errors(found: Iterable[Finding]) -> list[Finding]:
+def errors(all_findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings that stop an expansion."""
-    return [finding for finding in found if finding.severity == ERROR]
+    return [finding for finding in all_findings if finding.severity == ERROR]
 
 
 def _finding(host: CheckContext, name: str, check: Check) -> Finding | None:
@@ -117,12 +119,16 @@ def _census(hosts: Sequence[CheckContext]) -> DuplicateIndex:
     nodes: dict[str, ExistingNode] = {}
     for host in hosts:
         facts.update(host.others)
-    for surroundings in {id(host.surroundings): host.surroundings for host in hosts}.values():
+    distinct = {id(host.surroundings): host.surroundings for host in hosts}
+    for surroundings in distinct.values():
         nodes.update(surroundings.nodes)
-    facts.update((host.name, host.facts) for host in hosts)
-    return index_duplicates(
-        facts, nodes.values(), [skew for skew in map(_skew, hosts) if skew is not None]
-    )
+    skews = []
+    for host in hosts:
+        facts[host.name] = host.facts
+        skew = _skew(host)
+        if skew is not None:
+            skews.append(skew)
+    return index_duplicates(facts, nodes.values(), skews)
 
 
 def _skew(host: CheckContext) -> float | None:

@@ -25,21 +25,18 @@ class PreflightResult:
     @property
     def failed(self) -> tuple[str, ...]:
         """The nodes that the run must not change."""
-        return tuple(
-            dict.fromkeys(
-                [*self.unreachable, *(item.node for item in preflight.errors(self.findings))]
-            )
-        )
+        broken = [item.node for item in preflight.errors(self.findings)]
+        return tuple(dict.fromkeys([*self.unreachable, *broken]))
 
     @property
     def reasons(self) -> dict[str, str]:
         """The reasons why the run must not change a node, by node."""
-        found = {name: error.message for name, error in self.unreachable.items()}
+        reasons = {name: error.message for name, error in self.unreachable.items()}
         for item in preflight.errors(self.findings):
-            found[item.node] = "; ".join(
-                filter(None, [found.get(item.node), f"{item.check}: found {item.found}"])
-            )
-        return found
+            reason = f"{item.check}: found {item.found}"
+            earlier = reasons.get(item.node)
+            reasons[item.node] = f"{earlier}; {reason}" if earlier else reason
+        return reasons
 
     @property
     def retcode(self) -> int:
@@ -53,21 +50,18 @@ class PreflightResult:
 
         It is an UnreachableError if any host is unreachable, otherwise a PreflightError.
         """
-        broken = preflight.errors(self.findings)
+        broken = [str(item) for item in preflight.errors(self.findings)]
         if self.unreachable:
-            problems = [str(error) for error in self.unreachable.values()] + [
-                str(item) for item in broken
-            ]
+            problems = [str(error) for error in self.unreachable.values()]
             names = ", ".join(self.unreachable)
             return UnreachableError(
-                f"not every host can be reached: {names}", hint=HINT, problems=problems
+                f"not every host can be reached: {names}", hint=HINT, problems=problems + broken
             )
         if broken:
-            problems = [str(item) for item in broken]
             return PreflightError(
                 f"not every host meets the requirements: {', '.join(self.failed)}",
                 hint=HINT,
-                problems=problems,
+                problems=broken,
             )
         return None
 

@@ -66,15 +66,15 @@ def read(reader: Reader) -> Thresholds:
     The reader notes problems.
     """
     plain = Thresholds()
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, limits in RANGES.items():
         default = getattr(plain, key)
         if isinstance(default, Mapping):
-            found[key] = _roles(reader.section(key), limits, default)
+            values[key] = _roles(reader.section(key), limits, default)
         else:
-            found[key] = reader.take(key, scalars.integer(*limits), default)
+            values[key] = reader.take(key, scalars.integer(*limits), default)
     reader.finish()
-    thresholds = Thresholds(**found)
+    thresholds = Thresholds(**values)
     _refuse_contradictions(reader, thresholds)
     return thresholds
 
@@ -85,30 +85,29 @@ def largest(by_role: Mapping[str, int], roles: Iterable[str]) -> int:
 
 
 def _roles(reader: Reader, limits: tuple[int, int], defaults: Mapping[str, int]) -> dict[str, int]:
-    found = {
-        role: reader.take(role, scalars.integer(*limits), default)
-        for role, default in defaults.items()
-    }
+    by_role = {}
+    for role, default in defaults.items():
+        by_role[role] = reader.take(role, scalars.integer(*limits), default)
     reader.finish()
-    return found
+    return by_role
 
 
-def _refuse_contradictions(reader: Reader, found: Thresholds) -> None:
-    if found.fsync_error_ms < found.fsync_warning_ms:
-        remedy = f"write at least {found.fsync_warning_ms}, the value of fsync_warning_ms"
+def _refuse_contradictions(reader: Reader, thresholds: Thresholds) -> None:
+    if thresholds.fsync_error_ms < thresholds.fsync_warning_ms:
+        remedy = f"write at least {thresholds.fsync_warning_ms}, the value of fsync_warning_ms"
         reader.note(
             reader.at("fsync_error_ms"),
-            found.fsync_error_ms,
+            thresholds.fsync_error_ms,
             "is smaller than fsync_warning_ms",
             remedy,
         )
     # The probe must finish its waits early enough to send its answer in time.
     for key in ("connect_timeout_s", "etcd_window_s"):
-        if getattr(found, key) >= found.probe_timeout_s:
-            remedy = f"write less than {found.probe_timeout_s}, the value of probe_timeout_s"
+        if getattr(thresholds, key) >= thresholds.probe_timeout_s:
+            remedy = f"write less than {thresholds.probe_timeout_s}, the value of probe_timeout_s"
             reader.note(
                 reader.at(key),
-                getattr(found, key),
+                getattr(thresholds, key),
                 "is not shorter than the time limit of the probe",
                 remedy,
             )

@@ -83,9 +83,8 @@ class CheckContext:
         Other interfaces, such as the one of a management controller, can have the same MAC on many
         machines.
         """
-        found = (
-            item["mac"]
-            for item in self.fact("interfaces").values()
-            if self.node.address in item["addresses"]
-        )
-        return [mac for mac in found if is_mac(mac)]
+        macs = []
+        for interface in self.fact("interfaces").values():
+            if self.node.address in interface["addresses"] and is_mac(interface["mac"]):
+                macs.append(interface["mac"])
+        return macs

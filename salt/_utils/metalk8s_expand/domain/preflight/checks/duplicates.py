@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,8 +30,10 @@ class DuplicateIndex:
 
     def others(self, kind: str, values: Iterable[str], name: str) -> list[str]:
         """Return the names of other hosts and Nodes that have one of these values."""
-        found = (self.holders.get((kind, value.lower()), frozenset()) for value in values)
-        return sorted(frozenset().union(*found) - {name})
+        names: set[str] = set()
+        for value in values:
+            names.update(self.holders.get((kind, value.lower()), ()))
+        return sorted(names - {name})
 
     @property
     def median_skew(self) -> float | None:
@@ -64,22 +66,25 @@ def is_mac(mac: str) -> bool:
     return bool(mac.strip("0:"))
 
 
-def _of_host(facts: Mapping[str, Any]) -> Iterator[Identity]:
-    macs = [str(item.get("mac") or "") for item in (facts.get("interfaces") or {}).values()]
-    identities = ((MACHINE_ID, facts.get("machine_id")), (PRODUCT_UUID, facts.get("product_uuid")))
-    yield from _told(
-        (*identities, *((ADDRESS, one) for one in facts.get("addresses") or ()), *_macs(macs))
-    )
+def _of_host(facts: Mapping[str, Any]) -> list[Identity]:
+    interfaces = facts.get("interfaces") or {}
+    macs = [str(interface.get("mac") or "") for interface in interfaces.values()]
+    ids = ((MACHINE_ID, facts.get("machine_id")), (PRODUCT_UUID, facts.get("product_uuid")))
+    return _identities(ids, facts.get("addresses") or (), macs)
 
 
-def _of_node(node: ExistingNode) -> Iterator[Identity]:
-    identities = ((MACHINE_ID, node.machine_id), (PRODUCT_UUID, node.product_uuid))
-    yield from _told((*identities, *((ADDRESS, one) for one in node.addresses), *_macs(node.macs)))
+def _of_node(node: ExistingNode) -> list[Identity]:
+    ids = ((MACHINE_ID, node.machine_id), (PRODUCT_UUID, node.product_uuid))
+    return _identities(ids, node.addresses, node.macs)
 
 
-def _macs(macs: Iterable[str]) -> Iterator[Identity]:
-    return ((MAC, mac) for mac in macs if is_mac(mac))
-
-
-def _told(identities: Iterable[tuple[str, Any]]) -> Iterator[Identity]:
-    return ((kind, str(value).lower()) for kind, value in identities if value)
+def _identities(
+    ids: Iterable[tuple[str, Any]], addresses: Iterable[Any], macs: Iterable[str]
+) -> list[Identity]:
+    candidates = list(ids)
+    for address in addresses:
+        candidates.append((ADDRESS, address))
+    for mac in macs:
+        if is_mac(mac):
+            candidates.append((MAC, mac))
+    return [(kind, str(value).lower()) for kind, value in candidates if value]

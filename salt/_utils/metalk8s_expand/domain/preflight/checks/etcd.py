@@ -29,11 +29,11 @@ def etcd_peers(host: CheckContext) -> CheckFailure | None:
         return None
     members = today(host)
     connections = host.fact("connections")
-    answers = [
-        (f"{name} {address}:{port}", connections.get(f"{address}:{port}"))
-        for name, address in members.items()
-        for port in PORTS
-    ]
+    answers = []
+    for name, address in members.items():
+        for port in PORTS:
+            place = f"{address}:{port}"
+            answers.append((f"{name} {place}", connections.get(place)))
     return _remark(
         answers,
         "allow TCP 2379 and 2380 from this host to the etcd members",
@@ -47,7 +47,10 @@ def etcd_inbound(host: CheckContext) -> CheckFailure | None:
     if not host.node.is_etcd or host.is_resumed:
         return None
     listening = host.fact("listen")
-    problems = {port: found["problem"] for port, found in listening.items() if found["problem"]}
+    problems = {}
+    for port, listener in listening.items():
+        if listener["problem"]:
+            problems[port] = listener["problem"]
     strange = [
         f"{port}: {problem}" for port, problem in problems.items() if problem not in TOLD_ELSEWHERE
     ]

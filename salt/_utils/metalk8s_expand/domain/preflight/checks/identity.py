@@ -14,18 +14,18 @@ def hostname(host: CheckContext) -> CheckFailure | None:
     The deployment sets the kubelet's node name, so a difference is a warning. The name of another
     node is an error.
     """
-    found = str(host.fact("hostname")).lower()
-    short = found.partition(".")[0]
-    if host.name in (found, short) or host.name.partition(".")[0] == found:
+    reported = str(host.fact("hostname")).lower()
+    short = reported.partition(".")[0]
+    if host.name in (reported, short) or host.name.partition(".")[0] == reported:
         return None
-    others = {found, short}.intersection({*host.others, *host.surroundings.nodes} - {host.name})
+    others = {reported, short}.intersection({*host.others, *host.surroundings.nodes} - {host.name})
     if others:
         return CheckFailure(
-            f"{found}, which is another node",
+            f"{reported}, which is another node",
             host.name,
             "correct the node's address or ssh:host in the pillar",
         )
-    return CheckFailure(found, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
+    return CheckFailure(reported, host.name, f"hostnamectl set-hostname {host.name}", WARNING)
 
 
 @check
@@ -35,9 +35,9 @@ def machine_id(host: CheckContext) -> CheckFailure | None:
     twins = host.census.others(duplicates.MACHINE_ID, [own], host.name)
     if own and not twins:
         return None
-    found = f"{own}, also on {', '.join(twins)}" if own else "none"
+    shown = f"{own}, also on {', '.join(twins)}" if own else "none"
     return CheckFailure(
-        found, "a unique one", "rm /etc/machine-id; systemd-machine-id-setup; reboot"
+        shown, "a unique one", "rm /etc/machine-id; systemd-machine-id-setup; reboot"
     )
 
 
@@ -57,9 +57,9 @@ def mac(host: CheckContext) -> CheckFailure | None:
     """Check that no other host or Node has the MAC of the interface with the declared address."""
     twins = host.census.others(duplicates.MAC, host.macs, host.name)
     if twins:
-        found = f"{', '.join(host.macs)}, also on {', '.join(twins)}"
+        shown = f"{', '.join(host.macs)}, also on {', '.join(twins)}"
         return CheckFailure(
-            found, "a unique one", "give the virtual machine's network card a unique MAC address"
+            shown, "a unique one", "give the virtual machine's network card a unique MAC address"
         )
     if not host.macs and host.node.address in host.fact("addresses"):
         raise FactUnknown("the interface with the node's address has no MAC address")
@@ -69,13 +69,14 @@ def mac(host: CheckContext) -> CheckFailure | None:
 @check
 def address(host: CheckContext) -> CheckFailure | None:
     """Check that the host has the declared address and that no other host or Node has it."""
-    own, found = host.node.address, host.fact("addresses")
-    if own not in found:
-        shown = (
-            ", ".join(one for one in found if not one.startswith(("127.", "::1", "fe80:")))
-            or "none"
+    own, addresses = host.node.address, host.fact("addresses")
+    if own not in addresses:
+        usable = [one for one in addresses if not one.startswith(("127.", "::1", "fe80:"))]
+        return CheckFailure(
+            ", ".join(usable) or "none",
+            own,
+            "correct the node's address or ssh:host in the pillar",
         )
-        return CheckFailure(shown, own, "correct the node's address or ssh:host in the pillar")
     twins = host.census.others(duplicates.ADDRESS, [own], host.name)
     if not twins:
         return None

@@ -45,25 +45,27 @@ def swap(host: CheckContext) -> CheckFailure | None:
 @check
 def cgroups(host: CheckContext) -> CheckFailure | None:
     """Check that the cgroup controllers that the kubelet needs are enabled."""
-    found = host.fact("cgroups")
-    missing = [name for name in CONTROLLERS if name not in found["controllers"]]
+    cgroup_facts = host.fact("cgroups")
+    missing = [name for name in CONTROLLERS if name not in cgroup_facts["controllers"]]
     if not missing:
         return None
     remedy = "enable them on the kernel's command line (cgroup_enable=...) and reboot"
     return CheckFailure(
-        f"version {found['version']} without {', '.join(missing)}", ", ".join(CONTROLLERS), remedy
+        f"version {cgroup_facts['version']} without {', '.join(missing)}",
+        ", ".join(CONTROLLERS),
+        remedy,
     )
 
 
 @check
 def kernel_modules(host: CheckContext) -> CheckFailure | None:
     """Check that each module is loaded, built in or loadable."""
-    found = host.fact("modules")
-    missing = [name for name in MODULES if found.get(name) == "missing"]
+    states = host.fact("modules")
+    missing = [name for name in MODULES if states.get(name) == "missing"]
     if missing:
         remedy = "reboot if the kernel was replaced; otherwise install the modules of the running kernel (uname -r)"
         return CheckFailure(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
-    unknown = [name for name in MODULES if found.get(name) is None]
+    unknown = [name for name in MODULES if states.get(name) is None]
     if unknown:
         raise FactUnknown(
             f"the host has no list of kernel modules, so the state of {', '.join(unknown)} is unknown",
@@ -99,8 +101,8 @@ def _undone(host: CheckContext) -> Iterator[str]:
 
 
 def _low(host: CheckContext) -> Iterator[str]:
-    found = host.fact("sysctls")
+    values = host.fact("sysctls")
     for key, minimum in MINIMUM.items():
-        value = str(found.get(key) or "")
+        value = str(values.get(key) or "")
         if value.isdigit() and int(value) < minimum:
             yield f"{key} = {value}"

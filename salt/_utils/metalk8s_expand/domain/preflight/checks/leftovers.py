@@ -35,11 +35,13 @@ def leftovers(host: CheckContext) -> CheckFailure | None:
     if host.is_resumed:
         return None
     # The system ships Podman's network, and its file sorts after the one of the cluster.
-    found = [path for path in host.fact("leftovers") if "podman" not in path]
-    if not found:
+    paths = [path for path in host.fact("leftovers") if "podman" not in path]
+    if not paths:
         return None
     minion = f" (of the minion {host.facts.get('minion_id') or 'without an ID'})"
-    named = [path + (minion if path == MINION_KEY else "") for path in found]
+    named = []
+    for path in paths:
+        named.append(path + minion if path == MINION_KEY else path)
     return CheckFailure(
         ", ".join(named), "none", "reset the host, or remove the remains of the earlier cluster"
     )
@@ -48,10 +50,10 @@ def leftovers(host: CheckContext) -> CheckFailure | None:
 @check
 def stale_node(host: CheckContext) -> CheckFailure | None:
     """Check that neither the cluster nor the master knows another machine by the node's name."""
-    found = [*_another_node(host), *_another_key(host)]
-    if found:
+    conflicts = [*_another_node(host), *_another_key(host)]
+    if conflicts:
         remedy = f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete {host.name}"
-        return CheckFailure("; ".join(found), "a new name, or the name of this host", remedy)
+        return CheckFailure("; ".join(conflicts), "a new name, or the name of this host", remedy)
     node = host.surroundings.nodes.get(host.name)
     if node is not None and node.deployed and not (node.machine_id and host.fact("machine_id")):
         raise FactUnknown(

@@ -79,16 +79,15 @@ def route(host: CheckContext) -> CheckFailure | None:
 def dns(host: CheckContext) -> CheckFailure | None:
     """Check that the names that the node needs resolve, and that a name server answers."""
     resolved = host.fact("resolve")
-    bad = [
-        f"{name}: {reason or 'no answer in time'}"
-        for name, reason in resolved.items()
-        if reason != ""
-    ]
+    unresolved = []
+    for name, reason in resolved.items():
+        if reason != "":
+            unresolved.append(f"{name}: {reason or 'no answer in time'}")
     servers = host.fact("name_servers")
     silent = [server for server, answers in servers.items() if not answers]
     remedy = "correct /etc/resolv.conf and /etc/hosts on the host, or the network path to the name server"
-    if bad:
-        return CheckFailure("; ".join(bad), "names resolve", remedy)
+    if unresolved:
+        return CheckFailure("; ".join(unresolved), "names resolve", remedy)
     if servers and len(silent) == len(servers):
         return CheckFailure(f"no answer from {', '.join(silent)}", "an answer", remedy)
     if silent:
@@ -149,19 +148,26 @@ def _failed(host: CheckContext, check_name: str) -> tuple[list[str], int]:
 
     The check ``dns`` reports endpoints whose name does not resolve.
     """
-    endpoints = [
-        one
-        for one in host.surroundings.endpoints
-        if one.check == check_name and one.host != host.node.address
-    ]
+    endpoints = []
+    for endpoint in host.surroundings.endpoints:
+        if endpoint.check == check_name and endpoint.host != host.node.address:
+            endpoints.append(endpoint)
     if not endpoints:
         raise FactUnknown("no endpoint is known")
     resolved = host.facts.get("resolve") or {}
-    asked = [one for one in endpoints if resolved.get(one.host, "") == ""]
-    answers = [(one, host.fact("connections").get(f"{one.host}:{one.port}")) for one in asked]
-    failed = [f"{one.title} {one.host}:{one.port}: {reason}" for one, reason in answers if reason]
+    failed = []
+    silent = []
+    for endpoint in endpoints:
+        if resolved.get(endpoint.host, "") != "":
+            continue
+        place = f"{endpoint.host}:{endpoint.port}"
+        reason = host.fact("connections").get(place)
+        if reason is None:
+            silent.append(endpoint)
+        elif reason:
+            failed.append(f"{endpoint.title} {place}: {reason}")
     if not failed:
-        _refuse_silence([one for one, reason in answers if reason is None])
+        _refuse_silence(silent)
     return failed, len(endpoints)
 
 

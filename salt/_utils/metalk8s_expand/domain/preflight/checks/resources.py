@@ -25,22 +25,22 @@ TOLD_ELSEWHERE = ("ENOSPC", "EROFS", "EACCES", "EPERM")
 @check
 def cpu(host: CheckContext) -> CheckFailure | None:
     """Check that the host has enough CPUs for the node's roles."""
-    found, wanted = host.fact("cpus"), largest(host.thresholds.cpus, host.node.roles)
-    if found >= wanted:
+    cpus, wanted = host.fact("cpus"), largest(host.thresholds.cpus, host.node.roles)
+    if cpus >= wanted:
         return None
     return CheckFailure(
-        f"{found}", f"{wanted}", "use a larger host, or lower preflight:thresholds:cpus"
+        f"{cpus}", f"{wanted}", "use a larger host, or lower preflight:thresholds:cpus"
     )
 
 
 @check
 def memory(host: CheckContext) -> CheckFailure | None:
     """Check that the host has enough memory for the node's roles."""
-    found, wanted = host.fact("memory_mb"), largest(host.thresholds.memory_mb, host.node.roles)
-    if found >= wanted:
+    size, wanted = host.fact("memory_mb"), largest(host.thresholds.memory_mb, host.node.roles)
+    if size >= wanted:
         return None
     return CheckFailure(
-        f"{found} MB", f"{wanted} MB", "use a larger host, or lower preflight:thresholds:memory_mb"
+        f"{size} MB", f"{wanted} MB", "use a larger host, or lower preflight:thresholds:memory_mb"
     )
 
 
@@ -50,12 +50,12 @@ def disk(host: CheckContext) -> CheckFailure | None:
     wanted = largest(host.thresholds.disk_mb, host.node.roles)
     inodes = host.thresholds.disk_inodes
     short: dict[str, str] = {}
-    for path, found in _directories(host).items():
-        free, left = found.get("free_mb"), found.get("free_inodes")
+    for path, directory in _directories(host).items():
+        free, left = directory.get("free_mb"), directory.get("free_inodes")
         if free is not None and free < wanted:
-            short[found["mount"]] = f"{free} MB free at {found['mount']} for {path}"
+            short[directory["mount"]] = f"{free} MB free at {directory['mount']} for {path}"
         elif left is not None and left < inodes:
-            short[found["mount"]] = f"{left} inodes free at {found['mount']} for {path}"
+            short[directory["mount"]] = f"{left} inodes free at {directory['mount']} for {path}"
     if not short:
         return None
     remedy = "free disk space, or lower preflight:thresholds:disk_mb and disk_inodes"
@@ -65,9 +65,9 @@ def disk(host: CheckContext) -> CheckFailure | None:
 @check
 def filesystem(host: CheckContext) -> CheckFailure | None:
     """Check that the container runtime can unpack images and that the directories are writable."""
-    found = _directories(host)
-    runtime = found[CONTAINERD]
-    read_only = [item["mount"] for item in found.values() if item["read_only"]]
+    directories = _directories(host)
+    runtime = directories[CONTAINERD]
+    read_only = [item["mount"] for item in directories.values() if item["read_only"]]
     if read_only:
         return CheckFailure(
             f"read-only: {', '.join(dict.fromkeys(read_only))}",
@@ -93,17 +93,17 @@ def fsync(host: CheckContext) -> CheckFailure | None:
     """Check that the disk of an etcd node is fast enough for etcd's log. Other nodes pass."""
     if not host.node.is_etcd:
         return None
-    found = host.fact("fsync")
-    if found["problem"] in TOLD_ELSEWHERE:
+    result = host.fact("fsync")
+    if result["problem"] in TOLD_ELSEWHERE:
         return None
-    if found["problem"]:
-        raise FactUnknown(f"no file can be written at {found['path']} ({found['problem']})")
-    limits, p99 = host.thresholds, found["p99_ms"]
+    if result["problem"]:
+        raise FactUnknown(f"no file can be written at {result['path']} ({result['problem']})")
+    limits, p99 = host.thresholds, result["p99_ms"]
     if p99 <= limits.fsync_warning_ms:
         return None
     severity = ERROR if p99 > limits.fsync_error_ms else WARNING
     wanted = f"at most {limits.fsync_error_ms if severity == ERROR else limits.fsync_warning_ms} ms"
-    text = f"fdatasync takes {p99:.1f} ms (p99 of {found['writes']} writes at {found['path']})"
+    text = f"fdatasync takes {p99:.1f} ms (p99 of {result['writes']} writes at {result['path']})"
     return CheckFailure(
         text, wanted, f"give {ETCD} a fast dedicated disk, without other load", severity
     )
@@ -114,26 +114,25 @@ def _directories(host: CheckContext) -> dict[str, Mapping[str, Any]]:
 
     FactUnknown if the host does not report the file system of one of them.
     """
-    found = host.fact("directories")
+    directories = host.fact("directories")
     used = [path for path in DIRECTORIES if path != ETCD or host.node.is_etcd]
-    unknown = [path for path in used if not found.get(path)]
+    unknown = [path for path in used if not directories.get(path)]
     if unknown:
         raise FactUnknown(
             f"the host does not report the file system of {', '.join(unknown)}",
             "findmnt --target DIRECTORY; df",
         )
-    return {path: found[path] for path in used}
+    return {path: directories[path] for path in used}
 
 
-def _xfs(found: Mapping[str, Any]) -> CheckFailure | None:
-    if found.get("ftype") is None:
-        raise FactUnknown(
-            f"the XFS at {found['mount']} does not report its ftype", f"xfs_info {found['mount']}"
-        )
-    if found["ftype"]:
+def _xfs(directory: Mapping[str, Any]) -> CheckFailure | None:
+    if directory.get("ftype") is None:
+        mount = directory["mount"]
+        raise FactUnknown(f"the XFS at {mount} does not report its ftype", f"xfs_info {mount}")
+    if directory["ftype"]:
         return None
     return CheckFailure(
-        f"XFS with ftype=0 at {found['mount']}",
+        f"XFS with ftype=0 at {directory['mount']}",
         "ftype=1",
         "create the file system again: mkfs.xfs -n ftype=1",
     )

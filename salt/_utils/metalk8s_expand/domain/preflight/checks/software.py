@@ -38,7 +38,9 @@ OWN_SERVICES = ("containerd", "kubelet")
 @check
 def ports(host: CheckContext) -> CheckFailure | None:
     """Check that no other process listens on the ports of the node's roles."""
-    wanted = {port for role in ("", *host.node.roles) for port in PORTS.get(role, ())}
+    wanted: set[int] = set()
+    for role in ("", *host.node.roles):
+        wanted.update(PORTS.get(role, ()))
     taken = sorted(wanted.intersection(host.fact("ports")))
     if not taken or host.is_resumed:
         return None
@@ -54,10 +56,10 @@ def packages(host: CheckContext) -> CheckFailure | None:
     """Check that no other container runtime or kubelet is installed."""
     if host.is_resumed:
         return None
-    found = [name for name in host.fact("packages") if name in PACKAGES]
-    if not found:
+    installed = ", ".join(name for name in host.fact("packages") if name in PACKAGES)
+    if not installed:
         return None
-    return CheckFailure(", ".join(found), "none of them", f"remove them: {', '.join(found)}")
+    return CheckFailure(installed, "none of them", f"remove them: {installed}")
 
 
 @check
@@ -66,17 +68,21 @@ def services(host: CheckContext) -> CheckFailure | None:
 
     An active service is an error, one that starts only at the next boot a warning.
     """
-    found = {
-        name: state for name, state in host.fact("services").items() if _is_in_the_way(host, name)
-    }
-    active = [name for name, state in found.items() if state["active"]]
-    enabled = [name for name, state in found.items() if state["enabled"] and not state["active"]]
+    active = []
+    enabled = []
+    for name, state in host.fact("services").items():
+        if not _is_in_the_way(host, name):
+            continue
+        if state["active"]:
+            active.append(name)
+        if state["enabled"] and not state["active"]:
+            enabled.append(name)
     if not active and not enabled:
         return None
-    said = [f"{name} runs" for name in active] + [f"{name} is enabled" for name in enabled]
+    states = [f"{name} runs" for name in active] + [f"{name} is enabled" for name in enabled]
     remedy = f"systemctl disable --now {' '.join([*active, *enabled])}"
     return CheckFailure(
-        ", ".join(said), "neither running nor enabled", remedy, ERROR if active else WARNING
+        ", ".join(states), "neither running nor enabled", remedy, ERROR if active else WARNING
     )
 
 
@@ -90,11 +96,11 @@ def _is_in_the_way(host: CheckContext, name: str) -> bool:
 @check
 def selinux(host: CheckContext) -> CheckFailure | None:
     """Check that SELinux lets static Pods read the deployment's files, which no policy covers."""
-    found = host.fact("selinux")
+    settings = host.fact("selinux")
     remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check if a policy is installed"
-    if found["mode"] == "enforcing":
+    if settings["mode"] == "enforcing":
         return CheckFailure("enforcing", "permissive or disabled", remedy)
-    if found["mode"] == "permissive" and found["configured"] == "enforcing":
+    if settings["mode"] == "permissive" and settings["configured"] == "enforcing":
         return CheckFailure(
             "permissive until the next boot", "permissive or disabled permanently", remedy, WARNING
         )

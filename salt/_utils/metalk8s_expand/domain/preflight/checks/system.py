@@ -29,10 +29,10 @@ def os(host: CheckContext) -> CheckFailure | None:
     first = SYSTEMS.get(system["id"])
     if first is not None and major.isdigit() and int(major) >= first:
         return None
-    found = f"{system['id'] or 'an unknown system'} {system['version'] or 'of unknown version'}"
+    shown = f"{system['id'] or 'an unknown system'} {system['version'] or 'of unknown version'}"
     wanted = ", ".join(f"{name} {version}" for name, version in SYSTEMS.items()) + ", or newer"
     return CheckFailure(
-        found,
+        shown,
         wanted,
         "use a supported system, or continue and check the first node closely",
         WARNING,
@@ -42,10 +42,10 @@ def os(host: CheckContext) -> CheckFailure | None:
 @check
 def architecture(host: CheckContext) -> CheckFailure | None:
     """Check that binaries for the host's architecture exist."""
-    found = host.fact("architecture")
-    if found in ARCHITECTURES:
+    machine = host.fact("architecture")
+    if machine in ARCHITECTURES:
         return None
-    return CheckFailure(found, " or ".join(ARCHITECTURES), "use another machine")
+    return CheckFailure(machine, " or ".join(ARCHITECTURES), "use another machine")
 
 
 @check
@@ -89,6 +89,6 @@ def clock(host: CheckContext) -> CheckFailure | None:
     is_outlier = median is not None and abs(median) <= limit < abs(among)
     if abs(skew) <= limit and not is_outlier:
         return None
-    found = f"{skew:+.1f} s from the master, {among:+.1f} s from the median of the hosts"
+    shown = f"{skew:+.1f} s from the master, {among:+.1f} s from the median of the hosts"
     remedy = "set up time synchronization on this host, or on the master if its clock is wrong"
-    return CheckFailure(found, f"at most {limit} s", remedy)
+    return CheckFailure(shown, f"at most {limit} s", remedy)
