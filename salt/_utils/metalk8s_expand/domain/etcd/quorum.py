@@ -87,11 +87,10 @@ def add_problems(
 
     A learner with the new member's own peer URL is no obstacle: an interrupted run added it.
     """
+    others = [member for member in members if newcomer_peer_url not in member.peer_urls]
     return [
         *cluster_problems(members),
-        *_foreign_problems(
-            member for member in members if newcomer_peer_url not in member.peer_urls
-        ),
+        *_foreign_problems(others),
         *_taken_problems(members, newcomer_name, newcomer_peer_url),
         *_growth_problems(members, newcomer_name),
     ]
@@ -109,9 +108,10 @@ def promote_problems(
         return [f"etcd has no member {learner_id:x}: nothing to promote; add it again"]
     if not learner.learner:
         return []
+    others = [member for member in members if member.id != learner_id]
     return [
         *cluster_problems(members),
-        *_foreign_problems(member for member in members if member.id != learner_id),
+        *_foreign_problems(others),
         *readiness_problems(members, learner, max_lag),
         *_growth_problems(members, learner.title),
     ]
@@ -127,12 +127,14 @@ def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
     if leaving is None:
         return [f"etcd has no member {member_id:x}: nothing to remove"]
     staying = [member for member in members if member.id != member_id]
-    return [
+    problems = [
         *cluster_problems(members),
         *_majority_problems(members),
         *_shrink_problems(staying, leaving),
-        *([] if _unfinished(leaving) else _foreign_problems(staying)),
     ]
+    if not _unfinished(leaving):
+        problems.extend(_foreign_problems(staying))
+    return problems
 
 
 def cluster_problems(members: Sequence[Member]) -> list[str]:
@@ -144,11 +146,12 @@ def cluster_problems(members: Sequence[Member]) -> list[str]:
     ids = sorted({member.cluster_id for member in members if member.cluster_id is not None})
     if len(ids) < 2:
         return []
-    found = ", ".join(
-        f"{m.name or m.id}: {m.cluster_id:x}" for m in members if m.cluster_id is not None
-    )
+    answers = []
+    for member in members:
+        if member.cluster_id is not None:
+            answers.append(f"{member.name or member.id}: {member.cluster_id:x}")
     return [
-        f"etcd members answer with different cluster IDs ({found}): they belong to different clusters"
+        f"etcd members answer with different cluster IDs ({', '.join(answers)}): they belong to different clusters"
     ]
 
 
@@ -163,11 +166,11 @@ def readiness_problems(
     behind = lag(members, member)
     if behind is None:
         return [f"the lag of etcd member {member.title} is unknown"]
-    return (
-        [f"etcd member {member.title} lags {behind} entries behind, at most {max_lag} are allowed"]
-        if behind > max_lag
-        else []
-    )
+    if behind <= max_lag:
+        return []
+    return [
+        f"etcd member {member.title} lags {behind} entries behind, at most {max_lag} are allowed"
+    ]
 
 
 def _growth_problems(members: Sequence[Member], newcomer: str) -> list[str]:
@@ -234,12 +237,11 @@ def _unhealthy(member: Member) -> str:
 
 
 def _blame(members: Iterable[Member]) -> str:
-    ill = [
-        f"{m.name or m.id}: {m.error or 'not healthy'}"
-        for m in voters(members)
-        if m.healthy is not True
-    ]
-    return ", ".join(ill) or "all healthy"
+    unhealthy = []
+    for member in voters(members):
+        if member.healthy is not True:
+            unhealthy.append(f"{member.name or member.id}: {member.error or 'not healthy'}")
+    return ", ".join(unhealthy) or "all healthy"
 
 
 def _by_id(members: Iterable[Member], member_id: int) -> Member | None:

@@ -41,7 +41,7 @@ def read(reader: Reader) -> SnapshotSettings:
 
     The reader notes its problems.
     """
-    found = SnapshotSettings(
+    settings = SnapshotSettings(
         enabled=reader.take("enabled", scalars.boolean, True),
         directory=reader.take("directory", scalars.absolute_path, DIRECTORY),
         keep=reader.take("keep", scalars.integer(1, 1000), 5),
@@ -49,7 +49,7 @@ def read(reader: Reader) -> SnapshotSettings:
         copy_to=reader.take("copy_to", scalars.absolute_path, None),
     )
     reader.finish()
-    for key, path in (("directory", found.directory), ("copy_to", found.copy_to)):
+    for key, path in (("directory", settings.directory), ("copy_to", settings.copy_to)):
         if path and _is_inside(path, ETCD_DATA):
             reader.note(
                 reader.at(key),
@@ -57,14 +57,15 @@ def read(reader: Reader) -> SnapshotSettings:
                 "is inside etcd's data directory",
                 f"write a path outside {ETCD_DATA}",
             )
-    if found.copy_to and (
-        _is_inside(found.copy_to, found.directory) or _is_inside(found.directory, found.copy_to)
+    if settings.copy_to and (
+        _is_inside(settings.copy_to, settings.directory)
+        or _is_inside(settings.directory, settings.copy_to)
     ):
         remedy = "write a directory on another file system, such as an NFS mount"
         reader.note(
-            reader.at("copy_to"), found.copy_to, "is inside directory, or contains it", remedy
+            reader.at("copy_to"), settings.copy_to, "is inside directory, or contains it", remedy
         )
-    return found
+    return settings
 
 
 def snapshot_name(cluster_id: int, run: str) -> str:
@@ -81,7 +82,7 @@ def surplus(names: Iterable[str], cluster_id: int, keep: int, newest: str) -> li
     ``newest`` is one of those to keep.
     """
     pattern = re.compile(rf"etcd-{cluster_id:016x}-[0-9A-Za-z_.-]+\.db")
-    older = sorted(item for item in names if pattern.fullmatch(item) and item != newest)
+    older = sorted(name for name in names if pattern.fullmatch(name) and name != newest)
     return older[: max(0, len(older) - (keep - 1))]
 
 
@@ -90,11 +91,8 @@ def leftovers(names: Iterable[str], cluster_id: int) -> list[str]:
 
     Only one run writes snapshots at a time, so no other process is writing these files.
     """
-    return [
-        item
-        for item in names
-        if item.startswith(f".etcd-{cluster_id:016x}-") and item.endswith(PARTIAL)
-    ]
+    prefix = f".etcd-{cluster_id:016x}-"
+    return [name for name in names if name.startswith(prefix) and name.endswith(PARTIAL)]
 
 
 def partial(file: str) -> str:
@@ -107,8 +105,8 @@ def sources(members: Sequence[Member], is_local: Callable[[str], bool]) -> list[
 
     The leader is last because it has the most load. A voter on this host is preferred.
     """
-    found = [item for item in quorum.healthy_voters(members) if item.client_url]
-    return sorted(found, key=lambda item: (item.leads, not is_local(item.client_url)))
+    reachable = [voter for voter in quorum.healthy_voters(members) if voter.client_url]
+    return sorted(reachable, key=lambda voter: (voter.leads, not is_local(voter.client_url)))
 
 
 def needed(members: Iterable[Member]) -> int | None:
