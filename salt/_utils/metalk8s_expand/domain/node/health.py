@@ -30,16 +30,15 @@ def node_problems(node: Node, observed: Object | None) -> list[str]:
     """
     if observed is None:
         return [f"Node {node.name} is not registered"]
-    differences = [
-        c for c in manifest.drift(node, observed) if not c.path.startswith("metadata.annotations")
-    ]
-    return [
-        *ready_problems(observed),
-        *(
-            f"Node {node.name}: {c.path} is {_shown(c.found)}, declared {_shown(c.wanted)}"
-            for c in differences
-        ),
-    ]
+    problems = ready_problems(observed)
+    for change in manifest.drift(node, observed):
+        if change.path.startswith("metadata.annotations"):
+            continue
+        problems.append(
+            f"Node {node.name}: {change.path} is {_shown(change.found)},"
+            f" declared {_shown(change.wanted)}"
+        )
+    return problems
 
 
 def ready_problems(observed: Object) -> list[str]:
@@ -50,37 +49,40 @@ def ready_problems(observed: Object) -> list[str]:
 def internal_ip(observed: Object) -> str:
     """Return the InternalIP that the Node's kubelet reports; empty until it reports one."""
     addresses = (observed.get("status") or {}).get("addresses") or ()
-    return next(
-        (str(entry.get("address", "")) for entry in addresses if entry.get("type") == "InternalIP"),
-        "",
-    )
+    for entry in addresses:
+        if entry.get("type") == "InternalIP":
+            return str(entry.get("address", ""))
+    return ""
 
 
 def cordon_problems(observed: Object) -> list[str]:
     """Return a problem if the Node is cordoned."""
     cordoned = (observed.get("spec") or {}).get("unschedulable") is True
-    return (
-        [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"]
-        if cordoned
-        else []
-    )
+    if not cordoned:
+        return []
+    return [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"]
 
 
 def static_pods(node: Node) -> tuple[str, ...]:
     """Return the names of the static Pods of the node's roles."""
-    return tuple(f"{pod}-{node.name}" for role in node.roles for pod in STATIC_PODS.get(role, ()))
+    names = []
+    for role in node.roles:
+        for pod in STATIC_PODS.get(role, ()):
+            names.append(f"{pod}-{node.name}")
+    return tuple(names)
 
 
 def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
     """Return problems unless every static Pod of the node's roles exists and is Ready."""
-    found = {
-        _name(pod): pod
-        for pod in pods
-        if (pod.get("metadata") or {}).get("namespace", NAMESPACE) == NAMESPACE
-    }
-    return [
-        problem for name in static_pods(node) for problem in _pod_problems(name, found.get(name))
-    ]
+    pods_by_name = {}
+    for pod in pods:
+        namespace = (pod.get("metadata") or {}).get("namespace", NAMESPACE)
+        if namespace == NAMESPACE:
+            pods_by_name[_name(pod)] = pod
+    problems = []
+    for name in static_pods(node):
+        problems.extend(_pod_problems(name, pods_by_name.get(name)))
+    return problems
 
 
 def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str]:
@@ -90,11 +92,9 @@ def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str
     spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
     wanted = max(minimum, spec.get("replicas", 1))
     available = status.get("availableReplicas") or 0
-    return (
-        []
-        if available >= wanted
-        else [f"Deployment {_name(deployment)}: {available} of {wanted} replicas available"]
-    )
+    if available >= wanted:
+        return []
+    return [f"Deployment {_name(deployment)}: {available} of {wanted} replicas available"]
 
 
 def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> list[str]:
@@ -104,12 +104,12 @@ def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> lis
     """
     ready = set(ready_addresses(endpoints or {}))
     title = _name(endpoints or {}) or "of the Service"
-    found = ", ".join(sorted(ready)) or "none"
-    return [
-        f"endpoints {title} lack {address}: the ready addresses are {found}"
-        for address in addresses
-        if address not in ready
-    ]
+    shown = ", ".join(sorted(ready)) or "none"
+    problems = []
+    for address in addresses:
+        if address not in ready:
+            problems.append(f"endpoints {title} lack {address}: the ready addresses are {shown}")
+    return problems
 
 
 def ready_addresses(endpoints: Object) -> Iterator[str]:
@@ -147,11 +147,9 @@ def member_problems(
 
 
 def _pod_problems(name: str, pod: Object | None) -> list[str]:
-    return (
-        [f"Pod {NAMESPACE}/{name} does not exist"]
-        if pod is None
-        else _condition_problems(f"Pod {name}", pod)
-    )
+    if pod is None:
+        return [f"Pod {NAMESPACE}/{name} does not exist"]
+    return _condition_problems(f"Pod {name}", pod)
 
 
 def _condition_problems(title: str, observed: Object) -> list[str]:

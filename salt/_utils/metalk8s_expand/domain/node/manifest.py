@@ -100,15 +100,11 @@ def wanted_labels(node: Node) -> dict[str, str]:
 def drift(node: Node, observed: Object, owned: Owned = NOTHING) -> tuple[Change, ...]:
     """Return the differences in the fields that this project owns; () if the Node matches."""
     known, metadata = owned.of(observed), _mapping(observed, "metadata")
-    found_annotations, found_labels = (
-        _mapping(metadata, "annotations"),
-        _mapping(metadata, "labels"),
-    )
+    annotations = _mapping(metadata, "annotations")
+    labels = _mapping(metadata, "labels")
     return (
-        *_differences(
-            "metadata.annotations", found_annotations, _annotations_to_set(node, found_annotations)
-        ),
-        *_differences("metadata.labels", found_labels, _labels_to_set(node, found_labels, known)),
+        *_differences("metadata.annotations", annotations, _annotations_to_set(node, annotations)),
+        *_differences("metadata.labels", labels, _labels_to_set(node, labels, known)),
         *_taint_changes(node, observed, known),
     )
 
@@ -135,14 +131,14 @@ def taints_patch(
     known = owned.of(observed)
     if not _taint_changes(node, observed, known):
         return None
-    found = _mapping(observed, "spec").get("taints")
-    kept = [
-        taint
-        for taint in found or ()
-        if not _is_ours(_identity(taint), _declared_taints(node), known)
-    ]
-    wanted = kept + [taint.as_dict() for taint in node.taints]
-    test = {"op": "test", "path": "/spec/taints", "value": found}
+    observed_taints = _mapping(observed, "spec").get("taints")
+    declared = _declared_taints(node)
+    wanted = []
+    for observed_taint in observed_taints or ():
+        if not _is_ours(_identity(observed_taint), declared, known):
+            wanted.append(observed_taint)
+    wanted.extend(taint.as_dict() for taint in node.taints)
+    test = {"op": "test", "path": "/spec/taints", "value": observed_taints}
     change = (
         {"op": "add", "path": "/spec/taints", "value": wanted}
         if wanted
@@ -196,43 +192,47 @@ def _cordoned_by(observed: Object) -> set[object]:
     return {manager for manager, spec in fields.items() if "f:unschedulable" in spec}
 
 
-def _annotations_to_set(node: Node, found: Object) -> dict[str, str | None]:
-    return _to_set(found, ssh_annotations.to_annotations(node.ssh, node.name), _SSH_ANNOTATIONS)
+def _annotations_to_set(node: Node, annotations: Object) -> dict[str, str | None]:
+    wanted = ssh_annotations.to_annotations(node.ssh, node.name)
+    return _to_set(annotations, wanted, _SSH_ANNOTATIONS)
 
 
-def _labels_to_set(node: Node, found: Object, owned: Owned) -> dict[str, str | None]:
-    return _to_set(found, wanted_labels(node), _ROLE_LABELS | owned.labels)
+def _labels_to_set(node: Node, labels: Object, owned: Owned) -> dict[str, str | None]:
+    return _to_set(labels, wanted_labels(node), _ROLE_LABELS | owned.labels)
 
 
 def _to_set(
-    found: Object, wanted: Mapping[str, str], ours: frozenset[str]
+    current: Object, wanted: Mapping[str, str], ours: frozenset[str]
 ) -> dict[str, str | None]:
     """Return the new value of each key that differs; None removes a key that is not wanted.
 
     Only keys in ``ours`` are removed.
     """
-    dropped = (ours & found.keys()) - wanted.keys()
+    dropped = (ours & current.keys()) - wanted.keys()
     changed: dict[str, str | None] = {
-        key: value for key, value in wanted.items() if found.get(key) != value
+        key: value for key, value in wanted.items() if current.get(key) != value
     }
     return changed | dict.fromkeys(sorted(dropped))
 
 
-def _differences(path: str, found: Object, to_set: Mapping[str, str | None]) -> list[Change]:
-    return [Change(f"{path}[{key}]", found.get(key), wanted) for key, wanted in to_set.items()]
+def _differences(path: str, current: Object, to_set: Mapping[str, str | None]) -> list[Change]:
+    return [Change(f"{path}[{key}]", current.get(key), wanted) for key, wanted in to_set.items()]
 
 
 def _taint_changes(node: Node, observed: Object, owned: Owned) -> list[Change]:
-    wanted, taints = _declared_taints(node), _mapping(observed, "spec").get("taints") or ()
-    identified = ((_identity(taint), taint.get("value") or "") for taint in taints)
-    found = {identity: value for identity, value in identified if _is_ours(identity, wanted, owned)}
-    if found == wanted:
-        return []
-    return [
-        Change(f"spec.taints[{key}:{effect}]", found.get((key, effect)), wanted.get((key, effect)))
-        for key, effect in dict.fromkeys((*found, *wanted))
-        if found.get((key, effect)) != wanted.get((key, effect))
-    ]
+    wanted = _declared_taints(node)
+    current: dict[Identity, str] = {}
+    for taint in _mapping(observed, "spec").get("taints") or ():
+        identity = _identity(taint)
+        if _is_ours(identity, wanted, owned):
+            current[identity] = taint.get("value") or ""
+    changes = []
+    for identity in dict.fromkeys((*current, *wanted)):
+        if current.get(identity) != wanted.get(identity):
+            key, effect = identity
+            path = f"spec.taints[{key}:{effect}]"
+            changes.append(Change(path, current.get(identity), wanted.get(identity)))
+    return changes
 
 
 def _declared_taints(node: Node) -> dict[Identity, str]:

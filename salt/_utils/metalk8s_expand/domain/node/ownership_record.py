@@ -32,20 +32,16 @@ def after(node: Node, observed: Object, recorded: Owned) -> Owned:
     """
     known = recorded.of(observed)
     ours_again = recorded.taints if recorded.uid else known.taints
-    labels, taints = _labels(observed), _taints(observed)
-    return _owned(
-        (
-            key
-            for key, value in node.labels.items()
-            if key in known.labels or labels.get(key) != value
-        ),
-        (
-            key
-            for key, value in _free_taints(node).items()
-            if key in ours_again or taints.get(key) != value
-        ),
-        manifest.uid(observed),
-    )
+    current_labels, current_taints = _labels(observed), _taints(observed)
+    labels = []
+    for key, value in node.labels.items():
+        if key in known.labels or current_labels.get(key) != value:
+            labels.append(key)
+    taints = []
+    for identity, value in _free_taints(node).items():
+        if identity in ours_again or current_taints.get(identity) != value:
+            taints.append(identity)
+    return _owned(labels, taints, manifest.uid(observed))
 
 
 def before(node: Node, observed: Object, recorded: Owned) -> Owned:
@@ -112,18 +108,17 @@ def check_size(lines: Mapping[str, str]) -> None:
 
 def _owned(labels: Iterable[str], taints: Iterable[Identity], uid: str) -> Owned:
     """Return a record; without labels and taints it has no UID, so that it equals NOTHING."""
-    found = Owned(frozenset(labels), frozenset(taints), uid)
-    return found if found.labels or found.taints else NOTHING
+    record = Owned(frozenset(labels), frozenset(taints), uid)
+    return record if record.labels or record.taints else NOTHING
 
 
 def _free_taints(node: Node) -> dict[Identity, str]:
     """Return the declared taints except the NoSchedule taints of the known roles."""
-    free = (
-        taint
-        for taint in node.taints
-        if not (taint.effect == roles.NO_SCHEDULE and roles.is_role_key(taint.key))
-    )
-    return {(taint.key, taint.effect): taint.value for taint in free}
+    free = {}
+    for taint in node.taints:
+        if not (taint.effect == roles.NO_SCHEDULE and roles.is_role_key(taint.key)):
+            free[(taint.key, taint.effect)] = taint.value
+    return free
 
 
 def _labels(observed: Object) -> Mapping[str, object]:

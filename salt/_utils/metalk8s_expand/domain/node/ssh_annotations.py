@@ -57,18 +57,18 @@ def from_annotations(
     Raise SettingsError that lists all problems of the annotations.
     """
     problems: list[Problem] = []
-    found = annotations if isinstance(annotations, Mapping) else {}
+    values = annotations if isinstance(annotations, Mapping) else {}
 
     def take(key: str, parse: Callable[[object], _T], default: _T) -> _T:
-        if key not in found:
+        if key not in values:
             return default
         try:
-            return parse(found[key])
+            return parse(values[key])
         except scalars.Invalid as error:
-            problems.append(Problem(f"{name}:{key}", found[key], error.message, error.remedy))
+            problems.append(Problem(f"{name}:{key}", values[key], error.message, error.remedy))
             return default
 
-    if HOST not in found:
+    if HOST not in values:
         problems.append(_missing_host(name, annotations))
     ssh = Ssh(
         host=take(HOST, scalars.host, name),
