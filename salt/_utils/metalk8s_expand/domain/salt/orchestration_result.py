@@ -35,19 +35,22 @@ class State:
 
 def states(answer: object) -> tuple[State, ...]:
     """Return the states of an orchestration's return in the order they ran; () without any."""
-    found = sorted(_results(_payload(answer)), key=lambda item: int(item[1].get("__run_num__", 0)))
-    return tuple(_state(key, value) for key, value in found)
+    results = sorted(
+        _results(_payload(answer)), key=lambda item: int(item[1].get("__run_num__", 0))
+    )
+    return tuple(_state(key, value) for key, value in results)
 
 
 def problems(answer: object) -> list[str]:
     """Return the failed states of this return, or its text if it contains no states."""
     payload = _payload(answer)
-    found = states(answer)
-    if not found:
+    all_states = states(answer)
+    if not all_states:
         return [f"the orchestration returned no states: {_shortened(_joined(payload))}"]
-    failed = [
-        f"state {state.name!r}: {_reason(state)}" for state in found if not state.ok and state.ran
-    ]
+    failed = []
+    for state in all_states:
+        if not state.ok and state.ran:
+            failed.append(f"state {state.name!r}: {_reason(state)}")
     retcode = answer.get("retcode") if isinstance(answer, Mapping) else None
     if not failed and retcode:
         return [f"the orchestration ended with the return code {retcode}"]
@@ -82,7 +85,7 @@ def _state(key: str, value: Object) -> State:
         comment=str(value.get("comment", "")),
         job=str(value["__jid__"]) if value.get("__jid__") else None,
         ran=not _is_requisite_failure(value),
-        failures=(*(nested or _said(answer)), *_minion_failures(returned.get("ret"))),
+        failures=(*(nested or _returned_text(answer)), *_minion_failures(returned.get("ret"))),
     )
 
 
@@ -96,14 +99,16 @@ def _runner_failures(returned: object) -> list[str]:
         # An empty orchestration inside another is not a failure.
         return problems(returned) if returned.get("retcode") or _payload(returned) else []
     if returned.get("retcode") or returned.get("result") is False:
-        said = next(
-            (returned[key] for key in ("error", "errors", "comment") if returned.get(key)), returned
-        )
-        return [f"the runner returned a failure: {_shortened(_joined(said))}"]
+        reason: object = returned
+        for key in ("error", "errors", "comment"):
+            if returned.get(key):
+                reason = returned[key]
+                break
+        return [f"the runner returned a failure: {_shortened(_joined(reason))}"]
     return []
 
 
-def _said(returned: object) -> list[str]:
+def _returned_text(returned: object) -> list[str]:
     """Return the text that a runner returned, which is its exception if the runner failed."""
     return [_shortened(returned)] if isinstance(returned, str) and returned.strip() else []
 
@@ -118,7 +123,8 @@ def _minion_failures(returned: object) -> Iterator[str]:
             yield f"on {minion}: {SILENT}"
         elif isinstance(payload, (list, str)) and payload:
             yield f"on {minion}: {_shortened(_joined(payload))}"
-        yield from (f"on {minion}, {failure}" for failure in _state_failures(payload))
+        for failure in _state_failures(payload):
+            yield f"on {minion}, {failure}"
 
 
 def _state_failures(payload: object) -> Iterator[str]:
@@ -128,12 +134,10 @@ def _state_failures(payload: object) -> Iterator[str]:
             yield f"state {str(inner.get('__id__') or key)!r}: {_shortened(inner.get('comment', ''))}"
 
 
-def _joined(said: object) -> object:
-    return (
-        "; ".join(_shortened(item) for item in said)
-        if said and isinstance(said, (list, tuple))
-        else said
-    )
+def _joined(value: object) -> object:
+    if value and isinstance(value, (list, tuple)):
+        return "; ".join(_shortened(item) for item in value)
+    return value
 
 
 def _is_requisite_failure(inner: Object) -> bool:

@@ -90,4 +90,5 @@ def _group_items(tgt: str, group: Any) -> list[str]:
 
 def _items(names: Target) -> list[str]:
     items = names.split(",") if isinstance(names, str) else names
-    return [name for item in items if (name := str(item).strip())]
+    stripped = (str(item).strip() for item in items)
+    return [name for name in stripped if name]
