@@ -185,11 +185,12 @@ def is_owned(observed: Object) -> bool:
 
 
 def _cordoned_by(observed: Object) -> set[object]:
-    entries = _mapping(observed, "metadata").get("managedFields") or ()
-    fields = {
-        entry.get("manager"): _mapping(_mapping(entry, "fieldsV1"), "f:spec") for entry in entries
-    }
-    return {manager for manager, spec in fields.items() if "f:unschedulable" in spec}
+    """Return the managers of the cordon. One manager may have several entries in managedFields."""
+    managers: set[object] = set()
+    for entry in _mapping(observed, "metadata").get("managedFields") or ():
+        if "f:unschedulable" in _mapping(_mapping(entry, "fieldsV1"), "f:spec"):
+            managers.add(entry.get("manager"))
+    return managers
 
 
 def _annotations_to_set(node: Node, annotations: Object) -> dict[str, str | None]:

@@ -296,6 +296,19 @@ def test_foreign_cordon_names_managers() -> None:
     assert manifest.foreign_cordon({"spec": {"unschedulable": True}}) == "another client"
 
 
+def test_cordon_is_seen_in_any_entry_of_its_manager() -> None:
+    managers = [
+        *set_by("kubectl-cordon"),
+        {"manager": "kubectl-cordon", "fieldsV1": {"f:status": {}}},
+    ]
+    observed = {
+        "metadata": {"annotations": MARK, "managedFields": managers},
+        "spec": {"unschedulable": True},
+    }
+    assert manifest.foreign_cordon(observed) == "kubectl-cordon"
+    assert not manifest.is_cordoned_by_us(observed)
+
+
 @pytest.mark.parametrize(
     ("ssh", "optional"),
     [
