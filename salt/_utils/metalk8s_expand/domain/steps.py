@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,15 @@ class PlannedStep:
 
     def as_dict(self) -> dict[str, str]:
         return {"name": self.name, "reason": self.reason}
+
+
+def planned_steps(steps: Iterable[Step], reasons: Mapping[str, str]) -> tuple[PlannedStep, ...]:
+    """Return the steps that have a reason, in their order."""
+    planned = []
+    for step in steps:
+        if step.name in reasons:
+            planned.append(PlannedStep(step.name, reasons[step.name]))
+    return tuple(planned)
 
 
 def digest(content: Mapping[str, Any]) -> str:

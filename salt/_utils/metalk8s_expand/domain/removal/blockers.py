@@ -31,66 +31,67 @@ class Blocker:
     text: str
 
 
-def removal_blockers(found: NodeInventory, force: bool, allowed: Allowed) -> Iterator[Blocker]:
+def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) -> Iterator[Blocker]:
     """Yield every reason why this node may not be removed with these options."""
-    if not found.exists and found.declared is None:
-        if not found.removed:
+    if not inventory.exists and inventory.declared is None:
+        if not inventory.removed:
             yield Blocker(
                 UNKNOWN,
-                f"{found.name} is unknown: it is not declared, and it has no Node, no etcd member and no key on the master",
+                f"{inventory.name} is unknown: it is not declared, and it has no Node, no etcd member and no key on the master",
             )
         return
     if (
-        roles.BOOTSTRAP in found.roles
-        or found.is_salt_master
-        or (found.host.said or {}).get("authority")
+        roles.BOOTSTRAP in inventory.roles
+        or inventory.is_salt_master
+        or (inventory.host.said or {}).get("authority")
     ):
         yield Blocker(
             BOOTSTRAP,
-            f"{found.name} is the bootstrap node: it runs the Salt master and holds the CA",
+            f"{inventory.name} is the bootstrap node: it runs the Salt master and holds the CA",
         )
-    if roles.MASTER in found.roles and (found.node or found.member) and not found.masters:
+    if (
+        roles.MASTER in inventory.roles
+        and (inventory.node or inventory.member)
+        and not inventory.masters
+    ):
         yield Blocker(
-            BOOTSTRAP, f"no other Node with an API server is Ready: {found.name} is the last one"
+            BOOTSTRAP,
+            f"no other Node with an API server is Ready: {inventory.name} is the last one",
         )
-    if found.member:
-        yield from (
-            Blocker(QUORUM, problem)
-            for problem in quorum.remove_problems(found.members, found.member.id)
-        )
-    yield from _alive(found) if force else _unreached(found)
-    if found.node and not force and not found.is_blank:
-        yield from (
-            Blocker(PODS, problem)
-            for problem in drain_rules.obstacles(found.pods, allowed, found.local_claims)
-        )
+    if inventory.member:
+        for problem in quorum.remove_problems(inventory.members, inventory.member.id):
+            yield Blocker(QUORUM, problem)
+    yield from _alive(inventory) if force else _unreached(inventory)
+    if inventory.node and not force and not inventory.is_blank:
+        for problem in drain_rules.obstacles(inventory.pods, allowed, inventory.local_claims):
+            yield Blocker(PODS, problem)
 
 
-def _unreached(found: NodeInventory) -> Iterator[Blocker]:
-    if found.mistaken and found.exists:
+def _unreached(inventory: NodeInventory) -> Iterator[Blocker]:
+    if inventory.mistaken and inventory.exists:
         yield Blocker(
             HOST,
-            f"{found.mistaken}: correct the address, or use force=True if the node's own host is permanently off",
+            f"{inventory.mistaken}: correct the address, or use force=True if the node's own host is permanently off",
         )
-    elif found.host.said is None and found.exists:
+    elif inventory.host.said is None and inventory.exists:
         yield Blocker(
             UNREACHED,
             f"its host cannot be reached, so the removal can stop and wipe nothing there: "
-            f"{found.host.silence or 'it was not contacted'}; "
+            f"{inventory.host.silence or 'it was not contacted'}; "
             "make it reachable, or use force=True if you know that it is permanently off",
         )
 
 
-def _alive(found: NodeInventory) -> Iterator[Blocker]:
+def _alive(inventory: NodeInventory) -> Iterator[Blocker]:
     """Refuse ``force`` if the host, its kubelet or its etcd member shows that the host is on."""
     signs = []
-    if found.said and not found.is_blank:
+    if inventory.said and not inventory.is_blank:
         signs.append("its host answers over SSH")
-    if found.host.answers:
-        signs.append(f"something answers at its address ({found.host.silence})")
-    if found.node and not found.is_blank and not health.ready_problems(found.node):
+    if inventory.host.answers:
+        signs.append(f"something answers at its address ({inventory.host.silence})")
+    if inventory.node and not inventory.is_blank and not health.ready_problems(inventory.node):
         signs.append("its kubelet has reported within the last minute")
-    if found.member and found.member.healthy:
+    if inventory.member and inventory.member.healthy:
         signs.append("its etcd member answers")
     if signs:
         yield Blocker(

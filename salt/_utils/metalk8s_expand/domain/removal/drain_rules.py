@@ -41,28 +41,27 @@ def obstacles(
 
     ``local_claims`` are the claims whose volumes are on disks of this node.
     """
-    found: list[str] = []
+    problems: list[str] = []
     for pod in leaving(pods):
         if not (allowed.delete_bare_pods or _ended(pod) or controller(pod)):
-            found.append(
+            problems.append(
                 f"Pod {title(pod)} has no controller that would create it again: delete_bare_pods=True"
             )
         volumes = [] if allowed.delete_emptydir_data or _ended(pod) else _empty_directories(pod)
         if volumes:
-            found.append(
+            problems.append(
                 f"Pod {title(pod)} has data in emptyDir {', '.join(volumes)}: delete_emptydir_data=True"
             )
-        local = (
-            []
-            if allowed.delete_local_volumes
-            else [claim for claim in claims(pod) if claim in local_claims]
-        )
+        local: list[str] = []
+        if not allowed.delete_local_volumes:
+            for namespace, name in claims(pod):
+                if (namespace, name) in local_claims:
+                    local.append(name)
         if local:
-            names = ", ".join(name for _, name in local)
-            found.append(
-                f"Pod {title(pod)} uses the claim {names} on a disk of this node: delete_local_volumes=True"
+            problems.append(
+                f"Pod {title(pod)} uses the claim {', '.join(local)} on a disk of this node: delete_local_volumes=True"
             )
-    return found
+    return problems
 
 
 def claims(pod: Object) -> list[Claim]:
@@ -70,16 +69,16 @@ def claims(pod: Object) -> list[Claim]:
 
     The claim of a generic ephemeral volume is named after the Pod and the volume.
     """
-    namespace, own = _metadata(pod).get("namespace", ""), _metadata(pod).get("name", "")
-    found = []
+    namespace = str(_metadata(pod).get("namespace", ""))
+    own = _metadata(pod).get("name", "")
+    pod_claims = []
     for volume in _volumes(pod):
         if volume.get("persistentVolumeClaim"):
-            found.append(
-                (str(namespace), str(volume["persistentVolumeClaim"].get("claimName", "")))
-            )
+            name = str(volume["persistentVolumeClaim"].get("claimName", ""))
+            pod_claims.append((namespace, name))
         elif volume.get("ephemeral"):
-            found.append((str(namespace), f"{own}-{volume.get('name', '')}"))
-    return found
+            pod_claims.append((namespace, f"{own}-{volume.get('name', '')}"))
+    return pod_claims
 
 
 def is_local(volume: Object) -> bool:
@@ -120,11 +119,11 @@ def _ended(pod: Object) -> bool:
 
 
 def _empty_directories(pod: Object) -> list[str]:
-    return [
-        str(volume.get("name", ""))
-        for volume in _volumes(pod)
-        if volume.get("emptyDir") is not None
-    ]
+    names = []
+    for volume in _volumes(pod):
+        if volume.get("emptyDir") is not None:
+            names.append(str(volume.get("name", "")))
+    return names
 
 
 def _volumes(pod: Object) -> Sequence[Object]:

@@ -29,19 +29,18 @@ CERTIFICATES = (
 
 def credentials(node_roles: Sequence[str]) -> list[str]:
     """Return every credential that a node of these roles received, one sentence each."""
-    found = [
-        _certificate(name, purpose)
-        for name, purpose in signing_policies.purposes(node_roles).items()
-    ]
+    sentences = []
+    for name, purpose in signing_policies.purposes(node_roles).items():
+        sentences.append(_certificate(name, purpose))
     if roles.MASTER in node_roles:
-        found += [
+        sentences += [
             f"{signing_policies.PKI}/sa.key: its holder can create tokens of every service account; if the disk is not under "
             "your control, give all API servers a new key",
             "/etc/kubernetes/encryption.conf: its holder can read the Secrets in copies of etcd; if the disk is not under "
             "your control, add a new key to this file and rewrite all Secrets",
         ]
     return [
-        *found,
+        *sentences,
         "the minion's key: the master has deleted it, and accepts a key only after comparing it with the key on the host",
     ]
 

@@ -56,15 +56,13 @@ class NodeInventory:
 
         A member that never started has no name.
         """
-        named = next((member for member in self.members if member.name == self.name), None)
-        return named or next(
-            (
-                member
-                for member in self.members
-                if not member.name and self._has_its_address(member)
-            ),
-            None,
-        )
+        for member in self.members:
+            if member.name == self.name:
+                return member
+        for member in self.members:
+            if not member.name and self._has_its_address(member):
+                return member
+        return None
 
     @property
     def leads(self) -> bool:
@@ -73,12 +71,11 @@ class NodeInventory:
     @property
     def roles(self) -> tuple[str, ...]:
         """The union of the roles from the Node's labels, the declaration and the etcd member."""
-        labels = roles.observed_roles(_metadata(self.node).get("labels") or {})
-        known = {
-            *labels,
-            *(self.declared.roles if self.declared else ()),
-            *([roles.ETCD] if self.member else []),
-        }
+        known = set(roles.observed_roles(_metadata(self.node).get("labels") or {}))
+        if self.declared:
+            known.update(self.declared.roles)
+        if self.member:
+            known.add(roles.ETCD)
         return tuple(role for role in roles.KNOWN if role in known)
 
     @property
@@ -89,24 +86,22 @@ class NodeInventory:
     @property
     def mistaken(self) -> str:
         """Why the host that answered is not this node's; empty if it is."""
-        said = self.host.said
-        if said is None:
+        answer = self.host.said
+        if answer is None:
             return ""
-        named = [name for name in said.get("names") or () if name != self.name]
-        ours, theirs = (
-            "".join(str(text).split()) for text in (self.master_key, said.get("master_key") or "")
-        )
-        machine = str(
-            ((_mapping(self.node, "status")).get("nodeInfo") or {}).get("machineID") or ""
-        )
-        if named:
-            return f"the host at its address is {', '.join(named)}"
+        others = [name for name in answer.get("names") or () if name != self.name]
+        ours = _without_spaces(self.master_key)
+        theirs = _without_spaces(answer.get("master_key") or "")
+        node_info = _mapping(self.node, "status").get("nodeInfo") or {}
+        machine = str(node_info.get("machineID") or "")
+        if others:
+            return f"the host at its address is {', '.join(others)}"
         if ours and theirs and ours != theirs:
             return "the minion of the host at its address has another Salt master"
-        if machine and said.get("machine_id") and said["machine_id"] != machine:
-            return f"the host at its address is the machine {said['machine_id']}, but the Node's machine is {machine}"
-        if not said.get("names") and said.get("traces"):
-            return f"the host at its address does not report the name {self.name}, but it holds {said['traces'][0]}"
+        if machine and answer.get("machine_id") and answer["machine_id"] != machine:
+            return f"the host at its address is the machine {answer['machine_id']}, but the Node's machine is {machine}"
+        if not answer.get("names") and answer.get("traces"):
+            return f"the host at its address does not report the name {self.name}, but it holds {answer['traces'][0]}"
         return ""
 
     @property
@@ -115,8 +110,8 @@ class NodeInventory:
         counted = [
             (len(self.said.get("services") or ()), "services"),
             (len(self.said.get("traces") or ()), "paths"),
+            (int(self.said.get("containers") or 0), "containers"),
         ]
-        counted.append((int(self.said.get("containers") or 0), "containers"))
         words = [f"{count} {what}" for count, what in counted if count]
         return f"its host has {', '.join(words)} of the cluster" if words else None
 
@@ -136,6 +131,10 @@ class NodeInventory:
     def _has_its_address(self, member: Member) -> bool:
         address = self.declared.address if self.declared else health.internal_ip(self.node or {})
         return bool(address) and quorum.peer_url(address) in member.peer_urls
+
+
+def _without_spaces(text: object) -> str:
+    return "".join(str(text).split())
 
 
 def _metadata(item: Object | None) -> Object:

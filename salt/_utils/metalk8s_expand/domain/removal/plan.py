@@ -10,7 +10,7 @@ from metalk8s_expand.domain.removal import drain_rules
 from metalk8s_expand.domain.removal.blockers import Blocker, removal_blockers
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
-from metalk8s_expand.domain.steps import PlannedStep, Step, digest
+from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_steps
 
 GUARD, CORDON, DRAIN, LEADERSHIP, API_SERVER = (
     "guard",
@@ -85,34 +85,33 @@ class RemovalPlan:
         }
 
 
-def build_removal_plan(found: NodeInventory, options: RemovalOptions) -> RemovalPlan:
+def build_removal_plan(inventory: NodeInventory, options: RemovalOptions) -> RemovalPlan:
     """Return the removal plan for the inventory and the operator's options."""
-    refused = tuple(removal_blockers(found, options.force, options.allowed))
-    reasons = {} if refused else _reasons(found, options.force)
-    steps = tuple(
-        PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons
-    )
+    refused = tuple(removal_blockers(inventory, options.force, options.allowed))
+    reasons = {} if refused else _reasons(inventory, options.force)
+    given_up = options.force and not inventory.is_blank
     return RemovalPlan(
-        found.name, found.roles, steps, refused, options.force and not found.is_blank
+        inventory.name, inventory.roles, planned_steps(STEPS, reasons), refused, given_up
     )
 
 
-def _reasons(found: NodeInventory, force: bool) -> dict[str, str]:
+def _reasons(inventory: NodeInventory, force: bool) -> dict[str, str]:
     """Return the reason of each needed step by its name."""
-    said, given_up = found.said, force and not found.is_blank
-    pods = [] if given_up or found.is_blank else drain_rules.leaving(found.pods)
-    recorded = "ConfigMaps still record the node" if found.recorded else None
+    given_up = force and not inventory.is_blank
+    api_server_runs = inventory.said.get("api_server") and not given_up
+    pods = [] if given_up or inventory.is_blank else drain_rules.leaving(inventory.pods)
+    recorded = "ConfigMaps still record the node" if inventory.recorded else None
     reasons: dict[str, str | None] = {
         CORDON: "the scheduler may still place Pods on it"
-        if found.node and not health.cordon_problems(found.node)
+        if inventory.node and not health.cordon_problems(inventory.node)
         else None,
-        DRAIN: f"{len(pods)} Pods must move" if found.node and pods else None,
-        LEADERSHIP: "its member is etcd's leader" if found.leads else None,
-        API_SERVER: "its API server runs" if said.get("api_server") and not given_up else None,
-        MEMBER: f"etcd has the member {found.member.title}" if found.member else None,
-        RETIRE: None if given_up else found.traces,
-        KEY: f"the master has its key in {found.key}" if found.key else None,
-        NODE: "a Node of this name exists" if found.node else recorded,
+        DRAIN: f"{len(pods)} Pods must move" if inventory.node and pods else None,
+        LEADERSHIP: "its member is etcd's leader" if inventory.leads else None,
+        API_SERVER: "its API server runs" if api_server_runs else None,
+        MEMBER: f"etcd has the member {inventory.member.title}" if inventory.member else None,
+        RETIRE: None if given_up else inventory.traces,
+        KEY: f"the master has its key in {inventory.key}" if inventory.key else None,
+        NODE: "a Node of this name exists" if inventory.node else recorded,
     }
     needed = {step: reason for step, reason in reasons.items() if reason is not None}
     return {GUARD: "the cluster must keep working without the node", **needed} if needed else {}
