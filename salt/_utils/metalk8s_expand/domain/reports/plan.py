@@ -10,10 +10,13 @@ from metalk8s_expand.domain.reports import preflight, run
 
 def render_plan(data: Mapping[str, Any]) -> str:
     """Return the text for the result of ``plan`` or of a dry run of ``expand``."""
-    looked = [preflight.render_preflight(data["preflight"])] if "preflight" in data else []
-    warnings = [f"Warning: {warning}" for warning in data["warnings"]]
-    verdict = [_verdict(data["refusal"])] if "refusal" in data else []
-    return "\n\n".join([run.render_report_plan(data), *looked, *warnings, *verdict])
+    blocks = [run.render_report_plan(data)]
+    if "preflight" in data:
+        blocks.append(preflight.render_preflight(data["preflight"]))
+    blocks += [f"Warning: {warning}" for warning in data["warnings"]]
+    if "refusal" in data:
+        blocks.append(_verdict(data["refusal"]))
+    return "\n\n".join(blocks)
 
 
 def _verdict(refusal: Mapping[str, Any] | None) -> str:

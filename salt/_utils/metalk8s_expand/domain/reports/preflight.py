@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -23,24 +24,26 @@ def render_preflight(data: Object) -> str:
 
     It has a summary, the table of findings, the unreachable hosts and the notes.
     """
-    rows = [row for severity in TABLED for row in _rows(data["findings"], severity)]
-    notes = _notes(item for item in data["findings"] if item["severity"] not in TABLED)
-    blocks = [
-        _summary(data),
-        wrapped_table(HEADER, rows) if rows else "",
-        unreachable(data["unreachable"]),
-        "\n".join(["Unknown, neither passed nor failed:", *notes]) if notes else "",
-    ]
-    return "\n\n".join(block for block in blocks if block)
+    rows: list[Row] = []
+    for severity in TABLED:
+        rows += _rows(data["findings"], severity)
+    notes = _notes([item for item in data["findings"] if item["severity"] not in TABLED])
+    blocks = [_summary(data)]
+    if rows:
+        blocks.append(wrapped_table(HEADER, rows))
+    if data["unreachable"]:
+        blocks.append(unreachable(data["unreachable"]))
+    if notes:
+        blocks.append("\n".join(["Unknown, neither passed nor failed:", *notes]))
+    return "\n\n".join(blocks)
 
 
 def unreachable(errors: Mapping[str, Object]) -> str:
     """Return the unreachable hosts with cause and remedy; an empty string if there are none."""
-    return (
-        "\n".join(["Unreachable:", *(_unreachable(name, error) for name, error in errors.items())])
-        if errors
-        else ""
-    )
+    if not errors:
+        return ""
+    hosts = [_unreachable(name, error) for name, error in errors.items()]
+    return "\n".join(["Unreachable:", *hosts])
 
 
 def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
@@ -51,14 +54,15 @@ def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
     lines = [header, *rows]
     columns = list(zip(*lines, strict=True))
     natural = [max(map(len, column)) for column in columns]
-    words = [
-        max((len(word) for cell in column for word in cell.split()), default=1)
-        for column in columns
-    ]
-    widths = _fitted(
-        natural, [min(word, LONG_WORD) for word in words], width - len(GAP) * (len(header) - 1)
-    )
-    return "\n".join(printed for line in lines for printed in _wrapped(line, widths))
+    least = []
+    for column in columns:
+        words = " ".join(column).split()
+        least.append(min(max(map(len, words), default=1), LONG_WORD))
+    widths = _fitted(natural, least, width - len(GAP) * (len(header) - 1))
+    printed = []
+    for line in lines:
+        printed += _wrapped(line, widths)
+    return "\n".join(printed)
 
 
 def _fitted(natural: Sequence[int], words: Sequence[int], available: int) -> list[int]:
@@ -68,21 +72,21 @@ def _fitted(natural: Sequence[int], words: Sequence[int], available: int) -> lis
     """
     fitted = list(natural)
     for least in (words, [1] * len(fitted)):
-        while sum(fitted) > available and (
-            wide := [i for i, size in enumerate(fitted) if size > least[i]]
-        ):
+        while sum(fitted) > available:
+            wide = [i for i, size in enumerate(fitted) if size > least[i]]
+            if not wide:
+                break
             fitted[max(wide, key=fitted.__getitem__)] -= 1
     return fitted
 
 
 def _wrapped(row: Row, widths: Sequence[int]) -> list[str]:
     cells = [_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
-    height = max(len(cell) for cell in cells)
-    padded = [[*cell, *[""] * (height - len(cell))] for cell in cells]
-    return [
-        GAP.join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
-        for parts in zip(*padded, strict=True)
-    ]
+    printed = []
+    for parts in itertools.zip_longest(*cells, fillvalue=""):
+        padded = [part.ljust(width) for part, width in zip(parts, widths, strict=True)]
+        printed.append(GAP.join(padded).rstrip())
+    return printed
 
 
 def _lines(cell: str, width: int) -> list[str]:
@@ -91,17 +95,17 @@ def _lines(cell: str, width: int) -> list[str]:
 
 
 def _summary(data: Object) -> str:
-    found = [item["severity"] for item in data["findings"]]
+    severities = [item["severity"] for item in data["findings"]]
+    errors, warnings = severities.count("error"), severities.count("warning")
     counts = [
-        _counted(found.count("error"), "error", "errors"),
-        _counted(found.count("warning"), "warning", "warnings"),
+        _counted(errors, "error", "errors"),
+        _counted(warnings, "warning", "warnings"),
         _counted(len(data["unreachable"]), "host unreachable", "hosts unreachable"),
-        _counted(
-            len(found) - sum(found.count(severity) for severity in TABLED), "unknown", "unknown"
-        ),
+        _counted(len(severities) - errors - warnings, "unknown", "unknown"),
     ]
-    said = ", ".join(filter(None, counts)) or "all hosts meet the requirements"
-    return f"preflight of {_counted(len(data['hosts']), 'host', 'hosts') or 'no host'}: {said}"
+    hosts = _counted(len(data["hosts"]), "host", "hosts") or "no host"
+    result = ", ".join(filter(None, counts)) or "all hosts meet the requirements"
+    return f"preflight of {hosts}: {result}"
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -117,13 +121,8 @@ def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
     for item in findings:
         if item["severity"] == severity:
             host = "" if item["node"] == before else str(item["node"])
-            rows.append(
-                (
-                    host,
-                    severity,
-                    *(_plain(item[key]) for key in ("check", "found", "wanted", "remedy")),
-                )
-            )
+            cells = [_plain(item[key]) for key in ("check", "found", "wanted", "remedy")]
+            rows.append((host, severity, *cells))
             before = item["node"]
     return rows
 
@@ -137,26 +136,22 @@ def _notes(findings: Iterable[Object]) -> list[str]:
     """Return one note for equal findings on several hosts, with the names of the hosts."""
     hosts: dict[tuple[str, str, str], list[str]] = {}
     for item in findings:
-        hosts.setdefault((item["check"], _plain(item["found"]), _plain(item["remedy"])), []).append(
-            item["node"]
-        )
-    return [
-        _paragraph(
-            f"{check}: {'; '.join(filter(None, (found, remedy)))} ({', '.join(names)})", "- ", "  "
-        )
-        for (check, found, remedy), names in hosts.items()
-    ]
+        same = (item["check"], _plain(item["found"]), _plain(item["remedy"]))
+        hosts.setdefault(same, []).append(item["node"])
+    notes = []
+    for (check, value, remedy), names in hosts.items():
+        text = "; ".join(filter(None, (value, remedy)))
+        notes.append(_paragraph(f"{check}: {text} ({', '.join(names)})", "- ", "  "))
+    return notes
 
 
 def _unreachable(name: str, error: Object) -> str:
-    said = (("", error["message"]), ("do next: ", error["hint"]), ("log: ", error["log"]))
-    first, *others = [f"{title}{_plain(value)}" for title, value in said if value]
-    return "\n".join(
-        [
-            _paragraph(f"{name}: {first}", "  ", "    "),
-            *(_paragraph(line, "    ", "      ") for line in others),
-        ]
-    )
+    titled = (("", error["message"]), ("do next: ", error["hint"]), ("log: ", error["log"]))
+    first, *others = [f"{title}{_plain(value)}" for title, value in titled if value]
+    paragraphs = [_paragraph(f"{name}: {first}", "  ", "    ")]
+    for line in others:
+        paragraphs.append(_paragraph(line, "    ", "      "))
+    return "\n".join(paragraphs)
 
 
 def _paragraph(words: str, first: str, others: str) -> str:

@@ -12,6 +12,5 @@ def render_removal_plan(plan: dict[str, Any]) -> str:
         lines.append("Nothing to do: the node does not exist.")
     lines += [f"  REFUSED: {reason}" for reason in plan["refused"]]
     width = max((len(step["name"]) for step in plan["steps"]), default=0)
-    return "\n".join(
-        [*lines, *(f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"])]
-    )
+    lines += [f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"]]
+    return "\n".join(lines)

@@ -95,19 +95,23 @@ def render_report(report: Object) -> str:
     verdict = "was STOPPED" if report["retcode"] == StoppedError.retcode else "FAILED"
     if report["ok"]:
         verdict = "succeeded"
-    rows = [row for node in report["nodes"] for row in _node_rows(node)]
+    rows: list[Row] = []
+    for node in report["nodes"]:
+        rows += _node_rows(node)
     failures = [_failure(node) for node in report["nodes"] if node["error"]]
-    blocks = [
-        f"run {report['id']} {verdict} after {report['elapsed']:.1f} s",
-        table(("node", "step", "result", "seconds"), rows) if rows else "",
-        _snapshot(report.get("snapshot") or {}),
-        "\n".join(["Failures:", *failures]) if failures else "",
-        f"Continue with: {report['command']}" if report.get("command") and not report["ok"] else "",
-        "\n".join(["Notes:", *(f"- {note}" for note in report["notes"])])
-        if report["notes"]
-        else "",
-    ]
-    return "\n\n".join(block for block in blocks if block)
+    blocks = [f"run {report['id']} {verdict} after {report['elapsed']:.1f} s"]
+    if rows:
+        blocks.append(table(("node", "step", "result", "seconds"), rows))
+    if report.get("snapshot"):
+        blocks.append(_snapshot(report["snapshot"]))
+    if failures:
+        blocks.append("\n".join(["Failures:", *failures]))
+    if report.get("command") and not report["ok"]:
+        blocks.append(f"Continue with: {report['command']}")
+    if report["notes"]:
+        notes = [f"- {note}" for note in report["notes"]]
+        blocks.append("\n".join(["Notes:", *notes]))
+    return "\n\n".join(blocks)
 
 
 def render_report_plan(plan: Object) -> str:
@@ -134,46 +138,45 @@ def render_report_plan(plan: Object) -> str:
 def table(header: Row, rows: Iterable[Row]) -> str:
     """Return a table with columns as wide as their widest cell; the last is right-aligned."""
     lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_line(line, widths) for line in lines)
 
 
 def _line(cells: Row, widths: Sequence[int]) -> str:
     *left, (last, width) = zip(cells, widths, strict=True)
-    return "  ".join([*(cell.ljust(size) for cell, size in left), last.rjust(width)]).rstrip()
+    padded = [cell.ljust(size) for cell, size in left]
+    return "  ".join([*padded, last.rjust(width)]).rstrip()
 
 
 def _node_rows(node: Object) -> list[Row]:
-    rows = [
-        (node["name"], step["name"], "ok" if step["ok"] else "FAILED", f"{step['elapsed']:.1f}")
-        for step in node["steps"]
-    ]
+    rows = []
+    for step in node["steps"]:
+        result = "ok" if step["ok"] else "FAILED"
+        rows.append((node["name"], step["name"], result, f"{step['elapsed']:.1f}"))
     if node["skipped"]:
         rows.append((node["name"], "-", f"skipped: {node['skipped']}", ""))
     elif not rows:
         rows.append((node["name"], "-", "ok" if node["ok"] else "FAILED", ""))
-    return [rows[0], *(("", *row[1:]) for row in rows[1:])]
+    others = [("", *row[1:]) for row in rows[1:]]
+    return [rows[0], *others]
 
 
-def _snapshot(found: Object) -> str:
-    if not found:
-        return ""
-    lines = [f"etcd snapshot: {found['path']} ({found['bytes']} bytes{_of(found.get('member'))})"]
-    copied = found.get("copied_to")
-    return "\n".join([*lines, *([f"copied to {copied}"] if copied else [])])
-
-
-def _of(member: str | None) -> str:
-    return f", of {member}" if member else ""
+def _snapshot(snapshot: Object) -> str:
+    member, copied = snapshot.get("member"), snapshot.get("copied_to")
+    origin = f", of {member}" if member else ""
+    line = f"etcd snapshot: {snapshot['path']} ({snapshot['bytes']} bytes{origin})"
+    return f"{line}\ncopied to {copied}" if copied else line
 
 
 def _failure(node: Object) -> str:
     error = node["error"]
     described = str(error.get("text") or error.get("message"))
     named = described if error.get("node") else f"node {node['name']}: {described}"
-    undone = [f"  rolled back: {what}" for what in node.get("undone") or ()]
-    state = [f"  current state: {node['state']}"] if node.get("state") else []
-    return "\n".join(f"  {line}" for line in [*named.splitlines(), *undone, *state])
+    lines = named.splitlines()
+    lines += [f"  rolled back: {what}" for what in node.get("undone") or ()]
+    if node.get("state"):
+        lines.append(f"  current state: {node['state']}")
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _wave(wave: Object) -> str:
@@ -182,15 +185,15 @@ def _wave(wave: Object) -> str:
 
 
 def _plan_block(node: Object) -> str:
-    place = ", ".join(
-        filter(None, (node["address"], node["profile"], f"roles {' '.join(node['roles'])}"))
-    )
+    node_roles = f"roles {' '.join(node['roles'])}"
+    place = ", ".join(filter(None, (node["address"], node["profile"], node_roles)))
     lines = [f"  {node['node']} ({place})"]
     if node["refused"]:
         lines.append(f"    REFUSED: {node['refused']}")
     width = max((len(step["name"]) for step in node["steps"]), default=0)
     lines += [f"    {step['name'].ljust(width)}  {step['reason']}" for step in node["steps"]]
-    return "\n".join([*lines, *(f"      {_change(change)}" for change in node["changes"])])
+    lines += [f"      {_change(change)}" for change in node["changes"]]
+    return "\n".join(lines)
 
 
 def _change(change: Object) -> str:

@@ -13,11 +13,14 @@ Object = Mapping[str, Any]
 def render_ssh(data: Object) -> str:
     """Return the text for the result of ``check_ssh``."""
     reached, unreachable = data["reached"], data["unreachable"]
-    rows = [(name, found["python"], f"{found['seconds']:.1f}") for name, found in reached.items()]
-    blocks = [
-        f"SSH to {len(reached) + len(unreachable)} hosts: {len(reached)} can be used, {len(unreachable)} cannot",
-        run.table(("host", "python", "seconds"), rows) if rows else "",
-        preflight.unreachable(unreachable),
-        *(f"Warning: {warning}" for warning in data["warnings"]),
-    ]
-    return "\n\n".join(block for block in blocks if block)
+    hosts = len(reached) + len(unreachable)
+    blocks = [f"SSH to {hosts} hosts: {len(reached)} can be used, {len(unreachable)} cannot"]
+    rows = []
+    for name, answer in reached.items():
+        rows.append((name, answer["python"], f"{answer['seconds']:.1f}"))
+    if rows:
+        blocks.append(run.table(("host", "python", "seconds"), rows))
+    if unreachable:
+        blocks.append(preflight.unreachable(unreachable))
+    blocks += [f"Warning: {warning}" for warning in data["warnings"]]
+    return "\n\n".join(blocks)

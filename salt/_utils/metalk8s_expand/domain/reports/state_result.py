@@ -27,19 +27,15 @@ def state_result(name: str, answer: object) -> dict[str, Any]:
     elif "error" in answer:
         comment = _error(answer["error"])
     elif answer.get("dry_run"):
-        changes, comment = (
-            {} if answer["refusal"] else _planned(answer),
-            foresight.render_plan(answer),
-        )
+        changes = {} if answer["refusal"] else _planned(answer)
+        comment = foresight.render_plan(answer)
         result = None if changes else True
         if answer["refusal"]:
             result = False
     elif "nodes" in answer:
-        changes, comment, result = (
-            _done(answer),
-            run.render_report(answer),
-            answer.get("retcode") == 0,
-        )
+        changes = _done(answer)
+        comment = run.render_report(answer)
+        result = answer.get("retcode") == 0
     else:
         comment = f"the runner returned no report: {str(dict(answer))[:2000]}"
     return {"name": name, "result": result, "changes": changes, "comment": comment}
@@ -52,12 +48,12 @@ def _error(error: object) -> str:
 
 
 def _planned(answer: Mapping[str, Any]) -> Changes:
-    nodes = (*answer["control_plane"], *answer["workers"])
-    steps = {
-        node["node"]: [step["name"] for step in node["steps"] if step["name"] in CHANGING]
-        for node in nodes
-    }
-    return {name: found for name, found in steps.items() if found}
+    changes: Changes = {}
+    for node in (*answer["control_plane"], *answer["workers"]):
+        names = [step["name"] for step in node["steps"] if step["name"] in CHANGING]
+        if names:
+            changes[node["node"]] = names
+    return changes
 
 
 def _done(answer: Mapping[str, Any]) -> Changes:
@@ -65,12 +61,12 @@ def _done(answer: Mapping[str, Any]) -> Changes:
 
     Failed steps are included, because a step may have changed something before it failed.
     """
-    steps = {
-        node["name"]: [
-            step["name"] if step["ok"] else f"{step['name']}: failed"
-            for step in node["steps"]
-            if step["name"] in CHANGING
-        ]
-        for node in answer["nodes"]
-    }
-    return {name: found for name, found in steps.items() if found}
+    changes: Changes = {}
+    for node in answer["nodes"]:
+        steps = []
+        for step in node["steps"]:
+            if step["name"] in CHANGING:
+                steps.append(step["name"] if step["ok"] else f"{step['name']}: failed")
+        if steps:
+            changes[node["name"]] = steps
+    return changes
