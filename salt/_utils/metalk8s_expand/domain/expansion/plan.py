@@ -11,7 +11,7 @@ from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.node.health import is_deployed
 from metalk8s_expand.domain.node.manifest import Change, Object, Owned
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.steps import PlannedStep, Step, digest
+from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_steps
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
 DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
@@ -135,10 +135,8 @@ class Plan:
 
     def without(self, names: Collection[str]) -> Plan:
         """Return the plan without these nodes."""
-        serial, beside = (
-            tuple(item for item in items if item.node.name not in names)
-            for items in (self.control_plane, self.workers)
-        )
+        serial = tuple(item for item in self.control_plane if item.node.name not in names)
+        beside = tuple(item for item in self.workers if item.node.name not in names)
         return replace(self, control_plane=serial, workers=beside)
 
     def _content(self) -> dict[str, Any]:
@@ -164,23 +162,21 @@ def build_plan(
     a name is not declared.
     """
     known = owned or {}
-    plans = [
-        replace(
-            node_plan(
-                node,
-                observed.get(node.name),
-                node.name in done,
-                known.get(node.name, manifest.NOTHING),
-            ),
-            skip=tuple(sorted(declared.skipped(node.name))),
-        )
-        for node in declared.chosen(names)
-    ]
-    needed = [plan for plan in plans if plan.needed]
+    control_plane, workers, unchanged = [], [], []
+    for node in declared.chosen(names):
+        owned_by_us = known.get(node.name, manifest.NOTHING)
+        plan = node_plan(node, observed.get(node.name), node.name in done, owned_by_us)
+        plan = replace(plan, skip=tuple(sorted(declared.skipped(node.name))))
+        if not plan.needed:
+            unchanged.append(node.name)
+        elif node.is_control_plane:
+            control_plane.append(plan)
+        else:
+            workers.append(plan)
     return Plan(
-        control_plane=tuple(plan for plan in needed if plan.node.is_control_plane),
-        workers=tuple(plan for plan in needed if not plan.node.is_control_plane),
-        unchanged=tuple(plan.node.name for plan in plans if not plan.needed),
+        control_plane=tuple(control_plane),
+        workers=tuple(workers),
+        unchanged=tuple(unchanged),
         max_parallel=declared.max_parallel,
     )
 
@@ -190,66 +186,63 @@ def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
 
     ``before`` is the ``as_dict`` of that plan.
     """
-    old = {
-        item["node"]: item
-        for item in (*before.get("control_plane", ()), *before.get("workers", ()))
-    }
-    new = {item.node.name: item.as_dict() for item in now.nodes}
+    old = {}
+    for item in (*before.get("control_plane", ()), *before.get("workers", ())):
+        old[item["node"]] = item
+    new = {plan.node.name: plan.as_dict() for plan in now.nodes}
     gone = [f"node {name}: no step is needed any longer" for name in old if name not in new]
-    come = [
-        f"node {name}: was not in the plan, and now needs steps" for name in new if name not in old
-    ]
-    moved = [
-        f"node {name}: {', '.join(keys)} changed"
-        for name in new
-        if name in old
-        and (keys := [key for key in new[name] if new[name][key] != old[name].get(key)])
-    ]
-    same_waves = before.get("waves") == [wave.as_dict() for wave in now.waves]
-    return gone + come + moved or ([] if same_waves else ["the waves changed"])
+    come, moved = [], []
+    for name, item in new.items():
+        if name not in old:
+            come.append(f"node {name}: was not in the plan, and now needs steps")
+            continue
+        keys = [key for key in item if item[key] != old[name].get(key)]
+        if keys:
+            moved.append(f"node {name}: {', '.join(keys)} changed")
+    changes = gone + come + moved
+    if not changes and before.get("waves") != [wave.as_dict() for wave in now.waves]:
+        return ["the waves changed"]
+    return changes
 
 
 def node_plan(
-    node: Node, found: Object | None, done: bool, owned: Owned = manifest.NOTHING
+    node: Node, node_obj: Object | None, done: bool, owned: Owned = manifest.NOTHING
 ) -> NodePlan:
-    """Return the plan of one node; ``found`` is its Node object, or None."""
-    changes = manifest.drift(node, found or {}, owned)
-    refused = None if found is None else _refusal(node, found, done)
+    """Return the plan of one node; ``node_obj`` is its Node object, or None."""
+    changes = manifest.drift(node, node_obj or {}, owned)
+    refused = None if node_obj is None else _refusal(node, node_obj, done)
     if refused is not None:
         return NodePlan(node, (), changes, refused)
-    reasons = _reasons(found, len(changes), done)
-    steps = tuple(
-        PlannedStep(step.name, reasons[step.name]) for step in STEPS if step.name in reasons
-    )
-    return NodePlan(node, steps, changes)
+    reasons = _reasons(node_obj, len(changes), done)
+    return NodePlan(node, planned_steps(STEPS, reasons), changes)
 
 
 def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
     return tuple(plan.node.name for plan in plans if plan.refused is None)
 
 
-def _refusal(node: Node, found: Object, done: bool) -> str | None:
+def _refusal(node: Node, node_obj: Object, done: bool) -> str | None:
     """Return why the expansion must not change this Node, or None.
 
     The bootstrap node is refused, and so is a deployed node whose roles would change.
     """
-    found_roles = roles.observed_roles((found.get("metadata") or {}).get("labels") or {})
-    if roles.BOOTSTRAP in found_roles:
+    observed_roles = roles.observed_roles((node_obj.get("metadata") or {}).get("labels") or {})
+    if roles.BOOTSTRAP in observed_roles:
         return f"{node.name} is the bootstrap node: remove it from the declaration"
-    if set(found_roles) == set(node.roles) or not (done or is_deployed(found)):
+    if set(observed_roles) == set(node.roles) or not (done or is_deployed(node_obj)):
         return None
     return (
-        f"{node.name} is deployed with the roles {', '.join(found_roles) or 'none'}, but declared with "
+        f"{node.name} is deployed with the roles {', '.join(observed_roles) or 'none'}, but declared with "
         f"{', '.join(node.roles)}: the roles of a deployed node cannot be changed; remove the node and add it again, "
         "or declare its current roles"
     )
 
 
-def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
+def _reasons(node_obj: Object | None, changes: int, done: bool) -> dict[str, str]:
     """Return the reason of each needed step by its name."""
-    deploy = _deploy_reason(found, done)
-    register = _register_reason(found, changes)
-    uncordon = _uncordon_reason(found)
+    deploy = _deploy_reason(node_obj, done)
+    register = _register_reason(node_obj, changes)
+    uncordon = _uncordon_reason(node_obj)
     reasons: dict[str, str | None] = {
         CHECK_SSH: deploy and "the expansion will change the host",
         PREFLIGHT: deploy and "the expansion will change the host",
@@ -261,24 +254,24 @@ def _reasons(found: Object | None, changes: int, done: bool) -> dict[str, str]:
     return {step: reason for step, reason in reasons.items() if reason is not None}
 
 
-def _register_reason(found: Object | None, changes: int) -> str | None:
-    if found is None:
+def _register_reason(node_obj: Object | None, changes: int) -> str | None:
+    if node_obj is None:
         return "no Node of this name exists"
     if not changes:
         return None
     return f"the Node differs from the declaration in {changes} place{'s' if changes > 1 else ''}"
 
 
-def _deploy_reason(found: Object | None, done: bool) -> str | None:
-    if found is None or not (done or is_deployed(found)):
+def _deploy_reason(node_obj: Object | None, done: bool) -> str | None:
+    if node_obj is None or not (done or is_deployed(node_obj)):
         return "it was never deployed"
-    problems = health.ready_problems(found)
+    problems = health.ready_problems(node_obj)
     if problems:
         return problems[0]
     return None if done else "it is deployed, but not healthy"
 
 
-def _uncordon_reason(found: Object | None) -> str | None:
-    if found is None:
+def _uncordon_reason(node_obj: Object | None) -> str | None:
+    if node_obj is None:
         return "its registration cordons it"
-    return "its registration left it cordoned" if manifest.is_cordoned_by_us(found) else None
+    return "its registration left it cordoned" if manifest.is_cordoned_by_us(node_obj) else None
