@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from metalk8s_expand.clients.salt.event_bus import Bus
 from metalk8s_expand.domain.runs import events
+from metalk8s_expand.domain.runs.events import NodeStep
 from tests import extension
 
 SLS = extension.served("reactor") / "metalk8s_expand_add.sls"
@@ -272,9 +273,8 @@ def test_step_event_is_received_on_bus(opts: dict[str, Any], bus: None) -> None:
         "master", sock_dir=opts["sock_dir"], opts=opts, listen=True
     ) as listener:
         listener.get_event(wait=0.1)
-        tag, payload = events.step(
-            "20260101000000", "w-1", "deploy", events.DONE, 12.3456, "20260101000001"
-        )
+        deploy = NodeStep("20260101000000", "w-1", "deploy")
+        tag, payload = events.step(deploy, events.DONE, 12.3456, "20260101000001")
         assert Bus(opts).fire(tag, payload) is True
         heard = listener.get_event(wait=10, tag="metalk8s_expand/20260101000000/w-1", full=True)
     assert heard is not None

@@ -11,6 +11,7 @@ from metalk8s_expand.clients.host import signals
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.domain.runs import events
+from metalk8s_expand.domain.runs.events import RunEnd
 from metalk8s_expand.runs import orphaned_jobs
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.journal import JournalWriter
@@ -58,7 +59,8 @@ def _publish_end(run: RunContext, command: str, outcome: str, error: BaseExcepti
     progress, retcode = run.progress, run.exit_code.get("retcode")
     if retcode is None:
         retcode = getattr(error, "retcode", 1) if error else 0
-    progress.event(events.ended(progress.run, command, outcome, progress.elapsed(), retcode, error))
+    end = RunEnd(outcome, progress.elapsed(), retcode, error)
+    progress.event(events.ended(progress.run, command, end))
 
 
 def _lock(ctx: CommandContext, command: str, wait_s: float) -> Lock:

@@ -39,7 +39,8 @@ class JournalWriter:
         self._kube = kube
         self._clock = clock
         self._found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
-        self.now = rules.next_record(_parsed(self._found), run, doing, host, epoch, clock.now())
+        new = JournalRecord(run, doing, host, epoch, clock.now())
+        self.now = rules.next_record(_parsed(self._found), new)
 
     def reset(self) -> None:
         """Record that no step of an earlier run is still running."""

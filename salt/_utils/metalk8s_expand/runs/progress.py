@@ -10,7 +10,7 @@ from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.runs import events
-from metalk8s_expand.domain.runs.events import Event
+from metalk8s_expand.domain.runs.events import Event, NodeStep
 
 
 class Progress:
@@ -46,7 +46,7 @@ class Progress:
         error: BaseException | None = None,
     ) -> None:
         """Send the event of a step of a node; see ``events.step``."""
-        self.event(events.step(self.run, node, step, state, elapsed, job, error))
+        self.event(events.step(NodeStep(self.run, node, step), state, elapsed, job, error))
 
     def line(self, text: str) -> None:
         """Print one line unchanged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.errors import ExpandError
@@ -14,10 +15,30 @@ LONGEST = 500
 Event = tuple[str, dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class NodeStep:
+    """A step of a node in a run."""
+
+    run: str
+    node: str
+    name: str
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """The end of a run.
+
+    ``retcode`` is the exit code of the run's command, ``elapsed`` is in seconds.
+    """
+
+    outcome: str
+    elapsed: float
+    retcode: int
+    error: BaseException | None = None
+
+
 def step(
-    run: str,
-    node: str,
-    name: str,
+    of: NodeStep,
     state: str,
     elapsed: float = 0.0,
     job: str | None = None,
@@ -27,15 +48,15 @@ def step(
 
     ``elapsed`` is in seconds. ``job`` is the ID of the step's Salt job.
     """
-    payload = {
-        "expansion": run,
-        "node": node,
-        "step": name,
+    return f"{PREFIX}/{of.run}/{of.node}/{of.name}", {
+        "expansion": of.run,
+        "node": of.node,
+        "step": of.name,
         "state": state,
         "elapsed_s": round(elapsed, 3),
         "job": job or None,
+        "error": _error(error),
     }
-    return f"{PREFIX}/{run}/{node}/{name}", {**payload, "error": _error(error)}
 
 
 def started(run: str, doing: str, host: str) -> Event:
@@ -43,25 +64,16 @@ def started(run: str, doing: str, host: str) -> Event:
     return f"{PREFIX}/{run}/started", {"expansion": run, "doing": doing[:LONGEST], "host": host}
 
 
-def ended(
-    run: str,
-    doing: str,
-    outcome: str,
-    elapsed: float,
-    retcode: int,
-    error: BaseException | None = None,
-) -> Event:
-    """Return the event of a run that released the lock.
-
-    ``retcode`` is the exit code of the run's command, ``elapsed`` is in seconds.
-    """
-    payload = {
+def ended(run: str, doing: str, end: RunEnd) -> Event:
+    """Return the event of a run that released the lock."""
+    return f"{PREFIX}/{run}/ended", {
         "expansion": run,
         "doing": doing[:LONGEST],
-        "outcome": outcome,
-        "elapsed_s": round(elapsed, 3),
+        "outcome": end.outcome,
+        "elapsed_s": round(end.elapsed, 3),
+        "retcode": end.retcode,
+        "error": _error(end.error),
     }
-    return f"{PREFIX}/{run}/ended", {**payload, "retcode": retcode, "error": _error(error)}
 
 
 def _error(error: BaseException | None) -> dict[str, Any] | None:

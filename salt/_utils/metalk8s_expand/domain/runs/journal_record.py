@@ -121,19 +121,18 @@ def parse(stored: str) -> JournalRecord | None:
     try:
         fields = json.loads(stored)
         nodes = {str(name): StepInProgress(**doing) for name, doing in fields.pop("nodes").items()}
-        lists = {key: tuple(map(str, fields.pop(key))) for key in ("created", "lines")}
-        return JournalRecord(**fields, nodes=nodes, created=lists["created"], lines=lists["lines"])
+        created = tuple(map(str, fields.pop("created")))
+        lines = tuple(map(str, fields.pop("lines")))
+        return JournalRecord(**fields, nodes=nodes, created=created, lines=lines)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def next_record(
-    before: JournalRecord | None, run: str, doing: str, host: str, epoch: int, now: float
-) -> JournalRecord:
+def next_record(before: JournalRecord | None, new: JournalRecord) -> JournalRecord:
     """Return the record of a new run.
 
     It keeps the steps and Nodes that an earlier run left behind, so that they are not lost.
     """
     if before is None:
-        return JournalRecord(run, doing, host, epoch, now)
-    return JournalRecord(run, doing, host, epoch, now, nodes=before.nodes, created=before.created)
+        return new
+    return replace(new, nodes=before.nodes, created=before.created)

@@ -93,34 +93,35 @@ class Lease:
     @property
     def title(self) -> str:
         """The description of the holder in messages."""
-        known = _metadata(self.stored).get("annotations") or {}
-        doing, run, user, host = (
-            known.get(PREFIX + key) or "?" for key in ("doing", "run", "user", "host")
-        )
+        doing = self._annotation(f"{PREFIX}doing", "?")
+        run = self._annotation(f"{PREFIX}run", "?")
+        user = self._annotation(f"{PREFIX}user", "?")
+        host = self._annotation(f"{PREFIX}host", "?")
         return f"{doing} (run {run} of {user} on {host}, {self.holder}), since {self.acquired}, last renewed {self.renewed}"
 
     @property
     def stop(self) -> str:
         """Who requested that the holder stop, and when; empty without a request."""
-        return str((_metadata(self.stored).get("annotations") or {}).get(STOP) or "")
+        return self._annotation(STOP)
 
     @property
     def process(self) -> str:
         """The holder's process, for other processes on its host."""
-        return str((_metadata(self.stored).get("annotations") or {}).get(PROCESS) or "")
+        return self._annotation(PROCESS)
 
     @property
     def run(self) -> str:
         """The ID of the holder's run; empty if unknown."""
-        return str((_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}run") or "")
+        return self._annotation(f"{PREFIX}run")
 
     @property
     def host(self) -> str:
         """The holder's host, for people."""
-        return str(
-            (_metadata(self.stored).get("annotations") or {}).get(f"{PREFIX}host")
-            or "the holder's host"
-        )
+        return self._annotation(f"{PREFIX}host", "the holder's host")
+
+    def _annotation(self, key: str, default: str = "") -> str:
+        annotations = _metadata(self.stored).get("annotations") or {}
+        return str(annotations.get(key) or default)
 
 
 def of(stored: Object | None) -> Lease | None:
@@ -157,7 +158,7 @@ def is_over(confirmed: float, duration: float, moment: float) -> bool:
 
 
 def taken(
-    found: Lease | None, claim: LeaseHolder, stamp: str, now: float, duration: int
+    lease: Lease | None, claim: LeaseHolder, stamp: str, now: float, duration: int
 ) -> dict[str, Any]:
     """Return the Lease to write in order to acquire it.
 
@@ -169,7 +170,7 @@ def taken(
         "acquireTime": stamp,
         "renewTime": stamp,
     }
-    if found is None:
+    if lease is None:
         spec["leaseTransitions"] = max(1, int(now) - EPOCHS_BEGIN)
         shown = {key: value for key, value in claim.annotations().items() if value is not None}
         metadata = {"name": NAME, "namespace": NAMESPACE, "annotations": shown}
@@ -179,11 +180,11 @@ def taken(
             "metadata": metadata,
             "spec": spec,
         }
-    if found.holder == claim.identity:
+    if lease.holder == claim.identity:
         # The claim was already written: the reply to the earlier request was lost.
-        return renewed(found, stamp)
-    spec["leaseTransitions"] = found.epoch + 1
-    return _changed(found, spec, {**claim.annotations(), STOP: None})
+        return renewed(lease, stamp)
+    spec["leaseTransitions"] = lease.epoch + 1
+    return _changed(lease, spec, {**claim.annotations(), STOP: None})
 
 
 def renewed(lease: Lease, stamp: str) -> dict[str, Any]:

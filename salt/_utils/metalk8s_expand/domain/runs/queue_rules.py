@@ -144,12 +144,11 @@ def parse(node: str, stored: str) -> Request:
     """
     try:
         fields = json.loads(stored)
-        since, last, attempts = (
-            _moment(fields.get(key, 0)) for key in ("since", "last", "attempts")
-        )
-        return Request(
-            node, since, min(int(attempts), ATTEMPTS), last, _bounded(str(fields.get("error", "")))
-        )
+        since = _moment(fields.get("since", 0))
+        last = _moment(fields.get("last", 0))
+        attempts = min(int(_moment(fields.get("attempts", 0))), ATTEMPTS)
+        error = _bounded(str(fields.get("error", "")))
+        return Request(node, since, attempts, last, error)
     except (ValueError, TypeError, AttributeError, OverflowError):
         return Request(node, 0.0)
 
@@ -159,20 +158,20 @@ def lines(requests: Mapping[str, Request]) -> dict[str, str]:
 
     SettingsError if they are larger than the API server accepts.
     """
-    found = {node: line(request) for node, request in requests.items()}
-    size = sum(len(node) + len(text) for node, text in found.items())
+    stored = {node: line(request) for node, request in requests.items()}
+    size = sum(len(node) + len(text) for node, text in stored.items())
     if size > MAX_BYTES:
         raise SettingsError(
-            f"ConfigMap {NAMESPACE}/{NAME} is full: {len(found)} requests",
+            f"ConfigMap {NAMESPACE}/{NAME} is full: {len(stored)} requests",
             hint="fix what failed; salt-run metalk8s_expand.status shows the errors",
         )
-    return found
+    return stored
 
 
 def text(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the requests as text for people; empty if there are none."""
-    found = [_row(row) for row in rows]
-    return "\n".join(["Requests of events:", *found]) if found else ""
+    shown = [_row(row) for row in rows]
+    return "\n".join(["Requests of events:", *shown]) if shown else ""
 
 
 def _row(row: Mapping[str, Any]) -> str:
@@ -185,10 +184,10 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def _moment(value: Any) -> float:
-    found = float(value)
-    if not 0 <= found < 1e12:
+    number = float(value)
+    if not 0 <= number < 1e12:
         raise ValueError(value)
-    return found
+    return number
 
 
 def _bounded(text: str) -> str:

@@ -52,7 +52,8 @@ def test_next_run_keeps_steps_and_nodes_of_previous_run() -> None:
         .step_started("w-2", "verify", 102.0)
         .node_finished("w-2")
     )
-    found = journal_record.next_record(before, "20260101000100", "expand", "cp-1", 8, 160.0)
+    new = JournalRecord("20260101000100", "expand", "cp-1", 8, 160.0)
+    found = journal_record.next_record(before, new)
     assert (found.created, found.jobs, set(found.nodes)) == (("w-1",), {"42"}, {"w-1"})
     assert (found.run, found.epoch, found.finished, found.lines) == ("20260101000100", 8, 0, ())
     assert found.reset().nodes == {}
@@ -60,7 +61,8 @@ def test_next_run_keeps_steps_and_nodes_of_previous_run() -> None:
 
 
 def test_first_run_starts_with_empty_journal() -> None:
-    assert journal_record.next_record(None, "1", "expand", "boot", 1, 1.0).nodes == {}
+    new = JournalRecord("1", "expand", "boot", 1, 1.0)
+    assert journal_record.next_record(None, new).nodes == {}
 
 
 def test_finished_node_is_counted_and_failed_node_is_named() -> None:
