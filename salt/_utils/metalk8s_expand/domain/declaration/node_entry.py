@@ -41,10 +41,10 @@ class Declared:
 
 def read_profiles(reader: Reader) -> dict[str, Profile]:
     """Return the built-in profiles and the declared profiles."""
-    own = {
-        name: _profile(reader.section(name), name) for name in reader.items(fields.own_profile_name)
-    }
-    return {**PROFILES, **own}
+    profiles = dict(PROFILES)
+    for name in reader.items(fields.own_profile_name):
+        profiles[name] = _profile(reader.section(name), name)
+    return profiles
 
 
 def read_defaults(reader: Reader, profiles: Iterable[str], key_directory: str) -> Defaults:
@@ -138,7 +138,7 @@ def _profile(reader: Reader, name: str) -> Profile:
 
 
 def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
-    found = reader.take_list("roles", fields.role)
+    node_roles = reader.take_list("roles", fields.role)
     if required and reader["roles"] in (None, [], ()):
         reader.note(
             reader.at("roles"),
@@ -146,9 +146,9 @@ def _roles(reader: Reader, required: bool) -> tuple[str, ...]:
             "is empty",
             f"write at least one of {', '.join(roles.DECLARABLE)}",
         )
-    if roles.MASTER in found and roles.ETCD not in found:
+    if roles.MASTER in node_roles and roles.ETCD not in node_roles:
         reader.note(reader.at("roles"), reader["roles"], "has master without etcd", _MASTER_ALONE)
-    return found
+    return node_roles
 
 
 _MASTER_ALONE = (
@@ -157,11 +157,12 @@ _MASTER_ALONE = (
 
 
 def _taints(reader: Reader) -> tuple[Taint, ...]:
-    found = reader.take_list("taints", fields.taint)
-    identities = [(taint.key, taint.effect) for taint in found]
-    for key, effect in {identity for identity in identities if identities.count(identity) > 1}:
+    taints = reader.take_list("taints", fields.taint)
+    identities = [(taint.key, taint.effect) for taint in taints]
+    repeated = {identity for identity in identities if identities.count(identity) > 1}
+    for key, effect in repeated:
         reader.note(reader.at("taints"), f"{key}:{effect}", "appears twice", "keep one of them")
-    return found
+    return taints
 
 
 def _labels(reader: Reader) -> dict[str, str]:

@@ -51,9 +51,10 @@ class Selection:
             *_unused(self.profiles or (), declared),
         ]
         if problems:
-            unknown = [
-                str(problem.value) for problem in problems if problem.path == f"{PILLAR}:nodes"
-            ]
+            unknown = []
+            for problem in problems:
+                if problem.path == f"{PILLAR}:nodes":
+                    unknown.append(str(problem.value))
             raise SettingsError(
                 _what(problems),
                 node=", ".join(unknown) or None,
@@ -61,24 +62,21 @@ class Selection:
                 hint=_hint(problems),
             )
         named = _named(self.nodes, declared)
-        names = tuple(
-            name
-            for name in named
-            if self.profiles is None or declared.nodes[name].profile in self.profiles
-        )
+        names = named
+        if self.profiles is not None:
+            names = [name for name in named if declared.nodes[name].profile in self.profiles]
         if not names:
-            apart = "; ".join(
-                f"the profile of {name} is {declared.nodes[name].profile or 'not set'}"
-                for name in named
+            actual = []
+            for name in named:
+                profile = declared.nodes[name].profile or "not set"
+                actual.append(f"the profile of {name} is {profile}")
+            wanted = ",".join(self.profiles or ())
+            message = "is not the profile of any selected node"
+            raise SettingsError(
+                "the profiles select no node",
+                problems=[Problem(PROFILES, wanted, message, "; ".join(actual))],
             )
-            problem = Problem(
-                PROFILES,
-                ",".join(self.profiles or ()),
-                "is not the profile of any selected node",
-                apart,
-            )
-            raise SettingsError("the profiles select no node", problems=[problem])
-        return names
+        return tuple(names)
 
     def words(self) -> list[str]:
         """Return the selection as unquoted command-line arguments."""
@@ -88,9 +86,11 @@ class Selection:
     def __str__(self) -> str:
         """Describe the selection in one line."""
         nodes = self.nodes or ()
-        more = [f"{len(nodes) - SHOWN} more"] if len(nodes) > SHOWN else []
-        profiles = [f"profile {item}" for item in self.profiles or ()]
-        return ", ".join([*nodes[:SHOWN], *more, *profiles]) or "all declared nodes"
+        words = list(nodes[:SHOWN])
+        if len(nodes) > SHOWN:
+            words.append(f"{len(nodes) - SHOWN} more")
+        words += [f"profile {item}" for item in self.profiles or ()]
+        return ", ".join(words) or "all declared nodes"
 
 
 def parse(nodes: object = None, profiles: object = None) -> Selection:
@@ -99,12 +99,12 @@ def parse(nodes: object = None, profiles: object = None) -> Selection:
     Raise SettingsError that names each wrong argument.
     """
     problems: list[Problem] = []
-    found = Selection(
+    selection = Selection(
         _items(NODES, nodes, HOW, problems), _items(PROFILES, profiles, PROFILES_HOW, problems)
     )
     if problems:
         raise SettingsError(WRONG_ARGUMENTS, problems=problems)
-    return found
+    return selection
 
 
 def is_glob(text: str) -> bool:
@@ -122,11 +122,10 @@ def _items(key: str, given: object, how: str, problems: list[Problem]) -> tuple[
         problems.append(Problem(key, given, "is not a name", f"write {how}"))
     elif listed and not given:
         problems.append(Problem(key, given, "is empty", f"write {how}, or omit it to select all"))
-    problems += [
-        Problem(key, item, "is not a name", f"write {how}")
-        for item in items
-        if listed and not _is_word(item)
-    ]
+    if listed:
+        for item in items:
+            if not _is_word(item):
+                problems.append(Problem(key, item, "is not a name", f"write {how}"))
     return tuple(dict.fromkeys(str(item).strip() for item in items))
 
 
@@ -142,42 +141,40 @@ def _named(patterns: Sequence[str] | None, declared: Settings) -> list[str]:
     if patterns is None:
         return list(declared.nodes)
     exact, globs = frozenset(patterns), [pattern for pattern in patterns if is_glob(pattern)]
-    return [
-        name
-        for name in declared.nodes
-        if name in exact or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
-    ]
+    names = []
+    for name in declared.nodes:
+        if name in exact or any(fnmatch.fnmatchcase(name, glob) for glob in globs):
+            names.append(name)
+    return names
 
 
 def _unmatched(patterns: Sequence[str], declared: Settings) -> list[Problem]:
     path = f"{PILLAR}:nodes"
-    found = []
+    problems = []
     for pattern in patterns:
         if is_glob(pattern) and not fnmatch.filter(declared.nodes, pattern):
             remedy = f"declared: {', '.join(declared.nodes) or 'none'}"
-            found.append(Problem(path, pattern, "matches no declared node", remedy))
+            problems.append(Problem(path, pattern, "matches no declared node", remedy))
         elif not is_glob(pattern) and pattern not in declared.nodes:
-            found.append(
-                Problem(path, pattern, "is not declared", suggestion(pattern, declared.nodes))
-            )
-    return found
+            remedy = suggestion(pattern, declared.nodes)
+            problems.append(Problem(path, pattern, "is not declared", remedy))
+    return problems
 
 
 def _unused(profiles: Sequence[str], declared: Settings) -> list[Problem]:
     used = dict.fromkeys(node.profile for node in declared.nodes.values() if node.profile)
     known = declared.terms.profiles
-    return [
-        Problem(
-            PROFILES,
-            item,
-            "is the profile of no declared node",
-            f"used: {', '.join(used) or 'none'}",
-        )
-        if item in known
-        else Problem(PROFILES, item, "is an unknown profile", suggestion(item, known))
-        for item in profiles
-        if item not in used
-    ]
+    problems = []
+    for item in profiles:
+        if item in used:
+            continue
+        if item not in known:
+            remedy = suggestion(item, known)
+            problems.append(Problem(PROFILES, item, "is an unknown profile", remedy))
+        else:
+            remedy = f"used: {', '.join(used) or 'none'}"
+            problems.append(Problem(PROFILES, item, "is the profile of no declared node", remedy))
+    return problems
 
 
 def _what(problems: Sequence[Problem]) -> str:

@@ -77,10 +77,10 @@ class Settings:
         wanted = self.nodes.keys() if names is None else dict.fromkeys(names).keys()
         unknown = [name for name in wanted if name not in self.nodes]
         if unknown:
-            problems = [
-                Problem(f"{PILLAR}:nodes", name, "is not declared", suggestion(name, self.nodes))
-                for name in unknown
-            ]
+            problems = []
+            for name in unknown:
+                remedy = suggestion(name, self.nodes)
+                problems.append(Problem(f"{PILLAR}:nodes", name, "is not declared", remedy))
             what = "this node" if len(unknown) == 1 else "these nodes"
             raise SettingsError(
                 f"the pillar does not declare {what}", node=", ".join(unknown), problems=problems
@@ -236,11 +236,9 @@ def _check_places(settings: Settings, path: str, names: Iterable[str], problems:
 
 def _check_networks(settings: Settings, path: str, node: Node, problems: Problems) -> None:
     for title, network in (("Pod", settings.pod_cidr), ("Service", settings.service_cidr)):
-        if (
-            network
-            and node.address
-            and ipaddress.ip_address(node.address) in ipaddress.ip_network(network)
-        ):
+        if not network or not node.address:
+            continue
+        if ipaddress.ip_address(node.address) in ipaddress.ip_network(network):
             remedy = "use the host's control-plane address, or correct metalk8s_expand:networks"
             problems.append(
                 Problem(path, node.address, f"is inside the {title} network {network}", remedy)
