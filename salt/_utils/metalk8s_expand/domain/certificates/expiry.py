@@ -16,7 +16,7 @@ from metalk8s_expand.domain.parsing.reader import Reader
 
 Entry = Mapping[str, Any]
 Answer = Mapping[str, Entry]
-Told = Mapping[str, "Answer | str"]
+Answers = Mapping[str, "Answer | str"]
 
 # Names for the master's kubeconfig if its certificate is not one of the nodes'; no node can have
 # the name of MASTER.
@@ -38,15 +38,13 @@ def read(reader: Reader) -> Limits:
     """Return the limits in the mapping ``certificates``; the reader notes its problems."""
     plain = Limits()
     days = scalars.integer(0, MAX_DAYS)
-    found = Limits(
-        reader.take("error_days", days, plain.error),
-        reader.take("warning_days", days, plain.warning),
-    )
-    if found.warning < found.error:
-        remedy = f"write at least {found.error}, the value of error_days"
-        reader.note(reader.at("warning_days"), found.warning, "is smaller than error_days", remedy)
+    error = reader.take("error_days", days, plain.error)
+    warning = reader.take("warning_days", days, plain.warning)
+    if warning < error:
+        remedy = f"write at least {error}, the value of error_days"
+        reader.note(reader.at("warning_days"), warning, "is smaller than error_days", remedy)
     reader.finish()
-    return found
+    return Limits(error, warning)
 
 
 def first(answer: Answer) -> dict[str, Any] | None:
@@ -54,11 +52,10 @@ def first(answer: Answer) -> dict[str, Any] | None:
 
     Return None if no certificate could be read.
     """
-    ending = [
-        (entry["seconds_left"], purpose)
-        for purpose, entry in _known(answer)
-        if "seconds_left" in entry
-    ]
+    ending = []
+    for purpose, entry in _known(answer):
+        if "seconds_left" in entry:
+            ending.append((entry["seconds_left"], purpose))
     if not ending:
         return None
     seconds, purpose = min(ending)
@@ -69,28 +66,32 @@ def first(answer: Answer) -> dict[str, Any] | None:
     }
 
 
-def problems(told: Told, limits: Limits) -> list[str]:
+def problems(answers: Answers, limits: Limits) -> list[str]:
     """Return one sentence per problem; unknown certificates are problems."""
-    return [
-        sentence for node, answer in told.items() for sentence in _problems(node, answer, limits)
-    ]
+    sentences: list[str] = []
+    for node, answer in answers.items():
+        sentences += _problems(node, answer, limits)
+    return sentences
 
 
-def warnings(told: Told, limits: Limits) -> list[str]:
+def warnings(answers: Answers, limits: Limits) -> list[str]:
     """Return one sentence per certificate that expires soon but is not a problem yet."""
-    return [
-        f"{title} expires on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
-        for node, answer in told.items()
-        if not isinstance(answer, str)
-        for purpose, entry in _known(answer)
-        if limits.error * DAY <= entry.get("seconds_left", -1) < limits.warning * DAY
-        for title in [_title(node, purpose)]
-    ]
+    sentences = []
+    for node, answer in answers.items():
+        if isinstance(answer, str):
+            continue
+        for purpose, entry in _known(answer):
+            if limits.error * DAY <= entry.get("seconds_left", -1) < limits.warning * DAY:
+                sentences.append(_expires(_title(node, purpose), purpose, entry))
+    return sentences
 
 
 def stale_problems(answer: Answer) -> list[str]:
     """Return a sentence per port that does not serve the certificate on the disk."""
-    return [sentence for purpose, entry in answer.items() for sentence in _served(purpose, entry)]
+    sentences: list[str] = []
+    for purpose, entry in answer.items():
+        sentences += _served(purpose, entry)
+    return sentences
 
 
 def _problems(node: str, answer: Answer | str, limits: Limits) -> Iterator[str]:
@@ -99,9 +100,11 @@ def _problems(node: str, answer: Answer | str, limits: Limits) -> Iterator[str]:
         return
     for purpose, entry in _known(answer):
         title = _title(node, purpose)
-        yield from (f"{title}: {sentence}" for sentence in _file(purpose, entry))
+        for sentence in _file(purpose, entry):
+            yield f"{title}: {sentence}"
         yield from _expiry(title, purpose, entry, limits)
-        yield from (f"{title}: {sentence}" for sentence in _served(purpose, entry))
+        for sentence in _served(purpose, entry):
+            yield f"{title}: {sentence}"
 
 
 def _expiry(title: str, purpose: str, entry: Entry, limits: Limits) -> Iterator[str]:
@@ -111,7 +114,11 @@ def _expiry(title: str, purpose: str, entry: Entry, limits: Limits) -> Iterator[
     if seconds <= 0:
         yield f"{title} expired on {entry['not_after']}: {_remedy(purpose)}"
     elif seconds < limits.error * DAY:
-        yield f"{title} expires on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
+        yield _expires(title, purpose, entry)
+
+
+def _expires(title: str, purpose: str, entry: Entry) -> str:
+    return f"{title} expires on {entry['not_after']}, in {_left(entry)}: {_remedy(purpose)}"
 
 
 def _file(purpose: str, entry: Entry) -> Iterator[str]:
@@ -128,15 +135,15 @@ def _file(purpose: str, entry: Entry) -> Iterator[str]:
 
 
 def _served(purpose: str, entry: Entry) -> Iterator[str]:
-    found = entry.get("served")
-    if found is None:
+    served = entry.get("served")
+    if served is None:
         return
-    if "error" in found:
-        yield f"port {found['port']}, which serves {purpose}, does not answer: {found['error']}"
-    elif found["serial"] != entry["serial"]:
+    if "error" in served:
+        yield f"port {served['port']}, which serves {purpose}, does not answer: {served['error']}"
+    elif served["serial"] != entry["serial"]:
         yield (
-            f"port {found['port']} serves another certificate than {entry['path']}; "
-            f"the served one expires on {found['not_after']}"
+            f"port {served['port']} serves another certificate than {entry['path']}; "
+            f"the served one expires on {served['not_after']}"
         )
 
 
@@ -164,5 +171,7 @@ def _remedy(purpose: str) -> str:
 def _left(entry: Entry) -> str:
     seconds = int(entry["seconds_left"])
     units: Sequence[tuple[str, int]] = (("days", DAY), ("hours", 3_600), ("minutes", 60))
-    unit, size = next(((unit, size) for unit, size in units if seconds >= 2 * size), ("seconds", 1))
-    return f"{seconds // size} {unit}"
+    for unit, size in units:
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"

@@ -135,10 +135,10 @@ def policy_name(node: str, purpose: str) -> str:
 
 def policies(subject: Subject, days_valid: float = 365) -> dict[str, dict[str, Any]]:
     """Return the signing policies of one node for the pillar of the CA's minion."""
-    return {
-        policy_name(subject.name, name): _policy(subject, purpose, days_valid)
-        for name, purpose in purposes(subject.roles).items()
-    }
+    by_name = {}
+    for name, purpose in purposes(subject.roles).items():
+        by_name[policy_name(subject.name, name)] = _policy(subject, purpose, days_valid)
+    return by_name
 
 
 def _policy(subject: Subject, purpose: Purpose, days_valid: float) -> dict[str, Any]:
@@ -166,10 +166,9 @@ def _names(subject: Subject, purpose: Purpose) -> list[str] | None:
     names, addresses = [subject.name], [subject.address]
     # The API proxy listens on 127.0.0.1, so clients must not trust a kubelet at that address.
     if purpose.subject != _KUBELET:
-        names, addresses = [*names, "localhost"], [*addresses, "127.0.0.1"]
+        names.append("localhost")
+        addresses.append("127.0.0.1")
     if purpose.cluster_names:
-        names, addresses = (
-            [*names, *subject.cluster_names],
-            [*addresses, *subject.cluster_addresses],
-        )
-    return [*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)]
+        names += subject.cluster_names
+        addresses += subject.cluster_addresses
+    return [f"DNS:{name}" for name in names] + [f"IP:{address}" for address in addresses]
