@@ -130,10 +130,10 @@ def state_boundary(function: Callable[..., Any]) -> Callable[..., dict[str, Any]
     return wrapper
 
 
-def _changes(found: Any) -> dict[str, Any]:
-    if isinstance(found, Mapping):
-        return dict(found)
-    return {"changes": found} if found else {}
+def _changes(result: Any) -> dict[str, Any]:
+    if isinstance(result, Mapping):
+        return dict(result)
+    return {"changes": result} if result else {}
 
 
 def failure(error: ExpandError) -> dict[str, Any]:
@@ -174,11 +174,11 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
 def _unknown(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> list[Problem]:
     """Return a problem for each argument that the function does not have."""
     known = list(signature.parameters)
-    return [
-        Problem(key, key, "is an unknown argument", suggestion(key, known))
-        for key in kwargs
-        if key not in known
-    ]
+    problems = []
+    for key in kwargs:
+        if key not in known:
+            problems.append(Problem(key, key, "is an unknown argument", suggestion(key, known)))
+    return problems
 
 
 def _retcode(result: object) -> int:

@@ -55,9 +55,12 @@ class ExpandError(Exception):
 
     def __str__(self) -> str:
         node = f"node {self.node}: " if self.node else ""
-        trailer = (("do next", self.hint), ("job", self.job), ("log", self.log))
-        lines = [f"{node}{self.message}", *(f"  - {problem}" for problem in self.problems)]
-        return "\n".join([*lines, *(f"  {title}: {value}" for title, value in trailer if value)])
+        lines = [f"{node}{self.message}"]
+        lines += [f"  - {problem}" for problem in self.problems]
+        for title, value in (("do next", self.hint), ("job", self.job), ("log", self.log)):
+            if value:
+                lines.append(f"  {title}: {value}")
+        return "\n".join(lines)
 
     @property
     def summary(self) -> str:
@@ -67,6 +70,9 @@ class ExpandError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the error as JSON-ready mapping with all keys; ``text`` is the full message."""
+        problems: list[Any] = []
+        for problem in self.problems:
+            problems.append(problem.as_dict() if isinstance(problem, Problem) else str(problem))
         return {
             "type": type(self).__name__,
             "retcode": self.retcode,
@@ -77,7 +83,7 @@ class ExpandError(Exception):
             "hint": self.hint,
             "log": self.log,
             "job": self.job,
-            "problems": [p.as_dict() if isinstance(p, Problem) else str(p) for p in self.problems],
+            "problems": problems,
             "text": str(self),
         }
 

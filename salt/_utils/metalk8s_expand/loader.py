@@ -18,7 +18,12 @@ def plugin_directories() -> dict[str, list[str]]:
 
     find_spec locates the directories, since an editable install has them outside the package.
     """
-    return {kind: found for kind in KINDS if (found := _directories(f"{PACKAGE}.{kind}"))}
+    by_kind = {}
+    for kind in KINDS:
+        directories = _directories(f"{PACKAGE}.{kind}")
+        if directories:
+            by_kind[kind] = directories
+    return by_kind
 
 
 def mixed_installation(plugin_file: str, synced: str = "") -> str | None:

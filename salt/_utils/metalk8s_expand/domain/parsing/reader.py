@@ -68,16 +68,17 @@ class Reader:
     def take_list(self, key: str, parse: Callable[[object], T]) -> tuple[T, ...]:
         """Return the parsed items of a list without invalid items; () if the key is absent."""
         self._known.add(key)
-        found = self._items.get(key, [])
-        if not isinstance(found, (list, tuple)):
-            self.note(self.at(key), found, "is not a list", "write a list, one item per '-'")
+        items = self._items.get(key, [])
+        if not isinstance(items, (list, tuple)):
+            self.note(self.at(key), items, "is not a list", "write a list, one item per '-'")
             return ()
-        attempts = [
-            self.attempt(f"{self.at(key)}:{index}", item, parse, None)
-            for index, item in enumerate(found)
-        ]
-        self._refuse_repeats(key, found)
-        return tuple(item for item in attempts if item is not None)
+        parsed: list[T] = []
+        for index, item in enumerate(items):
+            value = self.attempt(f"{self.at(key)}:{index}", item, parse, None)
+            if value is not None:
+                parsed.append(value)
+        self._refuse_repeats(key, items)
+        return tuple(parsed)
 
     def finish(self) -> None:
         """Note a problem for each key that the caller did not take."""
@@ -87,9 +88,9 @@ class Reader:
                     self.at(key), key, "is an unknown key", suggestion(key, sorted(self._known))
                 )
 
-    def _refuse_repeats(self, key: str, found: Iterable[object]) -> None:
+    def _refuse_repeats(self, key: str, items: Iterable[object]) -> None:
         seen: list[object] = []
-        for item in found:
+        for item in items:
             if item in seen:
                 self.note(self.at(key), item, "appears twice", "keep one of them")
             seen.append(item)
