@@ -37,7 +37,8 @@ def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) ->
         if not inventory.removed:
             yield Blocker(
                 UNKNOWN,
-                f"{inventory.name} is unknown: it is not declared, and it has no Node, no etcd member and no key on the master",
+                f"{inventory.name} is unknown: it is not declared, and it has no Node, "
+                "no etcd member and no key on the master",
             )
         return
     if (
@@ -71,7 +72,8 @@ def _unreached(inventory: NodeInventory) -> Iterator[Blocker]:
     if inventory.mistaken and inventory.exists:
         yield Blocker(
             HOST,
-            f"{inventory.mistaken}: correct the address, or use force=True if the node's own host is permanently off",
+            f"{inventory.mistaken}: correct the address, or use force=True "
+            "if the node's own host is permanently off",
         )
     elif inventory.host.said is None and inventory.exists:
         yield Blocker(

@@ -59,7 +59,8 @@ def obstacles(
                     local.append(name)
         if local:
             problems.append(
-                f"Pod {title(pod)} uses the claim {', '.join(local)} on a disk of this node: delete_local_volumes=True"
+                f"Pod {title(pod)} uses the claim {', '.join(local)} on a disk of this node: "
+                "delete_local_volumes=True"
             )
     return problems
 

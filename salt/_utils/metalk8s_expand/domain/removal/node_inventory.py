@@ -99,9 +99,15 @@ class NodeInventory:
         if ours and theirs and ours != theirs:
             return "the minion of the host at its address has another Salt master"
         if machine and answer.get("machine_id") and answer["machine_id"] != machine:
-            return f"the host at its address is the machine {answer['machine_id']}, but the Node's machine is {machine}"
+            return (
+                f"the host at its address is the machine {answer['machine_id']}, "
+                f"but the Node's machine is {machine}"
+            )
         if not answer.get("names") and answer.get("traces"):
-            return f"the host at its address does not report the name {self.name}, but it holds {answer['traces'][0]}"
+            return (
+                f"the host at its address does not report the name {self.name}, "
+                f"but it holds {answer['traces'][0]}"
+            )
         return ""
 
     @property
