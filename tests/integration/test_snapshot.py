@@ -18,7 +18,8 @@ import pytest
 
 from metalk8s_expand.clients.etcd import bolt_file, snapshot_stream
 from metalk8s_expand.clients.etcd.api import Etcd
-from metalk8s_expand.cluster.etcd_snapshot import take
+from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.cluster import etcd_snapshot
 from metalk8s_expand.domain.etcd import snapshot_policy as rules
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.errors import ConflictError, ExpandError, PreflightError, UnreachableError
@@ -46,6 +47,10 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 def client(*hosts: Host) -> Etcd:
     return hosts[0].etcd(hosts[1:], own=True)
+
+
+def take(etcd: Etcd, settings: SnapshotSettings, run: str) -> etcd_snapshot.Snapshot:
+    return etcd_snapshot.take(etcd, settings, run, Clock())
 
 
 def etcdutl(host: Host, *words: str) -> subprocess.CompletedProcess[str]:

@@ -20,36 +20,33 @@ def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:
 
     Each thousand minions take about ten seconds when some are down.
     """
-    found: dict[str, Answer | str] = {}
+    answers: dict[str, Answer | str] = {}
     for start in range(0, len(names), CHUNK):
         chosen = names[start : start + CHUNK]
         try:
-            answers = minions.ask(chosen, FUNCTION, [])
+            replies = minions.ask(chosen, FUNCTION, [])
         except UnreachableError as error:
-            return {**found, **dict.fromkeys(names[start:], error.message)}
-        found.update({name: _told(name, answers.get(name)) for name in chosen})
-    return found
+            return {**answers, **dict.fromkeys(names[start:], error.message)}
+        for name in chosen:
+            answers[name] = _answer(name, replies.get(name))
+    return answers
 
 
-def overview(told: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
+def overview(answers: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
     """Return for each node the certificate that ends first, or why it is ``unknown``.
 
     The keys are ``first``, ``not_after`` and ``days_left``.
     """
-    return {name: _row(answer) for name, answer in told.items()}
+    return {name: _row(answer) for name, answer in answers.items()}
 
 
 def render_certificates(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """Return the overview as rows of a table."""
-    return [
-        (
-            name,
-            row.get("first", "-"),
-            row.get("not_after", row.get("unknown", "-")),
-            str(row.get("days_left", "unknown")),
-        )
-        for name, row in rows.items()
-    ]
+    table = []
+    for name, row in rows.items():
+        ends = row.get("not_after", row.get("unknown", "-"))
+        table.append((name, row.get("first", "-"), ends, str(row.get("days_left", "unknown"))))
+    return table
 
 
 def _row(answer: Answer | str) -> dict[str, Any]:
@@ -58,12 +55,12 @@ def _row(answer: Answer | str) -> dict[str, Any]:
     return expiry.first(answer) or {"unknown": "it has no readable certificate"}
 
 
-def _told(name: str, answer: Any) -> Answer | str:
-    if answer is None or answer is False:
+def _answer(name: str, reply: Any) -> Answer | str:
+    if reply is None or reply is False:
         return "its minion does not answer, or the master has not accepted its key"
-    if isinstance(answer, Mapping):
-        return answer
-    words = str(answer).strip().splitlines() or ["nothing"]
+    if isinstance(reply, Mapping):
+        return reply
+    words = str(reply).strip().splitlines() or ["nothing"]
     if "is not available" in words[-1]:
         return f"its minion has an older library: salt {name} saltutil.sync_all saltenv=metalk8s-VERSION"
     return f"its minion answers: {words[-1][:200]}"

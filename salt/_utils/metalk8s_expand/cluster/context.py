@@ -58,27 +58,27 @@ class ClusterContext:
         declared = settings.parse(pillar).nodes if pillar is not None else {}
         if name in declared:
             return declared[name]
-        found = self.kube.node(name)
-        if found is None:
+        node_obj = self.kube.node(name)
+        if node_obj is None:
             raise SettingsError(
                 "the pillar does not declare this node, and no Node of this name exists",
                 node=name,
                 hint="check the name",
             )
-        return from_observed(found)
+        return from_observed(node_obj)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """Return the data that renders the orchestration of one node; see the execution module."""
         node = self.node(name)
         nodes = self.kube.nodes()
         ready = [item["metadata"]["name"] for item in nodes if not health.ready_problems(item)]
+        states = []
+        for role in (roles.ETCD, roles.MASTER):
+            if role in node.roles:
+                states.append(f"metalk8s.roles.{role}")
         return {
             "ca_server": _ca_server(nodes),
-            "roles": [
-                f"metalk8s.roles.{role}"
-                for role in (roles.ETCD, roles.MASTER)
-                if role in node.roles
-            ],
+            "roles": states,
             "proxies": ready if node.is_master else [],
         }
 
@@ -86,18 +86,23 @@ class ClusterContext:
         """Return the nodes whose certificates are renewed, in order; see the execution module."""
         nodes = self.kube.nodes()
         authority = _ca_server(nodes)
-        deployed = [
-            item for item in nodes if health.is_deployed(item) and name in (None, _name(item))
-        ]
-        if name is not None and not deployed:
+        members: set[str] = set()
+        others: list[str] = []
+        for item in nodes:
+            if not health.is_deployed(item) or name not in (None, _name(item)):
+                continue
+            if _CONTROL_PLANE.intersection(_labels(item)):
+                members.add(_name(item))
+            else:
+                others.append(_name(item))
+        if name is not None and not members and not others:
             raise SettingsError(
                 "no deployed Node of this name exists", node=name, hint="check the name"
             )
-        members = {_name(item) for item in deployed if _CONTROL_PLANE.intersection(_labels(item))}
         return {
             "ca_server": authority,
             "control_plane": sorted(members, key=lambda member: (member != authority, member)),
-            "others": sorted(_name(item) for item in deployed if _name(item) not in members),
+            "others": sorted(others),
         }
 
     def leases(self) -> Leases:
@@ -122,34 +127,33 @@ def _name(item: Mapping[str, Any]) -> str:
 
 def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
     """Return the minion that signs certificates."""
-    found = [_name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)]
-    if not found:
+    authorities = [
+        _name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)
+    ]
+    if not authorities:
         raise SettingsError(
             "no Node has the bootstrap role, so no CA can sign certificates",
             hint=f"label the Node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
         )
-    return found[0]
+    return authorities[0]
 
 
-def from_observed(found: JsonObject) -> Node:
+def from_observed(node_obj: JsonObject) -> Node:
     """Return the node that an undeclared Node object describes: its role labels and SSH
     annotations.
     """
-    metadata = found["metadata"]
+    metadata = node_obj["metadata"]
     labels = metadata.get("labels") or {}
     ssh = ssh_annotations.from_annotations(metadata["name"], metadata.get("annotations"))
-    taints = [
-        item
-        for item in (found.get("spec") or {}).get("taints") or ()
-        if roles.is_role_key(item.get("key"))
-    ]
+    taints = []
+    for item in (node_obj.get("spec") or {}).get("taints") or ():
+        if roles.is_role_key(item.get("key")):
+            taints.append(Taint(item["key"], item.get("effect", ""), item.get("value", "")))
     return Node(
         name=metadata["name"],
         version=labels.get(VERSION_LABEL, ""),
         roles=roles.observed_roles(labels),
-        taints=tuple(
-            Taint(item["key"], item.get("effect", ""), item.get("value", "")) for item in taints
-        ),
+        taints=tuple(taints),
         ssh=ssh,
-        address=health.internal_ip(found) or ssh.host,
+        address=health.internal_ip(node_obj) or ssh.host,
     )

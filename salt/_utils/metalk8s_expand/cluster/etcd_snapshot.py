@@ -61,12 +61,12 @@ class Snapshot:
 def take_etcd_snapshot(
     world: ClusterContext,
     declared: Settings,
-    found: Plan,
+    wanted: Plan,
     run: str,
     progress: Progress | None = None,
 ) -> dict[str, Any] | None:
     """Call ``take_for`` if this plan deploys a node of the role etcd; else return None."""
-    coming = any(item.node.is_etcd and item.has(plan.DEPLOY) for item in found.nodes)
+    coming = any(item.node.is_etcd and item.has(plan.DEPLOY) for item in wanted.nodes)
     return take_for(world, declared, run, progress) if coming else None
 
 
@@ -81,7 +81,7 @@ def take_for(
     etcd = world.access().etcd if declared.etcd_snapshot.enabled else None
     if etcd is None:
         return None
-    taken = take(etcd, declared.etcd_snapshot, run, progress=progress)
+    taken = take(etcd, declared.etcd_snapshot, run, Clock(), progress)
     return taken.as_dict()
 
 
@@ -89,7 +89,7 @@ def take(
     etcd: Etcd,
     settings: SnapshotSettings,
     run: str,
-    clock: Clock | None = None,
+    clock: Clock,
     progress: Progress | None = None,
 ) -> Snapshot:
     """Take a snapshot and verify the written file, or return a valid one of the same run.
@@ -102,19 +102,29 @@ def take(
     files = SnapshotFiles(settings.directory, "directory")
     files.prepare(create=True)
     files.remove(snapshot_policy.leftovers(files.names(), cluster))
-    name = snapshot_policy.snapshot_name(cluster, run)
+    file = _SnapshotFile(files, snapshot_policy.snapshot_name(cluster, run))
     tell = progress or (lambda node, step, what: None)
-    checked, member = _kept(files, name), ""
+    checked, member = _kept(file), ""
     if checked is None:
         _make_room(files, members)
         checked, member = _first_sound(
-            etcd, sources, files, name, _Patience(settings.timeout_s, clock or Clock()), tell
+            etcd, sources, file, _Patience(settings.timeout_s, clock), tell
         )
-    copied = _copied(files, name, checked, settings, cluster, tell) if settings.copy_to else None
-    _prune(files, cluster, settings.keep, name)
-    return Snapshot(
-        str(files.path(name)), checked.size, checked.sha256, checked.revision, member, copied
-    )
+    copied = _copied(file, checked, settings, cluster, tell) if settings.copy_to else None
+    _prune(file, cluster, settings.keep)
+    return Snapshot(str(file.path), checked.size, checked.sha256, checked.revision, member, copied)
+
+
+@dataclass(frozen=True)
+class _SnapshotFile:
+    """One file in a directory of snapshots; it may not exist yet."""
+
+    files: SnapshotFiles
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return self.files.path(self.name)
 
 
 class _Patience:
@@ -133,20 +143,20 @@ def _sources(members: Sequence[Member]) -> tuple[int, list[Member]]:
     problems = quorum.cluster_problems(members)
     if problems:
         raise QuorumError("cannot take a snapshot of etcd", problems=problems, log=LOG)
-    found = snapshot_policy.sources(members, snapshot_stream.is_local)
-    if not found or found[0].cluster_id is None:
+    sources = snapshot_policy.sources(members, snapshot_stream.is_local)
+    if not sources or sources[0].cluster_id is None:
         ill = [f"{item.title}: {item.error or 'not healthy'}" for item in quorum.voters(members)]
         raise UnreachableError(
             "no voting etcd member is healthy, so no snapshot can be taken", problems=ill, log=LOG
         )
-    return found[0].cluster_id, found
+    return sources[0].cluster_id, sources
 
 
-def _kept(files: SnapshotFiles, name: str) -> VerifiedSnapshot | None:
-    if name not in files.names():
+def _kept(file: _SnapshotFile) -> VerifiedSnapshot | None:
+    if file.name not in file.files.names():
         return None
     try:
-        return bolt_file.verify_snapshot(files.path(name))
+        return bolt_file.verify_snapshot(file.path)
     except (ConflictError, OSError):
         # The caller takes a new snapshot, which replaces this file.
         return None
@@ -175,8 +185,7 @@ def _check_space(files: SnapshotFiles, size: int, spare: int) -> None:
 def _first_sound(
     etcd: Etcd,
     sources: Sequence[Member],
-    files: SnapshotFiles,
-    name: str,
+    file: _SnapshotFile,
     patience: _Patience,
     tell: Progress,
 ) -> tuple[VerifiedSnapshot, str]:
@@ -186,13 +195,13 @@ def _first_sound(
         if patience.left() <= 0:
             problems.append(f"{member.title}: was not asked because the time limit was reached")
             continue
-        tell("", STEP, f"saving a snapshot of etcd member {member.name} to {files.path(name)}")
+        tell("", STEP, f"saving a snapshot of etcd member {member.name} to {file.path}")
         try:
             etcd.catch_up(member.client_url)
             pieces = snapshot_stream.pieces(
                 etcd, member.client_url, patience.left(), patience.clock
             )
-            return files.save(name, pieces, bolt_file.verify_snapshot), member.name
+            return file.files.save(file.name, pieces, bolt_file.verify_snapshot), member.name
         except (UnreachableError, ConflictError) as exc:
             problems.append(f"{member.title}: {exc.message}")
     raise UnreachableError(
@@ -204,8 +213,7 @@ def _first_sound(
 
 
 def _copied(
-    files: SnapshotFiles,
-    name: str,
+    file: _SnapshotFile,
     original: VerifiedSnapshot,
     settings: SnapshotSettings,
     cluster: int,
@@ -214,29 +222,31 @@ def _copied(
     """Copy the file to the second directory and verify the copy."""
     place = SnapshotFiles(settings.copy_to or "", "copy_to")
     place.prepare(create=False)
-    if place.is_beside(files):
+    if place.is_beside(file.files):
         raise PreflightError(
-            f"{place.directory} is on the same file system as {files.directory}, so a copy there protects from nothing",
+            f"{place.directory} is on the same file system as {file.files.directory}, so a copy there protects from nothing",
             hint=f"mount another file system there, or set {SWITCH}:copy_to to another directory",
         )
     place.remove(snapshot_policy.leftovers(place.names(), cluster))
-    if name not in place.names() or _kept(place, name) != original:
+    copy = _SnapshotFile(place, file.name)
+    if _kept(copy) != original:
         tell("", STEP, f"copying the snapshot to {place.directory}")
         _check_space(place, original.size, 0)
-        place.save(name, contents(files.path(name)), lambda path: _same(path, original))
-    _prune(place, cluster, settings.keep, name)
-    return str(place.path(name))
+        place.save(copy.name, contents(file.path), lambda path: _same(path, original))
+    _prune(copy, cluster, settings.keep)
+    return str(copy.path)
 
 
 def _same(path: Path, original: VerifiedSnapshot) -> VerifiedSnapshot:
-    found = bolt_file.verify_snapshot(path)
-    if found != original:
+    copy = bolt_file.verify_snapshot(path)
+    if copy != original:
         raise ConflictError(
             f"{path} differs from the snapshot that was copied there",
             hint="check the file system there",
         )
-    return found
+    return copy
 
 
-def _prune(files: SnapshotFiles, cluster: int, keep: int, newest: str) -> None:
-    files.remove(snapshot_policy.surplus(files.names(), cluster, keep, newest))
+def _prune(newest: _SnapshotFile, cluster: int, keep: int) -> None:
+    files = newest.files
+    files.remove(snapshot_policy.surplus(files.names(), cluster, keep, newest.name))

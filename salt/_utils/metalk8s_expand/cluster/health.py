@@ -37,13 +37,12 @@ def cluster_access(
 
     The etcd client uses every Node of the role etcd that has an address.
     """
-    addresses = [address for item in nodes if (address := _etcd_address(item))]
-    return ClusterAccess(
-        kube,
-        Etcd([f"https://{address}:2379" for address in addresses], credentials)
-        if addresses
-        else None,
-    )
+    urls = []
+    for item in nodes:
+        address = _etcd_address(item)
+        if address:
+            urls.append(f"https://{address}:2379")
+    return ClusterAccess(kube, Etcd(urls, credentials) if urls else None)
 
 
 def node_health_problems(
@@ -69,8 +68,8 @@ def running_problems(access: ClusterAccess, name: str) -> list[str]:
     observed = access.kube.node(name)
     if observed is None:
         return [f"Node {name} is not registered"]
-    found = roles.observed_roles((observed.get("metadata") or {}).get("labels") or {})
-    node = Node(name, "", found, (), address=health.internal_ip(observed))
+    node_roles = roles.observed_roles((observed.get("metadata") or {}).get("labels") or {})
+    node = Node(name, "", node_roles, (), address=health.internal_ip(observed))
     return health.ready_problems(observed) + _component_problems(access, node)
 
 
@@ -154,18 +153,18 @@ def etcd_problems(etcd: Etcd) -> list[str]:
         members = etcd.members()
     except ExpandError as exc:
         return [exc.message]
-    problems = [
-        f"etcd member {member.title} is still a learner" for member in members if member.learner
-    ]
-    problems += [
-        f"etcd member {member.title} is not healthy: {member.error or 'no answer'}"
-        for member in members
-        if member.healthy is not True
-    ]
+    problems = []
+    for member in members:
+        if member.learner:
+            problems.append(f"etcd member {member.title} is still a learner")
+    for member in members:
+        if member.healthy is not True:
+            reason = member.error or "no answer"
+            problems.append(f"etcd member {member.title} is not healthy: {reason}")
     identities = {member.cluster_id for member in members if member.cluster_id is not None}
-    return problems + (
-        [f"etcd members answer with {len(identities)} cluster IDs"] if len(identities) > 1 else []
-    )
+    if len(identities) > 1:
+        problems.append(f"etcd members answer with {len(identities)} cluster IDs")
+    return problems
 
 
 def _etcd_address(item: Mapping[str, Any]) -> str:
@@ -190,6 +189,7 @@ def _member_problems(
 
 def _api_server_problems(access: ClusterAccess, node: Node) -> list[str]:
     problems = api_server_problems(node.address, access.authority)
-    slices = access.kube.kubernetes_endpoints()
-    endpoints = {"endpoints": [entry for item in slices for entry in item.get("endpoints") or ()]}
-    return problems + health.endpoint_problems([node.address], endpoints)
+    entries: list[Any] = []
+    for item in access.kube.kubernetes_endpoints():
+        entries.extend(item.get("endpoints") or ())
+    return problems + health.endpoint_problems([node.address], {"endpoints": entries})

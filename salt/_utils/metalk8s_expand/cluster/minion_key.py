@@ -35,8 +35,8 @@ def on_host(target: Target, timeout: float = 10.0) -> str:
 
 def pending_change(keys: Keys, minion: str) -> str | None:
     """Return the change that ``accept`` would make, for test=True."""
-    found = keys.public_key(minion)
-    if found is not None and found[0] == ACCEPTED:
+    stored = keys.public_key(minion)
+    if stored is not None and stored[0] == ACCEPTED:
         return None
     return "the key will be accepted if its fingerprint matches the key on the host, read over SSH"
 

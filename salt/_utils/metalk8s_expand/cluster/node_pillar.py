@@ -62,15 +62,15 @@ def from_declared(node: Node) -> PillarHost:
 def from_observed(item: Mapping[str, Any]) -> PillarHost:
     """Return the host of an undeclared Node object."""
     metadata = item.get("metadata") or {}
-    found = roles.observed_roles(metadata.get("labels") or {})
-    taints = [
-        taint
-        for taint in (item.get("spec") or {}).get("taints") or ()
-        if roles.is_role_key(taint.get("key"))
-    ]
+    node_roles = roles.observed_roles(metadata.get("labels") or {})
+    taints = []
+    for taint in (item.get("spec") or {}).get("taints") or ():
+        if roles.is_role_key(taint.get("key")):
+            taints.append(taint)
     name = str(metadata.get("name", ""))
     declared = (metadata.get("annotations") or {}).get(ssh_annotations.HOST)
-    return PillarHost(name, health.internal_ip(item) or str(declared or ""), found, tuple(taints))
+    address = health.internal_ip(item) or str(declared or "")
+    return PillarHost(name, address, node_roles, tuple(taints))
 
 
 def from_cluster(bootstrap: Mapping[str, Any]) -> PillarHost:
@@ -89,10 +89,19 @@ def known_hosts(
     The declaration overrides the API. The bootstrap node's own description overrides both.
     """
     bootstrap = from_cluster(cluster["bootstrap"])
-    trusted = {**{node.name: from_declared(node) for node in declared}, bootstrap.name: bootstrap}
-    others = [host for host in map(from_observed, observed) if host.name not in trusted]
+    trusted = {node.name: from_declared(node) for node in declared}
+    trusted[bootstrap.name] = bootstrap
+    others = []
+    for item in observed:
+        host = from_observed(item)
+        if host.name not in trusted:
+            others.append(host)
     taken = Counter(_ip(host.address) for host in [*trusted.values(), *others])
-    return {**{host.name: _confined(host, cluster, taken) for host in others}, **trusted}
+    hosts = {}
+    for host in others:
+        hosts[host.name] = _confined(host, cluster, taken)
+    hosts.update(trusted)
+    return hosts
 
 
 def node_pillar(
@@ -110,14 +119,13 @@ def node_pillar(
     if host is None:
         return {}
     names = set(registered)
+    members = _addresses(hosts.values(), roles.ETCD)
     data: dict[str, Any] = {
         "node": host.as_dict(),
         "certificates": signing_policies.paths(host.roles),
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _addresses(hosts.values(), roles.MASTER),
-        "etcd_members": [
-            item for item in _addresses(hosts.values(), roles.ETCD) if item["name"] in names
-        ],
+        "etcd_members": [item for item in members if item["name"] in names],
         "authorities": _files(Path(kubernetes_directory), AUTHORITIES),
     }
     is_authority = minion == cluster["bootstrap"]["name"]
@@ -168,16 +176,20 @@ def _ip(text: str) -> Address | None:
 
 
 def _addresses(hosts: Iterable[PillarHost], role: str) -> list[dict[str, str]]:
-    found = [host for host in hosts if role in host.roles and host.address]
-    return [
-        {"name": host.name, "address": host.address}
-        for host in sorted(found, key=lambda host: host.name)
-    ]
+    addresses = []
+    for host in sorted(hosts, key=lambda host: host.name):
+        if role in host.roles and host.address:
+            addresses.append({"name": host.name, "address": host.address})
+    return addresses
 
 
 def _files(directory: Path, wanted: Mapping[str, str]) -> dict[str, str]:
-    paths = {key: directory / path for key, path in wanted.items()}
-    return {key: path.read_text(encoding="utf-8") for key, path in paths.items() if path.is_file()}
+    texts = {}
+    for key, name in wanted.items():
+        path = directory / name
+        if path.is_file():
+            texts[key] = path.read_text(encoding="utf-8")
+    return texts
 
 
 def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[str, Any]:
@@ -189,15 +201,11 @@ def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[s
     )
     # Tests use certificates that last minutes.
     days = float(cluster.get("certificate_days", 365))
-    found: dict[str, Any] = {}
+    policies: dict[str, Any] = {}
     for host in hosts:
         if host.address:
-            found.update(
-                signing_policies.policies(
-                    signing_policies.Subject(
-                        host.name, host.address, host.roles, names, (service,)
-                    ),
-                    days,
-                )
+            subject = signing_policies.Subject(
+                host.name, host.address, host.roles, names, (service,)
             )
-    return found
+            policies.update(signing_policies.policies(subject, days))
+    return policies

@@ -77,8 +77,8 @@ def observe(kube: Kube, names: Sequence[str] | None = None) -> Observation:
     # The Nodes are read last, since many clients write them: fresh data cause fewer conflicts.
     if names is None or len(names) != 1:
         return Observation({item["metadata"]["name"]: item for item in kube.nodes()}, owned)
-    found = kube.node(names[0])
-    return Observation({} if found is None else {names[0]: found}, owned)
+    node_obj = kube.node(names[0])
+    return Observation({} if node_obj is None else {names[0]: node_obj}, owned)
 
 
 def register(kube: Kube, node: Node, test: bool = False) -> Changes:
@@ -115,20 +115,17 @@ def register_all(
     """
     seen = observed or observe(kube, [node.name for node in nodes])
     tasks = [_compared(node, seen) for node in nodes]
-    outcome: dict[str, Changes | ExpandError] = {
-        task.name: _refusal(task) if task.refused else task.changes for task in tasks
-    }
+    outcome: dict[str, Changes | ExpandError] = {}
+    for task in tasks:
+        outcome[task.name] = _refusal(task) if task.refused else task.changes
     errors = {} if test else _changed(kube, tasks, parallel)
+    outcome.update(errors)
     again = [task.node for task in tasks if isinstance(errors.get(task.name), ConflictError)]
     with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
-        repeated = dict(
-            zip(
-                [node.name for node in again],
-                pool.map(lambda node: _tried(kube, node), again),
-                strict=True,
-            )
-        )
-    return {**outcome, **errors, **repeated}
+        results = pool.map(lambda node: _tried(kube, node), again)
+        for node, result in zip(again, results, strict=True):
+            outcome[node.name] = result
+    return outcome
 
 
 def uncordon(kube: Kube, name: str, test: bool = False) -> bool:
@@ -139,35 +136,38 @@ def uncordon(kube: Kube, name: str, test: bool = False) -> bool:
     """
 
     def attempt() -> bool:
-        found = kube.node(name)
-        if found is None or not manifest.is_marked(found):
+        node_obj = kube.node(name)
+        if node_obj is None or not manifest.is_marked(node_obj):
             return False
-        ours = manifest.is_cordoned_by_us(found)
+        ours = manifest.is_cordoned_by_us(node_obj)
         if not test:
-            _still_there(kube.merge_patch_node(name, _unmarked(found, ours)), name)
+            _still_there(kube.merge_patch_node(name, _unmarked(node_obj, ours)), name)
         return ours
 
     return _repeated(attempt, name)
 
 
 def _compared(node: Node, seen: Observation) -> _Task:
-    found, owned = seen.nodes.get(node.name), seen.owned.get(node.name, NOTHING)
-    if found is None:
+    node_obj, owned = seen.nodes.get(node.name), seen.owned.get(node.name, NOTHING)
+    if node_obj is None:
         return _Task(
             node, None, owned, [{"path": "Node", "found": None, "wanted": "created and cordoned"}]
         )
-    changes = [change.as_dict() for change in manifest.drift(node, found, owned)]
-    return _Task(node, found, owned, changes, _refused(node, found) if changes else None)
+    changes = [change.as_dict() for change in manifest.drift(node, node_obj, owned)]
+    refused = _refused(node, node_obj) if changes else None
+    return _Task(node, node_obj, owned, changes, refused)
 
 
-def _refused(node: Node, found: JsonObject) -> str | None:
+def _refused(node: Node, node_obj: JsonObject) -> str | None:
     """Return why this Node may not be changed, worded as in the plan.
 
     Components that run there depend on its roles.
     """
-    found_roles = roles.observed_roles(found["metadata"].get("labels") or {})
+    node_roles = roles.observed_roles(node_obj["metadata"].get("labels") or {})
     return (
-        None if set(found_roles) == set(node.roles) else plan.node_plan(node, found, False).refused
+        None
+        if set(node_roles) == set(node.roles)
+        else plan.node_plan(node, node_obj, False).refused
     )
 
 
@@ -181,23 +181,26 @@ def _changed(kube: Kube, tasks: Iterable[_Task], parallel: int) -> Errors:
     if not due:
         return {}
     stale, errors = _recorded(kube, {task.name: (task.owned, task.before) for task in due})
-    errors |= {
-        name: ConflictError("the record of this Node changed during the registration", node=name)
-        for name in stale
-    }
+    for name in stale:
+        errors[name] = ConflictError(
+            "the record of this Node changed during the registration", node=name
+        )
     ready = [task for task in due if task.name not in errors]
+    written: dict[str, tuple[Owned, Owned]] = {}
     with ThreadPoolExecutor(min(parallel, CONNECTIONS)) as pool:
-        answers = list(zip(ready, pool.map(lambda task: _written(kube, task), ready), strict=True))
-    errors |= {task.name: answer for task, answer in answers if isinstance(answer, ExpandError)}
+        results = pool.map(lambda task: _written(kube, task), ready)
+        for task, result in zip(ready, results, strict=True):
+            if isinstance(result, ExpandError):
+                errors[task.name] = result
+            else:
+                written[task.name] = (task.before, result)
     # A conflict here undoes nothing: another run has acquired the lock, or the record lists more
     # than the Node has, which the next run finds.
-    _, late = _recorded(
-        kube,
-        {task.name: (task.before, answer) for task, answer in answers if isinstance(answer, Owned)},
-    )
-    return errors | {
-        name: error for name, error in late.items() if not isinstance(error, ConflictError)
-    }
+    _, late = _recorded(kube, written)
+    for name, error in late.items():
+        if not isinstance(error, ConflictError):
+            errors[name] = error
+    return errors
 
 
 def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:
@@ -207,7 +210,11 @@ def _recorded(kube: Kube, moves: ownership.Moves) -> tuple[set[str], Errors]:
     try:
         return ownership.write(kube, moves), {}
     except ExpandError as error:
-        return set(), {name: error for name, (old, new) in moves.items() if old != new}
+        errors: Errors = {}
+        for name, (old, new) in moves.items():
+            if old != new:
+                errors[name] = error
+        return set(), errors
 
 
 def _written(kube: Kube, task: _Task) -> Owned | ExpandError:
@@ -221,14 +228,14 @@ def _written(kube: Kube, task: _Task) -> Owned | ExpandError:
         return error
 
 
-def _patch(kube: Kube, node: Node, found: JsonObject, owned: Owned) -> None:
+def _patch(kube: Kube, node: Node, node_obj: JsonObject, owned: Owned) -> None:
     """Bind both patches to the compared Node: another Node may have taken its name."""
-    uid = found["metadata"]["uid"]
-    taints = manifest.taints_patch(node, found, owned)
+    uid = node_obj["metadata"]["uid"]
+    taints = manifest.taints_patch(node, node_obj, owned)
     if taints:
         same = {"op": "test", "path": "/metadata/uid", "value": uid}
         _still_there(kube.json_patch_node(node.name, [same, *taints]), node.name)
-    metadata = manifest.merge_patch(node, found, owned)
+    metadata = manifest.merge_patch(node, node_obj, owned)
     if metadata:
         _still_there(
             kube.merge_patch_node(node.name, {"metadata": {"uid": uid, **metadata["metadata"]}}),
@@ -247,10 +254,10 @@ def _still_there(answer: JsonObject | None, name: str) -> None:
         )
 
 
-def _unmarked(found: JsonObject, cordoned: bool) -> dict[str, Any]:
+def _unmarked(node_obj: JsonObject, cordoned: bool) -> dict[str, Any]:
     return {
         "metadata": {
-            "uid": found["metadata"]["uid"],
+            "uid": node_obj["metadata"]["uid"],
             "annotations": {manifest.CORDONED: None},
             "labels": {manifest.EXCLUDE_DISRUPTION: None},
         },

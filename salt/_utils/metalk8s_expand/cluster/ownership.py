@@ -23,11 +23,11 @@ CHUNK = 4000
 def read(kube: Kube, names: Iterable[str] | None = None) -> dict[str, Owned]:
     """Return the record of these Nodes, or of all Nodes."""
     lines = _lines(kube.config_map(NAMESPACE, NAME))
-    return {
-        name: ownership_record.parse(name, lines[name])
-        for name in (lines if names is None else names)
-        if name in lines
-    }
+    records = {}
+    for name in lines if names is None else names:
+        if name in lines:
+            records[name] = ownership_record.parse(name, lines[name])
+    return records
 
 
 def write(kube: Kube, moves: Moves) -> set[str]:
@@ -45,19 +45,16 @@ def write(kube: Kube, moves: Moves) -> set[str]:
 
 def _write(kube: Kube, moves: Moves) -> set[str]:
     for _ in range(ATTEMPTS):
-        found = kube.config_map(NAMESPACE, NAME)
-        lines = _lines(found)
-        stale = {
-            name
-            for name, (old, _) in moves.items()
-            if ownership_record.parse(name, lines.get(name)) != old
-        }
-        wanted = {
-            name: ownership_record.serialize(new)
-            for name, (_, new) in moves.items()
-            if name not in stale
-        }
-        if _stored(kube, found is not None, lines, wanted):
+        config_map = kube.config_map(NAMESPACE, NAME)
+        lines = _lines(config_map)
+        stale: set[str] = set()
+        wanted: dict[str, str | None] = {}
+        for name, (old, new) in moves.items():
+            if ownership_record.parse(name, lines.get(name)) != old:
+                stale.add(name)
+            else:
+                wanted[name] = ownership_record.serialize(new)
+        if _stored(kube, config_map is not None, lines, wanted):
             return stale
     raise ConflictError(
         f"ConfigMap {NAMESPACE}/{NAME} could not be changed in {ATTEMPTS} attempts",
@@ -93,11 +90,10 @@ def _patch(lines: Lines, wanted: Mapping[str, str | None]) -> list[dict[str, Any
             {"op": "test", "path": "/data", "value": None},
             {"op": "add", "path": "/data", "value": dict(wanted)},
         ]
-    return [
-        operation
-        for name, line in wanted.items()
-        for operation in _replacement(f"/data/{name}", lines.get(name), line)
-    ]
+    operations: list[dict[str, Any]] = []
+    for name, line in wanted.items():
+        operations.extend(_replacement(f"/data/{name}", lines.get(name), line))
+    return operations
 
 
 def _replacement(path: str, old: str | None, new: str | None) -> list[dict[str, Any]]:
@@ -107,5 +103,5 @@ def _replacement(path: str, old: str | None, new: str | None) -> list[dict[str, 
     return [{"op": "test", "path": path, "value": old}, change]
 
 
-def _lines(found: Mapping[str, Any] | None) -> Lines:
-    return (found or {}).get("data") or {}
+def _lines(config_map: Mapping[str, Any] | None) -> Lines:
+    return (config_map or {}).get("data") or {}

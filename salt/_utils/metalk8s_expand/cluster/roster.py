@@ -156,11 +156,13 @@ def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
 
     Their values precede those of the roster.
     """
-    return [
-        f"{option} is set in the master's configuration: salt-ssh does not verify host keys; remove it"
-        for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys")
-        if opts.get(option)
-    ]
+    warnings = []
+    for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys"):
+        if opts.get(option):
+            warnings.append(
+                f"{option} is set in the master's configuration: salt-ssh does not verify host keys; remove it"
+            )
+    return warnings
 
 
 def _kube(opts: Mapping[str, Any]) -> Kube:

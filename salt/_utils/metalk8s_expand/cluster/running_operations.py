@@ -23,11 +23,13 @@ EARLIER = "an orchestration of an earlier metalk8s_expand run"
 
 def operations(world: ClusterContext) -> list[str]:
     """Return the orchestrations of MetalK8s that run on this master, except the caller's own."""
-    return [
-        f"{title} runs on this master, process {runner.pid}{f', job {runner.job}' if runner.job else ''}"
-        for runner in running_jobs.running(world.opts)
-        if (title := _operation(runner))
-    ]
+    descriptions = []
+    for runner in running_jobs.running(world.opts):
+        title = _operation(runner)
+        if title:
+            job = f", job {runner.job}" if runner.job else ""
+            descriptions.append(f"{title} runs on this master, process {runner.pid}{job}")
+    return descriptions
 
 
 def is_ours(runner: Runner, jobs: Collection[str]) -> bool:

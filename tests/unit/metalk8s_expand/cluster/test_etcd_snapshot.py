@@ -17,6 +17,7 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.errors import QuorumError, UnreachableError
+from tests.fakes.clock import FakeClock
 
 NODES = {
     "cp-1": {"profile": "control-plane", "address": "10.0.0.1"},
@@ -40,7 +41,7 @@ class World:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
 
-    def take(etcd: Etcd, settings: SnapshotSettings, run: str, **_: Any) -> etcd_snapshot.Snapshot:
+    def take(etcd: Etcd, settings: SnapshotSettings, run: str, *_: Any) -> etcd_snapshot.Snapshot:
         calls.append((etcd, settings, run))
         return etcd_snapshot.Snapshot("/s/etcd.db", 4096, "0" * 64, 7, "cp-1")
 
@@ -110,13 +111,18 @@ def voter(number: int, **changes: Any) -> Member:
 
 def test_members_of_two_clusters_are_refused() -> None:
     with pytest.raises(QuorumError, match="cannot take a snapshot of etcd"):
-        etcd_snapshot.take(Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1")
+        etcd_snapshot.take(
+            Listed(voter(1), voter(2, cluster_id=2)), SnapshotSettings(), "r1", FakeClock()
+        )
 
 
 def test_unhealthy_members_are_named_when_none_can_answer() -> None:
     with pytest.raises(UnreachableError, match="no voting etcd member is healthy") as caught:
         etcd_snapshot.take(
-            Listed(voter(1, healthy=None, error="no answer from it")), SnapshotSettings(), "r1"
+            Listed(voter(1, healthy=None, error="no answer from it")),
+            SnapshotSettings(),
+            "r1",
+            FakeClock(),
         )
     assert "no answer from it" in str(caught.value)
     assert caught.value.log
@@ -135,7 +141,10 @@ def test_every_failed_voter_is_named_with_remedy(
         UnreachableError, match="no etcd member delivers a valid snapshot"
     ) as caught:
         etcd_snapshot.take(
-            Listed(voter(1), voter(2)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"
+            Listed(voter(1), voter(2)),
+            SnapshotSettings(directory=str(tmp_path / "s")),
+            "r1",
+            FakeClock(),
         )
     assert [str(item).split(" ")[0] for item in caught.value.problems] == ["cp-1", "cp-2"]
     assert "metalk8s_expand:etcd_snapshot:enabled" in (caught.value.hint or "")
@@ -144,5 +153,8 @@ def test_every_failed_voter_is_named_with_remedy(
 def test_snapshot_of_unknown_size_is_refused(tmp_path: Any) -> None:
     with pytest.raises(UnreachableError, match="the free space for a snapshot cannot be checked"):
         etcd_snapshot.take(
-            Listed(voter(1, db_size=None)), SnapshotSettings(directory=str(tmp_path / "s")), "r1"
+            Listed(voter(1, db_size=None)),
+            SnapshotSettings(directory=str(tmp_path / "s")),
+            "r1",
+            FakeClock(),
         )
