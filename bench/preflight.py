@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.rows import Row, in_turns
 from bench.sshd import Hosts, running
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.roles import PROFILES
@@ -44,7 +45,11 @@ def _preflight(hosts: Hosts, targets: Sequence[Target]) -> None:
     )
     settings = Settings({node.name: node for node in nodes}, ssh_timeout=int(DEADLINE_S))
     found = reach.ask_hosts(
-        nodes, targets, settings, ClusterFacts(endpoints=endpoints), max_parallel=AT_A_TIME
+        nodes,
+        settings,
+        ClusterFacts(endpoints=endpoints),
+        reach.HostAccess(targets, max_parallel=AT_A_TIME),
+        Clock(),
     )
     if len(found.facts) != COUNT:
         raise RuntimeError(

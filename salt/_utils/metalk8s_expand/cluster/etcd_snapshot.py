@@ -224,7 +224,8 @@ def _copied(
     place.prepare(create=False)
     if place.is_beside(file.files):
         raise PreflightError(
-            f"{place.directory} is on the same file system as {file.files.directory}, so a copy there protects from nothing",
+            f"{place.directory} is on the same file system as {file.files.directory}, "
+            "so a copy there protects from nothing",
             hint=f"mount another file system there, or set {SWITCH}:copy_to to another directory",
         )
     place.remove(snapshot_policy.leftovers(place.names(), cluster))

@@ -160,7 +160,8 @@ def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
     for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys"):
         if opts.get(option):
             warnings.append(
-                f"{option} is set in the master's configuration: salt-ssh does not verify host keys; remove it"
+                f"{option} is set in the master's configuration: "
+                "salt-ssh does not verify host keys; remove it"
             )
     return warnings
 

@@ -102,27 +102,24 @@ def version_problems(world: ClusterContext, settings: Settings, nodes: Sequence[
     if not cluster:
         return []
     names = {node.name for node in nodes}
-    found = {
-        item["metadata"]["name"]: item["metadata"]["labels"].get(VERSION_LABEL) or cluster
-        for item in items
-    }
-    mixed = [
-        f"{name}: {version}"
-        for name, version in found.items()
-        if name not in names and version != cluster
-    ]
-    return [
-        *(
-            [f"the control plane has several versions, {cluster} and {', '.join(mixed)}"]
-            if mixed
-            else []
-        ),
-        *(
-            f"node {node.name} is declared with the version {node.version}, but the cluster's version is {cluster}"
-            for node in nodes
-            if node.version != cluster and VERSION not in settings.skipped(node.name)
-        ),
-    ]
+    versions = {}
+    for item in items:
+        metadata = item["metadata"]
+        versions[metadata["name"]] = metadata["labels"].get(VERSION_LABEL) or cluster
+    mixed = []
+    for name, version in versions.items():
+        if name not in names and version != cluster:
+            mixed.append(f"{name}: {version}")
+    problems = []
+    if mixed:
+        problems.append(f"the control plane has several versions, {cluster} and {', '.join(mixed)}")
+    for node in nodes:
+        if node.version != cluster and VERSION not in settings.skipped(node.name):
+            problems.append(
+                f"node {node.name} is declared with the version {node.version}, "
+                f"but the cluster's version is {cluster}"
+            )
+    return problems
 
 
 def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> list[str]:
@@ -132,19 +129,20 @@ def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> lis
         return [exc.message]
     # The next run promotes or removes the members that an interrupted run added.
     own = {_peer_url(node) for node in settings.nodes.values()}
-    members = [
-        member for member in listed if not (member.learner and own.intersection(member.peer_urls))
-    ]
-    urls = {url for member in members for url in member.peer_urls}
+    members: list[Member] = []
+    urls: set[str] = set()
+    for member in listed:
+        if member.learner and own.intersection(member.peer_urls):
+            continue
+        members.append(member)
+        urls.update(member.peer_urls)
     newcomers = [node for node in nodes if node.is_etcd and _peer_url(node) not in urls]
     if not newcomers:
         return [*quorum.cluster_problems(members), *_standing_problems(members)]
-    found = [
-        problem
-        for node in newcomers
-        for problem in quorum.add_problems(members, node.name, _peer_url(node))
-    ]
-    return list(dict.fromkeys(found))
+    problems: list[str] = []
+    for node in newcomers:
+        problems.extend(quorum.add_problems(members, node.name, _peer_url(node)))
+    return list(dict.fromkeys(problems))
 
 
 def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
@@ -154,11 +152,10 @@ def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
             yield f"etcd member {member.title} is a learner or has never started: finish its addition or remove it first"
     voters, healthy = len(quorum.voters(members)), len(quorum.healthy_voters(members))
     if voters and healthy < quorum.quorum(voters):
-        ill = [
-            f"{member.title}: {member.error or 'no answer'}"
-            for member in quorum.voters(members)
-            if not member.healthy
-        ]
+        ill = []
+        for member in quorum.voters(members):
+            if not member.healthy:
+                ill.append(f"{member.title}: {member.error or 'no answer'}")
         yield f"etcd has no quorum: {healthy} of {voters} voters are healthy ({'; '.join(ill)})"
 
 

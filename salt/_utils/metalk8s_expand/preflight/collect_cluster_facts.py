@@ -42,17 +42,8 @@ def collect_cluster_facts(
     return ClusterFacts(
         nodes=_neighbours(world, items),
         endpoints=endpoints.of(world, described, items),
-        etcd_peers={
-            _name(item): address
-            for item in with_role(items, roles.ETCD)
-            if (address := health.internal_ip(item))
-        },
-        keys={
-            name: fingerprint(key)
-            for name, key in keys.Keys(world.opts)
-            .public_keys(settings.nodes if names is None else names)
-            .items()
-        },
+        etcd_peers=_etcd_peers(items),
+        keys=_fingerprints(world, settings.nodes if names is None else names),
         master_key=fingerprint(key) if key else "",
         version=version(items),
         pod_cidr=settings.pod_cidr or networks.get("pod"),
@@ -66,14 +57,32 @@ def version(items: Sequence[JsonObject]) -> str:
     It is empty when no Node carries a version.
     """
     candidates = [*with_role(items, roles.BOOTSTRAP), *with_role(items, roles.MASTER)]
-    return next(
-        (found for item in candidates if (found := _labels(item).get(VERSION_LABEL, ""))), ""
-    )
+    for item in candidates:
+        label = _labels(item).get(VERSION_LABEL, "")
+        if label:
+            return label
+    return ""
 
 
 def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
     """Return the Nodes that carry a role."""
     return (item for item in items if roles.label_key(role) in _labels(item))
+
+
+def _etcd_peers(items: Sequence[JsonObject]) -> dict[str, str]:
+    """Return the addresses of the current etcd members by node name."""
+    addresses = {}
+    for item in with_role(items, roles.ETCD):
+        address = health.internal_ip(item)
+        if address:
+            addresses[_name(item)] = address
+    return addresses
+
+
+def _fingerprints(world: ClusterContext, names: Iterable[str]) -> dict[str, str]:
+    """Return the fingerprints of the minion keys that the master knows, by minion ID."""
+    public_keys = keys.Keys(world.opts).public_keys(names)
+    return {name: fingerprint(public_key) for name, public_key in public_keys.items()}
 
 
 def _neighbours(world: ClusterContext, items: Sequence[JsonObject]) -> dict[str, ExistingNode]:
@@ -85,13 +94,13 @@ def _neighbours(world: ClusterContext, items: Sequence[JsonObject]) -> dict[str,
 def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> ExistingNode:
     status = item.get("status") or {}
     info = status.get("nodeInfo") or {}
+    addresses = []
+    for entry in status.get("addresses") or ():
+        if entry.get("type") in ADDRESSES:
+            addresses.append(str(entry["address"]))
     return ExistingNode(
         name=_name(item),
-        addresses=tuple(
-            str(entry["address"])
-            for entry in status.get("addresses") or ()
-            if entry.get("type") in ADDRESSES
-        ),
+        addresses=tuple(addresses),
         machine_id=str(info.get("machineID") or ""),
         product_uuid=str(info.get("systemUUID") or ""),
         macs=macs,
@@ -101,8 +110,10 @@ def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> ExistingNode:
 
 
 def _macs(grains: Mapping[str, Any]) -> tuple[str, ...]:
-    found = grains.get("hwaddr_interfaces")
-    return tuple(str(mac).lower() for mac in found.values()) if isinstance(found, Mapping) else ()
+    interfaces = grains.get("hwaddr_interfaces")
+    if not isinstance(interfaces, Mapping):
+        return ()
+    return tuple(str(mac).lower() for mac in interfaces.values())
 
 
 def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[str, Any]:
@@ -117,8 +128,8 @@ def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[st
     except SettingsError as error:
         log.warning("the facts of the cluster are unknown: %s", error)
         return {}
-    found = (pillar.get("metalk8s") or {}).get("cluster")
-    return found if isinstance(found, Mapping) else {}
+    description = (pillar.get("metalk8s") or {}).get("cluster")
+    return description if isinstance(description, Mapping) else {}
 
 
 def _labels(item: JsonObject) -> Mapping[str, str]:

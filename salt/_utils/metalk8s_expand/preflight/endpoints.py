@@ -91,11 +91,9 @@ def _service(world: ClusterContext, check: str) -> Iterator[Endpoint]:
         f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", query
     ):
         ports = [int(entry["port"]) for entry in item.get("ports") or () if entry.get("port")]
-        yield from (
-            Endpoint(check, TITLES[check], address, port)
-            for address in health.ready_addresses(item)
-            for port in ports
-        )
+        for address in health.ready_addresses(item):
+            for port in ports:
+                yield Endpoint(check, TITLES[check], address, port)
 
 
 def _has_role(item: JsonObject, role: str) -> bool:

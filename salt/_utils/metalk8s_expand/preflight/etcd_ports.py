@@ -56,14 +56,14 @@ class PeerConnectivity:
         A failure counts if the members tried while the host listened.
         """
         together = min(self.ended, until) - max(self.begun, since) >= OVERLAP_S
-        return {
-            member: {
-                port: said[place]
-                for port in PORTS
-                if (place := f"{address}:{port}") in said and (together or not said[place])
-            }
-            for member, said in self.answers.items()
-        }
+        results: dict[str, dict[int, str]] = {}
+        for member, reasons in self.answers.items():
+            results[member] = {}
+            for port in PORTS:
+                place = f"{address}:{port}"
+                if place in reasons and (together or not reasons[place]):
+                    results[member][port] = reasons[place]
+        return results
 
 
 def probe_peer_ports(
@@ -81,25 +81,25 @@ def probe_peer_ports(
     """
     if peers is None or not members or not addresses:
         return PeerConnectivity
-    found: list[PeerConnectivity] = []
+    results: list[PeerConnectivity] = []
     places = [[address, port] for address in addresses for port in PORTS]
     started = clock.now()
 
     def question() -> None:
         answers = _answers(peers, members, places, window)
         # A member that failed has tried for the whole window, and has ended by now.
-        found.append(
+        results.append(
             PeerConnectivity(answers, max(started, clock.now() - window), started + window)
         )
 
     thread = threading.Thread(target=question, daemon=True)
     thread.start()
 
-    def said() -> PeerConnectivity:
+    def result() -> PeerConnectivity:
         thread.join(window + GRACE_S)
-        return found[0] if found else PeerConnectivity()
+        return results[0] if results else PeerConnectivity()
 
-    return said
+    return result
 
 
 def _answers(
@@ -113,8 +113,9 @@ def _answers(
     except Exception:
         log.exception("the current etcd members cannot be asked")
         return {}
-    # Any other value is Salt's text for a minion without an answer.
-    told = {name: said for name, said in answers.items() if isinstance(said, dict)}
-    return {
-        name: {str(place): str(why) for place, why in said.items()} for name, said in told.items()
-    }
+    reasons = {}
+    for name, answer in answers.items():
+        # Any other value is Salt's text for a minion without an answer.
+        if isinstance(answer, dict):
+            reasons[name] = {str(place): str(why) for place, why in answer.items()}
+    return reasons

@@ -4,9 +4,9 @@ together.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,25 @@ from metalk8s_expand.preflight import ssh as check_ssh
 from metalk8s_expand.preflight.etcd_ports import Peers
 from metalk8s_expand.remote import host_facts
 
-__all__ = ["PreflightResult", "ask_hosts", "run_host_preflight", "show_hosts"]
+__all__ = ["HostAccess", "PreflightResult", "ask_hosts", "run_host_preflight", "show_hosts"]
 
 Facts = dict[str, Any]
 # The facts of a host and the time of its answer.
-Told = tuple[Facts, float]
+TimedFacts = tuple[Facts, float]
 Sources = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class HostAccess:
+    """How the preflight reaches the hosts, and the minions of the etcd members.
+
+    ``sources`` replaces files of a host by others, by node name.
+    """
+
+    targets: Sequence[Target]
+    peers: Peers | None = None
+    max_parallel: int = 32
+    sources: Sources = field(default_factory=dict)
 
 
 def show_hosts(progress: Callable[[str, str, str], None], nodes: Sequence[Node]) -> None:
@@ -54,42 +67,38 @@ def run_host_preflight(
     others, by node name: for labs whose hosts share one machine.
     """
     configured = world.opts.get("metalk8s_expand") or {}
-    return ask_hosts(
-        nodes,
-        roster.ssh_targets(nodes, roster.access_from(world.opts, settings)),
-        settings,
-        collect_cluster_facts.collect_cluster_facts(world, settings, [node.name for node in nodes]),
+    targets = roster.ssh_targets(nodes, roster.access_from(world.opts, settings))
+    names = [node.name for node in nodes]
+    cluster_facts = collect_cluster_facts.collect_cluster_facts(world, settings, names)
+    access = HostAccess(
+        targets,
         minions.Minions(world.opts),
-        clock,
         settings.ssh_parallel,
         configured.get("probe_sources") or {},
     )
+    return ask_hosts(nodes, settings, cluster_facts, access, clock)
 
 
 def ask_hosts(
     nodes: Sequence[Node],
-    targets: Sequence[Target],
     settings: Settings,
-    around: ClusterFacts,
-    peers: Peers | None = None,
-    clock: Clock | None = None,
-    max_parallel: int = 32,
-    sources: Sources | None = None,
+    cluster_facts: ClusterFacts,
+    access: HostAccess,
+    clock: Clock,
 ) -> PreflightResult:
     """Run one self-contained probe on every host, in one SSH call each.
 
-    Meanwhile ``peers`` try to reach the new members.
+    Meanwhile ``access.peers`` try to reach the new members.
     """
-    clock = clock or Clock()
     thresholds = settings.thresholds
-    around = _without(around, nodes)
+    cluster_facts = _without(cluster_facts, nodes)
     joining = {node.name: node.address for node in nodes if node.is_etcd}
-    arguments = {
-        node.name: _argument(node, around, thresholds, joining, sources or {}) for node in nodes
-    }
+    arguments = {}
+    for node in nodes:
+        arguments[node.name] = _argument(node, cluster_facts, thresholds, joining, access.sources)
     source = Path(host_facts.__file__).read_text(encoding="utf-8")
 
-    def attempt(target: Target) -> Told:
+    def attempt(target: Target) -> TimedFacts:
         command = [*findings.COMMAND, arguments[target.name]]
         answer = ssh.run(
             target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s
@@ -98,58 +107,60 @@ def ask_hosts(
 
     # New members listen for a while. They must listen at the same time, within the time of the
     # peers.
-    first = sorted(targets, key=lambda target: target.name not in joining)
+    first = sorted(access.targets, key=lambda target: target.name not in joining)
     window = settings.ssh_timeout + thresholds.etcd_window_s
-    peers_said = etcd_ports.probe_peer_ports(
-        peers, list(around.etcd_peers), list(joining.values()), window, clock
+    peer_result = etcd_ports.probe_peer_ports(
+        access.peers, list(cluster_facts.etcd_peers), list(joining.values()), window, clock
     )
-    answers = ssh.on_all(first, attempt, max(max_parallel, len(joining)))
-    return _judged(
-        nodes,
-        {target.name: answers[target.name] for target in targets},
-        around,
-        peers_said(),
-        settings,
-    )
+    answers = ssh.on_all(first, attempt, max(access.max_parallel, len(joining)))
+    in_order = {target.name: answers[target.name] for target in access.targets}
+    return _judged(nodes, in_order, cluster_facts, peer_result(), settings)
 
 
 def _judged(
     nodes: Sequence[Node],
-    answers: Mapping[str, Told | UnreachableError],
-    around: ClusterFacts,
-    said: etcd_ports.PeerConnectivity,
+    answers: Mapping[str, TimedFacts | UnreachableError],
+    cluster_facts: ClusterFacts,
+    connectivity: etcd_ports.PeerConnectivity,
     settings: Settings,
 ) -> PreflightResult:
     """Check the answers of all hosts together."""
-    told = {
-        name: answer for name, answer in answers.items() if not isinstance(answer, UnreachableError)
-    }
-    facts = {name: found for name, (found, _) in told.items()}
-    hosts = [
-        findings.CheckContext(
-            node,
-            facts[node.name],
-            _Others(facts, node.name),
-            now=told[node.name][1],
-            surroundings=around,
-            inbound=_inbound(said, node, told[node.name], settings.thresholds),
-            thresholds=settings.thresholds,
+    facts: dict[str, Facts] = {}
+    times: dict[str, float] = {}
+    unreachable: dict[str, UnreachableError] = {}
+    for name, answer in answers.items():
+        if isinstance(answer, UnreachableError):
+            unreachable[name] = answer
+        else:
+            facts[name], times[name] = answer
+    hosts = []
+    for node in nodes:
+        if node.name not in facts:
+            continue
+        own, now = facts[node.name], times[node.name]
+        hosts.append(
+            findings.CheckContext(
+                node,
+                own,
+                _Others(facts, node.name),
+                now=now,
+                surroundings=cluster_facts,
+                inbound=_inbound(connectivity, node, (own, now), settings.thresholds),
+                thresholds=settings.thresholds,
+            )
         )
-        for node in nodes
-        if node.name in facts
-    ]
-    unreachable = {
-        name: answer for name, answer in answers.items() if isinstance(answer, UnreachableError)
-    }
     return PreflightResult(facts, unreachable, tuple(findings.findings(hosts, settings.skipped)))
 
 
 def _inbound(
-    said: etcd_ports.PeerConnectivity, node: Node, told: Told, thresholds: Thresholds
+    connectivity: etcd_ports.PeerConnectivity,
+    node: Node,
+    timed_facts: TimedFacts,
+    thresholds: Thresholds,
 ) -> dict[str, dict[int, str]]:
-    facts, now = told
+    facts, now = timed_facts
     since = now - (facts.get("elapsed") or 0.0)
-    return said.of(node.address, since, since + thresholds.etcd_window_s)
+    return connectivity.of(node.address, since, since + thresholds.etcd_window_s)
 
 
 class _Others(Mapping[str, Facts]):
@@ -174,35 +185,33 @@ class _Others(Mapping[str, Facts]):
         return len(self._everybody) - (self._name in self._everybody)
 
 
-def _without(around: ClusterFacts, nodes: Sequence[Node]) -> ClusterFacts:
+def _without(cluster_facts: ClusterFacts, nodes: Sequence[Node]) -> ClusterFacts:
     """Return the cluster facts without these nodes.
 
     The remains of an interrupted run serve no client yet.
     """
     names, addresses = {node.name for node in nodes}, {node.address for node in nodes}
-    return dataclasses.replace(
-        around,
-        endpoints=tuple(
-            one
-            for one in around.endpoints
-            if not (one.check == endpoints.API and one.host in addresses)
-        ),
-        etcd_peers={
-            name: address for name, address in around.etcd_peers.items() if name not in names
-        },
-    )
+    kept = []
+    for endpoint in cluster_facts.endpoints:
+        if endpoint.check != endpoints.API or endpoint.host not in addresses:
+            kept.append(endpoint)
+    peers = {}
+    for name, address in cluster_facts.etcd_peers.items():
+        if name not in names:
+            peers[name] = address
+    return replace(cluster_facts, endpoints=tuple(kept), etcd_peers=peers)
 
 
 def _argument(
     node: Node,
-    around: ClusterFacts,
+    cluster_facts: ClusterFacts,
     thresholds: Thresholds,
     joining: Mapping[str, str],
     sources: Sources,
 ) -> str:
     others = {name: address for name, address in joining.items() if name != node.name}
     return json.dumps(
-        findings.request(node, around, thresholds, others, sources.get(node.name) or {})
+        findings.request(node, cluster_facts, thresholds, others, sources.get(node.name) or {})
     )
 
 
@@ -211,23 +220,22 @@ def _facts(target: Target, answer: CommandResult, timeout: float) -> Facts:
 
     Raises UnreachableError with the cause when it prints none, or when there is other output.
     """
-    found: Facts | None = host_facts.answer(answer.stdout)  # type: ignore[no-untyped-call]
-    if found is None:
+    facts: Facts | None = host_facts.answer(answer.stdout)  # type: ignore[no-untyped-call]
+    if facts is None:
         raise _silence(target, answer, timeout)
-    noise = [
-        line
-        for line in answer.stdout.splitlines()
-        if line.strip() and not line.startswith(host_facts.MARK)
-    ]
-    if noise:
-        said = "\n".join(noise)
+    lines = []
+    for line in answer.stdout.splitlines():
+        if line.strip() and not line.startswith(host_facts.MARK):
+            lines.append(line)
+    if lines:
+        noise = "\n".join(lines)
         raise error(
             target,
             SSHFailure(
-                "shell-noise", f"the login shell of {target.user} prints on stdout: {said[:200]!r}"
+                "shell-noise", f"the login shell of {target.user} prints on stdout: {noise[:200]!r}"
             ),
         )
-    return found
+    return facts
 
 
 def _silence(target: Target, answer: CommandResult, timeout: float) -> UnreachableError:
@@ -235,12 +243,12 @@ def _silence(target: Target, answer: CommandResult, timeout: float) -> Unreachab
 
     The diagnosis takes another call, so that healthy hosts need none.
     """
-    found = check_ssh.check_ssh([target], timeout)[target.name]
-    if isinstance(found, UnreachableError):
-        return found
-    said = answer.stderr.strip() or answer.stdout.strip() or "no output"
+    result = check_ssh.check_ssh([target], timeout)[target.name]
+    if isinstance(result, UnreachableError):
+        return result
+    output = answer.stderr.strip() or answer.stdout.strip() or "no output"
     return UnreachableError(
-        f"the probe ended with {answer.returncode}: {said[:300]}",
+        f"the probe ended with {answer.returncode}: {output[:300]}",
         node=target.name,
         hint="log in by hand, run python3 and read its output",
         log="journalctl --unit ssh --unit sshd on the host",

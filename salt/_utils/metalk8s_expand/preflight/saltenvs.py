@@ -40,11 +40,11 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
     needed: dict[str, list[str]] = {}
     for node in nodes:
         needed.setdefault(saltenv(node), []).append(node.name)
-    return [
-        _problem(files, name, who)
-        for name, who in needed.items()
-        if not files.has(ORCHESTRATION, name)
-    ]
+    missing = []
+    for name, who in needed.items():
+        if not files.has(ORCHESTRATION, name):
+            missing.append(_problem(files, name, who))
+    return missing
 
 
 def hint(files: Files) -> str:

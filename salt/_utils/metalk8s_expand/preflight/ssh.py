@@ -73,12 +73,13 @@ def check_ssh(
 def script(sudo: bool, mark: str) -> str:
     """Return the host's script; ``mark`` separates its lines from the login shell's output."""
     look = LOOK_WITH_SUDO if sudo else LOOK
-    found = f'if [ -n "$p" ]; then {look}; fi'
-    return f'echo {mark} begin; p=; s=; u=; l=; c=; {FIND}; {found}; echo "{mark} end [$p] [$s] [$u] [$l] [$c] [$v]"'
+    look_if_found = f'if [ -n "$p" ]; then {look}; fi'
+    show = f'echo "{mark} end [$p] [$s] [$u] [$l] [$c] [$v]"'
+    return f"echo {mark} begin; p=; s=; u=; l=; c=; {FIND}; {look_if_found}; {show}"
 
 
 @dataclass(frozen=True)
-class _Said:
+class _ScriptOutput:
     """What the script found: an interpreter, its exit code and output; and when sudo refused, what it said to the questions."""
 
     noise: str
@@ -92,80 +93,87 @@ class _Said:
 
 
 def _judged(target: Target, answer: CommandResult, mark: str) -> Checked:
-    said = _parsed(answer, mark)
-    if said is None:
+    output = _parsed(answer, mark)
+    if output is None:
         printed = (answer.stdout + answer.stderr).strip() or "nothing"
-        found = f"the shell ended with {answer.returncode} and did not run the command; it printed: {printed[:500]}"
-        raise error(target, SSHFailure("shell-runs-no-command", found))
-    troubles = list(_troubles(target, said))
+        detail = (
+            f"the shell ended with {answer.returncode} and did not run the command; "
+            f"it printed: {printed[:500]}"
+        )
+        raise error(target, SSHFailure("shell-runs-no-command", detail))
+    troubles = list(_troubles(target, output))
     if troubles:
         raise error(target, *troubles)
-    return Checked(answer.elapsed, said.version, said.interpreter)
+    return Checked(answer.elapsed, output.version, output.interpreter)
 
 
-def _parsed(answer: CommandResult, mark: str) -> _Said | None:
+def _parsed(answer: CommandResult, mark: str) -> _ScriptOutput | None:
     fields = r" ".join([r"\[(.*?)\]"] * 6)
-    found = re.search(rf"(.*){mark} begin\n(.*){mark} end {fields}\n(.*)", answer.stdout, re.DOTALL)
-    if not found:
+    match = re.search(rf"(.*){mark} begin\n(.*){mark} end {fields}\n(.*)", answer.stdout, re.DOTALL)
+    if not match:
         return None
-    before, between, path, ended, sudo, may_list, may_run, version, after = found.groups()
+    before, between, path, ended, sudo, may_list, may_run, version, after = match.groups()
     numbers = tuple(int(number) for number in re.findall(r"\d+", version))
     noise = (before + between + after).strip()
-    return _Said(
+    return _ScriptOutput(
         noise, path, ended, numbers, sudo, may_list == "0", may_run == "0", answer.stderr.strip()
     )
 
 
-def _troubles(target: Target, said: _Said) -> Iterator[SSHFailure]:
+def _troubles(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:
     """Yield the problems, the most fundamental first."""
-    yield from _python(said)
-    yield from _sudo(target, said)
-    if said.noise:
+    yield from _python(output)
+    yield from _sudo(target, output)
+    if output.noise:
         yield SSHFailure(
             "shell-noise",
-            f"the login shell of {target.user} prints on stdout: {said.noise[:200]!r}",
+            f"the login shell of {target.user} prints on stdout: {output.noise[:200]!r}",
         )
 
 
-def _python(said: _Said) -> Iterator[SSHFailure]:
-    if not said.interpreter:
+def _python(output: _ScriptOutput) -> Iterator[SSHFailure]:
+    if not output.interpreter:
         yield SSHFailure("no-python", f"no Python is installed: none of {INTERPRETERS} exists")
         return
-    if said.ended != "0" or not said.version:
+    if output.ended != "0" or not output.version:
         yield SSHFailure(
             "no-python",
-            f"{said.interpreter} does not run, it ended with {said.ended}: {said.stderr[:300]}",
+            f"{output.interpreter} does not run, it ended with {output.ended}: "
+            f"{output.stderr[:300]}",
         )
         return
-    unmet = thin.unmet(said.version)
+    unmet = thin.unmet(output.version)
     if unmet:
-        version, wanted = (
-            ".".join(map(str, numbers)) for numbers in (said.version, thin.minimum())
-        )
+        version = ".".join(map(str, output.version))
+        wanted = ".".join(map(str, thin.minimum()))
         needed = ", ".join(map(str, unmet))
-        found = f"{said.interpreter} is Python {version}, but salt-ssh needs {wanted} or newer for {needed}"
-        yield SSHFailure("python-too-old", found)
+        detail = (
+            f"{output.interpreter} is Python {version}, "
+            f"but salt-ssh needs {wanted} or newer for {needed}"
+        )
+        yield SSHFailure("python-too-old", detail)
 
 
-def _sudo(target: Target, said: _Said) -> Iterator[SSHFailure]:
-    if not said.sudo:
+def _sudo(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:
+    if not output.sudo:
         return
-    if said.sudo == "none":
+    if output.sudo == "none":
         yield SSHFailure("no-sudo", "sudo is not installed")
-    elif said.may_list and not said.may_run:
+    elif output.may_list and not output.may_run:
         yield SSHFailure(
             "sudo-refused",
-            f"sudo permits {target.user} to run other commands, but not {said.interpreter}: {said.stderr[:300]}",
+            f"sudo permits {target.user} to run other commands, but not {output.interpreter}: "
+            f"{output.stderr[:300]}",
         )
-    elif said.may_run or WANTS_PASSWORD.search(said.stderr):
+    elif output.may_run or WANTS_PASSWORD.search(output.stderr):
         hidden = (
             ""
-            if said.may_run
+            if output.may_run
             else " (it asks for the password before it checks whether sudoers contains the user)"
         )
         yield SSHFailure(
             "sudo-needs-password",
-            f"sudo requires a password of {target.user}{hidden}: {said.stderr[:300]}",
+            f"sudo requires a password of {target.user}{hidden}: {output.stderr[:300]}",
         )
     else:
-        yield SSHFailure("sudo-refused", f"sudo refuses {target.user}: {said.stderr[:300]}")
+        yield SSHFailure("sudo-refused", f"sudo refuses {target.user}: {output.stderr[:300]}")

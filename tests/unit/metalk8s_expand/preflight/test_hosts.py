@@ -30,7 +30,7 @@ from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoin
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.errors import PreflightError, UnreachableError
 from metalk8s_expand.preflight import hosts as reach
-from metalk8s_expand.preflight.hosts import PreflightResult
+from metalk8s_expand.preflight.hosts import HostAccess, PreflightResult
 from metalk8s_expand.remote import host_facts
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 from tests.unit.metalk8s_expand.domain.preflight.checks import hosts
@@ -75,9 +75,8 @@ def ask(
 ) -> PreflightResult:
     """Run the preflight of all these nodes on the only server."""
     around = more.pop("around", ClusterFacts())
-    return reach.ask_hosts(
-        nodes, [sshd.target(one.name) for one in nodes], settings, around, **more
-    )
+    access = HostAccess([sshd.target(one.name) for one in nodes], **more)
+    return reach.ask_hosts(nodes, settings, around, access, Clock())
 
 
 def test_probe_reports_facts_of_host(sshd: Sshd) -> None:
@@ -138,7 +137,9 @@ def test_unreachable_and_unfit_hosts_are_reported_together(sshd: Sshd) -> None:
     say(sshd, hosts.other(1, {"uid": 1000, "cpus": 0}))
     unfit = good(1)
     targets = [Target("gone", "127.0.0.1", free_port()), sshd.target(unfit.name)]
-    found = reach.ask_hosts([node("gone"), unfit], targets, STRICT, hosts.SURROUNDINGS)
+    found = reach.ask_hosts(
+        [node("gone"), unfit], STRICT, hosts.SURROUNDINGS, HostAccess(targets), Clock()
+    )
     assert found.failed == ("gone", "host-1")
     error = found.error()
     assert isinstance(error, UnreachableError)
@@ -232,15 +233,16 @@ class TestAnswers:
         targets = [Target("silent", "127.0.0.1", silent_port), sshd.target("good")]
         found = reach.ask_hosts(
             [node("silent"), node("good")],
-            targets,
             replace(NO_CHECKS, ssh_timeout=1),
             ClusterFacts(),
+            HostAccess(targets),
+            Clock(),
         )
         assert time.monotonic() - started < 30
         assert (list(found.unreachable), list(found.facts)) == (["silent"], ["good"])
 
     def test_empty_list_of_nodes_has_no_findings(self) -> None:
-        found = reach.ask_hosts([], [], NO_CHECKS, ClusterFacts())
+        found = reach.ask_hosts([], NO_CHECKS, ClusterFacts(), HostAccess([]), Clock())
         assert (found.error(), found.as_dict()) == (
             None,
             {"hosts": {}, "findings": [], "unreachable": {}, "retcode": 0},
