@@ -42,18 +42,15 @@ def observed(
     ``expected`` maps each purpose to a path without suffix. etcd serves its peers at ``address``, the node's address.
     """
     now = clock.now()
-    paths = {**_found(Path(directory)), **expected}
+    paths = {**_existing(Path(directory)), **expected}
     entries = {purpose: _entry(path, now) for purpose, path in paths.items()}
-    places = {purpose: address if purpose == OF_PEERS else LOCAL for purpose in ports}
-    asked = {
-        name: port
-        for name, port in ports.items()
-        if places[name] and "serial" in entries.get(name, {})
-    }
+    asked = {}
+    for purpose, port in ports.items():
+        place = address if purpose == OF_PEERS else LOCAL
+        if place and "serial" in entries.get(purpose, {}):
+            asked[purpose] = (place, port)
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        answers = pool.map(
-            lambda item: _served(places[item[0]], item[1], Path(directory)), asked.items()
-        )
+        answers = pool.map(lambda item: _served(item[0], item[1], Path(directory)), asked.values())
         for purpose, answer in zip(asked, answers, strict=True):
             entries[purpose]["served"] = answer
     return entries
@@ -63,14 +60,17 @@ def of_master(kubeconfig: str, clock: Clock) -> dict[str, dict[str, Entry]]:
     """Return the certificate of this master's kubeconfig, unless the node itself reports that certificate."""
     now = clock.now()
     try:
-        found = certificates.of_kubeconfig(kubeconfig)
+        loaded = certificates.of_kubeconfig(kubeconfig)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         return {MASTER: {KUBECONFIG: {"path": kubeconfig, "error": f"it cannot be read: {error}"}}}
-    if found is None or found[0].startswith(f"{signing_policies.PKI}/"):
+    if loaded is None:
         return {}
-    return {MASTER: {KUBECONFIG: {"path": found[0], **_described(found[1], now)}}}
+    path, certificate = loaded
+    if path.startswith(f"{signing_policies.PKI}/"):
+        return {}
+    return {MASTER: {KUBECONFIG: {"path": path, **_described(certificate, now)}}}
 
 
 def serve(
@@ -85,12 +85,11 @@ def serve(
 
     Return the changes. Raises DeployError with the remaining problems after ``timeout`` seconds.
     """
-    found = look()
-    stale = [
-        unit
-        for purpose, unit in RESTARTED.items()
-        if purpose in found and stale_problems({purpose: found[purpose]})
-    ]
+    entries = look()
+    stale = []
+    for purpose, unit in RESTARTED.items():
+        if purpose in entries and stale_problems({purpose: entries[purpose]}):
+            stale.append(unit)
     changes = dict.fromkeys(stale, "restarted")
     if test:
         return changes
@@ -111,15 +110,16 @@ def serve(
     return changes
 
 
-def _found(directory: Path) -> dict[str, str]:
-    known = {path: purpose for purpose, path in signing_policies.PATHS.items()} | {
-        f"{signing_policies.PKI}/{name}": name for name in signing_policies.AUTHORITIES
-    }
-    found = (path.with_suffix("") for path in sorted(directory.rglob("*.crt")))
-    return {
-        known.get(f"{signing_policies.PKI}/{path.relative_to(directory)}", str(path)): str(path)
-        for path in found
-    }
+def _existing(directory: Path) -> dict[str, str]:
+    purposes = {path: purpose for purpose, path in signing_policies.PATHS.items()}
+    for name in signing_policies.AUTHORITIES:
+        purposes[f"{signing_policies.PKI}/{name}"] = name
+    paths = {}
+    for file in sorted(directory.rglob("*.crt")):
+        path = file.with_suffix("")
+        expected = f"{signing_policies.PKI}/{path.relative_to(directory)}"
+        paths[purposes.get(expected, str(path))] = str(path)
+    return paths
 
 
 def _entry(path: str, now: float) -> Entry:
@@ -157,7 +157,13 @@ def _key(path: str, certificate: Certificate) -> str:
 def _served(place: str, port: int, directory: Path) -> Entry:
     own = directory / "etcd" / "healthcheck-client"
     try:
-        found = certificates.served(place, port, (own.with_suffix(".crt"), own.with_suffix(".key")))
+        certificate = certificates.served(
+            place, port, (own.with_suffix(".crt"), own.with_suffix(".key"))
+        )
     except (OSError, ValueError) as error:
         return {"port": port, "error": str(error)}
-    return {"port": port, "serial": found.serial, "not_after": certificates.utc(found.not_after)}
+    return {
+        "port": port,
+        "serial": certificate.serial,
+        "not_after": certificates.utc(certificate.not_after),
+    }

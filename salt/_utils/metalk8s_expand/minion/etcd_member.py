@@ -44,9 +44,6 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
 
     ``limits`` are fields of DesiredMember.
     """
-    server, peer = (
-        {"trusted-ca-file": f"{PKI}/ca.crt", **_pair(item)} for item in ("server", "peer")
-    )
     base = {
         "data-dir": "/var/lib/etcd",
         "listen-peer-urls": quorum.peer_url(address),
@@ -54,8 +51,8 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
         "listen-metrics-urls": "http://127.0.0.1:2381",
         "advertise-client-urls": f"https://{address}:2379",
         "initial-advertise-peer-urls": quorum.peer_url(address),
-        "client-transport-security": {**server, "client-cert-auth": True},
-        "peer-transport-security": {**peer, "client-cert-auth": True},
+        "client-transport-security": {**_tls_files("server"), "client-cert-auth": True},
+        "peer-transport-security": {**_tls_files("peer"), "client-cert-auth": True},
         "snapshot-count": 10000,
     }
     return DesiredMember(name, quorum.peer_url(address), base, **limits)
@@ -96,7 +93,8 @@ def add_learner(
     members = etcd.members()
     member = _own(members, wanted)
     if member is not None and _lost_its_data(member, files):
-        _remove_lost(etcd, files, wanted, member, members, clock)
+        _check_removable(wanted, member, members)
+        _remove_lost(etcd, files, wanted, member, clock)
         changes["removed"] = f"member {member.id:x}, whose data directory is empty"
         member = None
     if member is None:
@@ -155,8 +153,12 @@ def ensure_voting_member(etcd: Etcd, wanted: DesiredMember) -> bool:
     return member is not None and not member.learner and bool(member.name)
 
 
-def _pair(certificate: str) -> dict[str, str]:
-    return {"cert-file": f"{PKI}/{certificate}.crt", "key-file": f"{PKI}/{certificate}.key"}
+def _tls_files(certificate: str) -> dict[str, str]:
+    return {
+        "trusted-ca-file": f"{PKI}/ca.crt",
+        "cert-file": f"{PKI}/{certificate}.crt",
+        "key-file": f"{PKI}/{certificate}.key",
+    }
 
 
 def _first_member(files: MemberFiles, wanted: DesiredMember) -> dict[str, Any]:
@@ -184,14 +186,8 @@ def _lost_its_data(member: Member, files: MemberFiles) -> bool:
     return bool(member.name) and not files.has_data()
 
 
-def _remove_lost(
-    etcd: Etcd,
-    files: MemberFiles,
-    wanted: DesiredMember,
-    member: Member,
-    members: Sequence[Member],
-    clock: Clock,
-) -> None:
+def _check_removable(wanted: DesiredMember, member: Member, members: Sequence[Member]) -> None:
+    """Raise QuorumError if the guard refuses to remove the member that has lost its data."""
     problems = quorum.remove_problems(members, member.id)
     if problems:
         raise QuorumError(
@@ -200,6 +196,11 @@ def _remove_lost(
             hint="repair the other members first",
             problems=problems,
         )
+
+
+def _remove_lost(
+    etcd: Etcd, files: MemberFiles, wanted: DesiredMember, member: Member, clock: Clock
+) -> None:
     _stop_local(files, wanted, clock)
     wanted.admit()
     etcd.remove(member.id)
@@ -302,9 +303,10 @@ def _withdraw_unstarted(etcd: Etcd, wanted: DesiredMember) -> None:
 
 
 def _configure(members: Sequence[Member], files: MemberFiles, wanted: DesiredMember) -> None:
-    cluster = {
-        member.name: member.peer_urls[0] for member in members if member.name and member.peer_urls
-    }
+    cluster = {}
+    for member in members:
+        if member.name and member.peer_urls:
+            cluster[member.name] = member.peer_urls[0]
     if not cluster:
         raise DeadlineError("the member list contains no started member", node=wanted.name, log=LOG)
     _write(files, wanted, {**cluster, wanted.name: wanted.peer_url}, "existing")

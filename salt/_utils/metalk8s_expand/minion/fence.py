@@ -35,17 +35,18 @@ def check_fencing_epoch(path: str, epoch: object, test: bool = False) -> dict[st
     return changes
 
 
-def _changes(path: str, found: int | None, wanted: int) -> dict[str, Any]:
-    if found is not None and found > wanted:
+def _changes(path: str, stored: int | None, wanted: int) -> dict[str, Any]:
+    if stored is not None and stored > wanted:
         raise LockLostError(
-            f"this job has the epoch {wanted}, but a job with the epoch {found} has already run on this host: "
-            "the run of this job has lost the lock to a newer run, so nothing was changed",
+            f"this job has the epoch {wanted}, but a job with the epoch {stored} has already run "
+            "on this host: the run of this job has lost the lock to a newer run, "
+            "so nothing was changed",
             hint="show the newer run: salt-run metalk8s_expand.status. If the host comes from another cluster, or etcd was "
             f"restored from an older snapshot: kubectl -n {NAMESPACE} delete lease {NAME}, remove {path} on this host, "
             "run the same command again",
             log="/var/log/salt/minion",
         )
-    return {} if found == wanted else {"epoch": {"old": found, "new": wanted}}
+    return {} if stored == wanted else {"epoch": {"old": stored, "new": wanted}}
 
 
 def _epoch(value: object) -> int | None:
