@@ -2,7 +2,8 @@
 Data about the cluster that the rendering of an orchestration needs.
 """
 
-from metalk8s_expand.cluster import context
+from metalk8s_expand.cluster import orchestration_data
+from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand_cluster"
@@ -29,7 +30,7 @@ def node(name):
 
         salt-run salt.cmd metalk8s_expand_cluster.node worker-1
     """
-    return context.ClusterContext.from_opts(__opts__).deployment(name)
+    return orchestration_data.deployment(ClusterContext.from_opts(__opts__), name)
 
 
 def renewal(name=None):
@@ -47,4 +48,4 @@ def renewal(name=None):
 
         salt-run salt.cmd metalk8s_expand_cluster.renewal
     """
-    return context.ClusterContext.from_opts(__opts__).renewal(name)
+    return orchestration_data.renewal(ClusterContext.from_opts(__opts__), name)

@@ -222,7 +222,7 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
 
     monkeypatch.setattr(remove_node, "exclusive_run", exclusive_run)
     monkeypatch.setattr(CommandContext, "settings", lambda ctx: declared)
-    monkeypatch.setattr(steps.etcd_snapshot, "take_for", lambda *_: None)
+    monkeypatch.setattr(steps.etcd_snapshot, "take_etcd_snapshot", lambda *_: None)
 
     def remove(options: RemovalOptions) -> dict[str, Any]:
         clock = Clock()

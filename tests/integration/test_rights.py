@@ -21,7 +21,7 @@ from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.kubernetes.evictions import Eviction
 from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.clients.kubernetes.objects import Kube
-from metalk8s_expand.cluster import health, node_registration, roster
+from metalk8s_expand.cluster import health, node_registration, orchestration_data, roster
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import DeployError, SettingsError, UnreachableError
@@ -206,7 +206,7 @@ def look(master: Master) -> None:
     assert set(roster.from_cluster(master.opts, "plan-*")) == set(DECLARED["nodes"])
     with contextlib.suppress(Exception):
         roster.from_cluster(master.opts, "boot", "list")
-    assert world.deployment("plan-w")["ca_server"] == "boot"
+    assert orchestration_data.deployment(world, "plan-w")["ca_server"] == "boot"
 
 
 def hold(master: Master) -> None:

@@ -27,8 +27,10 @@ SAVE = r"""
 import json, sys, time
 sys.path.insert(0, "/srv/metalk8s/salt/_utils")
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.cluster import context, etcd_snapshot
-taken = etcd_snapshot.take_for(context.ClusterContext.from_opts({}), Settings(), time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+run = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+taken = etcd_snapshot.take_etcd_snapshot(context.ClusterContext.from_opts({}), Settings(), run, Clock())
 print(json.dumps(taken))
 """
 

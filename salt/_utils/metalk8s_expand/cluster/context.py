@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,44 +67,6 @@ class ClusterContext:
             )
         return from_observed(node_obj)
 
-    def deployment(self, name: str) -> dict[str, Any]:
-        """Return the data that renders the orchestration of one node; see the execution module."""
-        node = self.node(name)
-        nodes = self.kube.nodes()
-        ready = [item["metadata"]["name"] for item in nodes if not health.ready_problems(item)]
-        states = []
-        for role in (roles.ETCD, roles.MASTER):
-            if role in node.roles:
-                states.append(f"metalk8s.roles.{role}")
-        return {
-            "ca_server": _ca_server(nodes),
-            "roles": states,
-            "proxies": ready if node.is_master else [],
-        }
-
-    def renewal(self, name: str | None = None) -> dict[str, Any]:
-        """Return the nodes whose certificates are renewed, in order; see the execution module."""
-        nodes = self.kube.nodes()
-        authority = _ca_server(nodes)
-        members: set[str] = set()
-        others: list[str] = []
-        for item in nodes:
-            if not health.is_deployed(item) or name not in (None, _name(item)):
-                continue
-            if _CONTROL_PLANE.intersection(_labels(item)):
-                members.add(_name(item))
-            else:
-                others.append(_name(item))
-        if name is not None and not members and not others:
-            raise SettingsError(
-                "no deployed Node of this name exists", node=name, hint="check the name"
-            )
-        return {
-            "ca_server": authority,
-            "control_plane": sorted(members, key=lambda member: (member != authority, member)),
-            "others": sorted(others),
-        }
-
     def leases(self) -> Leases:
         """Return the client of the Lease that one run holds at a time."""
         return Leases(self.kube)
@@ -112,30 +74,6 @@ class ClusterContext:
     def access(self) -> verify.ClusterAccess:
         """Return the clients that verification uses."""
         return verify.cluster_access(self.kube, self.kube.nodes(roles.label_key(roles.ETCD)))
-
-
-_CONTROL_PLANE = frozenset(roles.label_keys((roles.MASTER, roles.ETCD, roles.BOOTSTRAP)))
-
-
-def _labels(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (item.get("metadata") or {}).get("labels") or {}
-
-
-def _name(item: Mapping[str, Any]) -> str:
-    return str(item["metadata"]["name"])
-
-
-def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
-    """Return the minion that signs certificates."""
-    authorities = [
-        _name(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in _labels(item)
-    ]
-    if not authorities:
-        raise SettingsError(
-            "no Node has the bootstrap role, so no CA can sign certificates",
-            hint=f"label the Node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
-        )
-    return authorities[0]
 
 
 def from_observed(node_obj: JsonObject) -> Node:

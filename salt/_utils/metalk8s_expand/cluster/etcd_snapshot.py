@@ -58,20 +58,17 @@ class Snapshot:
         }
 
 
+def adds_member(expansion: Plan) -> bool:
+    """Return whether the plan deploys a node of the role etcd."""
+    return any(item.node.is_etcd and item.has(plan.DEPLOY) for item in expansion.nodes)
+
+
 def take_etcd_snapshot(
     world: ClusterContext,
     declared: Settings,
-    wanted: Plan,
     run: str,
+    clock: Clock,
     progress: Progress | None = None,
-) -> dict[str, Any] | None:
-    """Call ``take_for`` if this plan deploys a node of the role etcd; else return None."""
-    coming = any(item.node.is_etcd and item.has(plan.DEPLOY) for item in wanted.nodes)
-    return take_for(world, declared, run, progress) if coming else None
-
-
-def take_for(
-    world: ClusterContext, declared: Settings, run: str, progress: Progress | None = None
 ) -> dict[str, Any] | None:
     """Return a verified snapshot of the cluster's etcd, as data for the report.
 
@@ -81,8 +78,7 @@ def take_for(
     etcd = world.access().etcd if declared.etcd_snapshot.enabled else None
     if etcd is None:
         return None
-    taken = take(etcd, declared.etcd_snapshot, run, Clock(), progress)
-    return taken.as_dict()
+    return take(etcd, declared.etcd_snapshot, run, clock, progress).as_dict()
 
 
 def take(

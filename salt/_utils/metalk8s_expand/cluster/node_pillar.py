@@ -12,9 +12,9 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+from metalk8s_expand.clients.host import secret_files
 from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import health, roles, ssh_annotations
 from metalk8s_expand.domain.node.spec import Node
@@ -126,11 +126,11 @@ def node_pillar(
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _addresses(hosts.values(), roles.MASTER),
         "etcd_members": [item for item in members if item["name"] in names],
-        "authorities": _files(Path(kubernetes_directory), AUTHORITIES),
+        "authorities": secret_files.read_existing(kubernetes_directory, AUTHORITIES),
     }
     is_authority = minion == cluster["bootstrap"]["name"]
     if roles.MASTER in host.roles and not is_authority:
-        data["secrets"] = _files(Path(kubernetes_directory), SHARED_SECRETS)
+        data["secrets"] = secret_files.read_existing(kubernetes_directory, SHARED_SECRETS)
     pillar: dict[str, Any] = {"metalk8s": data}
     if is_authority:
         pillar["x509_signing_policies"] = _policies(cluster, hosts.values())
@@ -181,15 +181,6 @@ def _addresses(hosts: Iterable[PillarHost], role: str) -> list[dict[str, str]]:
         if role in host.roles and host.address:
             addresses.append({"name": host.name, "address": host.address})
     return addresses
-
-
-def _files(directory: Path, wanted: Mapping[str, str]) -> dict[str, str]:
-    texts = {}
-    for key, name in wanted.items():
-        path = directory / name
-        if path.is_file():
-            texts[key] = path.read_text(encoding="utf-8")
-    return texts
 
 
 def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import roles, ssh_annotations
+from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, Node, Ssh
 from metalk8s_expand.domain.salt import targets as targeting
 from metalk8s_expand.errors import SettingsError
@@ -62,7 +63,7 @@ def targets(
     Raises SettingsError when an exactly named one cannot be reached.
     """
     access = access or RosterAccess()
-    observed = {_name(node): node for node in nodes}
+    observed = {name_of(node): node for node in nodes}
     exact = targeting.exact_names(tgt, tgt_type)
     chosen = exact or targeting.matching(
         tgt, tgt_type, _known(observed, declared), access.nodegroups
@@ -226,7 +227,3 @@ def _roles(node: Any) -> tuple[str, ...]:
 
 def _metadata(node: Object) -> Object:
     return node.get("metadata") or {}
-
-
-def _name(node: Object) -> str:
-    return str(_metadata(node).get("name", ""))

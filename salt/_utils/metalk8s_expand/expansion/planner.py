@@ -14,6 +14,7 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.expansion.plan import Plan
 from metalk8s_expand.domain.node import health, manifest, roles
+from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError
 
@@ -65,7 +66,7 @@ def ensure_not_refused(current: Plan) -> None:
 
 def warnings(world: ClusterContext, declared: Settings, current: Plan) -> list[str]:
     """Return warnings about allowed conditions that the operator must know before the start."""
-    names = (_name(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
+    names = (name_of(item) for item in world.kube.nodes(roles.label_key(roles.ETCD)))
     even = settings.even_members_warning(
         len([name for name in names if name not in declared.nodes]), declared
     )
@@ -98,14 +99,10 @@ def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
     An operator cordoned it on purpose, or a MetalK8s deployment failed half-way.
     """
     return [
-        f"Node {_name(item)} is cordoned by {other}, not by this project, and stays cordoned: kubectl uncordon {_name(item)}"
+        f"Node {name_of(item)} is cordoned by {other}, not by this project, and stays cordoned: kubectl uncordon {name_of(item)}"
         for item in world.kube.cordoned_nodes()
-        if _name(item) in declared.nodes and (other := manifest.foreign_cordon(item))
+        if name_of(item) in declared.nodes and (other := manifest.foreign_cordon(item))
     ]
-
-
-def _name(item: JsonObject) -> str:
-    return str(item["metadata"]["name"])
 
 
 def _done(

@@ -73,12 +73,12 @@ def usable_part(plan: Plan, hosts: PreflightResult, skip_failed: bool) -> Plan:
 
 def save_etcd(run: RunContext, settings: Settings, plan: Plan) -> dict[str, Any] | None:
     """Take an etcd snapshot if the plan adds a member; return its data for the report."""
-    if plan.empty:
+    if not etcd_snapshot.adds_member(plan):
         return None
     run.lock.check()
     with run.lock.renewing(settings.etcd_snapshot.timeout_s + etcd_snapshot.COPY_S):
         snapshot = etcd_snapshot.take_etcd_snapshot(
-            run.cluster, settings, plan, run.progress.run, run.progress
+            run.cluster, settings, run.progress.run, run.clock, run.progress
         )
     run.lock.check()
     return snapshot

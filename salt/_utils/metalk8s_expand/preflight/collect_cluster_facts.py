@@ -16,6 +16,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
+from metalk8s_expand.domain.node.objects import labels_of, name_of
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, ExistingNode
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.errors import SettingsError
@@ -58,15 +59,15 @@ def version(items: Sequence[JsonObject]) -> str:
     """
     candidates = [*with_role(items, roles.BOOTSTRAP), *with_role(items, roles.MASTER)]
     for item in candidates:
-        label = _labels(item).get(VERSION_LABEL, "")
+        label = labels_of(item).get(VERSION_LABEL, "")
         if label:
-            return label
+            return str(label)
     return ""
 
 
 def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
     """Return the Nodes that carry a role."""
-    return (item for item in items if roles.label_key(role) in _labels(item))
+    return (item for item in items if roles.label_key(role) in labels_of(item))
 
 
 def _etcd_peers(items: Sequence[JsonObject]) -> dict[str, str]:
@@ -75,7 +76,7 @@ def _etcd_peers(items: Sequence[JsonObject]) -> dict[str, str]:
     for item in with_role(items, roles.ETCD):
         address = health.internal_ip(item)
         if address:
-            addresses[_name(item)] = address
+            addresses[name_of(item)] = address
     return addresses
 
 
@@ -86,9 +87,9 @@ def _fingerprints(world: ClusterContext, names: Iterable[str]) -> dict[str, str]
 
 
 def _neighbours(world: ClusterContext, items: Sequence[JsonObject]) -> dict[str, ExistingNode]:
-    remembered = minions.Minions(world.opts).grains(map(_name, items))
+    remembered = minions.Minions(world.opts).grains(map(name_of, items))
     macs = {name: _macs(grains) for name, grains in remembered}
-    return {_name(item): _neighbour(item, macs.get(_name(item), ())) for item in items}
+    return {name_of(item): _neighbour(item, macs.get(name_of(item), ())) for item in items}
 
 
 def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> ExistingNode:
@@ -99,12 +100,12 @@ def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> ExistingNode:
         if entry.get("type") in ADDRESSES:
             addresses.append(str(entry["address"]))
     return ExistingNode(
-        name=_name(item),
+        name=name_of(item),
         addresses=tuple(addresses),
         machine_id=str(info.get("machineID") or ""),
         product_uuid=str(info.get("systemUUID") or ""),
         macs=macs,
-        version=_labels(item).get(VERSION_LABEL, ""),
+        version=labels_of(item).get(VERSION_LABEL, ""),
         deployed=health.is_deployed(item),
     )
 
@@ -124,17 +125,9 @@ def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[st
     if bootstrap is None:
         return {}
     try:
-        pillar = master.master_pillar(world.opts, _name(bootstrap))
+        pillar = master.master_pillar(world.opts, name_of(bootstrap))
     except SettingsError as error:
         log.warning("the facts of the cluster are unknown: %s", error)
         return {}
     description = (pillar.get("metalk8s") or {}).get("cluster")
     return description if isinstance(description, Mapping) else {}
-
-
-def _labels(item: JsonObject) -> Mapping[str, str]:
-    return (item.get("metadata") or {}).get("labels") or {}
-
-
-def _name(item: JsonObject) -> str:
-    return str((item.get("metadata") or {}).get("name", ""))

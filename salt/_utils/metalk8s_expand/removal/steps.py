@@ -165,8 +165,8 @@ def save_etcd(removal: Removal) -> None:
     """Take an etcd snapshot before the member leaves, for the report."""
     run, settings = removal.run, removal.settings
     with run.lock.renewing(settings.etcd_snapshot.timeout_s + etcd_snapshot.COPY_S):
-        removal.snapshot = etcd_snapshot.take_for(
-            run.cluster, settings, run.progress.run, run.progress
+        removal.snapshot = etcd_snapshot.take_etcd_snapshot(
+            run.cluster, settings, run.progress.run, run.clock, run.progress
         )
 
 

@@ -50,8 +50,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def before(world: World, declared: Settings, *names: str) -> dict[str, Any] | None:
-    found = plan.build_plan(declared, {}, names)
-    return etcd_snapshot.take_etcd_snapshot(world, declared, found, "r1")  # type: ignore[arg-type]
+    if not etcd_snapshot.adds_member(plan.build_plan(declared, {}, names)):
+        return None
+    return etcd_snapshot.take_etcd_snapshot(world, declared, "r1", FakeClock())  # type: ignore[arg-type]
 
 
 def test_snapshot_is_taken_before_member_is_added(taken: list[tuple[Any, ...]]) -> None:

@@ -203,7 +203,7 @@ class Setting:
         )
         monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self)
         monkeypatch.setattr(
-            removal_steps.etcd_snapshot, "take_for", lambda *_: self.before.append(len(self.etcd.listed))
+            removal_steps.etcd_snapshot, "take_etcd_snapshot", lambda *_: self.before.append(len(self.etcd.listed))
         )  # fmt: skip
         self.told: list[Any] = []
 

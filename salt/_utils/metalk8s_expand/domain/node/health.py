@@ -11,6 +11,7 @@ from typing import Any
 
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.roles import ETCD, MASTER
 from metalk8s_expand.domain.node.spec import Node
 
@@ -43,7 +44,7 @@ def node_problems(node: Node, observed: Object | None) -> list[str]:
 
 def ready_problems(observed: Object) -> list[str]:
     """Return a problem unless the Node's Ready condition is True."""
-    return _condition_problems(f"Node {_name(observed)}", observed)
+    return _condition_problems(f"Node {name_of(observed)}", observed)
 
 
 def internal_ip(observed: Object) -> str:
@@ -60,7 +61,7 @@ def cordon_problems(observed: Object) -> list[str]:
     cordoned = (observed.get("spec") or {}).get("unschedulable") is True
     if not cordoned:
         return []
-    return [f"Node {_name(observed)} is cordoned: kubectl uncordon {_name(observed)}"]
+    return [f"Node {name_of(observed)} is cordoned: kubectl uncordon {name_of(observed)}"]
 
 
 def static_pods(node: Node) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
     for pod in pods:
         namespace = (pod.get("metadata") or {}).get("namespace", NAMESPACE)
         if namespace == NAMESPACE:
-            pods_by_name[_name(pod)] = pod
+            pods_by_name[name_of(pod)] = pod
     problems = []
     for name in static_pods(node):
         problems.extend(_pod_problems(name, pods_by_name.get(name)))
@@ -94,7 +95,7 @@ def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str
     available = status.get("availableReplicas") or 0
     if available >= wanted:
         return []
-    return [f"Deployment {_name(deployment)}: {available} of {wanted} replicas available"]
+    return [f"Deployment {name_of(deployment)}: {available} of {wanted} replicas available"]
 
 
 def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> list[str]:
@@ -103,7 +104,7 @@ def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> lis
     ``endpoints`` is an Endpoints, an EndpointSlice or a list of slices.
     """
     ready = set(ready_addresses(endpoints or {}))
-    title = _name(endpoints or {}) or "of the Service"
+    title = name_of(endpoints or {}) or "of the Service"
     shown = ", ".join(sorted(ready)) or "none"
     problems = []
     for address in addresses:
@@ -163,10 +164,6 @@ def _condition_problems(title: str, observed: Object) -> list[str]:
     return [
         f"{title} is not Ready: {ready.get('status')}, {': '.join(reasons) or 'no reason given'}"
     ]
-
-
-def _name(observed: Object) -> str:
-    return str((observed.get("metadata") or {}).get("name", ""))
 
 
 def _shown(value: str | None) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.manifest import NOTHING, Identity, Object, Owned
+from metalk8s_expand.domain.node.objects import labels_of
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import SettingsError
 
@@ -32,7 +33,7 @@ def after(node: Node, observed: Object, recorded: Owned) -> Owned:
     """
     known = recorded.of(observed)
     ours_again = recorded.taints if recorded.uid else known.taints
-    current_labels, current_taints = _labels(observed), _taints(observed)
+    current_labels, current_taints = labels_of(observed), _taints(observed)
     labels = []
     for key, value in node.labels.items():
         if key in known.labels or current_labels.get(key) != value:
@@ -119,10 +120,6 @@ def _free_taints(node: Node) -> dict[Identity, str]:
         if not (taint.effect == roles.NO_SCHEDULE and roles.is_role_key(taint.key)):
             free[(taint.key, taint.effect)] = taint.value
     return free
-
-
-def _labels(observed: Object) -> Mapping[str, object]:
-    return (observed.get("metadata") or {}).get("labels") or {}
 
 
 def _taints(observed: Object) -> dict[Identity, str]:

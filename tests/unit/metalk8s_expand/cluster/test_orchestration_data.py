@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.cluster import orchestration_data
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import SettingsError
@@ -33,23 +34,27 @@ def world(*nodes: dict[str, Any]) -> ClusterContext:
 
 
 def test_authority_is_renewed_first() -> None:
-    assert world(*NODES).renewal() == {
+    assert orchestration_data.renewal(world(*NODES)) == {
         "ca_server": "z-boot", "control_plane": ["z-boot", "a-cp", "b-etcd"], "others": ["i-1", "w-2"],
     }  # fmt: skip
 
 
 def test_renewal_of_single_node() -> None:
     found = world(*NODES)
-    assert found.renewal("w-2") == {"ca_server": "z-boot", "control_plane": [], "others": ["w-2"]}
-    assert found.renewal("a-cp")["control_plane"] == ["a-cp"]
+    assert orchestration_data.renewal(found, "w-2") == {
+        "ca_server": "z-boot",
+        "control_plane": [],
+        "others": ["w-2"],
+    }
+    assert orchestration_data.renewal(found, "a-cp")["control_plane"] == ["a-cp"]
 
 
 @pytest.mark.parametrize("name", ["w-3", "w-9"])
 def test_renewal_of_undeployed_node_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="no deployed Node"):
-        world(*NODES).renewal(name)
+        orchestration_data.renewal(world(*NODES), name)
 
 
 def test_renewal_without_authority_is_refused() -> None:
     with pytest.raises(SettingsError, match="no CA can sign"):
-        world(*NODES[:2]).renewal()
+        orchestration_data.renewal(world(*NODES[:2]))

@@ -1,0 +1,64 @@
+"""Collect the data that the orchestrations ``deploy_node`` and ``renew_certificates`` render with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.node.objects import labels_of, name_of
+from metalk8s_expand.errors import SettingsError
+
+CONTROL_PLANE = frozenset(roles.label_keys((roles.MASTER, roles.ETCD, roles.BOOTSTRAP)))
+
+
+def deployment(cluster: ClusterContext, name: str) -> dict[str, Any]:
+    """Return the data that renders the deployment of one node; see the execution module."""
+    node = cluster.node(name)
+    nodes = cluster.kube.nodes()
+    node_roles = [role for role in (roles.ETCD, roles.MASTER) if role in node.roles]
+    ready = [name_of(node_obj) for node_obj in nodes if not health.ready_problems(node_obj)]
+    return {
+        "ca_server": _ca_server(nodes),
+        "roles": [f"metalk8s.roles.{role}" for role in node_roles],
+        "proxies": ready if node.is_master else [],
+    }
+
+
+def renewal(cluster: ClusterContext, name: str | None = None) -> dict[str, Any]:
+    """Return the nodes whose certificates are renewed, in order; see the execution module.
+
+    Raises SettingsError if ``name`` is not the name of a deployed Node.
+    """
+    nodes = cluster.kube.nodes()
+    authority = _ca_server(nodes)
+    members: list[str] = []
+    others: list[str] = []
+    for node_obj in nodes:
+        if not health.is_deployed(node_obj) or name not in (None, name_of(node_obj)):
+            continue
+        is_member = CONTROL_PLANE.intersection(labels_of(node_obj))
+        (members if is_member else others).append(name_of(node_obj))
+    if name is not None and not (members or others):
+        raise SettingsError(
+            "there is no deployed Node of this name", node=name, hint="check the name"
+        )
+    return {
+        "ca_server": authority,
+        "control_plane": sorted(members, key=lambda member: (member != authority, member)),
+        "others": sorted(others),
+    }
+
+
+def _ca_server(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the minion that signs certificates."""
+    authorities = [
+        name_of(item) for item in nodes if roles.label_key(roles.BOOTSTRAP) in labels_of(item)
+    ]
+    if not authorities:
+        raise SettingsError(
+            "no Node has the bootstrap role, so no CA can sign certificates",
+            hint=f"label the Node of the CA with {roles.label_key(roles.BOOTSTRAP)}",
+        )
+    return authorities[0]
