@@ -145,8 +145,8 @@ def system(host):
         return None
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {
-        key: values.get(name, "").strip("\"'")
-        for key, name in (("id", "ID"), ("version", "VERSION_ID"))
+        "id": values.get("ID", "").strip("\"'"),
+        "version": values.get("VERSION_ID", "").strip("\"'"),
     }
 
 
@@ -156,14 +156,13 @@ def hostname(host):
 
 def minion_id(host):
     """Return the minion ID of this host, or None: the last configured one, else the one that Salt has stored."""
-    more = [
-        f"{MINION_DIRECTORY}/{name}"
-        for name in host.names(MINION_DIRECTORY)
-        if name.endswith(".conf")
-    ]
-    text = "\n".join(host.read(path) or "" for path in [MINION, *more])
-    found = re.findall(r"^id:\s*[\"']?([^\s\"'#]+)", text, re.M)
-    return found[-1] if found else host.read(MINION_ID) or None
+    paths = [MINION]
+    for name in host.names(MINION_DIRECTORY):
+        if name.endswith(".conf"):
+            paths.append(f"{MINION_DIRECTORY}/{name}")
+    text = "\n".join(host.read(path) or "" for path in paths)
+    identifiers = re.findall(r"^id:\s*[\"']?([^\s\"'#]+)", text, re.M)
+    return identifiers[-1] if identifiers else host.read(MINION_ID) or None
 
 
 def cpus(host):
@@ -177,8 +176,8 @@ def cpus(host):
 
 def memory(host):
     """Return the memory in megabytes."""
-    found = re.search(r"MemTotal:\s+(\d+) kB", host.read("/proc/meminfo") or "")
-    return int(found.group(1)) // 1024 if found else None
+    total = re.search(r"MemTotal:\s+(\d+) kB", host.read("/proc/meminfo") or "")
+    return int(total.group(1)) // 1024 if total else None
 
 
 def swap(host):
@@ -190,10 +189,12 @@ def cgroups(host):
     unified = host.read("/sys/fs/cgroup/cgroup.controllers")
     if unified is not None:
         return {"version": 2, "controllers": unified.split()}
-    rows = [
-        line.split() for line in host.read("/proc/cgroups").splitlines() if not line.startswith("#")
-    ]
-    return {"version": 1, "controllers": [row[0] for row in rows if row[3] == "1"]}
+    controllers = []
+    for line in host.read("/proc/cgroups").splitlines():
+        fields = line.split()
+        if not line.startswith("#") and fields[3] == "1":
+            controllers.append(fields[0])
+    return {"version": 1, "controllers": controllers}
 
 
 def selinux(host):
@@ -212,16 +213,16 @@ def selinux(host):
 def modules(host):
     """Return loaded, builtin, loadable or missing for each kernel module, None if it is unknown."""
     release = host.read("/proc/sys/kernel/osrelease") or os.uname().release
-    places = [f"{base}/{release}" for base in ("/lib/modules", "/usr/lib/modules")]
-    lists = [
-        (host.read(place + "/modules.builtin"), host.read(place + "/modules.dep"))
-        for place in places
-    ]
-    builtin, loadable = next((pair for pair in lists if pair[1] is not None), (None, None))
+    builtin = loadable = None
+    for base in ("/lib/modules", "/usr/lib/modules"):
+        loadable = host.read(f"{base}/{release}/modules.dep")
+        if loadable is not None:
+            builtin = host.read(f"{base}/{release}/modules.builtin")
+            break
     loaded = {line.split()[0] for line in (host.read("/proc/modules") or "").splitlines()}
-    loaded.update(
-        line.split()[-1] for line in (host.read("/proc/filesystems") or "").splitlines() if line
-    )
+    for line in (host.read("/proc/filesystems") or "").splitlines():
+        if line:
+            loaded.add(line.split()[-1])
     # If only directories of other kernels exist, the running kernel was replaced and the host not rebooted.
     replaced = any(host.names(place) for place in ("/lib/modules", "/usr/lib/modules"))
     frozen = host.read("/proc/sys/kernel/modules_disabled") == "1"
@@ -259,17 +260,15 @@ def sysctl_files(host):
     """Return [file, setting, value] of each setting that files set at boot, in the order of application."""
     files: dict[str, str] = {}
     for directory in reversed(SYSCTL_DIRECTORIES):
-        files.update(
-            (name, directory + "/" + name)
-            for name in host.names(directory)
-            if name.endswith(".conf")
-        )
-    found = []
-    for path in (files[name] for name in sorted(files)):
+        for name in host.names(directory):
+            if name.endswith(".conf"):
+                files[name] = directory + "/" + name
+    settings = []
+    for _, path in sorted(files.items()):
         for name, value in re.findall(r"^\s*-?([\w./-]+)\s*=\s*(\S+)", host.read(path) or "", re.M):
             if name.replace("/", ".") in host.asked("sysctls"):
-                found.append([path, name.replace("/", "."), value])
-    return found
+                settings.append([path, name.replace("/", "."), value])
+    return settings
 
 
 # Addresses and ports.
@@ -288,7 +287,7 @@ def interfaces(host):
 
 def netlink_addresses():
     """Return (interface index, address) of all own addresses as the kernel lists them (rtnetlink, RTM_GETADDR)."""
-    found: list[tuple[int, str]] = []
+    pairs: list[tuple[int, str]] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
         kernel.settimeout(2)
         # nlmsghdr with NLM_F_REQUEST | NLM_F_DUMP, then an ifaddrmsg of any family.
@@ -298,8 +297,8 @@ def netlink_addresses():
             while data:
                 length, kind = struct.unpack_from("=LH", data)
                 if kind != 20:  # RTM_NEWADDR; else the end, or an error
-                    return found
-                found.extend(netlink_address(data[16:length]))
+                    return pairs
+                pairs.extend(netlink_address(data[16:length]))
                 data = data[(length + 3) & ~3 :]
 
 
@@ -324,10 +323,10 @@ def listening(host):
     ports: set[int] = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         # Select the few sockets in the state LISTEN among possibly thousands of connections: "sl: ADDRESS:PORT REMOTE 0A".
-        found = re.findall(
+        hexadecimal = re.findall(
             r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A ", host.read(path) or "", re.M
         )
-        ports.update(int(port, 16) for port in found)
+        ports.update(int(port, 16) for port in hexadecimal)
     return sorted(ports)
 
 
@@ -393,15 +392,11 @@ def connections(host):
     Targets in ``retry`` are retried until the window ends, since their hosts listen only then, like this one.
     """
     timeout, window = host.request["timeout"], host.started + host.request["window"]
-    works = {
-        place(one): lambda one=one: knock(one[0], one[1], timeout) for one in host.asked("connect")
-    }
-    works.update(
-        {
-            place(one): lambda one=one: knock_until(one[0], one[1], window)
-            for one in host.asked("retry")
-        }
-    )
+    works = {}
+    for one in host.asked("connect"):
+        works[place(one)] = lambda one=one: knock(one[0], one[1], timeout)
+    for one in host.asked("retry"):
+        works[place(one)] = lambda one=one: knock_until(one[0], one[1], window)
     until = max(host.started + 2 * timeout, window + 1 if host.asked("retry") else 0)
     return parallel(works, min(until, host.deadline - 0.2))
 
@@ -411,8 +406,11 @@ def connect_all(targets, window):
     until = time.monotonic() + max(0, min(float(window), LONGEST_WINDOW))
     places = {(str(address), int(port)) for address, port in targets}
     works = {place(one): lambda one=one: knock_until(one[0], one[1], until) for one in places}
-    found = parallel(works, until + 1)
-    return {key: "no answer" if problem is None else problem for key, problem in found.items()}
+    problems = parallel(works, until + 1)
+    for key, problem in problems.items():
+        if problem is None:
+            problems[key] = "no answer"
+    return problems
 
 
 def listen(host):
@@ -547,17 +545,18 @@ def mount_table(host):
     for line in host.read("/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, others = left.split(), right.split()
-        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), fields[4])
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), fields[4])
         rows.append((point, others[0], fields[5].split(",") + others[-1].split(",")))
     return rows
 
 
 def directory(path, mounts):
-    point, kind, options = max(
-        (row for row in mounts if path == row[0] or path.startswith(row[0].rstrip("/") + "/")),
-        # The later of two mounts at one path hides the earlier one.
-        key=lambda row: (len(row[0]), mounts.index(row)),
-    )
+    above = []
+    for row in mounts:
+        if path == row[0] or path.startswith(row[0].rstrip("/") + "/"):
+            above.append(row)
+    # The later of two mounts at one path hides the earlier one.
+    point, kind, options = max(above, key=lambda row: (len(row[0]), mounts.index(row)))
     answer = {"mount": point, "type": kind, "read_only": "ro" in options}
     if kind not in NETWORK_FILESYSTEMS:
         stat = os.statvfs(path)
@@ -632,39 +631,43 @@ def measured_writes(host, descriptor, writes, seconds):
 
 def packages(host):
     """Return which packages are installed, from dpkg's file and rpm's output; None without both."""
-    names, found = host.asked("packages"), []
+    names = host.asked("packages")
     status = host.read("/var/lib/dpkg/status")
     has_rpm = any(host.names(place) for place in RPM_DATABASES)
     if status is None and not has_rpm:
         return None
+    installed = set()
     for paragraph in (status or "").split("\n\n"):
         name = paragraph.partition("\n")[0].replace("Package: ", "").strip()
         if name in names and re.search(r"^Status: \w+ \w+ installed$", paragraph, re.M):
-            found.append(name)
+            installed.add(name)
     if has_rpm:
-        answer = command(["rpm", "--query", "--queryformat", "%{NAME}\\n", *names])
-        found.extend(name for name in answer.splitlines() if name in names)
-    return sorted(set(found))
+        output = command(["rpm", "--query", "--queryformat", "%{NAME}\\n", *names])
+        for name in output.splitlines():
+            if name in names:
+                installed.add(name)
+    return sorted(installed)
 
 
 def services(host):
     """Return for each installed service whether it runs and whether it starts at the next boot."""
-    installed = [
-        name for name in host.asked("services") if has_unit(host, name) and is_in_use(host, name)
-    ]
+    installed = []
+    for name in host.asked("services"):
+        if has_unit(host, name) and is_in_use(host, name):
+            installed.append(name)
     if not installed:
         return {}
     show = ["systemctl", "show", "--property=Id,ActiveState,UnitFileState"]
     blocks = command(show + [name + ".service" for name in installed]).strip().split("\n\n")
-    found = {}
+    states = {}
     for index, name in enumerate(installed):
         values = dict(line.split("=", 1) for line in blocks[index].splitlines() if "=" in line)
         active = values["ActiveState"] in ("active", "activating", "reloading")
-        found[name] = {
+        states[name] = {
             "active": active,
             "enabled": values.get("UnitFileState") in ("enabled", "enabled-runtime"),
         }
-    return found
+    return states
 
 
 def has_unit(host, name):
@@ -696,13 +699,14 @@ def command(arguments, seconds=5):
 
 def leftovers(host):
     """Return the paths that are files or non-empty directories; ``/*`` stands for each file of a directory."""
-    found: list[str] = []
+    paths: list[str] = []
     for path in host.asked("leftovers"):
         if path.endswith("/*"):
-            found.extend(path[:-1] + name for name in host.names(path[:-2]))
+            for name in host.names(path[:-2]):
+                paths.append(path[:-1] + name)
         elif host.names(path) or os.path.isfile(host.path(path)):
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 # These run one after another and take milliseconds.
@@ -748,18 +752,19 @@ def facts(request):
     """Return all facts within ``request["seconds"]``; read the clock last, right before the answer is sent."""
     host = InspectedHost(request)
     # Read the ports before this script itself listens.
-    found = dict.fromkeys(QUICK, None)
-    found["ports"] = attempt(listening, host)
+    gathered = dict.fromkeys(QUICK, None)
+    gathered["ports"] = attempt(listening, host)
 
     def quick():
         for name, look in QUICK.items():
-            found[name] = attempt(look, host)
+            gathered[name] = attempt(look, host)
 
     works = {name: lambda look=look: look(host) for name, look in SLOW.items()}
     slow = parallel(dict(works, quick=quick), host.deadline)
     del slow["quick"]
     elapsed = round(time.monotonic() - host.started, 3)
-    return dict(found, elapsed=elapsed, time=time.time() + (host.sources.get("clock") or 0), **slow)
+    now = time.time() + (host.sources.get("clock") or 0)
+    return dict(gathered, elapsed=elapsed, time=now, **slow)
 
 
 def answer(text, mark=MARK):
@@ -769,10 +774,10 @@ def answer(text, mark=MARK):
     """
     lines = [line for line in text.splitlines() if line.startswith(mark)]
     try:
-        found = json.loads(lines[-1][len(mark) :]) if lines else None
+        document = json.loads(lines[-1][len(mark) :]) if lines else None
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def main(arguments):

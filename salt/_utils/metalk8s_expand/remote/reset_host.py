@@ -154,21 +154,22 @@ class Host:
 
     def mounts(self):
         """Return every mount point, as the kernel names it."""
-        rows = self.read("/proc/self/mountinfo").splitlines()
-        return [
-            re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), row.split()[4])
-            for row in rows
-        ]
+        points = []
+        for row in self.read("/proc/self/mountinfo").splitlines():
+            escaped = row.split()[4]
+            point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), escaped)
+            points.append(point)
+        return points
 
     def processes(self, belongs):
         """Return the processes whose control groups and command line (as one text) ``belongs`` accepts, never this one."""
-        found = []
+        numbers = []
         for name in os.listdir(self.path("/proc")):
             if name.isdigit() and int(name) not in (os.getpid(), os.getppid(), 1):
                 command = self.read(f"/proc/{name}/cmdline").replace("\0", " ")
                 if belongs(self.read(f"/proc/{name}/cgroup"), command):
-                    found.append(int(name))
-        return found
+                    numbers.append(int(name))
+        return numbers
 
     def until(self, holds, seconds):
         """Wait until the condition holds or the time is over. Return whether it holds."""
@@ -199,12 +200,16 @@ def look(host):
 
 def names(host):
     """Return the names of this host as a node and as a minion."""
-    text = host.read(KUBELET_UNIT)
-    found = re.findall(r"--hostname-override[= ]([^\s\"'\\]+)", text)
-    more = sorted(glob.glob(host.path(MINION_DIRECTORY) + "/*.conf"))
-    texts = [host.read(MINION)] + [host.read(path[len(host.root) :]) for path in more]
+    unit = host.read(KUBELET_UNIT)
+    known = set(re.findall(r"--hostname-override[= ]([^\s\"'\\]+)", unit))
+    texts = [host.read(MINION)]
+    for path in sorted(glob.glob(host.path(MINION_DIRECTORY) + "/*.conf")):
+        texts.append(host.read(path[len(host.root) :]))
     identifiers = re.findall(r"^id:\s*[\"']?([^\s\"'#]+)", "\n".join(texts), re.M)
-    return sorted(set(found + (identifiers[-1:] or list(filter(None, [host.read(MINION_ID)])))))
+    minion_id = identifiers[-1] if identifiers else host.read(MINION_ID)
+    if minion_id:
+        known.add(minion_id)
+    return sorted(known)
 
 
 def traces(host):
@@ -218,20 +223,21 @@ def holds(path, mounts):
     if os.path.islink(path) or not os.path.isdir(path):
         return path not in mounts
     try:
-        found = [os.path.join(path, name) for name in os.listdir(path)]
+        entries = [os.path.join(path, name) for name in os.listdir(path)]
     except OSError:
         return True
-    if not found:
+    if not entries:
         return path not in mounts and not path.endswith(DIRECTORIES)
-    return any(each not in mounts and holds(each, mounts) for each in found)
+    return any(each not in mounts and holds(each, mounts) for each in entries)
 
 
 def mount_points(host):
     """Return every mount point as a path below ``root``."""
-    return {
-        point if host.root and point.startswith(host.root) else host.path(point)
-        for point in host.mounts()
-    }
+    points = set()
+    for point in host.mounts():
+        is_below = host.root and point.startswith(host.root)
+        points.add(point if is_below else host.path(point))
+    return points
 
 
 def is_empty(path):
@@ -243,29 +249,28 @@ def is_empty(path):
 
 def services(host):
     """Return the services that run or that start at the next boot."""
-    found = []
+    in_use = []
     for name in SERVICES:
         code, output = host.command(
             "systemctl", "show", "--property=ActiveState,UnitFileState", name + ".service"
         )
-        values = (
-            dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
-            if not code
-            else {}
-        )
+        values = {}
+        if not code:
+            values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
         active = values.get("ActiveState", "inactive") not in ("inactive", "failed")
         if active or values.get("UnitFileState") in ("enabled", "enabled-runtime"):
-            found.append(name)
-    return found
+            in_use.append(name)
+    return in_use
 
 
 def listens(host, port):
     """Return whether a process listens on a TCP port at any address."""
     rows = (host.read("/proc/net/tcp") + "\n" + host.read("/proc/net/tcp6")).splitlines()
-    fields = [row.split() for row in rows]
-    return any(
-        len(row) > 3 and row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in fields
-    )
+    for row in rows:
+        fields = row.split()
+        if len(fields) > 3 and fields[3] == "0A" and fields[1].endswith(f":{port:04X}"):
+            return True
+    return False
 
 
 def containers(host):
@@ -281,9 +286,9 @@ def admit(host):
     """Refuse the host of the CA, the host of another node, and a run older than the last one on this host."""
     if host.exists(CA_KEY):
         raise Refused(f"{CA_KEY} exists: this host is the bootstrap node, which is never removed")
-    found = names(host)
-    if found and found != [host.request["node"]]:
-        raise Refused("this host is {}, not {}".format(" and ".join(found), host.request["node"]))
+    known = names(host)
+    if known and known != [host.request["node"]]:
+        raise Refused("this host is {}, not {}".format(" and ".join(known), host.request["node"]))
     ours, theirs = (
         "".join(host.request["master_key"].split()),
         "".join(host.read(MASTER_KEY).split()),
@@ -292,7 +297,7 @@ def admit(host):
         raise Refused(
             "the minion here has another Salt master: this host belongs to another cluster"
         )
-    if not found and traces(host):
+    if not known and traces(host):
         raise Refused(
             "this host does not report the name {}, but it holds {}".format(
                 host.request["node"], traces(host)[0]
@@ -366,16 +371,16 @@ def withdraw(host):
 def stop_containers(host, *filters):
     """Stop containers with SIGTERM, then SIGKILL, and delete them from the runtime."""
     code, output = host.command(*CTR, "containers", "list", "--quiet", *filters)
-    found = output.split() if code == 0 else []
+    chosen = output.split() if code == 0 else []
     for number in ("SIGTERM", "SIGKILL"):
-        for name in running(host).intersection(found):
+        for name in running(host).intersection(chosen):
             host.command(*CTR, "tasks", "kill", "--signal", number, name)
-        host.until(lambda: not running(host).intersection(found), host.request["grace"])
-    for name in found:
+        host.until(lambda: not running(host).intersection(chosen), host.request["grace"])
+    for name in chosen:
         host.command(*CTR, "tasks", "delete", "--force", name)
         host.command(*CTR, "containers", "delete", name)
-    if found:
-        host.changes.append(f"removed {len(found)} containers")
+    if chosen:
+        host.changes.append(f"removed {len(chosen)} containers")
 
 
 def running(host):
@@ -434,10 +439,10 @@ def is_ours(groups, command):
 
 def end_processes(host):
     """Kill the processes that outlived the runtime or were never known to it."""
-    found = host.processes(is_ours)
-    if not found:
+    numbers = host.processes(is_ours)
+    if not numbers:
         return
-    for number in found:
+    for number in numbers:
         kill(number)
 
     def gone():
@@ -446,7 +451,7 @@ def end_processes(host):
         return not host.processes(is_ours)
 
     if host.until(gone, 20):
-        host.changes.append(f"killed {len(found)} processes")
+        host.changes.append(f"killed {len(numbers)} processes")
     else:
         host.failed.append(f"these processes did not end after SIGKILL: {host.processes(is_ours)}")
 
@@ -459,8 +464,8 @@ def kill(number):
 def unmount(host):
     """Unmount the mounts of the kubelet and the runtime, deepest first. Their data is stored elsewhere and stays."""
     below = (*tuple(path + "/" for path in UNMOUNT), NAMESPACES)
-    found = [point for point in host.mounts() if point.startswith(below)]
-    for point in sorted(found, key=len, reverse=True):
+    points = [point for point in host.mounts() if point.startswith(below)]
+    for point in sorted(points, key=len, reverse=True):
         # Without --no-canonicalize, umount would stat the path and hang if a server is gone.
         code, output = host.command("umount", "--no-canonicalize", point)
         if code:
@@ -470,8 +475,8 @@ def unmount(host):
         elif point.startswith(NAMESPACES):
             with contextlib.suppress(OSError):
                 os.unlink(host.path(point))
-    if found:
-        host.changes.append(f"unmounted {len(found)} file systems")
+    if points:
+        host.changes.append(f"unmounted {len(points)} file systems")
 
 
 # The node's network objects in the kernel.
@@ -479,8 +484,8 @@ def unmount(host):
 
 def subnet(host):
     """Return the network of all Pods from flannel's file on this node."""
-    found = re.search(r"^FLANNEL_NETWORK=([0-9./]+)$", host.read(SUBNET), re.M)
-    return found.group(1) if found else ""
+    network = re.search(r"^FLANNEL_NETWORK=([0-9./]+)$", host.read(SUBNET), re.M)
+    return network.group(1) if network else ""
 
 
 def forget_network(host, network):
@@ -544,10 +549,10 @@ def clear(host, descriptor, directory, mounts, removed):
     device = os.fstat(descriptor).st_dev
     for name in sorted(os.listdir(descriptor)):
         path = os.path.join(directory, name)
-        found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-        is_directory = stat.S_ISDIR(found.st_mode)
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        is_directory = stat.S_ISDIR(status.st_mode)
         # A file of an overlay may report the device of its layer, so compare only directories.
-        if path in mounts or (is_directory and found.st_dev != device):
+        if path in mounts or (is_directory and status.st_dev != device):
             host.left.append(f"{path} is a mount point")
         elif is_directory:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
