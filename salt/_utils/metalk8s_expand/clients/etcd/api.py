@@ -93,12 +93,10 @@ class Etcd:
 
         Raises ConflictError when the member is no longer the leader.
         """
-        urls = [
-            str(url)
-            for item in self._listed()
-            if int(item["ID"]) == leader_id
-            for url in item.get("clientURLs") or ()
-        ]
+        urls: list[str] = []
+        for item in self._listed():
+            if int(item["ID"]) == leader_id:
+                urls.extend(map(str, item.get("clientURLs") or ()))
         if not urls:
             raise ConflictError(
                 f"etcd has no started member {leader_id:x} that can transfer the leadership"
@@ -133,11 +131,11 @@ class Etcd:
             )
         except ExpandError as exc:
             return replace(member, error=exc.message)
-        found = _observed(member, status)
+        observed = _observed(member, status)
         if _identities(own) == _identities(listed):
-            return found
+            return observed
         return replace(
-            found,
+            observed,
             healthy=False,
             error="its member list differs from that of the first voter that was asked",
         )

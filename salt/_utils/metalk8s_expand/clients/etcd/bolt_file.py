@@ -88,15 +88,15 @@ class _Store:
         self._stream, self._size = stream, size
         first = self._meta(0)
         # A snapshot begins with two meta pages, of the last transaction and of the one before.
-        self._found = max(first, self._meta(first.page_size), key=lambda meta: meta.transaction)
-        if self._found.pages * self._found.page_size > size:
+        self._newest = max(first, self._meta(first.page_size), key=lambda meta: meta.transaction)
+        if self._newest.pages * self._newest.page_size > size:
             raise _Unsound(
-                f"it has {size} bytes, but should have {self._found.pages} pages of {self._found.page_size}"
+                f"it has {size} bytes, but should have {self._newest.pages} pages of {self._newest.page_size}"
             )
 
     def revision(self) -> int:
         """Return the newest revision; that of an empty store is 1."""
-        bucket = self._last(self._page(self._found.root), KEYS)
+        bucket = self._last(self._page(self._newest.root), KEYS)
         if bucket is None or bucket[0] != KEYS:
             raise _Unsound("it has no bucket of keys")
         value = bucket[1]
@@ -119,9 +119,9 @@ class _Store:
         return _Meta(page_size, root, pages, transaction)
 
     def _page(self, number: int) -> bytes:
-        if not 2 <= number < self._found.pages:
+        if not 2 <= number < self._newest.pages:
             raise _Unsound(f"it refers to page {number}, which does not exist")
-        offset, page_size = number * self._found.page_size, self._found.page_size
+        offset, page_size = number * self._newest.page_size, self._newest.page_size
         overflow = _HEADER.unpack(self._read(offset, _HEADER.size))[3]
         return self._read(offset, page_size * (1 + overflow))
 

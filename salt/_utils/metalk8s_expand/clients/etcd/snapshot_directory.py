@@ -30,27 +30,27 @@ class SnapshotFiles:
 
         A mount point is never created: without its mount it would be a directory on the local disk.
         """
-        with self._told("be accessed"):
+        with self._refusing("be accessed"):
             if create:
                 self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = self.directory.stat()
-            if create and found.st_mode & 0o022:
+            status = self.directory.stat()
+            if create and status.st_mode & 0o022:
                 self._refuse(
-                    f"is writable by other users than its owner (mode {found.st_mode & 0o7777:04o})",
+                    f"is writable by other users than its owner (mode {status.st_mode & 0o7777:04o})",
                     "chmod go-w",
                 )
-            if create and found.st_uid not in (0, os.geteuid()):
-                self._refuse(f"belongs to the user {found.st_uid}", "chown root")
+            if create and status.st_uid not in (0, os.geteuid()):
+                self._refuse(f"belongs to the user {status.st_uid}", "chown root")
 
     def free(self) -> int:
         """Return the free bytes of the file system."""
-        with self._told("report its free space"):
-            found = os.statvfs(self.directory)
-            return found.f_bavail * found.f_frsize
+        with self._refusing("report its free space"):
+            space = os.statvfs(self.directory)
+            return space.f_bavail * space.f_frsize
 
     def is_beside(self, other: SnapshotFiles) -> bool:
         """Return whether both are on the same file system."""
-        with self._told("be accessed"):
+        with self._refusing("be accessed"):
             return self.directory.stat().st_dev == other.directory.stat().st_dev
 
     def path(self, name: str) -> Path:
@@ -59,7 +59,7 @@ class SnapshotFiles:
 
     def names(self) -> list[str]:
         """Return all files in the directory, of any owner."""
-        with self._told("be listed"):
+        with self._refusing("be listed"):
             return sorted(path.name for path in self.directory.iterdir())
 
     def save(self, name: str, pieces: Iterable[bytes], check: Callable[[Path], T]) -> T:
@@ -71,27 +71,27 @@ class SnapshotFiles:
         partial = self.path(snapshot_policy.partial(name))
         try:
             self._write(partial, pieces)
-            with self._told("be read again"):
-                found = check(partial)
-            with self._told("be written to"):
+            with self._refusing("be read again"):
+                result = check(partial)
+            with self._refusing("be written to"):
                 os.replace(partial, self.path(name))
                 self._sync()
-            return found
+            return result
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files; a file that another process has already removed is no error."""
-        with self._told("be cleaned up"):
+        with self._refusing("be cleaned up"):
             for name in names:
                 self.path(name).unlink(missing_ok=True)
 
     def _write(self, path: Path, pieces: Iterable[bytes]) -> None:
-        with self._told("be written to"):
+        with self._refusing("be written to"):
             path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with self._told("be written to"), os.fdopen(descriptor, "wb") as stream:
+        with self._refusing("be written to"), os.fdopen(descriptor, "wb") as stream:
             for piece in pieces:
                 stream.write(piece)
             stream.flush()
@@ -111,7 +111,7 @@ class SnapshotFiles:
             os.close(directory)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _refusing(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as exc:

@@ -21,14 +21,13 @@ _READ = 64 * 1024
 _LONGEST = 4 * 1024 * 1024
 
 
-def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock | None = None) -> Iterator[bytes]:
+def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock) -> Iterator[bytes]:
     """Yield the snapshot of the member at this URL in order, with its SHA-256 at the end.
 
     Raises UnreachableError when the stream breaks off, is no snapshot, or has not ended after
     ``timeout`` seconds. The caller must then discard the received pieces. Only the hash shows
     whether the snapshot is complete.
     """
-    clock = clock or Clock()
     deadline = clock.monotonic() + timeout
     place = urlsplit(url)
     silence = max(1.0, min(SILENCE_S, timeout))
@@ -91,12 +90,13 @@ def _lines(
 def _decoded(line: bytes, url: str) -> tuple[bytes, int]:
     """Return the piece of one object and the number of bytes that remain."""
     try:
-        found = json.loads(line)
-        if "error" in found:
+        answer = json.loads(line)
+        if "error" in answer:
+            error = answer["error"]
             raise UnreachableError(
-                f"etcd at {url} aborts its snapshot: {found['error'].get('message', found['error'])}"
+                f"etcd at {url} aborts its snapshot: {error.get('message', error)}"
             )
-        result = found["result"]
+        result = answer["result"]
         return base64.b64decode(result.get("blob", ""), validate=True), int(
             result.get("remaining_bytes", 0)
         )

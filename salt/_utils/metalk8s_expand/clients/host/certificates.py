@@ -49,15 +49,9 @@ def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
 
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        context = next(
-            item["context"]
-            for item in config["contexts"]
-            if item["name"] == config["current-context"]
-        )
-        user = dict(
-            next(item["user"] for item in config["users"] if item["name"] == context["user"]) or {}
-        )
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration):
+        context = _named(config["contexts"], config["current-context"])["context"]
+        user = dict(_named(config["users"], context["user"])["user"] or {})
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
         raise ValueError("it is not a kubeconfig with a current user") from None
     if data := user.get("client-certificate-data"):
         return str(path), _certificate(x509.load_pem_x509_certificate(base64.b64decode(data)))
@@ -65,6 +59,14 @@ def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
         place = Path(path).parent / file
         return str(place), read(place)
     return None
+
+
+def _named(entries: Any, name: str) -> Any:
+    """Return the entry of a kubeconfig's list with this name. Raises KeyError."""
+    for entry in entries:
+        if entry["name"] == name:
+            return entry
+    raise KeyError(name)
 
 
 def key_fits(path: str | Path, certificate: Certificate) -> bool:
@@ -111,20 +113,20 @@ def utc(moment: float) -> str:
     )
 
 
-def _certificate(found: Any) -> Certificate:
+def _certificate(parsed: Any) -> Certificate:
     return Certificate(
-        subject=found.subject.rfc4514_string(),
-        issuer=found.issuer.rfc4514_string(),
-        serial=f"{found.serial_number:x}",
-        not_before=_moment(found, "not_valid_before"),
-        not_after=_moment(found, "not_valid_after"),
-        public_key=_der(found.public_key()),
+        subject=parsed.subject.rfc4514_string(),
+        issuer=parsed.issuer.rfc4514_string(),
+        serial=f"{parsed.serial_number:x}",
+        not_before=_moment(parsed, "not_valid_before"),
+        not_after=_moment(parsed, "not_valid_after"),
+        public_key=_der(parsed.public_key()),
     )
 
 
-def _moment(found: Any, name: str) -> float:
+def _moment(parsed: Any, name: str) -> float:
     """Return a time with its zone: ``cryptography`` before 42 returns UTC without a zone."""
-    moment = getattr(found, f"{name}_utc", None) or getattr(found, name).replace(
+    moment = getattr(parsed, f"{name}_utc", None) or getattr(parsed, name).replace(
         tzinfo=datetime.timezone.utc
     )
     return float(moment.timestamp())

@@ -64,8 +64,12 @@ def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
 
 def attachments(kube: Kube, node: str) -> list[str]:
     """Return the PersistentVolume names of the volumes that are still attached to a Node."""
-    found = [item.get("spec") or {} for item in kube.listed(ATTACHMENTS)]
-    return sorted(_volume(spec) for spec in found if spec.get("nodeName") == node)
+    volumes = []
+    for attachment in kube.listed(ATTACHMENTS):
+        spec = attachment.get("spec") or {}
+        if spec.get("nodeName") == node:
+            volumes.append(_volume(spec))
+    return sorted(volumes)
 
 
 def local_claims(kube: Kube, wanted: Collection[Claim]) -> frozenset[Claim]:
@@ -91,8 +95,8 @@ def _volume(spec: Mapping[str, Any]) -> str:
 
 def _is_local(kube: Kube, claim: Claim) -> bool:
     namespace, name = claim
-    found = kube.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}") or {}
-    volume = (found.get("spec") or {}).get("volumeName")
+    stored = kube.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}") or {}
+    volume = (stored.get("spec") or {}).get("volumeName")
     return bool(volume) and drain_rules.is_local(
         kube.get(f"/api/v1/persistentvolumes/{volume}") or {}
     )

@@ -29,10 +29,10 @@ class Kube(KubeApi):
 
     def node(self, name: str) -> JsonObject | None:
         """Return one Node without its images and field managers, except the manager that cordoned it."""
-        found = self.get(f"{NODES}/{name}")
-        if found is not None:
-            _slim(found)
-        return found
+        node_obj = self.get(f"{NODES}/{name}")
+        if node_obj is not None:
+            _slim(node_obj)
+        return node_obj
 
     def create_node(self, manifest: Mapping[str, Any], dry_run: bool = False) -> JsonObject:
         """Create a Node and return it as the API stored it."""
@@ -97,16 +97,20 @@ class Kube(KubeApi):
 
 
 def store_config_map(
-    kube: Kube, namespace: str, name: str, data: Mapping[str, str], found: Mapping[str, Any] | None
+    kube: Kube,
+    namespace: str,
+    name: str,
+    data: Mapping[str, str],
+    before: Mapping[str, Any] | None,
 ) -> JsonObject:
-    """Create a ConfigMap, or replace the version in ``found``, and return it as stored.
+    """Create a ConfigMap, or replace the version in ``before``, and return it as stored.
 
-    Raises ConflictError when the stored version is no longer the one in ``found``.
+    Raises ConflictError when the stored version is no longer the one in ``before``.
     """
     body: JsonObject = {"metadata": {"name": name, "namespace": namespace}, "data": dict(data)}
-    if found is None:
+    if before is None:
         return kube.create_config_map(namespace, body)
-    body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+    body["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
     stored = kube.replace_config_map(namespace, name, body)
     if stored is None:
         raise ConflictError(f"ConfigMap {namespace}/{name} was deleted at the same time")

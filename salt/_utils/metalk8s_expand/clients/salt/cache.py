@@ -22,9 +22,9 @@ def path(opts: Mapping[str, Any]) -> Path:
 
 def directory(opts: Mapping[str, Any]) -> Path:
     """Create the directory, readable by its user only, and return it."""
-    found = path(opts)
-    found.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return found
+    folder = path(opts)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def save_report(opts: Mapping[str, Any], report: Mapping[str, Any]) -> Path:
@@ -59,19 +59,23 @@ def load_plan(opts: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
 
     Return None when no stored plan matches or several do.
     """
-    found = list(directory(opts).glob(f"plan-{digest}*.json")) if digest.isalnum() else []
-    return dict(json.loads(found[0].read_text(encoding="utf-8"))) if len(found) == 1 else None
+    if not digest.isalnum():
+        return None
+    matches = list(directory(opts).glob(f"plan-{digest}*.json"))
+    if len(matches) != 1:
+        return None
+    return dict(json.loads(matches[0].read_text(encoding="utf-8")))
 
 
 def keep(folder: str, name: str, text: str) -> str:
     """Return the path of the file ``name`` in a folder; write it only when its text differs."""
-    found = Path(folder) / name
-    if not found.is_file() or found.read_text(encoding="utf-8") != text:
+    file = Path(folder) / name
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
         # ``parents=True`` ignores the mode for parent directories, so each is created by itself.
-        for each in (found.parent.parent, found.parent):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(found, text)
-    return str(found)
+        for parent in (file.parent.parent, file.parent):
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(file, text)
+    return str(file)
 
 
 def _write(target: Path, text: str) -> Path:

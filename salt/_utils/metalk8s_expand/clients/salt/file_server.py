@@ -17,16 +17,16 @@ class FileServer:
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
-        self._found: dict[tuple[str, str], bool] = {}
+        self._known: dict[tuple[str, str], bool] = {}
 
     def has(self, sls: str, saltenv: str) -> bool:
         """Return whether a saltenv has an SLS of this name (``a.b``). Raises UnreachableError."""
-        if (sls, saltenv) not in self._found:
+        if (sls, saltenv) not in self._known:
             path = sls.replace(".", "/")
-            self._found[sls, saltenv] = any(
+            self._known[sls, saltenv] = any(
                 self._is_there(name, saltenv) for name in (f"{path}.sls", f"{path}/init.sls")
             )
-        return self._found[sls, saltenv]
+        return self._known[sls, saltenv]
 
     def saltenvs(self) -> list[str]:
         """Return the names of all saltenvs, sorted. Raises UnreachableError."""

@@ -35,33 +35,38 @@ class Keys:
         """
         wanted = set(minions)
         keys = self._keys()
-        known = {name for names in keys.list_keys().values() for name in names if name in wanted}
+        known: set[str] = set()
+        for names in keys.list_keys().values():
+            known.update(wanted.intersection(names))
+        if not known:
+            return {}
         # Salt compares every key with every name, so a long list of names is slow.
         match = sorted(known) if len(known) <= FEW else "*"
-        found = keys.key_str(match) if known else {}
-        ordered = [found.get(directory, {}) for directory in reversed(KEY_DIRECTORIES)]
-        return {
-            str(name): _first(key)
-            for those in ordered
-            for name, key in those.items()
-            if name in known
-        }
+        by_directory = keys.key_str(match)
+        chosen: dict[str, str] = {}
+        # The accepted keys come last and replace the others.
+        for directory in reversed(KEY_DIRECTORIES):
+            for name, key in by_directory.get(directory, {}).items():
+                if name in known:
+                    chosen[str(name)] = _first(key)
+        return chosen
 
     def accept(self, minion: str) -> bool:
         """Accept the pending key of this exact name, read it again, and return whether it is accepted."""
         self._keys().accept(match=minion)
-        found = self.public_key(minion)
-        return found is not None and found[0] == "minions"
+        key = self.public_key(minion)
+        return key is not None and key[0] == "minions"
 
     def delete(self, minion: str) -> bool:
         """Delete the keys of this exact name in all directories; return whether there was one."""
         keys = self._keys()
-        found = {
-            directory: [minion] for directory, names in keys.list_keys().items() if minion in names
-        }
-        if found:
-            keys.delete_key(match_dict=found)
-        return bool(found)
+        matches = {}
+        for directory, names in keys.list_keys().items():
+            if minion in names:
+                matches[directory] = [minion]
+        if matches:
+            keys.delete_key(match_dict=matches)
+        return bool(matches)
 
     def accepted(self) -> list[str]:
         """Return the names of all accepted minions."""

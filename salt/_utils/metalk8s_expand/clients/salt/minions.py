@@ -78,8 +78,8 @@ class Minions:
         cache = salt.cache.factory(dict(self._opts))
         for minion in minions:
             # Salt 3008 and later have one cache bank, older versions have one for each minion.
-            found = cache.fetch("grains", minion) or (
+            grains = cache.fetch("grains", minion) or (
                 cache.fetch(f"minions/{minion}", "data") or {}
             ).get("grains")
-            if isinstance(found, dict) and found:
-                yield minion, found
+            if isinstance(grains, dict) and grains:
+                yield minion, grains

@@ -96,8 +96,9 @@ class Orchestrations:
         if moment - self._looked > LOOK_S:
             self._looked = moment
             running = running_jobs.running(self._opts)
-            alive = [job for job in self._asked if any(runner.does(job) for runner in running)]
-            self._seen.update(dict.fromkeys(alive, moment))
+            for job in self._asked:
+                if any(runner.does(job) for runner in running):
+                    self._seen[job] = moment
         gone = moment - self._seen.get(jid, moment) > GONE_S
         return gone and self._cached(jid) is None
 
@@ -105,8 +106,8 @@ class Orchestrations:
         import salt.loader
 
         returners = salt.loader.returners(dict(self._opts), {})
-        found = returners[f"{self._opts['master_job_cache']}.get_jid"](jid)
-        for value in found.values():
+        returns = returners[f"{self._opts['master_job_cache']}.get_jid"](jid)
+        for value in returns.values():
             answer = value.get("return", value) if isinstance(value, dict) else value
             return answer.get("return", answer) if isinstance(answer, dict) else answer
         return None

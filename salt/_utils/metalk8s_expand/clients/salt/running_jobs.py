@@ -32,8 +32,11 @@ class Runner:
 def running(opts: Mapping[str, Any], proc: str = "/proc") -> list[Runner]:
     """Return the runners of all processes except this process and its ancestors, each once."""
     own = _ancestors(os.getpid(), proc)
-    found = {runner.pid: runner for runner in [*_by_command_line(proc), *_by_job_file(opts, proc)]}
-    return [runner for pid, runner in found.items() if pid not in own]
+    runners: dict[int, Runner] = {}
+    for runner in (*_by_command_line(proc), *_by_job_file(opts, proc)):
+        if runner.pid not in own:
+            runners[runner.pid] = runner
+    return list(runners.values())
 
 
 def _by_job_file(opts: Mapping[str, Any], proc: str) -> Iterator[Runner]:
@@ -119,11 +122,11 @@ def _namespace(process: Path) -> str:
 
 
 def _ancestors(pid: int, proc: str) -> set[int]:
-    found: set[int] = set()
-    while pid > 0 and pid not in found:
-        found.add(pid)
+    pids: set[int] = set()
+    while pid > 0 and pid not in pids:
+        pids.add(pid)
         pid = _parent(pid, proc)
-    return found
+    return pids
 
 
 def _parent(pid: int, proc: str) -> int:

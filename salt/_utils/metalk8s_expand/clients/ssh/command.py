@@ -51,13 +51,9 @@ def run(
     UnreachableError with the cause when the host cannot be reached or logged in to, or gives no
     answer in time.
     """
+    words = ["sudo", "-n", "--", *command] if target.sudo else command
     try:
-        return _run(
-            target,
-            shlex.join([*(("sudo", "-n", "--") if target.sudo else ()), *command]),
-            stdin,
-            timeout,
-        )
+        return _run(target, shlex.join(words), stdin, timeout)
     except FileNotFoundError as exc:
         raise error(
             target, SSHFailure("openssh-missing", f"{exc.filename} does not exist on the master")
@@ -84,7 +80,7 @@ def _run(target: Target, command: str, stdin: str, timeout: float) -> CommandRes
         if ended.returncode not in _UNANSWERED:
             return _answer(ended)
         allowance.at_least(DIAGNOSIS_S)
-    raise error(target, trouble or _hanging(ended, timeout) or failure.login(), said=ended.stderr)
+    raise error(target, trouble or _hanging(ended, timeout) or failure.login(), output=ended.stderr)
 
 
 _UNANSWERED = {FAILED, None}
@@ -110,8 +106,8 @@ def _hanging(ended: ProcessResult, timeout: float) -> SSHFailure | None:
     if ended.returncode is not None:
         return None
     if ended.stdout:
-        found = f"the login succeeded, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
-        return SSHFailure("command-time-out", found)
+        problem = f"the login succeeded, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
+        return SSHFailure("command-time-out", problem)
     return SSHFailure(
         "login-time-out", f"sshd answers, but the login did not end within {timeout:.0f} s"
     )

@@ -24,12 +24,12 @@ LOG = "journalctl --unit ssh --unit sshd on the host"
 
 
 def error(
-    target: Target, trouble: SSHFailure, *further: SSHFailure, said: str = ""
+    target: Target, trouble: SSHFailure, *further: SSHFailure, output: str = ""
 ) -> UnreachableError:
     """Return the failure as an error, with OpenSSH's full output and the other findings."""
-    told = f"; OpenSSH said: {said.strip()}" if said.strip() else ""
+    quoted = f"; OpenSSH said: {output.strip()}" if output.strip() else ""
     return UnreachableError(
-        f"SSH to {target.place}: {trouble.found}{told}",
+        f"SSH to {target.place}: {trouble.found}{quoted}",
         node=target.name,
         cause=trouble.cause,
         hint=_remedy(target, trouble),

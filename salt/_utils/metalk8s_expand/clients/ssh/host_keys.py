@@ -27,24 +27,27 @@ def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFail
     strict = config.get("stricthostkeychecking", "ask")
     if strict in {"false", "no", "off"} or config.get("knownhostscommand", "none") != "none":
         return None
-    known, revoked, told = _known(config, allowance)
-    if not told:
+    known, revoked, complete = _known(config, allowance)
+    if not complete:
         return None
     offered = _offered(config, known, allowance)
-    stolen = {key for keys in offered.values() for key in keys} & revoked
+    stolen: set[str] = set()
+    for keys in offered.values():
+        stolen |= keys & revoked
     if stolen:
         return SSHFailure(
             "host-key-revoked", f"the host shows a revoked key: {_shown(offered, stolen)}"
         )
     if not known:
         return None if strict == "accept-new" else _unknown(config, known, offered)
-    changed = {
-        kind: keys for kind, keys in offered.items() if kind in known and not keys & known[kind]
-    }
+    changed: Keys = {}
+    for kind, keys in offered.items():
+        if kind in known and not keys & known[kind]:
+            changed[kind] = keys
     if changed:
         wanted = {kind: known[kind] for kind in changed}
-        found = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, the host shows {_shown(changed)}"
-        return SSHFailure("host-key-changed", found)
+        problem = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, the host shows {_shown(changed)}"
+        return SSHFailure("host-key-changed", problem)
     return (
         None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)
     )
@@ -53,12 +56,13 @@ def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFail
 def _unknown(config: Mapping[str, str], known: Keys, offered: Keys) -> SSHFailure:
     held = f"contain only {_shown(known)}" if known else "contain no key"
     shown = f"; the host shows {_shown(offered)}" if offered else ""
-    files = ", ".join(
-        file if Path(file).exists() else f"{file} (missing)" for file in _files(config)
-    )
+    files = []
+    for file in _files(config):
+        files.append(file if Path(file).exists() else f"{file} (missing)")
+    listed = ", ".join(files) or "no file"
     return SSHFailure(
         "host-key-unknown",
-        f"the host key of {_name(config)} is unknown: {files or 'no file'} {held}{shown}",
+        f"the host key of {_name(config)} is unknown: {listed} {held}{shown}",
     )
 
 
@@ -83,22 +87,22 @@ def _known(config: Mapping[str, str], allowance: Allowance) -> tuple[Keys, set[s
     """
     known: Keys = {}
     revoked: set[str] = set()
-    told = True
+    complete = True
     for name in filter(Path.exists, map(Path, _files(config))):
         # ssh-keygen matches hashed names and patterns.
         ended = run(["ssh-keygen", "-F", _name(config), "-f", str(name)], allowance)
-        told = told and ended.returncode is not None
+        complete = complete and ended.returncode is not None
         for line in ended.stdout.splitlines():
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
             marker = words.pop(0) if words[0].startswith("@") else ""
-            told = told and marker != CERTIFICATES
+            complete = complete and marker != CERTIFICATES
             if marker == REVOKED:
                 revoked.add(words[2])
             elif not marker:
                 known.setdefault(words[1], set()).add(words[2])
-    return known, revoked, told
+    return known, revoked, complete
 
 
 def _offered(config: Mapping[str, str], known: Iterable[str], allowance: Allowance) -> Keys:
@@ -129,12 +133,11 @@ def _scan(config: Mapping[str, str], kinds: list[str], allowance: Allowance) -> 
 
 def _shown(keys: Keys, chosen: set[str] | None = None) -> str:
     """Return the keys as ``ssh-keygen -l`` shows them, so that the operator can compare them."""
-    texts = [
-        f"{_fingerprint(key)} ({kind})"
-        for kind in keys
-        for key in sorted(keys[kind])
-        if chosen is None or key in chosen
-    ]
+    texts = []
+    for kind in keys:
+        for key in sorted(keys[kind]):
+            if chosen is None or key in chosen:
+                texts.append(f"{_fingerprint(key)} ({kind})")
     return ", ".join(texts)
 
 

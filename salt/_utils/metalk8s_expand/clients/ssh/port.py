@@ -31,13 +31,13 @@ def probe_port(host: str, port: int, family: str, timeout: float) -> SSHFailure 
     The probe tries all addresses of a name, as OpenSSH does; ``family`` is OpenSSH's AddressFamily.
     """
     deadline = time.monotonic() + timeout
-    found = _resolve(host, port, FAMILIES.get(family, socket.AF_UNSPEC), timeout)
-    if isinstance(found, SSHFailure):
-        return found
+    addresses = _resolve(host, port, FAMILIES.get(family, socket.AF_UNSPEC), timeout)
+    if isinstance(addresses, SSHFailure):
+        return addresses
     troubles = []
-    for number, address in enumerate(found):
+    for number, address in enumerate(addresses):
         rest = max(0.1, deadline - time.monotonic())
-        trouble = _knock(address, rest / (len(found) - number))
+        trouble = _knock(address, rest / (len(addresses) - number))
         if trouble is None:
             return None
         troubles.append(trouble)
@@ -61,8 +61,8 @@ def _resolve(host: str, port: int, family: int, timeout: float) -> list[Address]
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-            outcome.append([(item[0], item[4]) for item in found])
+            infos = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+            outcome.append([(info[0], info[4]) for info in infos])
         except (OSError, UnicodeError) as exc:
             outcome.append(
                 SSHFailure(
@@ -116,8 +116,8 @@ def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> SSHFail
             if not some:
                 break
     except TimeoutError:
-        found = f"{where} accepts the connection, but sends no SSH banner within {timeout:.0f} s"
-        return SSHFailure("banner-time-out", found)
+        problem = f"{where} accepts the connection, but sends no SSH banner within {timeout:.0f} s"
+        return SSHFailure("banner-time-out", problem)
     except OSError as exc:
         return SSHFailure(
             "connection-closed", f"{where} accepts the connection and resets it: {_words(exc)}"

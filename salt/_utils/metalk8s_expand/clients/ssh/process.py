@@ -127,11 +127,11 @@ class _Exchange:
         if key.data == "stdin":
             self._write(key)
             return
-        found = os.read(key.fd, CHUNK)
-        if not found:
+        data = os.read(key.fd, CHUNK)
+        if not data:
             self._selector.unregister(key.fileobj)
-        self._read[key.data].append(found)
-        self._room -= len(found)
+        self._read[key.data].append(data)
+        self._room -= len(data)
         self.flooded = self._room < 0
 
     def _write(self, key: selectors.SelectorKey) -> None:

@@ -57,9 +57,11 @@ class Target:
             *SALT,
             f"ConnectTimeout={max(1, round(connect_timeout))}",
             f"Port={self.port}",
-            *([f"IdentityFile={self.key_path}"] if self.key_path else []),
-            f"User={self.user}",
-            "IdentitiesOnly=yes",
-            *self.options,
         ]
-        return ["ssh", "-T", *(part for option in options for part in ("-o", option))]
+        if self.key_path:
+            options.append(f"IdentityFile={self.key_path}")
+        options += [f"User={self.user}", "IdentitiesOnly=yes", *self.options]
+        arguments = ["ssh", "-T"]
+        for option in options:
+            arguments += ["-o", option]
+        return arguments

@@ -51,14 +51,15 @@ def _demands() -> Iterator[Demand]:
 
     import salt.utils.thin
 
-    names = metadata.packages_distributions()
-    carried = {
-        Path(top[0] if isinstance(top, tuple) else top).stem for top in salt.utils.thin.get_tops()
-    }
-    for name in sorted({name for top in carried for name in names.get(top, ())}):
-        found = metadata.metadata(name)
-        if "Requires-Python" in found:
-            yield Demand(found["Name"], found["Version"], found["Requires-Python"])
+    distributions = metadata.packages_distributions()
+    carried: set[str] = set()
+    for top in salt.utils.thin.get_tops():
+        package = Path(top[0] if isinstance(top, tuple) else top).stem
+        carried.update(distributions.get(package, ()))
+    for name in sorted(carried):
+        library = metadata.metadata(name)
+        if "Requires-Python" in library:
+            yield Demand(library["Name"], library["Version"], library["Requires-Python"])
 
 
 def _suits(demand: Demand, python: Version) -> bool:

@@ -18,6 +18,7 @@ import pytest
 
 from metalk8s_expand.clients.etcd import snapshot_stream
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.errors import UnreachableError
 
 Answer = Callable[[Any], None]
@@ -75,7 +76,7 @@ def received(pki: Path) -> Iterator[Callable[..., bytes]]:
         answer: Answer, timeout: float = 10.0, into: Callable[[Iterator[bytes]], Any] = b"".join
     ) -> Any:
         kind.answer = staticmethod(answer)  # type: ignore[attr-defined]
-        return into(snapshot_stream.pieces(Etcd([url], credentials), url, timeout))
+        return into(snapshot_stream.pieces(Etcd([url], credentials), url, timeout, Clock()))
 
     yield receive
     server.shutdown()

@@ -26,7 +26,7 @@ def test_an_error_tells_everything(sshd: Sshd) -> None:
         target,
         SSHFailure("key-file-mode", "open"),
         SSHFailure("no-sudo", "none"),
-        said="line 1\nline 2\n",
+        output="line 1\nline 2\n",
     )
     assert (
         found.message == f"SSH to me@127.0.0.1 port {sshd.port}: open; OpenSSH said: line 1\nline 2"
