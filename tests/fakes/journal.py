@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from metalk8s_expand.errors import UnreachableError
-from metalk8s_expand.runs.journal import JournalWriter
+from metalk8s_expand.runs.journal import JournalWriter, NewRun
 from tests.fakes.clock import FakeClock
 from tests.fakes.config_map import FakeConfigMap
 
@@ -33,4 +33,4 @@ class FakeKube(FakeConfigMap):
 
 
 def writer(kube: FakeKube, epoch: int = 7, run: str = "r1") -> JournalWriter:
-    return JournalWriter(kube, run, "expand", "boot", epoch, kube.clock)  # type: ignore[arg-type]
+    return JournalWriter(kube, NewRun(run, "expand", "boot", epoch), kube.clock)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from threading import Barrier
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.runs.queue_rules import NAME, NAMESPACE
 from metalk8s_expand.runs import request_queue
@@ -35,7 +36,7 @@ def at_once(server: ApiServer, names: list[str]) -> list[bool]:
     def ask(name: str) -> bool:
         kube = Kube.from_kubeconfig(str(server.admin))
         moment.wait(60)
-        return request_queue.request(kube, name)
+        return request_queue.request(kube, name, clock=Clock())
 
     with ThreadPoolExecutor(len(names)) as pool:
         return list(pool.map(ask, names))
@@ -56,12 +57,13 @@ def test_concurrent_requests_for_same_node_are_stored_once(server: ApiServer, ku
 def test_request_added_during_removals_is_kept(server: ApiServer, kube: Kube) -> None:
     old = [f"old-{number}" for number in range(CROWD)]
     for name in old:
-        request_queue.request(kube, name)
+        request_queue.request(kube, name, clock=Clock())
 
     def remove(name: str) -> None:
         request_queue.change(
             Kube.from_kubeconfig(str(server.admin)),
-            lambda found: {key: found[key] for key in found if key != name},
+            lambda requests: {key: requests[key] for key in requests if key != name},
+            Clock(),
         )
 
     with ThreadPoolExecutor(CROWD) as pool:
@@ -74,7 +76,7 @@ def test_request_added_during_removals_is_kept(server: ApiServer, kube: Kube) ->
 
 
 def test_emptied_queue_accepts_request(kube: Kube) -> None:
-    request_queue.request(kube, "worker-1")
-    request_queue.change(kube, lambda found: {})
+    request_queue.request(kube, "worker-1", clock=Clock())
+    request_queue.change(kube, lambda requests: {}, Clock())
     assert request_queue.read(kube) == {}
-    assert request_queue.request(kube, "worker-1") is True
+    assert request_queue.request(kube, "worker-1", clock=Clock()) is True

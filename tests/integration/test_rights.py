@@ -215,7 +215,8 @@ def hold(master: Master) -> None:
     world = ClusterContext.from_opts(master.opts)
     for run in ("1", "2"):
         with acquire(world.leases(), claim(run, "test"), clock=Clock()) as held:
-            written = journal.JournalWriter(world.kube, run, "test", "here", held.epoch, clock)
+            new = journal.NewRun(run, "test", "here", held.epoch)
+            written = journal.JournalWriter(world.kube, new, clock)
             written.step_started("plan-w", "register")
             assert stop.stop(world.leases(), "somebody", clock=Clock()).run == run
             clock.sleep(FRESH_S)
@@ -229,7 +230,8 @@ def ask_for_nodes(master: Master) -> None:
     master.commands.request("plan-w")
     with pytest.raises(SettingsError):
         master.commands.request("nobody")
-    request_queue.change(ClusterContext.from_opts(master.opts).kube, lambda found: {})
+    kube = ClusterContext.from_opts(master.opts).kube
+    request_queue.change(kube, lambda requests: {}, Clock())
     assert master.commands.work()["queue"] == []
 
 

@@ -14,7 +14,7 @@ from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.runs.events import RunEnd
 from metalk8s_expand.runs import orphaned_jobs
 from metalk8s_expand.runs.context import RunContext
-from metalk8s_expand.runs.journal import JournalWriter
+from metalk8s_expand.runs.journal import JournalWriter, NewRun
 from metalk8s_expand.runs.lock import Lock, acquire
 
 
@@ -30,9 +30,8 @@ def exclusive_run(
     """
     progress = ctx.progress
     with _lock(ctx, command, wait_s) as lock, signals.handle_signals() as signal:
-        journal = JournalWriter(
-            ctx.cluster.kube, progress.run, command, platform.node(), lock.epoch, ctx.clock
-        )
+        new = NewRun(progress.run, command, platform.node(), lock.epoch)
+        journal = JournalWriter(ctx.cluster.kube, new, ctx.clock)
         progress.listener, progress.bus = journal.log_line, ctx.bus.fire
         run = RunContext(
             ctx.cluster, ctx.clock, progress, lock, journal, lambda: signal.name or lock.stop

@@ -25,25 +25,25 @@ def current(kube: Kube, leases: Leases, now: float) -> dict[str, Any] | None:
 
     None if there is no run or the last run has ended. ``now`` is in seconds since the epoch.
     """
-    found = journal.read(kube)
-    if found is None or found.ended is not None:
+    record = journal.read(kube)
+    if record is None or record.ended is not None:
         return None
     lease = rules.of(leases.get())
-    alive = lease is not None and lease.run == found.run
+    alive = lease is not None and lease.run == record.run
     doing = {
         name: {"step": step.step, "seconds": round(now - step.since, 1), "job": step.job or None}
-        for name, step in found.nodes.items()
+        for name, step in record.nodes.items()
     }
     return {
-        "run": found.run,
-        "doing": found.doing,
-        "host": found.host,
-        "started": found.started,
+        "run": record.run,
+        "doing": record.doing,
+        "host": record.host,
+        "started": record.started,
         "alive": alive,
         "stop": lease.stop if alive and lease else "",
         "nodes": doing,
-        "failed": dict(found.failed),
-        "finished": found.finished,
+        "failed": dict(record.failed),
+        "finished": record.finished,
     }
 
 
@@ -54,10 +54,10 @@ def render_status(now: Mapping[str, Any] | None) -> str:
     title = f"Run {now['run']} ({now['doing']}, on {now['host']})"
     state = "goes on" if now["alive"] else "was cut off; the next expand goes on from it"
     asked = f", asked to stop: {now['stop']}" if now["stop"] else ""
-    steps = [
-        f"- {name}: {step['step']} for {step['seconds']:.0f} s{', job ' + step['job'] if step['job'] else ''}"
-        for name, step in now["nodes"].items()
-    ]
+    steps = []
+    for name, step in now["nodes"].items():
+        job = f", job {step['job']}" if step["job"] else ""
+        steps.append(f"- {name}: {step['step']} for {step['seconds']:.0f} s{job}")
     failed = [f"- {name}: FAILED: {reason}" for name, reason in now["failed"].items()]
     return "\n".join([f"{title} {state}{asked}; {now['finished']} nodes are done", *steps, *failed])
 
@@ -119,14 +119,18 @@ class _Watched:
         except UnreachableError as error:
             return Pending((), error)
 
-    def _judge(self, found: JournalRecord, lease: Lease | None) -> None:
+    def _judge(self, record: JournalRecord, lease: Lease | None) -> None:
         """Raise DeadlineError if the run does not hold the Lease, or renews it no longer."""
         duration = lease.duration if lease is not None else DURATION_S
         if lease is not None:
             self._watch = self._watch.saw(lease, self._answered)
-        if lease is None or lease.run != found.run or self._answered - self._watch.since > duration:
+        if (
+            lease is None
+            or lease.run != record.run
+            or self._answered - self._watch.since > duration
+        ):
             raise DeadlineError(
-                f"{found.title} is not heard of any more: it was killed, or its host is down",
+                f"{record.title} is not heard of any more: it was killed, or its host is down",
                 hint="salt-run metalk8s_expand.expand takes over and goes on from it",
-                log=f"/var/log/salt/master on {found.host}",
+                log=f"/var/log/salt/master on {record.host}",
             )

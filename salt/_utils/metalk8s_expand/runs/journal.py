@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock, Result, retry_on_conflict
@@ -30,17 +31,25 @@ def read(kube: Kube) -> JournalRecord | None:
     return _parsed(kube.config_map(NAMESPACE, NAME))
 
 
+@dataclass(frozen=True)
+class NewRun:
+    """The run that writes the journal: its ID, its command, its host and its fencing epoch."""
+
+    run: str
+    doing: str
+    host: str
+    epoch: int
+
+
 class JournalWriter:
     """The journal of this run. Other processes may call ``read`` at any time."""
 
-    def __init__(
-        self, kube: Kube, run: str, doing: str, host: str, epoch: int, clock: Clock
-    ) -> None:
+    def __init__(self, kube: Kube, new: NewRun, clock: Clock) -> None:
         self._kube = kube
         self._clock = clock
-        self._found = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
-        new = JournalRecord(run, doing, host, epoch, clock.now())
-        self.now = rules.next_record(_parsed(self._found), new)
+        self._stored = self._repeated(lambda: kube.config_map(NAMESPACE, NAME))
+        record = JournalRecord(new.run, new.doing, new.host, new.epoch, clock.now())
+        self.now = rules.next_record(_parsed(self._stored), record)
 
     def reset(self) -> None:
         """Record that no step of an earlier run is still running."""
@@ -99,8 +108,8 @@ class JournalWriter:
 
     def _write(self) -> None:
         try:
-            self._found = store_config_map(
-                self._kube, NAMESPACE, NAME, {KEY: rules.serialize(self.now)}, self._found
+            self._stored = store_config_map(
+                self._kube, NAMESPACE, NAME, {KEY: rules.serialize(self.now)}, self._stored
             )
         except (ConflictError, UnreachableError):
             self._look()
@@ -108,18 +117,18 @@ class JournalWriter:
 
     def _look(self) -> None:
         """Read the stored journal. Raises LockLostError if a newer run wrote it."""
-        found = self._kube.config_map(NAMESPACE, NAME)
-        stored = _parsed(found)
-        if stored is not None and stored.epoch > self.now.epoch:
+        config_map = self._kube.config_map(NAMESPACE, NAME)
+        record = _parsed(config_map)
+        if record is not None and record.epoch > self.now.epoch:
             raise LockLostError(
-                f"{stored.title} is newer than this one, which therefore stops before its next change",
+                f"{record.title} is newer than this one, which therefore stops before its next change",
                 hint="follow it: salt-run metalk8s_expand.status follow=True",
             )
-        self._found = found
+        self._stored = config_map
 
     def _repeated(self, attempt: Callable[[], Result]) -> Result:
         return retry_on_conflict(attempt, PATIENCE_S, lambda: PAUSE_S, self._clock)
 
 
-def _parsed(found: Any) -> JournalRecord | None:
-    return rules.parse(((found or {}).get("data") or {}).get(KEY, ""))
+def _parsed(config_map: Any) -> JournalRecord | None:
+    return rules.parse(((config_map or {}).get("data") or {}).get(KEY, ""))

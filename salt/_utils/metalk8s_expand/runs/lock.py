@@ -77,10 +77,10 @@ def acquire(
             return Pending((), error)
         if lock is not None:
             return lock
-        if wait_s and candidate.found and candidate.found.holder != shown:
-            shown = candidate.found.holder
-            waiting(candidate.found.title)
-        return Pending((), _held(candidate.found, wait_s))
+        if wait_s and candidate.lease and candidate.lease.holder != shown:
+            shown = candidate.lease.holder
+            waiting(candidate.lease.title)
+        return Pending((), _held(candidate.lease, wait_s))
 
     wait = Wait("the lock", wait_s, interval=lambda: POLL_S * random.uniform(0.5, 1.5))
     return poll_until(wait, attempt, clock)
@@ -90,7 +90,7 @@ class Candidate:
     """A process that tries to acquire the Lease and remembers its last observed state."""
 
     def __init__(self, leases: Leases, claim: LeaseHolder, duration: int, clock: Clock) -> None:
-        self.found: Lease | None = None
+        self.lease: Lease | None = None
         self._leases = leases
         self._claim = claim
         self._duration = duration
@@ -100,13 +100,13 @@ class Candidate:
     def attempt(self) -> Lock | None:
         """Return the lock if the candidate may acquire the Lease, else None.
 
-        ``found`` is the Lease that was stored before.
+        ``lease`` is the Lease that was stored before.
         """
         failure: UnreachableError | None = None
         for _ in range(ATTEMPTS):
             stored = self._leases.get()
-            self.found = rules.of(stored)
-            if self.found and not self._may_take(self.found):
+            self.lease = rules.of(stored)
+            if self.lease and not self._may_take(self.lease):
                 return None
             sent = self._clock.monotonic()
             try:
@@ -132,8 +132,8 @@ class Candidate:
 
     def _write(self) -> dict[str, Any] | None:
         now = self._clock.now()
-        body = rules.taken(self.found, self._claim, stamp(now), now, self._duration)
-        return self._leases.create(body) if self.found is None else self._leases.update(body)
+        body = rules.taken(self.lease, self._claim, stamp(now), now, self._duration)
+        return self._leases.create(body) if self.lease is None else self._leases.update(body)
 
 
 class Lock:
@@ -291,23 +291,23 @@ class Lock:
         stored = self._leases.get()
         if stored is None:
             raise LockLostError("somebody deleted the Lease", hint=LOOK)
-        found = Lease.from_stored(stored)
-        if found.holder != self._claim.identity:
+        lease = Lease.from_stored(stored)
+        if lease.holder != self._claim.identity:
             reason = (
-                f"it is held by {found.title}" if found.holder else "somebody cleared its holder"
+                f"it is held by {lease.title}" if lease.holder else "somebody cleared its holder"
             )
             raise LockLostError(reason, hint=LOOK)
-        return found
+        return lease
 
 
-def _held(found: Lease | None, wait_s: float) -> LockedError:
-    if found is None or not found.holder:
+def _held(lease: Lease | None, wait_s: float) -> LockedError:
+    if lease is None or not lease.holder:
         return LockedError(
             "the lock cannot be taken, others are quicker", hint="run the same command again"
         )
     waited = f" after {wait_s:.0f} s of waiting" if wait_s else ""
     return LockedError(
-        f"another run holds the lock{waited}: {found.title}",
-        hint=f"wait for it with wait_s=SECONDS. If it is dead, more than {found.duration:.0f} s are enough. Look: {LOOK}",
-        log=f"/var/log/salt/master on {found.host}",
+        f"another run holds the lock{waited}: {lease.title}",
+        hint=f"wait for it with wait_s=SECONDS. If it is dead, more than {lease.duration:.0f} s are enough. Look: {LOOK}",
+        log=f"/var/log/salt/master on {lease.host}",
     )

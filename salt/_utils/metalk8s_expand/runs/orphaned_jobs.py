@@ -87,9 +87,12 @@ def _state_jobs(world: ClusterContext, nodes: list[str]) -> list[str]:
     A minion that does not answer counts as idle, because it is dead or not installed yet.
     """
     answers = minions.Minions(world.opts).ask(nodes, "saltutil.running", [])
-    return [
-        f"job {job.get('jid')} ({job.get('fun')}) on {name}"
-        for name, listed in sorted(answers.items())
-        for job in (listed if isinstance(listed, list) else ())
-        if str(job.get("fun", "")).startswith("state.")
-    ]
+    titles = []
+    for name, jobs in sorted(answers.items()):
+        # A minion may answer with an error text instead of a list.
+        if not isinstance(jobs, list):
+            continue
+        for job in jobs:
+            if str(job.get("fun", "")).startswith("state."):
+                titles.append(f"job {job.get('jid')} ({job.get('fun')}) on {name}")
+    return titles

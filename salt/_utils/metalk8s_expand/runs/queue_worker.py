@@ -51,12 +51,12 @@ def request(
     # Only the first of many equal events renders the pillar.
     if name not in request_queue.read(kube) and name not in declared().nodes:
         raise rules.refusal(name, "the pillar does not declare it")
-    return {"node": name, "changed": request_queue.request(kube, name, retry, clock)}
+    return {"node": name, "changed": request_queue.request(kube, name, retry, clock=clock)}
 
 
 def rows(kube: Kube) -> list[Result]:
     """Return the requests for ``status``, the oldest first."""
-    return [found.as_dict() for found in request_queue.read(kube).values()]
+    return [stored.as_dict() for stored in request_queue.read(kube).values()]
 
 
 @dataclass
@@ -76,20 +76,20 @@ class QueueWorker:
 
         The error of one node is stored in its request. An error of the whole expansion is raised.
         """
-        found = request_queue.read(self.kube)
-        if not found:
-            return self._told()
+        stored = request_queue.read(self.kube)
+        if not stored:
+            return self._result()
         declared = self.declared()
-        requests = self._known(found, declared)
+        requests = self._known(stored, declared)
         due = [name for name, request in requests.items() if request.is_due(self.clock.now())]
         try:
             settled = self.plan(declared, list(requests)).unchanged
             self._remove(settled)
             due = [name for name in due if name not in settled]
-            return self._expanded(due) if due else self._told(done=settled)
+            return self._expanded(due) if due else self._result(done=settled)
         except LockedError as error:
             if not self.begun:
-                return self._told(locked=error.message)
+                return self._result(locked=error.message)
             self._note(error, self.begun)
             raise
         except ExpandError as error:
@@ -99,58 +99,64 @@ class QueueWorker:
     def _expanded(self, due: Sequence[str]) -> Result:
         report = self.expand(due, self._patience(), self._admit)
         nodes = {node["name"]: node for node in report.get("nodes", ())}
-        failed = {
-            name: _reason(nodes[name])
-            for name in self.begun
-            if name in nodes and not nodes[name]["ok"]
-        }
-        self._alter({name: _failing(reason) for name, reason in failed.items()})
-        self._remove([name for name in self.begun if name in nodes and name not in failed])
-        return self._told(report)
+        failures: dict[str, Callable[[Request], Request]] = {}
+        succeeded = []
+        for name in self.begun:
+            if name not in nodes:
+                continue
+            if nodes[name]["ok"]:
+                succeeded.append(name)
+            else:
+                failures[name] = _failing(_reason(nodes[name]))
+        self._alter(failures)
+        self._remove(succeeded)
+        return self._result(report)
 
-    def _admit(self, found: Plan) -> Plan:
+    def _admit(self, plan: Plan) -> Plan:
         """Return the part of the plan to execute; called while the run holds the lock.
 
         A refused node does not delay the other nodes. The worker records each attempt before it
         starts.
         """
-        self._remove(found.unchanged)
-        refused = {item.node.name: item.refused or "" for item in found.refused}
-        admitted = found.without(refused)
+        self._remove(plan.unchanged)
+        refused = {item.node.name: item.refused or "" for item in plan.refused}
+        admitted = plan.without(refused)
         names = [item.node.name for item in admitted.nodes]
         now = self.clock.now()
-        moves: dict[str, Callable[[Request], Request]] = {
-            name: lambda request: request.begun(now) for name in names
-        }
-        self._alter({**moves, **{name: _refusing(reason, now) for name, reason in refused.items()}})
+        moves: dict[str, Callable[[Request], Request]] = {}
+        for name in names:
+            moves[name] = lambda request: request.begun(now)
+        for name, reason in refused.items():
+            moves[name] = _refusing(reason, now)
+        self._alter(moves)
         self.begun = names
         return admitted
 
-    def _known(self, found: Requests, declared: Settings) -> dict[str, Request]:
+    def _known(self, requests: Requests, declared: Settings) -> dict[str, Request]:
         """Return the requests without those whose node the pillar no longer declares."""
-        gone = [name for name in found if name not in declared.nodes]
+        gone = [name for name in requests if name not in declared.nodes]
         if gone:
             log.warning(
                 "requests of nodes that the pillar does not declare any more are dropped: %s",
                 ascii(gone[:10]),
             )
             self._remove(gone)
-        return rules.declared_only(found, declared.nodes)
+        return rules.declared_only(requests, declared.nodes)
 
     def _remove(self, names: Sequence[str]) -> None:
+        def without(requests: Requests) -> Requests:
+            return {name: request for name, request in requests.items() if name not in names}
+
         if names:
-            request_queue.change(
-                self.kube,
-                lambda found: {key: found[key] for key in found if key not in names},
-                self.clock,
-            )
+            request_queue.change(self.kube, without, self.clock)
 
     def _alter(self, moves: Mapping[str, Callable[[Request], Request]]) -> None:
-        def alter(found: Requests) -> Requests:
-            return {
-                name: moves[name](request) if name in moves else request
-                for name, request in found.items()
-            }
+        def alter(requests: Requests) -> Requests:
+            altered = dict(requests)
+            for name, move in moves.items():
+                if name in requests:
+                    altered[name] = move(requests[name])
+            return altered
 
         if moves:
             request_queue.change(self.kube, alter, self.clock)
@@ -179,7 +185,7 @@ class QueueWorker:
         silent = lease.renewed < stamp(self.clock.now() - SILENT_TERMS * lease.duration)
         return lease.duration + SPARE_S if silent else 0
 
-    def _told(
+    def _result(
         self, report: Result | None = None, done: Sequence[str] = (), locked: str | None = None
     ) -> Result:
         return {

@@ -27,9 +27,7 @@ def read(kube: Kube) -> dict[str, Request]:
     return _parsed(kube.config_map(NAMESPACE, NAME))
 
 
-def change(
-    kube: Kube, alter: Callable[[Requests], Requests], clock: Clock | None = None
-) -> dict[str, Request]:
+def change(kube: Kube, alter: Callable[[Requests], Requests], clock: Clock) -> dict[str, Request]:
     """Replace the requests with the result of ``alter`` and return it; write only a difference.
 
     Raises ConflictError or UnreachableError if that fails for half a minute. ``alter`` may be
@@ -41,34 +39,33 @@ def change(
         lambda: _attempt(kube, alter),
         PATIENCE_S,
         lambda: PAUSE_S * random.uniform(0.1, 1.9),
-        clock or Clock(),
+        clock,
     )
 
 
-def request(kube: Kube, node: str, retry: bool = False, clock: Clock | None = None) -> bool:
+def request(kube: Kube, node: str, retry: bool = False, *, clock: Clock) -> bool:
     """Store the request for a node and return whether that changed anything."""
-    clock = clock or Clock()
     before: Requests = {}
 
-    def alter(found: Requests) -> Requests:
+    def alter(requests: Requests) -> Requests:
         nonlocal before
-        before = found
-        return rules.with_request(found, node, clock.now(), retry)
+        before = requests
+        return rules.with_request(requests, node, clock.now(), retry)
 
     return change(kube, alter, clock) != before
 
 
 def _attempt(kube: Kube, alter: Callable[[Requests], Requests]) -> dict[str, Request]:
-    found = kube.config_map(NAMESPACE, NAME)
-    before = _parsed(found)
+    config_map = kube.config_map(NAMESPACE, NAME)
+    before = _parsed(config_map)
     after = dict(alter(before))
     if after != before:
-        store_config_map(kube, NAMESPACE, NAME, rules.lines(after), found)
+        store_config_map(kube, NAMESPACE, NAME, rules.lines(after), config_map)
     return after
 
 
-def _parsed(found: Mapping[str, Any] | None) -> dict[str, Request]:
-    data = (found or {}).get("data") or {}
+def _parsed(config_map: Mapping[str, Any] | None) -> dict[str, Request]:
+    data = (config_map or {}).get("data") or {}
     requests = [rules.parse(node, str(stored)) for node, stored in data.items()]
     return {
         request.node: request

@@ -33,24 +33,24 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
 
     Raises DeadlineError if the run does not end in time.
     """
-    found = _ask(leases, who)
-    if found is None:
+    lease = _ask(leases, who)
+    if lease is None:
         return StopResult("", "", True)
     if not wait_s:
-        return StopResult(found.run, found.title, False)
+        return StopResult(lease.run, lease.title, False)
     wait_until(
         Wait(
-            f"the run {found.run} to stop",
+            f"the run {lease.run} to stop",
             wait_s,
             hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, "
             "run expand again: it takes over and goes on",
-            log=f"/var/log/salt/master on {found.host}",
+            log=f"/var/log/salt/master on {lease.host}",
             error=DeadlineError,
         ),
-        lambda: _still_running(leases, found),
+        lambda: _still_running(leases, lease),
         clock,
     )
-    return StopResult(found.run, found.title, True)
+    return StopResult(lease.run, lease.title, True)
 
 
 def render_stop(asked: StopResult) -> str:
@@ -65,14 +65,14 @@ def render_stop(asked: StopResult) -> str:
 def _ask(leases: Leases, who: str) -> Lease | None:
     """Store the request in the Lease and return the Lease; None if it has no holder."""
     for _ in range(ATTEMPTS):
-        found = rules.of(leases.get())
-        if found is None or not found.holder:
+        lease = rules.of(leases.get())
+        if lease is None or not lease.holder:
             return None
-        if found.stop:
-            return found
+        if lease.stop:
+            return lease
         try:
-            if leases.update(rules.stopping(found, who)) is not None:
-                return found
+            if leases.update(rules.stopping(lease, who)) is not None:
+                return lease
         except ConflictError:
             # The holder renewed the Lease in the meantime.
             continue

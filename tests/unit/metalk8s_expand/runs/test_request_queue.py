@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.runs import request_queue
 from tests.fakes.clock import FakeClock
@@ -70,5 +71,5 @@ def test_queue_deleted_during_write_is_created_again(
 def test_concurrent_requests_are_all_stored(api: Any) -> None:
     names = [f"w-{number % 5}" for number in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda name: request_queue.request(api, name), names))
+        list(pool.map(lambda name: request_queue.request(api, name, clock=Clock()), names))
     assert set(api.lines) == set(names)
