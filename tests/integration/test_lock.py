@@ -321,7 +321,7 @@ def test_deleted_lease_is_lost_and_next_holder_gets_higher_epoch(
         time.sleep(lock.FRESH_S)
         deleted = server.kubectl("delete", "--namespace", NAMESPACE, "lease", NAME)
         assert deleted.returncode == 0, deleted.stderr
-        with pytest.raises(LockedError, match="somebody deleted the Lease"):
+        with pytest.raises(LockedError, match="another client deleted the Lease"):
             held.check()
         assert Leases(kube).get() is None, "it is not made again behind the operator's back"
         with take(kube) as second:

@@ -52,7 +52,7 @@ def render_status(now: Mapping[str, Any] | None) -> str:
     if now is None:
         return ""
     title = f"Run {now['run']} ({now['doing']}, on {now['host']})"
-    state = "goes on" if now["alive"] else "was cut off; the next expand goes on from it"
+    state = "is active" if now["alive"] else "was interrupted; the next expand resumes it"
     asked = f", asked to stop: {now['stop']}" if now["stop"] else ""
     steps = []
     for name, step in now["nodes"].items():
@@ -70,7 +70,7 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
     watched = _Watched(kube, leases, clock)
     first = watched.look()
     if first is None or first.ended is not None:
-        tell("No run is going on.")
+        tell("No run is active.")
         return
     tell(f"{first.title}, since {clock.now() - first.started:.0f} s:")
     record: JournalRecord | None = first
@@ -81,7 +81,7 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
         if record is None:
             record = watched.look()
         if record is None or record.run != first.run:
-            return f"{first.title} is over, another one has begun"
+            return f"{first.title} is over, another run has started"
         for line in record.since(printed):
             tell(line)
         printed = record.told
@@ -130,7 +130,7 @@ class _Watched:
             or self._answered - self._watch.since > duration
         ):
             raise DeadlineError(
-                f"{record.title} is not heard of any more: it was killed, or its host is down",
-                hint="salt-run metalk8s_expand.expand takes over and goes on from it",
+                f"{record.title} does not renew its lock any longer: it was killed, or its host is down",
+                hint="salt-run metalk8s_expand.expand takes over and resumes it",
                 log=f"/var/log/salt/master on {record.host}",
             )

@@ -121,7 +121,7 @@ class JournalWriter:
         record = _parsed(config_map)
         if record is not None and record.epoch > self.now.epoch:
             raise LockLostError(
-                f"{record.title} is newer than this one, which therefore stops before its next change",
+                f"{record.title} is newer than this run, which stops before its next change",
                 hint="follow it: salt-run metalk8s_expand.status follow=True",
             )
         self._stored = config_map

@@ -188,7 +188,7 @@ class Lock:
         if self._lost:
             raise LockLostError(
                 f"this run has lost the lock, so it stops before its next change: {self._lost}",
-                hint=f"look who holds it: {LOOK}; then run the same command again, it finds what was done",
+                hint=f"see who holds it: {LOOK}; then run the same command again, which skips what is done",
                 log="/var/log/salt/master",
             )
 
@@ -227,7 +227,7 @@ class Lock:
             except LockLostError as exc:
                 log.info("nothing to release: %s", exc.message)
             except ExpandError as exc:
-                log.warning("the lock was not released, it expires by itself: %s", exc.message)
+                log.warning("the lock was not released and expires by itself: %s", exc.message)
             self._lost = self._lost or "it was released"
 
     @property
@@ -256,7 +256,7 @@ class Lock:
         """
         moment = self._clock.monotonic()
         if not self._lost and rules.is_over(self._confirmed, self._lease.duration, moment):
-            reason = self._failure.message if self._failure else "the run did not get to it"
+            reason = self._failure.message if self._failure else "the run was busy or frozen"
             self._lost = f"it was not renewed for {moment - self._confirmed:.0f} s: {reason}"
 
     def _renew(self) -> None:
@@ -284,17 +284,17 @@ class Lock:
             # Another writer changed the Lease, or this run did and the reply was lost. The stored
             # holder decides.
             self._lease = self._still_ours()
-        raise ConflictError("somebody else writes the Lease all the time", hint=LOOK)
+        raise ConflictError("another client changes the Lease all the time", hint=LOOK)
 
     def _still_ours(self) -> Lease:
         """Return the stored Lease. Raises LockLostError if this run does not hold it."""
         stored = self._leases.get()
         if stored is None:
-            raise LockLostError("somebody deleted the Lease", hint=LOOK)
+            raise LockLostError("another client deleted the Lease", hint=LOOK)
         lease = Lease.from_stored(stored)
         if lease.holder != self._claim.identity:
             reason = (
-                f"it is held by {lease.title}" if lease.holder else "somebody cleared its holder"
+                f"it is held by {lease.title}" if lease.holder else "another client cleared its holder"
             )
             raise LockLostError(reason, hint=LOOK)
         return lease
@@ -303,7 +303,7 @@ class Lock:
 def _held(lease: Lease | None, wait_s: float) -> LockedError:
     if lease is None or not lease.holder:
         return LockedError(
-            "the lock cannot be taken, others are quicker", hint="run the same command again"
+            "the lock could not be acquired: other processes acquired it first", hint="run the same command again"
         )
     waited = f" after {wait_s:.0f} s of waiting" if wait_s else ""
     return LockedError(

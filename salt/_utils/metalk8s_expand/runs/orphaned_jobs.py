@@ -50,7 +50,7 @@ def _until_none(
             run.progress(
                 "",
                 "resume",
-                "an earlier run is dead, what it started is waited for: " + "; ".join(jobs),
+                "waiting for jobs of an interrupted run: " + "; ".join(jobs),
             )
         if run.clock.monotonic() < deadline:
             run.ensure_not_stopped()
@@ -62,9 +62,9 @@ def _until_none(
 
 def _still_running(jobs: list[str]) -> LockedError:
     return LockedError(
-        "what an earlier run has started still runs, so nothing was started",
+        "jobs of an interrupted run are still active, so nothing was started",
         problems=jobs,
-        hint="look at it: salt-run jobs.active, salt-run jobs.lookup_jid JOB; wait, or end it, and run again",
+        hint="see salt-run jobs.active and salt-run jobs.lookup_jid JOB; wait for their end or stop them, then run the same command again",
         log="/var/log/salt/master; /var/log/salt/minion on the node",
     )
 

@@ -68,10 +68,10 @@ class QueueWorker:
     declared: Callable[[], Settings]
     plan: Callable[[Settings, Sequence[str]], Plan]
     expand: Expand
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock
     begun: list[str] = field(default_factory=list)
 
-    def off(self) -> Result:
+    def process(self) -> Result:
         """Expand the nodes whose requests are due.
 
         The error of one node is stored in its request. An error of the whole expansion is raised.
@@ -137,7 +137,7 @@ class QueueWorker:
         gone = [name for name in requests if name not in declared.nodes]
         if gone:
             log.warning(
-                "requests of nodes that the pillar does not declare any more are dropped: %s",
+                "requests of nodes that the pillar no longer declares are dropped: %s",
                 ascii(gone[:10]),
             )
             self._remove(gone)
@@ -170,7 +170,7 @@ class QueueWorker:
             self._alter({name: _failing(error.message) for name in names})
         except ExpandError as again:
             log.warning(
-                "what kept requests from being worked off was not written down: %s", again.message
+                "the error of the requests was not stored: %s", again.message
             )
 
     def _patience(self) -> float:
@@ -200,14 +200,14 @@ class QueueWorker:
 def render_requests(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
     """Return the result of the worker as text for people; ``report`` renders the expansion."""
     locked = (
-        f"Another run goes on, the requests stay: {result['locked']}" if result["locked"] else ""
+        f"Another run is active, the requests stay: {result['locked']}" if result["locked"] else ""
     )
     blocks = [
         report(result["report"]) if result["report"] else "",
         locked,
         rules.text(result["queue"]),
     ]
-    return "\n\n".join(block for block in blocks if block) or "No request waits."
+    return "\n\n".join(block for block in blocks if block) or "No request is pending."
 
 
 def _failing(reason: str) -> Callable[[Request], Request]:

@@ -42,8 +42,8 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
         Wait(
             f"the run {lease.run} to stop",
             wait_s,
-            hint=f"it ends after its current steps, a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, "
-            "run expand again: it takes over and goes on",
+            hint=f"it stops after its current steps, and a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, "
+            "run expand again: it takes over and resumes the run",
             log=f"/var/log/salt/master on {lease.host}",
             error=DeadlineError,
         ),
@@ -56,10 +56,10 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
 def render_stop(asked: StopResult) -> str:
     """Return the result as text for people."""
     if not asked.run:
-        return "No run is going on."
+        return "No run is active."
     if asked.ended:
         return f"Stopped: {asked.title}"
-    return f"Asked to stop after its current steps: {asked.title}\nFollow it: {FOLLOW}"
+    return f"It will stop after its current steps: {asked.title}\nFollow it: {FOLLOW}"
 
 
 def _ask(leases: Leases, who: str) -> Lease | None:

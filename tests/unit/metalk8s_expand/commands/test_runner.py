@@ -689,7 +689,7 @@ class TestRequests:
 
     def test_queue_is_text_for_people(self, make: Make) -> None:
         call = make(*everyone(), __cli="salt-run")
-        assert call.work() == {"text": "No request waits."}
+        assert call.work() == {"text": "No request is pending."}
         call.request("w-1")
         assert "w-1: waiting" in call.status()["text"]
 

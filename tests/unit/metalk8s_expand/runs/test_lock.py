@@ -153,7 +153,7 @@ def test_endless_conflicts_end_acquire(leases: FakeLeases, clock: FakeClock) -> 
         raise ConflictError("x")
 
     leases.before = always
-    with pytest.raises(LockedError, match="others are quicker"):
+    with pytest.raises(LockedError, match="other processes acquired it first"):
         hold(leases, clock)
 
 
@@ -235,7 +235,7 @@ def test_loop_that_hangs_loses_lock_before_takeover(leases: FakeLeases, clock: F
     clock.sleep(54.0)
     writes = leases.writes
     with pytest.raises(
-        LockedError, match=r"it was not renewed for 54 s: the run did not get to it"
+        LockedError, match=r"it was not renewed for 54 s: the run was busy or frozen"
     ) as error:
         held.check()
     assert leases.writes == writes, "it is not tried any more"
@@ -325,7 +325,7 @@ def test_conflict_with_same_holder_keeps_lock(
 
 @pytest.mark.parametrize(
     ("gone", "words"),
-    [("deleted", "somebody deleted the Lease"), ("cleared", "somebody cleared its holder")],
+    [("deleted", "another client deleted the Lease"), ("cleared", "another client cleared its holder")],
 )
 def test_lease_that_operator_removed_is_lost(
     leases: FakeLeases, clock: FakeClock, gone: str, words: str
@@ -348,7 +348,7 @@ def test_constant_writes_of_other_client_lose_lock(leases: FakeLeases, clock: Fa
     clock.sleep(53)
     held.check()
     clock.sleep(1)
-    with pytest.raises(LockedError, match="somebody else writes the Lease all the time"):
+    with pytest.raises(LockedError, match="another client changes the Lease all the time"):
         held.check()
 
 
@@ -364,7 +364,7 @@ def test_long_call_renews_lease_for_bounded_time() -> None:
     held.check()
     with held.renewing(at_most=0.5):
         time.sleep(1.6)
-        with pytest.raises(LockedError, match="the run did not get to it"):
+        with pytest.raises(LockedError, match="the run was busy or frozen"):
             held.check()
 
 

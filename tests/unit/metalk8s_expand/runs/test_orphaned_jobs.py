@@ -96,7 +96,7 @@ def test_minion_without_valid_answer_is_idle(running: Any, clock: FakeClock) -> 
 
 def test_wait_is_bounded(running: Any, clock: FakeClock) -> None:
     running["runners"] = iter([[BY_TITLE]] * 500)
-    with pytest.raises(LockedError, match="still runs"):
+    with pytest.raises(LockedError, match="still active"):
         wait(BEFORE, clock, 60.0)
     assert clock.time < 1000 + 70
 

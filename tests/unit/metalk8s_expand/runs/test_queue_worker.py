@@ -107,7 +107,7 @@ class Site:
         turn = queue_worker.QueueWorker(
             self.kube, self, self.settings, self.plan, self.expand, self.clock
         )  # type: ignore[arg-type]
-        return turn.off()
+        return turn.process()
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_requests_stay_while_other_run_holds_lock(site: Site) -> None:
     assert (found["locked"], found["retcode"], site.waits) == ("held by another", 0, [0])
     assert site.asked == {"w-1": (0, None)}
     assert (
-        "Another run goes on, the requests stay: held by another"
+        "Another run is active, the requests stay: held by another"
         in queue_worker.render_requests(found, str)
     )
 
@@ -297,7 +297,7 @@ def test_request_of_node_no_longer_declared_is_removed(site: Site) -> None:
 
 
 def test_result_is_rendered_as_text(site: Site) -> None:
-    assert queue_worker.render_requests(site.work(), str) == "No request waits."
+    assert queue_worker.render_requests(site.work(), str) == "No request is pending."
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}
     assert "w-1: attempt 1 of 5: it broke" in queue_worker.render_requests(

@@ -96,7 +96,7 @@ class TestFollow:
         return lock, one
 
     def test_follow_without_run_prints_one_line(self, leases: FakeLeases) -> None:
-        assert self.run(FakeKube(), leases) == ["No run is going on."]
+        assert self.run(FakeKube(), leases) == ["No run is active."]
 
     def test_follow_prints_every_line_once_and_the_end(self, leases: FakeLeases) -> None:
         kube = FakeKube()
@@ -120,7 +120,7 @@ class TestFollow:
         kube = FakeKube()
         _, one = self.begun(leases, kube)
         one.step_started("w-1", "deploy")
-        with pytest.raises(DeadlineError, match="not heard of"):
+        with pytest.raises(DeadlineError, match="does not renew its lock"):
             self.run(kube, leases)
 
     def test_follow_waits_for_restarting_api_server(self, leases: FakeLeases) -> None:
@@ -154,4 +154,4 @@ class TestFollow:
         assert "w-1: deploy for 5 s, job 42" in follow.render_status(now)
         lock.release()
         now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
-        assert "was cut off" in follow.render_status(now)
+        assert "was interrupted" in follow.render_status(now)
