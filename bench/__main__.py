@@ -1,4 +1,4 @@
-"""Measure, print the table, and exit with 1 if a limit is missed: ``python -m bench [PART …]``."""
+"""Measure, print the table, exit with 1 if a limit is missed: ``python -m bench [PART …]``."""
 
 from __future__ import annotations
 

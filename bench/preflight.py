@@ -53,7 +53,8 @@ def _preflight(hosts: Hosts, targets: Sequence[Target]) -> None:
     )
     if len(found.facts) != COUNT:
         raise RuntimeError(
-            f"{len(found.unreachable)} hosts are unreachable: {next(iter(found.unreachable.values()))}"
+            f"{len(found.unreachable)} hosts are unreachable:"
+            f" {next(iter(found.unreachable.values()))}"
         )
 
 

@@ -36,8 +36,8 @@ class Row:
         relation = ">=" if self.faster else "<="
         verdict = "ok" if self.ok else "MISSED"
         return (
-            f"{self.what:<62} {self.ours:>8.3f} {self.unit:<2} {self.peer:>8.3f} {self.unit:<2} {self.ratio:>7.2f} "
-            f"{relation} {self.limit:<5g} {verdict:<6}  peer: {self.peer_title}"
+            f"{self.what:<62} {self.ours:>8.3f} {self.unit:<2} {self.peer:>8.3f} {self.unit:<2}"
+            f" {self.ratio:>7.2f} {relation} {self.limit:<5g} {verdict:<6}  peer: {self.peer_title}"
         )
 
 

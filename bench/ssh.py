@@ -100,7 +100,10 @@ def _xargs(targets: Sequence[Target]) -> None:
 def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None:
     inventory = hosts.base / "inventory"
     options = shlex.join(part for option in targets[0].options for part in ("-o", option))
-    common = f"ansible_port={hosts.port} ansible_user={targets[0].user} ansible_ssh_private_key_file={hosts.key}"
+    common = (
+        f"ansible_port={hosts.port} ansible_user={targets[0].user}"
+        f" ansible_ssh_private_key_file={hosts.key}"
+    )
     lines = [f"{target.name} ansible_host={target.host}" for target in targets]
     inventory.write_text(
         "\n".join(
@@ -168,7 +171,8 @@ def _run(
     )
     if done.returncode:
         raise RuntimeError(
-            f"{arguments[0]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1000:]}"
+            f"{arguments[0]} ended with {done.returncode}: {done.stdout[-500:]}"
+            f" {done.stderr[-1000:]}"
         )
     return done.stdout
 

@@ -35,9 +35,10 @@ class Hosts:
         kind, body = Path(f"{host_key}.pub").read_text().split()[:2]
         self.known_hosts.write_text(f"[{NETWORK}.*]:{self.port} {kind} {body}\n")
         (base / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 0.0.0.0\nHostKey {host_key}\nPidFile none\nStrictModes no\nUsePAM no\nUseDNS no\n"
-            f"AuthorizedKeysFile {base}/client.pub\nPermitRootLogin yes\nMaxStartups 1000\nLogLevel ERROR\nPrintMotd no\n"
-            f"Subsystem sftp internal-sftp\nSetEnv HOME={base}/home\n"
+            f"Port {self.port}\nListenAddress 0.0.0.0\nHostKey {host_key}\nPidFile"
+            " none\nStrictModes no\nUsePAM no\nUseDNS no\nAuthorizedKeysFile"
+            f" {base}/client.pub\nPermitRootLogin yes\nMaxStartups 1000\nLogLevel ERROR\nPrintMotd"
+            f" no\nSubsystem sftp internal-sftp\nSetEnv HOME={base}/home\n"
         )
         self._silent = socket.create_server(("0.0.0.0", 0), backlog=1024)
 

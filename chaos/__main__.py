@@ -52,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.again:
         known = {name: item for name, item in known.items() if item["begun"] >= begun}
     print(
-        f"\ncommit {places.commit()}, code {code}, results {place.results}\n\n{summary(cases, known)}"
+        f"\ncommit {places.commit()}, code {code}, results"
+        f" {place.results}\n\n{summary(cases, known)}"
     )
     return 0 if all_good(cases, known) else 1
 

@@ -13,9 +13,10 @@ from chaos import lab_hosts
 from chaos.cases import ADDRESSES
 
 ETCDCTL = (
-    "kubectl -n kube-system exec etcd-bootstrap -- etcdctl --endpoints=https://127.0.0.1:2379 "
-    "--cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt "
-    "--key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
+    "kubectl -n kube-system exec etcd-bootstrap -- etcdctl --endpoints=https://127.0.0.1:2379"
+    " --cacert=/etc/kubernetes/pki/etcd/ca.crt"
+    " --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt"
+    " --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
 )
 CLUSTER = {
     "nodes": "kubectl get nodes --output=yaml",
@@ -28,11 +29,17 @@ CLUSTER = {
     "jobs": "salt-run jobs.active; salt-run jobs.master",
     "health": "salt-run --out=json metalk8s_expand.health",
     "status": "salt-run --out=json metalk8s_expand.status",
-    "runners": "ls -l /var/cache/salt/master/metalk8s_expand; cat /var/cache/salt/master/metalk8s_expand/*.json",
+    "runners": (
+        "ls -l /var/cache/salt/master/metalk8s_expand; cat"
+        " /var/cache/salt/master/metalk8s_expand/*.json"
+    ),
     "processes": "ps -ef",
 }
 # Only the logs of Kubernetes and Salt: the archive must not contain keys or a kubeconfig.
-LOGS = "tar --ignore-failed-read --warning=no-file-changed -czf - /var/log/salt /var/log/pods 2>/dev/null; true"
+LOGS = (
+    "tar --ignore-failed-read --warning=no-file-changed -czf - /var/log/salt /var/log/pods"
+    " 2>/dev/null; true"
+)
 JOURNAL = "journalctl --no-pager --lines=4000 --output=short-precise"
 LIMIT_S = 60
 

@@ -165,8 +165,9 @@ def small_disk(scene: Scene) -> Iterator[None]:
     kind = Path(device).stat().st_rdev
     number = f"{os.major(kind)} {os.minor(kind)}"
     script = (
-        f"set -e; rm -f /dev/chaos-etcd; mknod -m 600 /dev/chaos-etcd b {number}; mkdir -p {ETCD_DIRECTORY}; "
-        f"mount -t ext4 /dev/chaos-etcd {ETCD_DIRECTORY}; rmdir {ETCD_DIRECTORY}/lost+found; chmod 700 {ETCD_DIRECTORY}"
+        f"set -e; rm -f /dev/chaos-etcd; mknod -m 600 /dev/chaos-etcd b {number}; mkdir -p"
+        f" {ETCD_DIRECTORY}; mount -t ext4 /dev/chaos-etcd {ETCD_DIRECTORY}; rmdir"
+        f" {ETCD_DIRECTORY}/lost+found; chmod 700 {ETCD_DIRECTORY}"
     )
     try:
         lab_hosts.shell(target, script)

@@ -129,7 +129,8 @@ def attempt_problems(attempts: Sequence[Found], allowed: frozenset[int]) -> list
             and not (item["reason"] and item["code"] in range(2, 10))
         ):
             problems.append(
-                f"expand {item['number']} ended with {item['code']} and states no reason: {item['reason']!r}"
+                f"expand {item['number']} ended with {item['code']} and states no reason:"
+                f" {item['reason']!r}"
             )
     last = attempts[-1]
     if last["code"] != 0 and last["code"] not in allowed:

@@ -44,7 +44,8 @@ def lab(*words: str, timeout: float = 900) -> None:
         raise ChaosError(f"lab {' '.join(words)}: not done after {timeout:.0f} s") from error
     if done.returncode:
         raise ChaosError(
-            f"lab {' '.join(words)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
+            f"lab {' '.join(words)}: exit code"
+            f" {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
         )
 
 

@@ -70,7 +70,8 @@ def _make(base: int) -> None:
         )
         if done.returncode:
             raise ChaosError(
-                f"the base with {base} members: expand ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
+                f"the base with {base} members: expand ended with"
+                f" {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
             )
     ready(base)
     lab_hosts.lab("snapshot", snapshot(base))

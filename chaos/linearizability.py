@@ -41,7 +41,10 @@ class Operation:
 
     @property
     def title(self) -> str:
-        return f"{self.kind} of {self.key} by {self.client} through {self.server} (revision {self.revision})"
+        return (
+            f"{self.kind} of {self.key} by {self.client} through {self.server} (revision"
+            f" {self.revision})"
+        )
 
 
 @dataclass(frozen=True, order=True)
@@ -129,7 +132,10 @@ def stale_reads(operations: Iterable[Operation]) -> Iterator[str]:
     for known in by_key.values():
         reads = [one for one in known if one.kind == READ]
         for early, late in _overtaken(known, reads, strictly=False):
-            yield f"the {late.title} is older than the {early.title}, which had returned before it began"
+            yield (
+                f"the {late.title} is older than the {early.title}, which had returned before it"
+                " began"
+            )
 
 
 def _overtaken(
@@ -167,7 +173,10 @@ def values(operations: Sequence[Operation]) -> Iterator[str]:
     for one in (*acknowledged(operations), *acknowledged(operations, READ)):
         other = first.setdefault((one.key, one.revision or 0), one)
         if other.value != one.value:
-            yield f"one revision has two values: {other.title} {other.value!r}, {one.title} {one.value!r}"
+            yield (
+                f"one revision has two values: {other.title} {other.value!r}, {one.title}"
+                f" {one.value!r}"
+            )
         if one.kind == READ and one.value in refused:
             yield f"the {one.title} found the value of a write that was refused: {one.value!r}"
 
@@ -190,7 +199,10 @@ def lost(
                     if one.kind == WRITE
                     else "what was read is not there: the"
                 )
-                yield f"{what} {one.title} is not in the history of {member.name} ({member.floor}–{member.end}]"
+                yield (
+                    f"{what} {one.title} is not in the history of {member.name}"
+                    f" ({member.floor}–{member.end}]"
+                )
 
 
 def lineage(operations: Sequence[Operation], members: Iterable[MemberHistory]) -> Iterator[str]:
@@ -202,9 +214,15 @@ def lineage(operations: Sequence[Operation], members: Iterable[MemberHistory]) -
         for earlier, later in _changes(member):
             write = expected.get((later.key, later.revision))
             if write and write.expected != earlier.revision:
-                yield f"{member.name}: the {write.title} replaced the revision {earlier.revision}, not {write.expected}"
+                yield (
+                    f"{member.name}: the {write.title} replaced the revision {earlier.revision},"
+                    f" not {write.expected}"
+                )
             if later.version != earlier.version + 1:
-                yield f"{member.name}: {later.key} has a gap between the versions {earlier.version} and {later.version}"
+                yield (
+                    f"{member.name}: {later.key} has a gap between the versions {earlier.version}"
+                    f" and {later.version}"
+                )
 
 
 def _changes(member: MemberHistory) -> Iterator[tuple[Event, Event]]:
@@ -238,7 +256,9 @@ def forgotten(members: Iterable[MemberHistory], seen: Iterable[tuple[str, Event]
         held = set(member.events)
         for event, name in shown:
             if event.revision > member.floor and event not in held:
-                yield f"LOST: {event} was shown by {name} and is not in the history of {member.name}"
+                yield (
+                    f"LOST: {event} was shown by {name} and is not in the history of {member.name}"
+                )
 
 
 def longest_pause(operations: Iterable[Operation]) -> float:

@@ -48,9 +48,9 @@ def slow_replies(interface: str) -> str:
     """Return a script that delays only the replies of etcd to clients behind the interface."""
     quantum = "quantum 1514"
     return (
-        f"tc qdisc add dev {interface} root handle 1: htb && "
-        f"tc class add dev {interface} parent 1: classid 1:3 htb rate {SLOW} burst 1600 {quantum} && "
-        f"tc filter add dev {interface} parent 1: protocol ip prio 1 u32 match ip sport {CLIENT} 0xffff flowid 1:3"
+        f"tc qdisc add dev {interface} root handle 1: htb && tc class add dev {interface} parent 1:"
+        f" classid 1:3 htb rate {SLOW} burst 1600 {quantum} && tc filter add dev {interface} parent"
+        f" 1: protocol ip prio 1 u32 match ip sport {CLIENT} 0xffff flowid 1:3"
     )
 
 

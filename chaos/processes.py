@@ -26,7 +26,10 @@ from chaos.trigger import EVENT, event_line
 # not the child of nsenter, because nsenter would stop with it and not wake.
 SESSION = ("setsid", "--fork", "--wait")
 # Salt's processes overwrite their environment with their titles, but forks keep the open file.
-START = 'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && exec 9<"/run/chaos/$1" && shift && exec "$@"'
+START = (
+    'mkdir -p /run/chaos && echo $$ >"/run/chaos/$1" && exec 9<"/run/chaos/$1" && shift && exec'
+    ' "$@"'
+)
 KILL_ALL = (
     'for p in /proc/[0-9]*; do test "$(readlink $p/fd/9 2>/dev/null)" = "/run/chaos/$1"'
     ' && kill -9 "${p#/proc/}"; done; true'

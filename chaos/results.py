@@ -101,8 +101,14 @@ def summary(cases: Sequence[Case], known: Mapping[str, Result]) -> str:
     lines = [
         *rows,
         "",
-        f"{len(cases)} runs: {len(done) - len(bad)} good, {len(bad)} not, {len(cases) - len(done)} not made",
-        f"lost writes: {_total(done, 'lost')}; split clusters: {_total(done, 'split')}; manual steps: {_total(done, 'manual')}",
+        (
+            f"{len(cases)} runs: {len(done) - len(bad)} good, {len(bad)} not,"
+            f" {len(cases) - len(done)} not made"
+        ),
+        (
+            f"lost writes: {_total(done, 'lost')}; split clusters: {_total(done, 'split')}; manual"
+            f" steps: {_total(done, 'manual')}"
+        ),
         f"longest pause between two acknowledged writes: {longest:.1f} s",
         f"acknowledged writes: {_total(done, 'writes')}",
     ]
@@ -121,10 +127,16 @@ def _row(case: Case, result: Result | None) -> str:
     if result is None:
         return f"{case.name:<34} {case.kind:<18} {'-':<7}"
     if "within" in result:
-        return f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} in the run of {result['within']}"
+        return (
+            f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} in the run of"
+            f" {result['within']}"
+        )
     pause, took = float(result.get("pause", 0)), float(result.get("took", 0))
     codes = ",".join(str(item.get("code")) for item in result.get("attempts", ()))
-    text = f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} {took:>6.0f} s  pause {pause:>5.1f} s  exit codes {codes}"
+    text = (
+        f"{case.name:<34} {case.kind:<18} {result['outcome']:<7} {took:>6.0f} s  pause"
+        f" {pause:>5.1f} s  exit codes {codes}"
+    )
     first = next(iter(result.get("problems", ())), "")
     return text + (
         f"\n    {first.splitlines()[0]}\n    {result.get('evidence', '')}" if first else ""

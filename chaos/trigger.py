@@ -99,7 +99,10 @@ def event_line(text: str) -> str | None:
 
 def _job(what: str, data: Mapping[str, Any]) -> str | None:
     if what == "new":
-        return f"new {data.get('fun')} {','.join(map(str, data.get('minions') or ()))} {_compact(data.get('arg'))}"
+        return (
+            f"new {data.get('fun')} {','.join(map(str, data.get('minions') or ()))}"
+            f" {_compact(data.get('arg'))}"
+        )
     if what == "ret":
         return f"ret {data.get('fun')} {data.get('id')} {_compact(data.get('fun_args'))}"
     return None

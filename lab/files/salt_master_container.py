@@ -1,9 +1,10 @@
 #!/usr/bin/python3 -IS
 """Salt's commands on the bootstrap host, run where Salt's master runs: inside of its container.
 
-Called by the name of a command of Salt it becomes that command, as ``kubectl exec`` would, but as a child of the caller: with
-its input, output, process group and exit code. ``salt-master-container pid`` tells the master's process, ``… wait`` waits
-for it to answer, ``… restart`` lets the kubelet make a new container.
+Called by the name of a command of Salt it becomes that command, as ``kubectl exec`` would, but as a
+child of the caller: with its input, output, process group and exit code. ``salt-master-container
+pid`` prints the master's process, ``… wait`` waits for its answer, ``… restart`` lets the kubelet
+make a new container.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def awaited(look: Callable[[], int | None], patience: float = PATIENCE_S) -> int
 
 
 def container(proc: Path = PROC) -> int | None:
-    """The container's first process: a master in another namespace of processes, started by containerd's shim."""
+    """The container's first process: a master in another namespace of processes, started by
+    containerd's shim.
+    """
     own = _link(proc / "self/ns/pid")
     for path in proc.glob("[0-9]*/cmdline"):
         if b"salt-master" in _read(path) and _link(path.parent / "ns/pid") not in ("", own):
@@ -101,7 +104,9 @@ def _address() -> str:
 
 
 def restart() -> None:
-    """The prepared Pod, anew: what differs is another one to the kubelet, which ends the old one and knows of no back-off."""
+    """The prepared Pod, anew: what differs is another one to the kubelet, which ends the old one
+    and knows of no back-off.
+    """
     before = container()
     fresh = MANIFEST.with_name(f".{MANIFEST.name}")
     fresh.write_text(MARK.sub(str(time.time_ns()), PREPARED.read_text()))
@@ -143,7 +148,9 @@ def enter(pid: int, command: Sequence[str]) -> int:
 
 
 def _attend(child: int) -> int:
-    """Wait for the command. Its process group gets signals by itself; what is sent to this process alone is passed on."""
+    """Wait for the command. Its process group gets signals by itself; what is sent to this process
+    alone is passed on.
+    """
     while True:
         heard = signal.sigwaitinfo({*FORWARDED, signal.SIGCHLD})
         if heard.si_signo == signal.SIGCHLD:

@@ -85,7 +85,8 @@ def install_salt(lab: Lab) -> None:
     want = json.loads((lab.artifacts / "artifacts.json").read_text())["salt-master.tar"]["sha256"]
     script = (
         'test "$(cat /opt/salt/.sha256 2>/dev/null)" = "$1" && exit 0; '
-        'rm -rf /opt/salt && tar -C / -xf /srv/artifacts/salt-master.tar && echo "$1" > /opt/salt/.sha256'
+        "rm -rf /opt/salt && tar -C / -xf /srv/artifacts/salt-master.tar "
+        '&& echo "$1" > /opt/salt/.sha256'
     )
     lab.exec(NAME, ["sh", "-c", script, "install", want], timeout=LIMIT)
 
@@ -222,7 +223,8 @@ def apply_roles(lab: Lab) -> None:
     # The pillar queries the API server if it is installed. After a start it is not ready at once.
     wait = (
         "test -e /etc/kubernetes/manifests/kube-apiserver.yaml || exit 0; "
-        "for i in $(seq 120); do kubectl get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
+        "for i in $(seq 120); do kubectl get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 1; done; "
+        "exit 1"
     )
     lab.exec(
         NAME, ["env", "KUBECONFIG=/etc/kubernetes/admin.conf", "sh", "-c", wait], timeout=LIMIT

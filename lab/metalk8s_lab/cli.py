@@ -157,7 +157,8 @@ def _status(lab: Lab, as_json: bool) -> int:
         return 0
     for each in status["hosts"]:  # type: ignore[attr-defined]
         print(
-            f"{each['name']:<12} {each['address']:<14} {'running, PID ' + str(each['pid']) if each['pid'] else 'stopped'}"
+            f"{each['name']:<12} {each['address']:<14}"
+            f" {'running, PID ' + str(each['pid']) if each['pid'] else 'stopped'}"
         )
     print(f"network namespace: {status['namespace'] or 'none'}")
     print(f"snapshots: {', '.join(status['snapshots']) or 'none'}")  # type: ignore[arg-type]

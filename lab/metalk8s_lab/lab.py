@@ -106,7 +106,8 @@ class Lab:
             )
         if tar.returncode or unpack.returncode:
             raise LabError(
-                f"{name}: {source} cannot be copied to {target}: {unpack.stderr.decode(errors='replace')}"
+                f"{name}: {source} cannot be copied to {target}:"
+                f" {unpack.stderr.decode(errors='replace')}"
             )
 
     # The commands.

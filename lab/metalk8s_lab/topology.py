@@ -65,5 +65,6 @@ def find(all_hosts: list[Host], name: str) -> Host:
         if host.name == name:
             return host
     raise LabError(
-        f"there is no host {name!r} in this lab; its hosts are: {', '.join(h.name for h in all_hosts)}"
+        f"there is no host {name!r} in this lab; its hosts are:"
+        f" {', '.join(h.name for h in all_hosts)}"
     )

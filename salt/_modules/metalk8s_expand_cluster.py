@@ -21,8 +21,8 @@ def node(name):
     name
         Name of a node, declared or registered.
 
-    Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the common ones) and
-    ``proxies`` (minions whose API proxy must include a new API server).
+    Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the
+    common ones) and ``proxies`` (minions whose API proxy must include a new API server).
 
     CLI Example:
 
@@ -35,12 +35,14 @@ def node(name):
 
 def renewal(name=None):
     """
-    Return the nodes whose certificates ``metalk8s.orchestrate.renew_certificates`` renews, in their order.
+    Return the nodes whose certificates ``metalk8s.orchestrate.renew_certificates`` renews, in their
+    order.
 
     name
         Name of one node. By default all deployed nodes.
 
-    Returns ``ca_server`` (minion that signs certificates), ``control_plane`` (the CA's node first) and ``others``.
+    Returns ``ca_server`` (minion that signs certificates), ``control_plane`` (the CA's node first)
+    and ``others``.
 
     CLI Example:
 

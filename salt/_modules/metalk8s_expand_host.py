@@ -1,7 +1,9 @@
 """
-Facts about a host that has a minion, gathered by the script that preflight sends over SSH to hosts without one.
+Facts about a host that has a minion, gathered by the script that preflight sends over SSH to hosts
+without one.
 
-The module needs the library on the minion (synced, or installed by pip), so it is not available over salt-ssh.
+The module needs the library on the minion (synced, or installed by pip), so it is not available
+over salt-ssh.
 """
 
 from metalk8s_expand.clients.host.clock import Clock
@@ -23,11 +25,12 @@ def probe(request=None):
     Gather facts about the host. Nothing is changed.
 
     request
-        Facts to gather, as ``metalk8s_expand.domain.preflight.findings.request`` returns them. By default the facts of every
-        host: all except connections, names, routes, the disk's speed and listening for etcd members.
+        Facts to gather, as ``metalk8s_expand.domain.preflight.findings.request`` returns them. By
+        default the facts of every host: all except connections, names, routes, the disk's speed and
+        listening for etcd members.
 
-    Returns the facts by name; a fact that cannot be determined is null. The Python is that of the minion. The call takes
-    at most 20 seconds, unless ``request`` sets other ``seconds``.
+    Returns the facts by name; a fact that cannot be determined is null. The Python is that of the
+    minion. The call takes at most 20 seconds, unless ``request`` sets other ``seconds``.
 
     CLI Example:
 
@@ -48,27 +51,31 @@ def connect(targets, window=10):
     window
         Seconds, 60 at most.
 
-    Returns the reason of each failure by ``address:port``, an empty string where the connection succeeded.
+    Returns the reason of each failure by ``address:port``, an empty string where the connection
+    succeeded.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt bootstrap metalk8s_expand_host.connect '[["10.200.0.11", 2379], ["10.200.0.11", 2380]]' window=5
+        salt bootstrap metalk8s_expand_host.connect '[["10.200.0.11", 2379]]' window=5
     """
     return host_probe.connect_all(targets, window)
 
 
 def certificates():
     """
-    Return the certificates below ``/etc/kubernetes/pki`` and those that the node's ports serve. Nothing is changed.
+    Return the certificates below ``/etc/kubernetes/pki`` and those that the node's ports serve.
+    Nothing is changed.
 
-    The pillar's ``metalk8s:certificates`` lists the expected certificates. Additional ones are returned too.
+    The pillar's ``metalk8s:certificates`` lists the expected certificates. Additional ones are
+    returned too.
 
-    Returns by purpose (by path where the purpose is not known): ``path``, ``subject``, ``issuer``, ``serial``,
-    ``not_before``, ``not_after``, ``seconds_left`` by this host's clock, ``key`` (``fits``, ``is missing``,
-    ``is another's``, ``cannot be read``), and ``served`` (``port``, ``serial``, ``not_after``) where a port serves it; or
-    ``path`` and ``error``. Ports that do not answer take at most 3 seconds.
+    Returns by purpose (by path where the purpose is not known): ``path``, ``subject``, ``issuer``,
+    ``serial``, ``not_before``, ``not_after``, ``seconds_left`` by this host's clock, ``key``
+    (``fits``, ``is missing``, ``is another's``, ``cannot be read``), and ``served`` (``port``,
+    ``serial``, ``not_after``) where a port serves it; or ``path`` and ``error``. Ports that do not
+    answer take at most 3 seconds.
 
     CLI Example:
 

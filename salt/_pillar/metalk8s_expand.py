@@ -1,4 +1,5 @@
-"""External pillar: each node's roles, addresses and role-restricted secrets, the CA minion's signing policies.
+"""External pillar: each node's roles, addresses and role-restricted secrets, the CA minion's
+signing policies.
 
 .. code-block:: yaml
 
@@ -7,8 +8,8 @@
           master_id: bootstrap_master
           kubeconfig: /etc/kubernetes/metalk8s-expand.conf
 
-It reads the cluster's description from the pillar key ``metalk8s:cluster`` of every minion, the declared nodes from the
-pillar of ``master_id`` alone, and the registered Nodes from the API.
+It reads the cluster's description from the pillar key ``metalk8s:cluster`` of every minion, the
+declared nodes from the pillar of ``master_id`` alone, and the registered Nodes from the API.
 """
 
 from metalk8s_expand.cluster.ext_pillar import compile_pillar
@@ -23,14 +24,15 @@ def __virtual__():
 
 
 def ext_pillar(minion_id, pillar, master_id=None, kubeconfig="/etc/kubernetes/admin.conf"):
-    """Return the pillar data of ``minion_id``, or an empty dict if ``metalk8s:cluster`` is not described.
+    """Return the pillar data of ``minion_id``, or an empty dict if ``metalk8s:cluster`` is not
+    described.
 
     master_id
         ID under which the master's own pillar is compiled, ``<id>_master``.
 
     kubeconfig
-        Kubeconfig that permits reading Nodes. While the file is missing, the bootstrap node is the only node. If the API
-        does not answer, the pillar holds the data for renewing certificates, the reason as ``metalk8s:api_error``, and no
-        data about other nodes.
+        Kubeconfig that permits reading Nodes. While the file is missing, the bootstrap node is the
+        only node. If the API does not answer, the pillar holds the data for renewing certificates,
+        the reason as ``metalk8s:api_error``, and no data about other nodes.
     """
     return compile_pillar(__opts__, minion_id, pillar, master_id, kubeconfig)

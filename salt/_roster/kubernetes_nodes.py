@@ -1,7 +1,9 @@
 """
-Replacement for the roster ``kubernetes`` of the "Cluster expansion" page. It equals ``metalk8s_expand``.
+Replacement for the roster ``kubernetes`` of the "Cluster expansion" page. It equals
+``metalk8s_expand``.
 
-The file has the name of MetalK8s's own file, so that inside a MetalK8s tree MetalK8s's file takes precedence.
+The file has the name of MetalK8s's own file, so that inside a MetalK8s tree MetalK8s's file takes
+precedence.
 """
 
 from metalk8s_expand.boundary import roster_boundary
@@ -22,12 +24,13 @@ def targets(tgt, tgt_type="glob", **kwargs):
     Return salt-ssh's roster entries of the nodes that match.
 
     tgt
-        Name, pattern, list of names, or nodegroup (of the configuration, or a role such as ``etcd``).
+        Name, pattern, list of names, or nodegroup (of the configuration, or a role such as
+        ``etcd``).
     tgt_type
         ``glob``, ``list``, ``pcre`` or ``nodegroup``.
 
-    An exactly named node that is unknown, or whose annotations are bad, raises a SaltClientError. Other such nodes are
-    skipped with a warning in the log.
+    An exactly named node that is unknown, or whose annotations are bad, raises a SaltClientError.
+    Other such nodes are skipped with a warning in the log.
 
     CLI Example:
 

@@ -1,7 +1,9 @@
 """
-The roster of MetalK8s nodes: declared nodes from the pillar, all others from the annotations of their Node objects.
+The roster of MetalK8s nodes: declared nodes from the pillar, all others from the annotations of
+their Node objects.
 
-The runner uses this roster. ``kubernetes_nodes.py`` is the same roster under the name that MetalK8s's documentation uses.
+The runner uses this roster. ``kubernetes_nodes.py`` is the same roster under the name that
+MetalK8s's documentation uses.
 """
 
 from metalk8s_expand.boundary import roster_boundary
@@ -22,12 +24,13 @@ def targets(tgt, tgt_type="glob", **kwargs):
     Return salt-ssh's roster entries of the nodes that match.
 
     tgt
-        Name, pattern, list of names, or nodegroup (of the configuration, or a role such as ``etcd``).
+        Name, pattern, list of names, or nodegroup (of the configuration, or a role such as
+        ``etcd``).
     tgt_type
         ``glob``, ``list``, ``pcre`` or ``nodegroup``.
 
-    An exactly named node that is unknown, or whose annotations are bad, raises a SaltClientError. Other such nodes are
-    skipped with a warning in the log.
+    An exactly named node that is unknown, or whose annotations are bad, raises a SaltClientError.
+    Other such nodes are skipped with a warning in the log.
 
     CLI Example:
 

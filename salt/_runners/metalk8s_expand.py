@@ -1,11 +1,12 @@
 """
 Add nodes to a MetalK8s cluster, from one declaration in the pillar.
 
-The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every function can be repeated:
-a second run changes nothing and reports so. All functions accept ``--out=json``. Quote globs for the shell. Exit codes:
-0 success, 2 an error in the declaration or an argument, 3 a host does not meet the requirements, 4 a host or the API cannot
-be reached, 5 a conflict, 6 the quorum of etcd, 7 a deadline, 8 a deployment, 9 another run holds the lock, 10 stopped on
-request, 1 any other error.
+The nodes are declared under ``metalk8s_expand`` in the pillar of ``<master id>_master``. Every
+function can be repeated: a second run changes nothing and reports so. All functions accept
+``--out=json``. Quote globs for the shell. Exit codes: 0 success, 2 an error in the declaration or
+an argument, 3 a host does not meet the requirements, 4 a host or the API cannot be reached, 5 a
+conflict, 6 the quorum of etcd, 7 a deadline, 8 a deployment, 9 another run holds the lock, 10
+stopped on request, 1 any other error.
 """
 
 from metalk8s_expand.boundary import runner_boundary
@@ -38,20 +39,22 @@ def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs
     """
     Show what ``expand`` would do and why. Nothing is changed.
 
-    Returns ``waves`` (which nodes, how many at once), ``control_plane`` and ``workers`` (each node's steps with their
-    reasons, its differences, why it is refused), ``unchanged``, ``warnings``, and the ``digest`` of the plan.
+    Returns ``waves`` (which nodes, how many at once), ``control_plane`` and ``workers`` (each
+    node's steps with their reasons, its differences, why it is refused), ``unchanged``,
+    ``warnings``, and the ``digest`` of the plan.
 
     nodes
         Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
     preflight
-        Also run the preflight checks on the hosts that would be changed. The exit codes are then those of ``preflight``.
+        Also run the preflight checks on the hosts that would be changed. The exit codes are then
+        those of ``preflight``.
     max_parallel
         Maximum number of workers deployed at a time, 1 to 100, instead of the declared number.
     kwargs
-        For one node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, … ``profiles``
-        selects declared nodes.
+        For one node that the pillar does not declare, its declaration: ``profile``, ``address``,
+        ``ssh``, … ``profiles`` selects declared nodes.
 
     CLI Example:
 
@@ -75,14 +78,15 @@ def manifest(node, **kwargs):
     node
         Name of the node.
     kwargs
-        For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
+        For a node that the pillar does not declare, its declaration: ``profile``, ``address``,
+        ``ssh``, …
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.manifest worker-1 > worker-1.yaml
-        salt-run metalk8s_expand.manifest worker-9 profile=worker address=10.200.0.19 > worker-9.yaml
+        salt-run metalk8s_expand.manifest worker-9 profile=worker address=10.200.0.19 > node.yaml
     """
     return node_object.manifest(_context(), str(node), kwargs)
 
@@ -97,7 +101,8 @@ def register(node, dry_run=False, **kwargs):
     dry_run
         Return the changes that would be made. Nothing is changed.
     kwargs
-        For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
+        For a node that the pillar does not declare, its declaration: ``profile``, ``address``,
+        ``ssh``, …
 
     CLI Example:
 
@@ -111,10 +116,11 @@ def register(node, dry_run=False, **kwargs):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def check_ssh(nodes=None, profiles=None):
     """
-    Check in parallel that salt-ssh can work on the hosts of declared nodes. Exit code 4 if it cannot work on a host.
+    Check in parallel that salt-ssh can work on the hosts of declared nodes. Exit code 4 if it
+    cannot work on a host.
 
-    Returns ``reached`` (seconds, Python and its path, by node), ``unreachable`` (the error by node, with its
-    ``cause``), and ``warnings``.
+    Returns ``reached`` (seconds, Python and its path, by node), ``unreachable`` (the error by node,
+    with its ``cause``), and ``warnings``.
 
     nodes
         Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
@@ -133,11 +139,12 @@ def check_ssh(nodes=None, profiles=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def preflight(nodes=None, profiles=None):
     """
-    Check that the hosts of declared nodes meet the requirements. Report all problems of all hosts together.
+    Check that the hosts of declared nodes meet the requirements. Report all problems of all hosts
+    together.
 
-    Returns ``hosts`` (passed, failed or unreachable, by node), ``findings`` (node, check, found, wanted, remedy, and
-    the severity: error, warning, unknown) and ``unreachable``. Exit code 3 if a check failed, 4 if a host could not be
-    reached. Warnings and unknown results do not fail.
+    Returns ``hosts`` (passed, failed or unreachable, by node), ``findings`` (node, check, found,
+    wanted, remedy, and the severity: error, warning, unknown) and ``unreachable``. Exit code 3 if a
+    check failed, 4 if a host could not be reached. Warnings and unknown results do not fail.
 
     nodes
         Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
@@ -170,7 +177,8 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
     dry_run
         Show what would be done, as for ``expand``. Nothing is changed.
     kwargs
-        For a node that the pillar does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
+        For a node that the pillar does not declare, its declaration: ``profile``, ``address``,
+        ``ssh``, …
 
     CLI Example:
 
@@ -209,17 +217,19 @@ def expand(
     probe
         Also run a Pod on each worker, connect to it through a Service, and remove both.
     plan
-        Digest, or its first characters, of the plan to run, as ``plan`` returns it. The arguments of that ``plan`` need not
-        be repeated. If the cluster or the declaration changed since, the run is refused with exit code 5.
+        Digest, or its first characters, of the plan to run, as ``plan`` returns it. The arguments
+        of that ``plan`` need not be repeated. If the cluster or the declaration changed since, the
+        run is refused with exit code 5.
     wait_s
-        Seconds to wait while another run holds the lock. With 0, the run is refused with exit code 9.
+        Seconds to wait while another run holds the lock. With 0, the run is refused with exit code
+        9.
     max_parallel
-        Maximum number of workers deployed at a time in this run, 1 to 100, instead of the declared number. Control-plane
-        nodes are always deployed one at a time.
+        Maximum number of workers deployed at a time in this run, 1 to 100, instead of the declared
+        number. Control-plane nodes are always deployed one at a time.
     dry_run
-        Show what would be done. Nothing is changed, and no lock is needed. Returns the result of ``plan`` with
-        ``preflight``, the result of the host checks, and ``refusal``, the error that would prevent the run, or None. The
-        exit code is that of the refusal, else 0.
+        Show what would be done. Nothing is changed, and no lock is needed. Returns the result of
+        ``plan`` with ``preflight``, the result of the host checks, and ``refusal``, the error that
+        would prevent the run, or None. The exit code is that of the refusal, else 0.
 
     CLI Example:
 
@@ -249,16 +259,18 @@ def remove_node(
     wait_s=0,
 ):
     """
-    Remove one node: its Pods, its etcd member, all cluster files and processes on its host, its key, its Node.
+    Remove one node: its Pods, its etcd member, all cluster files and processes on its host, its
+    key, its Node.
 
-    Returns the report, with the ``plan`` that was executed. All obstacles are reported before the first change.
+    Returns the report, with the ``plan`` that was executed. All obstacles are reported before the
+    first change.
 
     node
         Name of the node.
     force
-        Confirms that the host is permanently powered off. The host is not contacted, its Pods are deleted with the Node,
-        and the report lists the credentials that it still holds. Refused while the host shows any sign of life. The
-        quorum of etcd is never put at risk.
+        Confirms that the host is permanently powered off. The host is not contacted, its Pods are
+        deleted with the Node, and the report lists the credentials that it still holds. Refused
+        while the host shows any sign of life. The quorum of etcd is never put at risk.
     dry_run
         Show the steps with their reasons, and the refusals. Nothing is changed.
     delete_emptydir_data
@@ -270,7 +282,8 @@ def remove_node(
     drain_timeout_s
         Seconds to wait for the Pods to leave, as their disruption budgets let them.
     wait_s
-        Seconds to wait while another run holds the lock. With 0, the run is refused with exit code 9.
+        Seconds to wait while another run holds the lock. With 0, the run is refused with exit code
+        9.
 
     CLI Example:
 
@@ -296,10 +309,11 @@ def remove_node(
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def request(node=None, retry=False):
     """
-    Record that a declared node is to be added, so that ``work`` adds it. The reactor calls this function.
+    Record that a declared node is to be added, so that ``work`` adds it. The reactor calls this
+    function.
 
-    Returns ``node`` and whether the call ``changed`` the queue: a node that is requested twice is stored once. Exit code 2
-    if the pillar does not declare the name; such a request is not stored.
+    Returns ``node`` and whether the call ``changed`` the queue: a node that is requested twice is
+    stored once. Exit code 2 if the pillar does not declare the name; such a request is not stored.
 
     node
         Name of one declared node.
@@ -319,11 +333,13 @@ def request(node=None, retry=False):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def work():
     """
-    Add the nodes of the requests that ``request`` stored. The master's schedule calls this function. Only one expansion
-    runs at a time: while another run holds the lock, nothing is done, and the exit code is 0.
+    Add the nodes of the requests that ``request`` stored. The master's schedule calls this
+    function. Only one expansion runs at a time: while another run holds the lock, nothing is done,
+    and the exit code is 0.
 
-    Returns ``report``, the report of the expansion if one ran, ``done``, the nodes that existed already, ``locked``, the
-    holder of the lock if another run is active, and ``queue``, the remaining requests.
+    Returns ``report``, the report of the expansion if one ran, ``done``, the nodes that existed
+    already, ``locked``, the holder of the lock if another run is active, and ``queue``, the
+    remaining requests.
 
     CLI Example:
 
@@ -337,9 +353,10 @@ def work():
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def status(follow=False, certificates=True):
     """
-    Return each declared node with its state in the cluster, the certificate that expires first on each node, the active or
-    interrupted run (``now``), the pending requests of events (``queue``), and the past runs. Minions that are down delay
-    the result by some ten seconds and are reported as unknown.
+    Return each declared node with its state in the cluster, the certificate that expires first on
+    each node, the active or interrupted run (``now``), the pending requests of events (``queue``),
+    and the past runs. Minions that are down delay the result by some ten seconds and are reported
+    as unknown.
 
     follow
         First stream the progress of the active run until it ends.
@@ -361,7 +378,8 @@ def stop(wait_s=0):
     """
     Stop the active run after its current steps. The next ``expand`` resumes it.
 
-    Returns ``run``, ``holder`` and whether the run has ``ended``. The exit code is 0 also if no run is active.
+    Returns ``run``, ``holder`` and whether the run has ``ended``. The exit code is 0 also if no run
+    is active.
 
     wait_s
         Seconds to wait for the run to end. Exit code 7 if it does not end in time.
@@ -378,8 +396,8 @@ def stop(wait_s=0):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def health(nodes=None, profiles=None):
     """
-    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates. Exit code 8 if a check
-    finds a problem. ``warnings`` lists certificates that expire soon.
+    Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates.
+    Exit code 8 if a check finds a problem. ``warnings`` lists certificates that expire soon.
 
     nodes
         Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
@@ -415,10 +433,11 @@ def report(run=None):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def trees():
     """
-    Return the path of the library, the trees that a pip installation provides for ``file_roots``, and the trees that the
-    master serves already.
+    Return the path of the library, the trees that a pip installation provides for ``file_roots``,
+    and the trees that the master serves already.
 
-    ``packaged`` is for a master without MetalK8s. ``packaged_beside`` overrides no file of MetalK8s's own tree.
+    ``packaged`` is for a master without MetalK8s. ``packaged_beside`` overrides no file of
+    MetalK8s's own tree.
 
     CLI Example:
 

@@ -1,8 +1,9 @@
 """
-States of the whole cluster, for orchestrations. They call the runner and return its result as a state result.
+States of the whole cluster, for orchestrations. They call the runner and return its result as a
+state result.
 
-Because they call the runner, they run on the master. With test=True they request a dry run, which ``salt.runner`` does
-not.
+Because they call the runner, they run on the master. With test=True they request a dry run, which
+``salt.runner`` does not.
 """
 
 from metalk8s_expand.domain.reports import state_result
@@ -20,16 +21,16 @@ def expanded(name, dry_run=False, **kwargs):
     """
     Ensure that every declared node, or each selected one, is added and verified.
 
-    The changes are the steps of each node that changed something; the comment is the report. The state fails with the
-    reasons if the run fails or is refused.
+    The changes are the steps of each node that changed something; the comment is the report. The
+    state fails with the reasons if the run fails or is refused.
 
     name
         Any text; it is shown.
     dry_run
         Show what would be done, as test=True does.
     kwargs
-        The arguments of the runner's ``expand``: ``nodes``, ``profiles``, ``max_parallel``, ``skip_failed``, ``probe``,
-        ``plan``, ``wait_s``.
+        The arguments of the runner's ``expand``: ``nodes``, ``profiles``, ``max_parallel``,
+        ``skip_failed``, ``probe``, ``plan``, ``wait_s``.
 
     .. code-block:: yaml
 
@@ -50,8 +51,8 @@ def added(name, dry_run=False, **kwargs):
     dry_run
         Show what would be done, as test=True does.
     kwargs
-        ``probe``, ``plan`` and ``wait_s`` of the runner's ``add_node``; for a node that the pillar does not declare, its
-        declaration: ``profile``, ``address``, ``ssh``, …
+        ``probe``, ``plan`` and ``wait_s`` of the runner's ``add_node``; for a node that the pillar
+        does not declare, its declaration: ``profile``, ``address``, ``ssh``, …
 
     .. code-block:: yaml
 

@@ -18,8 +18,9 @@ def __virtual__():
 @state_boundary
 def served(name, certificates, address, timeout=120):
     """
-    Ensure that every port of the node serves the certificate on its disk. The state restarts the kubelet if its port does
-    not. It waits for the other processes, which reload the file themselves.
+    Ensure that every port of the node serves the certificate on its disk. The state restarts the
+    kubelet if its port does not. It waits for the other processes, which reload the file
+    themselves.
 
     name
         Any text; it is shown.

@@ -1,7 +1,7 @@
 """
-States of an etcd member, applied on the node that becomes one. The states contain the quorum guard, so that a manual
-deployment is as safe as the runner. They check the fencing epoch too, since minutes may pass between the start of a job
-and a change.
+States of an etcd member, applied on the node that becomes one. The states contain the quorum guard,
+so that a manual deployment is as safe as the runner. They check the fencing epoch too, since
+minutes may pass between the start of a job and a change.
 """
 
 from metalk8s_expand.boundary import state_boundary
@@ -22,7 +22,8 @@ def __virtual__():
 @state_boundary
 def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=None):
     """
-    Ensure that the etcd cluster has this member. A new host is added as a learner if the quorum guard permits it.
+    Ensure that the etcd cluster has this member. A new host is added as a learner if the quorum
+    guard permits it.
 
     name
         Name of the member: the name of the node.
@@ -31,14 +32,16 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
     endpoints
         IP addresses of the other etcd nodes.
     new_cluster
-        Start a new cluster if there are no other etcd nodes. Only the bootstrap procedure sets this.
+        Start a new cluster if there are no other etcd nodes. Only the bootstrap procedure sets
+        this.
     timeout
         Seconds to wait until the cluster accepts the addition.
     epoch
-        Epoch of the run that started the job, as for ``metalk8s_expand_fence.admitted``. None: the job was started by hand.
+        Epoch of the run that started the job, as for ``metalk8s_expand_fence.admitted``. None: the
+        job was started by hand.
 
-    Raises QuorumError with the reason if the guard refuses; nothing is started then. Raises LockLostError if a newer run has
-    already changed this host.
+    Raises QuorumError with the reason if the guard refuses; nothing is started then. Raises
+    LockLostError if a newer run has already changed this host.
     """
     admitted = _admitted(epoch)
     files = _files(address)
@@ -54,7 +57,8 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
 @state_boundary
 def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     """
-    Ensure that the member votes: wait for its start, promote it under the quorum guard, and seal the configuration.
+    Ensure that the member votes: wait for its start, promote it under the quorum guard, and seal
+    the configuration.
 
     name, address, endpoints, epoch
         As for ``member_added``.
@@ -82,7 +86,8 @@ def _pending(etcd, files, wanted):
 
 
 def _etcd(address, endpoints, own):
-    # The host's own member serves requests too: other members may be registered and not deployed yet.
+    # The host's own member serves requests too: other members may be registered and not deployed
+    # yet.
     addresses = [*([address] if own else []), *endpoints]
     return Etcd([f"https://{item}:2379" for item in addresses])
 

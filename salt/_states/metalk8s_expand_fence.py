@@ -17,13 +17,14 @@ def __virtual__():
 @state_boundary
 def admitted(name, epoch=None, path=fence.PATH):
     """
-    Ensure that the run of this job is the newest that has worked on this host. States that change the host require this one.
+    Ensure that the run of this job is the newest that has worked on this host. States that change
+    the host require this one.
 
     name
         Any text; it is shown.
     epoch
-        Epoch of the run that started the job, ``orchestrate:epoch`` in the pillar. A job without one was started by hand and
-        passes.
+        Epoch of the run that started the job, ``orchestrate:epoch`` in the pillar. A job without
+        one was started by hand and passes.
     path
         File on the host that stores the newest epoch.
 

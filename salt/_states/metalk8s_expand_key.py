@@ -21,7 +21,8 @@ def __virtual__():
 @state_boundary
 def accepted(name, timeout=60):
     """
-    Ensure that the minion's key is accepted and equals the key that the host shows over SSH, and that the minion answers.
+    Ensure that the minion's key is accepted and equals the key that the host shows over SSH, and
+    that the minion answers.
 
     name
         ID of the minion: the name of the node.

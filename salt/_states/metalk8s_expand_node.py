@@ -18,7 +18,8 @@ def __virtual__():
 @state_boundary
 def registered(name):
     """
-    Ensure that the Node object matches the declaration in the pillar. A new Node is created cordoned.
+    Ensure that the Node object matches the declaration in the pillar. A new Node is created
+    cordoned.
 
     name
         Name of a node that the pillar declares.
@@ -33,7 +34,8 @@ def registered(name):
 @state_boundary
 def verified(name, timeout=300):
     """
-    Ensure that the node is as declared: Ready, its static Pods running, its etcd member voting, its own API server answering.
+    Ensure that the node is as declared: Ready, its static Pods running, its etcd member voting, its
+    own API server answering.
 
     name
         Name of a node, declared or registered.
@@ -50,8 +52,8 @@ def verified(name, timeout=300):
 @state_boundary
 def well(name, timeout=180):
     """
-    Ensure that the node works, independent of its declaration: Ready, its static Pods running, its etcd member voting, its
-    own API server answering.
+    Ensure that the node works, independent of its declaration: Ready, its static Pods running, its
+    etcd member voting, its own API server answering.
 
     name
         Name of a registered node.

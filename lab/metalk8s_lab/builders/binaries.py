@@ -63,8 +63,12 @@ MODULES = (
     Module(
         "flannel",
         {"flanneld": "github.com/flannel-io/flannel"},
-        ldflags="-s -w -X github.com/flannel-io/flannel/pkg/version.Version=v0.26.7 -linkmode external -extldflags -static",
-        tags="netgo,osusergo",  # a static program must not look for the C library's resolver at run time
+        ldflags=(
+            "-s -w -X github.com/flannel-io/flannel/pkg/version.Version=v0.26.7 -linkmode external"
+            " -extldflags -static"
+        ),
+        # A static program must not look for the C library's resolver at run time.
+        tags="netgo,osusergo",
         cgo=True,
     ),
     Module(

@@ -25,7 +25,9 @@ _BASE = (
     Entry(
         "etc/passwd",
         0o644,
-        content=b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+        content=(
+            b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+        ),
     ),
     Entry("etc/group", 0o644, content=b"root:x:0:\nnogroup:x:65534:\n"),
     Entry("etc/nsswitch.conf", 0o644, content=b"hosts: files dns\n"),

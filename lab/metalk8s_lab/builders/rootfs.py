@@ -55,15 +55,22 @@ _MASKED = [
 _FILES = {
     "etc/hostname": "",
     "etc/resolv.conf": "",
-    "etc/ssh/sshd_config.d/lab.conf": "UseDNS no\nMaxStartups 100\nMaxSessions 100\nPasswordAuthentication no\n",
+    "etc/ssh/sshd_config.d/lab.conf": (
+        "UseDNS no\nMaxStartups 100\nMaxSessions 100\nPasswordAuthentication no\n"
+    ),
     "etc/sudoers.d/deploy": "deploy ALL=(ALL) NOPASSWD: ALL\n",
     "etc/systemd/system.conf.d/lab.conf": "[Manager]\nDefaultTimeoutStopSec=10s\n",
-    "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nSystemMaxUse=200M\nRateLimitIntervalSec=0\n",
+    "etc/systemd/journald.conf.d/lab.conf": (
+        "[Journal]\nSystemMaxUse=200M\nRateLimitIntervalSec=0\n"
+    ),
     # Without this, networkd removes the routes of other programs, such as a CNI, when it restarts.
-    "etc/systemd/networkd.conf.d/lab.conf": "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n",
+    "etc/systemd/networkd.conf.d/lab.conf": (
+        "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n"
+    ),
     # The kubelet reads the kernel's log; a container has none.
     "etc/tmpfiles.d/lab.conf": "L+ /dev/kmsg - - - - /dev/console\n",
-    "etc/systemd/system/lab-host.service": """\
+    "etc/systemd/system/lab-host.service": (
+        """\
 [Unit]
 Description=What a machine has and a container lacks: control groups to write to, sysctls that kubelet finds as it likes
 DefaultDependencies=no
@@ -76,8 +83,10 @@ ExecStart=/usr/local/sbin/lab-host
 
 [Install]
 WantedBy=sysinit.target
-""",
-    "usr/local/sbin/lab-host": """\
+"""
+    ),
+    "usr/local/sbin/lab-host": (
+        """\
 #!/bin/sh
 set -eu
 if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
@@ -90,7 +99,8 @@ bind() { echo "$2" >"/run/lab-sysctl/$1"; mount --bind "/run/lab-sysctl/$1" "/pr
 bind vm.overcommit_memory 1
 bind kernel.panic 10
 bind kernel.panic_on_oops 1
-""",
+"""
+    ),
 }
 _EXECUTABLE = {"usr/local/sbin/lab-host": 0o755, "etc/sudoers.d/deploy": 0o440}
 

@@ -20,8 +20,8 @@ from metalk8s_lab.settings import Settings
 REFERENCE = "docker.io/metalk8s/salt-master:lab"
 # Programs that Salt and its runners call, and tools to debug with. Their dependencies are added.
 PACKAGES = (
-    "base-files", "ca-certificates", "coreutils", "dash", "dpkg", "findutils", "grep", "libc-bin", "libstdc++6",
-    "openssh-client", "procps", "python3", "sed", "tar", "util-linux",
+    "base-files", "ca-certificates", "coreutils", "dash", "dpkg", "findutils", "grep", "libc-bin",
+    "libstdc++6", "openssh-client", "procps", "python3", "sed", "tar", "util-linux",
 )  # fmt: skip
 # Dependencies that do nothing in a container.
 _WITHOUT = {"adduser", "debconf", "init-system-helpers", "mawk", "passwd", "perl-base", "tzdata"}

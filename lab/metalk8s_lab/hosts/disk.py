@@ -104,7 +104,8 @@ def mount_root(settings: Settings, host: str, system: Path) -> Path:
     system = Path(noted.read_text().strip())
     if not system.is_dir():
         raise LabError(
-            f"{host} was made on {system}, which is gone: make it blank again with ./lab/lab reset {host}"
+            f"{host} was made on {system}, which is gone: make it blank again with ./lab/lab reset"
+            f" {host}"
         )
     for directory in (merged, own / "upper", own / "work", *(own / "data" / name for name in DATA)):
         directory.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,10 @@ _ENVIRONMENT = {
 }
 _ADMIN_CONFIG = "/etc/kubernetes/admin.conf"
 # The shell joins the control groups of the first arguments, then executes the command after them.
-_JOIN = 'count=$1; shift; while [ "$count" -gt 0 ]; do echo $$ >"$1"; shift; count=$((count-1)); done; exec "$@"'
+_JOIN = (
+    'count=$1; shift; while [ "$count" -gt 0 ]; do echo $$ >"$1"; shift; count=$((count-1)); done;'
+    ' exec "$@"'
+)
 
 
 def leader(name: str) -> int | None:

@@ -73,7 +73,8 @@ def problems(facts: Facts) -> list[str]:
         found.append("root is needed for namespaces, mounts and packages: run it with sudo")
     if not facts.has_apt:
         found.append(
-            "apt-get is not here: the lab is made from Debian packages; use Debian 12 or newer (or Ubuntu 24.04)"
+            "apt-get is not here: the lab is made from Debian packages; use Debian 12 or newer (or"
+            " Ubuntu 24.04)"
         )
     if facts.memory < _MEMORY_GIB * _GIB and not facts.lab_runs:
         remedy = "stop something or add memory"

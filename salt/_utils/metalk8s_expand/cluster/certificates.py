@@ -62,5 +62,8 @@ def _answer(name: str, reply: Any) -> Answer | str:
         return reply
     words = str(reply).strip().splitlines() or ["nothing"]
     if "is not available" in words[-1]:
-        return f"its minion has an older library: salt {name} saltutil.sync_all saltenv=metalk8s-VERSION"
+        return (
+            f"its minion has an older library: salt {name} saltutil.sync_all"
+            " saltenv=metalk8s-VERSION"
+        )
     return f"its minion answers: {words[-1][:200]}"

@@ -162,7 +162,8 @@ def _make_room(files: SnapshotFiles, members: Sequence[Member]) -> None:
     size = snapshot_policy.needed(members)
     if size is None:
         raise UnreachableError(
-            "no etcd member reports the size of its store, so the free space for a snapshot cannot be checked",
+            "no etcd member reports the size of its store, so the free space for a snapshot cannot"
+            " be checked",
             log=LOG,
         )
     _check_space(files, size, snapshot_policy.SPARE_BYTES)
@@ -172,9 +173,12 @@ def _check_space(files: SnapshotFiles, size: int, spare: int) -> None:
     free = files.free()
     if free < size + spare:
         raise PreflightError(
-            f"{files.directory} has {size_text(free)} free, but the snapshot of etcd needs {size_text(size)}"
-            + (f", and {size_text(spare)} must stay free" if spare else ""),
-            hint=f"free space there, name another directory in {SWITCH}:{files.setting}, or keep fewer ({SWITCH}:keep)",
+            f"{files.directory} has {size_text(free)} free, but the snapshot of etcd needs"
+            f" {size_text(size)}" + (f", and {size_text(spare)} must stay free" if spare else ""),
+            hint=(
+                f"free space there, name another directory in {SWITCH}:{files.setting}, or keep"
+                f" fewer ({SWITCH}:keep)"
+            ),
         )
 
 

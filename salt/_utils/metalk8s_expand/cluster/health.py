@@ -113,7 +113,9 @@ def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock:
             "the node to match its declaration",
             timeout,
             node=node.name,
-            hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+            hint=(
+                "read the kubelet's and the Pods' logs on the node, then run the same command again"
+            ),
             log=LOG,
             error=DeployError,
         ),
@@ -129,7 +131,9 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
             "the node to become healthy",
             timeout,
             node=name,
-            hint="read the kubelet's and the Pods' logs on the node, then run the same command again",
+            hint=(
+                "read the kubelet's and the Pods' logs on the node, then run the same command again"
+            ),
             log=LOG,
             error=DeployError,
         ),

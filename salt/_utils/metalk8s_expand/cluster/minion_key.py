@@ -25,7 +25,8 @@ def on_host(target: Target, timeout: float = 10.0) -> str:
     answer = command.run(target, ["cat", PUBLIC_KEY], timeout=timeout)
     if answer.returncode or not answer.stdout.strip():
         raise UnreachableError(
-            f"the minion's public key cannot be read over SSH: {answer.stderr.strip() or PUBLIC_KEY + ' is empty'}",
+            "the minion's public key cannot be read over SSH:"
+            f" {answer.stderr.strip() or PUBLIC_KEY + ' is empty'}",
             node=target.name,
             hint="check that salt-minion runs on the host",
             log=LOG,
@@ -56,7 +57,9 @@ def accept(
         "the minion to present its key to the master",
         timeout,
         node=target.name,
-        hint="check that salt-minion runs on the node and reaches the master on ports 4505 and 4506",
+        hint=(
+            "check that salt-minion runs on the node and reaches the master on ports 4505 and 4506"
+        ),
         log=LOG,
     )
     wait_until(
@@ -99,9 +102,12 @@ def _directory(keys: Keys, name: str, shown: str) -> str:
     if not public_key or offered == shown:
         return directory
     raise ConflictError(
-        f"the key in {directory} has the fingerprint {offered}, but the host shows {shown} over SSH",
+        f"the key in {directory} has the fingerprint {offered}, but the host shows {shown}"
+        " over SSH",
         node=name,
-        hint=f"if the host was reinstalled: salt-key --delete {name}, then run the same command again; "
-        "otherwise find the impostor first",
+        hint=(
+            f"if the host was reinstalled: salt-key --delete {name}, then run the same command"
+            " again; otherwise find the impostor first"
+        ),
         log="/var/log/salt/master",
     )

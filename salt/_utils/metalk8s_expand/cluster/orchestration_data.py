@@ -1,4 +1,4 @@
-"""Collect the data that the orchestrations ``deploy_node`` and ``renew_certificates`` render with."""
+"""Collect the data that ``deploy_node`` and ``renew_certificates`` render with."""
 
 from __future__ import annotations
 

@@ -58,7 +58,10 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
             return stale
     raise ConflictError(
         f"ConfigMap {NAMESPACE}/{NAME} could not be changed in {ATTEMPTS} attempts",
-        hint=f"find out which client writes it: kubectl -n {NAMESPACE} get configmap {NAME} --show-managed-fields -o yaml",
+        hint=(
+            f"find out which client writes it: kubectl -n {NAMESPACE} get configmap {NAME}"
+            " --show-managed-fields -o yaml"
+        ),
     )
 
 

@@ -156,7 +156,10 @@ def flags(**given: object) -> None:
     problems = [problem for name, value in given.items() for problem in flag_problems(name, value)]
     if problems:
         words = any(isinstance(value, str) for value in given.values())
-        hint = "write several nodes as one argument, separated by commas; quote a glob, or the shell expands it"
+        hint = (
+            "write several nodes as one argument, separated by commas; quote a glob, or the shell"
+            " expands it"
+        )
         raise SettingsError(WRONG_ARGUMENTS, problems=problems, hint=hint if words else None)
 
 
@@ -170,7 +173,10 @@ def digest(value: object) -> str | None:
         return None
     text = str(value)
     if isinstance(value, bool) or not _DIGEST.fullmatch(text):
-        remedy = f"write at least the first {SHORTEST_DIGEST} characters of the digest that plan returns, in quotes"
+        remedy = (
+            f"write at least the first {SHORTEST_DIGEST} characters of the digest that plan"
+            " returns, in quotes"
+        )
         raise SettingsError(
             WRONG_ARGUMENTS,
             problems=[Problem("plan", value, "is not the digest of a plan", remedy)],

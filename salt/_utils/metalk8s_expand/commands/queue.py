@@ -33,4 +33,6 @@ def work(ctx: CommandContext) -> Result:
         expand_nodes,
         ctx.clock,
     )
-    return ctx.render(lambda data: queue_worker.render_requests(data, render_report), worker.process())
+    return ctx.render(
+        lambda data: queue_worker.render_requests(data, render_report), worker.process()
+    )

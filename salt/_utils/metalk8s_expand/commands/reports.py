@@ -1,4 +1,6 @@
-"""Save the report of a run, and implement ``report`` and ``trees``, which show saved reports and files."""
+"""Save the report of a run, and implement ``report`` and ``trees``, which show saved reports and
+files.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,10 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
             f"{ORCHESTRATION} failed",
             node=node.name,
             problems=problems,
-            hint=f"fix the first of these problems and run the same command again; the whole result: salt-run jobs.lookup_jid {job}",
+            hint=(
+                "fix the first of these problems and run the same command again; the whole result:"
+                f" salt-run jobs.lookup_jid {job}"
+            ),
             job=job,
         )
     expansion.created.discard(node.name)
@@ -118,9 +121,13 @@ def _ensure_job_runs(expansion: Expansion, node: Node, job: str, deadline: float
         )
     if expansion.orchestrations.is_dead(job):
         raise DeployError(
-            f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is memory short?",
+            f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is"
+            " memory short?",
             node=node.name,
-            hint="run the same command again: it waits for the jobs that still run on the node, and continues",
+            hint=(
+                "run the same command again: it waits for the jobs that still run on the node, and"
+                " continues"
+            ),
             job=job,
         )
 

@@ -47,7 +47,8 @@ def ensure_same_plan(current: Plan, digest: str | None, saved: Mapping[str, Any]
         return
     moved = plan.differences(saved, current) if saved is not None else []
     raise ConflictError(
-        f"the plan has changed since the digest {digest} was created, so nothing was started; the current digest is {current.digest}",
+        f"the plan has changed since the digest {digest} was created, so nothing was started; the"
+        f" current digest is {current.digest}",
         problems=moved or ["no plan with that digest is stored, so the differences are unknown"],
         hint="read the new plan: salt-run metalk8s_expand.plan, with the same nodes",
     )
@@ -88,8 +89,9 @@ def _threads(opts: Mapping[str, Any], current: Plan) -> list[str]:
     if at_once < threads:
         return []
     return [
-        f"{at_once} nodes are deployed in parallel, and the master has worker_threads: {threads}; if that many nodes request a"
-        f" certificate at the same time, the master blocks for a minute: set worker_threads to {at_once + 1} or more"
+        f"{at_once} nodes are deployed in parallel, and the master has worker_threads: {threads};"
+        " if that many nodes request a certificate at the same time, the master blocks for a"
+        f" minute: set worker_threads to {at_once + 1} or more"
     ]
 
 
@@ -99,7 +101,8 @@ def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
     An operator cordoned it on purpose, or a MetalK8s deployment failed half-way.
     """
     return [
-        f"Node {name_of(item)} is cordoned by {other}, not by this project, and stays cordoned: kubectl uncordon {name_of(item)}"
+        f"Node {name_of(item)} is cordoned by {other}, not by this project, and stays cordoned:"
+        f" kubectl uncordon {name_of(item)}"
         for item in world.kube.cordoned_nodes()
         if name_of(item) in declared.nodes and (other := manifest.foreign_cordon(item))
     ]

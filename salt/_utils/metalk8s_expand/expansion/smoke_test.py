@@ -129,7 +129,10 @@ def _create(kube: Kube, pair: _Pair, client: str, image: str) -> None:
         {"key": taint.key, "operator": "Exists", "effect": taint.effect}
         for taint in pair.node.taints
     ]
-    serve = f"mkdir /tmp/www && echo {ANSWER} > /tmp/www/index.html && exec httpd -f -p {PORT} -h /tmp/www"
+    serve = (
+        f"mkdir /tmp/www && echo {ANSWER} > /tmp/www/index.html && exec httpd -f -p {PORT} -h"
+        " /tmp/www"
+    )
     url = f"http://{pair.service}.{NAMESPACE}:{PORT}/"
     ask = f"for i in $(seq 100); do wget -q -T 3 -O - {url} && exit 0; sleep 1; done; exit 1"
     server = _pod(

@@ -1,4 +1,5 @@
-"""Compare the certificates on the disk of this host with those that its ports serve, and make them equal.
+"""Compare the certificates on the disk of this host with those that its ports serve, and make them
+equal.
 
 A process that has read the old file and does not reload it does not use a renewed one.
 """
@@ -20,8 +21,8 @@ from metalk8s_expand.errors import DeployError
 LOCAL = "127.0.0.1"
 # etcd serves it at the node's address only; without an address the port is not queried.
 OF_PEERS = "etcd-peer"
-# Only the kubelet does not reload its file for every client. A kubelet before 1.35 serves a new file to clients that
-# connect by name, while API servers connect by address.
+# Only the kubelet does not reload its file for every client. A kubelet before 1.35 serves a new
+# file to clients that connect by name, while API servers connect by address.
 RESTARTED: Mapping[str, str] = {"kubelet-server": "kubelet"}
 LOG = "journalctl --unit kubelet, and /var/log/pods on the node"
 
@@ -37,9 +38,11 @@ def observed(
     *,
     clock: Clock,
 ) -> dict[str, Entry]:
-    """Return every expected or existing certificate by purpose, or by path if its purpose is not known.
+    """Return every expected or existing certificate by purpose, or by path if its purpose is not
+    known.
 
-    ``expected`` maps each purpose to a path without suffix. etcd serves its peers at ``address``, the node's address.
+    ``expected`` maps each purpose to a path without suffix. etcd serves its peers at ``address``,
+    the node's address.
     """
     now = clock.now()
     paths = {**_existing(Path(directory)), **expected}
@@ -57,7 +60,9 @@ def observed(
 
 
 def of_master(kubeconfig: str, clock: Clock) -> dict[str, dict[str, Entry]]:
-    """Return the certificate of this master's kubeconfig, unless the node itself reports that certificate."""
+    """Return the certificate of this master's kubeconfig, unless the node itself reports that
+    certificate.
+    """
     now = clock.now()
     try:
         loaded = certificates.of_kubeconfig(kubeconfig)
@@ -81,7 +86,8 @@ def serve(
     *,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Make every port serve the certificate on the disk: restart the kubelet, wait for processes that reload the file.
+    """Make every port serve the certificate on the disk: restart the kubelet, wait for processes
+    that reload the file.
 
     Return the changes. Raises DeployError with the remaining problems after ``timeout`` seconds.
     """

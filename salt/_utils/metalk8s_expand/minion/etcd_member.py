@@ -1,8 +1,10 @@
-"""Make a host a voting etcd member: add it as a learner under the quorum guard and promote it under the guard.
+"""Make a host a voting etcd member: add it as a learner under the quorum guard and promote it under
+the guard.
 
-This module queries the members again before each change. A run may have been killed between any two lines of this
-file, and the reply to an add or a promote may have been lost although etcd executed it. Before each change it also
-checks the fencing epoch: the run may have been frozen between any two lines, and a newer run may hold the lock.
+This module queries the members again before each change. A run may have been killed between any two
+lines of this file, and the reply to an add or a promote may have been lost although etcd executed
+it. Before each change it also checks the fencing epoch: the run may have been frozen between any
+two lines, and a newer run may hold the lock.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
 
 @dataclass(frozen=True)
 class DesiredMember:
-    """The member that a host must become; ``base`` is etcd's configuration without the initial cluster.
+    """The member that a host must become; ``base`` is etcd's configuration without the initial
+    cluster.
 
-    ``admit`` is called right before every change. It raises if this run may no longer change the host; see ``fence``.
+    ``admit`` is called right before every change. It raises if this run may no longer change the
+    host; see ``fence``.
     """
 
     name: str
@@ -59,7 +63,9 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
 
 
 def pending_changes(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> list[str]:
-    """Return what ``add_learner`` and ``promote_learner`` would do now, for test=True. Change nothing."""
+    """Return what ``add_learner`` and ``promote_learner`` would do now, for test=True. Change
+    nothing.
+    """
     if wanted.new_cluster and not etcd.urls:
         return (
             []
@@ -77,7 +83,8 @@ def pending_changes(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> li
 def add_learner(
     etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
 ) -> dict[str, Any]:
-    """Add the host to the cluster and write its configuration. Return the changes, empty if none were needed.
+    """Add the host to the cluster and write its configuration. Return the changes, empty if none
+    were needed.
 
     Raises QuorumError if the guard refuses within ``wanted.timeout`` seconds.
     """
@@ -85,7 +92,8 @@ def add_learner(
         return _first_member(files, wanted)
     if not etcd.urls:
         raise QuorumError(
-            f"{wanted.name} has no known etcd member to join, and it must not start a second cluster",
+            f"{wanted.name} has no known etcd member to join, and it must not start a second"
+            " cluster",
             node=wanted.name,
             hint="check that the control-plane Nodes have the label node-role.kubernetes.io/etcd",
         )
@@ -108,10 +116,11 @@ def add_learner(
 def promote_learner(
     etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
 ) -> dict[str, Any]:
-    """Wait until the member has started and is in sync, promote it under the guard, and seal its configuration.
+    """Wait until the member has started and is in sync, promote it under the guard, and seal its
+    configuration.
 
-    Remove a learner that does not start, since it blocks every later addition. Keep it if a newer run is active, since
-    that run may be about to start it.
+    Remove a learner that does not start, since it blocks every later addition. Keep it if a newer
+    run is active, since that run may be about to start it.
     """
     before, started = files.read_config(), clock.monotonic()
     was_voter = True
@@ -127,7 +136,10 @@ def promote_learner(
         wanted.start_timeout,
         interval=0.3,
         node=wanted.name,
-        hint="read in the log why the member does not start or stay in sync, then run the same command again",
+        hint=(
+            "read in the log why the member does not start or stay in sync, then run the same"
+            " command again"
+        ),
         log=LOG,
         error=QuorumError,
     )
@@ -229,8 +241,8 @@ def _add(etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock) ->
         lambda: _guard_problems(etcd.members(), wanted),
         clock,
     )
-    # After the guard agrees, since a refusal must not change the host. Before the addition, since etcd must not start on
-    # old data.
+    # After the guard agrees, since a refusal must not change the host. Before the addition, since
+    # etcd must not start on old data.
     _stop_local(files, wanted, clock)
     stale = _set_aside(files, wanted)
     retry_until(
@@ -283,7 +295,8 @@ def _try_promote(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> bool 
     problems = quorum.promote_problems(members, member.id, max_lag=wanted.max_lag)
     if problems:
         return Pending(problems)
-    # Seal it before it votes: a run killed in between must not leave a voter that etcd could start on a wiped disk.
+    # Seal it before it votes: a run killed in between must not leave a voter that etcd could start
+    # on a wiped disk.
     _seal(files, wanted)
     wanted.admit()
     try:
@@ -294,7 +307,7 @@ def _try_promote(etcd: Etcd, files: MemberFiles, wanted: DesiredMember) -> bool 
 
 
 def _withdraw_unstarted(etcd: Etcd, wanted: DesiredMember) -> None:
-    """Remove the unstarted learner, best effort: a failure here must not hide the original error."""
+    """Remove the unstarted learner, best effort: a failure must not hide the original error."""
     with suppress(ConflictError, UnreachableError):
         member = _own(etcd.members(), wanted)
         if member is not None and member.learner and not member.name:
@@ -315,8 +328,9 @@ def _configure(members: Sequence[Member], files: MemberFiles, wanted: DesiredMem
 def _seal(files: MemberFiles, wanted: DesiredMember) -> None:
     """Write the member as the only one of an ``existing`` cluster.
 
-    etcd ignores this setting while it has data, and refuses to start without data. Otherwise the kubelet would start the
-    member on a wiped disk under its old ID, and acknowledged writes that the member no longer has could be lost.
+    etcd ignores this setting while it has data, and refuses to start without data. Otherwise the
+    kubelet would start the member on a wiped disk under its old ID, and acknowledged writes that
+    the member no longer has could be lost.
     """
     alone = {wanted.name: wanted.peer_url}
     if files.read_config() != _settings(wanted, alone, "existing"):

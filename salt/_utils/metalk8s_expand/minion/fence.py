@@ -1,9 +1,9 @@
 """Prevent a run that has lost the lock from changing a host, which a Lease alone cannot do.
 
-A frozen run resumes where it stopped, and the jobs that it has started continue without it. So each job carries the
-fencing epoch of its run, and each holder of the lock has a higher epoch than all earlier holders. A host refuses jobs
-whose epoch is older than the newest that it has seen. A job without an epoch was started by hand, which is the
-operator's decision: it passes.
+A frozen run resumes where it stopped, and the jobs that it has started continue without it. So each
+job carries the fencing epoch of its run, and each holder of the lock has a higher epoch than all
+earlier holders. A host refuses jobs whose epoch is older than the newest that it has seen. A job
+without an epoch was started by hand, which is the operator's decision: it passes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ PATH = "/etc/metalk8s/expand-epoch"
 
 
 def check_fencing_epoch(path: str, epoch: object, test: bool = False) -> dict[str, Any]:
-    """Admit a job of this epoch, store the epoch on the host, and return the changes (with ``test``, the pending ones).
+    """Admit a job of this epoch, store the epoch on the host, and return the changes (with
+    ``test``, the pending ones).
 
     Raises LockLostError if a newer run has worked on this host already.
     """
@@ -41,9 +42,12 @@ def _changes(path: str, stored: int | None, wanted: int) -> dict[str, Any]:
             f"this job has the epoch {wanted}, but a job with the epoch {stored} has already run "
             "on this host: the run of this job has lost the lock to a newer run, "
             "so nothing was changed",
-            hint="show the newer run: salt-run metalk8s_expand.status. If the host comes from another cluster, or etcd was "
-            f"restored from an older snapshot: kubectl -n {NAMESPACE} delete lease {NAME}, remove {path} on this host, "
-            "run the same command again",
+            hint=(
+                "show the newer run: salt-run metalk8s_expand.status. If the host comes from"
+                " another cluster, or etcd was restored from an older snapshot: kubectl -n"
+                f" {NAMESPACE} delete lease {NAME}, remove {path} on this host, run the same"
+                " command again"
+            ),
             log="/var/log/salt/minion",
         )
     return {} if stored == wanted else {"epoch": {"old": stored, "new": wanted}}

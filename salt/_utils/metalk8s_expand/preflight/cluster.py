@@ -83,7 +83,7 @@ def cluster_error(
 
 
 def health_problems(world: ClusterContext, settings: Settings, nodes: Sequence[Node]) -> list[str]:
-    """Return the problems of the API, and those that block the new etcd members among these nodes."""
+    """Return the problems of the API, and those that block new etcd members of these nodes."""
     access = world.access()
     return api_problems(access.kube) + (
         _etcd_problems(access.etcd, settings, nodes)
@@ -149,7 +149,10 @@ def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
     """Return the problems of an etcd whose membership stays the same."""
     for member in members:
         if member.learner or not member.name:
-            yield f"etcd member {member.title} is a learner or has never started: finish its addition or remove it first"
+            yield (
+                f"etcd member {member.title} is a learner or has never started: finish its addition"
+                " or remove it first"
+            )
     voters, healthy = len(quorum.voters(members)), len(quorum.healthy_voters(members))
     if voters and healthy < quorum.quorum(voters):
         ill = []

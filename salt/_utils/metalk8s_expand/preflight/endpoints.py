@@ -71,7 +71,7 @@ def _place(url: str) -> tuple[str, int] | None:
 def _master(
     world: ClusterContext, described: Mapping[str, Any], nodes: Sequence[JsonObject]
 ) -> Iterator[Endpoint]:
-    """Return the address that the minion role uses, or MetalK8s's Service, or the bootstrap Node's."""
+    """Return the address of the minion role, or of MetalK8s's Service, or of the bootstrap Node."""
     address = (described.get("bootstrap") or {}).get("address")
     behind = () if address else tuple(_service(world, MASTER))
     address = address or next(

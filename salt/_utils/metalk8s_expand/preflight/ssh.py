@@ -19,12 +19,14 @@ INTERPRETERS = "python3 /usr/libexec/platform-python python"
 VERSION = "import sys; print(sys.version_info[:3])"
 PYTHON = f'"$p" -ESc "{VERSION}"'
 SUDO = "LC_ALL=C sudo -n"
-# One line without single quotes and "!", which every login shell passes on to sh. One Python runs, unless sudo refuses:
-# then whether Python runs without, whether sudo is there, lets its rules be read, and permits this.
+# One line without single quotes and "!", which every login shell passes on to sh. One Python runs,
+# unless sudo refuses: then whether Python runs without, whether sudo is there, lets its rules be
+# read, and permits this.
 FIND = f"for n in {INTERPRETERS}; do p=$(command -v $n) && break; done"
 LOOK = f"v=$({PYTHON}); s=$?"
 LOOK_WITH_SUDO = (
-    f"v=$({SUDO} -- {PYTHON}); s=$?; if [ $s -gt 0 ]; then u=$s; v=$({PYTHON}); s=$?; command -v sudo >/dev/null || u=none;"
+    f"v=$({SUDO} -- {PYTHON}); s=$?; if [ $s -gt 0 ]; then u=$s; v=$({PYTHON}); s=$?; command -v"
+    " sudo >/dev/null || u=none;"
     f' {SUDO} -l >/dev/null 2>&1; l=$?; {SUDO} -l -- "$p" >/dev/null 2>&1; c=$?; fi'
 )
 # The exit code of sudo does not show that it wants a password, or why. sudo and sudo-rs print one
@@ -34,7 +36,9 @@ WANTS_PASSWORD = re.compile(r"password|interactive authentication", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Checked:
-    """A host that salt-ssh could work on: seconds of the one call, the version of its Python, and where that is."""
+    """A host that salt-ssh could work on: seconds of the one call, the version of its Python, and
+    where that is.
+    """
 
     elapsed: float
     python: tuple[int, ...]
@@ -80,7 +84,9 @@ def script(sudo: bool, mark: str) -> str:
 
 @dataclass(frozen=True)
 class _ScriptOutput:
-    """What the script found: an interpreter, its exit code and output; and when sudo refused, what it said to the questions."""
+    """What the script found: an interpreter, its exit code and output; and when sudo refused, what
+    it said to the questions.
+    """
 
     noise: str
     interpreter: str

@@ -1,8 +1,10 @@
-"""Gather facts about the host that the script runs on and print them as JSON. Change nothing, leave no files.
+"""Gather facts about the host that the script runs on and print them as JSON. Change nothing, leave
+no files.
 
-The master sends the script to ``python3 -`` in one SSH call. So it is one file, uses only the standard library, and
-supports every Python from 3.6. Its only argument is the request, as JSON. Each fact is gathered independently: a fact
-that cannot be determined is null, and a call that hangs is abandoned at the deadline.
+The master sends the script to ``python3 -`` in one SSH call. So it is one file, uses only the
+standard library, and supports every Python from 3.6. Its only argument is the request, as JSON.
+Each fact is gathered independently: a fact that cannot be determined is null, and a call that hangs
+is abandoned at the deadline.
 """
 
 import sys
@@ -109,7 +111,7 @@ class InspectedHost:
 
 
 def attempt(look, *arguments):
-    """Return the result of a function, or None if it fails: a failure must not affect other facts."""
+    """Return the result of a function, or None if it fails: other facts must not suffer."""
     try:
         return look(*arguments)
     except Exception:
@@ -117,7 +119,9 @@ def attempt(look, *arguments):
 
 
 def parallel(works, until):
-    """Return the result of each function by key, None for functions that do not end in time and are abandoned."""
+    """Return the result of each function by key, None for functions that do not end in time and are
+    abandoned.
+    """
     results = dict.fromkeys(works)
 
     def run(key):
@@ -155,7 +159,9 @@ def hostname(host):
 
 
 def minion_id(host):
-    """Return the minion ID of this host, or None: the last configured one, else the one that Salt has stored."""
+    """Return the minion ID of this host, or None: the last configured one, else the one that Salt
+    has stored.
+    """
     paths = [MINION]
     for name in host.names(MINION_DIRECTORY):
         if name.endswith(".conf"):
@@ -223,7 +229,8 @@ def modules(host):
     for line in (host.read("/proc/filesystems") or "").splitlines():
         if line:
             loaded.add(line.split()[-1])
-    # If only directories of other kernels exist, the running kernel was replaced and the host not rebooted.
+    # If only directories of other kernels exist, the running kernel was replaced and the host not
+    # rebooted.
     replaced = any(host.names(place) for place in ("/lib/modules", "/usr/lib/modules"))
     frozen = host.read("/proc/sys/kernel/modules_disabled") == "1"
 
@@ -241,7 +248,9 @@ def modules(host):
 
 
 def evident(host, name):
-    """Return whether a feature of the module exists: a built-in module without parameters shows nowhere else."""
+    """Return whether a feature of the module exists: a built-in module without parameters shows
+    nowhere else.
+    """
     signs = {
         "br_netfilter": "/proc/sys/net/bridge",
         "nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
@@ -257,7 +266,9 @@ def sysctls(host):
 
 
 def sysctl_files(host):
-    """Return [file, setting, value] of each setting that files set at boot, in the order of application."""
+    """Return [file, setting, value] of each setting that files set at boot, in the order of
+    application.
+    """
     files: dict[str, str] = {}
     for directory in reversed(SYSCTL_DIRECTORIES):
         for name in host.names(directory):
@@ -286,7 +297,9 @@ def interfaces(host):
 
 
 def netlink_addresses():
-    """Return (interface index, address) of all own addresses as the kernel lists them (rtnetlink, RTM_GETADDR)."""
+    """Return (interface index, address) of all own addresses as the kernel lists them (rtnetlink,
+    RTM_GETADDR).
+    """
     pairs: list[tuple[int, str]] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
         kernel.settimeout(2)
@@ -303,7 +316,9 @@ def netlink_addresses():
 
 
 def netlink_address(message):
-    """Return the address of one ifaddrmsg: IFA_LOCAL, the local end of a point-to-point link, if present."""
+    """Return the address of one ifaddrmsg: IFA_LOCAL, the local end of a point-to-point link, if
+    present.
+    """
     family, index = struct.unpack_from("=B3xL", message)
     attributes, at = {}, 8
     while at + 4 <= len(message):
@@ -322,7 +337,8 @@ def listening(host):
     """Return the TCP ports that a process listens on."""
     ports: set[int] = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        # Select the few sockets in the state LISTEN among possibly thousands of connections: "sl: ADDRESS:PORT REMOTE 0A".
+        # Select the few sockets in the state LISTEN among possibly thousands of connections: "sl:
+        # ADDRESS:PORT REMOTE 0A".
         hexadecimal = re.findall(
             r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A ", host.read(path) or "", re.M
         )
@@ -389,7 +405,8 @@ def place(target):
 def connections(host):
     """Return why each ``address:port`` cannot be reached.
 
-    Targets in ``retry`` are retried until the window ends, since their hosts listen only then, like this one.
+    Targets in ``retry`` are retried until the window ends, since their hosts listen only then, like
+    this one.
     """
     timeout, window = host.request["timeout"], host.started + host.request["window"]
     works = {}
@@ -402,7 +419,9 @@ def connections(host):
 
 
 def connect_all(targets, window):
-    """Try every (address, port) in parallel for ``window`` seconds. Return the reason of failure, or ""."""
+    """Try every (address, port) in parallel for ``window`` seconds. Return the reason of failure,
+    or "".
+    """
     until = time.monotonic() + max(0, min(float(window), LONGEST_WINDOW))
     places = {(str(address), int(port)) for address, port in targets}
     works = {place(one): lambda one=one: knock_until(one[0], one[1], until) for one in places}
@@ -414,10 +433,11 @@ def connect_all(targets, window):
 
 
 def listen(host):
-    """Return for each port why this host cannot listen on it, and which peer addresses have connected.
+    """Return for each port why this host cannot listen on it, and which peer addresses have
+    connected.
 
-    Listen until each peer has connected to every port or the window ends. Do not listen where an earlier run may start
-    etcd.
+    Listen until each peer has connected to every port or the window ends. Do not listen where an
+    earlier run may start etcd.
     """
     request = host.request.get("listen")
     if not request:
@@ -527,7 +547,9 @@ def answers(server, timeout, port=53):
 
 
 def directories(host):
-    """Return file system, free megabytes, free inodes and writability of each directory or its nearest parent."""
+    """Return file system, free megabytes, free inodes and writability of each directory or its
+    nearest parent.
+    """
     mounts = mount_table(host)
     return {path: attempt(directory, nearest(path), mounts) for path in host.asked("directories")}
 
@@ -569,7 +591,9 @@ def directory(path, mounts):
 
 
 def xfs_ftype(path):
-    """Return whether an XFS keeps file types in directories (XFS_IOC_FSGEOMETRY_V1; xfs_info shows ftype)."""
+    """Return whether an XFS keeps file types in directories (XFS_IOC_FSGEOMETRY_V1; xfs_info shows
+    ftype).
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         geometry = fcntl.ioctl(descriptor, 0x80705864, b"\0" * 112)
@@ -579,7 +603,7 @@ def xfs_ftype(path):
 
 
 def fsync(host):
-    """Return the 99th percentile of 100 small synchronous writes, measured as etcd writes its log."""
+    """Return the 99th percentile of 100 small synchronous writes, done as etcd writes its log."""
     request = host.request.get("fsync")
     if not request:
         return None
@@ -612,7 +636,9 @@ def nameless_file(directory):
 
 
 def measured_writes(host, descriptor, writes, seconds):
-    """Return the seconds of each write of 2300 bytes into preallocated space, as etcd writes its log."""
+    """Return the seconds of each write of 2300 bytes into preallocated space, as etcd writes its
+    log.
+    """
     block, extra = b"\0" * 2300, host.sources.get("fsync") or 0
     os.posix_fallocate(descriptor, 0, len(block) * writes)
     times: list[float] = []
@@ -675,7 +701,9 @@ def has_unit(host, name):
 
 
 def is_in_use(host, name):
-    """Return whether a service has an effect: Ubuntu always starts ufw, which only its own file enables."""
+    """Return whether a service has an effect: Ubuntu always starts ufw, which only its own file
+    enables.
+    """
     return (
         name != "ufw"
         or re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.M) is not None
@@ -683,7 +711,9 @@ def is_in_use(host, name):
 
 
 def command(arguments, seconds=5):
-    """Return the output of a command. It costs more than reading a file, so use it only without such a file."""
+    """Return the output of a command. It costs more than reading a file, so use it only without
+    such a file.
+    """
     import subprocess
 
     nothing, environment = subprocess.DEVNULL, dict(os.environ, LC_ALL="C")
@@ -698,7 +728,9 @@ def command(arguments, seconds=5):
 
 
 def leftovers(host):
-    """Return the paths that are files or non-empty directories; ``/*`` stands for each file of a directory."""
+    """Return the paths that are files or non-empty directories; ``/*`` stands for each file of a
+    directory.
+    """
     paths: list[str] = []
     for path in host.asked("leftovers"):
         if path.endswith("/*"):
@@ -749,7 +781,9 @@ SLOW = {
 
 
 def facts(request):
-    """Return all facts within ``request["seconds"]``; read the clock last, right before the answer is sent."""
+    """Return all facts within ``request["seconds"]``; read the clock last, right before the answer
+    is sent.
+    """
     host = InspectedHost(request)
     # Read the ports before this script itself listens.
     gathered = dict.fromkeys(QUICK, None)

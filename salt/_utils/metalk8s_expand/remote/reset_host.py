@@ -1,9 +1,11 @@
-"""Remove the cluster from the host that the script runs on and print the changes as JSON. A second call changes nothing.
+"""Remove the cluster from the host that the script runs on and print the changes as JSON. A second
+call changes nothing.
 
-The master sends the script to ``python3 -`` in one SSH call, like ``host_facts.py``. So it is one file, uses only the
-standard library, and supports every Python from 3.6. Its only argument is the request, with the mode: ``look`` inspects
-the host, ``withdraw`` stops the API server, ``retire`` resets the host. The script wipes only the paths listed below,
-never follows a symbolic link, and never enters another mount.
+The master sends the script to ``python3 -`` in one SSH call, like ``host_facts.py``. So it is one
+file, uses only the standard library, and supports every Python from 3.6. Its only argument is the
+request, with the mode: ``look`` inspects the host, ``withdraw`` stops the API server, ``retire``
+resets the host. The script wipes only the paths listed below, never follows a symbolic link, and
+never enters another mount.
 """
 
 import sys
@@ -41,11 +43,12 @@ MINION, MINION_DIRECTORY, MINION_ID = (
 MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
 SUBNET = "/run/flannel/subnet.env"
 
-# The kubelet first, or it would restart what is stopped; the minion last, since it identifies the node.
+# The kubelet first, or it would restart what is stopped; the minion last, since it identifies the
+# node.
 SERVICES = ("kubelet", "containerd", "apiserver-proxy", "salt-minion")
-# Files that the role states, or the programs they run, create on a host. Programs, their archives and logs stay, since
-# they hold no cluster data. Files that identify the node go last, so that the next call recognizes and continues an
-# interrupted wipe.
+# Files that the role states, or the programs they run, create on a host. Programs, their archives
+# and logs stay, since they hold no cluster data. Files that identify the node go last, so that the
+# next call recognizes and continues an interrupted wipe.
 PATHS = (
     "/etc/kubernetes",
     "/var/lib/etcd",
@@ -72,7 +75,8 @@ PATHS = (
     "/etc/systemd/system/kubelet.service",
     "/etc/salt/minion",
 )
-# Files that ``names`` reads. They stay if another path could not be wiped, so that the next run identifies the node.
+# Files that ``names`` reads. They stay if another path could not be wiped, so that the next run
+# identifies the node.
 IDENTITY = (MINION_ID, KUBELET_UNIT, MINION)
 # An empty directory at these paths does not count as a trace.
 DIRECTORIES = ("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd")
@@ -108,7 +112,7 @@ class Refused(Exception):
 
 
 class Host:
-    """This host, with the changes, the paths left and the failures, in order. ``root`` replaces /."""
+    """This host, its changes, the paths left and the failures, in order. ``root`` replaces /."""
 
     def __init__(self, request):
         self.request = dict(DEFAULTS, **request)
@@ -134,7 +138,9 @@ class Host:
         return os.path.lexists(self.path(path))
 
     def command(self, *arguments, **options):
-        """Return (exit code, output) of a program; the code is 127 if it is missing, 124 if it hangs."""
+        """Return (exit code, output) of a program; the code is 127 if it is missing, 124 if it
+        hangs.
+        """
         seconds = options.get("seconds", 20)
         try:
             done = subprocess.run(
@@ -162,7 +168,9 @@ class Host:
         return points
 
     def processes(self, belongs):
-        """Return the processes whose control groups and command line (as one text) ``belongs`` accepts, never this one."""
+        """Return the processes whose control groups and command line (as one text) ``belongs``
+        accepts, never this one.
+        """
         numbers = []
         for name in os.listdir(self.path("/proc")):
             if name.isdigit() and int(name) not in (os.getpid(), os.getppid(), 1):
@@ -219,7 +227,9 @@ def traces(host):
 
 
 def holds(path, mounts):
-    """Return whether a path holds more than mounts and empty directories (mount points or ``DIRECTORIES``)."""
+    """Return whether a path holds more than mounts and empty directories (mount points or
+    ``DIRECTORIES``).
+    """
     if os.path.islink(path) or not os.path.isdir(path):
         return path not in mounts
     try:
@@ -283,7 +293,9 @@ def containers(host):
 
 
 def admit(host):
-    """Refuse the host of the CA, the host of another node, and a run older than the last one on this host."""
+    """Refuse the host of the CA, the host of another node, and a run older than the last one on
+    this host.
+    """
     if host.exists(CA_KEY):
         raise Refused(f"{CA_KEY} exists: this host is the bootstrap node, which is never removed")
     known = names(host)
@@ -307,7 +319,7 @@ def admit(host):
 
 
 def admit_epoch(host):
-    """Check the fencing epoch as ``minion/fence.py`` does. A manual call has no epoch and passes."""
+    """Check the fencing epoch as ``minion/fence.py`` does. A call by hand has none and passes."""
     wanted = host.request["epoch"]
     if wanted is None:
         return
@@ -320,7 +332,8 @@ def admit_epoch(host):
         text = host.read(EPOCH)
         if text and not (text.isdigit() and int(text) <= wanted):
             raise Refused(
-                f"this run has the epoch {wanted}, but a run with the epoch {text[:40]} has already changed this host"
+                f"this run has the epoch {wanted}, but a run with the epoch {text[:40]} has already"
+                " changed this host"
             )
         if text != str(wanted):
             write(path, f"{wanted}\n")
@@ -431,7 +444,7 @@ def stop_service(host, name):
 
 
 def is_ours(groups, command):
-    """Return whether a process belongs to a Pod or to a service whose child processes outlive it."""
+    """Return whether a process is of a Pod, or of a service whose child processes outlive it."""
     if "containerd-shim" in command.partition(" ")[0] and "k8s.io" in command:
         return True
     return "kubepods" in groups or any(f"/{name}.service" in groups for name in SERVICES)
@@ -462,7 +475,9 @@ def kill(number):
 
 
 def unmount(host):
-    """Unmount the mounts of the kubelet and the runtime, deepest first. Their data is stored elsewhere and stays."""
+    """Unmount the mounts of the kubelet and the runtime, deepest first. Their data is stored
+    elsewhere and stays.
+    """
     below = (*tuple(path + "/" for path in UNMOUNT), NAMESPACES)
     points = [point for point in host.mounts() if point.startswith(below)]
     for point in sorted(points, key=len, reverse=True):
@@ -510,7 +525,9 @@ def forget_network(host, network):
 
 
 def wipe(host, path):
-    """Remove a path and what is below it. Empty a mount point and keep it; do not enter mounts below it."""
+    """Remove a path and what is below it. Empty a mount point and keep it; do not enter mounts
+    below it.
+    """
     full = host.path(path)
     try:
         kind = os.lstat(full).st_mode
@@ -533,7 +550,9 @@ def wipe(host, path):
 
 
 def empty(host, directory, mounts, removed):
-    """Remove the contents of a directory by its descriptor, so that no process can swap in a link meanwhile."""
+    """Remove the contents of a directory by its descriptor, so that no process can swap in a link
+    meanwhile.
+    """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
@@ -589,7 +608,9 @@ MODES = {"withdraw": withdraw, "retire": retire}
 
 
 def work(host):
-    """Execute the request and return the inspection, or changes, paths left, failures and the reason of a refusal."""
+    """Execute the request and return the inspection, or changes, paths left, failures and the
+    reason of a refusal.
+    """
     if host.request["mode"] == "look":
         return look(host)
     refused = ""

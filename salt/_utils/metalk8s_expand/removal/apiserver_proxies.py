@@ -29,7 +29,8 @@ def refresh_apiserver_proxies(
         return []
     if name in declared.nodes:
         return [
-            f"the API proxies list {name} as long as the pillar does; they skip it while it does not answer"
+            f"the API proxies list {name} as long as the pillar does; they skip it while it does"
+            " not answer"
         ]
     try:
         failed = _told(world)

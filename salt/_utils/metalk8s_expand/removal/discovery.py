@@ -94,7 +94,7 @@ def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, .
 
 
 def was_removed(opts: Mapping[str, Any], name: str) -> bool:
-    """Return whether a stored report records the removal of this node, so that its name is known."""
+    """Return whether a stored report records the removal of this node: its name is known then."""
     for path in reversed(cache.reports(opts)):
         try:
             report = json.loads(path.read_text(encoding="utf-8"))

@@ -73,8 +73,10 @@ def drain_node(
             timeout,
             interval=INTERVAL_S,
             node=node,
-            hint="check the disruption budgets (kubectl get poddisruptionbudgets -A) and run the same command again, or "
-            "allow more with drain_timeout_s; the node stays cordoned",
+            hint=(
+                "check the disruption budgets (kubectl get poddisruptionbudgets -A) and run the"
+                " same command again, or allow more with drain_timeout_s; the node stays cordoned"
+            ),
             error=DeadlineError,
         ),
         attempt,
@@ -124,7 +126,10 @@ def _refuse(kube: Kube, node: str, pods: list[JsonObject], allowed: Allowed) -> 
 def _evict(kube: Kube, pod: JsonObject, admit: Admit) -> str:
     """Request the eviction of this Pod once; return why it still exists."""
     if drain_rules.is_terminating(pod):
-        return f"Pod {drain_rules.title(pod)} is terminating since {pod['metadata']['deletionTimestamp']}"
+        return (
+            f"Pod {drain_rules.title(pod)} is terminating since"
+            f" {pod['metadata']['deletionTimestamp']}"
+        )
     admit()
     answer, reason = evictions.evict(kube, pod)
     words = {

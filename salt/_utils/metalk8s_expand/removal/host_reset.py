@@ -77,13 +77,18 @@ def ask(
     command = [*findings.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
     answer = ssh.run(target(world, settings, node), command, stdin=source, timeout=timeout)
-    result: dict[str, Any] | None = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
+    marked = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
+    result: dict[str, Any] | None = marked
     if result is None:
         said = answer.stderr.strip() or answer.stdout.strip() or "no output"
         raise UnreachableError(
-            f"the host gave no answer to {mode}, its command ended with {answer.returncode}: {said[-300:]}",
+            f"the host gave no answer to {mode}, its command ended with {answer.returncode}:"
+            f" {said[-300:]}",
             node=node.name,
-            hint="find out why with: salt-run metalk8s_expand.check_ssh; then run the same command again",
+            hint=(
+                "find out why with: salt-run metalk8s_expand.check_ssh; then run the same command"
+                " again"
+            ),
             log="journalctl --unit ssh --unit sshd on the host",
         )
     return result

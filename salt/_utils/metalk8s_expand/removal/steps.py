@@ -42,7 +42,7 @@ def guard(removal: Removal) -> str:
 
 
 def cordon(removal: Removal) -> str:
-    """Cordon the Node with the extension's mark, so that a later ``expand`` of the node undoes it."""
+    """Cordon the Node with the extension's mark, so that a later ``expand`` can undo it."""
     node_obj = removal.run.cluster.kube.node(removal.name)
     if node_obj is None or health.cordon_problems(node_obj):
         return NOTHING
@@ -140,7 +140,10 @@ def node(removal: Removal) -> str:
             "the Node to be gone",
             DELETE_S,
             node=removal.name,
-            hint="find out what blocks its deletion, first its finalizers: kubectl get node --output yaml",
+            hint=(
+                "find out what blocks its deletion, first its finalizers: kubectl get node --output"
+                " yaml"
+            ),
         ),
         lambda: _node_problems(removal, manifest.uid(node_obj)),
         removal.run.clock,

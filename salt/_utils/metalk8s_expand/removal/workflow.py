@@ -76,7 +76,10 @@ def ensure_not_refused(plan: RemovalPlan) -> None:
         "the removal is refused, so nothing was changed",
         node=plan.name,
         problems=[refusal.text for refusal in plan.refused],
-        hint=f"fix these problems and run the same command again; to see the steps: salt-run metalk8s_expand.remove_node {plan.name} dry_run=True",
+        hint=(
+            "fix these problems and run the same command again; to see the steps: salt-run"
+            f" metalk8s_expand.remove_node {plan.name} dry_run=True"
+        ),
     )
 
 
@@ -146,12 +149,14 @@ def final_notes(removal: Removal, result: NodeReport) -> list[str]:
         return [f"{name} does not exist: nothing to do"]
     if not result.ok:
         return [
-            f"{name} is partly removed and stays cordoned: run the same command again, or expand to add it again"
+            f"{name} is partly removed and stays cordoned: run the same command again, or expand to"
+            " add it again"
         ]
     notes = leftover_credentials.advice(name, plan.roles) if plan.given_up else []
     if name in removal.settings.nodes:
         notes.append(
-            f"the pillar still declares {name}: the next expand adds it again; to prevent that, remove it from the pillar"
+            f"the pillar still declares {name}: the next expand adds it again; to prevent that,"
+            " remove it from the pillar"
         )
     return notes + apiserver_proxies.refresh_apiserver_proxies(
         removal.run.cluster, removal.settings, name, plan.roles

@@ -1,4 +1,4 @@
-"""Hold what every step of the active run uses: the cluster, the lock, the journal and the output."""
+"""Hold what every step of the active run uses: cluster, lock, journal and output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from metalk8s_expand.runs.journal import JournalWriter
 from metalk8s_expand.runs.lock import Lock
 from metalk8s_expand.runs.progress import Progress
 
-LOGS = "on the master: /var/log/salt/master; on the node: /var/log/salt/minion, journalctl --unit kubelet, /var/log/pods"
+LOGS = (
+    "on the master: /var/log/salt/master; on the node: /var/log/salt/minion, journalctl --unit"
+    " kubelet, /var/log/pods"
+)
 
 
 @dataclass(frozen=True)

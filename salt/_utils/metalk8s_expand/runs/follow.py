@@ -88,7 +88,10 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
         if record.ended is None:
             record = None
             return Pending(())
-        return f"{first.title} has {record.outcome}. Its report: salt-run metalk8s_expand.report {first.run}"
+        return (
+            f"{first.title} has {record.outcome}. Its report: salt-run metalk8s_expand.report"
+            f" {first.run}"
+        )
 
     # A run may take hours. If it renews its Lease no longer, ``look`` raises.
     tell(poll_until(Wait("the run to end", math.inf, interval=POLL_S), attempt, clock))
@@ -130,7 +133,8 @@ class _Watched:
             or self._answered - self._watch.since > duration
         ):
             raise DeadlineError(
-                f"{record.title} does not renew its lock any longer: it was killed, or its host is down",
+                f"{record.title} does not renew its lock any longer: it was killed, or its host is"
+                " down",
                 hint="salt-run metalk8s_expand.expand takes over and resumes it",
                 log=f"/var/log/salt/master on {record.host}",
             )

@@ -188,7 +188,10 @@ class Lock:
         if self._lost:
             raise LockLostError(
                 f"this run has lost the lock, so it stops before its next change: {self._lost}",
-                hint=f"see who holds it: {LOOK}; then run the same command again, which skips what is done",
+                hint=(
+                    f"see who holds it: {LOOK}; then run the same command again, which skips what"
+                    " is done"
+                ),
                 log="/var/log/salt/master",
             )
 
@@ -294,7 +297,9 @@ class Lock:
         lease = Lease.from_stored(stored)
         if lease.holder != self._claim.identity:
             reason = (
-                f"it is held by {lease.title}" if lease.holder else "another client cleared its holder"
+                f"it is held by {lease.title}"
+                if lease.holder
+                else "another client cleared its holder"
             )
             raise LockLostError(reason, hint=LOOK)
         return lease
@@ -303,11 +308,15 @@ class Lock:
 def _held(lease: Lease | None, wait_s: float) -> LockedError:
     if lease is None or not lease.holder:
         return LockedError(
-            "the lock could not be acquired: other processes acquired it first", hint="run the same command again"
+            "the lock could not be acquired: other processes acquired it first",
+            hint="run the same command again",
         )
     waited = f" after {wait_s:.0f} s of waiting" if wait_s else ""
     return LockedError(
         f"another run holds the lock{waited}: {lease.title}",
-        hint=f"wait for it with wait_s=SECONDS. If it is dead, more than {lease.duration:.0f} s are enough. Look: {LOOK}",
+        hint=(
+            f"wait for it with wait_s=SECONDS. If it is dead, more than {lease.duration:.0f} s are"
+            f" enough. Look: {LOOK}"
+        ),
         log=f"/var/log/salt/master on {lease.host}",
     )

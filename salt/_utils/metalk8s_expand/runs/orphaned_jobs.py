@@ -64,7 +64,10 @@ def _still_running(jobs: list[str]) -> LockedError:
     return LockedError(
         "jobs of an interrupted run are still active, so nothing was started",
         problems=jobs,
-        hint="see salt-run jobs.active and salt-run jobs.lookup_jid JOB; wait for their end or stop them, then run the same command again",
+        hint=(
+            "see salt-run jobs.active and salt-run jobs.lookup_jid JOB; wait for their end or stop"
+            " them, then run the same command again"
+        ),
         log="/var/log/salt/master; /var/log/salt/minion on the node",
     )
 
@@ -78,7 +81,10 @@ def _orchestrations(world: ClusterContext, jobs: set[str]) -> list[str]:
 
 
 def _title(runner: Runner) -> str:
-    return f"an orchestration, process {runner.pid} on this master{f', job {runner.job}' if runner.job else ''}"
+    return (
+        f"an orchestration, process {runner.pid} on this"
+        f" master{f', job {runner.job}' if runner.job else ''}"
+    )
 
 
 def _state_jobs(world: ClusterContext, nodes: list[str]) -> list[str]:

@@ -169,9 +169,7 @@ class QueueWorker:
         try:
             self._alter({name: _failing(error.message) for name in names})
         except ExpandError as again:
-            log.warning(
-                "the error of the requests was not stored: %s", again.message
-            )
+            log.warning("the error of the requests was not stored: %s", again.message)
 
     def _patience(self) -> float:
         """Return for how many seconds the expansion waits for the lock.

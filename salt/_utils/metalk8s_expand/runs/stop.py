@@ -42,8 +42,10 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
         Wait(
             f"the run {lease.run} to stop",
             wait_s,
-            hint=f"it stops after its current steps, and a deployment may take minutes. Follow it: {FOLLOW}. If it is dead, "
-            "run expand again: it takes over and resumes the run",
+            hint=(
+                "it stops after its current steps, and a deployment may take minutes. Follow it:"
+                f" {FOLLOW}. If it is dead, run expand again: it takes over and resumes the run"
+            ),
             log=f"/var/log/salt/master on {lease.host}",
             error=DeadlineError,
         ),

@@ -325,7 +325,10 @@ def test_conflict_with_same_holder_keeps_lock(
 
 @pytest.mark.parametrize(
     ("gone", "words"),
-    [("deleted", "another client deleted the Lease"), ("cleared", "another client cleared its holder")],
+    [
+        ("deleted", "another client deleted the Lease"),
+        ("cleared", "another client cleared its holder"),
+    ],
 )
 def test_lease_that_operator_removed_is_lost(
     leases: FakeLeases, clock: FakeClock, gone: str, words: str

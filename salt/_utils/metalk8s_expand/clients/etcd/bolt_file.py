@@ -58,7 +58,8 @@ class _Unsound(Exception):
 def _hash(stream: BinaryIO, size: int) -> str:
     if size <= HASH_BYTES or size % SECTOR != HASH_BYTES:
         raise _Unsound(
-            f"its length of {size} bytes is not a number of pages plus the hash at the end: the file is truncated"
+            f"its length of {size} bytes is not a number of pages plus the hash at the end: the"
+            " file is truncated"
         )
     stream.seek(0)
     digest, left = hashlib.sha256(), size - HASH_BYTES
@@ -91,7 +92,8 @@ class _Store:
         self._newest = max(first, self._meta(first.page_size), key=lambda meta: meta.transaction)
         if self._newest.pages * self._newest.page_size > size:
             raise _Unsound(
-                f"it has {size} bytes, but should have {self._newest.pages} pages of {self._newest.page_size}"
+                f"it has {size} bytes, but should have {self._newest.pages} pages of"
+                f" {self._newest.page_size}"
             )
 
     def revision(self) -> int:

@@ -36,7 +36,8 @@ class SnapshotFiles:
             status = self.directory.stat()
             if create and status.st_mode & 0o022:
                 self._refuse(
-                    f"is writable by other users than its owner (mode {status.st_mode & 0o7777:04o})",
+                    "is writable by other users than its owner (mode"
+                    f" {status.st_mode & 0o7777:04o})",
                     "chmod go-w",
                 )
             if create and status.st_uid not in (0, os.geteuid()):
@@ -122,7 +123,10 @@ class SnapshotFiles:
     def _refuse(self, what: str, remedy: str, cause: OSError | None = None) -> None:
         raise PreflightError(
             f"the directory of etcd's snapshots, {self.directory}, {what}",
-            hint=f"{remedy} {self.directory}, or set metalk8s_expand:etcd_snapshot:{self.setting} to another directory",
+            hint=(
+                f"{remedy} {self.directory}, or set metalk8s_expand:etcd_snapshot:{self.setting} to"
+                " another directory"
+            ),
         ) from cause
 
 

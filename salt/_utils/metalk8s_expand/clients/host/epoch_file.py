@@ -48,7 +48,10 @@ class EpochFile:
         if not (text.isascii() and text.isdigit()):
             raise ConflictError(
                 f"{self.path} holds {text[:40]!r}, which is not an epoch",
-                hint=f"make sure that no run works on this host (salt-run jobs.active), then remove {self.path}",
+                hint=(
+                    "make sure that no run works on this host (salt-run jobs.active), then remove"
+                    f" {self.path}"
+                ),
             )
         return int(text)
 

@@ -64,7 +64,10 @@ class KubeApi:
         except Exception as exc:
             raise UnreachableError(
                 f"cannot read the kubeconfig {path}: {exc}",
-                hint="set metalk8s_expand:kubeconfig in the master's configuration to a readable kubeconfig",
+                hint=(
+                    "set metalk8s_expand:kubeconfig in the master's configuration to a readable"
+                    " kubeconfig"
+                ),
             ) from exc
         api = client.ApiClient(configuration)
         headers = {
@@ -100,7 +103,10 @@ class KubeApi:
         refusal = _Expired if response.status == 410 else UnreachableError
         raise refusal(
             f"{method} {path} at {self.url} was answered {response.status}: {reason}",
-            hint="check the API server's log and the permissions of the kubeconfig that the master uses",
+            hint=(
+                "check the API server's log and the permissions of the kubeconfig that the master"
+                " uses"
+            ),
         )
 
     def text(self, path: str) -> tuple[int, str]:
@@ -185,7 +191,10 @@ class KubeApi:
         except urllib3.exceptions.HTTPError as exc:
             raise UnreachableError(
                 f"the Kubernetes API at {self.url} does not answer {method} {path}: {exc}",
-                hint="check that an API server runs (crictl ps, or ctr -n k8s.io tasks ls) and its log",
+                hint=(
+                    "check that an API server runs (crictl ps, or ctr -n k8s.io tasks ls) and"
+                    " its log"
+                ),
                 log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
             ) from exc
 

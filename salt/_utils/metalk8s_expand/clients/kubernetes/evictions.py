@@ -1,4 +1,4 @@
-"""Kubernetes API calls that drain and delete a Node: Pods, evictions, volumes and the Node itself."""
+"""Kubernetes API calls that drain and delete a Node: Pods, evictions, volumes, the Node itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"
 
 
 class Eviction(Enum):
-    """Result of an eviction: accepted, the Pod is gone, or a PodDisruptionBudget blocks it for now."""
+    """Result of an eviction: accepted, the Pod is gone, or a disruption budget blocks it."""
 
     ACCEPTED = "accepted"
     GONE = "gone"
@@ -54,7 +54,10 @@ def evict(kube: Kube, pod: Mapping[str, Any]) -> tuple[Eviction, str]:
     if status == 500:
         raise DeployError(
             f"the eviction of Pod {namespace}/{name} was answered 500: {reason}",
-            hint=f"let only one PodDisruptionBudget select the Pod: kubectl -n {namespace} get poddisruptionbudgets",
+            hint=(
+                f"let only one PodDisruptionBudget select the Pod: kubectl -n {namespace} get"
+                " poddisruptionbudgets"
+            ),
             log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
         )
     raise UnreachableError(

@@ -24,11 +24,13 @@ class Kube(KubeApi):
         return self.listed(NODES, {"labelSelector": selector} if selector else None, _slim)
 
     def cordoned_nodes(self) -> list[JsonObject]:
-        """Return the cordoned Nodes, reduced as by ``node``, with the manager that cordoned each."""
+        """Return the cordoned Nodes, reduced as by ``node``, with the manager of each cordon."""
         return self.listed(NODES, {"fieldSelector": "spec.unschedulable=true"}, _slim)
 
     def node(self, name: str) -> JsonObject | None:
-        """Return one Node without its images and field managers, except the manager that cordoned it."""
+        """Return one Node without its images and field managers, except the manager that cordoned
+        it.
+        """
         node_obj = self.get(f"{NODES}/{name}")
         if node_obj is not None:
             _slim(node_obj)

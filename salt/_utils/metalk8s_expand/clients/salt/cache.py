@@ -41,7 +41,7 @@ def reports(opts: Mapping[str, Any]) -> list[Path]:
 
 
 def save_plan(opts: Mapping[str, Any], plan: Mapping[str, Any]) -> Path:
-    """Store a plan under its digest, delete all but the newest ``KEPT_PLANS``, and return its path."""
+    """Store a plan under its digest, keep the newest ``KEPT_PLANS`` plans, and return its path."""
     kept = _write(
         directory(opts) / f"plan-{plan['digest']}.json",
         json.dumps(plan, sort_keys=True, default=str),

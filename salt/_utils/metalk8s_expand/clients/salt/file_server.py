@@ -13,7 +13,7 @@ from metalk8s_expand.errors import UnreachableError
 
 
 class FileServer:
-    """The files of one master. The master itself updates backends such as Git; this class does not."""
+    """The files of one master. The master updates backends such as Git; this class does not."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts

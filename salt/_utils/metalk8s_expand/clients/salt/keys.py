@@ -52,7 +52,9 @@ class Keys:
         return chosen
 
     def accept(self, minion: str) -> bool:
-        """Accept the pending key of this exact name, read it again, and return whether it is accepted."""
+        """Accept the pending key of this exact name, read it again, and return whether it is
+        accepted.
+        """
         self._keys().accept(match=minion)
         key = self.public_key(minion)
         return key is not None and key[0] == "minions"

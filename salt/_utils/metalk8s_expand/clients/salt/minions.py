@@ -70,7 +70,9 @@ class Minions:
             ) from exc
 
     def grains(self, minions: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the last grains of each minion in the master's cache; a minion can report any value."""
+        """Yield the last grains of each minion in the master's cache; a minion can report any
+        value.
+        """
         import salt.cache
 
         if not self._opts.get("minion_data_cache", False):

@@ -106,7 +106,10 @@ def _hanging(ended: ProcessResult, timeout: float) -> SSHFailure | None:
     if ended.returncode is not None:
         return None
     if ended.stdout:
-        problem = f"the login succeeded, but the command did not end within {timeout:.0f} s; it printed {ended.stdout[:80]!r}"
+        problem = (
+            f"the login succeeded, but the command did not end within {timeout:.0f} s; it printed"
+            f" {ended.stdout[:80]!r}"
+        )
         return SSHFailure("command-time-out", problem)
     return SSHFailure(
         "login-time-out", f"sshd answers, but the login did not end within {timeout:.0f} s"

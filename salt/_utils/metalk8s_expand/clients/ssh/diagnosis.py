@@ -130,6 +130,6 @@ class DiagnosedFailure:
             else "every key of the master"
         )
         return (
-            f"sshd refuses {key} for {user}: the key is not authorized, or the user does not exist or may not log in;"
-            " sshd does not report which"
+            f"sshd refuses {key} for {user}: the key is not authorized, or the user does not exist"
+            " or may not log in; sshd does not report which"
         )

@@ -46,7 +46,10 @@ def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFail
             changed[kind] = keys
     if changed:
         wanted = {kind: known[kind] for kind in changed}
-        problem = f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, the host shows {_shown(changed)}"
+        problem = (
+            f"the host key of {_name(config)} has CHANGED: known is {_shown(wanted)}, the host"
+            f" shows {_shown(changed)}"
+        )
         return SSHFailure("host-key-changed", problem)
     return (
         None if not offered or known.keys() & offered.keys() else _unknown(config, known, offered)

@@ -45,7 +45,8 @@ def _attributes(path: str) -> SSHFailure | None:
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         return SSHFailure(
             "key-file-mode",
-            f"the key file {path} is accessible to other users (mode {status.st_mode & 0o7777:04o})",
+            f"the key file {path} is accessible to other users (mode"
+            f" {status.st_mode & 0o7777:04o})",
         )
     return None
 

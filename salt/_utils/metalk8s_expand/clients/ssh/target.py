@@ -1,4 +1,6 @@
-"""A host as the roster describes it, and the command line of OpenSSH for it: the one that salt-ssh would use."""
+"""A host as the roster describes it, and the command line of OpenSSH for it: the one that salt-ssh
+would use.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Of these OpenSSH takes the first value, so they win over the roster's. Nothing is asked, and every call logs in for
-# itself and ends: a shared connection of an earlier login would hide that the key is refused today.
+# Of these OpenSSH takes the first value, so they win over the roster's. Nothing is asked, and every
+# call logs in for itself and ends: a shared connection of an earlier login would hide that the key
+# is refused today.
 OURS = ("BatchMode=yes", "LogLevel=ERROR", "ControlMaster=no", "ControlPath=none")
 # What salt-ssh passes for a roster entry with a key.
 SALT = (
@@ -21,7 +24,7 @@ SALT = (
 
 @dataclass(frozen=True)
 class Target:
-    """A host as the roster describes it; ``options`` are further OpenSSH options, ``Name=value``."""
+    """A host as the roster describes it; ``options`` are more OpenSSH options, ``Name=value``."""
 
     name: str
     host: str
@@ -50,7 +53,7 @@ class Target:
         return f"{self.user}@{self.host} port {self.port}"
 
     def openssh(self, *first: str, connect_timeout: float = 10.0) -> list[str]:
-        """``ssh`` with all options but a command; ``first`` are options that win over all others."""
+        """``ssh`` with all options but a command; options in ``first`` override all others."""
         options = [
             *first,
             *OURS,

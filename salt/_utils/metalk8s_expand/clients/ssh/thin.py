@@ -1,7 +1,9 @@
-"""Which Pythons can run what salt-ssh sends to a host: asked of the installed Salt, as every version sends something else.
+"""Which Pythons can run what salt-ssh sends to a host: asked of the installed Salt, as every
+version sends something else.
 
-Salt's own check is for Python 3 of any age (``py3:3:0`` in its thin), but the thin carries Salt and the libraries of the
-master, and each of these says in its metadata which Python it needs. An older one fails there with a SyntaxError.
+Salt's own check is for Python 3 of any age (``py3:3:0`` in its thin), but the thin carries Salt and
+the libraries of the master, and each of these says in its metadata which Python it needs. An older
+one fails there with a SyntaxError.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ class Demand:
 
 
 def unmet(python: Version) -> list[Demand]:
-    """The libraries of the thin that cannot run on a host's Python; empty for one as new as the master's."""
+    """The libraries of the thin that cannot run on a host's Python; empty for one as new as the
+    master's.
+    """
     if python[:2] >= sys.version_info[:2]:
         return []
     return [demand for demand in demands() if not _suits(demand, python)]

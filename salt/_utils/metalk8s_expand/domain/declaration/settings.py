@@ -175,8 +175,8 @@ def even_members_warning(existing_members: int, settings: Settings) -> str | Non
     if not declared or total % 2:
         return None
     return (
-        f"etcd will have {total} members, which tolerate no more failures than {total - 1}: "
-        f"declare {declared + 1} or {declared - 1} etcd nodes in {PILLAR}:nodes instead of {declared}"
+        f"etcd will have {total} members, which tolerate no more failures than {total - 1}: declare"
+        f" {declared + 1} or {declared - 1} etcd nodes in {PILLAR}:nodes instead of {declared}"
     )
 
 

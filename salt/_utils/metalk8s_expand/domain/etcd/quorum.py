@@ -151,7 +151,8 @@ def cluster_problems(members: Sequence[Member]) -> list[str]:
         if member.cluster_id is not None:
             answers.append(f"{member.name or member.id}: {member.cluster_id:x}")
     return [
-        f"etcd members answer with different cluster IDs ({', '.join(answers)}): they belong to different clusters"
+        f"etcd members answer with different cluster IDs ({', '.join(answers)}): they belong to"
+        " different clusters"
     ]
 
 
@@ -178,8 +179,9 @@ def _growth_problems(members: Sequence[Member], newcomer: str) -> list[str]:
     if healthy >= quorum(count + 1) or count == healthy == 1:
         return []
     return [
-        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of the current {count} healthy: "
-        f"{healthy} are ({_blame(members)}); repair the other members first"
+        f"etcd would have {count + 1} voters with {newcomer} and need {quorum(count + 1)} of the"
+        f" current {count} healthy: {healthy} are ({_blame(members)}); repair the other members"
+        " first"
     ]
 
 
@@ -188,7 +190,8 @@ def _majority_problems(members: Sequence[Member]) -> list[str]:
     if healthy >= quorum(count):
         return []
     return [
-        f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); repair a member first"
+        f"etcd has no quorum: {healthy} of {count} voters healthy ({_blame(members)}); repair a"
+        " member first"
     ]
 
 
@@ -217,11 +220,13 @@ def _taken_problems(members: Sequence[Member], name: str, peer_url: str) -> list
         own_url = peer_url in member.peer_urls
         if own_url and not member.learner:
             problems.append(
-                f"etcd member {member.title} is already a voter at {peer_url}: if its data is lost, remove it first"
+                f"etcd member {member.title} is already a voter at {peer_url}: if its data is lost,"
+                " remove it first"
             )
         elif member.name == name and not own_url:
             problems.append(
-                f"etcd member {member.title} has the name {name} at another peer URL: remove it first"
+                f"etcd member {member.title} has the name {name} at another peer URL: remove it"
+                " first"
             )
     return problems
 

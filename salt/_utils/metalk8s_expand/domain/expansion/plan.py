@@ -232,9 +232,9 @@ def _refusal(node: Node, node_obj: Object, done: bool) -> str | None:
     if set(observed_roles) == set(node.roles) or not (done or is_deployed(node_obj)):
         return None
     return (
-        f"{node.name} is deployed with the roles {', '.join(observed_roles) or 'none'}, "
-        f"but declared with {', '.join(node.roles)}: the roles of a deployed node cannot be changed; "
-        "remove the node and add it again, or declare its current roles"
+        f"{node.name} is deployed with the roles {', '.join(observed_roles) or 'none'}, but"
+        f" declared with {', '.join(node.roles)}: the roles of a deployed node cannot be changed;"
+        " remove the node and add it again, or declare its current roles"
     )
 
 

@@ -88,11 +88,13 @@ def parse(name: str, line: str | None) -> Owned:
         )
     except (ValueError, TypeError, AttributeError) as exc:
         raise SettingsError(
-            f"the entry of this Node in ConfigMap {NAMESPACE}/{NAME}, which records the labels and taints "
-            f"that were set, cannot be read: {line!r}",
+            f"the entry of this Node in ConfigMap {NAMESPACE}/{NAME}, which records the labels and"
+            f" taints that were set, cannot be read: {line!r}",
             node=name,
-            hint=f"delete the entry (kubectl -n {NAMESPACE} edit configmap {NAME}); the labels and "
-            "taints of the Node then stay",
+            hint=(
+                f"delete the entry (kubectl -n {NAMESPACE} edit configmap {NAME}); the labels and "
+                "taints of the Node then stay"
+            ),
         ) from exc
 
 
@@ -101,9 +103,12 @@ def check_size(lines: Mapping[str, str]) -> None:
     size = sum(len(name) + len(line.encode()) for name, line in lines.items())
     if size > MAX_BYTES:
         raise SettingsError(
-            f"ConfigMap {NAMESPACE}/{NAME} would hold {size} bytes for {len(lines)} Nodes, and the maximum is {MAX_BYTES}",
-            hint="declare fewer custom labels and taints, or delete the entries of Nodes that no longer exist: "
-            f"kubectl -n {NAMESPACE} edit configmap {NAME}",
+            f"ConfigMap {NAMESPACE}/{NAME} would hold {size} bytes for {len(lines)} Nodes, and the"
+            f" maximum is {MAX_BYTES}",
+            hint=(
+                "declare fewer custom labels and taints, or delete the entries of Nodes that no"
+                f" longer exist: kubectl -n {NAMESPACE} edit configmap {NAME}"
+            ),
         )
 
 

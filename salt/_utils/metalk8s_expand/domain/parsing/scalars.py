@@ -93,7 +93,8 @@ def node_name(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_NAME or not _SUBDOMAIN.fullmatch(value):
         raise Invalid(
             "is not a node name",
-            f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME} characters",
+            f"use lower-case letters, digits, '-' and '.' (RFC 1123), at most {MAX_NAME}"
+            " characters",
         )
     if value.partition(".")[0] in RESERVED_NAMES:
         raise Invalid("is a reserved name", f"choose a name other than {', '.join(RESERVED_NAMES)}")

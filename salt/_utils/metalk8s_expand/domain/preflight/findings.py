@@ -35,8 +35,8 @@ from metalk8s_expand.domain.preflight.cluster_facts import ExistingNode
 from metalk8s_expand.domain.preflight.facts_request import COMMAND, QUESTIONS, request
 
 __all__ = [
-    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "CheckContext", "Facts", "Finding",
-    "errors", "findings", "request",
+    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "CheckContext",
+    "Facts", "Finding", "errors", "findings", "request",
 ]  # fmt: skip
 
 # The checks run and the findings are reported in this order.
@@ -62,7 +62,10 @@ class Finding:
     severity: str = ERROR
 
     def __str__(self) -> str:
-        return f"node {self.node}: {self.check}: found {self.found}, wanted {self.wanted}; {self.remedy}"
+        return (
+            f"node {self.node}: {self.check}: found {self.found}, wanted {self.wanted};"
+            f" {self.remedy}"
+        )
 
     def as_dict(self) -> dict[str, str]:
         """Return the finding as a JSON-ready mapping."""

@@ -78,7 +78,7 @@ def _unreached(inventory: NodeInventory) -> Iterator[Blocker]:
     elif inventory.host.said is None and inventory.exists:
         yield Blocker(
             UNREACHED,
-            f"its host cannot be reached, so the removal can stop and wipe nothing there: "
+            "its host cannot be reached, so the removal can stop and wipe nothing there: "
             f"{inventory.host.silence or 'it was not contacted'}; "
             "make it reachable, or use force=True if you know that it is permanently off",
         )
@@ -98,5 +98,6 @@ def _alive(inventory: NodeInventory) -> Iterator[Blocker]:
     if signs:
         yield Blocker(
             HOST,
-            f"force is for a host that is off, but {', '.join(signs)}: remove the node without force, or switch the host off",
+            f"force is for a host that is off, but {', '.join(signs)}: remove the node without"
+            " force, or switch the host off",
         )

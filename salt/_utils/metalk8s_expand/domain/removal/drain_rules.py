@@ -45,12 +45,14 @@ def obstacles(
     for pod in leaving(pods):
         if not (allowed.delete_bare_pods or _ended(pod) or controller(pod)):
             problems.append(
-                f"Pod {title(pod)} has no controller that would create it again: delete_bare_pods=True"
+                f"Pod {title(pod)} has no controller that would create it again:"
+                " delete_bare_pods=True"
             )
         volumes = [] if allowed.delete_emptydir_data or _ended(pod) else _empty_directories(pod)
         if volumes:
             problems.append(
-                f"Pod {title(pod)} has data in emptyDir {', '.join(volumes)}: delete_emptydir_data=True"
+                f"Pod {title(pod)} has data in emptyDir {', '.join(volumes)}:"
+                " delete_emptydir_data=True"
             )
         local: list[str] = []
         if not allowed.delete_local_volumes:

@@ -22,8 +22,8 @@ POWERS: Mapping[str, str] = {
     "scheduler": "it has the permissions of the scheduler",
 }
 CERTIFICATES = (
-    "Kubernetes and etcd cannot revoke certificates: each of these is valid until it expires, so wipe or destroy the disk. "
-    "If another person may have read it, replace the CAs"
+    "Kubernetes and etcd cannot revoke certificates: each of these is valid until it expires, so"
+    " wipe or destroy the disk. If another person may have read it, replace the CAs"
 )
 
 
@@ -34,22 +34,31 @@ def credentials(node_roles: Sequence[str]) -> list[str]:
         sentences.append(_certificate(name, purpose))
     if roles.MASTER in node_roles:
         sentences += [
-            f"{signing_policies.PKI}/sa.key: its holder can create tokens of every service account; if the disk is not under "
-            "your control, give all API servers a new key",
-            "/etc/kubernetes/encryption.conf: its holder can read the Secrets in copies of etcd; if the disk is not under "
-            "your control, add a new key to this file and rewrite all Secrets",
+            (
+                f"{signing_policies.PKI}/sa.key: its holder can create tokens of every service"
+                " account; if the disk is not under your control, give all API servers a new key"
+            ),
+            (
+                "/etc/kubernetes/encryption.conf: its holder can read the Secrets in copies of"
+                " etcd; if the disk is not under your control, add a new key to this file and"
+                " rewrite all Secrets"
+            ),
         ]
     return [
         *sentences,
-        "the minion's key: the master has deleted it, and accepts a key only after comparing it with the key on the host",
+        (
+            "the minion's key: the master has deleted it, and accepts a key only after comparing it"
+            " with the key on the host"
+        ),
     ]
 
 
 def advice(name: str, node_roles: Sequence[str]) -> list[str]:
     """Return the sentences of the report about a host that is permanently off."""
     again = (
-        f"if the host of {name} starts again, the other etcd members refuse its member, but its kubelet may register the "
-        f"Node again: then run remove_node {name} again, without force, to wipe the host"
+        f"if the host of {name} starts again, the other etcd members refuse its member, but its"
+        f" kubelet may register the Node again: then run remove_node {name} again, without force,"
+        " to wipe the host"
     )
     listed = [f"the host of {name} still holds {item}" for item in credentials(node_roles)]
     return [*listed, CERTIFICATES, again]

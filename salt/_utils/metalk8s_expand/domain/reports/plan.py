@@ -22,4 +22,7 @@ def render_plan(data: Mapping[str, Any]) -> str:
 def _verdict(refusal: Mapping[str, Any] | None) -> str:
     if refusal is None:
         return "Nothing was changed: this was a dry run. The run itself would start."
-    return f"Nothing was changed: this was a dry run. The run itself would be refused:\n{refusal['text']}"
+    return (
+        "Nothing was changed: this was a dry run. The run itself would be"
+        f" refused:\n{refusal['text']}"
+    )

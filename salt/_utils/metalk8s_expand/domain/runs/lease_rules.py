@@ -97,7 +97,10 @@ class Lease:
         run = self._annotation(f"{PREFIX}run", "?")
         user = self._annotation(f"{PREFIX}user", "?")
         host = self._annotation(f"{PREFIX}host", "?")
-        return f"{doing} (run {run} of {user} on {host}, {self.holder}), since {self.acquired}, last renewed {self.renewed}"
+        return (
+            f"{doing} (run {run} of {user} on {host}, {self.holder}), since {self.acquired}, last"
+            f" renewed {self.renewed}"
+        )
 
     @property
     def stop(self) -> str:

@@ -65,7 +65,8 @@ class Request:
     def begun(self, now: float) -> Request:
         """Record the start of an attempt.
 
-        The worker saves this first. So attempts that kill the worker each time also reach the limit.
+        The worker saves this first. So attempts that kill the worker each time also reach the
+        limit.
         """
         return replace(self, attempts=self.attempts + 1, last=now, error=BEGUN)
 
@@ -179,7 +180,10 @@ def _row(row: Mapping[str, Any]) -> str:
         return f"- {row['node']}: waiting{': ' + row['error'] if row['error'] else ''}"
     tried = f"attempt {row['attempts']} of {ATTEMPTS}: {row['error']}"
     if row["parked"]:
-        return f"- {row['node']}: {tried}; to retry: salt-run metalk8s_expand.request {row['node']} retry=True"
+        return (
+            f"- {row['node']}: {tried}; to retry: salt-run metalk8s_expand.request {row['node']}"
+            " retry=True"
+        )
     return f"- {row['node']}: {tried}; the worker will retry it"
 
 

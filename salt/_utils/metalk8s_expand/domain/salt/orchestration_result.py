@@ -131,7 +131,9 @@ def _state_failures(payload: object) -> Iterator[str]:
     for key, inner in _results(payload):
         # A state that failed only because a requisite failed does not explain the failure.
         if inner["result"] is False and not _is_requisite_failure(inner):
-            yield f"state {str(inner.get('__id__') or key)!r}: {_shortened(inner.get('comment', ''))}"
+            yield (
+                f"state {str(inner.get('__id__') or key)!r}: {_shortened(inner.get('comment', ''))}"
+            )
 
 
 def _joined(value: object) -> object:

@@ -48,7 +48,10 @@ def product_uuid(host: CheckContext) -> CheckFailure | None:
     twins = host.census.others(duplicates.PRODUCT_UUID, [own], host.name)
     if not twins:
         return None
-    remedy = "give the virtual machine a unique UUID; if its firmware reports a constant, skip this check"
+    remedy = (
+        "give the virtual machine a unique UUID; if its firmware reports a constant, skip this"
+        " check"
+    )
     return CheckFailure(f"{own}, also on {', '.join(twins)}", "a unique one", remedy)
 
 

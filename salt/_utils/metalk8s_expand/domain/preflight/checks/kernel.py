@@ -63,12 +63,16 @@ def kernel_modules(host: CheckContext) -> CheckFailure | None:
     states = host.fact("modules")
     missing = [name for name in MODULES if states.get(name) == "missing"]
     if missing:
-        remedy = "reboot if the kernel was replaced; otherwise install the modules of the running kernel (uname -r)"
+        remedy = (
+            "reboot if the kernel was replaced; otherwise install the modules of the running kernel"
+            " (uname -r)"
+        )
         return CheckFailure(f"no {', '.join(missing)}", "loaded, built in or loadable", remedy)
     unknown = [name for name in MODULES if states.get(name) is None]
     if unknown:
         raise FactUnknown(
-            f"the host has no list of kernel modules, so the state of {', '.join(unknown)} is unknown",
+            f"the host has no list of kernel modules, so the state of {', '.join(unknown)} is"
+            " unknown",
             "run modprobe on the host",
         )
     return None

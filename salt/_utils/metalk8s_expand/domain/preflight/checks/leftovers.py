@@ -52,7 +52,10 @@ def stale_node(host: CheckContext) -> CheckFailure | None:
     """Check that neither the cluster nor the master knows another machine by the node's name."""
     conflicts = [*_another_node(host), *_another_key(host)]
     if conflicts:
-        remedy = f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete {host.name}"
+        remedy = (
+            f"remove the old node first; then kubectl delete node {host.name}, salt-key --delete"
+            f" {host.name}"
+        )
         return CheckFailure("; ".join(conflicts), "a new name, or the name of this host", remedy)
     node = host.surroundings.nodes.get(host.name)
     if node is not None and node.deployed and not (node.machine_id and host.fact("machine_id")):
@@ -97,4 +100,7 @@ def _another_key(host: CheckContext) -> Iterator[str]:
     if not shown:
         yield "the master has a key of this name, but this host has no key"
     elif fingerprint(str(shown)) != known:
-        yield f"the master's key of this name is {known}, but this host's key is {fingerprint(str(shown))}"
+        yield (
+            f"the master's key of this name is {known}, but this host's key is"
+            f" {fingerprint(str(shown))}"
+        )

@@ -85,7 +85,10 @@ def dns(host: CheckContext) -> CheckFailure | None:
             unresolved.append(f"{name}: {reason or 'no answer in time'}")
     servers = host.fact("name_servers")
     silent = [server for server, answers in servers.items() if not answers]
-    remedy = "correct /etc/resolv.conf and /etc/hosts on the host, or the network path to the name server"
+    remedy = (
+        "correct /etc/resolv.conf and /etc/hosts on the host, or the network path to the name"
+        " server"
+    )
     if unresolved:
         return CheckFailure("; ".join(unresolved), "names resolve", remedy)
     if servers and len(silent) == len(servers):

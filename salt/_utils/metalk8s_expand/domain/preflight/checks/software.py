@@ -97,7 +97,10 @@ def _is_in_the_way(host: CheckContext, name: str) -> bool:
 def selinux(host: CheckContext) -> CheckFailure | None:
     """Check that SELinux lets static Pods read the deployment's files, which no policy covers."""
     settings = host.fact("selinux")
-    remedy = "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check if a policy is installed"
+    remedy = (
+        "setenforce 0, and SELINUX=permissive in /etc/selinux/config; or skip this check if a"
+        " policy is installed"
+    )
     if settings["mode"] == "enforcing":
         return CheckFailure("enforcing", "permissive or disabled", remedy)
     if settings["mode"] == "permissive" and settings["configured"] == "enforcing":
