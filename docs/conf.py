@@ -18,6 +18,9 @@ highlight_language = "none"
 smartquotes = False
 
 html_theme = "alabaster"
-html_theme_options = {"description": "From a declaration in the pillar to verified nodes", "page_width": "1080px"}
+html_theme_options = {
+    "description": "From a declaration in the pillar to verified nodes",
+    "page_width": "1080px",
+}
 html_show_copyright = False
 html_show_sourcelink = False

@@ -10,6 +10,7 @@ from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.kubernetes.readiness import api_problems, api_server_problems
+from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.spec import Node
@@ -150,25 +151,11 @@ def cluster_health_problems(access: ClusterAccess) -> list[str]:
 
 
 def etcd_problems(etcd: Etcd) -> list[str]:
-    """Return the problems of etcd as a whole: a foreign learner, an unhealthy voter, two cluster
-    IDs.
-    """
+    """Return the problems of etcd as a whole; see ``quorum.health_problems``."""
     try:
-        members = etcd.members()
+        return quorum.health_problems(etcd.members())
     except ExpandError as exc:
         return [exc.message]
-    problems = []
-    for member in members:
-        if member.learner:
-            problems.append(f"etcd member {member.title} is still a learner")
-    for member in members:
-        if member.healthy is not True:
-            reason = member.error or "no answer"
-            problems.append(f"etcd member {member.title} is not healthy: {reason}")
-    identities = {member.cluster_id for member in members if member.cluster_id is not None}
-    if len(identities) > 1:
-        problems.append(f"etcd members answer with {len(identities)} cluster IDs")
-    return problems
 
 
 def _etcd_address(item: Mapping[str, Any]) -> str:

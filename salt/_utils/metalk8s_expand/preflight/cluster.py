@@ -6,7 +6,7 @@ the guard refuses: this run may be the one that repairs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.kubernetes.readiness import api_problems
@@ -138,28 +138,11 @@ def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> lis
         urls.update(member.peer_urls)
     newcomers = [node for node in nodes if node.is_etcd and _peer_url(node) not in urls]
     if not newcomers:
-        return [*quorum.cluster_problems(members), *_standing_problems(members)]
+        return quorum.steady_problems(members)
     problems: list[str] = []
     for node in newcomers:
         problems.extend(quorum.add_problems(members, node.name, _peer_url(node)))
     return list(dict.fromkeys(problems))
-
-
-def _standing_problems(members: Sequence[Member]) -> Iterator[str]:
-    """Return the problems of an etcd whose membership stays the same."""
-    for member in members:
-        if member.learner or not member.name:
-            yield (
-                f"etcd member {member.title} is a learner or has never started: finish its addition"
-                " or remove it first"
-            )
-    voters, healthy = len(quorum.voters(members)), len(quorum.healthy_voters(members))
-    if voters and healthy < quorum.quorum(voters):
-        ill = []
-        for member in quorum.voters(members):
-            if not member.healthy:
-                ill.append(f"{member.title}: {member.error or 'no answer'}")
-        yield f"etcd has no quorum: {healthy} of {voters} voters are healthy ({'; '.join(ill)})"
 
 
 def _peer_url(node: Node) -> str:

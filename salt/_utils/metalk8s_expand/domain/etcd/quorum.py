@@ -156,6 +156,46 @@ def cluster_problems(members: Sequence[Member]) -> list[str]:
     ]
 
 
+def health_problems(members: Sequence[Member]) -> list[str]:
+    """Return the problems of a finished cluster: a learner, an unhealthy voter, two cluster IDs."""
+    problems = []
+    for member in members:
+        if member.learner:
+            problems.append(f"etcd member {member.title} is still a learner")
+    for member in members:
+        if member.healthy is not True:
+            reason = member.error or "no answer"
+            problems.append(f"etcd member {member.title} is not healthy: {reason}")
+    identities = {member.cluster_id for member in members if member.cluster_id is not None}
+    if len(identities) > 1:
+        problems.append(f"etcd members answer with {len(identities)} cluster IDs")
+    return problems
+
+
+def steady_problems(members: Sequence[Member]) -> list[str]:
+    """Return the problems of a cluster whose membership stays the same during a run.
+
+    A voter may be down, since the run may be the one that repairs it.
+    """
+    problems = cluster_problems(members)
+    for member in members:
+        if member.learner or not member.name:
+            problems.append(
+                f"etcd member {member.title} is a learner or has never started: finish its addition"
+                " or remove it first"
+            )
+    count, healthy = len(voters(members)), len(healthy_voters(members))
+    if count and healthy < quorum(count):
+        ill = []
+        for member in voters(members):
+            if not member.healthy:
+                ill.append(f"{member.title}: {member.error or 'no answer'}")
+        problems.append(
+            f"etcd has no quorum: {healthy} of {count} voters are healthy ({'; '.join(ill)})"
+        )
+    return problems
+
+
 def readiness_problems(
     members: Sequence[Member], member: Member, max_lag: int = MAX_LAG
 ) -> list[str]:
