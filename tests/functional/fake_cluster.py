@@ -60,4 +60,4 @@ def install() -> None:
         return replace(context_on(opts), minions=Minions())  # type: ignore[arg-type]
 
     CommandContext.from_opts = with_fake_minions  # type: ignore[assignment,method-assign]
-    certificates.of_master = lambda kubeconfig, clock: {}  # type: ignore[assignment]
+    certificates.of_master = lambda kubeconfig, context, clock: {}  # type: ignore[assignment]

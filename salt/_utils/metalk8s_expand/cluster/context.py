@@ -10,7 +10,7 @@ from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
 from metalk8s_expand.clients.salt.pillar import declared_pillar, pillar_id
 from metalk8s_expand.cluster import health as verify
-from metalk8s_expand.cluster.roster import DEFAULT_KUBECONFIG
+from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles, ssh_annotations
@@ -42,11 +42,8 @@ class ClusterContext:
 
     @classmethod
     def from_opts(cls, opts: Mapping[str, Any]) -> ClusterContext:
-        """Return the context that the key ``metalk8s_expand`` of the master's configuration
-        describes.
-        """
-        configured = opts.get("metalk8s_expand") or {}
-        return cls(opts, Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG)))
+        """Return the context with the kubeconfig of the master's configuration."""
+        return cls(opts, kubeconfig_of(opts).connect())
 
     def settings(self) -> Settings:
         """Return the declaration; see ``declaration``."""

@@ -17,6 +17,7 @@ from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.clients.salt.pillar import declared_pillar
 from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import roles, ssh_annotations
@@ -27,7 +28,6 @@ from metalk8s_expand.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
-DEFAULT_KUBECONFIG = "/etc/kubernetes/admin.conf"
 KNOWN_HOSTS = "known_hosts"
 # OpenSSH looks up a host's declared key under this alias, which no other known_hosts file holds.
 ALIAS = "metalk8s-expand.{name}"
@@ -168,8 +168,7 @@ def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
 
 
 def _kube(opts: Mapping[str, Any]) -> Kube:
-    configured = opts.get("metalk8s_expand") or {}
-    return Kube.from_kubeconfig(configured.get("kubeconfig", DEFAULT_KUBECONFIG))
+    return kubeconfig_of(opts).connect()
 
 
 def _fetch(kube: Kube, names: Sequence[str]) -> list[dict[str, Any]]:

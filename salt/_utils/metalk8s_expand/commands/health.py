@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
-from metalk8s_expand.cluster import certificates, roster
+from metalk8s_expand.cluster import certificates
 from metalk8s_expand.cluster import health as cluster_health
+from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.domain.certificates import expiry
@@ -64,10 +65,8 @@ def deployed_nodes(
 
 def certificates_of(ctx: CommandContext, names: Sequence[str]) -> dict[str, Any]:
     """Return the data of these nodes' certificates and the master's API client certificate."""
-    kubeconfig = (ctx.opts.get("metalk8s_expand") or {}).get(
-        "kubeconfig", roster.DEFAULT_KUBECONFIG
-    )
+    kubeconfig = kubeconfig_of(ctx.opts)
     return {
         **certificates.observed(ctx.minions, names),
-        **host_certificates.of_master(kubeconfig, ctx.clock),
+        **host_certificates.of_master(kubeconfig.path, kubeconfig.context, ctx.clock),
     }

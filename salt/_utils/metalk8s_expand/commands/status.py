@@ -8,6 +8,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster import certificates
+from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.health import certificates_of, deployed_nodes, nodes_by_name
@@ -42,6 +43,7 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         "queue": queue_worker.rows(kube),
         "runs": runs[-20:],
         "now": active,
+        "configuration": {"kubeconfig": kubeconfig_of(ctx.opts).as_dict()},
     }
     return ctx.render(_status_text, data)
 
@@ -64,6 +66,8 @@ def _status_text(data: Mapping[str, Any]) -> str:
     problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
     runs = f"Runs: {', '.join(data['runs']) or 'none'}"
     ending = certificates.render_certificates(data["certificates"])
+    kubeconfig = data["configuration"]["kubeconfig"]
+    context = f", context {kubeconfig['context']}" if kubeconfig["context"] else ""
     blocks = [
         run.table(("node", "roles", "state"), rows),
         "\n".join(problems),
@@ -73,5 +77,6 @@ def _status_text(data: Mapping[str, Any]) -> str:
         run_progress.render_status(data["now"]),
         queue_rules.text(data["queue"]),
         runs,
+        f"Kubeconfig: {kubeconfig['path']}{context}, from {kubeconfig['source']}",
     ]
     return "\n\n".join(block for block in blocks if block)

@@ -59,13 +59,13 @@ def observed(
     return entries
 
 
-def of_master(kubeconfig: str, clock: Clock) -> dict[str, dict[str, Entry]]:
+def of_master(kubeconfig: str, context: str | None, clock: Clock) -> dict[str, dict[str, Entry]]:
     """Return the certificate of this master's kubeconfig, unless the node itself reports that
     certificate.
     """
     now = clock.now()
     try:
-        loaded = certificates.of_kubeconfig(kubeconfig)
+        loaded = certificates.of_kubeconfig(kubeconfig, context)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -396,6 +396,7 @@ class TestStatus:
         text = make(node("w-1"), __cli="salt-run").status()["text"]
         assert "not registered" in text
         assert "Runs: none" in text
+        assert "Kubeconfig: /etc/kubernetes/admin.conf, from the default" in text
         assert "w-1 kubelet-client 2027-01-01T00:00:00Z 300.0" in " ".join(text.split())
 
     def test_status_shows_certificates_of_deployed_nodes(self, make: Make) -> None:

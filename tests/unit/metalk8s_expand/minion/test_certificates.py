@@ -174,10 +174,12 @@ class TestMaster:
     def test_certificate_is_found_embedded_or_in_file(self, host: Host) -> None:
         text = base64.b64encode(Path(f"{host.path}.crt").read_bytes()).decode()
         embedded = certificates.of_master(
-            self.kubeconfig(host.directory, {"client-certificate-data": text}), Clock()
+            self.kubeconfig(host.directory, {"client-certificate-data": text}), None, Clock()
         )
         beside = certificates.of_master(
-            self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}), Clock()
+            self.kubeconfig(host.directory, {"client-certificate": "kubelet-server.crt"}),
+            None,
+            Clock(),
         )
         for found in (embedded, beside):
             assert (
@@ -189,10 +191,12 @@ class TestMaster:
 
     def test_certificate_reported_by_node_or_missing_is_skipped(self, host: Host) -> None:
         assert (
-            certificates.of_master(self.kubeconfig(host.directory, {"token": "secret"}), Clock())
+            certificates.of_master(
+                self.kubeconfig(host.directory, {"token": "secret"}), None, Clock()
+            )
             == {}
         )
-        assert certificates.of_master(str(host.directory / "absent"), Clock()) == {}
+        assert certificates.of_master(str(host.directory / "absent"), None, Clock()) == {}
 
     @pytest.mark.parametrize(
         "text",
@@ -206,5 +210,5 @@ class TestMaster:
     )
     def test_no_kubeconfig(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "salt.conf").write_text(text)
-        found = certificates.of_master(str(tmp_path / "salt.conf"), Clock())
+        found = certificates.of_master(str(tmp_path / "salt.conf"), None, Clock())
         assert "it cannot be read: it is not a kubeconfig" in problems(found, Limits())[0]

@@ -38,19 +38,19 @@ def read(path: str | Path) -> Certificate:
     return _certificate(x509.load_pem_x509_certificate(Path(path).read_bytes()))
 
 
-def of_kubeconfig(path: str | Path) -> tuple[str, Certificate] | None:
-    """Return the place and the client certificate of a kubeconfig's current user.
+def of_kubeconfig(path: str | Path, context: str | None = None) -> tuple[str, Certificate] | None:
+    """Return the place and the client certificate of the user of a kubeconfig's context.
 
-    Return None when the user has a token. Raises OSError or ValueError. The private key is not
-    read.
+    The current context is the default. Return None when the user has a token. Raises OSError or
+    ValueError. The private key is not read.
     """
     import yaml
     from cryptography import x509
 
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        context = _named(config["contexts"], config["current-context"])["context"]
-        user = dict(_named(config["users"], context["user"])["user"] or {})
+        chosen = _named(config["contexts"], context or config["current-context"])["context"]
+        user = dict(_named(config["users"], chosen["user"])["user"] or {})
     except (yaml.YAMLError, KeyError, TypeError, ValueError):
         raise ValueError("it is not a kubeconfig with a current user") from None
     if data := user.get("client-certificate-data"):

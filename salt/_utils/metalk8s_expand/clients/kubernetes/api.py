@@ -49,8 +49,10 @@ class KubeApi:
         self._writes = urllib3.Retry(total=0, status=0)
 
     @classmethod
-    def from_kubeconfig(cls: type[_Api], path: str, timeout: float = 10.0) -> _Api:
-        """Return a client for the current context of the kubeconfig at ``path``.
+    def from_kubeconfig(
+        cls: type[_Api], path: str, timeout: float = 10.0, context: str | None = None
+    ) -> _Api:
+        """Return a client for a context of the kubeconfig at ``path``, by default the current one.
 
         ``timeout`` is in seconds per request.
         """
@@ -59,14 +61,16 @@ class KubeApi:
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = CONNECTIONS
         try:
-            config.load_kube_config(config_file=path, client_configuration=configuration)
+            config.load_kube_config(
+                config_file=path, context=context, client_configuration=configuration
+            )
         # The official client raises many kinds of exceptions for an invalid kubeconfig.
         except Exception as exc:
             raise UnreachableError(
                 f"cannot read the kubeconfig {path}: {exc}",
                 hint=(
-                    "set metalk8s_expand:kubeconfig in the master's configuration to a readable"
-                    " kubeconfig"
+                    "name a readable kubeconfig in the master's configuration, as"
+                    " kubernetes.kubeconfig or metalk8s_expand:kubeconfig"
                 ),
             ) from exc
         api = client.ApiClient(configuration)
