@@ -13,6 +13,7 @@ from metalk8s_expand.boundary import runner_boundary
 from metalk8s_expand.commands import arguments, node_object, queue, reports
 from metalk8s_expand.commands import expand as expand_command
 from metalk8s_expand.commands import health as health_command
+from metalk8s_expand.commands import host_keys as host_keys_command
 from metalk8s_expand.commands import plan as plan_command
 from metalk8s_expand.commands import preflight as preflight_command
 from metalk8s_expand.commands import remove_node as remove_node_command
@@ -134,6 +135,33 @@ def check_ssh(nodes=None, profiles=None):
         salt-run metalk8s_expand.check_ssh worker-1
     """
     return preflight_command.check_ssh(_context(), nodes, profiles)
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
+def host_keys(nodes=None, profiles=None):
+    """
+    Show the SSH host keys of the hosts, as lines for the pillar. Nothing is changed.
+
+    The keys are not verified: compare each fingerprint with the one on the host's own console
+    before you declare it as ``ssh:host_key``.
+
+    nodes
+        Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
+    profiles
+        Only nodes of these profiles, a list or comma separated.
+
+    Returns ``verified`` (always False), ``hosts`` (by node: ``host``, ``port``, ``keys`` with
+    ``type``, ``key`` and ``fingerprint``, and ``declared``: ``same``, ``other`` or None), and
+    ``unreachable``. The exit code is 4 if a host shows no key.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.host_keys
+        salt-run metalk8s_expand.host_keys 'worker-*' --out=json
+    """
+    return host_keys_command.host_keys(_context(), nodes, profiles)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

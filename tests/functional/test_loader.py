@@ -124,6 +124,7 @@ def test_runner_has_all_documented_functions(mode: Any) -> None:
         "check_ssh",
         "expand",
         "health",
+        "host_keys",
         "manifest",
         "plan",
         "preflight",

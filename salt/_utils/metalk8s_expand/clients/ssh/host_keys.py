@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from metalk8s_expand.clients.ssh.process_pool import Allowance, run
@@ -16,7 +18,42 @@ from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
 Keys = dict[str, set[str]]
 SCANNED = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa", "ssh-dss": "dsa"}
+PREFERRED = "ssh-ed25519"
+KIND, KEY = re.compile(r"[a-z0-9@.-]{1,64}"), re.compile(r"[A-Za-z0-9+/]{16,4096}={0,2}")
 CERTIFICATES, REVOKED = "@cert-authority", "@revoked"
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """A public host key: its type, and the key in base64."""
+
+    kind: str
+    key: str
+
+    @property
+    def line(self) -> str:
+        """Return the key as a host's ``.pub`` file and the pillar write it."""
+        return f"{self.kind} {self.key}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint as ``ssh-keygen -l`` shows it."""
+        return _fingerprint(self.key)
+
+
+def shown_keys(host: str, port: int, timeout: float) -> list[HostKey]:
+    """Return the keys that the host shows within ``timeout`` seconds, ed25519 first.
+
+    Nothing proves that they are the host's keys. The list is empty if no SSH server answers.
+    """
+    config = {"hostname": host, "port": str(port)}
+    shown = []
+    for kind, keys in _scan(config, [], Allowance(timeout)).items():
+        for key in sorted(keys):
+            # The text comes from the network.
+            if KIND.fullmatch(kind) and KEY.fullmatch(key):
+                shown.append(HostKey(kind, key))
+    return sorted(shown, key=lambda item: (item.kind != PREFERRED, item.kind, item.key))
 
 
 def host_key_problem(config: Mapping[str, str], allowance: Allowance) -> SSHFailure | None:
