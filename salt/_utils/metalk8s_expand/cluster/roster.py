@@ -41,13 +41,15 @@ Entries = dict[str, dict[str, Any]]
 class RosterAccess:
     """The common settings of all roster entries.
 
-    ``declared_keys`` is the directory for the declared host keys.
+    ``declared_keys`` is the directory for the declared host keys. ``accepted_keys`` is the file for
+    the keys of first contacts; if it is empty, they are written to ``known_hosts``.
     """
 
     key_directory: str = DEFAULT_KEY_DIRECTORY
     known_hosts: str = f"{DEFAULT_KEY_DIRECTORY}/{KNOWN_HOSTS}"
     host_keys: str = settings.KNOWN
     declared_keys: str = ""
+    accepted_keys: str = ""
     nodegroups: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,8 +109,18 @@ def access_from(opts: Mapping[str, Any], declared: Settings) -> RosterAccess:
     """Return the common roster settings from the master's configuration and the declaration."""
     known_hosts = opts.get("known_hosts_file") or f"{declared.key_directory}/{KNOWN_HOSTS}"
     groups = {**(opts.get("nodegroups") or {}), **(opts.get("ssh_list_nodegroups") or {})}
-    keys = str(cache.path(opts) / "host_keys")
-    return RosterAccess(declared.key_directory, str(known_hosts), declared.host_keys, keys, groups)
+    accepted = ""
+    if declared.host_keys == settings.ACCEPT_NEW and not opts.get("known_hosts_file"):
+        # MetalK8s mounts the key directory read-only into its Salt master.
+        accepted = str(cache.configuration_directory(opts) / KNOWN_HOSTS)
+    return RosterAccess(
+        declared.key_directory,
+        str(known_hosts),
+        declared.host_keys,
+        str(cache.path(opts) / "host_keys"),
+        accepted,
+        groups,
+    )
 
 
 def ssh_targets(nodes: Iterable[Node], access: RosterAccess) -> list[Target]:
@@ -138,9 +150,13 @@ def _host_key_options(name: str, ssh: Ssh, access: RosterAccess) -> list[str]:
     before.
     """
     if not ssh.host_key:
+        strict = f"StrictHostKeyChecking={STRICT[access.host_keys]}"
+        if not access.accepted_keys:
+            return [strict, f"UserKnownHostsFile={access.known_hosts}"]
         return [
-            f"StrictHostKeyChecking={STRICT[access.host_keys]}",
-            f"UserKnownHostsFile={access.known_hosts}",
+            strict,
+            f"UserKnownHostsFile={access.accepted_keys}",
+            f"GlobalKnownHostsFile={access.known_hosts}",
         ]
     alias = ALIAS.format(name=name)
     expected = cache.keep(access.declared_keys, name, f"{alias} {ssh.host_key}\n")
@@ -161,8 +177,10 @@ def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
     for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys"):
         if opts.get(option):
             warnings.append(
-                f"{option} is set in the master's configuration: "
-                "salt-ssh does not verify host keys; remove it"
+                f"{option} is set in the master's configuration: this project verifies host keys,"
+                " but salt-ssh does not while it deploys a node. If MetalK8s sets it, keep it and"
+                " declare ssh:host_key, which the preflight verifies before the deployment; if not,"
+                " remove it"
             )
     return warnings
 

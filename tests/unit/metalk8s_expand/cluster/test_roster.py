@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.cluster import roster
+from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import SettingsError
@@ -110,6 +111,22 @@ def test_unknown_key_is_accepted_only_where_declared() -> None:
     assert found["ssh_options"] == ["StrictHostKeyChecking=accept-new", "UserKnownHostsFile=/kh"]
 
 
+def test_key_of_first_contact_is_written_beside_the_configuration(tmp_path: Path) -> None:
+    opts = {**OPTS, "cachedir": str(tmp_path), "conf_file": str(tmp_path / "salt" / "master")}
+    declared = Settings(host_keys="accept-new")
+    options = roster.entry("n", Ssh("h"), roster.access_from(opts, declared))["ssh_options"]
+    directory = tmp_path / "salt" / "metalk8s-expand"
+    assert options == [
+        "StrictHostKeyChecking=accept-new",
+        f"UserKnownHostsFile={directory}/known_hosts",
+        "GlobalKnownHostsFile=/etc/metalk8s/pki/known_hosts",
+    ]
+    assert directory.stat().st_mode & 0o777 == 0o700
+    opts["known_hosts_file"] = "/kh"
+    options = roster.entry("n", Ssh("h"), roster.access_from(opts, declared))["ssh_options"]
+    assert options == ["StrictHostKeyChecking=accept-new", "UserKnownHostsFile=/kh"]
+
+
 def test_declared_key_is_the_only_accepted_key(tmp_path: Path) -> None:
     access = roster.RosterAccess(
         known_hosts="/kh", host_keys="accept-new", declared_keys=str(tmp_path / "keys")
@@ -145,7 +162,7 @@ class FakeKube:
 def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
     fake = FakeKube()
     pillar = {"nodes": {"w-2": {"profile": "worker", "address": "10.0.0.2", "version": "1"}}}
-    monkeypatch.setattr(roster.Kube, "from_kubeconfig", lambda path, *rest: fake)
+    monkeypatch.setattr(roster.Kube, "from_kubeconfig", lambda path, **more: fake)
     monkeypatch.setattr(roster, "declared_pillar", lambda opts: pillar)
     return fake
 

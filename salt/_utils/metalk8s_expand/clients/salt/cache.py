@@ -67,6 +67,16 @@ def load_plan(opts: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
     return dict(json.loads(matches[0].read_text(encoding="utf-8")))
 
 
+def configuration_directory(opts: Mapping[str, Any]) -> Path:
+    """Return the project's directory beside the master's configuration, which survives a restart.
+
+    Creates it, for its user only.
+    """
+    directory = Path(opts.get("conf_file") or "/etc/salt/master").parent / "metalk8s-expand"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
 def keep(folder: str, name: str, text: str) -> str:
     """Return the path of the file ``name`` in a folder; write it only when its text differs."""
     file = Path(folder) / name
