@@ -118,7 +118,7 @@ metalk8s_expand:
     # Without one nothing is done to a member, unless it is switched off: true, false, yes, no.
     enabled: true
     # On the master, outside of etcd's data directory. In a container: on a volume.
-    directory: /var/lib/metalk8s-expand/snapshots
+    directory: /var/cache/salt/metalk8s-expand/snapshots
     # How many of this cluster stay, here and in copy_to.
     keep: 5
     # Seconds for taking it.

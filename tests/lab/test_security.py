@@ -166,7 +166,7 @@ def test_events_were_recorded() -> None:
 
 
 MODES = r"""
-find /etc/kubernetes /etc/salt/pki /etc/metalk8s/pki /var/lib/metalk8s-expand -type f \
+find /etc/kubernetes /etc/salt/pki /etc/metalk8s/pki /var/cache/salt/metalk8s-expand -type f \
     \( -name '*.key' -o -name '*.pem' -o -name '*.conf' -o -name salt-bootstrap -o -path '*/manifests/*' -o -path '*/static-pods/*' \
        -o -path '*/snapshots/*' \) -printf '%m %U %G %p\n' 2>/dev/null
 true
@@ -178,7 +178,7 @@ DIRECTORIES = (
     "/etc/salt/pki/minion",
     "/etc/salt/pki/master",
     "/var/cache/salt/master/metalk8s_expand",
-    "/var/lib/metalk8s-expand/snapshots",
+    "/var/cache/salt/metalk8s-expand/snapshots",
 )
 
 

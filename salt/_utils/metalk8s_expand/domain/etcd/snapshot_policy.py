@@ -11,9 +11,10 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
 
-# Not in etcd's data directory, which is deleted with the member, and not in Salt's cache, which
-# may be cleared.
-DIRECTORY = "/var/lib/metalk8s-expand/snapshots"
+# MetalK8s mounts /var/cache/salt into its Salt master, so the directory outlives the container. It
+# is not in etcd's data directory, which is deleted with the member, and not in the master's cache,
+# /var/cache/salt/master, which may be cleared.
+DIRECTORY = "/var/cache/salt/metalk8s-expand/snapshots"
 ETCD_DATA = "/var/lib/etcd"
 PARTIAL = ".partial"
 MIB = 1024 * 1024

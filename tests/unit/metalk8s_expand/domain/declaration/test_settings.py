@@ -210,7 +210,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "snapshot timeout": (pillar(etcd_snapshot={"timeout_s": "60"}), ["metalk8s_expand:etcd_snapshot:timeout_s"]),
     "snapshot copy": (pillar(etcd_snapshot={"copy_to": None}), ["metalk8s_expand:etcd_snapshot:copy_to"]),
     "snapshot copied to itself": (
-        pillar(etcd_snapshot={"copy_to": "/var/lib/metalk8s-expand/snapshots"}),
+        pillar(etcd_snapshot={"copy_to": "/var/cache/salt/metalk8s-expand/snapshots"}),
         ["metalk8s_expand:etcd_snapshot:copy_to"],
     ),
     "snapshot key": (pillar(etcd_snapshot={"keeps": 3}), ["metalk8s_expand:etcd_snapshot:keeps"]),
