@@ -29,6 +29,7 @@ from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, Qu
 from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, steps
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
+from tests.fakes.lock import FakeLock
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
 from tests.integration.etcd_host import Host, is_up, voters
@@ -114,19 +115,6 @@ SAID: dict[str, Any] = {
     "machine_id": "m", "names": [], "master_key": "", "authority": False, "api_server": False,
     "services": [], "traces": [], "containers": 0,
 }  # fmt: skip
-
-
-class Lock:
-    """A lock that is never lost."""
-
-    epoch = 7
-
-    def tick(self) -> None: ...
-
-    def check(self) -> None: ...
-
-    def renewing(self, at_most: float) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
 
 
 class Journal:
@@ -218,7 +206,9 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
 
     @contextlib.contextmanager
     def exclusive_run(ctx: CommandContext, *_: Any) -> Iterator[RunContext]:
-        yield RunContext(world, ctx.clock, ctx.progress, Lock(), Journal(), lambda: "")  # type: ignore[arg-type]
+        lock: Any = FakeLock(ctx.clock)
+        journal: Any = Journal()
+        yield RunContext(world, ctx.clock, ctx.progress, lock, journal, lambda: "")
 
     monkeypatch.setattr(remove_node, "exclusive_run", exclusive_run)
     monkeypatch.setattr(CommandContext, "settings", lambda ctx: declared)

@@ -15,7 +15,6 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.expansion.plan import build_plan
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import (
     DeadlineError,
     DeployError,
@@ -30,6 +29,7 @@ from metalk8s_expand.preflight import cluster as cluster_preflight
 from metalk8s_expand.runs.context import RunContext
 from tests.fakes.clock import FakeClock
 from tests.fakes.kube import merge
+from tests.fakes.lock import FakeLock
 
 
 def node(name: str, *node_roles: str) -> Node:
@@ -183,23 +183,6 @@ class FakeJobs:
 
 
 @dataclass
-class FakeLock:
-    """Fake lock that is held until ``lost_at`` seconds."""
-
-    clock: FakeClock
-    epoch: int = 41
-    lost_at: float = float("inf")
-    ticks: list[float] = field(default_factory=list)
-
-    def tick(self) -> None:
-        self.ticks.append(self.clock.time)
-
-    def check(self) -> None:
-        if self.clock.time >= self.lost_at:
-            raise LockLostError("this run has lost the lock")
-
-
-@dataclass
 class FakeJournal:
     """Fake journal that keeps records in order. ``fail`` may raise to refuse a record."""
 
@@ -254,7 +237,7 @@ class Setting:
         self.cluster = FakeCluster(listed=[etcd(1, "boot")])
         self.jobs = FakeJobs(self.cluster, clock)
         self.nodes = nodes
-        self.lock = FakeLock(clock)
+        self.lock = FakeLock(clock, epoch=41)
         self.journal = FakeJournal()
         self.progress = FakeProgress()
         self.asked = ""

@@ -24,7 +24,6 @@ from metalk8s_expand.domain.removal import plan
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.domain.reports import removal
-from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import (
     ConflictError,
     DeployError,
@@ -42,6 +41,7 @@ from tests.fakes.etcd_members import voter
 from tests.fakes.inventories import BLANK, LIVES
 from tests.fakes.kube import FakeKube
 from tests.fakes.leaving_members import Etcd
+from tests.fakes.lock import FakeLock
 from tests.fakes.pods import EMPTY, pod
 
 PILLAR = {
@@ -126,24 +126,6 @@ class Outcome:
         self.notes: list[str] = data["notes"]
 
 
-class FakeLock:
-    epoch = 7
-
-    def __init__(self) -> None:
-        self.lost = False
-
-    def tick(self) -> None:
-        pass
-
-    def check(self) -> None:
-        if self.lost:
-            raise LockLostError("lost")
-
-    @contextmanager
-    def renewing(self, at_most: float) -> Iterator[None]:
-        yield
-
-
 class FakeKeys:
     known: dict[str, tuple[str, str]]
 
@@ -188,7 +170,7 @@ class Setting:
         }
         self.hosts["boot"].said["authority"] = True
         FakeKeys.known = dict.fromkeys(self.hosts, ("minions", "key"))
-        self.lock = FakeLock()
+        self.lock = FakeLock(clock)
         self.opts = {"id": "lab_master", "cachedir": str(base), "pki_dir": str(base)}
         self.declared = settings.parse(PILLAR)
         self.before: list[int] = []
