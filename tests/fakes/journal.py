@@ -1,8 +1,9 @@
-"""The ConfigMap of the journal in memory."""
+"""The journal of a run and its ConfigMap in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.runs.journal import JournalWriter, NewRun
@@ -30,6 +31,30 @@ class FakeKube(FakeConfigMap):
 
     def _written(self) -> None:
         self.after()
+
+
+@dataclass
+class FakeJournal:
+    """A journal that keeps its records in order; ``fail`` may raise to refuse a step."""
+
+    written: list[tuple[str, ...]] = field(default_factory=list)
+    fail: Callable[[str, str], None] = lambda node, step: None
+
+    def step_started(self, node: str, step: str) -> None:
+        self.fail(node, step)
+        self.written.append(("step_started", node, step))
+
+    def job_started(self, node: str, job: str) -> None:
+        self.written.append(("job_started", node, job))
+
+    def node_created(self, node: str) -> None:
+        self.written.append(("node_created", node))
+
+    def node_claimed(self, node: str) -> None:
+        self.written.append(("node_claimed", node))
+
+    def node_finished(self, node: str, failure: str = "") -> None:
+        self.written.append(("node_finished", node, failure))
 
 
 def writer(kube: FakeKube, epoch: int = 7, run: str = "r1") -> JournalWriter:

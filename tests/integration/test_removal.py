@@ -29,6 +29,7 @@ from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, Qu
 from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, steps
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
+from tests.fakes.journal import FakeJournal
 from tests.fakes.lock import FakeLock
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
@@ -117,14 +118,6 @@ SAID: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Journal:
-    """A journal that nobody reads."""
-
-    def step_started(self, node: str, step: str) -> None: ...
-
-    def node_finished(self, node: str, failure: str = "") -> None: ...
-
-
 class Keys:
     """A master that has the key of every minion until the key is deleted."""
 
@@ -207,7 +200,7 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
     @contextlib.contextmanager
     def exclusive_run(ctx: CommandContext, *_: Any) -> Iterator[RunContext]:
         lock: Any = FakeLock(ctx.clock)
-        journal: Any = Journal()
+        journal: Any = FakeJournal()
         yield RunContext(world, ctx.clock, ctx.progress, lock, journal, lambda: "")
 
     monkeypatch.setattr(remove_node, "exclusive_run", exclusive_run)

@@ -28,6 +28,7 @@ from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
 from metalk8s_expand.runs.context import RunContext
 from tests.fakes.clock import FakeClock
+from tests.fakes.journal import FakeJournal
 from tests.fakes.kube import merge
 from tests.fakes.lock import FakeLock
 
@@ -180,30 +181,6 @@ class FakeJobs:
     @property
     def names(self) -> list[str]:
         return [name for _, name in self.started]
-
-
-@dataclass
-class FakeJournal:
-    """Fake journal that keeps records in order. ``fail`` may raise to refuse a record."""
-
-    written: list[tuple[str, ...]] = field(default_factory=list)
-    fail: Callable[[str, str], None] = lambda node, step: None
-
-    def step_started(self, node: str, step: str) -> None:
-        self.fail(node, step)
-        self.written.append(("step_started", node, step))
-
-    def job_started(self, node: str, job: str) -> None:
-        self.written.append(("job_started", node, job))
-
-    def node_created(self, node: str) -> None:
-        self.written.append(("node_created", node))
-
-    def node_claimed(self, node: str) -> None:
-        self.written.append(("node_claimed", node))
-
-    def node_finished(self, node: str, failure: str = "") -> None:
-        self.written.append(("node_finished", node, failure))
 
 
 class FakeProgress:

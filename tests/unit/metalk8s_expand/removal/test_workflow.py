@@ -39,6 +39,7 @@ from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd_members import voter
 from tests.fakes.inventories import BLANK, LIVES
+from tests.fakes.journal import FakeJournal
 from tests.fakes.kube import FakeKube
 from tests.fakes.leaving_members import Etcd
 from tests.fakes.lock import FakeLock
@@ -459,19 +460,6 @@ def test_proxies_drop_undeclared_master(setting: Setting) -> None:
 # The command.
 
 
-class FakeJournal:
-    """The recorded steps."""
-
-    def __init__(self) -> None:
-        self.written: list[tuple[str, ...]] = []
-
-    def step_started(self, node: str, step: str) -> None:
-        self.written.append((node, step))
-
-    def node_finished(self, node: str, failure: str = "") -> None:
-        self.written.append((node, "left", failure))
-
-
 def command(
     setting: Setting, name: str, journal: Any = None, stop: str = "", **arguments: Any
 ) -> dict[str, Any]:
@@ -500,14 +488,14 @@ def test_every_step_is_recorded_and_none_begins_after_stop(setting: Setting) -> 
     assert (data["retcode"], data["nodes"][0]["steps"], journal.written) == (
         10,
         [],
-        [("w-1", "left", journal.written[0][2])],
+        [("node_finished", "w-1", journal.written[0][2])],
     )
     assert "asked by me" in journal.written[0][2]
     data = command(setting, "w-1", journal)
-    assert [step for _, step, *_ in journal.written[1:-1]] == [
-        item["name"] for item in data["plan"]["steps"]
+    assert journal.written[1:-1] == [
+        ("step_started", "w-1", item["name"]) for item in data["plan"]["steps"]
     ]
-    assert journal.written[-1] == ("w-1", "left", "")
+    assert journal.written[-1] == ("node_finished", "w-1", "")
 
 
 def test_removed_node_is_a_known_name(setting: Setting) -> None:
