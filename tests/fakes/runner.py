@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.healthy_cluster import READY, FakeEtcd, FakeKube, member
 from tests.fakes.leases import FakeLeases
+from tests.fakes.minions import FakeMinions
 
 PILLAR: dict[str, Any] = {
     "defaults": {"version": "2.0"},
@@ -88,7 +89,7 @@ class RunnerCalls:
     def on(cls, opts: Mapping[str, Any], clock: Any, connect: Connect) -> RunnerCalls:
         """Return calls on the cluster that ``connect`` returns; their events are recorded."""
         progress = Progress(opts, clock)
-        return cls(CommandContext(opts, clock, progress, Heard(), Minions(), connect))  # type: ignore[arg-type]
+        return cls(CommandContext(opts, clock, progress, Heard(), minions(), connect))  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
         """Return the attribute of the context, or the function of this name for this context."""
@@ -149,23 +150,18 @@ class Heard:
         return True
 
 
-class Minions:
-    """Fake minions. Each returns one certificate, unless ``others`` sets a different answer."""
+def certificate(days: float) -> Callable[[str], dict[str, Any]]:
+    """Return the answer of minions that each have one certificate, which ends in ``days`` days."""
+    entry = {
+        "path": "/etc/kubernetes/pki/kubelet-client.crt", "serial": "1", "key": "fits",
+        "not_after": "2027-01-01T00:00:00Z", "seconds_left": int(days * 86400),
+    }  # fmt: skip
+    return lambda name: {"kubelet-client": entry}
 
-    def __init__(self) -> None:
-        self.days = 300.0
-        self.others: dict[str, Any] = {}
-        self.asked: list[str] = []
 
-    def ask(
-        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
-    ) -> dict[str, Any]:
-        self.asked = list(minions)
-        entry = {
-            "path": "/etc/kubernetes/pki/kubelet-client.crt", "serial": "1", "key": "fits",
-            "not_after": "2027-01-01T00:00:00Z", "seconds_left": int(self.days * 86400),
-        }  # fmt: skip
-        return {**{name: {"kubelet-client": entry} for name in self.asked}, **self.others}
+def minions() -> FakeMinions:
+    """Return minions whose certificates do not end soon."""
+    return FakeMinions(every=certificate(300.0))
 
 
 def node(name: str, deployed: bool = True) -> dict[str, Any]:

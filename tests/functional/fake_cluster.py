@@ -15,7 +15,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.minion import certificates
 from tests.fakes.kube import apply, merge
-from tests.fakes.runner import Cluster, Kube, Minions
+from tests.fakes.runner import Cluster, Kube, minions
 
 COREDNS = {
     "metadata": {"name": "coredns"},
@@ -57,7 +57,7 @@ def install() -> None:
     context_on = CommandContext.from_opts
 
     def with_fake_minions(opts: Mapping[str, Any]) -> CommandContext:
-        return replace(context_on(opts), minions=Minions())  # type: ignore[arg-type]
+        return replace(context_on(opts), minions=minions())  # type: ignore[arg-type]
 
     CommandContext.from_opts = with_fake_minions  # type: ignore[assignment,method-assign]
     certificates.of_master = lambda kubeconfig, context, clock: {}  # type: ignore[assignment]

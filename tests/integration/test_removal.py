@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -30,6 +30,7 @@ from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, s
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.journal import FakeJournal
+from tests.fakes.keys import FakeKeys
 from tests.fakes.lock import FakeLock
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually
@@ -118,21 +119,6 @@ SAID: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Keys:
-    """A master that has the key of every minion until the key is deleted."""
-
-    forgotten: ClassVar[set[str]] = set()
-
-    def __init__(self, opts: Any) -> None: ...
-
-    def public_key(self, name: str) -> tuple[str, str] | None:
-        return None if name in self.forgotten else ("minions", "key")
-
-    def delete(self, name: str) -> bool:
-        self.forgotten.add(name)
-        return True
-
-
 @pytest.fixture
 def cluster(trio: list[Host], tmp_path: Path) -> Iterator[Kube]:
     """Create a Node for each of three members; the API server uses the first member's etcd."""
@@ -186,7 +172,8 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
         return {"changes": [mode], "left": [], "failed": [], "refused": ""}
 
     monkeypatch.setattr(host_reset, "ask", ask)
-    monkeypatch.setattr(discovery.keys, "Keys", Keys)
+    master_keys = FakeKeys({leaving.name: ("minions", "key")})
+    monkeypatch.setattr(discovery.keys, "Keys", lambda opts: master_keys)
     monkeypatch.setattr(discovery, "etcd_of_others", lambda *_: others[0].etcd(others, own=True))
     declared = Settings(
         nodes={

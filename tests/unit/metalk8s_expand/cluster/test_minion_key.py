@@ -10,6 +10,8 @@ from metalk8s_expand.cluster import minion_key
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.errors import ConflictError, DeadlineError, UnreachableError
 from tests.fakes.clock import FakeClock
+from tests.fakes.keys import FakeKeys
+from tests.fakes.minions import FakeMinions
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 
 PEM = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkq\nhkiG9w0BAQEF\n-----END PUBLIC KEY-----\n"
@@ -17,50 +19,16 @@ OTHER = PEM.replace("MIIB", "MIIC")
 DENIED = "minions_denied"
 
 
-class FakeKeys:
-    """The master's key directories; a key may arrive late, and an acceptance may be undone."""
-
-    def __init__(
-        self,
-        clock: FakeClock,
-        key: str = PEM,
-        directory: str = minion_key.PENDING,
-        arrives: float = 0.0,
-    ) -> None:
-        self.clock = clock
-        self.key = key
-        self.directory = directory
-        self.arrives = clock.time + arrives
-        self.flips = 0
-        self.accepted: list[str] = []
-
-    def public_key(self, minion: str) -> tuple[str, str] | None:
-        return (self.directory, self.key) if self.clock.time >= self.arrives else None
-
-    def accept(self, minion: str) -> bool:
-        assert self.directory == minion_key.PENDING
-        self.accepted.append(minion)
-        self.directory = minion_key.ACCEPTED
-        return True
+def key_of(
+    clock: FakeClock, key: str = PEM, directory: str = minion_key.PENDING, arrives: float = 0.0
+) -> FakeKeys:
+    """Return the keys of a master that has this key of w-1 after ``arrives`` seconds."""
+    return FakeKeys({"w-1": (directory, key)}, clock, clock.time + arrives)
 
 
-class FakeMinions:
-    """Minions that answer from a given time on.
-
-    With ``flips``, their early requests make the master write the key back as pending.
-    """
-
-    def __init__(self, keys: FakeKeys, answers: float = 0.0, flips: int = 0) -> None:
-        self.keys = keys
-        self.answers = keys.clock.time + answers
-        self.flips = flips
-
-    def ping(self, minion: str) -> bool:
-        if self.flips:
-            self.flips -= 1
-            self.keys.directory = minion_key.PENDING
-            return False
-        return self.keys.directory == minion_key.ACCEPTED and self.keys.clock.time >= self.answers
+def minions_of(keys: FakeKeys, answers: float = 0.0, flips: int = 0) -> FakeMinions:
+    """Return minions that answer a ping after ``answers`` seconds."""
+    return FakeMinions(keys=keys, pings_at=keys.clock.monotonic() + answers, flips=flips)
 
 
 @pytest.fixture
@@ -77,22 +45,22 @@ def accept(keys: Any, minions: Any, sshd: Sshd, timeout: float = 60.0) -> dict[s
 
 
 def test_key_of_host_is_accepted(host: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock, arrives=10)
+    keys = key_of(clock, arrives=10)
     assert minion_key.pending_change(keys, "w-1") is not None  # type: ignore[arg-type]
-    assert accept(keys, FakeMinions(keys, answers=20), host) == {"accepted": fingerprint(PEM)}
+    assert accept(keys, minions_of(keys, answers=20), host) == {"accepted": fingerprint(PEM)}
     assert keys.accepted == ["w-1"]
 
 
 def test_second_run_changes_nothing(host: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock, directory=minion_key.ACCEPTED)
+    keys = key_of(clock, directory=minion_key.ACCEPTED)
     assert minion_key.pending_change(keys, "w-1") is None  # type: ignore[arg-type]
-    assert accept(keys, FakeMinions(keys), host) == {}
+    assert accept(keys, minions_of(keys), host) == {}
     assert keys.accepted == []
 
 
 def test_acceptance_that_is_undone_is_repeated(host: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock)
-    assert "accepted" in accept(keys, FakeMinions(keys, flips=2), host)
+    keys = key_of(clock)
+    assert "accepted" in accept(keys, minions_of(keys, flips=2), host)
     assert keys.accepted == ["w-1"] * 3
 
 
@@ -100,9 +68,9 @@ def test_acceptance_that_is_undone_is_repeated(host: Sshd, clock: FakeClock) -> 
 def test_key_that_differs_from_host_is_never_accepted(
     host: Sshd, clock: FakeClock, directory: str
 ) -> None:
-    keys = FakeKeys(clock, OTHER, directory)
+    keys = key_of(clock, OTHER, directory)
     with pytest.raises(ConflictError) as error:
-        accept(keys, FakeMinions(keys), host)
+        accept(keys, minions_of(keys), host)
     assert keys.accepted == []
     assert fingerprint(PEM) in error.value.message
     assert fingerprint(OTHER) in error.value.message
@@ -111,11 +79,11 @@ def test_key_that_differs_from_host_is_never_accepted(
 
 
 def test_key_that_is_exchanged_meanwhile_is_not_accepted(host: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock)
-    minions = FakeMinions(keys)
+    keys = key_of(clock)
+    minions = minions_of(keys)
 
     def exchanged(minion: str) -> bool:
-        keys.key, keys.directory = OTHER, minion_key.PENDING
+        keys.known[minion] = (minion_key.PENDING, OTHER)
         return False
 
     minions.ping = exchanged  # type: ignore[method-assign]
@@ -126,17 +94,17 @@ def test_key_that_is_exchanged_meanwhile_is_not_accepted(host: Sshd, clock: Fake
 
 @pytest.mark.parametrize("directory", [DENIED, "minions_rejected"])
 def test_denied_key_stays_denied(host: Sshd, clock: FakeClock, directory: str) -> None:
-    keys = FakeKeys(clock, directory=directory)
+    keys = key_of(clock, directory=directory)
     with pytest.raises(DeadlineError, match=directory) as error:
-        accept(keys, FakeMinions(keys), host)
+        accept(keys, minions_of(keys), host)
     assert "salt-key --print w-1" in error.value.summary
     assert keys.accepted == []
 
 
 def test_key_that_never_arrives_is_an_error(host: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock, arrives=1000)
+    keys = key_of(clock, arrives=1000)
     with pytest.raises(DeadlineError, match="no key of this name") as error:
-        accept(keys, FakeMinions(keys), host, timeout=30)
+        accept(keys, minions_of(keys), host, timeout=30)
     assert clock.time - 1000 == pytest.approx(30, abs=1)
     assert "4505" in str(error.value.hint)
     assert error.value.log
@@ -152,32 +120,32 @@ def test_impostor_key_before_host_has_made_its_key_is_refused(sshd: Sshd, clock:
         shown.write_text(PEM)
 
     clock.sleep = makes  # type: ignore[method-assign]
-    keys = FakeKeys(clock, OTHER)
+    keys = key_of(clock, OTHER)
     with pytest.raises(ConflictError) as error:
-        accept(keys, FakeMinions(keys), sshd)
+        accept(keys, minions_of(keys), sshd)
     assert fingerprint(PEM) in error.value.message
     assert fingerprint(OTHER) in error.value.message
 
 
 def test_minion_that_never_answers_is_an_error(host: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock)
+    keys = key_of(clock)
     with pytest.raises(DeadlineError, match=r"test\.ping"):
-        accept(keys, FakeMinions(keys, answers=1000), host)
+        accept(keys, minions_of(keys, answers=1000), host)
 
 
 @pytest.mark.parametrize("script", ["exit 0", "echo 'no such file' >&2; exit 1"])
 def test_host_without_key_is_an_error(sshd: Sshd, clock: FakeClock, script: str) -> None:
     sshd.force(script)
-    keys = FakeKeys(clock)
+    keys = key_of(clock)
     with pytest.raises(UnreachableError, match="public key cannot be read"):
-        accept(keys, FakeMinions(keys), sshd, 3.0)
+        accept(keys, minions_of(keys), sshd, 3.0)
     assert keys.accepted == []
 
 
 def test_unreachable_host_is_an_error(sshd: Sshd, clock: FakeClock) -> None:
-    keys = FakeKeys(clock)
+    keys = key_of(clock)
     with pytest.raises(UnreachableError, match="connection refused"):
-        minion_key.accept(keys, FakeMinions(keys), sshd.target(port=free_port()), 5, clock)  # type: ignore[arg-type]
+        minion_key.accept(keys, minions_of(keys), sshd.target(port=free_port()), 5, clock)  # type: ignore[arg-type]
     assert keys.accepted == []
 
 

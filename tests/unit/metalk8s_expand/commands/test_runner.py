@@ -34,7 +34,7 @@ from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.healthy_cluster import infra
-from tests.fakes.runner import PILLAR, Cluster, Kube, RunnerCalls, node
+from tests.fakes.runner import PILLAR, Cluster, Kube, RunnerCalls, certificate, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 Make = Callable[..., RunnerCalls]
@@ -402,7 +402,7 @@ class TestStatus:
     def test_status_shows_certificates_of_deployed_nodes(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
         call.cluster.kube.stored["boot"]["status"] = node("w-1")["status"]
-        call.minions.others = {"i-1": False}
+        call.minions.answers = {"i-1": False}
         found = call.status()
         ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
         unknown = {"unknown": "its minion does not answer, or the master has not accepted its key"}
@@ -430,10 +430,10 @@ class TestHealth:
 
     def test_expiring_certificates_are_warnings_or_errors(self, make: Make) -> None:
         call = make(*everyone())
-        call.minions.days = 20
+        call.minions.every = certificate(20)
         assert len(call.health(None)["warnings"]) == 3
         assert len(call.health("w-1")["warnings"]) == 1
-        call.minions.days = 6
+        call.minions.every = certificate(6)
         with pytest.raises(
             DeployError,
             match="certificate kubelet-client of w-1 expires on 2027-01-01T00:00:00Z, in 6 days",
@@ -442,12 +442,12 @@ class TestHealth:
         lax = make(
             *everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}}
         )
-        lax.minions.days = 6
+        lax.minions.every = certificate(6)
         assert lax.health(None)["warnings"] == []
 
     def test_silent_minion_is_not_healthy(self, make: Make) -> None:
         call = make(*everyone())
-        call.minions.others = {"w-2": False}
+        call.minions.answers = {"w-2": False}
         with pytest.raises(DeployError, match="the certificates of w-2 are unknown"):
             call.health(None)
         assert call.health("w-1")["healthy"] is True

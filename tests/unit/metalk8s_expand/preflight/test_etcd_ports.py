@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,34 +15,21 @@ from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.preflight import etcd_ports
 from metalk8s_expand.preflight.etcd_ports import PeerConnectivity
 from tests.fakes.clock import FakeClock
+from tests.fakes.minions import FakeMinions
 
 NOW = 1000.0
 
 
-class Peers:
-    """Minions that give this answer, or fail with it."""
-
-    def __init__(self, answer: Mapping[str, Any] | Exception) -> None:
-        self.answer = answer
-        self.asked: list[tuple[list[str], str, list[Any]]] = []
-
-    def ask(
-        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
-    ) -> Mapping[str, Any]:
-        self.asked.append((list(minions), function, list(arguments)))
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 def asked(
-    peers: Peers | None, members: Sequence[str] = ("a",), addresses: Sequence[str] = ("10.0.0.1",)
+    peers: FakeMinions | None,
+    members: Sequence[str] = ("a",),
+    addresses: Sequence[str] = ("10.0.0.1",),
 ) -> PeerConnectivity:
     return etcd_ports.probe_peer_ports(peers, members, addresses, 12.0, FakeClock())()
 
 
 def test_every_member_tries_both_ports_of_every_new_member() -> None:
-    peers = Peers({})
+    peers = FakeMinions()
     asked(peers, ["cp-0", "cp-9"], ["10.0.0.1", "fd00::2"])
     places = [["10.0.0.1", 2379], ["10.0.0.1", 2380], ["fd00::2", 2379], ["fd00::2", 2380]]
     assert peers.asked == [(["cp-0", "cp-9"], "metalk8s_expand_host.connect", [places, 12.0])]
@@ -55,7 +42,7 @@ def test_results_are_given_by_host_and_port() -> None:
         "10.0.0.2:2379": "",
         "10.0.0.2:2380": "",
     }
-    found = asked(Peers({"cp-0": said}), ["cp-0"], ["10.0.0.1", "10.0.0.2"])
+    found = asked(FakeMinions({"cp-0": said}), ["cp-0"], ["10.0.0.1", "10.0.0.2"])
     assert found.of("10.0.0.1", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: "no answer"}}
     assert found.of("10.0.0.2", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: ""}}
     assert found.of("10.0.0.3", NOW, NOW + 10) == {"cp-0": {}}
@@ -83,13 +70,13 @@ def test_failure_counts_if_members_tried_while_host_listened(
 
 
 def test_late_job_counts_from_its_latest_possible_start() -> None:
-    class Slow(Peers):
-        def ask(self, *question: Any) -> Mapping[str, Any]:
+    class Slow(FakeMinions):
+        def ask(self, *question: Any) -> dict[str, Any]:
             clock.sleep(20)
             return {}
 
     clock = FakeClock()
-    found = etcd_ports.probe_peer_ports(Slow({}), ["a"], ["10.0.0.1"], 12.0, clock)()
+    found = etcd_ports.probe_peer_ports(Slow(), ["a"], ["10.0.0.1"], 12.0, clock)()
     assert (found.begun, found.ended) == (NOW + 8, NOW + 12)
 
 
@@ -98,7 +85,7 @@ def test_late_job_counts_from_its_latest_possible_start() -> None:
 )
 def test_malformed_answer_is_left_out(answer: Any) -> None:
     good = {"10.0.0.1:2379": ""}
-    assert asked(Peers({"a": answer, "b": good}), ["a", "b"]).answers == {"b": good}
+    assert asked(FakeMinions({"a": answer, "b": good}), ["a", "b"]).answers == {"b": good}
 
 
 @pytest.mark.parametrize("error", [UnreachableError("no master"), RuntimeError("a defect")])
@@ -106,26 +93,26 @@ def test_master_that_cannot_ask_makes_result_unknown(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        assert asked(Peers(error)).answers == {}
+        assert asked(FakeMinions(limit=0, error=error)).answers == {}
     assert str(error) in caplog.text
 
 
 def test_empty_list_of_members_sends_no_job() -> None:
-    peers = Peers({})
+    peers = FakeMinions()
     assert asked(peers, []) == asked(peers, addresses=[]) == asked(None) == PeerConnectivity()
     assert peers.asked == []
 
 
 def test_job_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hanging(Peers):
-        def ask(self, *question: Any) -> Mapping[str, Any]:
+    class Hanging(FakeMinions):
+        def ask(self, *question: Any) -> dict[str, Any]:
             released.wait(30)
             return {"a": {"10.0.0.1:2379": ""}}
 
     released = threading.Event()
     monkeypatch.setattr(etcd_ports, "GRACE_S", 0.1)
     assert (
-        etcd_ports.probe_peer_ports(Hanging({}), ["a"], ["10.0.0.1"], 0.1, FakeClock())()
+        etcd_ports.probe_peer_ports(Hanging(), ["a"], ["10.0.0.1"], 0.1, FakeClock())()
         == PeerConnectivity()
     )
     released.set()

@@ -40,9 +40,11 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.etcd_members import voter
 from tests.fakes.inventories import BLANK, LIVES
 from tests.fakes.journal import FakeJournal
+from tests.fakes.keys import FakeKeys
 from tests.fakes.kube import FakeKube
 from tests.fakes.leaving_members import Etcd
 from tests.fakes.lock import FakeLock
+from tests.fakes.minions import FakeMinions
 from tests.fakes.pods import EMPTY, pod
 
 PILLAR = {
@@ -127,19 +129,6 @@ class Outcome:
         self.notes: list[str] = data["notes"]
 
 
-class FakeKeys:
-    known: dict[str, tuple[str, str]]
-
-    def __init__(self, opts: Any) -> None:
-        pass
-
-    def public_key(self, name: str) -> tuple[str, str] | None:
-        return self.known.get(name)
-
-    def delete(self, name: str) -> bool:
-        return self.known.pop(name, None) is not None
-
-
 def node(name: str, *node_roles: str) -> dict[str, Any]:
     labels = dict.fromkeys(roles.label_keys(node_roles), "")
     status = {
@@ -170,13 +159,14 @@ class Setting:
             name: FakeHost(name, name != "w-1") for name in ("boot", "cp-1", "cp-2", "w-1")
         }
         self.hosts["boot"].said["authority"] = True
-        FakeKeys.known = dict.fromkeys(self.hosts, ("minions", "key"))
+        self.keys = FakeKeys(dict.fromkeys(self.hosts, ("minions", "key")))
+        self.minions = FakeMinions(every=lambda name: {"state": {"result": name != "cp-2"}})
         self.lock = FakeLock(clock)
         self.opts = {"id": "lab_master", "cachedir": str(base), "pki_dir": str(base)}
         self.declared = settings.parse(PILLAR)
         self.before: list[int] = []
         monkeypatch.setattr(discovery, "etcd_of_others", lambda world, name, nodes=None: self.etcd)
-        monkeypatch.setattr(discovery.keys, "Keys", FakeKeys)
+        monkeypatch.setattr(discovery.keys, "Keys", lambda opts: self.keys)
         monkeypatch.setattr(
             host_reset,
             "ask",
@@ -184,16 +174,10 @@ class Setting:
                 mode, epoch
             ),
         )
-        monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self)
+        monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self.minions)
         monkeypatch.setattr(
             removal_steps.etcd_snapshot, "take_etcd_snapshot", lambda *_: self.before.append(len(self.etcd.listed))
         )  # fmt: skip
-        self.told: list[Any] = []
-
-    def ask(self, minions: Any, function: str, arguments: Any) -> dict[str, Any]:
-        """The minions, as far as the API proxies need them."""
-        self.told.append((tuple(minions), arguments))
-        return {name: {"state": {"result": name != "cp-2"}} for name in minions}
 
     @property
     def world(self) -> ClusterContext:
@@ -234,7 +218,7 @@ class Setting:
         return (
             name not in self.kube.nodes_by_name
             and name not in members
-            and name not in FakeKeys.known
+            and name not in self.keys.known
         )
 
 
@@ -404,7 +388,7 @@ def test_host_that_returns_after_force_is_reset_by_next_removal(setting: Setting
     setting.remove("cp-1", FORCE)
     setting.hosts["cp-1"].error = None
     setting.kube.nodes_by_name["cp-1"] = node("cp-1")
-    FakeKeys.known["cp-1"] = ("minions_pre", "key")
+    setting.keys.known["cp-1"] = ("minions_pre", "key")
     outcome = setting.remove("cp-1")
     assert outcome.ok, outcome.error
     assert names(outcome) == ["guard", "cordon", "api_server", "retire", "key", "node"]
@@ -427,7 +411,7 @@ def test_incomplete_reset_is_reported_and_node_stays(setting: Setting) -> None:
     assert error is not None
     assert (error["type"], error["problems"]) == (DeployError.__name__, ["/var/lib/etcd: busy"])
     assert "w-1" in setting.kube.nodes_by_name
-    assert "w-1" in FakeKeys.known
+    assert "w-1" in setting.keys.known
 
 
 def test_lost_lock_stops_removal_before_next_change(setting: Setting) -> None:
@@ -451,8 +435,8 @@ def test_proxies_drop_undeclared_master(setting: Setting) -> None:
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
     outcome = setting.remove("cp-1")
     assert outcome.ok, outcome.error
-    [(minions, arguments)] = setting.told
-    assert minions == ("boot", "cp-2", "w-1")
+    [(minions, _, arguments)] = setting.minions.asked
+    assert minions == ["boot", "cp-2", "w-1"]
     assert arguments[0] == "metalk8s.roles.node.apiserver_proxy"
     assert [note for note in outcome.notes if "may still list cp-1: cp-2" in note]
 

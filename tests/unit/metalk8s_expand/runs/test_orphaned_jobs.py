@@ -13,6 +13,7 @@ from metalk8s_expand.domain.runs.journal_record import JournalRecord
 from metalk8s_expand.errors import LockedError, StoppedError
 from metalk8s_expand.runs import orphaned_jobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.minions import FakeMinions
 
 BEFORE = JournalRecord("r1", "expand", "boot", 7, 1.0)
 BY_TITLE = Runner(
@@ -34,14 +35,12 @@ def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
         orphaned_jobs.running_jobs, "running", lambda opts: next(seen["runners"], [])
     )
 
-    class Minions:
-        def __init__(self, opts: Any) -> None: ...
-
-        def ask(self, names: list[str], function: str, arguments: list[Any]) -> Any:
+    class Busy(FakeMinions):
+        def ask(self, minions: Any, function: str, arguments: Any) -> Any:
             assert function == "saltutil.running"
             return next(seen["minions"], {})
 
-    monkeypatch.setattr(orphaned_jobs.minions, "Minions", Minions)
+    monkeypatch.setattr(orphaned_jobs.minions, "Minions", lambda opts: Busy())
     return seen
 
 
