@@ -1,4 +1,4 @@
-"""Fakes at the wire that more than one step is tested with."""
+"""Clocks that pass no real time."""
 
 from __future__ import annotations
 
@@ -20,3 +20,19 @@ class FakeClock(Clock):
     def sleep(self, seconds: float) -> None:
         assert seconds > 0, "a wait must not spin"
         self.time += seconds
+
+
+class OffsetClock(FakeClock):
+    """The clock of a host with another boot time and another date."""
+
+    def __init__(self, source: FakeClock, offset: float, date: float) -> None:
+        self.source, self.offset, self.date = source, offset, date
+
+    def now(self) -> float:
+        return self.date
+
+    def monotonic(self) -> float:
+        return self.source.time + self.offset
+
+    def sleep(self, seconds: float) -> None:
+        self.source.sleep(seconds)

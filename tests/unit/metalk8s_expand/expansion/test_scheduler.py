@@ -31,6 +31,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 from tests.fakes.kube import merge
 from tests.fakes.lock import FakeLock
+from tests.fakes.orchestrations import DEAD, FAILURE, NEVER, FakeOrchestrations
+from tests.fakes.progress import FakeProgress
 
 
 def node(name: str, *node_roles: str) -> Node:
@@ -113,106 +115,13 @@ def etcd(number: int, name: str, **changes: Any) -> Member:
     return Member(number, name, peer_urls, **{**fields, **changes})
 
 
-SUCCESS: Any = {
-    "data": {
-        "m": {
-            "a_|-Install_|-b_|-c": {
-                "result": True,
-                "__id__": "Install",
-                "__run_num__": 0,
-                "duration": 1000.0,
-            }
-        }
-    }
-}
-FAILURE: Any = {
-    "data": {"m": {
-        "a_|-Install_|-b_|-c": {"result": True, "__id__": "Install", "__run_num__": 0, "duration": 1000.0},
-        "a_|-Run_|-b_|-c": {"result": False, "__id__": "Run", "__run_num__": 1, "comment": "it broke", "__jid__": "42"},
-        "a_|-Next_|-b_|-c": {"result": False, "__id__": "Next", "__run_num__": 2, "__state_ran__": False},
-    }}, "retcode": 1,
-}  # fmt: skip
-NEVER, DEAD = "never", "dead"
-
-
-@dataclass
-class FakeJobs:
-    """Fake orchestrations that take ``took`` seconds and return the node's value in ``returns``."""
-
-    cluster: FakeCluster
-    clock: FakeClock
-    took: float = 10.0
-    returns: dict[str, Any] = field(default_factory=dict)
-    started: list[tuple[float, str]] = field(default_factory=list)
-    running: dict[str, tuple[str, float]] = field(default_factory=dict)
-    most: int = 0
-    made: int = 0
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    epochs: set[int] = field(default_factory=set)
-
-    def new(self) -> str:
-        self.made += 1
-        return f"job-{self.made}"
-
-    def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
-        self.epochs.add(pillar["orchestrate"]["epoch"])
-        name = pillar["orchestrate"]["node_name"]
-        if isinstance(self.returns.get(name), Exception):
-            raise self.returns[name]
-        self.calls.append((sls, saltenv))
-        self.started.append((self.clock.time, name))
-        self.running[jid] = (name, self.clock.time + self.took)
-        self.most = max(self.most, len(self.running))
-
-    def is_dead(self, jid: str) -> bool:
-        name, end = self.running[jid]
-        return self.returns.get(name) is DEAD and self.clock.time >= end
-
-    def result(self, jid: str) -> Any:
-        name, end = self.running[jid]
-        answer = self.returns.get(name, SUCCESS)
-        if answer in (NEVER, DEAD) or self.clock.time < end:
-            return None
-        del self.running[jid]
-        if answer is SUCCESS:
-            self.cluster.deployed(name)
-        return answer
-
-    @property
-    def names(self) -> list[str]:
-        return [name for _, name in self.started]
-
-
-class FakeProgress:
-    """Fake progress that keeps lines and step events."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, str]] = []
-        self.events: list[tuple[Any, ...]] = []
-
-    def __call__(self, node: str, step: str, what: str) -> None:
-        self.lines.append((node, step, what))
-
-    def step(
-        self,
-        node: str,
-        step: str,
-        state: str,
-        elapsed: float = 0,
-        job: Any = None,
-        error: Any = None,
-    ) -> None:
-        assert elapsed >= 0
-        self.events.append((node, step, state, job, error and type(error).__name__))
-
-
 class Setting:
     def __init__(
         self, clock: FakeClock, *nodes: Node, max_parallel: int = 10, deploy_timeout: float = 600.0
     ) -> None:
         self.clock = clock
         self.cluster = FakeCluster(listed=[etcd(1, "boot")])
-        self.jobs = FakeJobs(self.cluster, clock)
+        self.jobs = FakeOrchestrations(clock, self.cluster.deployed)
         self.nodes = nodes
         self.lock = FakeLock(clock, epoch=41)
         self.journal = FakeJournal()
@@ -440,7 +349,7 @@ def test_return_without_states_is_failure(setting: Any, answer: Any) -> None:
 
 def test_node_that_is_not_ready_after_deployment_fails(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"))
-    made.cluster.deployed = lambda name: None
+    made.jobs.deployed = lambda name: None
     made.execute()
     error = made.expansion.errors["w-1"]
     assert isinstance(error, DeployError)

@@ -10,6 +10,7 @@ from metalk8s_expand.domain.node.roles import taints
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import DeployError, UnreachableError
 from metalk8s_expand.expansion import smoke_test
+from tests.fakes.clock import FakeClock
 
 
 class FakeKube:
@@ -50,17 +51,6 @@ class FakeKube:
         assert method == "DELETE"
         self.deleted.append(path)
         return {}
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 def worker(name: str, *roles: str) -> Node:

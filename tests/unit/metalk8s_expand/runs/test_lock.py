@@ -14,24 +14,8 @@ from metalk8s_expand.clients.kubernetes.lease import claim
 from metalk8s_expand.errors import ConflictError, LockedError, UnreachableError
 from metalk8s_expand.runs import lock
 from metalk8s_expand.runs.lock import Lock, acquire
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, OffsetClock
 from tests.fakes.leases import DOWN, FakeLeases, hold, who
-
-
-class OffsetClock(FakeClock):
-    """Another clock's time on a host with a different boot time and a different date."""
-
-    def __init__(self, source: FakeClock, offset: float, date: float) -> None:
-        self.source, self.offset, self.date = source, offset, date
-
-    def now(self) -> float:
-        return self.date
-
-    def monotonic(self) -> float:
-        return self.source.time + self.offset
-
-    def sleep(self, seconds: float) -> None:
-        self.source.sleep(seconds)
 
 
 @pytest.fixture
