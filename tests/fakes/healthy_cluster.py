@@ -1,18 +1,10 @@
-"""A healthy cluster: its API, its etcd members and its Nodes."""
+"""A healthy cluster: its API and its Nodes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.errors import UnreachableError
-
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
-
-
-def member(number: int, name: str, **changes: Any) -> Member:
-    fields: dict[str, Any] = {"healthy": True, "cluster_id": 7, "raft_index": 9, "applied_index": 9}
-    return Member(number, name, (f"https://10.0.0.{number}:2380",), **{**fields, **changes})
 
 
 class FakeKube:
@@ -55,19 +47,6 @@ class FakeKube:
 
     def kubernetes_endpoints(self) -> list[dict[str, Any]]:
         return self.endpoints
-
-
-class FakeEtcd:
-    def __init__(self, *members: Member) -> None:
-        self.listed = members
-
-    def members(self) -> list[Member]:
-        return list(self.listed)
-
-
-class DeadEtcd:
-    def members(self) -> list[Member]:
-        raise UnreachableError("no etcd member answers")
 
 
 def infra(name: str, cordoned: bool = False) -> dict[str, Any]:

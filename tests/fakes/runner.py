@@ -26,7 +26,8 @@ from metalk8s_expand.commands.context import CommandContext, Connect
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.runs.progress import Progress
-from tests.fakes.healthy_cluster import READY, FakeEtcd, FakeKube, member
+from tests.fakes.etcd_members import FakeEtcd, voter
+from tests.fakes.healthy_cluster import READY, FakeKube
 from tests.fakes.leases import FakeLeases
 from tests.fakes.minions import FakeMinions
 
@@ -72,7 +73,7 @@ class Cluster(ClusterContext):
     """Cluster whose etcd answers immediately."""
 
     def access(self) -> cluster_health.ClusterAccess:
-        return cluster_health.ClusterAccess(self.kube, FakeEtcd(member(1, "boot")))  # type: ignore[arg-type]
+        return cluster_health.ClusterAccess(self.kube, FakeEtcd(voter(1, name="boot")))  # type: ignore[arg-type]
 
     def leases(self) -> Any:
         """Return the Leases that all calls on this cluster share."""

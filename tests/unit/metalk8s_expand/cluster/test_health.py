@@ -13,7 +13,8 @@ from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import DeployError
 from tests.fakes.clock import FakeClock
-from tests.fakes.healthy_cluster import READY, DeadEtcd, FakeEtcd, FakeKube, infra, member
+from tests.fakes.etcd_members import FakeEtcd, dead_etcd, voter
+from tests.fakes.healthy_cluster import READY, FakeKube, infra
 
 WORKER = Node("w-1", "1", (roles.NODE,), (), ssh=Ssh("10.0.0.3"), address="10.0.0.3")
 ETCD = Node("e-1", "1", (roles.ETCD,), (), ssh=Ssh("10.0.0.2"), address="10.0.0.2")
@@ -30,7 +31,7 @@ def access(kube: FakeKube, *members: Member) -> health.ClusterAccess:
 
 
 def dead(kube: FakeKube) -> health.ClusterAccess:
-    return health.ClusterAccess(kube, DeadEtcd())  # type: ignore[arg-type]
+    return health.ClusterAccess(kube, dead_etcd())  # type: ignore[arg-type]
 
 
 def alone(kube: FakeKube) -> health.ClusterAccess:
@@ -53,20 +54,26 @@ class TestNode:
         kube = FakeKube(stored(ETCD))
         kube.pods = ["etcd-e-1"]
         assert (
-            health.node_health_problems(access(kube, member(1, "boot"), member(2, "e-1")), ETCD)
+            health.node_health_problems(
+                access(kube, voter(1, name="boot"), voter(2, name="e-1")), ETCD
+            )
             == []
         )
 
     @pytest.mark.parametrize(
         ("make", "words"),
         [
-            (lambda kube: access(kube, member(1, "boot")), "no started member named e-1"),
+            (lambda kube: access(kube, voter(1, name="boot")), "no started member named e-1"),
             (
-                lambda kube: access(kube, member(1, "boot"), member(2, "e-1", learner=True)),
+                lambda kube: access(
+                    kube, voter(1, name="boot"), voter(2, name="e-1", learner=True)
+                ),
                 "still a learner",
             ),
             (
-                lambda kube: access(kube, member(1, "boot"), member(2, "e-1", healthy=None)),
+                lambda kube: access(
+                    kube, voter(1, name="boot"), voter(2, name="e-1", healthy=None)
+                ),
                 "unknown health",
             ),
             (dead, "no etcd member answers"),
@@ -86,14 +93,14 @@ class TestNode:
         kube.pods = ["etcd-e-1"]
         assert (
             health.node_health_problems(
-                dead(kube), ETCD, members=[member(1, "boot"), member(2, "e-1")]
+                dead(kube), ETCD, members=[voter(1, name="boot"), voter(2, name="e-1")]
             )
             == []
         )
 
     def test_missing_static_pod_is_a_problem(self) -> None:
         problems = health.node_health_problems(
-            access(FakeKube(stored(ETCD)), member(2, "e-1")), ETCD
+            access(FakeKube(stored(ETCD)), voter(2, name="e-1")), ETCD
         )
         assert problems == ["Pod kube-system/etcd-e-1 does not exist"]
 
@@ -125,15 +132,18 @@ class TestRunning:
         kube = FakeKube(found)
         kube.pods = ["etcd-e-1"]
         assert (
-            health.running_problems(access(kube, member(1, "boot"), member(2, "e-1")), "e-1") == []
+            health.running_problems(
+                access(kube, voter(1, name="boot"), voter(2, name="e-1")), "e-1"
+            )
+            == []
         )
         assert (
             "no started member named e-1"
-            in health.running_problems(access(kube, member(1, "boot")), "e-1")[0]
+            in health.running_problems(access(kube, voter(1, name="boot")), "e-1")[0]
         )
 
     def test_missing_static_pod_is_a_problem(self, clock: FakeClock) -> None:
-        found = access(FakeKube(stored(ETCD)), member(2, "e-1"))
+        found = access(FakeKube(stored(ETCD)), voter(2, name="e-1"))
         with pytest.raises(
             DeployError, match="node to become healthy\n  - Pod kube-system/etcd-e-1 does not exist"
         ):
@@ -151,13 +161,16 @@ class TestRunning:
 class TestCluster:
     def test_healthy_cluster_has_no_problem(self) -> None:
         assert (
-            health.cluster_health_problems(access(FakeKube(), member(1, "a"), member(2, "b"))) == []
+            health.cluster_health_problems(
+                access(FakeKube(), voter(1, name="a"), voter(2, name="b"))
+            )
+            == []
         )
 
     def test_unhealthy_api_is_a_problem(self) -> None:
         kube = FakeKube()
         kube.readyz = (500, "[-]etcd failed")
-        assert health.cluster_health_problems(access(kube, member(1, "a"))) == [
+        assert health.cluster_health_problems(access(kube, voter(1, name="a"))) == [
             "the API answers /readyz with 500: [-]etcd failed"
         ]
 
@@ -174,18 +187,18 @@ class TestCluster:
     @pytest.mark.parametrize(
         ("ill", "words"),
         [
-            (member(2, "b", healthy=False, error="NOSPACE"), ["not healthy: NOSPACE"]),
-            (member(2, "b", healthy=None), ["not healthy: no answer"]),
-            (member(2, "b", learner=True), ["still a learner"]),
+            (voter(2, name="b", healthy=False, error="NOSPACE"), ["not healthy: NOSPACE"]),
+            (voter(2, name="b", healthy=None), ["not healthy: no answer"]),
+            (voter(2, name="b", learner=True), ["still a learner"]),
             (
-                member(2, "", learner=True, healthy=None, error="not started"),
+                voter(2, name="", learner=True, healthy=None, error="not started"),
                 ["still a learner", "not started"],
             ),
-            (member(2, "b", cluster_id=8), ["2 cluster IDs"]),
+            (voter(2, name="b", cluster_id=8), ["2 cluster IDs"]),
         ],
     )
     def test_unhealthy_member_is_a_problem(self, ill: Member, words: list[str]) -> None:
-        problems = health.cluster_health_problems(access(FakeKube(), member(1, "a"), ill))
+        problems = health.cluster_health_problems(access(FakeKube(), voter(1, name="a"), ill))
         assert len(problems) == len(words)
         assert all(word in problem for word, problem in zip(words, problems, strict=True))
 

@@ -34,7 +34,7 @@ class Setting:
 
     def __init__(self, base: Path, clock: Clock, voters: int = 1) -> None:
         self.clock = clock
-        self.etcd: Any = FakeEtcd(clock, {n: voter(n) for n in range(1, voters + 1)})
+        self.etcd: Any = FakeEtcd(*map(voter, range(1, voters + 1)), clock=clock)
         self.files = Files(
             str(base / "data"),
             str(base / "etc" / "etcd.yaml"),

@@ -26,7 +26,8 @@ from metalk8s_expand.errors import (
     UnreachableError,
 )
 from metalk8s_expand.preflight import cluster as cluster_check
-from tests.fakes.healthy_cluster import DeadEtcd, FakeEtcd, FakeKube, member
+from tests.fakes.etcd_members import FakeEtcd, dead_etcd, voter
+from tests.fakes.healthy_cluster import FakeKube
 
 ROLE = "node-role.kubernetes.io/"
 VERSION = "metalk8s.scality.com/version"
@@ -56,7 +57,7 @@ def cluster(
     kube = FakeKube(*(nodes or [control_plane("boot", "2.0", "bootstrap")]))
     kube.readyz = readyz
     made = Cluster({"cachedir": "/nonexistent"}, kube)  # type: ignore[arg-type]
-    object.__setattr__(made, "etcd", FakeEtcd(*(members or [member(1, "boot")])))
+    object.__setattr__(made, "etcd", FakeEtcd(*(members or [voter(1, name="boot")])))
     return made
 
 
@@ -99,7 +100,7 @@ def refusal(
 def test_healthy_cluster_is_accepted() -> None:
     assert refusal(cluster(), WORKER, FIFTH) is None
     assert (
-        refusal(cluster(*(member(number, f"e-{number}") for number in (1, 2, 3))), FIFTH, SIXTH)
+        refusal(cluster(*(voter(number, name=f"e-{number}") for number in (1, 2, 3))), FIFTH, SIXTH)
         is None
     )
 
@@ -119,7 +120,7 @@ class TestHealth:
 
     def test_etcd_without_answer_is_refused(self) -> None:
         world = cluster()
-        object.__setattr__(world, "etcd", DeadEtcd())
+        object.__setattr__(world, "etcd", dead_etcd())
         error = refusal(world, WORKER)
         assert isinstance(error, QuorumError)
         assert error.problems == ("no etcd member answers",)
@@ -132,7 +133,7 @@ class TestHealth:
         self, voters: int, healthy: int, allowed: bool
     ) -> None:
         members = [
-            member(10 + number, f"m-{number}", **({} if number < healthy else ILL))
+            voter(10 + number, name=f"m-{number}", **({} if number < healthy else ILL))
             for number in range(voters)
         ]
         error = refusal(cluster(*members), FIFTH)
@@ -144,7 +145,7 @@ class TestHealth:
     )
     def test_worker_needs_only_a_quorum(self, voters: int, healthy: int, allowed: bool) -> None:
         members = [
-            member(10 + number, f"m-{number}", **({} if number < healthy else ILL))
+            voter(10 + number, name=f"m-{number}", **({} if number < healthy else ILL))
             for number in range(voters)
         ]
         error = refusal(cluster(*members), WORKER)
@@ -152,28 +153,31 @@ class TestHealth:
         assert allowed or "no quorum" in str(error)
 
     def test_member_that_lost_its_data_may_be_repaired(self) -> None:
-        members = [member(1, "boot"), member(2, "e-2"), member(5, "e-5", **ILL)]
+        members = [voter(1, name="boot"), voter(2, name="e-2"), voter(5, name="e-5", **ILL)]
         assert refusal(cluster(*members), FIFTH) is None
 
     def test_learner_of_interrupted_run_is_accepted(self) -> None:
-        learner = member(6, "", learner=True, healthy=None)
-        assert refusal(cluster(member(1, "boot"), learner), FIFTH) is None
-        assert refusal(cluster(member(1, "boot"), learner), WORKER) is None
+        learner = voter(6, name="", learner=True, healthy=None)
+        assert refusal(cluster(voter(1, name="boot"), learner), FIFTH) is None
+        assert refusal(cluster(voter(1, name="boot"), learner), WORKER) is None
 
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
     def test_foreign_learner_is_refused(self, node: Node) -> None:
         assert isinstance(
-            refusal(cluster(member(1, "boot"), member(99, "x", learner=True)), node), QuorumError
+            refusal(cluster(voter(1, name="boot"), voter(99, name="x", learner=True)), node),
+            QuorumError,
         )
 
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
     def test_members_of_two_clusters_are_refused(self, node: Node) -> None:
-        error = refusal(cluster(member(1, "a"), member(2, "b", cluster_id=8), member(3, "c")), node)
+        error = refusal(
+            cluster(voter(1, name="a"), voter(2, name="b", cluster_id=8), voter(3, name="c")), node
+        )
         assert "belong to different clusters" in str(error)
 
     def test_name_of_existing_member_is_refused(self) -> None:
         assert "has the name e-6" in str(
-            refusal(cluster(member(1, "boot"), member(2, "e-6")), FIFTH, SIXTH)
+            refusal(cluster(voter(1, name="boot"), voter(2, name="e-6")), FIFTH, SIXTH)
         )
 
     def test_api_without_answer_is_an_error(self) -> None:

@@ -37,12 +37,11 @@ from metalk8s_expand.removal.steps import REMOVAL_STEPS
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
-from tests.fakes.etcd_members import voter
+from tests.fakes.etcd_members import FakeEtcd, voter
 from tests.fakes.inventories import BLANK, LIVES
 from tests.fakes.journal import FakeJournal
 from tests.fakes.keys import FakeKeys
 from tests.fakes.kube import FakeKube
-from tests.fakes.leaving_members import Etcd
 from tests.fakes.lock import FakeLock
 from tests.fakes.minions import FakeMinions
 from tests.fakes.pods import EMPTY, pod
@@ -152,8 +151,8 @@ class Setting:
         masters[0]["metadata"]["labels"][roles.label_key("bootstrap")] = ""
         self.kube = Kube(*masters, node("w-1", "node"))
         self.kube.pods = [{**pod("web"), "node": "w-1"}, {**pod("ds", "DaemonSet"), "node": "w-1"}]
-        self.etcd: Any = Etcd(
-            clock, {1: voter(1, name="cp-1"), 2: voter(2, name="boot"), 3: voter(3, name="cp-2")}
+        self.etcd: Any = FakeEtcd(
+            voter(1, name="cp-1"), voter(2, name="boot"), voter(3, name="cp-2"), clock=clock
         )
         self.hosts = {
             name: FakeHost(name, name != "w-1") for name in ("boot", "cp-1", "cp-2", "w-1")
