@@ -1,111 +1,252 @@
-"""Nodes and one ConfigMap as an API server keeps them, with its UIDs, its preconditions and its patches."""
+"""An API server in memory, with its UIDs, its preconditions and its patches."""
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.kubernetes.api import MERGE_PATCH
+from metalk8s_expand.clients.kubernetes.evictions import PODS as ALL_PODS
+from metalk8s_expand.clients.kubernetes.objects import NODES, Kube
 from metalk8s_expand.domain.node.ownership_record import NAME, NAMESPACE
 from metalk8s_expand.errors import ConflictError
+from tests.fakes.nodes import READY
 
 JsonObject = dict[str, Any]
 
+CONFIG_MAPS = "/api/v1/namespaces/{}/configmaps"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
+PODS = "/api/v1/namespaces/{}/pods"
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 
-class FakeKube:
-    """``meddle`` runs before every write; ``stored`` is the Node when there is one."""
 
-    def __init__(self, *found: JsonObject | None) -> None:
-        self.nodes_by_name = {item["metadata"]["name"]: item for item in found if item is not None}
-        self.lines: dict[str, str] | None = None
+class FakeKube(Kube):
+    """An API server that keeps the objects of each collection by their names.
+
+    ``fail`` gets every request before it is answered, and ``meddle`` runs before every write; both
+    may raise. ``writes`` has a title of each write that succeeded.
+    """
+
+    def __init__(self, *nodes: JsonObject | None) -> None:
+        self.objects: dict[str, dict[str, JsonObject]] = defaultdict(dict)
+        for item in nodes:
+            if item is not None:
+                self.put(NODES, item)
+        self.readyz = (200, "ok")
+        self.asked: list[str] = []
         self.writes: list[str] = []
-        self.reads = 0
-        self.lists = 0
-        self.uids = 0
+        self.fail: Callable[[str], None] = lambda request: None
         self.meddle: Callable[[FakeKube], None] = lambda kube: None
+        self._changes = 0
         self._lock = threading.RLock()
+
+    # What the tests see and prepare.
+
+    def put(self, collection: str, body: JsonObject) -> None:
+        """Store an object as it is."""
+        self.objects[collection][body["metadata"]["name"]] = body
+
+    def put_pod(self, pod: JsonObject, node: str) -> None:
+        """Store a Pod that is bound to a Node."""
+        pod.setdefault("spec", {})["nodeName"] = node
+        self.put(PODS.format(pod["metadata"]["namespace"]), pod)
+
+    def put_static_pods(self, node: str, *components: str) -> None:
+        """Store Ready static Pods of a Node, which have its name in their names."""
+        for component in components:
+            metadata = {"name": f"{component}-{node}", "namespace": "kube-system"}
+            self.put_pod({"metadata": metadata, "status": READY}, node)
+
+    def put_slice(self, namespace: str, service: str, body: JsonObject) -> None:
+        """Store an EndpointSlice of a Service."""
+        number = len(self.objects[SLICES.format(namespace)])
+        labels = {"kubernetes.io/service-name": service}
+        metadata = {"name": f"{service}-{number}", "labels": labels}
+        self.put(SLICES.format(namespace), {**body, "metadata": metadata})
+
+    @property
+    def nodes_by_name(self) -> dict[str, JsonObject]:
+        return self.objects[NODES]
 
     @property
     def stored(self) -> JsonObject:
+        """The only Node."""
         [found] = self.nodes_by_name.values()
         return found
 
     @stored.setter
     def stored(self, found: JsonObject) -> None:
-        self.nodes_by_name = {found["metadata"]["name"]: found}
+        self.nodes_by_name.clear()
+        self.put(NODES, found)
 
-    # Reads.
+    @property
+    def lines(self) -> dict[str, str] | None:
+        """The lines of the ownership record, or None if there is no record."""
+        found = self.objects[CONFIG_MAPS.format(NAMESPACE)].get(NAME)
+        return None if found is None else found.get("data") or {}
 
-    def node(self, name: str) -> JsonObject | None:
-        self.reads += 1
-        return copy.deepcopy(self.nodes_by_name.get(name))
+    @lines.setter
+    def lines(self, lines: dict[str, str]) -> None:
+        self.put(CONFIG_MAPS.format(NAMESPACE), {"metadata": {"name": NAME}, "data": lines})
 
-    def nodes(self, selector: str = "") -> list[JsonObject]:
-        self.lists += 1
-        return copy.deepcopy(list(self.nodes_by_name.values()))
+    @property
+    def coredns(self) -> JsonObject:
+        """The Deployment of CoreDNS."""
+        return self.objects[DEPLOYMENTS.format("kube-system")]["coredns"]
 
-    def config_map(self, namespace: str, name: str) -> JsonObject | None:
-        assert (namespace, name) == (NAMESPACE, NAME)
-        # The API server omits an empty mapping.
-        if self.lines is None:
-            return None
-        return {"metadata": {}, **({"data": dict(self.lines)} if self.lines else {})}
+    @coredns.setter
+    def coredns(self, found: JsonObject) -> None:
+        self.put(DEPLOYMENTS.format("kube-system"), found)
 
-    # Writes.
+    @property
+    def lists(self) -> int:
+        """The number of lists of Nodes."""
+        return self.asked.count("*")
 
-    def create_node(self, body: Mapping[str, Any]) -> JsonObject:
-        with self._write("create"):
-            name = body["metadata"]["name"]
-            if name in self.nodes_by_name:
-                raise ConflictError("AlreadyExists")
-            self.uids += 1
-            created = copy.deepcopy(dict(body))
-            created["metadata"]["uid"] = f"new-{self.uids}"
-            self.nodes_by_name[name] = created
-            return created
+    @property
+    def reads(self) -> int:
+        """The number of reads of single Nodes."""
+        return len(self.asked) - self.lists
 
-    def json_patch_node(self, name: str, patch: Sequence[Mapping[str, Any]]) -> JsonObject | None:
-        with self._write("taints"):
-            found = self.nodes_by_name.get(name)
-            return None if found is None else apply(found, patch)
+    # The API server.
 
-    def merge_patch_node(self, name: str, patch: Mapping[str, Any]) -> JsonObject | None:
-        with self._write("metadata"):
-            found = self.nodes_by_name.get(name)
-            if found is None:
-                return None
-            if patch["metadata"].get("uid") not in (None, found["metadata"]["uid"]):
-                raise ConflictError("the UID in the precondition differs")
-            merge(found, patch)
-            return found
+    def text(self, path: str) -> tuple[int, str]:
+        assert path == "/readyz"
+        return self.readyz
 
-    def create_config_map(self, namespace: str, body: Mapping[str, Any]) -> JsonObject:
-        assert (namespace, body["metadata"]["name"]) == (NAMESPACE, NAME)
-        with self._write("record"):
-            if self.lines is not None:
-                raise ConflictError("AlreadyExists")
-            self.lines = dict(body["data"])
-            return {"data": self.lines}
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
+        try:
+            return (404, "not found") if self.request(method, path, body) is None else (201, "")
+        except ConflictError as error:
+            return 409, error.message
 
-    def json_patch_config_map(
-        self, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
     ) -> JsonObject | None:
-        with self._write("record"):
-            found = self.config_map(namespace, name)
-            if found is None:
-                return None
-            self.lines = apply(found, patch).get("data") or {}
-            return {"data": self.lines}
-
-    @contextmanager
-    def _write(self, what: str) -> Iterator[None]:
-        """Execute one write at a time, and record it if it succeeds."""
         with self._lock:
-            self.meddle(self)
-            yield
-            self.writes.append(what)
+            self.fail(f"{method} {path}")
+            if method == "GET":
+                found = self._listed(path, query) if query else self._read(path)
+            elif (query or {}).get("dryRun"):
+                found = body
+            else:
+                self.meddle(self)
+                found = self._write(method, path, body, content_type)
+                self.writes.append(_title(method, path, content_type))
+            return copy.deepcopy(found)
+
+    def _listed(self, path: str, query: Mapping[str, str]) -> JsonObject:
+        if path == NODES:
+            self.asked.append("*")
+        # The Pods of all namespaces are one collection, too.
+        suffix = "/pods" if path == ALL_PODS else path
+        return {
+            "items": [
+                item
+                for collection, objects in self.objects.items()
+                if collection.endswith(suffix)
+                for item in objects.values()
+                if _matches(item, query)
+            ]
+        }
+
+    def _read(self, path: str) -> JsonObject | None:
+        collection, _, name = path.rpartition("/")
+        if collection == NODES:
+            self.asked.append(name)
+        found = self.objects[collection].get(name)
+        # The API server omits an empty mapping.
+        if found is not None and found.get("data") == {}:
+            del found["data"]
+        return found
+
+    def _write(self, method: str, path: str, body: Any, content_type: str) -> JsonObject | None:
+        if path.endswith("/eviction"):
+            return self._delete(path.removesuffix("/eviction"), body["deleteOptions"])
+        if method == "POST":
+            return self._create(path, body)
+        if method == "DELETE":
+            return self._delete(path, body or {})
+        collection, _, name = path.rpartition("/")
+        found = self.objects[collection].get(name)
+        if found is None:
+            return None
+        if method == "PUT":
+            _check(found, body["metadata"])
+            found = self.objects[collection][name] = copy.deepcopy(dict(body))
+        elif content_type == MERGE_PATCH:
+            _check(found, body.get("metadata") or {})
+            merge(found, copy.deepcopy(body))
+        else:
+            apply(found, copy.deepcopy(body))
+        return self._changed(found)
+
+    def _create(self, collection: str, body: Mapping[str, Any]) -> JsonObject:
+        created = copy.deepcopy(dict(body))
+        if created["metadata"]["name"] in self.objects[collection]:
+            raise ConflictError("AlreadyExists")
+        created["metadata"]["uid"] = f"new-{self._changes}"
+        self.put(collection, created)
+        return self._changed(created)
+
+    def _delete(self, path: str, options: Mapping[str, Any]) -> JsonObject | None:
+        """Delete an object, or all objects of a collection."""
+        collection, _, name = path.rpartition("/")
+        if path in self.objects:
+            self.objects[path].clear()
+            return {}
+        found = self.objects[collection].get(name)
+        if found is None:
+            return None
+        _check(found, options.get("preconditions") or {})
+        return self.objects[collection].pop(name)
+
+    def _changed(self, found: JsonObject) -> JsonObject:
+        self._changes += 1
+        found["metadata"]["resourceVersion"] = str(self._changes)
+        return found
+
+
+def _title(method: str, path: str, content_type: str) -> str:
+    """Return what the tests call a write."""
+    collection, _, name = path.rpartition("/")
+    if name == "eviction":
+        return f"evict {collection.rpartition('/')[2]}"
+    if "/configmaps" in path:
+        return "record"
+    if path == NODES:
+        return "create"
+    if collection == NODES and method == "PATCH":
+        return "metadata" if content_type == MERGE_PATCH else "taints"
+    return f"delete {name}" if collection == NODES else f"{method} {path}"
+
+
+def _check(found: Mapping[str, Any], preconditions: Mapping[str, Any]) -> None:
+    """Raise ConflictError if the object has another UID or version than the preconditions."""
+    for key in ("uid", "resourceVersion"):
+        if preconditions.get(key) not in (None, found["metadata"].get(key)):
+            raise ConflictError(f"the {key} in the precondition differs")
+
+
+def _matches(item: Mapping[str, Any], query: Mapping[str, str]) -> bool:
+    """Return whether an object matches the selectors of a list."""
+    label, _, wanted = query.get("labelSelector", "").partition("=")
+    labels = item["metadata"].get("labels") or {}
+    if label and (label not in labels or (wanted and labels[label] != wanted)):
+        return False
+    field, _, wanted = query.get("fieldSelector", "").partition("=")
+    value: Any = item
+    for key in field.split(".") if field else ():
+        value = (value or {}).get(key)
+    return not field or str(value).lower() == wanted
 
 
 def apply(target: JsonObject, patch: Sequence[Mapping[str, Any]]) -> JsonObject:

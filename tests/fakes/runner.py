@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,9 +28,9 @@ from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.etcd_members import FakeEtcd, voter
-from tests.fakes.healthy_cluster import READY, FakeKube
 from tests.fakes.leases import FakeLeases
 from tests.fakes.minions import FakeMinions
+from tests.fakes.nodes import READY
 
 PILLAR: dict[str, Any] = {
     "defaults": {"version": "2.0"},
@@ -41,43 +42,18 @@ PILLAR: dict[str, Any] = {
 }
 
 
-class Kube(FakeKube):
-    """Fake of the API for verification that also creates Nodes."""
-
-    def __init__(self, *nodes: dict[str, Any]) -> None:
-        super().__init__(*nodes)
-        self.leases = FakeLeases()
-        self.config_maps: dict[str, dict[str, Any]] = {}
-
-    def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
-        self.stored[body["metadata"]["name"]] = body
-        return body
-
-    def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """Nothing is on record of Nodes: none has labels or taints of its own."""
-        return self.config_maps.get(name)
-
-    def create_config_map(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self.replace_config_map(namespace, body["metadata"]["name"], body)
-
-    def replace_config_map(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        self.config_maps[name] = {**body, "metadata": {**body["metadata"], "resourceVersion": "1"}}
-        return self.config_maps[name]
-
-    def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
-        """Return no Services."""
-        return []
-
-
+@dataclass(frozen=True)
 class Cluster(ClusterContext):
     """Cluster whose etcd answers immediately."""
+
+    shared: FakeLeases = field(default_factory=FakeLeases)
 
     def access(self) -> cluster_health.ClusterAccess:
         return cluster_health.ClusterAccess(self.kube, FakeEtcd(voter(1, name="boot")))  # type: ignore[arg-type]
 
     def leases(self) -> Any:
         """Return the Leases that all calls on this cluster share."""
-        return self.kube.leases  # type: ignore[attr-defined]
+        return self.shared
 
 
 class RunnerCalls:

@@ -6,7 +6,7 @@ It replaces the API, etcd and the minions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.minion import certificates
-from tests.fakes.kube import apply, merge
-from tests.fakes.runner import Cluster, Kube, minions
+from tests.fakes.kube import FakeKube
+from tests.fakes.runner import Cluster, minions
 
 COREDNS = {
     "metadata": {"name": "coredns"},
@@ -24,7 +24,7 @@ COREDNS = {
 }
 
 
-class FileKube(Kube):
+class FileKube(FakeKube):
     """A fake API that reads its Nodes from a file and writes them to it."""
 
     def __init__(self, path: Path) -> None:
@@ -32,18 +32,10 @@ class FileKube(Kube):
         self.path = path
         self.coredns = COREDNS
 
-    def create_node(self, body: dict[str, Any]) -> dict[str, Any]:
-        return self._kept(super().create_node(body))
-
-    def merge_patch_node(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        merge(self.stored[name], patch)
-        return self._kept(self.stored[name])
-
-    def json_patch_node(self, name: str, patch: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return self._kept(apply(self.stored[name], patch))
-
-    def _kept(self, found: dict[str, Any]) -> dict[str, Any]:
-        self.path.write_text(json.dumps(list(self.stored.values())))
+    def request(self, method: str, *arguments: Any, **options: Any) -> dict[str, Any] | None:
+        found = super().request(method, *arguments, **options)
+        if method != "GET":
+            self.path.write_text(json.dumps(list(self.nodes_by_name.values())))
         return found
 
 
@@ -51,7 +43,7 @@ def install() -> None:
     """Replace the cluster context by the fake cluster; the kubeconfig path names its file."""
 
     def from_opts(opts: Mapping[str, Any]) -> ClusterContext:
-        return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))  # type: ignore[arg-type]
+        return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))
 
     ClusterContext.from_opts = from_opts  # type: ignore[assignment,method-assign]
     context_on = CommandContext.from_opts

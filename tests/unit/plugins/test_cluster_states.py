@@ -99,7 +99,7 @@ def test_uncordoned(
     kube = FakeKube(found)
     monkeypatch.setattr(
         context.ClusterContext, "from_opts", lambda opts: context.ClusterContext(opts, kube)
-    )  # type: ignore[arg-type]
+    )
     outcome = load("metalk8s_expand_node", test).uncordoned("w-1")
     assert (outcome["result"], len(kube.writes)) == (result, writes)
     assert bool(outcome["changes"]) is (result is None or bool(writes))

@@ -14,7 +14,8 @@ from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import DeployError
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd_members import FakeEtcd, dead_etcd, voter
-from tests.fakes.healthy_cluster import READY, FakeKube, infra
+from tests.fakes.kube import FakeKube
+from tests.fakes.nodes import READY, infra
 
 WORKER = Node("w-1", "1", (roles.NODE,), (), ssh=Ssh("10.0.0.3"), address="10.0.0.3")
 ETCD = Node("e-1", "1", (roles.ETCD,), (), ssh=Ssh("10.0.0.2"), address="10.0.0.2")
@@ -35,7 +36,7 @@ def dead(kube: FakeKube) -> health.ClusterAccess:
 
 
 def alone(kube: FakeKube) -> health.ClusterAccess:
-    return health.ClusterAccess(kube, None)  # type: ignore[arg-type]
+    return health.ClusterAccess(kube, None)
 
 
 class TestNode:
@@ -52,7 +53,7 @@ class TestNode:
 
     def test_healthy_member_has_no_problem(self) -> None:
         kube = FakeKube(stored(ETCD))
-        kube.pods = ["etcd-e-1"]
+        kube.put_static_pods("e-1", "etcd")
         assert (
             health.node_health_problems(
                 access(kube, voter(1, name="boot"), voter(2, name="e-1")), ETCD
@@ -84,13 +85,13 @@ class TestNode:
         self, make: Callable[[FakeKube], health.ClusterAccess], words: str
     ) -> None:
         kube = FakeKube(stored(ETCD))
-        kube.pods = ["etcd-e-1"]
+        kube.put_static_pods("e-1", "etcd")
         [problem] = health.node_health_problems(make(kube), ETCD)
         assert words in problem
 
     def test_given_members_are_not_requested_again(self) -> None:
         kube = FakeKube(stored(ETCD))
-        kube.pods = ["etcd-e-1"]
+        kube.put_static_pods("e-1", "etcd")
         assert (
             health.node_health_problems(
                 dead(kube), ETCD, members=[voter(1, name="boot"), voter(2, name="e-1")]
@@ -106,18 +107,17 @@ class TestNode:
 
     def test_api_server_of_master_is_queried(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
-        kube.pods = [
-            f"kube-{name}-m-1" for name in ("apiserver", "controller-manager", "scheduler")
-        ]
-        kube.endpoints = [{"endpoints": [{"addresses": ["127.0.0.1"]}]}]
-        found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        kube.put_static_pods("m-1", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+        kube.put_slice("default", "kubernetes", {"endpoints": [{"addresses": ["127.0.0.1"]}]})
+        found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))
         [problem] = health.node_health_problems(found, MASTER)
         assert problem.startswith("the API server at 127.0.0.1:6443 does not answer")
 
     def test_master_must_be_an_endpoint(self, tmp_path: Any) -> None:
         kube = FakeKube(stored(MASTER))
-        kube.endpoints = [{"endpoints": [{"addresses": ["10.0.0.1"]}]}, {"endpoints": None}]
-        found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))  # type: ignore[arg-type]
+        kube.put_slice("default", "kubernetes", {"endpoints": [{"addresses": ["10.0.0.1"]}]})
+        kube.put_slice("default", "kubernetes", {"endpoints": None})
+        found = health.ClusterAccess(kube, None, str(tmp_path / "missing"))
         assert any(
             "lack 127.0.0.1" in problem for problem in health.node_health_problems(found, MASTER)
         )
@@ -130,7 +130,7 @@ class TestRunning:
         found["metadata"]["annotations"] = {}
         found["metadata"]["labels"]["metalk8s.scality.com/version"] = "0.1"
         kube = FakeKube(found)
-        kube.pods = ["etcd-e-1"]
+        kube.put_static_pods("e-1", "etcd")
         assert (
             health.running_problems(
                 access(kube, voter(1, name="boot"), voter(2, name="e-1")), "e-1"
@@ -254,10 +254,10 @@ class TestAccess:
             item("c", "node-role.kubernetes.io/node", ("InternalIP", "10.0.0.3")),
             item("d", label, ("InternalIP", "10.0.0.4")),
         ]
-        found = health.cluster_access(FakeKube(), nodes)  # type: ignore[arg-type]
+        found = health.cluster_access(FakeKube(), nodes)
         assert found.etcd is not None
         assert found.etcd.urls == ("https://10.0.0.1:2379", "https://10.0.0.4:2379")
 
     @pytest.mark.parametrize("nodes", [[], [{}], [{"metadata": {"labels": None}, "status": None}]])
     def test_cluster_without_members_has_no_etcd_client(self, nodes: list[dict[str, Any]]) -> None:
-        assert health.cluster_access(FakeKube(), nodes).etcd is None  # type: ignore[arg-type]
+        assert health.cluster_access(FakeKube(), nodes).etcd is None

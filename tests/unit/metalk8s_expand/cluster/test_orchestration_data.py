@@ -10,7 +10,8 @@ from metalk8s_expand.cluster import orchestration_data
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import SettingsError
-from tests.fakes.healthy_cluster import READY, FakeKube
+from tests.fakes.kube import FakeKube
+from tests.fakes.nodes import READY
 
 
 def node(name: str, *node_roles: str, deployed: bool = True) -> dict[str, Any]:
@@ -30,7 +31,7 @@ NODES = (
 
 
 def world(*nodes: dict[str, Any]) -> ClusterContext:
-    return ClusterContext({}, FakeKube(*nodes))  # type: ignore[arg-type]
+    return ClusterContext({}, FakeKube(*nodes))
 
 
 def test_authority_is_renewed_first() -> None:

@@ -33,8 +33,9 @@ from metalk8s_expand.removal import discovery
 from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
-from tests.fakes.healthy_cluster import infra
-from tests.fakes.runner import PILLAR, Cluster, Kube, RunnerCalls, certificate, node
+from tests.fakes.kube import FakeKube
+from tests.fakes.nodes import infra
+from tests.fakes.runner import PILLAR, Cluster, RunnerCalls, certificate, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 Make = Callable[..., RunnerCalls]
@@ -60,13 +61,13 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
                   "file_roots": {"metalk8s-2.0": [str(tmp_path / "tree")]},
                   "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
         opts.update(values)
-        kube = Kube(*nodes)
+        kube = FakeKube(*nodes)
         kube.coredns = {
             "metadata": {"name": "coredns"},
             "spec": {"replicas": 2},
             "status": {"availableReplicas": 2},
         }
-        cluster = Cluster(opts, kube)  # type: ignore[arg-type]
+        cluster = Cluster(opts, kube)
         return RunnerCalls.on(opts, clock, connect or (lambda opts: cluster))
 
     return made
@@ -199,7 +200,7 @@ class TestSelection:
         call = make(node("w-1"), node("w-2"))
         found = call.plan("w-*", max_parallel=1)
         assert found["asked"] == ("w-1", "w-2")
-        later = make(*call.cluster.kube.stored.values(), pillar=with_one_more())
+        later = make(*call.cluster.kube.nodes_by_name.values(), pillar=with_one_more())
         assert later.expand(plan=found["digest"])["unchanged"] is True
         with pytest.raises(ConflictError, match="plan has changed"):
             later.expand("w-*", plan=found["digest"])
@@ -252,7 +253,7 @@ class TestDryRun:
         )
         assert set(call.plan()) <= set(found)
         assert (call.cluster.leases().stored, heard(call)) == (None, [])
-        assert call.cluster.kube.config_maps == {}
+        assert call.cluster.kube.writes == []
         assert cache.reports(call.opts) == []
 
     def test_dry_run_needs_no_lock(self, make: Make) -> None:
@@ -293,7 +294,7 @@ class TestDryRun:
     def test_dry_run_reports_changed_plan(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
-        call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
+        call.cluster.kube.nodes_by_name["w-1"]["metadata"]["labels"] = {}
         found = call.expand(plan=digest, dry_run=True)
         assert found["refusal"]["problems"] == [
             "node w-1: was not in the plan, and now needs steps"
@@ -401,7 +402,7 @@ class TestStatus:
 
     def test_status_shows_certificates_of_deployed_nodes(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
-        call.cluster.kube.stored["boot"]["status"] = node("w-1")["status"]
+        call.cluster.kube.nodes_by_name["boot"]["status"] = node("w-1")["status"]
         call.minions.answers = {"i-1": False}
         found = call.status()
         ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
@@ -537,7 +538,7 @@ class TestExpand:
     def test_plan_of_changed_cluster_is_refused(self, make: Make) -> None:
         call = make(node("w-1"))
         digest = call.plan("w-1")["digest"]
-        call.cluster.kube.stored["w-1"]["metadata"]["labels"] = {}
+        call.cluster.kube.nodes_by_name["w-1"]["metadata"]["labels"] = {}
         with pytest.raises(ConflictError, match="the plan has changed") as error:
             call.expand(None, plan=digest)
         assert error.value.problems == ("node w-1: was not in the plan, and now needs steps",)

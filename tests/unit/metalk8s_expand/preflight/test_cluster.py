@@ -27,7 +27,7 @@ from metalk8s_expand.errors import (
 )
 from metalk8s_expand.preflight import cluster as cluster_check
 from tests.fakes.etcd_members import FakeEtcd, dead_etcd, voter
-from tests.fakes.healthy_cluster import FakeKube
+from tests.fakes.kube import FakeKube
 
 ROLE = "node-role.kubernetes.io/"
 VERSION = "metalk8s.scality.com/version"
@@ -56,7 +56,7 @@ def cluster(
 ) -> Cluster:
     kube = FakeKube(*(nodes or [control_plane("boot", "2.0", "bootstrap")]))
     kube.readyz = readyz
-    made = Cluster({"cachedir": "/nonexistent"}, kube)  # type: ignore[arg-type]
+    made = Cluster({"cachedir": "/nonexistent"}, kube)
     object.__setattr__(made, "etcd", FakeEtcd(*(members or [voter(1, name="boot")])))
     return made
 
@@ -186,7 +186,7 @@ class TestHealth:
                 raise UnreachableError("no API")
 
         with pytest.raises(UnreachableError):
-            refusal(Gone({}, FakeKube()), WORKER)  # type: ignore[arg-type]
+            refusal(Gone({}, FakeKube()), WORKER)
 
 
 class TestOperations:

@@ -56,37 +56,6 @@ PILLAR = {
 FORCE = RemovalOptions(force=True)
 
 
-class Kube(FakeKube):
-    """Nodes and their Pods, which terminate on eviction."""
-
-    pods: list[dict[str, Any]]
-
-    def listed(self, path: str, query: Any = None) -> list[dict[str, Any]]:
-        return [
-            item
-            for item in self.pods
-            if path.endswith("/pods") and query["fieldSelector"].endswith(item["node"])
-        ]
-
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
-        with self._write(f"evict {path.split('/')[-2]}"):
-            self.pods = [
-                item
-                for item in self.pods
-                if item["metadata"]["uid"] != body["deleteOptions"]["preconditions"]["uid"]
-            ]
-            return 201, ""
-
-    def delete_node(self, name: str, uid: str) -> bool:
-        with self._write(f"delete {name}"):
-            if self.nodes_by_name[name]["metadata"]["uid"] != uid:
-                raise ConflictError("the UID in the precondition differs")
-            return bool(self.nodes_by_name.pop(name))
-
-    def get(self, path: str) -> None:
-        """There are no claims."""
-
-
 class FakeHost:
     """A host that is on or off."""
 
@@ -149,8 +118,9 @@ class Setting:
         self.monkeypatch = monkeypatch
         masters = [node(name, "master", "etcd") for name in ("boot", "cp-1", "cp-2")]
         masters[0]["metadata"]["labels"][roles.label_key("bootstrap")] = ""
-        self.kube = Kube(*masters, node("w-1", "node"))
-        self.kube.pods = [{**pod("web"), "node": "w-1"}, {**pod("ds", "DaemonSet"), "node": "w-1"}]
+        self.kube = FakeKube(*masters, node("w-1", "node"))
+        self.kube.put_pod(pod("web"), "w-1")
+        self.kube.put_pod(pod("ds", "DaemonSet"), "w-1")
         self.etcd: Any = FakeEtcd(
             voter(1, name="cp-1"), voter(2, name="boot"), voter(3, name="cp-2"), clock=clock
         )
@@ -180,7 +150,7 @@ class Setting:
 
     @property
     def world(self) -> ClusterContext:
-        return ClusterContext(self.opts, self.kube)  # type: ignore[arg-type]
+        return ClusterContext(self.opts, self.kube)
 
     def context(self, journal: Any = None, stop: str = "") -> CommandContext:
         """Return a context whose runs use the fake lock and the journal."""
@@ -350,10 +320,8 @@ def test_election_is_no_reason_to_refuse(setting: Setting) -> None:
 
 
 def test_drain_blockers_are_reported_before_any_change(setting: Setting) -> None:
-    setting.kube.pods += [
-        {**pod("bare", ""), "node": "w-1"},
-        {**pod("scratch", "ReplicaSet", EMPTY), "node": "w-1"},
-    ]
+    setting.kube.put_pod(pod("bare", ""), "w-1")
+    setting.kube.put_pod(pod("scratch", "ReplicaSet", EMPTY), "w-1")
     with pytest.raises(ConflictError) as raised:
         setting.remove("w-1")
     assert len(raised.value.problems) == 2
