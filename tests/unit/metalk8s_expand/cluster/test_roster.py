@@ -12,6 +12,7 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import SettingsError
+from tests.fakes.kube import FakeKube
 
 ACCESS = roster.RosterAccess(
     nodegroups={
@@ -141,26 +142,9 @@ def test_declared_key_is_the_only_accepted_key(tmp_path: Path) -> None:
     assert (tmp_path / "keys" / "n").read_text() == "metalk8s-expand.n ssh-ed25519 AAAA\n"
 
 
-class FakeKube:
-    """A fake API that counts its requests."""
-
-    asked: list[str]
-
-    def __init__(self) -> None:
-        self.asked = []
-
-    def nodes(self) -> list[dict[str, Any]]:
-        self.asked.append("*")
-        return NODES
-
-    def node(self, name: str) -> dict[str, Any] | None:
-        self.asked.append(name)
-        return next((found for found in NODES if found["metadata"]["name"] == name), None)
-
-
 @pytest.fixture
 def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    fake = FakeKube()
+    fake = FakeKube(*NODES)
     pillar = {"nodes": {"w-2": {"profile": "worker", "address": "10.0.0.2", "version": "1"}}}
     monkeypatch.setattr(roster.Kube, "from_kubeconfig", lambda path, **more: fake)
     monkeypatch.setattr(roster, "declared_pillar", lambda opts: pillar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,58 +12,55 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import DeployError, UnreachableError
 from metalk8s_expand.expansion import smoke_test
 from tests.fakes.clock import FakeClock
+from tests.fakes.kube import FakeKube
+
+NAMESPACES = "/api/v1/namespaces"
 
 
-class FakeKube:
-    """Fake API that records creations and deletions. Client Pods end in the phase of their node."""
+class ProbedKube(FakeKube):
+    """An API server with these Nodes, Ready or not, and the phases in which their client Pods end."""
 
     def __init__(self, nodes: dict[str, bool], phases: dict[str, str]) -> None:
-        self._nodes = nodes
-        self._phases = phases
-        self.created: dict[str, dict[str, Any]] = {}
-        self.deleted: list[str] = []
-        self.broken = False
-        self.prepared = True
+        super().__init__(
+            *(
+                {
+                    "metadata": {"name": name},
+                    "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+                }
+                for name, ready in nodes.items()
+            )
+        )
+        self.put(NAMESPACES, {"metadata": {"name": smoke_test.NAMESPACE}})
+        self.phases = phases
+        self.created: dict[str, Any] = {}
 
-    def nodes(self) -> list[dict[str, Any]]:
-        def conditions(ready: bool) -> dict[str, Any]:
-            return {"conditions": [{"type": "Ready", "status": str(ready)}]}
+    def create(self, path: str, body: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        """Create an object; a Pod has its last phase at once."""
+        name = body["metadata"]["name"]
+        self.created[name] = body
+        if path != smoke_test.PODS:
+            return super().create(path, body, dry_run)
+        role, pair = name.split("-", 1)
+        server = self.created[f"server-{pair}"]["spec"]
+        node = server["nodeSelector"]["kubernetes.io/hostname"]
+        phase = self.phases.get(node) if role == "client" else "Running"
+        return super().create(path, {**body, "status": {"phase": phase}}, dry_run)
 
-        return [
-            {"metadata": {"name": name}, "status": conditions(ready)}
-            for name, ready in self._nodes.items()
-        ]
-
-    def get(self, path: str) -> dict[str, Any] | None:
-        if path == "/api/v1/namespaces/metalk8s-expand-probe":
-            return {} if self.prepared else None
-        if self.broken:
-            raise UnreachableError("the API is gone")
-        role, name = path.rsplit("/", 1)[1].split("-", 1)
-        spec = self.created[f"server-{name}"]["spec"]
-        node = spec["nodeSelector"]["kubernetes.io/hostname"]
-        return {"status": {"phase": self._phases[node] if role == "client" else "Running"}}
-
-    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        self.created[body["metadata"]["name"]] = body
-        return body
-
-    def request(self, method: str, path: str) -> dict[str, Any]:
-        assert method == "DELETE"
-        self.deleted.append(path)
-        return {}
+    @property
+    def deleted(self) -> list[str]:
+        return [title for title in self.writes if title.startswith("DELETE ")]
 
 
 def worker(name: str, *roles: str) -> Node:
     return Node(name, "1", roles or ("node",), taints(roles))
 
 
-def probed(kube: FakeKube, *workers: Node) -> dict[str, str]:
-    return smoke_test.probe(kube, workers, "RUN1", image=None, timeout=10, clock=FakeClock())  # type: ignore[arg-type]
+def probed(kube: ProbedKube, *workers: Node) -> dict[str, str]:
+    return smoke_test.probe(kube, workers, "RUN1", image=None, timeout=10, clock=FakeClock())
 
 
 def test_server_on_the_worker_and_client_on_another() -> None:
-    kube = FakeKube({"w.1": True, "down": False, "other": True}, {"w.1": "Succeeded"})
+    kube = ProbedKube({"w.1": True, "down": False, "other": True}, {"w.1": "Succeeded"})
     assert probed(kube, worker("w.1", "infra")) == {}
     server, client = kube.created["server-run1-0"]["spec"], kube.created["client-run1-0"]["spec"]
     assert server["nodeSelector"] == {"kubernetes.io/hostname": "w.1"}
@@ -77,13 +75,13 @@ def test_server_on_the_worker_and_client_on_another() -> None:
     )
     assert not server["automountServiceAccountToken"]
     assert kube.deleted == [
-        f"/api/v1/namespaces/metalk8s-expand-probe/{kind}" for kind in ("pods", "services")
+        f"DELETE /api/v1/namespaces/metalk8s-expand-probe/{kind}" for kind in ("pods", "services")
     ]
 
 
 def test_missing_namespace_is_created() -> None:
-    kube = FakeKube({"a": True, "b": True}, {"a": "Succeeded"})
-    kube.prepared = False
+    kube = ProbedKube({"a": True, "b": True}, {"a": "Succeeded"})
+    kube.objects[NAMESPACES].clear()
     assert probed(kube, worker("a")) == {}
     assert kube.created["metalk8s-expand-probe"]["metadata"]["labels"] == {
         "pod-security.kubernetes.io/enforce": "baseline"
@@ -91,7 +89,7 @@ def test_missing_namespace_is_created() -> None:
 
 
 def test_failure_is_reported_by_node() -> None:
-    kube = FakeKube({"a": True, "b": True}, {"a": "Pending", "b": "Succeeded"})
+    kube = ProbedKube({"a": True, "b": True}, {"a": "Pending", "b": "Succeeded"})
     failed = probed(kube, worker("a"), worker("b"))
     assert list(failed) == ["a"]
     assert "the client Pod Pending" in failed["a"]
@@ -99,13 +97,18 @@ def test_failure_is_reported_by_node() -> None:
 
 
 def test_lone_node_has_no_second_node_for_the_client() -> None:
-    kube = FakeKube({"a": True, "b": False}, {})
+    kube = ProbedKube({"a": True, "b": False}, {})
     with pytest.raises(DeployError, match="no second Ready node"):
         probed(kube, worker("a"))
     assert kube.deleted, "what was made goes all the same"
 
 
 def test_api_outage_is_reported_after_the_wait() -> None:
-    kube = FakeKube({"a": True, "b": True}, {})
-    kube.broken = True
+    kube = ProbedKube({"a": True, "b": True}, {})
+
+    def away(request: str) -> None:
+        if request.startswith(f"GET {smoke_test.PODS}"):
+            raise UnreachableError("the API is gone")
+
+    kube.fail = away
     assert "the API is gone" in probed(kube, worker("a"))["a"]

@@ -17,6 +17,7 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint, ExistingNode
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.preflight import collect_cluster_facts
+from tests.fakes.kube import FakeKube
 
 SETTINGS = Settings(
     nodes={"w-1": Node("w-1", "2.0", ("node",), ()), "w-2": Node("w-2", "2.0", ("node",), ())}
@@ -28,24 +29,6 @@ CLUSTER = {
     "networks": {"pod": "10.233.0.0/16", "service": "10.96.0.0/12"},
 }
 BEFORE_3008, SINCE_3008 = "minions/{}", "grains"
-
-
-class Kube:
-    """These Nodes, and these EndpointSlices by the name of their Service."""
-
-    def __init__(self, *nodes: dict[str, Any], **slices: dict[str, Any]) -> None:
-        self.items = list(nodes)
-        self.slices = slices
-        self.lists = 0
-
-    def nodes(self, selector: str = "") -> list[dict[str, Any]]:
-        self.lists += 1
-        return self.items
-
-    def listed(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
-        assert path == "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
-        name = query["labelSelector"].removeprefix("kubernetes.io/service-name=")
-        return [self.slices[name]] if name in self.slices else []
 
 
 def node(
@@ -74,7 +57,7 @@ Make = Callable[..., ClusterContext]
 def world(tmp_path: Path) -> Make:
     """A master with this description of the cluster in its pillar, and these options."""
 
-    def made(kube: Kube, cluster: Any = CLUSTER, **options: Any) -> ClusterContext:
+    def made(kube: FakeKube, cluster: Any = CLUSTER, **options: Any) -> ClusterContext:
         (tmp_path / "pillar").mkdir(exist_ok=True)
         (tmp_path / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["cluster"]}}))
         declared = {"metalk8s": {"cluster": cluster}} if cluster else {}
@@ -84,7 +67,7 @@ def world(tmp_path: Path) -> Make:
         opts.update(id="boot", cachedir=str(tmp_path / "cache"), pki_dir=str(tmp_path / "pki"),
                     extension_modules=str(tmp_path / "ext"), pillar_roots={"base": [str(tmp_path / "pillar")]}, **options)  # fmt: skip
         opts["__role"] = "master"
-        return ClusterContext(opts, kube)  # type: ignore[arg-type]
+        return ClusterContext(opts, kube)
 
     return made
 
@@ -94,7 +77,7 @@ def titled(found: Any, check: str) -> list[str]:
 
 
 def test_facts_of_node_come_from_api(world: Make) -> None:
-    kube = Kube(BOOT, node("new", None, "node"))
+    kube = FakeKube(BOOT, node("new", None, "node"))
     found = collect_cluster_facts.collect_cluster_facts(world(kube), SETTINGS)
     assert found.nodes["boot"] == ExistingNode(
         "boot", ("10.0.0.1",), "m", "u", (), "2.0-boot", True
@@ -105,7 +88,7 @@ def test_facts_of_node_come_from_api(world: Make) -> None:
 
 @pytest.mark.parametrize("bank", [BEFORE_3008, SINCE_3008])
 def test_macs_come_from_grains_of_minions(world: Make, bank: str) -> None:
-    made = world(Kube(BOOT, node("w-9")))
+    made = world(FakeKube(BOOT, node("w-9")))
     grains = {"hwaddr_interfaces": {"lo": "00:00:00:00:00:00", "eth0": "52:54:00:AA:00:01"}}
     if bank == SINCE_3008:
         salt.cache.factory(made.opts).store(bank, "boot", grains)
@@ -120,7 +103,7 @@ def test_macs_come_from_grains_of_minions(world: Make, bank: str) -> None:
     "grains", [{"x": 1}, {"hwaddr_interfaces": None}, {"hwaddr_interfaces": ["a"]}, ["nonsense"]]
 )
 def test_malformed_grains_are_tolerated(world: Make, grains: Any) -> None:
-    made = world(Kube(BOOT))
+    made = world(FakeKube(BOOT))
     salt.cache.factory(made.opts).store("grains", "boot", grains)
     assert collect_cluster_facts.collect_cluster_facts(made, SETTINGS).nodes["boot"].macs == ()
 
@@ -128,7 +111,7 @@ def test_malformed_grains_are_tolerated(world: Make, grains: Any) -> None:
 def test_missing_grains_cache_is_tolerated(world: Make) -> None:
     assert (
         collect_cluster_facts.collect_cluster_facts(
-            world(Kube(BOOT), minion_data_cache=False), SETTINGS
+            world(FakeKube(BOOT), minion_data_cache=False), SETTINGS
         )
         .nodes["boot"]
         .macs
@@ -137,7 +120,7 @@ def test_missing_grains_cache_is_tolerated(world: Make) -> None:
 
 
 def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: Make) -> None:
-    kube = Kube(
+    kube = FakeKube(
         BOOT,
         node("e-1", None, "etcd"),
         node("m-1", "10.0.0.2", "master"),
@@ -150,7 +133,7 @@ def test_members_of_etcd_are_the_nodes_of_that_role_that_have_an_address(world: 
 
 
 def test_minion_keys_come_from_master(world: Make, tmp_path: Path) -> None:
-    made = world(Kube())
+    made = world(FakeKube())
     for directory, name in (("minions_pre", "w-1"), ("minions_denied", "w-1"), ("minions", "w-9")):
         (tmp_path / "pki" / directory).mkdir(parents=True, exist_ok=True)
         (tmp_path / "pki" / directory / name).write_text(KEY.format(directory))
@@ -161,7 +144,7 @@ def test_minion_keys_come_from_master(world: Make, tmp_path: Path) -> None:
 
 
 def test_master_without_keys_is_tolerated(world: Make) -> None:
-    found = collect_cluster_facts.collect_cluster_facts(world(Kube()), SETTINGS)
+    found = collect_cluster_facts.collect_cluster_facts(world(FakeKube()), SETTINGS)
     assert (found.keys, found.master_key) == ({}, "")
 
 
@@ -178,23 +161,23 @@ def test_the_version_is_that_of_the_control_plane(
     world: Make, nodes: list[dict[str, Any]], version: str
 ) -> None:
     assert (
-        collect_cluster_facts.collect_cluster_facts(world(Kube(*nodes)), SETTINGS).version
+        collect_cluster_facts.collect_cluster_facts(world(FakeKube(*nodes)), SETTINGS).version
         == version
     )
 
 
 def test_networks_are_those_declared_else_those_of_the_cluster(world: Make) -> None:
     found = collect_cluster_facts.collect_cluster_facts(
-        world(Kube(BOOT)), Settings(pod_cidr="10.1.0.0/16")
+        world(FakeKube(BOOT)), Settings(pod_cidr="10.1.0.0/16")
     )
     assert (found.pod_cidr, found.service_cidr) == ("10.1.0.0/16", "10.96.0.0/12")
-    found = collect_cluster_facts.collect_cluster_facts(world(Kube(BOOT), None), Settings())
+    found = collect_cluster_facts.collect_cluster_facts(world(FakeKube(BOOT), None), Settings())
     assert (found.pod_cidr, found.service_cidr) == (None, None)
 
 
 class TestEndpoints:
     def test_api_servers_of_nodes_that_are_ready(self, world: Make) -> None:
-        kube = Kube(
+        kube = FakeKube(
             BOOT,
             node("m-1", "10.0.0.2", "master", ready=False),
             node("m-2", None, "master"),
@@ -206,7 +189,7 @@ class TestEndpoints:
 
     def test_by_the_clusters_description(self, world: Make) -> None:
         found = collect_cluster_facts.collect_cluster_facts(
-            world(Kube(BOOT), publish_port=14505, ret_port=14506), SETTINGS
+            world(FakeKube(BOOT), publish_port=14505, ret_port=14506), SETTINGS
         )
         assert titled(found, "artifacts") == ["artifact store 10.0.0.1:8080"]
         assert titled(found, "salt-master") == [
@@ -235,7 +218,7 @@ class TestEndpoints:
         self, world: Make, url: str, wanted: list[Endpoint]
     ) -> None:
         found = collect_cluster_facts.collect_cluster_facts(
-            world(Kube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS
+            world(FakeKube(BOOT), metalk8s_expand={"artifacts": url}), SETTINGS
         )
         assert [one for one in found.endpoints if one.check == "artifacts"] == wanted
 
@@ -248,9 +231,10 @@ class TestEndpoints:
         }
         slices = {"repositories": {**ready, "ports": [{"name": "http", "port": 8080}]},
                   "salt-master": {**ready, "ports": [{"port": 4505}, {"port": 4506}]}}  # fmt: skip
-        found = collect_cluster_facts.collect_cluster_facts(
-            world(Kube(BOOT, **slices), None), SETTINGS
-        )
+        kube = FakeKube(BOOT)
+        for service, body in slices.items():
+            kube.put_slice("kube-system", service, body)
+        found = collect_cluster_facts.collect_cluster_facts(world(kube, None), SETTINGS)
         assert titled(found, "artifacts") == ["artifact store 10.0.0.7:8080"]
         assert titled(found, "salt-master") == [
             "Salt master 10.0.0.7:4505",
@@ -258,7 +242,7 @@ class TestEndpoints:
         ]
 
     def test_a_master_on_the_bootstrap_node(self, world: Make) -> None:
-        found = collect_cluster_facts.collect_cluster_facts(world(Kube(BOOT), None), SETTINGS)
+        found = collect_cluster_facts.collect_cluster_facts(world(FakeKube(BOOT), None), SETTINGS)
         assert titled(found, "salt-master") == [
             "Salt master 10.0.0.1:4505",
             "Salt master 10.0.0.1:4506",
@@ -269,13 +253,15 @@ class TestEndpoints:
     def test_unknown_endpoints_are_left_out(self, world: Make, cluster: Any) -> None:
         assert (
             collect_cluster_facts.collect_cluster_facts(
-                world(Kube(node("w", "10.0.0.9")), cluster), SETTINGS
+                world(FakeKube(node("w", "10.0.0.9")), cluster), SETTINGS
             ).endpoints
             == ()
         )
         assert (
             titled(
-                collect_cluster_facts.collect_cluster_facts(world(Kube(BOOT), cluster), SETTINGS),
+                collect_cluster_facts.collect_cluster_facts(
+                    world(FakeKube(BOOT), cluster), SETTINGS
+                ),
                 "artifacts",
             )
             == []
