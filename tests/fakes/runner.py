@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from metalk8s_expand.cluster import health as cluster_health
-from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import (
     arguments,
     expand,
@@ -27,8 +24,6 @@ from metalk8s_expand.commands.context import CommandContext, Connect
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.runs.progress import Progress
-from tests.fakes.etcd_members import FakeEtcd, voter
-from tests.fakes.leases import FakeLeases
 from tests.fakes.minions import FakeMinions
 from tests.fakes.nodes import READY
 
@@ -40,20 +35,6 @@ PILLAR: dict[str, Any] = {
         "i-1": {"profile": "infra", "address": "10.0.0.5"},
     },
 }
-
-
-@dataclass(frozen=True)
-class Cluster(ClusterContext):
-    """Cluster whose etcd answers immediately."""
-
-    shared: FakeLeases = field(default_factory=FakeLeases)
-
-    def access(self) -> cluster_health.ClusterAccess:
-        return cluster_health.ClusterAccess(self.kube, FakeEtcd(voter(1, name="boot")))  # type: ignore[arg-type]
-
-    def leases(self) -> Any:
-        """Return the Leases that all calls on this cluster share."""
-        return self.shared
 
 
 class RunnerCalls:

@@ -14,8 +14,9 @@ from typing import Any
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.minion import certificates
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.kube import FakeKube
-from tests.fakes.runner import Cluster, minions
+from tests.fakes.runner import minions
 
 COREDNS = {
     "metadata": {"name": "coredns"},
@@ -43,7 +44,7 @@ def install() -> None:
     """Replace the cluster context by the fake cluster; the kubeconfig path names its file."""
 
     def from_opts(opts: Mapping[str, Any]) -> ClusterContext:
-        return Cluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))
+        return FakeCluster(opts, FileKube(Path(opts["metalk8s_expand"]["kubeconfig"])))
 
     ClusterContext.from_opts = from_opts  # type: ignore[assignment,method-assign]
     context_on = CommandContext.from_opts

@@ -33,9 +33,10 @@ from metalk8s_expand.removal import discovery
 from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.kube import FakeKube
 from tests.fakes.nodes import infra
-from tests.fakes.runner import PILLAR, Cluster, RunnerCalls, certificate, node
+from tests.fakes.runner import PILLAR, RunnerCalls, certificate, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 Make = Callable[..., RunnerCalls]
@@ -67,7 +68,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
             "spec": {"replicas": 2},
             "status": {"availableReplicas": 2},
         }
-        cluster = Cluster(opts, kube)
+        cluster = FakeCluster(opts, kube)
         return RunnerCalls.on(opts, clock, connect or (lambda opts: cluster))
 
     return made

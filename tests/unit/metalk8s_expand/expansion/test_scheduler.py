@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,8 +27,10 @@ from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
 from metalk8s_expand.runs.context import RunContext
 from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.etcd_members import FakeEtcd, voter
 from tests.fakes.journal import FakeJournal
-from tests.fakes.kube import merge
+from tests.fakes.kube import FakeKube
 from tests.fakes.lock import FakeLock
 from tests.fakes.orchestrations import DEAD, FAILURE, NEVER, FakeOrchestrations
 from tests.fakes.progress import FakeProgress
@@ -52,75 +53,14 @@ def member(name: str) -> Node:
     return node(name, roles.ETCD)
 
 
-@dataclass
-class FakeCluster:
-    """Fake API and etcd. A node is Ready after its deployment."""
-
-    nodes_by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
-    listed: list[Member] = field(default_factory=list)
-    readyz: tuple[int, str] = (200, "ok")
-    fail: Callable[[str], None] = lambda what: None
-
-    def access(self) -> health.ClusterAccess:
-        return health.ClusterAccess(self, self)  # type: ignore[arg-type]
-
-    def members(self) -> list[Member]:
-        return self.listed
-
-    def node(self, name: str) -> dict[str, Any] | None:
-        self.fail(f"read {name}")
-        return self.nodes_by_name.get(name)
-
-    def config_map(self, namespace: str, name: str) -> None:
-        """Return None: no Node has an ownership record."""
-
-    def create_node(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        found = dict(body)
-        found["metadata"] |= {"uid": "u", "resourceVersion": "1"}
-        self.nodes_by_name[found["metadata"]["name"]] = found
-        return found
-
-    def merge_patch_node(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        merge(self.nodes_by_name[name], patch)
-        return self.nodes_by_name[name]
-
-    def delete_node(self, name: str, uid: str, version: str) -> bool:
-        found = self.nodes_by_name.pop(name)
-        assert (found["metadata"]["uid"], found["metadata"]["resourceVersion"]) == (uid, version)
-        return True
-
-    def remove(self, member_id: int) -> None:
-        self.listed = [item for item in self.listed if item.id != member_id]
-
-    def pods_of(self, name: str) -> list[dict[str, Any]]:
-        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-        return [{"metadata": {"name": f"etcd-{name}", "namespace": "kube-system"}, "status": ready}]
-
-    def text(self, path: str) -> tuple[int, str]:
-        return self.readyz
-
-    def deployed(self, name: str) -> None:
-        found = self.nodes_by_name[name]
-        found["status"] = {
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "nodeInfo": {"kubeletVersion": "v1"},
-        }
-        if "node-role.kubernetes.io/etcd" in found["metadata"]["labels"]:
-            self.listed.append(etcd(len(self.listed) + 1, name))
-
-
-def etcd(number: int, name: str, **changes: Any) -> Member:
-    fields: dict[str, Any] = {"healthy": True, "cluster_id": 7, "raft_index": 1, "applied_index": 1}
-    peer_urls = changes.pop("peer_urls", (f"https://{name}:2380",))
-    return Member(number, name, peer_urls, **{**fields, **changes})
-
-
 class Setting:
     def __init__(
         self, clock: FakeClock, *nodes: Node, max_parallel: int = 10, deploy_timeout: float = 600.0
     ) -> None:
         self.clock = clock
-        self.cluster = FakeCluster(listed=[etcd(1, "boot")])
+        self.kube = FakeKube()
+        self.etcd = FakeEtcd(voter(1, name="boot"), clock=clock)
+        self.cluster = FakeCluster({}, self.kube, self.etcd)
         self.jobs = FakeOrchestrations(clock, self.cluster.deployed)
         self.nodes = nodes
         self.lock = FakeLock(clock, epoch=41)
@@ -136,7 +76,7 @@ class Setting:
             deploy_timeout=deploy_timeout,
         )
         run = RunContext(
-            self.cluster,  # type: ignore[arg-type]
+            self.cluster,
             clock,
             self.progress,  # type: ignore[arg-type]
             self.lock,  # type: ignore[arg-type]
@@ -146,7 +86,7 @@ class Setting:
         self.expansion = Expansion(run, self.settings, self.jobs)  # type: ignore[arg-type]
 
     def execute(self, done: set[str] | None = None) -> None:
-        plan = build_plan(self.settings, self.cluster.nodes_by_name, done=done or set())
+        plan = build_plan(self.settings, self.kube.nodes_by_name, done=done or set())
         scheduler.schedule(self.expansion, plan, NODE_STEPS)
 
     def steps(self, name: str) -> list[tuple[str, bool]]:
@@ -172,7 +112,7 @@ def test_worker_runs_all_its_steps(setting: Any) -> None:
         ("register", True), ("deploy: Install", True), ("deploy", True), ("verify", True), ("uncordon", True),
     ]  # fmt: skip
     assert made.jobs.calls == [("metalk8s.orchestrate.deploy_node", "metalk8s-2.0")]
-    found = made.cluster.nodes_by_name["w-1"]
+    found = made.kube.nodes_by_name["w-1"]
     assert not manifest.is_cordoned_by_us(found)
     elapsed = {step.name: step.elapsed for step in report.steps}
     assert elapsed["deploy: Install"] == 1.0
@@ -196,7 +136,7 @@ def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
     made.execute()
     # The run waits for the active job, skips its next step and begins no other node.
     assert made.jobs.names == ["w-1"]
-    assert set(made.cluster.nodes_by_name) == {"w-1"}
+    assert set(made.kube.nodes_by_name) == {"w-1"}
     assert [made.expansion.errors[name].retcode for name in ("w-1", "w-2")] == [9, 9]
     assert made.steps("w-1")[-1] == ("deploy", True)
     # A newer run is active and owns the changes of this one.
@@ -211,7 +151,7 @@ def test_empty_plan_starts_no_job(setting: Any) -> None:
 
 def test_scheduler_runs_planned_steps_only(setting: Any) -> None:
     made = setting(node("w-1"))
-    made.cluster.create_node(manifest.registration(made.nodes[0]))
+    made.kube.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
     made.execute(done={"w-1"})
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
@@ -237,7 +177,7 @@ def test_nodes_are_registered_just_before_their_deployment(setting: Any) -> None
     start = made.jobs.start
 
     def watched(*arguments: Any) -> None:
-        registered.append(set(made.cluster.nodes_by_name))
+        registered.append(set(made.kube.nodes_by_name))
         start(*arguments)
 
     made.jobs.start = watched
@@ -275,7 +215,7 @@ def test_failed_worker_does_not_stop_other_nodes(setting: Any) -> None:
     assert made.expansion.report("w-2").ok
     assert made.expansion.report("cp-1").ok
     # No kubelet ever reported, so nothing else would delete the Node.
-    assert "w-1" not in made.cluster.nodes_by_name
+    assert "w-1" not in made.kube.nodes_by_name
     assert report.undone == ("its Node was deleted: no kubelet has ever reported on it",)
     assert report.state == "there is no Node of this name"
     assert (
@@ -293,13 +233,13 @@ def test_failed_control_plane_node_skips_later_ones(setting: Any) -> None:
     assert isinstance(made.expansion.errors["cp-2"], DeployError)
     assert "cp-2 failed before it" in made.expansion.report("cp-3").skipped
     assert made.expansion.report("cp-3").ok is False
-    assert "cp-3" not in made.cluster.nodes_by_name
+    assert "cp-3" not in made.kube.nodes_by_name
     assert made.expansion.report("w-1").ok
 
 
 def test_member_does_not_join_unhealthy_cluster(setting: Any) -> None:
     made = setting(member("cp-1"), member("cp-2"), node("w-1"))
-    made.cluster.listed.append(etcd(2, "ill", healthy=False, error="no answer"))
+    made.etcd.put(voter(2, name="ill", healthy=False, error="no answer"))
     made.execute()
     error = made.expansion.errors["cp-1"]
     assert isinstance(error, QuorumError)
@@ -311,13 +251,13 @@ def test_member_does_not_join_unhealthy_cluster(setting: Any) -> None:
 
 def test_scheduler_waits_for_cluster_to_recover(setting: Any) -> None:
     made = setting(member("cp-1"))
-    made.cluster.readyz = (500, "etcd failed")
+    made.kube.readyz = (500, "etcd failed")
     sleep = made.clock.sleep
 
     def recovers(seconds: float) -> None:
         sleep(seconds)
         if made.clock.time > 1050:
-            made.cluster.readyz = (200, "ok")
+            made.kube.readyz = (200, "ok")
 
     made.clock.sleep = recovers
     made.execute()
@@ -365,7 +305,7 @@ def test_verify_waits_for_unavailable_api(setting: Any) -> None:
         if made.jobs.started and not made.jobs.running and made.clock.time < 1060:
             raise UnreachableError("the API restarts")
 
-    made.cluster.fail = away
+    made.kube.fail = away
     made.execute()
     assert made.expansion.report("w-1").ok
     assert made.clock.time > 1060
@@ -464,26 +404,26 @@ def test_requested_stop_takes_effect_between_two_steps(setting: Any) -> None:
     assert made.expansion.errors["w-1"].retcode == 10
     assert "verify" in made.expansion.errors["w-1"].message
     assert "asked by root on host" in made.expansion.skipped["w-2"]
-    assert set(made.cluster.nodes_by_name) == {"w-1", "cp-1"}, "nothing is taken back"
+    assert set(made.kube.nodes_by_name) == {"w-1", "cp-1"}, "nothing is taken back"
     assert made.expansion.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
 
 
 class TestRollback:
     def test_node_that_existed_before_is_kept(self, setting: Any) -> None:
         made = setting(node("w-1"))
-        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.kube.create_node(manifest.registration(made.nodes[0]))
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
-        assert "w-1" in made.cluster.nodes_by_name
+        assert "w-1" in made.kube.nodes_by_name
         assert made.expansion.report("w-1").undone == ()
 
     def test_node_created_by_an_interrupted_run_is_deleted(self, setting: Any) -> None:
         made = setting(node("w-1"))
-        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.kube.create_node(manifest.registration(made.nodes[0]))
         made.expansion.created = {"w-1"}
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
-        assert "w-1" not in made.cluster.nodes_by_name
+        assert "w-1" not in made.kube.nodes_by_name
 
     def test_node_is_kept_after_its_kubelet_reported(self, setting: Any) -> None:
         made = setting(node("w-1"))
@@ -496,47 +436,45 @@ class TestRollback:
         made.jobs.start = started
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
-        assert "w-1" in made.cluster.nodes_by_name
+        assert "w-1" in made.kube.nodes_by_name
 
     def test_learner_that_does_not_answer_is_removed(self, setting: Any) -> None:
         made = setting(member("cp-1"))
-        made.cluster.listed.append(learner(made.nodes[0], healthy=False, error="no answer"))
+        made.etcd.put(learner(made.nodes[0], healthy=False, error="no answer"))
         made.health = lambda: []
         made.jobs.returns = {"cp-1": FAILURE}
         made.execute()
-        assert [item.name for item in made.cluster.listed] == ["boot"]
+        assert [item.name for item in made.etcd.members()] == ["boot"]
         assert "its etcd learner" in made.expansion.report("cp-1").undone[0]
 
     def test_learner_that_answers_in_time_is_kept(self, setting: Any) -> None:
         made = setting(member("cp-1"))
-        made.cluster.listed.append(learner(made.nodes[0]))
+        made.etcd.put(learner(made.nodes[0]))
         made.health = lambda: []
         made.jobs.returns = {"cp-1": FAILURE}
         made.execute()
-        assert len(made.cluster.listed) == 2
+        assert len(made.etcd.listed) == 2
         assert "is kept" in made.expansion.report("cp-1").undone[0]
 
     def test_learner_is_kept_without_a_quorum(self, setting: Any) -> None:
         made = setting(member("cp-1"))
-        made.cluster.listed = [
-            etcd(1, "boot", healthy=False),
-            etcd(2, "b", healthy=False),
-            learner(made.nodes[0], healthy=None),
-        ]
+        made.etcd.put(voter(1, name="boot", healthy=False))
+        made.etcd.put(voter(2, name="b", healthy=False))
+        made.etcd.put(learner(made.nodes[0], healthy=None))
         made.health = lambda: []
         made.jobs.returns = {"cp-1": FAILURE}
         made.execute()
-        assert len(made.cluster.listed) == 3
+        assert len(made.etcd.listed) == 3
         assert "no quorum" in made.expansion.report("cp-1").undone[0]
 
     def test_learner_is_kept_while_the_deployment_may_still_run(self, setting: Any) -> None:
         made = setting(member("cp-1"), deploy_timeout=30.0)
-        made.cluster.listed.append(learner(made.nodes[0], healthy=None))
+        made.etcd.put(learner(made.nodes[0], healthy=None))
         made.health = lambda: []
         made.jobs.returns = {"cp-1": NEVER}
         made.execute()
-        assert len(made.cluster.listed) == 2
-        assert "cp-1" in made.cluster.nodes_by_name
+        assert len(made.etcd.listed) == 2
+        assert "cp-1" in made.kube.nodes_by_name
         assert not any(entry[0] == "node_finished" for entry in made.journal.written), (
             "the next run looks for the job"
         )
@@ -547,9 +485,9 @@ class TestMetalk8sCordon:
 
     def failed(self, setting: Any, **metadata: Any) -> Any:
         made = setting(node("w-1"))
-        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.kube.create_node(manifest.registration(made.nodes[0]))
         made.cluster.deployed("w-1")
-        found = made.cluster.nodes_by_name["w-1"]
+        found = made.kube.nodes_by_name["w-1"]
         found["spec"]["unschedulable"] = None
         found["metadata"]["annotations"].pop("metalk8s-expand.scality.com/cordoned", None)
         start = made.jobs.start
@@ -567,16 +505,16 @@ class TestMetalk8sCordon:
     def test_foreign_cordon_is_reported_with_command_and_kept(self, setting: Any) -> None:
         theirs = [{"manager": "OpenAPI-Generator", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]
         made = self.failed(setting, managedFields=theirs)
-        assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
+        assert made.kube.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
         assert made.expansion.report("w-1").state == (
             "Ready; cordoned by OpenAPI-Generator, not by us, so it takes no Pods: kubectl uncordon w-1, once it is healthy"
         )
 
     def test_report_of_uncordoned_node_shows_no_cordon(self, setting: Any) -> None:
         made = setting(node("w-1"))
-        made.cluster.create_node(manifest.registration(made.nodes[0]))
+        made.kube.create_node(manifest.registration(made.nodes[0]))
         made.cluster.deployed("w-1")
-        made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] = None
+        made.kube.nodes_by_name["w-1"]["spec"]["unschedulable"] = None
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
         assert made.expansion.report("w-1").state == "Ready; not cordoned"
@@ -593,16 +531,17 @@ class TestMetalk8sCordon:
         made.jobs.start = started
         made.jobs.returns = {"w-1": FAILURE}
         made.execute()
-        assert made.cluster.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
+        assert made.kube.nodes_by_name["w-1"]["spec"]["unschedulable"] is True
         assert made.expansion.report("w-1").state == "Ready; cordoned by us, so it takes no Pods"
         made.jobs.returns = {}
         made.expansion.errors.clear()
         made.execute()
-        assert made.cluster.nodes_by_name["w-1"]["spec"].get("unschedulable") is None
+        assert made.kube.nodes_by_name["w-1"]["spec"].get("unschedulable") is None
 
 
 def learner(of: Node, **changes: Any) -> Member:
-    return etcd(9, of.name, peer_urls=(f"https://{of.address}:2380",), learner=True, **changes)
+    peer_urls = (f"https://{of.address}:2380",)
+    return voter(9, name=of.name, peer_urls=peer_urls, learner=True, **changes)
 
 
 def told(made: Any) -> list[tuple[Any, ...]]:

@@ -26,6 +26,7 @@ from metalk8s_expand.errors import (
     UnreachableError,
 )
 from metalk8s_expand.preflight import cluster as cluster_check
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.etcd_members import FakeEtcd, dead_etcd, voter
 from tests.fakes.kube import FakeKube
 
@@ -38,27 +39,17 @@ SETTINGS = Settings(nodes={node.name: node for node in (WORKER, FIFTH, SIXTH)})
 ILL: dict[str, Any] = {"healthy": False, "error": "no answer"}
 
 
-class Cluster(ClusterContext):
-    """A cluster whose etcd is given."""
-
-    etcd: Any = None
-
-    def access(self) -> health.ClusterAccess:
-        return health.ClusterAccess(self.kube, self.etcd)
-
-
 def control_plane(name: str, version: str, role: str = "master") -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {f"{ROLE}{role}": "", VERSION: version}}}
 
 
 def cluster(
     *members: Member, nodes: Sequence[dict[str, Any]] = (), readyz: tuple[int, str] = (200, "ok")
-) -> Cluster:
+) -> FakeCluster:
     kube = FakeKube(*(nodes or [control_plane("boot", "2.0", "bootstrap")]))
     kube.readyz = readyz
-    made = Cluster({"cachedir": "/nonexistent"}, kube)
-    object.__setattr__(made, "etcd", FakeEtcd(*(members or [voter(1, name="boot")])))
-    return made
+    etcd = FakeEtcd(*(members or [voter(1, name="boot")]))
+    return FakeCluster({"cachedir": "/nonexistent"}, kube, etcd)
 
 
 @pytest.fixture(autouse=True)
@@ -114,14 +105,11 @@ class TestHealth:
         assert error.log
 
     def test_cluster_without_etcd_is_refused(self) -> None:
-        world = cluster()
-        object.__setattr__(world, "etcd", None)
+        world = replace(cluster(), etcd=None)
         assert "no Node has the etcd role" in str(refusal(world, WORKER))
 
     def test_etcd_without_answer_is_refused(self) -> None:
-        world = cluster()
-        object.__setattr__(world, "etcd", dead_etcd())
-        error = refusal(world, WORKER)
+        error = refusal(replace(cluster(), etcd=dead_etcd()), WORKER)
         assert isinstance(error, QuorumError)
         assert error.problems == ("no etcd member answers",)
 
@@ -181,7 +169,7 @@ class TestHealth:
         )
 
     def test_api_without_answer_is_an_error(self) -> None:
-        class Gone(Cluster):
+        class Gone(FakeCluster):
             def access(self) -> health.ClusterAccess:
                 raise UnreachableError("no API")
 
