@@ -1,36 +1,12 @@
-"""The journal of a run and its ConfigMap in memory."""
+"""The journal of a run in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.runs.journal import JournalWriter, NewRun
-from tests.fakes.clock import FakeClock
-from tests.fakes.config_map import FakeConfigMap
-
-DOWN = UnreachableError("the API does not answer")
-
-
-class FakeKube(FakeConfigMap):
-    """One ConfigMap. ``after`` runs after each stored write and may raise, which loses the reply.
-
-    Every request fails before the time ``down_until``.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down_until = 0.0
-        self.after: Callable[[], None] = lambda: None
-        self.clock = FakeClock()
-
-    def _answer(self) -> None:
-        if self.clock.time < self.down_until:
-            raise DOWN
-
-    def _written(self) -> None:
-        self.after()
+from tests.fakes.kube import FakeKube
 
 
 @dataclass
@@ -58,4 +34,5 @@ class FakeJournal:
 
 
 def writer(kube: FakeKube, epoch: int = 7, run: str = "r1") -> JournalWriter:
-    return JournalWriter(kube, NewRun(run, "expand", "boot", epoch), kube.clock)  # type: ignore[arg-type]
+    """Return the real journal of a run on a fake API server."""
+    return JournalWriter(kube, NewRun(run, "expand", "boot", epoch), kube.clock)

@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.api import MERGE_PATCH
 from metalk8s_expand.clients.kubernetes.evictions import PODS as ALL_PODS
 from metalk8s_expand.clients.kubernetes.objects import NODES, Kube
 from metalk8s_expand.domain.node.ownership_record import NAME, NAMESPACE
-from metalk8s_expand.errors import ConflictError
+from metalk8s_expand.errors import ConflictError, UnreachableError
+from tests.fakes.clock import FakeClock
 from tests.fakes.nodes import READY
 
 JsonObject = dict[str, Any]
@@ -23,14 +25,18 @@ PODS = "/api/v1/namespaces/{}/pods"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 
 
+DOWN = UnreachableError("the API does not answer")
+
+
 class FakeKube(Kube):
     """An API server that keeps the objects of each collection by their names.
 
-    ``fail`` gets every request before it is answered, and ``meddle`` runs before every write; both
-    may raise. ``writes`` has a title of each write that succeeded.
+    ``fail`` gets every request before it is answered, ``meddle`` runs before every write, and
+    ``after`` after every stored write. All may raise; after a write, the reply is lost. Every
+    request fails before the time ``down_until``. ``writes`` has a title of each stored write.
     """
 
-    def __init__(self, *nodes: JsonObject | None) -> None:
+    def __init__(self, *nodes: JsonObject | None, clock: Clock | None = None) -> None:
         self.objects: dict[str, dict[str, JsonObject]] = defaultdict(dict)
         for item in nodes:
             if item is not None:
@@ -40,6 +46,9 @@ class FakeKube(Kube):
         self.writes: list[str] = []
         self.fail: Callable[[str], None] = lambda request: None
         self.meddle: Callable[[FakeKube], None] = lambda kube: None
+        self.after: Callable[[], None] = lambda: None
+        self.clock = clock or FakeClock()
+        self.down_until = 0.0
         self._changes = 0
         self._lock = threading.RLock()
 
@@ -133,6 +142,8 @@ class FakeKube(Kube):
     ) -> JsonObject | None:
         with self._lock:
             self.fail(f"{method} {path}")
+            if self.clock.monotonic() < self.down_until:
+                raise DOWN
             if method == "GET":
                 found = self._listed(path, query) if query else self._read(path)
             elif (query or {}).get("dryRun"):
@@ -141,6 +152,7 @@ class FakeKube(Kube):
                 self.meddle(self)
                 found = self._write(method, path, body, content_type)
                 self.writes.append(_title(method, path, content_type))
+                self.after()
             return copy.deepcopy(found)
 
     def _listed(self, path: str, query: Mapping[str, str]) -> JsonObject:
@@ -213,6 +225,17 @@ class FakeKube(Kube):
         self._changes += 1
         found["metadata"]["resourceVersion"] = str(self._changes)
         return found
+
+
+def down(times: int) -> Callable[..., None]:
+    """Return a function whose first calls fail as requests to an API server that is down."""
+    left = iter(range(times))
+
+    def fail(*request: str) -> None:
+        if next(left, None) is not None:
+            raise DOWN
+
+    return fail
 
 
 def _title(method: str, path: str, content_type: str) -> str:

@@ -9,7 +9,10 @@ import pytest
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import UnreachableError
 from metalk8s_expand.runs import journal
-from tests.fakes.journal import DOWN, FakeKube, writer
+from tests.fakes.journal import writer
+from tests.fakes.kube import CONFIG_MAPS, FakeKube, down
+
+STORED = CONFIG_MAPS.format(journal.NAMESPACE)
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def kube() -> FakeKube:
 
 
 def read(kube: FakeKube) -> Any:
-    return journal.read(kube)  # type: ignore[arg-type]
+    return journal.read(kube)
 
 
 def test_started_step_is_stored_at_once(kube: FakeKube) -> None:
@@ -77,13 +80,7 @@ def read_later(kube: FakeKube) -> Any:
 
 def test_write_succeeds_after_lost_reply(kube: FakeKube) -> None:
     one = writer(kube)
-    lost = iter([True])
-
-    def lose() -> None:
-        if next(lost, False):
-            raise DOWN
-
-    kube.after = lose
+    kube.after = down(1)
     one.step_started("w-1", "register")
     one.step_started("w-1", "deploy")
     assert read(kube).nodes["w-1"].step == "deploy"
@@ -102,13 +99,14 @@ def test_older_run_that_resumes_writes_nothing(kube: FakeKube) -> None:
 def test_deleted_journal_is_created_again(kube: FakeKube) -> None:
     one = writer(kube)
     one.keep()
-    kube.stored = None
+    del kube.objects[STORED][journal.NAME]
     one.step_started("w-1", "deploy")
     assert set(read(kube).nodes) == {"w-1"}
 
 
 def test_damaged_journal_is_replaced(kube: FakeKube) -> None:
-    kube.stored = {"metadata": {"resourceVersion": "0"}, "data": {"run": "not ours"}}
+    metadata = {"name": journal.NAME, "resourceVersion": "0"}
+    kube.put(STORED, {"metadata": metadata, "data": {"run": "not ours"}})
     one = writer(kube)
     one.keep()
     assert read(kube).run == "r1"

@@ -22,7 +22,7 @@ from metalk8s_expand.errors import (
 )
 from metalk8s_expand.runs import queue_worker, request_queue
 from tests.fakes.clock import FakeClock
-from tests.fakes.queue import FakeQueue
+from tests.fakes.kube import FakeKube, down
 
 NAMES = ("w-1", "w-2", "w-3")
 
@@ -35,7 +35,7 @@ class Site:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.kube: Any = FakeQueue()
+        self.kube = FakeKube()
         self.declared = list(NAMES)
         self.there: set[str] = set()
         self.refused: dict[str, str] = {}
@@ -106,7 +106,7 @@ class Site:
     def work(self) -> dict[str, Any]:
         turn = queue_worker.QueueWorker(
             self.kube, self, self.settings, self.plan, self.expand, self.clock
-        )  # type: ignore[arg-type]
+        )
         return turn.process()
 
     @property
@@ -129,7 +129,7 @@ def test_request_of_undeclared_node_is_not_stored(site: Site, node: Any) -> None
     with pytest.raises(SettingsError, match="is refused") as caught:
         site.ask(node)
     assert len(caught.value.message) < 400
-    assert site.kube.stored is None
+    assert site.kube.writes == []
 
 
 def test_hundred_equal_requests_are_one_expansion(site: Site) -> None:
@@ -280,7 +280,7 @@ def test_error_of_whole_expansion_is_raised_and_stored(
 
 def test_failed_queue_write_hides_no_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*words: Any) -> Any:
-        site.kube.away = 10_000
+        site.kube.fail = down(10_000)
         raise QuorumError("etcd is not well")
 
     site.ask("w-1")

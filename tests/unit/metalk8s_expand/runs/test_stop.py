@@ -11,7 +11,8 @@ from metalk8s_expand.errors import DeadlineError
 from metalk8s_expand.runs import follow, stop
 from metalk8s_expand.runs.lock import acquire
 from tests.fakes.clock import FakeClock
-from tests.fakes.journal import FakeKube, writer
+from tests.fakes.journal import writer
+from tests.fakes.kube import FakeKube
 from tests.fakes.leases import FakeLeases, hold, who
 
 
