@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.cluster.health import ClusterAccess
@@ -25,7 +24,7 @@ class FakeCluster(ClusterContext):
     def access(self) -> ClusterAccess:
         return ClusterAccess(self.kube, self.etcd)  # type: ignore[arg-type]
 
-    def leases(self) -> Any:
+    def leases(self) -> FakeLeases:
         """Return the Leases that all calls on this cluster share."""
         return self.shared
 

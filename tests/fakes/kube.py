@@ -76,6 +76,12 @@ class FakeKube(Kube):
         metadata = {"name": f"{service}-{number}", "labels": labels}
         self.put(SLICES.format(namespace), {**body, "metadata": metadata})
 
+    def changed(self, found: JsonObject) -> JsonObject:
+        """Give a stored object its next resourceVersion."""
+        self._changes += 1
+        found["metadata"]["resourceVersion"] = str(self._changes)
+        return found
+
     @property
     def nodes_by_name(self) -> dict[str, JsonObject]:
         return self.objects[NODES]
@@ -145,14 +151,17 @@ class FakeKube(Kube):
             if self.clock.monotonic() < self.down_until:
                 raise DOWN
             if method == "GET":
-                found = self._listed(path, query) if query else self._read(path)
+                found = (
+                    self._listed(path, query or {}) if _is_collection(path) else self._read(path)
+                )
             elif (query or {}).get("dryRun"):
                 found = body
             else:
                 self.meddle(self)
                 found = self._write(method, path, body, content_type)
-                self.writes.append(_title(method, path, content_type))
-                self.after()
+                if found is not None:
+                    self.writes.append(_title(method, path, content_type))
+                    self.after()
             return copy.deepcopy(found)
 
     def _listed(self, path: str, query: Mapping[str, str]) -> JsonObject:
@@ -191,6 +200,7 @@ class FakeKube(Kube):
         found = self.objects[collection].get(name)
         if found is None:
             return None
+        before = copy.deepcopy(found)
         if method == "PUT":
             _check(found, body["metadata"])
             found = self.objects[collection][name] = copy.deepcopy(dict(body))
@@ -199,7 +209,8 @@ class FakeKube(Kube):
             merge(found, copy.deepcopy(body))
         else:
             apply(found, copy.deepcopy(body))
-        return self._changed(found)
+        # The API server keeps the resourceVersion if a write changes nothing.
+        return found if found == before else self.changed(found)
 
     def _create(self, collection: str, body: Mapping[str, Any]) -> JsonObject:
         created = copy.deepcopy(dict(body))
@@ -207,12 +218,12 @@ class FakeKube(Kube):
             raise ConflictError("AlreadyExists")
         created["metadata"]["uid"] = f"new-{self._changes}"
         self.put(collection, created)
-        return self._changed(created)
+        return self.changed(created)
 
     def _delete(self, path: str, options: Mapping[str, Any]) -> JsonObject | None:
         """Delete an object, or all objects of a collection."""
         collection, _, name = path.rpartition("/")
-        if path in self.objects:
+        if _is_collection(path):
             self.objects[path].clear()
             return {}
         found = self.objects[collection].get(name)
@@ -220,11 +231,6 @@ class FakeKube(Kube):
             return None
         _check(found, options.get("preconditions") or {})
         return self.objects[collection].pop(name)
-
-    def _changed(self, found: JsonObject) -> JsonObject:
-        self._changes += 1
-        found["metadata"]["resourceVersion"] = str(self._changes)
-        return found
 
 
 def down(times: int) -> Callable[..., None]:
@@ -236,6 +242,15 @@ def down(times: int) -> Callable[..., None]:
             raise DOWN
 
     return fail
+
+
+def _is_collection(path: str) -> bool:
+    """Return whether a path names all objects of a kind, in one namespace or without any."""
+    _, root, *rest = path.split("/")
+    rest = rest[1:] if root == "api" else rest[2:]
+    if len(rest) > 2 and rest[0] == "namespaces":
+        rest = rest[2:]
+    return len(rest) == 1
 
 
 def _title(method: str, path: str, content_type: str) -> str:

@@ -15,7 +15,8 @@ from metalk8s_expand.errors import ConflictError, LockedError, UnreachableError
 from metalk8s_expand.runs import lock
 from metalk8s_expand.runs.lock import Lock, acquire
 from tests.fakes.clock import FakeClock, OffsetClock
-from tests.fakes.leases import DOWN, FakeLeases, hold, who
+from tests.fakes.kube import DOWN
+from tests.fakes.leases import FakeLeases, hold, who
 
 
 @pytest.fixture
@@ -320,7 +321,7 @@ def test_lease_that_operator_removed_is_lost(
     held = hold(leases, clock)
     assert leases.stored
     if gone == "deleted":
-        leases.stored = None
+        leases.delete()
     else:
         leases.stored["spec"]["holderIdentity"] = ""
         leases.note()

@@ -23,14 +23,14 @@ def leases() -> FakeLeases:
 
 class TestStop:
     def test_stop_without_run_changes_nothing(self, leases: FakeLeases) -> None:
-        assert stop.stop(leases, "me", clock=Clock()).ended  # type: ignore[arg-type]
+        assert stop.stop(leases, "me", clock=Clock()).ended
         assert leases.stored is None
 
     def test_holder_reads_request_before_its_next_step(
         self, leases: FakeLeases, clock: FakeClock
     ) -> None:
         with hold(leases, clock) as lock:
-            found = stop.stop(leases, "asked by me", clock=Clock())  # type: ignore[arg-type]
+            found = stop.stop(leases, "asked by me", clock=Clock())
             assert (found.run, found.ended) == ("run-of-a", False)
             assert lock.stop == ""
             clock.sleep(2.0)
@@ -44,15 +44,15 @@ class TestStop:
 
     def test_takeover_clears_request(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
-        stop.stop(leases, "asked by me", clock=Clock())  # type: ignore[arg-type]
+        stop.stop(leases, "asked by me", clock=Clock())
         with hold(leases, clock, "b", wait_s=100.0) as lock:
             assert lock.stop == ""
 
     def test_second_request_writes_nothing(self, leases: FakeLeases, clock: FakeClock) -> None:
         hold(leases, clock)
-        stop.stop(leases, "one", clock=Clock())  # type: ignore[arg-type]
+        stop.stop(leases, "one", clock=Clock())
         writes = leases.writes
-        stop.stop(leases, "two", clock=Clock())  # type: ignore[arg-type]
+        stop.stop(leases, "two", clock=Clock())
         assert leases.writes == writes
 
     def test_request_survives_concurrent_renewal(
@@ -61,14 +61,14 @@ class TestStop:
         hold(leases, clock)
         notes = iter([True])
         leases.before = lambda: leases.note() if next(notes, False) else None
-        assert stop.stop(leases, "me", clock=Clock()).run == "run-of-a"  # type: ignore[arg-type]
+        assert stop.stop(leases, "me", clock=Clock()).run == "run-of-a"
 
     def test_wait_for_hung_run_raises_deadline_error(
         self, leases: FakeLeases, clock: FakeClock
     ) -> None:
         hold(leases, clock)
         with pytest.raises(DeadlineError, match="run-of-a"):
-            stop.stop(leases, "me", 30.0, clock=clock)  # type: ignore[arg-type]
+            stop.stop(leases, "me", 30.0, clock=clock)
 
     def test_wait_for_run_returns_after_release(self, leases: FakeLeases, clock: FakeClock) -> None:
         lock = hold(leases, clock)
@@ -79,7 +79,7 @@ class TestStop:
             lock.release()
 
         clock.sleep = ends  # type: ignore[method-assign]
-        found = stop.stop(leases, "me", 30.0, clock=clock)  # type: ignore[arg-type]
+        found = stop.stop(leases, "me", 30.0, clock=clock)
         assert found.ended
         assert "Stopped" in stop.render_stop(found)
 
@@ -87,7 +87,7 @@ class TestStop:
 class TestFollow:
     def run(self, kube: FakeKube, leases: FakeLeases) -> list[str]:
         told: list[str] = []
-        follow.follow(kube, leases, told.append, kube.clock)  # type: ignore[arg-type]
+        follow.follow(kube, leases, told.append, kube.clock)
         return told
 
     def begun(self, leases: FakeLeases, kube: FakeKube) -> Any:
@@ -115,7 +115,7 @@ class TestFollow:
         told = self.run(kube, leases)
         assert told[1:-1] == [f"line {number}" for number in range(81)]
         assert "has ended" in told[-1]
-        assert follow.current(kube, leases, 0.0) is None  # type: ignore[arg-type]
+        assert follow.current(kube, leases, 0.0) is None
 
     def test_follow_of_dead_run_raises_deadline_error(self, leases: FakeLeases) -> None:
         kube = FakeKube()
@@ -139,7 +139,7 @@ class TestFollow:
         kube.clock.sleep = works  # type: ignore[method-assign]
         # The run starts before the API server stops answering.
         kube.down_until, down = 0.0, kube.down_until
-        first = follow._Watched(kube, leases, kube.clock).look()  # type: ignore[arg-type]
+        first = follow._Watched(kube, leases, kube.clock).look()
         kube.down_until = down
         assert first is not None
         assert "has failed" in self.run(kube, leases)[-1]
@@ -149,10 +149,10 @@ class TestFollow:
         lock, one = self.begun(leases, kube)
         one.step_started("w-1", "deploy")
         one.job_started("w-1", "42")
-        now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
+        now = follow.current(kube, leases, kube.clock.time + 5)
         assert now is not None
         assert now["alive"] is True
         assert "w-1: deploy for 5 s, job 42" in follow.render_status(now)
         lock.release()
-        now = follow.current(kube, leases, kube.clock.time + 5)  # type: ignore[arg-type]
+        now = follow.current(kube, leases, kube.clock.time + 5)
         assert "was interrupted" in follow.render_status(now)
