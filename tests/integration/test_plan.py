@@ -18,6 +18,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.errors import ConflictError
+from tests.fakes.etcd_members import FakeEtcd
 from tests.integration.apiserver import ApiServer
 from tests.integration.master import DECLARED, ROOT, Master
 
@@ -157,7 +158,7 @@ def test_plan_of_changed_cluster_is_refused(
     voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
     monkeypatch.setattr(health, "etcd_problems", lambda etcd: [])
     monkeypatch.setattr(
-        ClusterContext, "access", lambda self: health.ClusterAccess(self.kube, _Etcd([voter]))
+        ClusterContext, "access", lambda self: health.ClusterAccess(self.kube, FakeEtcd(voter))
     )  # type: ignore[arg-type]
     digest = master.commands.plan("plan-w")["digest"]
     assert master.commands.plan("plan-w")["digest"] == digest
@@ -165,13 +166,3 @@ def test_plan_of_changed_cluster_is_refused(
     with pytest.raises(ConflictError, match="the plan has changed") as error:
         master.commands.expand(None, plan=digest)
     assert error.value.problems == ("node plan-w: steps, changes changed",)
-
-
-class _Etcd:
-    """A fixed list of members, because the etcd of the API server belongs to no Node."""
-
-    def __init__(self, members: list[Member]) -> None:
-        self._members = members
-
-    def members(self) -> list[Member]:
-        return self._members
