@@ -24,7 +24,6 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 PODS = "/api/v1/namespaces/{}/pods"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 
-
 DOWN = UnreachableError("the API does not answer")
 
 

@@ -155,11 +155,13 @@ def test_label_and_taint_dropped_from_declaration_are_removed(master: Master) ->
 def test_plan_of_changed_cluster_is_refused(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voter = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
+    member = Member(1, "boot", ("https://192.0.2.9:2380",), healthy=True, cluster_id=1)
+    # The etcd of the API server belongs to no Node.
+    etcd: Any = FakeEtcd(member)
     monkeypatch.setattr(health, "etcd_problems", lambda etcd: [])
     monkeypatch.setattr(
-        ClusterContext, "access", lambda self: health.ClusterAccess(self.kube, FakeEtcd(voter))
-    )  # type: ignore[arg-type]
+        ClusterContext, "access", lambda self: health.ClusterAccess(self.kube, etcd)
+    )
     digest = master.commands.plan("plan-w")["digest"]
     assert master.commands.plan("plan-w")["digest"] == digest
     master.commands.register("plan-w")
