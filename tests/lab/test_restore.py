@@ -97,7 +97,11 @@ def test_control_plane_is_restored_on_empty_disks() -> None:
     print(f"\n{taken}")
     put("after")
     modes = on(
-        "bootstrap", "stat", "--format=%a", taken["path"], "/var/cache/salt/metalk8s-expand/snapshots"
+        "bootstrap",
+        "stat",
+        "--format=%a",
+        taken["path"],
+        "/var/cache/salt/metalk8s-expand/snapshots",
     ).stdout.split()
     assert modes == ["600", "700"]
     lost = int(get("configmap", "after")["metadata"]["resourceVersion"])
