@@ -21,9 +21,6 @@ _Api = TypeVar("_Api", bound="KubeApi")
 # One open connection for each thread that may send requests at the same time.
 CONNECTIONS = 16
 PAGE = 500
-# With the pauses between them the retries take about six seconds: by then a proxy in front of the
-# API servers has found a server that works.
-RETRIES = 4
 # How often a list starts, when its pages take so long that the API drops the continue token.
 LISTINGS = 3
 
@@ -35,7 +32,7 @@ class KubeApi:
     """One API server (or the local proxy in front of them), reached with one kubeconfig."""
 
     def __init__(self, url: str, pool: Any, headers: Mapping[str, str], timeout: float) -> None:
-        import urllib3
+        from metalk8s_expand.clients.kubernetes import retries
 
         self.url = url.rstrip("/")
         self._prefix = urlsplit(self.url).path
@@ -44,9 +41,8 @@ class KubeApi:
         self._pool = pool
         self._headers = {"Accept": "application/json", **headers}
         self._timeout = timeout
-        # Only reads are retried: after a lost answer the result of a write is unknown.
-        self._reads = urllib3.Retry(total=RETRIES, backoff_factor=0.4, status=0)
-        self._writes = urllib3.Retry(total=0, status=0)
+        self._reads, self._writes = retries.of_reads(), retries.of_writes()
+        self._probes, self._questions = retries.of_probes(), retries.of_questions()
 
     @classmethod
     def from_kubeconfig(
@@ -94,7 +90,8 @@ class KubeApi:
 
         Raises ConflictError (409, 422) and UnreachableError (all other statuses).
         """
-        response = self._send(method, path, body, query, content_type)
+        retries = self._reads if method == "GET" else self._writes
+        response = self._send(method, path, body, query, content_type, retries)
         if response.status == 404:
             return None
         if response.status < 400:
@@ -115,12 +112,12 @@ class KubeApi:
 
     def text(self, path: str) -> tuple[int, str]:
         """Return status and body of a plain GET, for health endpoints."""
-        response = self._send("GET", path, None, None, "application/json")
+        response = self._send("GET", path, None, None, "application/json", self._probes)
         return response.status, response.data.decode("utf-8", "replace")
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
         """Return status and reason, for callers that distinguish more refusals than ``request``."""
-        response = self._send(method, path, body, None, "application/json")
+        response = self._send(method, path, body, None, "application/json", self._questions)
         return response.status, _reason(response.data)
 
     def get(self, path: str) -> JsonObject | None:
@@ -179,7 +176,13 @@ class KubeApi:
                 return
 
     def _send(
-        self, method: str, path: str, body: Any, query: Mapping[str, str] | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        content_type: str,
+        retries: Any,
     ) -> Any:
         import urllib3
 
@@ -190,7 +193,7 @@ class KubeApi:
                 body=None if body is None else json.dumps(body),
                 headers={**self._headers, "Content-Type": content_type},
                 timeout=self._timeout,
-                retries=self._reads if method == "GET" else self._writes,
+                retries=retries,
             )
         except urllib3.exceptions.HTTPError as exc:
             raise UnreachableError(

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from metalk8s_expand.clients.kubernetes import api as kube_api
+from metalk8s_expand.clients.kubernetes import retries
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.node.manifest import FIELD_MANAGER
 from metalk8s_expand.errors import ConflictError, UnreachableError
@@ -101,6 +102,11 @@ def kubeconfig(path: Path, url: str, token: str = "t") -> str:
 @pytest.fixture
 def kube(api: Api, tmp_path: Path) -> Kube:
     return Kube.from_kubeconfig(kubeconfig(tmp_path / "kubeconfig", api.url), timeout=2.0)
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "LONGEST_WAIT_S", 0.01)
 
 
 def test_a_node(api: Api, kube: Kube) -> None:
@@ -242,7 +248,7 @@ def test_a_conflict(api: Api, kube: Kube, status: int) -> None:
     ],
 )
 def test_refusals_tell_status_and_reason(
-    api: Api, kube: Kube, status: int, body: Any, words: str
+    api: Api, kube: Kube, short_waits: None, status: int, body: Any, words: str
 ) -> None:
     api.answer = lambda request: (status, body)
     with pytest.raises(UnreachableError, match=words) as error:
@@ -250,11 +256,58 @@ def test_refusals_tell_status_and_reason(
     assert error.value.hint
 
 
-def test_too_many_requests_end_within_bounds(api: Api, kube: Kube) -> None:
+def busy(times: int, status: int, *headers: dict[str, str]) -> Callable[[Request], tuple[Any, ...]]:
+    """Return answers of a server that is busy for the first requests."""
+    refusals = iter([(status, {"message": "slow down"}, *headers)] * times)
+    return lambda request: next(refusals, (200, {"metadata": {"name": "w-1"}}))
+
+
+@pytest.mark.parametrize("headers", [(), ({"Retry-After": "1"},), ({"Retry-After": "3600"},)])
+@pytest.mark.parametrize("status", [429, 503])
+def test_read_is_repeated_while_server_is_busy(
+    api: Api, kube: Kube, short_waits: None, status: int, headers: Any
+) -> None:
+    api.answer = busy(2, status, *headers)
+    assert kube.node("w-1") == {"metadata": {"name": "w-1"}}
+    assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_write_is_repeated_only_when_server_has_not_begun_it(
+    api: Api, kube: Kube, short_waits: None, status: int
+) -> None:
+    api.answer = busy(2, status, {"Retry-After": "1"})
+    assert kube.create_node({"a": 1}) == {"metadata": {"name": "w-1"}}
+    assert len(api.asked) == 3
+    api.asked.clear()
+    api.answer = busy(2, status)
+    with pytest.raises(UnreachableError, match=f"{status}: slow down"):
+        kube.create_node({"a": 1})
+    assert len(api.asked) == 1
+
+
+def test_server_that_stays_busy_is_reported_with_its_answer(
+    api: Api, kube: Kube, short_waits: None
+) -> None:
     api.answer = lambda request: (429, {"message": "slow down"}, {"Retry-After": "1"})
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match="was answered 429: slow down"):
         kube.node("w-1")
-    assert len(api.asked) <= 1 + kube_api.RETRIES
+    assert len(api.asked) == 1 + retries.BUSY
+
+
+def test_blocked_eviction_is_not_repeated(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (429, {"message": "the budget web"}, {"Retry-After": "10"})
+    assert kube.answer("POST", "/api/v1/namespaces/ns/pods/p/eviction", {}) == (
+        429,
+        "the budget web",
+    )
+    assert len(api.asked) == 1
+
+
+def test_health_endpoint_is_not_repeated(api: Api, kube: Kube) -> None:
+    api.answer = lambda request: (503, "etcd failed", {"Retry-After": "1"})
+    assert kube.text("/readyz") == (503, "etcd failed")
+    assert len(api.asked) == 1
 
 
 def test_writes(api: Api, kube: Kube) -> None:
@@ -367,7 +420,7 @@ def test_a_write_that_is_cut_off_is_not_repeated(tmp_path: Path, method: str) ->
         assert len(seen) == 1
 
 
-@pytest.mark.parametrize(("method", "at_most"), [("GET", 1 + kube_api.RETRIES), ("POST", 1)])
+@pytest.mark.parametrize(("method", "at_most"), [("GET", 1 + retries.CONNECTIONS), ("POST", 1)])
 def test_a_silent_api_within_its_deadline(
     tmp_path: Path, silent_port: int, method: str, at_most: int
 ) -> None:
