@@ -216,7 +216,13 @@ def test_control_plane_node_is_removed_and_added_again() -> None:
         assert members() == ["bootstrap", "cp-1"]
         is_blank("cp-2")
         is_away("cp-2")
-        succeeded("add_node", "cp-2")
+        # In a fleet a minion is always down; it must not stop a new control-plane node.
+        on("worker-1", "systemctl", "stop", "salt-minion")
+        try:
+            report = succeeded("add_node", "cp-2")
+        finally:
+            on("worker-1", "systemctl", "start", "salt-minion")
+        assert any("API proxies" in note and "on worker-1" in note for note in report["notes"])
     print(f"longest pause between acknowledged writes {written.longest_pause:.2f} s")
     assert written.longest_pause < 30
     assert members() == ["bootstrap", "cp-1", "cp-2"]

@@ -74,6 +74,7 @@ def expand(
         stopped = bool(run.stop_requested())
         problems = workflow.final_checks(expansion, plan, names, options.probe)
         nodes = [expansion.report(item.node.name) for item in plan.nodes]
+        notes += expansion.notes
         report = workflow.build_report(run.progress, nodes, problems, notes, snapshot, stopped)
         data = {**report.as_dict(), "unchanged": plan.empty, "command": request.command()}
         return save_report(run, data)

@@ -18,8 +18,10 @@ from metalk8s_expand.domain.salt import orchestration_result
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError
 from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
-from metalk8s_expand.preflight.saltenvs import ORCHESTRATION, saltenv
+from metalk8s_expand.preflight.saltenvs import APISERVER_PROXY, ORCHESTRATION, saltenv
 
+# The state of this project's deployment that changes the other nodes.
+PROXY_STATE = "Let every API proxy know"
 # Seconds to wait for a node to be as declared, and for the control plane to be healthy.
 VERIFY_TIMEOUT_S = 300.0
 HEALTH_TIMEOUT_S = 120.0
@@ -70,6 +72,9 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
             title = f"{plan.DEPLOY}: {state.name}"
             result = StepResult(title, started, state.elapsed, state.ok, state.job or "")
             expansion.record(node.name, result)
+        if state.ok and state.failures:
+            # A state that may fail on other nodes than the one that is added.
+            expansion.notes.append(_behind(node, state))
     problems = orchestration_result.problems(answer)
     if problems:
         raise DeployError(
@@ -109,6 +114,17 @@ NODE_STEPS: Mapping[str, NodeStep] = {
     plan.VERIFY: verify,
     plan.UNCORDON: uncordon,
 }
+
+
+def _behind(node: Node, state: orchestration_result.State) -> str:
+    """Return a note on a state that failed on other nodes, where it is allowed to."""
+    note = f"{node.name}: {state.name!r} failed on other nodes: {'; '.join(state.failures)}"
+    if not state.name.startswith(PROXY_STATE):
+        return note
+    return (
+        f"{note}; their API proxies use the other API servers. When they are back:"
+        f" salt NODE state.apply {APISERVER_PROXY}"
+    )
 
 
 def _ensure_job_runs(expansion: Expansion, node: Node, job: str, deadline: float) -> None:

@@ -35,6 +35,8 @@ class Expansion:
     rolled_back: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
+    # What the operator should know of nodes other than the one that a step works on.
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def begin(cls, run: RunContext, settings: Settings) -> Expansion:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from metalk8s_expand.domain.node.spec import Node
 
+# The SLS that makes a node's API proxy list all API servers.
+APISERVER_PROXY = "metalk8s.roles.node.apiserver_proxy"
 ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
 PREFIX = "metalk8s-"
 

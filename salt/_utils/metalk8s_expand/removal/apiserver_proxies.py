@@ -16,8 +16,6 @@ from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.errors import ExpandError
 from metalk8s_expand.preflight import saltenvs
 
-PROXY = "metalk8s.roles.node.apiserver_proxy"
-
 
 def refresh_apiserver_proxies(
     world: ClusterContext, declared: Settings, name: str, node_roles: Sequence[str]
@@ -37,7 +35,8 @@ def refresh_apiserver_proxies(
     except ExpandError as error:
         failed = [error.message]
     later = (
-        f"; they skip it while it does not answer; to update them: salt NODE state.apply {PROXY}"
+        "; they skip it while it does not answer; to update them: salt NODE state.apply"
+        f" {saltenvs.APISERVER_PROXY}"
     )
     return (
         [f"these API proxies may still list {name}: {'; '.join(failed)}{later}"] if failed else []
@@ -59,7 +58,8 @@ def _told(world: ClusterContext) -> list[str]:
             "saltenv": saltenvs.of_version(version) if version else "base",
             "concurrent": True,
         }
-        answers = minions.Minions(world.opts).ask(targets, "state.apply", [PROXY, keywords])
+        arguments = [saltenvs.APISERVER_PROXY, keywords]
+        answers = minions.Minions(world.opts).ask(targets, "state.apply", arguments)
         failed += [name for name in targets if not _succeeded(answers.get(name))]
     return failed
 

@@ -143,6 +143,23 @@ def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
     assert ("node_claimed", "w-2") not in made.journal.written
 
 
+def test_other_node_that_is_down_is_noted_and_stops_nothing(setting: Any) -> None:
+    made = setting(member("cp-1"))
+    state = {
+        "result": True,
+        "__id__": "Let every API proxy know cp-1",
+        "__run_num__": 1,
+        "changes": {"out": "highstate", "ret": {"w-9": False}},
+    }
+    made.jobs.returns = {"cp-1": {"data": {"m": {"salt_|-Let_|-b_|-state": state}}}}
+    made.jobs.also_deployed = {"cp-1"}
+    made.execute()
+    assert made.expansion.report("cp-1").ok
+    [note] = made.expansion.notes
+    assert "cp-1: 'Let every API proxy know cp-1' failed on other nodes: on w-9" in note
+    assert "salt NODE state.apply metalk8s.roles.node.apiserver_proxy" in note
+
+
 def test_empty_plan_starts_no_job(setting: Any) -> None:
     made = setting()
     made.execute()
