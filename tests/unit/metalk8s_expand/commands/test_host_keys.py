@@ -58,7 +58,7 @@ def test_declared_key_needs_no_line(sshd: Sshd) -> None:
     assert text == "w-1: shows its declared key"
 
 
-def test_other_key_than_declared_is_named(sshd: Sshd) -> None:
+def test_undeclared_key_of_host_is_named(sshd: Sshd) -> None:
     other = "ssh-ed25519 " + "A" * 68
     data = shown(port=sshd.port, host_key=other)
     assert data["hosts"]["w-1"]["declared"] == "other"

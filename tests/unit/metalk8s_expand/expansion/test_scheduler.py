@@ -143,7 +143,7 @@ def test_run_without_the_lock_changes_nothing(setting: Any) -> None:
     assert ("node_claimed", "w-2") not in made.journal.written
 
 
-def test_other_node_that_is_down_is_noted_and_stops_nothing(setting: Any) -> None:
+def test_dead_minion_is_noted_and_stops_no_deployment(setting: Any) -> None:
     made = setting(member("cp-1"))
     state = {
         "result": True,
