@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
+
+
+def visible(value: object) -> str:
+    """Return the value's text with control and direction characters as escapes, such as ``\\x1b``.
+
+    Text of a host, of the API, of a job or of a file could otherwise control the operator's
+    terminal, or forge a line of a log with a newline.
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    shown = []
+    for character in text:
+        # The categories of Unicode for control, format, line and paragraph separators.
+        hidden = unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs")
+        shown.append(character.encode("unicode_escape").decode() if hidden else character)
+    return "".join(shown)
 
 
 @dataclass(frozen=True)
@@ -45,12 +63,14 @@ class ExpandError(Exception):
         problems: Sequence[Problem | str] = (),
         job: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(visible(message))
+        self.message = visible(message)
         self.node = node
         self.hint = hint
         self.log = log
-        self.problems = tuple(problems)
+        self.problems = tuple(
+            visible(problem) if isinstance(problem, str) else problem for problem in problems
+        )
         self.job = job
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.runs.events import Event, NodeStep
+from metalk8s_expand.errors import visible
 
 
 class Progress:
@@ -50,6 +51,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Print one line unchanged."""
+        text = visible(text)
         self.listener(text)
         # The run continues if the terminal is closed.
         with suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from metalk8s_expand.domain.node.manifest import FIELD_MANAGER
-from metalk8s_expand.errors import ConflictError, UnreachableError
+from metalk8s_expand.errors import ConflictError, UnreachableError, visible
 
 JsonObject = dict[str, Any]
 _Api = TypeVar("_Api", bound="KubeApi")
@@ -56,6 +56,9 @@ class KubeApi:
 
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = CONNECTIONS
+        # The client takes a proxy from the environment, even for a loopback address. The API is the
+        # cluster's own: only the kubeconfig may name a proxy for it.
+        configuration.proxy = None
         try:
             config.load_kube_config(
                 config_file=path, context=context, client_configuration=configuration
@@ -225,6 +228,6 @@ def _json(text: bytes) -> JsonObject:
 def _reason(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     try:
-        return str(json.loads(text).get("message", text))[:500]
+        return visible(str(json.loads(text).get("message", text))[:500])
     except (ValueError, AttributeError):
-        return text[:500]
+        return visible(text[:500])

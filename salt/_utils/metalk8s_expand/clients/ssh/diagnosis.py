@@ -27,7 +27,8 @@ def error(
     target: Target, trouble: SSHFailure, *further: SSHFailure, output: str = ""
 ) -> UnreachableError:
     """Return the failure as an error, with OpenSSH's full output and the other findings."""
-    quoted = f"; OpenSSH said: {output.strip()}" if output.strip() else ""
+    lines = "; ".join(line.strip() for line in output.splitlines() if line.strip())
+    quoted = f"; OpenSSH said: {lines}" if lines else ""
     return UnreachableError(
         f"SSH to {target.place}: {trouble.found}{quoted}",
         node=target.name,

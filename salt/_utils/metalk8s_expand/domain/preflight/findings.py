@@ -33,6 +33,7 @@ from metalk8s_expand.domain.preflight.checks.registry import (
 )
 from metalk8s_expand.domain.preflight.cluster_facts import ExistingNode
 from metalk8s_expand.domain.preflight.facts_request import COMMAND, QUESTIONS, request
+from metalk8s_expand.errors import visible
 
 __all__ = [
     "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "CheckContext",
@@ -60,6 +61,12 @@ class Finding:
     wanted: str
     remedy: str
     severity: str = ERROR
+
+    def __post_init__(self) -> None:
+        # The facts come from a host.
+        object.__setattr__(self, "found", visible(self.found))
+        object.__setattr__(self, "wanted", visible(self.wanted))
+        object.__setattr__(self, "remedy", visible(self.remedy))
 
     def __str__(self) -> str:
         return (

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metalk8s_expand.errors import visible
+
 Object = Mapping[str, Any]
 
 # Salt returns this text for a runner that raised a TypeError, and no other sign of the failure.
@@ -176,4 +178,5 @@ def _shortened(value: object, limit: int = 600) -> str:
         if "Traceback (most recent call last)" in str(value)
         else " ".join(" ".join(lines).split())
     )
+    text = visible(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -295,6 +295,26 @@ def test_server_that_stays_busy_is_reported_with_its_answer(
     assert len(api.asked) == 1 + retries.BUSY
 
 
+def test_proxy_of_environment_is_not_used_for_the_api(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    api.answer = lambda request: (200, {"metadata": {"name": "w-1"}})
+    kube = Kube.from_kubeconfig(kubeconfig(tmp_path / "kubeconfig", api.url), timeout=2.0)
+    assert kube.node("w-1") == {"metadata": {"name": "w-1"}}
+
+
+def test_proxy_of_kubeconfig_is_used(api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    kubeconfig(path, "http://192.0.2.1")
+    config = json.loads(path.read_text())
+    config["clusters"][0]["cluster"]["proxy-url"] = api.url
+    path.write_text(json.dumps(config))
+    api.answer = lambda request: (200, {"metadata": {"name": "w-1"}})
+    assert Kube.from_kubeconfig(str(path), timeout=2.0).node("w-1") is not None
+
+
 def test_blocked_eviction_is_not_repeated(api: Api, kube: Kube) -> None:
     api.answer = lambda request: (429, {"message": "the budget web"}, {"Retry-After": "10"})
     assert kube.answer("POST", "/api/v1/namespaces/ns/pods/p/eviction", {}) == (

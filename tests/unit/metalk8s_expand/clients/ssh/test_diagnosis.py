@@ -29,7 +29,7 @@ def test_an_error_tells_everything(sshd: Sshd) -> None:
         output="line 1\nline 2\n",
     )
     assert (
-        found.message == f"SSH to me@127.0.0.1 port {sshd.port}: open; OpenSSH said: line 1\nline 2"
+        found.message == f"SSH to me@127.0.0.1 port {sshd.port}: open; OpenSSH said: line 1; line 2"
     )
     assert (found.cause, found.hint, found.node) == ("key-file-mode", "chmod 600 /k", "w-1")
     assert str(found.problems[0]).startswith("no-sudo: none; install sudo")
