@@ -382,9 +382,11 @@ def work():
 def status(follow=False, certificates=True):
     """
     Return each declared node with its state in the cluster, the certificate that expires first on
-    each node, the active or interrupted run (``now``), the pending requests of events (``queue``),
-    and the past runs. Minions that are down delay the result by some ten seconds and are reported
-    as unknown.
+    each node, the registered Nodes that the pillar does not declare (``undeclared``), the active or
+    interrupted run (``now``), the pending requests of events (``queue``), the IDs of the past runs
+    (``runs``), the last ten with command, outcome, nodes and seconds (``history``), and which
+    kubeconfig is used (``configuration``). Minions that are down delay the result by some ten
+    seconds and are reported as unknown.
 
     follow
         First stream the progress of the active run until it ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from metalk8s_expand.cluster import running_operations
@@ -63,6 +64,7 @@ def remove_node(
         notes = removal.notes + workflow.final_notes(removal, result)
         report = workflow.build_report(removal, result, notes)
         data = {**report.as_dict(), "plan": plan.as_dict(), "unchanged": plan.empty}
+        data["command"] = command_line(node, options)
         if result.ok:
             data[discovery.REMOVED] = node
         return save_report(run, data)
@@ -100,6 +102,15 @@ def parse_options(
         raise SettingsError("the arguments are wrong, so nothing was changed", problems=problems)
     allowed = Allowed(delete_emptydir_data, delete_bare_pods, delete_local_volumes)
     return RemovalOptions(force, allowed, float(drain_timeout_s))
+
+
+def command_line(node: str, options: RemovalOptions) -> str:
+    """Return the command line that resumes this removal."""
+    flags = {"force": options.force, **vars(options.allowed)}
+    words = [f"{name}=True" for name, value in flags.items() if value]
+    if options.drain_timeout_s != DRAIN_TIMEOUT_S:
+        words.append(f"drain_timeout_s={options.drain_timeout_s:g}")
+    return shlex.join(["salt-run", "metalk8s_expand.remove_node", node, *words])
 
 
 def ensure_no_other_operation(cluster: ClusterContext) -> None:

@@ -12,12 +12,18 @@ from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.health import certificates_of, deployed_nodes, nodes_by_name
-from metalk8s_expand.domain.node import health
+from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.node.objects import labels_of
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.reports import run
+from metalk8s_expand.domain.reports.history import render_history, summary
+from metalk8s_expand.domain.reports.run import table
 from metalk8s_expand.domain.runs import queue_rules
 from metalk8s_expand.runs import follow as run_progress
 from metalk8s_expand.runs import queue_worker
+
+# The number of past runs that are shown with their outcome.
+HISTORY = 10
 
 
 def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = True) -> Result:
@@ -28,7 +34,10 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         run_progress.follow(kube, leases, ctx.progress.line, ctx.clock)
     settings = ctx.settings()
     observed = nodes_by_name(ctx)
-    runs = [path.stem.removeprefix("report-") for path in cache.reports(ctx.opts)]
+    runs = {path.stem.removeprefix("report-"): path for path in cache.reports(ctx.opts)}
+    history = []
+    for run in list(runs)[-HISTORY:]:
+        history.append(summary(run, cache.load_report(runs[run])))
     active = run_progress.current(kube, leases, ctx.clock.now())
     in_progress = (active or {}).get("nodes", {})
     names = deployed_nodes(observed) if with_certificates else []
@@ -40,12 +49,28 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
     data = {
         "nodes": rows,
         "certificates": expiry,
+        "undeclared": _undeclared(settings, observed),
         "queue": queue_worker.rows(kube),
-        "runs": runs[-20:],
+        "runs": list(runs)[-20:],
+        "history": history,
         "now": active,
         "configuration": {"kubeconfig": kubeconfig_of(ctx.opts).as_dict()},
     }
     return ctx.render(_status_text, data)
+
+
+def _undeclared(settings: Settings, observed: Mapping[str, JsonObject]) -> dict[str, Any]:
+    """Return the registered Nodes that the pillar does not declare, such as the bootstrap node."""
+    rows = {}
+    for name, node_obj in observed.items():
+        if name not in settings.nodes:
+            problems = health.ready_problems(node_obj) + health.cordon_problems(node_obj)
+            state = "not ready" if problems else "ready"
+            if not health.is_deployed(node_obj):
+                state = "registered, not deployed"
+            node_roles = list(roles.observed_roles(labels_of(node_obj)))
+            rows[name] = {"state": state, "roles": node_roles, "problems": problems}
+    return rows
 
 
 def _status(node: Node, node_obj: JsonObject | None, in_progress: bool) -> dict[str, Any]:
@@ -63,20 +88,21 @@ def _status(node: Node, node_obj: JsonObject | None, in_progress: bool) -> dict[
 
 def _status_text(data: Mapping[str, Any]) -> str:
     rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
-    problems = [f"- {problem}" for item in data["nodes"].values() for problem in item["problems"]]
-    runs = f"Runs: {', '.join(data['runs']) or 'none'}"
+    for name, item in data["undeclared"].items():
+        rows.append((name, ", ".join(item["roles"]), f"{item['state']}, not declared"))
+    problems = []
+    for item in (*data["nodes"].values(), *data["undeclared"].values()):
+        problems += [f"- {problem}" for problem in item["problems"]]
     ending = certificates.render_certificates(data["certificates"])
     kubeconfig = data["configuration"]["kubeconfig"]
     context = f", context {kubeconfig['context']}" if kubeconfig["context"] else ""
     blocks = [
-        run.table(("node", "roles", "state"), rows),
+        table(("node", "roles", "state"), rows),
         "\n".join(problems),
-        run.table(("node", "certificate that ends first", "on", "days left"), ending)
-        if ending
-        else "",
+        table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
         run_progress.render_status(data["now"]),
         queue_rules.text(data["queue"]),
-        runs,
+        render_history(data["history"]),
         f"Kubeconfig: {kubeconfig['path']}{context}, from {kubeconfig['source']}",
     ]
     return "\n\n".join(block for block in blocks if block)

@@ -17,6 +17,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.reports import DEPLOYMENT
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
+from metalk8s_expand.domain.reports.history import render_history
 from metalk8s_expand.domain.reports.run import NodeReport
 from metalk8s_expand.domain.runs.lease_rules import STOP
 from metalk8s_expand.errors import (
@@ -417,6 +418,38 @@ class TestStatus:
         call = make(node("w-1"))
         assert call.status(with_certificates=False)["certificates"] == {}
         assert call.minions.asked == []
+
+    def test_undeclared_node_is_shown(self, make: Make) -> None:
+        call = make(node("w-1"), infra("other"))
+        assert call.status()["undeclared"]["other"]["roles"] == ["infra"]
+        assert "other" not in call.status()["nodes"]
+        text = make(node("w-1"), infra("other"), __cli="salt-run").status()["text"]
+        assert "not declared" in next(line for line in text.splitlines() if line[:5] == "other")
+
+    def test_past_runs_have_command_outcome_nodes_and_duration(self, make: Make) -> None:
+        call = make(node("w-1"), node("w-2"), node("i-1"))
+        report = call.expand("w-1")
+        [row] = call.status()["history"]
+        assert row == {
+            "id": report["id"], "command": "salt-run metalk8s_expand.add_node w-1", "ok": True,
+            "retcode": 0, "nodes": 0, "failed": 0, "elapsed": report["elapsed"],
+        }  # fmt: skip
+        failed = {"id": "30000101000000", "ok": False, "retcode": 8, "elapsed": 61.2, "notes": [],
+                  "command": "salt-run metalk8s_expand.expand", "nodes": [{"ok": True}, {"ok": False}]}  # fmt: skip
+        cache.save_report(call.opts, failed)
+        (cache.directory(call.opts) / "report-40000101000000.json").write_text("no JSON")
+        shown = render_history(call.status()["history"]).splitlines()
+        assert shown[2].split() == [
+            "30000101000000",
+            "expand",
+            "FAILED",
+            "(8)",
+            "1",
+            "of",
+            "2",
+            "61",
+        ]
+        assert shown[3] == "40000101000000  (no readable report)"
 
 
 def with_one_more() -> dict[str, Any]:

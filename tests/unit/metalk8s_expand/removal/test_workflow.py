@@ -459,6 +459,16 @@ def test_removed_node_is_a_known_name(setting: Setting) -> None:
     assert len(cache.reports(setting.opts)) == 2
 
 
+def test_command_line_resumes_removal_with_its_options() -> None:
+    options = remove_node.parse_options(force=True, delete_bare_pods=True, drain_timeout_s=30)
+    assert remove_node.command_line("w-1", options) == (
+        "salt-run metalk8s_expand.remove_node w-1 force=True delete_bare_pods=True"
+        " drain_timeout_s=30"
+    )
+    options = remove_node.parse_options()
+    assert remove_node.command_line("w-1", options) == "salt-run metalk8s_expand.remove_node w-1"
+
+
 def test_failure_sets_exit_code(setting: Setting) -> None:
     setting.hosts["w-1"].failed = ["busy"]
     data = command(setting, "w-1")

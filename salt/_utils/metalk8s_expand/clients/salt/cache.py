@@ -40,6 +40,15 @@ def reports(opts: Mapping[str, Any]) -> list[Path]:
     return sorted(directory(opts).glob("report-*.json"))
 
 
+def load_report(path: Path) -> dict[str, Any] | None:
+    """Return a stored report, or None if it is not readable."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
 def save_plan(opts: Mapping[str, Any], plan: Mapping[str, Any]) -> Path:
     """Store a plan under its digest, keep the newest ``KEPT_PLANS`` plans, and return its path."""
     kept = _write(
