@@ -131,5 +131,5 @@ metalk8s_expand:
     error_days: 7
     warning_days: 30
 
-  # The image of the probe's Pods (probe=True). No default.
-  probe_image: registry.k8s.io/pause:3.10
+  # The image of the Pods of probe=True. It needs a shell, httpd and wget. The default:
+  probe_image: docker.io/library/busybox:1.37

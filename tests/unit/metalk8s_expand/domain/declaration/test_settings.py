@@ -20,6 +20,7 @@ from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.node.roles import PROFILES, taints
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import SettingsError
+from metalk8s_expand.expansion import smoke_test
 
 ROOT = Path(__file__).resolve().parents[5]
 EXAMPLE = yaml.safe_load((ROOT / "pillar/metalk8s_expand.sls").read_text(encoding="utf-8"))[
@@ -72,6 +73,20 @@ def test_example_contains_default_values() -> None:
         "certificates",
     ):
         assert getattr(found, name) == getattr(plain, name), name
+
+
+def test_defaults_of_schema_and_example_are_those_of_the_code() -> None:
+    code = settings.parse({"nodes": {}})
+    stated = SCHEMA.schema["properties"]
+    for key in ("max_parallel", "deploy_timeout", "ssh_timeout", "ssh_parallel", "host_keys"):
+        assert stated[key]["default"] == getattr(code, key)
+    for key, entry in stated["etcd_snapshot"]["properties"].items():
+        assert entry.get("default") == getattr(code.etcd_snapshot, key)
+    certificates = stated["certificates"]["properties"]
+    assert certificates["error_days"]["default"] == code.certificates.error
+    assert certificates["warning_days"]["default"] == code.certificates.warning
+    assert stated["probe_image"]["default"] == smoke_test.DEFAULT_IMAGE
+    assert EXAMPLE["probe_image"] == smoke_test.DEFAULT_IMAGE
 
 
 def test_example_contains_every_key_of_schema() -> None:
