@@ -62,6 +62,7 @@ ACCOUNTS = (
     Account("mk-no-sudo", path="python-alone"),
     Account("mk-sudo", sudoers=NOPASSWD),
     Account("mk-sudo-password", sudoers="{name} ALL=(ALL) ALL"),
+    Account("mk-sudo-tty", sudoers="Defaults:{name} requiretty\n" + NOPASSWD),
     Account("mk-sudo-listed", sudoers="{name} ALL=(ALL) ALL, NOPASSWD: /usr/bin/id"),
     Account("mk-sudo-other", sudoers="{name} ALL=(ALL) NOPASSWD: /usr/bin/id"),
     Account("mk-sudo-unknown"),

@@ -81,6 +81,7 @@ def test_host_with_ipv6_address_passes(server: Server, host: str) -> None:
         ("mk-python-2", False, "python-too-old", "2.7.18"),
         ("mk-no-sudo", True, "no-sudo", "sudo is not installed"),
         ("mk-sudo-password", True, "sudo-needs-password", "password is required"),
+        ("mk-sudo-tty", True, "sudo-requires-tty", "must have a tty"),
         ("mk-sudo-listed", True, "sudo-needs-password", "requires a password"),
         (
             "mk-sudo-unknown",

@@ -31,6 +31,8 @@ LOOK_WITH_SUDO = (
 )
 # The exit code of sudo does not show that it wants a password, or why. sudo and sudo-rs print one
 # of these texts in LC_ALL=C.
+# Text of sudo with the option requiretty, which precedes every other refusal.
+REQUIRES_TTY = re.compile(r"must have a tty", re.IGNORECASE)
 WANTS_PASSWORD = re.compile(r"password|interactive authentication", re.IGNORECASE)
 
 
@@ -165,6 +167,11 @@ def _sudo(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:
         return
     if output.sudo == "none":
         yield SSHFailure("no-sudo", "sudo is not installed")
+    elif REQUIRES_TTY.search(output.stderr):
+        yield SSHFailure(
+            "sudo-requires-tty",
+            f"sudo refuses {target.user} without a terminal: {output.stderr[:300]}",
+        )
     elif output.may_list and not output.may_run:
         yield SSHFailure(
             "sudo-refused",

@@ -23,6 +23,7 @@ from metalk8s_expand.errors import (
     SettingsError,
     UnreachableError,
 )
+from metalk8s_expand.preflight.ssh import check_ssh
 from metalk8s_expand.remote import host_facts, reset_host
 
 LOOK, WITHDRAW, RETIRE = "look", "withdraw", "retire"
@@ -76,10 +77,15 @@ def ask(
     source = Path(reset_host.__file__).read_text(encoding="utf-8")
     command = [*findings.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
-    answer = ssh.run(target(world, settings, node), command, stdin=source, timeout=timeout)
+    host = target(world, settings, node)
+    answer = ssh.run(host, command, stdin=source, timeout=timeout)
     marked = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
     result: dict[str, Any] | None = marked
     if result is None:
+        # The cause and the remedy are those of every other command that uses SSH.
+        checked = check_ssh([host], settings.ssh_timeout)[host.name]
+        if isinstance(checked, ExpandError):
+            raise checked
         said = answer.stderr.strip() or answer.stdout.strip() or "no output"
         raise UnreachableError(
             f"the host gave no answer to {mode}, its command ended with {answer.returncode}:"

@@ -69,6 +69,9 @@ REMEDIES = {
         "permit {user} to use sudo without a password: {user} ALL=(ALL) NOPASSWD: ALL in"
         " /etc/sudoers.d"
     ),
+    "sudo-requires-tty": (
+        "let {user} use sudo without a terminal: Defaults:{user} !requiretty in /etc/sudoers.d"
+    ),
     "sudo-refused": (
         "permit {user} to run everything with sudo: {user} ALL=(ALL) NOPASSWD: ALL in"
         " /etc/sudoers.d"
