@@ -29,6 +29,9 @@ from metalk8s_expand.runs.progress import Progress
 # the lock.
 HOST_PREFLIGHT_S, FINAL_CHECKS_S = 1800.0, 900.0
 
+# The most names of nodes in one note.
+SHOWN_NODES = 5
+
 
 def check_cluster(run: RunContext, settings: Settings, names: Sequence[str] | None) -> None:
     """Raise why these nodes may not be started: health, other operations, versions, saltenvs."""
@@ -154,8 +157,22 @@ def smoke_test_problems(expansion: Expansion, workers: Sequence[Node]) -> list[s
 
 
 def warnings_of(hosts: PreflightResult) -> list[str]:
-    """Return the findings of the hosts that do not fail the preflight."""
-    return [str(item) for item in hosts.findings if item.severity != findings.ERROR]
+    """Return the findings of the hosts that do not fail the preflight.
+
+    What is unknown for the same reason is one line for all nodes.
+    """
+    notes: list[str] = []
+    unknown: dict[tuple[str, str, str], list[str]] = {}
+    for item in hosts.findings:
+        if item.severity == findings.UNKNOWN:
+            unknown.setdefault((item.check, item.found, item.remedy), []).append(item.node)
+        elif item.severity != findings.ERROR:
+            notes.append(str(item))
+    for (check, reason, remedy), nodes in unknown.items():
+        shown = ", ".join(nodes[:SHOWN_NODES]) + (", …" if len(nodes) > SHOWN_NODES else "")
+        where = f"{len(nodes)} nodes ({shown})" if len(nodes) > 1 else f"node {shown}"
+        notes.append(f"{check} is unknown on {where}: {reason}; {remedy}")
+    return notes
 
 
 def build_report(
