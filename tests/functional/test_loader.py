@@ -133,6 +133,7 @@ def test_runner_has_all_documented_functions(mode: Any) -> None:
         "report",
         "request",
         "status",
+        "stop",
         "trees",
         "work",
     )

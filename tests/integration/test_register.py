@@ -222,7 +222,7 @@ def test_node_is_created_cordoned(kube: Kube, node: Node) -> None:
     )
     stored = found(kube, node)
     assert stored["spec"]["unschedulable"] is True
-    assert manifest.is_owned(stored)
+    assert manifest.is_created_by_us(stored)
     assert manifest.is_cordoned_by_us(stored)
     assert stored["metadata"]["labels"].keys() >= {
         manifest.EXCLUDE_DISRUPTION,
@@ -386,7 +386,7 @@ def test_node_created_concurrently_is_patched(kube: Kube, node: Node) -> None:
     stored = found(kube, node)
     assert stored["metadata"]["labels"]["example.com/by"] == "kubelet"
     assert manifest.drift(node, stored) == ()
-    assert not manifest.is_owned(stored)
+    assert not manifest.is_created_by_us(stored)
 
 
 def test_node_deleted_concurrently_is_created_again(kube: Kube, node: Node) -> None:
@@ -616,7 +616,7 @@ def test_own_cordon_is_reverted(kube: Kube, node: Node) -> None:
     assert "unschedulable" not in stored["spec"]
     assert manifest.EXCLUDE_DISRUPTION not in stored["metadata"]["labels"]
     assert manifest.CORDONED not in stored["metadata"]["annotations"]
-    assert manifest.is_owned(stored)
+    assert manifest.is_created_by_us(stored)
     assert not node_registration.uncordon(kube, node.name)
     assert node_registration.register(kube, node) == []
 

@@ -57,9 +57,12 @@ class CommandContext:
         """Return whether a person reads the result in a terminal."""
         return is_for_people(self.opts)
 
-    def render(self, text: Callable[[Result], str], data: Result, exit_code: bool = True) -> Result:
+    def render(
+        self, renderer: Callable[[Result], str], data: Result, exit_code: bool = True
+    ) -> Result:
         """Return ``data`` for programs, or the rendered text with its exit code for people."""
         if not self.for_people:
             return data
         retcode = int(data.get("retcode", 0)) if exit_code else 0
-        return {"retcode": retcode, "text": text(data)} if retcode else {"text": text(data)}
+        text = renderer(data)
+        return {"retcode": retcode, "text": text} if retcode else {"text": text}

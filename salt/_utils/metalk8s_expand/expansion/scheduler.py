@@ -69,14 +69,14 @@ def run_control_plane(expansion: Expansion, plan: Plan, steps: Steps) -> Advance
             continue
         if skip_if_stopped(expansion, name):
             continue
-        yield from run_node(expansion, item.node, health_and_steps(expansion, item, steps))
+        yield from run_node(expansion, item.node, run_health_and_steps(expansion, item, steps))
         failed = name if name in expansion.errors else ""
 
 
 def run_worker(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
     """Deploy one worker."""
     if not skip_if_stopped(expansion, item.node.name):
-        yield from run_node(expansion, item.node, planned_steps(expansion, item, steps))
+        yield from run_node(expansion, item.node, run_planned_steps(expansion, item, steps))
 
 
 def skip_if_stopped(expansion: Expansion, name: str) -> bool:
@@ -123,14 +123,14 @@ def clean_up_failed(expansion: Expansion, node: Node) -> Advance:
         run.journal.node_finished(name, expansion.errors[name].message)
 
 
-def health_and_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
+def run_health_and_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
     """Wait for a healthy control plane, then run the planned steps of a control-plane node."""
     with expansion.step(item.node.name, HEALTH):
         yield from check_health(expansion, item.node)
-    yield from planned_steps(expansion, item, steps)
+    yield from run_planned_steps(expansion, item, steps)
 
 
-def planned_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
+def run_planned_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
     """Run the planned steps of one node, in the plan's order.
 
     The plan also lists the host checks, which have run on all hosts before.

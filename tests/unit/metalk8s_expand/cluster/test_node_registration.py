@@ -47,7 +47,7 @@ def test_new_node_is_created_cordoned() -> None:
     kube = FakeKube()
     assert run(kube) == [{"path": "Node", "found": None, "wanted": "created and cordoned"}]
     assert kube.stored["spec"]["unschedulable"] is True
-    assert manifest.is_owned(kube.stored)
+    assert manifest.is_created_by_us(kube.stored)
     assert manifest.is_cordoned_by_us(kube.stored)
 
 
@@ -158,7 +158,7 @@ class TestUncordon:
         assert "unschedulable" not in kube.stored["spec"]
         assert manifest.CORDONED not in kube.stored["metadata"]["annotations"]
         assert manifest.EXCLUDE_DISRUPTION not in kube.stored["metadata"]["labels"]
-        assert manifest.is_owned(kube.stored), "who created it stays known"
+        assert manifest.is_created_by_us(kube.stored), "who created it stays known"
         assert uncordon(kube) is False
         assert kube.writes == ["create", "metadata"]
 

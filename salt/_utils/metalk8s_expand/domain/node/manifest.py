@@ -47,7 +47,7 @@ class Owned:
 
     def of(self, observed: Object) -> Owned:
         """Return the record, or NOTHING if the observed Node is another Node of the same name."""
-        meant = uid(observed) == self.uid if self.uid else is_owned(observed)
+        meant = uid(observed) == self.uid if self.uid else is_created_by_us(observed)
         return self if meant else NOTHING
 
 
@@ -179,7 +179,7 @@ def is_marked(observed: Object) -> bool:
     return _mapping(_mapping(observed, "metadata"), "annotations").get(CORDONED) == "true"
 
 
-def is_owned(observed: Object) -> bool:
+def is_created_by_us(observed: Object) -> bool:
     """Return whether our registration created this Node."""
     return _mapping(_mapping(observed, "metadata"), "annotations").get(OWNED) == "true"
 

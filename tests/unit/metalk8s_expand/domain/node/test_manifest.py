@@ -71,7 +71,7 @@ def test_registration_is_cordoned_and_marked_in_one_request() -> None:
     assert body["metadata"]["annotations"][manifest.CORDONED] == "true"
     assert body["metadata"]["labels"]["node.kubernetes.io/exclude-disruption"] == ""
     assert manifest.is_cordoned_by_us(body)
-    assert manifest.is_owned(body)
+    assert manifest.is_created_by_us(body)
     json.dumps(body)
 
 
