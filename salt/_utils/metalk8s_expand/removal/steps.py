@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from metalk8s_expand.clients.host.clock import Wait, wait_until
+from metalk8s_expand.clients.host.clock import Pending, Wait, retry_until, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.salt import keys
 from metalk8s_expand.cluster import etcd_snapshot, ownership
@@ -27,17 +27,20 @@ NOTHING = "already done"
 
 def guard(removal: Removal) -> str:
     """Check the blockers again right before the changes; a single bad answer decides nothing."""
-    wait_until(
-        Wait(
-            "the rest of the cluster to work without it",
-            GUARD_S,
-            node=removal.name,
-            hint="repair the other nodes first",
-            error=QuorumError,
-        ),
-        lambda: _guard_problems(removal),
-        removal.run.clock,
+    wait = Wait(
+        "the rest of the cluster to work without it",
+        GUARD_S,
+        node=removal.name,
+        hint="repair the other nodes first",
+        error=QuorumError,
     )
+
+    def attempt() -> bool | Pending:
+        removal.run.lock.tick()
+        problems = _guard_problems(removal)
+        return Pending(problems) if problems else True
+
+    retry_until(wait, attempt, removal.run.clock)
     return "the rest of the cluster works without it"
 
 
@@ -174,13 +177,11 @@ def save_etcd(removal: Removal) -> None:
 
 
 def _guard_problems(removal: Removal) -> list[str]:
-    removal.run.lock.tick()
-    is_master = roles.MASTER in removal.roles
-    problems = (
-        []
-        if not is_master or discovery.other_masters(removal.run.cluster.kube.nodes(), removal.name)
-        else ["no other API server"]
-    )
+    problems = []
+    if roles.MASTER in removal.roles:
+        nodes = removal.run.cluster.kube.nodes()
+        if not discovery.other_masters(nodes, removal.name):
+            problems.append("no other API server")
     etcd = discovery.etcd_of_others(removal.run.cluster, removal.name)
     members = etcd.members() if etcd else []
     own = removal.member(members)
