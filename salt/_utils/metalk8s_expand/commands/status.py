@@ -97,7 +97,7 @@ def _status_text(data: Mapping[str, Any]) -> str:
     kubeconfig = data["configuration"]["kubeconfig"]
     context = f", context {kubeconfig['context']}" if kubeconfig["context"] else ""
     blocks = [
-        table(("node", "roles", "state"), rows),
+        table(("node", "roles", "state"), rows, numbers=False),
         "\n".join(problems),
         table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
         run_progress.render_status(data["now"]),

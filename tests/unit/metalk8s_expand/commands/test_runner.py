@@ -424,7 +424,10 @@ class TestStatus:
         assert call.status()["undeclared"]["other"]["roles"] == ["infra"]
         assert "other" not in call.status()["nodes"]
         text = make(node("w-1"), infra("other"), __cli="salt-run").status()["text"]
-        assert "not declared" in next(line for line in text.splitlines() if line[:5] == "other")
+        rows = {line.split()[0]: line for line in text.split("\n\n")[0].splitlines()}
+        assert rows["other"].index("registered, not deployed, not declared") == rows["node"].index(
+            "state"
+        )
 
     def test_past_runs_have_command_outcome_nodes_and_duration(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2"), node("i-1"))

@@ -135,17 +135,20 @@ def render_report_plan(plan: Object) -> str:
     return "\n\n".join(blocks)
 
 
-def table(header: Row, rows: Iterable[Row]) -> str:
-    """Return a table with columns as wide as their widest cell; the last is right-aligned."""
+def table(header: Row, rows: Iterable[Row], numbers: bool = True) -> str:
+    """Return a table with columns as wide as their widest cell.
+
+    The last column is right-aligned if it holds numbers.
+    """
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_line(line, widths) for line in lines)
+    return "\n".join(_line(line, widths, numbers) for line in lines)
 
 
-def _line(cells: Row, widths: Sequence[int]) -> str:
+def _line(cells: Row, widths: Sequence[int], numbers: bool) -> str:
     *left, (last, width) = zip(cells, widths, strict=True)
     padded = [cell.ljust(size) for cell, size in left]
-    return "  ".join([*padded, last.rjust(width)]).rstrip()
+    return "  ".join([*padded, last.rjust(width) if numbers else last]).rstrip()
 
 
 def _node_rows(node: Object) -> list[Row]:
