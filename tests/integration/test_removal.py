@@ -26,7 +26,8 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, QuorumError
-from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset, steps
+from metalk8s_expand.removal import discovery, drain, etcd_member, host_reset
+from metalk8s_expand.runs import context as run_context
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.journal import FakeJournal
@@ -192,7 +193,7 @@ def test_removal_executes_all_steps_and_second_removal_is_empty(
 
     monkeypatch.setattr(remove_node, "exclusive_run", exclusive_run)
     monkeypatch.setattr(CommandContext, "settings", lambda ctx: declared)
-    monkeypatch.setattr(steps.etcd_snapshot, "take_etcd_snapshot", lambda *_: None)
+    monkeypatch.setattr(run_context.etcd_snapshot, "take_etcd_snapshot", lambda *_: None)
 
     def remove(options: RemovalOptions) -> dict[str, Any]:
         clock = Clock()

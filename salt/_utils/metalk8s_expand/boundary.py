@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from salt.exceptions import SaltClientError, SaltException
 
 from metalk8s_expand.domain.parsing.reader import suggestion
-from metalk8s_expand.errors import ExpandError, Problem, SettingsError
+from metalk8s_expand.errors import INTERNAL_HINT, ExpandError, Problem, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ Context = Callable[[], MutableMapping[str, Any]]
 Options = Callable[[], Mapping[str, Any]]
 
 OURS = "metalk8s_expand."
-INTERNAL_HINT = "read the traceback in the master's log; this is a bug, please report it"
 
 
 def runner_boundary(

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+# The remedy of an error that no code expects.
+INTERNAL_HINT = "read the traceback in the master's log; this is a bug, please report it"
+
 
 def visible(value: object) -> str:
     """Return the value's text with control and direction characters as escapes, such as ``\\x1b``.
@@ -63,8 +66,8 @@ class ExpandError(Exception):
         problems: Sequence[Problem | str] = (),
         job: str | None = None,
     ) -> None:
-        super().__init__(visible(message))
         self.message = visible(message)
+        super().__init__(self.message)
         self.node = node
         self.hint = hint
         self.log = log

@@ -12,7 +12,7 @@ from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.exclusive import exclusive_run
 from metalk8s_expand.commands.reports import save_report
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.plan import RemovalOptions
+from metalk8s_expand.domain.removal.plan import RemovalOptions, build_removal_plan
 from metalk8s_expand.domain.reports.removal import render_removal_plan
 from metalk8s_expand.domain.reports.run import render_report
 from metalk8s_expand.errors import LockedError, SettingsError
@@ -37,7 +37,7 @@ def remove_or_preview(
 def preview(ctx: CommandContext, node: str, options: RemovalOptions) -> Result:
     """Return what the removal would do, without changes and without the lock."""
     inventory = discovery.discover_node(ctx.cluster, ctx.settings(), node)
-    return {**workflow.build_plan(inventory, options).as_dict(), "dry_run": True}
+    return {**build_removal_plan(inventory, options).as_dict(), "dry_run": True}
 
 
 def remove_node(

@@ -7,20 +7,17 @@ trust.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 
 from metalk8s_expand.domain.expansion.plan import NodePlan, Plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
-from metalk8s_expand.errors import DeadlineError, ExpandError, StoppedError
+from metalk8s_expand.errors import DeadlineError, StoppedError
 from metalk8s_expand.expansion import rollback
 from metalk8s_expand.expansion.node_steps import Advance, NodeStep, check_health
 from metalk8s_expand.expansion.rollback import Rollback
 from metalk8s_expand.expansion.state import Expansion
-from metalk8s_expand.runs.context import LOGS
-
-log = logging.getLogger(__name__)
+from metalk8s_expand.runs.context import failure_of
 
 TICK_S = 0.2
 HEALTH = "health"
@@ -94,18 +91,8 @@ def run_node(expansion: Expansion, node: Node, task: Iterator[object]) -> Advanc
         yield from task
         expansion.run.journal.node_finished(name)
         return
-    except ExpandError as error:
-        error.node = error.node or name
-        error.log = error.log or LOGS
-        expansion.errors[name] = error
     except Exception as error:
-        log.exception("node %s: unexpected %s", name, type(error).__name__)
-        expansion.errors[name] = ExpandError(
-            f"unexpected {type(error).__name__}: {error}",
-            node=name,
-            hint="read the traceback in the master's log; this is a bug, please report it",
-            log=LOGS,
-        )
+        expansion.errors[name] = failure_of(name, error)
     yield from clean_up_failed(expansion, node)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from metalk8s_expand.clients.salt.orchestrations import Orchestrations
 from metalk8s_expand.cluster.health import ClusterAccess
@@ -100,22 +101,9 @@ class Expansion:
     def step(self, name: str, step: str) -> Iterator[None]:
         """Record, show and publish the beginning and the end of a step of a node."""
         run = self.run
-        started = run.clock.now()
-        run.progress(name, step, "started")
-        run.progress.step(name, step, events.STARTED)
-        try:
+        with run.step(name, step, partial(self.record, name), lambda: self._job(name, step)):
             run.journal.step_started(name, step)
             yield
-        except Exception as error:
-            elapsed = run.clock.now() - started
-            self.record(name, StepResult(step, started, elapsed, False))
-            run.progress(name, step, f"FAILED after {elapsed:.1f} s")
-            run.progress.step(name, step, events.FAILED, elapsed, self._job(name, step), error)
-            raise
-        elapsed = run.clock.now() - started
-        self.record(name, StepResult(step, started, elapsed, True))
-        run.progress(name, step, f"done in {elapsed:.1f} s")
-        run.progress.step(name, step, events.DONE, elapsed, self._job(name, step))
 
     def _job(self, name: str, step: str) -> str | None:
         return self.jobs.get(name) if step == plan.DEPLOY else None

@@ -79,10 +79,7 @@ def save_etcd(run: RunContext, settings: Settings, plan: Plan) -> dict[str, Any]
     if not etcd_snapshot.adds_member(plan):
         return None
     run.lock.check()
-    with run.lock.renewing(settings.etcd_snapshot.timeout_s + etcd_snapshot.COPY_S):
-        snapshot = etcd_snapshot.take_etcd_snapshot(
-            run.cluster, settings, run.progress.run, run.clock, run.progress
-        )
+    snapshot = run.save_etcd(settings)
     run.lock.check()
     return snapshot
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from metalk8s_expand.clients.host.clock import Pending, Wait, retry_until, wait_until
 from metalk8s_expand.clients.kubernetes import evictions
 from metalk8s_expand.clients.salt import keys
-from metalk8s_expand.cluster import etcd_snapshot, ownership
+from metalk8s_expand.cluster import ownership
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.removal import plan as plans
@@ -87,7 +87,7 @@ def member(removal: Removal) -> str:
     etcd = removal.etcd()
     if removal.member(etcd.members()) is None:
         return NOTHING
-    save_etcd(removal)
+    removal.snapshot = removal.run.save_etcd(removal.settings)
     etcd_member.remove_member(
         etcd, removal.member, removal.name, removal.run.lock.check, removal.run.clock
     )
@@ -165,15 +165,6 @@ REMOVAL_STEPS: Mapping[str, Callable[[Removal], str]] = {
     plans.KEY: key,
     plans.NODE: node,
 }
-
-
-def save_etcd(removal: Removal) -> None:
-    """Take an etcd snapshot before the member leaves, for the report."""
-    run, settings = removal.run, removal.settings
-    with run.lock.renewing(settings.etcd_snapshot.timeout_s + etcd_snapshot.COPY_S):
-        removal.snapshot = etcd_snapshot.take_etcd_snapshot(
-            run.cluster, settings, run.progress.run, run.clock, run.progress
-        )
 
 
 def _guard_problems(removal: Removal) -> list[str]:

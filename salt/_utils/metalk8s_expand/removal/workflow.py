@@ -6,9 +6,7 @@ of progress: the next run finds the steps that an interrupted run has done.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from metalk8s_expand.clients.host.clock import Pending, Wait, poll_until
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -16,7 +14,6 @@ from metalk8s_expand.domain.removal import blockers, leftover_credentials
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan, build_removal_plan
 from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
-from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import (
     ConflictError,
     ExpandError,
@@ -26,9 +23,7 @@ from metalk8s_expand.errors import (
 )
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal.context import Removal
-from metalk8s_expand.runs.context import LOGS, RunContext
-
-log = logging.getLogger(__name__)
+from metalk8s_expand.runs.context import RunContext, failure_of
 
 # The number of quorum reads before a refusal, and the seconds between them.
 LOOKS, PAUSE_S = 4, 2.0
@@ -40,8 +35,6 @@ ERRORS: dict[str, type[ExpandError]] = {
     blockers.UNREACHED: UnreachableError,
 }
 RemovalStep = Callable[[Removal], str]
-
-build_plan = build_removal_plan
 
 
 def discover_and_plan(
@@ -55,7 +48,7 @@ def discover_and_plan(
         nonlocal attempts
         attempts += 1
         inventory = discovery.discover_node(run.cluster, settings, name)
-        plan = build_plan(inventory, options)
+        plan = build_removal_plan(inventory, options)
         kinds = {refusal.kind for refusal in plan.refused}
         if blockers.QUORUM in kinds and attempts < LOOKS:
             run.lock.tick()
@@ -105,41 +98,12 @@ def run_steps(removal: Removal, steps: Mapping[str, RemovalStep]) -> NodeReport:
             run.lock.check()
             run.ensure_not_stopped()
             run.journal.step_started(name, step.name)
-            with _recorded(removal, step.name, results) as details:
+            with run.step(name, step.name, results.append) as details:
                 details.append(steps[step.name](removal))
-    except ExpandError as exc:
-        error = exc
-        error.node, error.log = error.node or name, error.log or LOGS
     except Exception as exc:
-        log.exception("node %s: unexpected %s", name, type(exc).__name__)
-        hint = "read the traceback in the master's log; this is a bug, please report it"
-        error = ExpandError(
-            f"unexpected {type(exc).__name__}: {exc}", node=name, hint=hint, log=LOGS
-        )
+        error = failure_of(name, exc)
     run.journal.node_finished(name, error.message if error else "")
     return NodeReport(name, tuple(results), error is None, error.as_dict() if error else None)
-
-
-@contextmanager
-def _recorded(removal: Removal, step: str, results: list[StepResult]) -> Iterator[list[str]]:
-    """Record, show and publish the beginning and the end of a step."""
-    run, name = removal.run, removal.name
-    started = run.clock.now()
-    details: list[str] = []
-    run.progress(name, step, "started")
-    run.progress.step(name, step, events.STARTED)
-    try:
-        yield details
-    except Exception as error:
-        elapsed = run.clock.now() - started
-        results.append(StepResult(step, started, elapsed, False))
-        run.progress(name, step, f"FAILED after {elapsed:.1f} s")
-        run.progress.step(name, step, events.FAILED, elapsed, error=error)
-        raise
-    elapsed = run.clock.now() - started
-    run.progress.step(name, step, events.DONE, elapsed)
-    results.append(StepResult(step, started, elapsed, True, "; ".join(details)))
-    run.progress(name, step, f"done in {elapsed:.1f} s: {'; '.join(details)}")
 
 
 def final_notes(removal: Removal, result: NodeReport) -> list[str]:

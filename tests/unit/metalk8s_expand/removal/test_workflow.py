@@ -32,8 +32,8 @@ from metalk8s_expand.errors import (
     UnreachableError,
 )
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
-from metalk8s_expand.removal import steps as removal_steps
 from metalk8s_expand.removal.steps import REMOVAL_STEPS
+from metalk8s_expand.runs import context as run_context
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
@@ -145,7 +145,7 @@ class Setting:
         )
         monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self.minions)
         monkeypatch.setattr(
-            removal_steps.etcd_snapshot, "take_etcd_snapshot", lambda *_: self.before.append(len(self.etcd.listed))
+            run_context.etcd_snapshot, "take_etcd_snapshot", lambda *_: self.before.append(len(self.etcd.listed))
         )  # fmt: skip
 
     @property
