@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.exclusive import exclusive_run
 from metalk8s_expand.commands.plan import preview, with_saved_plan
 from metalk8s_expand.commands.reports import save_report
-from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.domain.expansion.plan import Plan, SelectPlan
 from metalk8s_expand.domain.reports.run import render_report
 from metalk8s_expand.expansion import workflow
 from metalk8s_expand.expansion.node_steps import NODE_STEPS
@@ -20,8 +18,6 @@ from metalk8s_expand.expansion.planner import (
 )
 from metalk8s_expand.expansion.scheduler import schedule
 from metalk8s_expand.expansion.state import Expansion
-
-SelectPlan = Callable[[Plan], Plan]
 
 
 def expand_or_preview(

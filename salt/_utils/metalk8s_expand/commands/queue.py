@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from metalk8s_expand.commands import expand
 from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
 from metalk8s_expand.commands.context import CommandContext, Result
+from metalk8s_expand.domain.expansion.plan import SelectPlan
 from metalk8s_expand.domain.reports.run import render_report
 from metalk8s_expand.expansion import planner
 from metalk8s_expand.runs import queue_worker
-from metalk8s_expand.runs.queue_worker import Admit
 
 
 def request(ctx: CommandContext, node: object, retry: bool = False) -> Result:
@@ -21,7 +21,7 @@ def request(ctx: CommandContext, node: object, retry: bool = False) -> Result:
 def work(ctx: CommandContext) -> Result:
     """Expand the nodes of the stored requests; return what was done, and the remaining requests."""
 
-    def expand_nodes(names: Sequence[str], wait_s: float, admit: Admit) -> Result:
+    def expand_nodes(names: Sequence[str], wait_s: float, admit: SelectPlan) -> Result:
         options = ExpandOptions(skip_failed=True, wait_s=wait_s)
         return expand.expand(ctx, ExpandRequest.parse(names), options, admit)
 

@@ -19,7 +19,7 @@ DEPLOYMENT = "metalk8s/orchestrate/deploy_node.sls"
 
 def report(ctx: CommandContext, run: str | None) -> Result:
     """Return the report of a run, by default of the last one. Raises SettingsError without it."""
-    saved = {path.stem.removeprefix("report-"): path for path in cache.reports(ctx.opts)}
+    saved = cache.reports_by_run(ctx.opts)
     name = str(run) if run else next(reversed(saved), "")
     if name not in saved:
         raise SettingsError(

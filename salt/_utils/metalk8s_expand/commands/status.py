@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
@@ -34,7 +34,7 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         run_progress.follow(kube, leases, ctx.progress.line, ctx.clock)
     settings = ctx.settings()
     observed = nodes_by_name(ctx)
-    runs = {path.stem.removeprefix("report-"): path for path in cache.reports(ctx.opts)}
+    runs = cache.reports_by_run(ctx.opts)
     history = []
     for run in list(runs)[-HISTORY:]:
         history.append(summary(run, cache.load_report(runs[run])))
@@ -64,12 +64,8 @@ def _undeclared(settings: Settings, observed: Mapping[str, JsonObject]) -> dict[
     rows = {}
     for name, node_obj in observed.items():
         if name not in settings.nodes:
-            problems = health.ready_problems(node_obj) + health.cordon_problems(node_obj)
-            state = "not ready" if problems else "ready"
-            if not health.is_deployed(node_obj):
-                state = "registered, not deployed"
-            node_roles = list(roles.observed_roles(labels_of(node_obj)))
-            rows[name] = {"state": state, "roles": node_roles, "problems": problems}
+            node_roles = roles.observed_roles(labels_of(node_obj))
+            rows[name] = _registered(node_obj, node_roles, health.ready_problems(node_obj))
     return rows
 
 
@@ -79,11 +75,18 @@ def _status(node: Node, node_obj: JsonObject | None, in_progress: bool) -> dict[
         return {"state": "in progress", "roles": list(node.roles), "problems": []}
     if node_obj is None:
         return {"state": "not registered", "roles": list(node.roles), "problems": []}
-    problems = health.node_problems(node, node_obj) + health.cordon_problems(node_obj)
+    return _registered(node_obj, node.roles, health.node_problems(node, node_obj))
+
+
+def _registered(
+    node_obj: JsonObject, node_roles: Sequence[str], problems: list[str]
+) -> dict[str, Any]:
+    """Return the state of a registered Node with these problems, and with its cordon."""
+    problems = problems + health.cordon_problems(node_obj)
     state = "not ready" if problems else "ready"
     if not health.is_deployed(node_obj):
         state = "registered, not deployed"
-    return {"state": state, "roles": list(node.roles), "problems": problems}
+    return {"state": state, "roles": list(node_roles), "problems": problems}
 
 
 def _status_text(data: Mapping[str, Any]) -> str:

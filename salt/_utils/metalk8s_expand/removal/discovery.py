@@ -5,7 +5,6 @@ Node, etcd member, key, Pods, host. Nothing is changed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -96,10 +95,7 @@ def other_masters(nodes: Sequence[Mapping[str, Any]], name: str) -> tuple[str, .
 def was_removed(opts: Mapping[str, Any], name: str) -> bool:
     """Return whether a stored report records the removal of this node: its name is known then."""
     for path in reversed(cache.reports(opts)):
-        try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if report.get(REMOVED) == name and report.get("ok"):
+        report = cache.load_report(path)
+        if report and report.get(REMOVED) == name and report.get("ok"):
             return True
     return False

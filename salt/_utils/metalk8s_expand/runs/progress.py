@@ -50,7 +50,7 @@ class Progress:
         self.event(events.step(NodeStep(self.run, node, step), state, elapsed, job, error))
 
     def line(self, text: str) -> None:
-        """Print one line unchanged."""
+        """Print one line, with its control characters as escapes."""
         text = visible(text)
         self.listener(text)
         # The run continues if the terminal is closed.

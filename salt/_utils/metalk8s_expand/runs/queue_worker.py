@@ -15,7 +15,7 @@ from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.lease import Leases, stamp
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.domain.expansion.plan import Plan, SelectPlan
 from metalk8s_expand.domain.runs import lease_rules as leases
 from metalk8s_expand.domain.runs import queue_rules as rules
 from metalk8s_expand.domain.runs.queue_rules import Request
@@ -31,13 +31,12 @@ SILENT_TERMS = 3
 SPARE_S = 15.0
 
 Result = dict[str, Any]
-Admit = Callable[[Plan], Plan]
 
 
 class Expand(Protocol):
     """Expands the nodes. Under the lock, it calls ``admit``, which returns the plan to execute."""
 
-    def __call__(self, names: Sequence[str], wait_s: float, admit: Admit) -> Result: ...
+    def __call__(self, names: Sequence[str], wait_s: float, admit: SelectPlan) -> Result: ...
 
 
 def request(

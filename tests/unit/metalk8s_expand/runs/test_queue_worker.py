@@ -9,7 +9,7 @@ import pytest
 
 from metalk8s_expand.clients.kubernetes.lease import stamp
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.expansion.plan import NodePlan, Plan
+from metalk8s_expand.domain.expansion.plan import NodePlan, Plan, SelectPlan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, BEGUN
 from metalk8s_expand.domain.steps import PlannedStep
@@ -67,9 +67,7 @@ class Site:
             unchanged=tuple(node.name for node in chosen if node.name in self.there),
         )
 
-    def expand(
-        self, names: Sequence[str], wait_s: float, admit: queue_worker.Admit
-    ) -> dict[str, Any]:
+    def expand(self, names: Sequence[str], wait_s: float, admit: SelectPlan) -> dict[str, Any]:
         self.waits.append(wait_s)
         if isinstance(self.error, LockedError):
             raise self.error
@@ -267,7 +265,7 @@ def test_unhealthy_cluster_costs_no_attempt(site: Site, monkeypatch: pytest.Monk
 def test_error_of_whole_expansion_is_raised_and_stored(
     site: Site, error: ExpandError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half(names: Sequence[str], wait_s: float, admit: queue_worker.Admit) -> Any:
+    def half(names: Sequence[str], wait_s: float, admit: SelectPlan) -> Any:
         admit(site.plan(site.settings(), names))
         raise error
 

@@ -51,44 +51,17 @@ class WriteRetry(BoundedRetry):
 
 def of_reads() -> urllib3.Retry:
     """Return the retries of a read."""
-    return ReadRetry(
-        total=None,
-        connect=CONNECTIONS,
-        read=CONNECTIONS,
-        other=CONNECTIONS,
-        redirect=0,
-        status=BUSY,
-        backoff_factor=PAUSE_S,
-        raise_on_status=False,
-    )
+    return _retries(ReadRetry, CONNECTIONS, BUSY)
 
 
 def of_writes() -> urllib3.Retry:
     """Return the retries of a write: after a lost answer its result is unknown."""
-    return WriteRetry(
-        total=None,
-        connect=0,
-        read=0,
-        other=0,
-        redirect=0,
-        status=BUSY,
-        backoff_factor=PAUSE_S,
-        raise_on_status=False,
-    )
+    return _retries(WriteRetry, 0, BUSY)
 
 
 def of_probes() -> urllib3.Retry:
     """Return the retries of a health endpoint, whose refusal is the answer."""
-    return urllib3.Retry(
-        total=None,
-        connect=CONNECTIONS,
-        read=CONNECTIONS,
-        other=CONNECTIONS,
-        redirect=0,
-        status=0,
-        backoff_factor=PAUSE_S,
-        raise_on_status=False,
-    )
+    return _retries(urllib3.Retry, CONNECTIONS, 0)
 
 
 def of_questions() -> urllib3.Retry:
@@ -96,6 +69,18 @@ def of_questions() -> urllib3.Retry:
 
     An eviction that a disruption budget blocks is answered 429 as well.
     """
-    return urllib3.Retry(
-        total=None, connect=0, read=0, other=0, redirect=0, status=0, raise_on_status=False
+    return _retries(urllib3.Retry, 0, 0)
+
+
+def _retries(kind: type[urllib3.Retry], connections: int, busy: int) -> urllib3.Retry:
+    """Return retries after lost connections and of a busy server, whose last answer is returned."""
+    return kind(
+        total=None,
+        connect=connections,
+        read=connections,
+        other=connections,
+        redirect=0,
+        status=busy,
+        backoff_factor=PAUSE_S,
+        raise_on_status=False,
     )

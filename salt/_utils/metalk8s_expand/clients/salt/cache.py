@@ -40,6 +40,11 @@ def reports(opts: Mapping[str, Any]) -> list[Path]:
     return sorted(directory(opts).glob("report-*.json"))
 
 
+def reports_by_run(opts: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the stored reports by the ID of their run, oldest first."""
+    return {path.stem.removeprefix("report-"): path for path in reports(opts)}
+
+
 def load_report(path: Path) -> dict[str, Any] | None:
     """Return a stored report, or None if it is not readable."""
     try:

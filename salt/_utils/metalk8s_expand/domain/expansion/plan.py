@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -146,6 +146,10 @@ class Plan:
             "workers": [plan.as_dict() for plan in self.workers],
             "unchanged": list(self.unchanged),
         }
+
+
+# Selects the part of a plan to run.
+SelectPlan = Callable[[Plan], Plan]
 
 
 def build_plan(
