@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import Kube
@@ -29,6 +30,7 @@ from metalk8s_expand.errors import SettingsError
 log = logging.getLogger(__name__)
 
 KNOWN_HOSTS = "known_hosts"
+PRE_FLIGHT = "ssh-preflight.sh"
 # OpenSSH looks up a host's declared key under this alias, which no other known_hosts file holds.
 ALIAS = "metalk8s-expand.{name}"
 STRICT = {settings.KNOWN: "yes", settings.ACCEPT_NEW: "accept-new"}
@@ -42,7 +44,8 @@ class RosterAccess:
     """The common settings of all roster entries.
 
     ``declared_keys`` is the directory for the declared host keys. ``accepted_keys`` is the file for
-    the keys of first contacts; if it is empty, they are written to ``known_hosts``.
+    the keys of first contacts; if it is empty, they are written to ``known_hosts``. ``pre_flight``
+    is the path of the script that salt-ssh runs first on each host.
     """
 
     key_directory: str = DEFAULT_KEY_DIRECTORY
@@ -50,6 +53,7 @@ class RosterAccess:
     host_keys: str = settings.KNOWN
     declared_keys: str = ""
     accepted_keys: str = ""
+    pre_flight: str = ""
     nodegroups: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -119,8 +123,18 @@ def access_from(opts: Mapping[str, Any], declared: Settings) -> RosterAccess:
         declared.host_keys,
         str(cache.path(opts) / "host_keys"),
         accepted,
+        pre_flight_script(opts),
         groups,
     )
+
+
+def pre_flight_script(opts: Mapping[str, Any]) -> str:
+    """Return the path of MetalK8s's script that installs a Python for salt-ssh, or "".
+
+    MetalK8s 134 and newer put it beside the configuration of their Salt master.
+    """
+    script = Path(opts.get("conf_file") or "/etc/salt/master").parent / PRE_FLIGHT
+    return str(script) if script.is_file() else ""
 
 
 def ssh_targets(nodes: Iterable[Node], access: RosterAccess) -> list[Target]:
@@ -133,7 +147,7 @@ def entry(name: str, ssh: Ssh, access: RosterAccess) -> dict[str, Any]:
 
     A changed host key is refused, and an unknown one unless the declaration accepts it.
     """
-    return {
+    fields: dict[str, Any] = {
         "host": ssh.host,
         "port": ssh.port,
         "user": ssh.user,
@@ -141,6 +155,11 @@ def entry(name: str, ssh: Ssh, access: RosterAccess) -> dict[str, Any]:
         "sudo": ssh.sudo,
         "ssh_options": _host_key_options(name, ssh, access),
     }
+    if access.pre_flight:
+        # The script calls sudo itself, if its argument says so.
+        fields["ssh_pre_flight"] = access.pre_flight
+        fields["ssh_pre_flight_args"] = "sudo" if ssh.sudo else ""
+    return fields
 
 
 def _host_key_options(name: str, ssh: Ssh, access: RosterAccess) -> list[str]:

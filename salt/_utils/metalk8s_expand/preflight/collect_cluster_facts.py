@@ -12,6 +12,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt import keys, minions
 from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
@@ -49,6 +50,7 @@ def collect_cluster_facts(
         version=version(items),
         pod_cidr=settings.pod_cidr or networks.get("pod"),
         service_cidr=settings.service_cidr or networks.get("service"),
+        pre_flight=roster.pre_flight_script(world.opts),
     )
 
 

@@ -15,6 +15,7 @@ from metalk8s_expand.clients.salt import minions
 from metalk8s_expand.clients.ssh import command as ssh
 from metalk8s_expand.clients.ssh.command import CommandResult, Target
 from metalk8s_expand.clients.ssh.diagnosis import error
+from metalk8s_expand.clients.ssh.remote_script import run_script
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -99,10 +100,8 @@ def ask_hosts(
     source = Path(host_facts.__file__).read_text(encoding="utf-8")
 
     def attempt(target: Target) -> TimedFacts:
-        command = [*findings.COMMAND, arguments[target.name]]
-        answer = ssh.run(
-            target, command, stdin=source, timeout=settings.ssh_timeout + thresholds.probe_timeout_s
-        )
+        timeout = settings.ssh_timeout + thresholds.probe_timeout_s
+        answer = run_script(target, source, arguments[target.name], timeout)
         return _facts(target, answer, settings.ssh_timeout), clock.now()
 
     # New members listen for a while. They must listen at the same time, within the time of the

@@ -40,19 +40,24 @@ WANTS_PASSWORD = re.compile(r"password|interactive authentication", re.IGNORECAS
 class Checked:
     """A host that salt-ssh could work on: seconds of the one call, the version of its Python, and
     where that is.
+
+    ``note`` tells which program replaces a Python that is too old for salt-ssh; it is empty if
+    none has to.
     """
 
     elapsed: float
     python: tuple[int, ...]
     interpreter: str
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data for JSON."""
-        return {
+        data = {
             "seconds": round(self.elapsed, 3),
             "python": ".".join(map(str, self.python)),
             "interpreter": self.interpreter,
         }
+        return {**data, "note": self.note} if self.note else data
 
 
 def check_ssh(
@@ -112,7 +117,10 @@ def _judged(target: Target, answer: CommandResult, mark: str) -> Checked:
     troubles = list(_troubles(target, output))
     if troubles:
         raise error(target, *troubles)
-    return Checked(answer.elapsed, output.version, output.interpreter)
+    note = ""
+    if target.pre_flight and (age := _age(output)):
+        note = f"{age}; {target.pre_flight} of the master installs one when salt-ssh connects"
+    return Checked(answer.elapsed, output.version, output.interpreter, note)
 
 
 def _parsed(answer: CommandResult, mark: str) -> _ScriptOutput | None:
@@ -130,7 +138,7 @@ def _parsed(answer: CommandResult, mark: str) -> _ScriptOutput | None:
 
 def _troubles(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:
     """Yield the problems, the most fundamental first."""
-    yield from _python(output)
+    yield from _python(target, output)
     yield from _sudo(target, output)
     if output.noise:
         yield SSHFailure(
@@ -139,7 +147,7 @@ def _troubles(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:
         )
 
 
-def _python(output: _ScriptOutput) -> Iterator[SSHFailure]:
+def _python(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:
     if not output.interpreter:
         yield SSHFailure("no-python", f"no Python is installed: none of {INTERPRETERS} exists")
         return
@@ -150,16 +158,22 @@ def _python(output: _ScriptOutput) -> Iterator[SSHFailure]:
             f"{output.stderr[:300]}",
         )
         return
+    if not target.pre_flight and (age := _age(output)):
+        yield SSHFailure("python-too-old", age)
+
+
+def _age(output: _ScriptOutput) -> str:
+    """Return why the host's Python is too old for salt-ssh, or an empty string."""
     unmet = thin.unmet(output.version)
-    if unmet:
-        version = ".".join(map(str, output.version))
-        wanted = ".".join(map(str, thin.minimum()))
-        needed = ", ".join(map(str, unmet))
-        detail = (
-            f"{output.interpreter} is Python {version}, "
-            f"but salt-ssh needs {wanted} or newer for {needed}"
-        )
-        yield SSHFailure("python-too-old", detail)
+    if not unmet:
+        return ""
+    version = ".".join(map(str, output.version))
+    wanted = ".".join(map(str, thin.minimum()))
+    needed = ", ".join(map(str, unmet))
+    return (
+        f"{output.interpreter} is Python {version}, "
+        f"but salt-ssh needs {wanted} or newer for {needed}"
+    )
 
 
 def _sudo(target: Target, output: _ScriptOutput) -> Iterator[SSHFailure]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.clients.salt import pillar as master
-from metalk8s_expand.clients.ssh import command as ssh
 from metalk8s_expand.clients.ssh.command import Target
+from metalk8s_expand.clients.ssh.remote_script import run_script
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import ClusterContext, from_observed
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.removal.node_inventory import HostInventory
 from metalk8s_expand.errors import (
     ConflictError,
@@ -75,10 +74,9 @@ def ask(
         "seconds": seconds,
     }
     source = Path(reset_host.__file__).read_text(encoding="utf-8")
-    command = [*findings.COMMAND, json.dumps(request)]
     timeout = settings.ssh_timeout + seconds + 30
     host = target(world, settings, node)
-    answer = ssh.run(host, command, stdin=source, timeout=timeout)
+    answer = run_script(host, source, json.dumps(request), timeout)
     marked = host_facts.answer(answer.stdout, reset_host.MARK)  # type: ignore[no-untyped-call]
     result: dict[str, Any] | None = marked
     if result is None:

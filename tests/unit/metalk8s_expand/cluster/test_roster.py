@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import manifest
@@ -103,6 +104,24 @@ def test_an_entry() -> None:
         "host": "h", "port": 23, "user": "me", "priv": "/k", "sudo": True,
         "ssh_options": ["StrictHostKeyChecking=yes", "UserKnownHostsFile=/kh"],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("sudo", "arguments"), [(True, "sudo"), (False, "")])
+def test_pre_flight_script_of_the_master_is_in_each_entry(
+    tmp_path: Path, sudo: bool, arguments: str
+) -> None:
+    opts = {**OPTS, "conf_file": str(tmp_path / "master")}
+    without = roster.entry("n", Ssh("h", sudo=sudo), roster.access_from(opts, Settings()))
+    assert not [key for key in without if "pre_flight" in key]
+    script = tmp_path / "ssh-preflight.sh"
+    script.touch()
+    found = roster.entry("n", Ssh("h", sudo=sudo), roster.access_from(opts, Settings()))
+    assert found == {
+        **without,
+        "ssh_pre_flight": str(script),
+        "ssh_pre_flight_args": arguments,
+    }
+    assert Target.from_roster("n", found).pre_flight == str(script)
 
 
 def test_unknown_key_is_accepted_only_where_declared() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,31 @@ def test_noise_afterwards(sshd: Sshd) -> None:
     found = check_ssh([sshd.target()], timeout=15)["w-1"]
     assert isinstance(found, UnreachableError)
     assert found.cause == "shell-noise"
+
+
+def test_old_python_is_a_note_where_the_master_has_a_pre_flight_script(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    """The host's only Python is the one of RHEL 8."""
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\necho '(3, 6, 8)'\n")
+    python.chmod(0o755)
+    sshd.force(f'PATH={tmp_path}:$PATH; export PATH; eval "$SSH_ORIGINAL_COMMAND"')
+    script = "/etc/salt/ssh-preflight.sh"
+    hosts = [sshd.target("refused"), replace(sshd.target("noted"), pre_flight=script)]
+    found = check_ssh(hosts, timeout=15)
+    refused, noted = found["refused"], found["noted"]
+    assert isinstance(refused, UnreachableError)
+    assert refused.cause == "python-too-old"
+    assert isinstance(noted, Checked)
+    assert noted.python[:2] == (3, 6)
+    assert f"{script} of the master installs one" in noted.as_dict()["note"]
+
+
+def test_new_python_needs_no_note(sshd: Sshd) -> None:
+    found = check_ssh([replace(sshd.target(), pre_flight="/x")], timeout=15)["w-1"]
+    assert isinstance(found, Checked)
+    assert "note" not in found.as_dict()
 
 
 def test_interrupted_command_is_an_error(sshd: Sshd) -> None:

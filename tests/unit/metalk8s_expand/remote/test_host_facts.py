@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.ssh import remote_script
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
@@ -44,7 +45,7 @@ def run(
     request: dict[str, Any], python: str = sys.executable, timeout: float = 30
 ) -> dict[str, Any]:
     """The probe as it is run on a host."""
-    command = [python, *findings.COMMAND[1:], json.dumps(request)]
+    command = [python, *remote_script.OPTIONS, json.dumps(request)]
     done = subprocess.run(
         command, input=SOURCE, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -147,7 +148,7 @@ def test_script_leaves_no_files(tmp_path: Path) -> None:
         sys.executable,
         "-X",
         f"pycache_prefix={tmp_path / 'cache'}",
-        *findings.COMMAND[1:],
+        *remote_script.OPTIONS,
         json.dumps(request),
     ]
     done = subprocess.run(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.preflight import findings
+from metalk8s_expand.clients.ssh import remote_script
 from metalk8s_expand.remote import host_facts, reset_host
 
 SOURCE = Path(reset_host.__file__).read_text(encoding="utf-8")
@@ -356,7 +356,7 @@ def interpreters() -> list[str]:
 @pytest.mark.parametrize("python", interpreters())
 def test_script_runs_as_sent_over_ssh(python: str, node: Place) -> None:
     request = {"mode": "look", "node": "w-1", "root": str(node.root)}
-    command = [python, *findings.COMMAND[1:], json.dumps(request)]
+    command = [python, *remote_script.OPTIONS, json.dumps(request)]
     done = subprocess.run(
         command, input=SOURCE, capture_output=True, text=True, timeout=30, check=False
     )

@@ -69,8 +69,8 @@ def test_silence_is_no_answer(
 ) -> None:
     monkeypatch.setattr(host_reset, "target", lambda *_: sshd.target())
     monkeypatch.setattr(
-        host_reset.ssh,
-        "run",
+        host_reset,
+        "run_script",
         lambda *_, **__: CommandResult(1, "", "sudo: a password is required", 0.1),
     )
     with pytest.raises(UnreachableError, match="a password is required"):

@@ -24,7 +24,10 @@ SALT = (
 
 @dataclass(frozen=True)
 class Target:
-    """A host as the roster describes it; ``options`` are more OpenSSH options, ``Name=value``."""
+    """A host as the roster describes it; ``options`` are more OpenSSH options, ``Name=value``.
+
+    ``pre_flight`` is the path of the script on the master that salt-ssh runs on the host first.
+    """
 
     name: str
     host: str
@@ -33,6 +36,7 @@ class Target:
     key_path: str = ""
     sudo: bool = False
     options: tuple[str, ...] = field(default_factory=tuple)
+    pre_flight: str = ""
 
     @classmethod
     def from_roster(cls, name: str, entry: Mapping[str, Any]) -> Target:
@@ -45,6 +49,7 @@ class Target:
             str(entry.get("priv") or ""),
             entry.get("sudo") is True,
             tuple(entry.get("ssh_options") or ()),
+            str(entry.get("ssh_pre_flight") or ""),
         )
 
     @property

@@ -13,8 +13,6 @@ from metalk8s_expand.domain.preflight.checks import etcd, kernel, leftovers, res
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 
-# Runs the probe without the user's and the site's modules, and without writing compiled modules.
-COMMAND = ("python3", "-BIS", "-")
 FSYNC_WRITES, FSYNC_SECONDS = 500, 3
 
 # The part of the request that is the same for every host.

@@ -32,11 +32,11 @@ from metalk8s_expand.domain.preflight.checks.registry import (
     CheckFailure,
 )
 from metalk8s_expand.domain.preflight.cluster_facts import ExistingNode
-from metalk8s_expand.domain.preflight.facts_request import COMMAND, QUESTIONS, request
+from metalk8s_expand.domain.preflight.facts_request import QUESTIONS, request
 from metalk8s_expand.errors import visible
 
 __all__ = [
-    "CHECKS", "COMMAND", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "CheckContext",
+    "CHECKS", "ERROR", "NAMES", "QUESTIONS", "UNKNOWN", "WARNING", "CheckContext",
     "Facts", "Finding", "errors", "findings", "request",
 ]  # fmt: skip
 

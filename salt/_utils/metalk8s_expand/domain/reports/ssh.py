@@ -20,7 +20,17 @@ def render_ssh(data: Object) -> str:
         rows.append((name, answer["python"], f"{answer['seconds']:.1f}"))
     if rows:
         blocks.append(run.table(("host", "python", "seconds"), rows))
+    blocks += _notes(reached)
     if unreachable:
         blocks.append(preflight.unreachable(unreachable))
     blocks += [f"Warning: {warning}" for warning in data["warnings"]]
     return "\n\n".join(blocks)
+
+
+def _notes(reached: Object) -> list[str]:
+    """Return each note once, with the hosts that it concerns."""
+    hosts: dict[str, list[str]] = {}
+    for name, answer in reached.items():
+        if answer.get("note"):
+            hosts.setdefault(answer["note"], []).append(name)
+    return [f"Note: {', '.join(names)}: {note}" for note, names in hosts.items()]

@@ -54,10 +54,12 @@ def python(host: CheckContext) -> CheckFailure | None:
     version = tuple(host.fact("python"))
     if version >= MINIMUM_PYTHON:
         return None
-    wanted = ".".join(map(str, MINIMUM_PYTHON))
-    return CheckFailure(
-        ".".join(map(str, version)), f"{wanted} or newer", "install a newer python3"
-    )
+    found, wanted = ".".join(map(str, version)), ".".join(map(str, MINIMUM_PYTHON)) + " or newer"
+    script = host.surroundings.pre_flight
+    if script:
+        remedy = f"nothing: {script} of the master installs one when salt-ssh connects"
+        return CheckFailure(found, wanted, remedy, WARNING)
+    return CheckFailure(found, wanted, "install a newer python3")
 
 
 @check

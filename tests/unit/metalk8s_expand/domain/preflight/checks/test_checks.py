@@ -65,6 +65,7 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("os", W, "an unknown system", host({"system": {"id": "", "version": "1"}})),
     ("architecture", E, "riscv64", host({"architecture": "riscv64"})),
     ("python", E, "3.8.10", host({"python": [3, 8, 10]})),
+    ("python", W, "3.6.8", host({"python": [3, 6, 8]}, surroundings=around(pre_flight="/etc/salt/ssh-preflight.sh"))),
     ("privilege", E, "uid 1000", host({"uid": 1000})),
     ("systemd", E, "another init system", host({"systemd": False})),
     ("clock", E, "+5.1 s from the master", host({"time": 1005.1})),
