@@ -285,6 +285,7 @@ def remove_node(
     delete_local_volumes=False,
     drain_timeout_s=600,
     wait_s=0,
+    volumes=False,
 ):
     """
     Remove one node: its Pods, its etcd member, all cluster files and processes on its host, its
@@ -312,6 +313,9 @@ def remove_node(
     wait_s
         Seconds to wait while another run holds the lock. With 0, the run is refused with exit code
         9.
+    volumes
+        Also remove a node that has Volumes of MetalK8s's storage operator. The Volumes and their
+        disks are not changed.
 
     CLI Example:
 
@@ -330,6 +334,7 @@ def remove_node(
         delete_emptydir_data=delete_emptydir_data,
         delete_bare_pods=delete_bare_pods,
         delete_local_volumes=delete_local_volumes,
+        volumes=volumes,
         drain_timeout_s=drain_timeout_s,
     )
 

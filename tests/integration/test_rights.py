@@ -277,6 +277,7 @@ def empty(admin: Kube, kube: Kube) -> None:
     [pod] = evictions.pods_on(kube, "leaving")
     assert evictions.evict(kube, pod)[0] is Eviction.ACCEPTED
     assert evictions.attachments(kube, "leaving") == []
+    assert evictions.volumes_on(kube, "leaving") == []
     assert kube.delete_node("leaving", uid)
 
 

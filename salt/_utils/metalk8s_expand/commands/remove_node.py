@@ -75,6 +75,7 @@ def parse_options(
     delete_emptydir_data: Any = False,
     delete_bare_pods: Any = False,
     delete_local_volumes: Any = False,
+    volumes: Any = False,
     drain_timeout_s: Any = DRAIN_TIMEOUT_S,
 ) -> RemovalOptions:
     """Return the options that a runner's arguments describe.
@@ -86,6 +87,7 @@ def parse_options(
         "delete_emptydir_data": delete_emptydir_data,
         "delete_bare_pods": delete_bare_pods,
         "delete_local_volumes": delete_local_volumes,
+        "volumes": volumes,
     }
     problems = []
     for name, value in flags.items():
@@ -100,7 +102,7 @@ def parse_options(
         )
     if problems:
         raise SettingsError("the arguments are wrong, so nothing was changed", problems=problems)
-    allowed = Allowed(delete_emptydir_data, delete_bare_pods, delete_local_volumes)
+    allowed = Allowed(delete_emptydir_data, delete_bare_pods, delete_local_volumes, volumes)
     return RemovalOptions(force, allowed, float(drain_timeout_s))
 
 

@@ -35,20 +35,25 @@ TURN = "/run/metalk8s-expand-retire.lock"
 MANIFESTS = "/etc/kubernetes/manifests"
 API_SERVER, API_PORT = MANIFESTS + "/kube-apiserver.yaml", 6443
 KUBELET_UNIT = "/etc/systemd/system/kubelet.service"
+# The kubelet of MetalK8s has its flags here.
+KUBELET_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
 MINION, MINION_DIRECTORY, MINION_ID = (
     "/etc/salt/minion",
     "/etc/salt/minion.d",
     "/etc/salt/minion_id",
 )
+MINION_OF_METALK8S = MINION_DIRECTORY + "/99-metalk8s.conf"
 MASTER_KEY = "/etc/salt/pki/minion/minion_master.pub"
+GRAINS = "/etc/salt/grains"
 SUBNET = "/run/flannel/subnet.env"
 
 # The kubelet first, or it would restart what is stopped; the minion last, since it identifies the
 # node.
 SERVICES = ("kubelet", "containerd", "apiserver-proxy", "salt-minion")
-# Files that the role states, or the programs they run, create on a host. Programs, their archives
-# and logs stay, since they hold no cluster data. Files that identify the node go last, so that the
-# next call recognizes and continues an interrupted wipe.
+# Files that the role states of this project or of MetalK8s, or the programs they run, create on a
+# host. Programs, packages, archives and logs stay, since they hold no cluster data. Volumes stay:
+# nothing below /var/lib/metalk8s/storage is listed. Files that identify the node go last, so that
+# the next call recognizes and continues an interrupted wipe. "*" stands for the rest of a name.
 PATHS = (
     "/etc/kubernetes",
     "/var/lib/etcd",
@@ -58,26 +63,56 @@ PATHS = (
     "/etc/cni/net.d/10-calico.conflist",
     "/etc/cni/net.d/calico-kubeconfig",
     "/run/flannel",
+    "/var/lib/calico",
+    "/run/calico",
+    "/run/nodeagent",
     "/var/lib/containerd",
     "/run/containerd",
     "/etc/containerd/config.toml",
+    "/etc/crictl.yaml",
     "/etc/metalk8s/apiserver-proxy.cfg",
+    "/etc/metalk8s/pki",
+    "/var/lib/metalk8s/apiserver-proxy.conf",
     "/etc/modules-load.d/metalk8s.conf",
+    "/etc/sysctl.d/60-metalk8s.conf",
     "/etc/sysctl.d/90-metalk8s.conf",
+    "/etc/yum.repos.d/metalk8s-*.repo",
+    "/etc/yum/vars/metalk8s_osmajorrelease",
     "/var/cache/salt/minion",
     "/run/salt/minion",
+    "/etc/systemd/system/containerd.service.d/50-metalk8s.conf",
+    "/etc/systemd/system/kubelet.service.d/09-standalone.conf",
+    "/etc/systemd/system/kubelet.service.d/10-metalk8s.conf",
     "/etc/systemd/system/containerd.service",
     "/etc/systemd/system/apiserver-proxy.service",
     "/etc/systemd/system/salt-minion.service",
     "/etc/salt/minion.d/_schedule.conf",
+    "/etc/salt/minion.d/beacons.conf",
     "/etc/salt/minion_id",
     "/etc/salt/pki/minion",
+    "/etc/salt/minion.d/99-metalk8s.conf",
     "/etc/systemd/system/kubelet.service",
     "/etc/salt/minion",
 )
 # Files that ``names`` reads. They stay if another path could not be wiped, so that the next run
 # identifies the node.
-IDENTITY = (MINION_ID, KUBELET_UNIT, MINION)
+IDENTITY = (MINION_ID, MINION_OF_METALK8S, KUBELET_UNIT, MINION)
+# Packages of the cluster. MetalK8s installs them and locks their versions.
+PACKAGES = (
+    "containerd",
+    "containerd.io",
+    "cri-tools",
+    "kubectl",
+    "kubelet",
+    "runc",
+    "salt",
+    "salt-minion",
+)
+VERSION_LOCKS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list")
+# kubelet-0:1.34.7-150500.1.1.* for dnf, 0:kubelet-1.34.7-150500.1.1.* for yum.
+VERSION_LOCK = re.compile(
+    r"^(?:\d+:)?({})-(?:\d+:)?\d[^-\s]*-[^-\s]+\s*$".format("|".join(map(re.escape, PACKAGES)))
+)
 # An empty directory at these paths does not count as a trace.
 DIRECTORIES = ("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd")
 # Mounts below these paths (not at them) belong to the kubelet and the runtime.
@@ -86,9 +121,16 @@ UNMOUNT = (
     "/var/lib/kubelet/plugins",
     "/var/lib/containerd/tmpmounts",
     "/run/containerd",
+    "/run/calico",
 )
 NAMESPACES = "/run/netns/cni-"
-INTERFACES = ("cni0", "flannel.1", "kube-ipvs0")
+INTERFACES = ("cni0", "flannel.1", "kube-ipvs0", "vxlan.calico")
+CALICO = "/etc/cni/net.d/10-calico.conflist"
+# The kernel makes this interface for IP-in-IP and never removes it.
+TUNNEL = "tunl0"
+# Chains, rules and sets of Calico, kube-proxy and the CNI plugins.
+RULE = re.compile(r'^:(cali-|KUBE-|CNI-)|(-A|-j|-g) (cali-|KUBE-|CNI-)|--comment "?cali:')
+SET = re.compile(r"^cali\S*$", re.M)
 # Of kube-proxy, flannel and the CNI plugin portmap.
 TABLES = ("kube-proxy", "flannel-ipv4", "flannel-ipv6", "cni_hostport")
 ENVIRONMENT = {
@@ -139,13 +181,13 @@ class Host:
 
     def command(self, *arguments, **options):
         """Return (exit code, output) of a program; the code is 127 if it is missing, 124 if it
-        hangs.
+        hangs. ``text`` is its input.
         """
         seconds = options.get("seconds", 20)
         try:
             done = subprocess.run(
                 arguments,
-                stdin=subprocess.DEVNULL,
+                input=options.get("text", "").encode("utf-8"),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=dict(os.environ, **ENVIRONMENT),
@@ -208,8 +250,8 @@ def look(host):
 
 def names(host):
     """Return the names of this host as a node and as a minion."""
-    unit = host.read(KUBELET_UNIT)
-    known = set(re.findall(r"--hostname-override[= ]([^\s\"'\\]+)", unit))
+    flags = host.read(KUBELET_UNIT) + "\n" + host.read(KUBELET_FLAGS)
+    known = set(re.findall(r"--hostname-override[= ]([^\s\"'\\]+)", flags))
     texts = [host.read(MINION)]
     for path in sorted(glob.glob(host.path(MINION_DIRECTORY) + "/*.conf")):
         texts.append(host.read(path[len(host.root) :]))
@@ -223,7 +265,18 @@ def names(host):
 def traces(host):
     """Return the paths from which a wipe would remove something."""
     mounts = mount_points(host)
-    return [path for path in PATHS if host.exists(path) and holds(host.path(path), mounts)]
+    return [path for path in paths(host) if host.exists(path) and holds(host.path(path), mounts)]
+
+
+def paths(host):
+    """Return ``PATHS`` with each pattern replaced by the paths that match it."""
+    found = []
+    for path in PATHS:
+        if "*" in path:
+            found += [each[len(host.root) :] for each in sorted(glob.glob(host.path(path)))]
+        else:
+            found.append(path)
+    return found
 
 
 def holds(path, mounts):
@@ -408,7 +461,7 @@ def running(host):
 
 def retire(host):
     """Reset the host in an order in which no remaining part restarts a removed one."""
-    network = subnet(host)
+    network, calico = subnet(host), host.exists(CALICO)
     take_manifests(host)
     stop_service(host, "kubelet")
     stop_containers(host)
@@ -417,13 +470,20 @@ def retire(host):
     end_processes(host)
     unmount(host)
     forget_network(host, network)
-    units = [path for path in PATHS if path.startswith("/etc/systemd/") and host.exists(path)]
-    for path in PATHS:
+    if calico:
+        forget_calico(host)
+    forget_rules(host)
+    unlock_versions(host)
+    forget_grains(host)
+    listed = paths(host)
+    units = [path for path in listed if path.startswith("/etc/systemd/") and host.exists(path)]
+    for path in listed:
         if not (host.failed and path in IDENTITY):
             wipe(host, path)
     if units:
         host.command("systemctl", "daemon-reload")
         host.command("systemctl", "reset-failed")
+    name_packages(host)
 
 
 def take_manifests(host):
@@ -521,7 +581,101 @@ def forget_network(host, network):
             host.changes.append(f"removed the table {family} {name}")
 
 
-# The node's files.
+def forget_calico(host):
+    """Remove Calico's routes to Pods, and the addresses of its tunnel."""
+    code, output = host.command("ip", "route", "show", "proto", "bird")
+    if code == 0 and output and host.command("ip", "route", "flush", "proto", "bird")[0] == 0:
+        host.changes.append(f"removed {len(output.splitlines())} routes to Pods")
+    code, output = host.command("ip", "-oneline", "address", "show", "dev", TUNNEL)
+    if code == 0 and output and host.command("ip", "address", "flush", "dev", TUNNEL)[0] == 0:
+        host.command("ip", "link", "set", TUNNEL, "down")
+        host.changes.append("removed the addresses of the interface " + TUNNEL)
+
+
+def forget_rules(host):
+    """Remove the rules of the cluster from iptables, and keep all others."""
+    for program in ("iptables", "ip6tables"):
+        code, output = host.command(program + "-save")
+        lines = output.splitlines() if code == 0 else []
+        kept = [line for line in lines if not RULE.search(line)]
+        if len(kept) == len(lines):
+            continue
+        text = "\n".join(kept) + "\n"
+        code, output = host.command(program + "-restore", text=text)
+        if code:
+            host.failed.append(f"{program} keeps rules of the cluster: {output[-200:]}")
+        else:
+            host.changes.append(f"removed {len(lines) - len(kept)} rules of {program}")
+    code, output = host.command("ipset", "list", "-name")
+    for name in SET.findall(output if code == 0 else ""):
+        if host.command("ipset", "destroy", name)[0] == 0:
+            host.changes.append("removed the set " + name)
+
+
+# The node's packages and files.
+
+
+def unlock_versions(host):
+    """Remove the version locks of the cluster's packages, with the comments above them."""
+    for path in VERSION_LOCKS:
+        kept, unlocked = [], []
+        for line in lines_of(host, path):
+            match = VERSION_LOCK.match(line)
+            if not match:
+                kept.append(line)
+                continue
+            unlocked.append(match.group(1))
+            while kept and kept[-1].startswith("# Added lock"):
+                kept.pop()
+        if unlocked:
+            rewrite(host, path, kept)
+            host.changes.append("unlocked the versions of " + ", ".join(sorted(unlocked)))
+
+
+def forget_grains(host):
+    """Remove MetalK8s's grains, the block of the key ``metalk8s``, and keep all others."""
+    kept, inside, removed = [], False, 0
+    for line in lines_of(host, GRAINS):
+        inside = line.startswith("metalk8s:") or (inside and line[:1] in (" ", "\n"))
+        removed += inside
+        if not inside:
+            kept.append(line)
+    if removed:
+        rewrite(host, GRAINS, kept)
+        host.changes.append("removed the grains metalk8s from " + GRAINS)
+
+
+def name_packages(host):
+    """Name the packages of the cluster that stay installed."""
+    code, output = host.command("rpm", "--query", "--queryformat", "%{NAME}\\n", *PACKAGES)
+    installed = [line for line in output.splitlines() if line in PACKAGES] if code != 127 else []
+    if installed:
+        names = " ".join(sorted(set(installed)))
+        host.left.append(f"the packages {names}; to remove them: dnf remove {names}")
+
+
+def lines_of(host, path):
+    """Return the lines of a file with their ends, none if it does not exist."""
+    try:
+        with open(host.path(path), encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.readlines()
+    except OSError:
+        return []
+
+
+def rewrite(host, path, lines):
+    """Replace the lines of a file atomically; its owner and mode stay."""
+    full = os.path.realpath(host.path(path))
+    before = os.stat(full)
+    temporary = full + ".new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        stream.writelines(lines)
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+        stream.flush()
+        os.fsync(descriptor)
+    os.replace(temporary, full)
 
 
 def wipe(host, path):

@@ -52,6 +52,7 @@ def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeI
         pods=tuple(pods),
         local_claims=evictions.local_claims(world.kube, wanted),
         masters=other_masters(nodes, name),
+        volumes=tuple(evictions.volumes_on(world.kube, name)),
         recorded=ownership.read(world.kube, [name]).get(name, NOTHING) != NOTHING,
         is_salt_master=master.pillar_id(world.opts).removesuffix(master.MASTER_SUFFIX) == name,
         master_key=master.master_key(world.opts),

@@ -43,9 +43,12 @@ class Host(reset_host.Host):  # type: ignore[misc]
         super().__init__(request)
         self.answers = answers
         self.called: list[str] = []
+        self.inputs: dict[str, str] = {}
 
     def command(self, *arguments: str, **options: Any) -> tuple[int, str]:
         line = " ".join(arguments)
+        if options.get("text"):
+            self.inputs[line] = options["text"]
         self.called.append(line)
         return next(
             (answer for start, answer in self.answers.items() if line.startswith(start)),
@@ -233,7 +236,7 @@ def test_network_leftovers(node: Place) -> None:
     }
     host = node.host(answers)
     changes = reset_host.work(host)["changes"]
-    assert [line for line in host.called if line.startswith(("ip", "nft delete"))] == [
+    assert [line for line in host.called if line.startswith(("ip ", "nft delete"))] == [
         "ip link delete cni0",
         "ip route show root 10.233.0.0/16",
         "ip route flush root 10.233.0.0/16",
@@ -241,6 +244,158 @@ def test_network_leftovers(node: Place) -> None:
         "nft delete table ip flannel-ipv4",
     ]
     assert "removed 1 routes to Pods" in changes
+
+
+# A worker that MetalK8s 134 has deployed on Rocky 8, from facts about its tree: no such host was run.
+LOCKS = """
+# Added lock on Mon Nov 23 10:00:00 2026
+kernel-0:4.18.0-553.el8.*
+
+# Added lock on Mon Nov 23 10:10:00 2026
+kubelet-0:1.34.7-150500.1.1.*
+# Added lock on Mon Nov 23 10:10:01 2026
+salt-minion-0:3006.26-0.*
+!salt-minion-0:3007.1-0.*
+0:containerd.io-2.2.5-1.el8.*
+salt-minion-tools-0:1-1.*
+"""
+UNLOCKED = """
+# Added lock on Mon Nov 23 10:00:00 2026
+kernel-0:4.18.0-553.el8.*
+
+!salt-minion-0:3007.1-0.*
+salt-minion-tools-0:1-1.*
+"""
+ROCKY: dict[str, str] = {
+    "/etc/kubernetes/manifests/apiserver-proxy.yaml": "a Pod",
+    "/etc/kubernetes/kubelet.conf": "secret",
+    "/var/lib/kubelet/kubeadm-flags.env": 'KUBELET_KUBEADM_ARGS="--hostname-override=w-1 --node-ip=10.0.0.3"',
+    "/var/lib/kubelet/config.yaml": "x",
+    "/var/lib/metalk8s/apiserver-proxy.conf": "stream {}",
+    "/var/lib/metalk8s/storage/sparse/8f2b": "kept",
+    "/etc/systemd/system/metalk8s-sparse-volume@.service": "kept",
+    "/etc/cni/net.d/10-calico.conflist": "{}",
+    "/etc/cni/net.d/calico-kubeconfig": "secret",
+    "/var/lib/calico/nodename": "w-1",
+    "/etc/containerd/config.toml": "version = 2",
+    "/etc/crictl.yaml": "x",
+    "/etc/metalk8s/pki/nginx-ingress/ca.crt": "x",
+    "/etc/sysctl.d/60-metalk8s.conf": "net.ipv4.ip_forward = 1",
+    "/etc/yum.repos.d/metalk8s-kubernetes.repo": "[metalk8s-kubernetes]",
+    "/etc/yum.repos.d/metalk8s-saltstack.repo": "[metalk8s-saltstack]",
+    "/etc/yum.repos.d/Rocky-BaseOS.repo": "kept",
+    "/etc/yum/vars/metalk8s_osmajorrelease": "8",
+    "/etc/dnf/plugins/versionlock.list": LOCKS,
+    "/etc/systemd/system/containerd.service.d/50-metalk8s.conf": "x",
+    "/etc/systemd/system/kubelet.service.d/09-standalone.conf": "x",
+    "/etc/systemd/system/kubelet.service.d/10-metalk8s.conf": "x",
+    "/etc/salt/minion": "# of the package",
+    "/etc/salt/grains": "metalk8s:\n  control_plane_ip: 10.0.0.3\n  workload_plane_ip: 10.0.0.3\nsite: north\n",
+    "/etc/salt/minion.d/99-metalk8s.conf": "master: 10.0.0.1\nid: w-1\n",
+    "/etc/salt/minion.d/beacons.conf": "beacons: {}",
+    "/etc/salt/minion.d/site.conf": "kept",
+    "/etc/salt/pki/minion/minion.pem": "secret",
+    "/etc/salt/pki/minion/minion_master.pub": "the master's\n",
+}  # fmt: skip
+RULES = """*filter
+:FORWARD ACCEPT [1:2]
+:KUBE-FORWARD - [0:0]
+:cali-FORWARD - [0:0]
+-A FORWARD -m comment --comment "cali:wUHhoiAYhphO9Mso" -j cali-FORWARD
+-A FORWARD -s 192.0.2.0/24 -j DROP
+-A FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -j ACCEPT
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+COMMIT
+"""
+KEPT_RULES = """*filter
+:FORWARD ACCEPT [1:2]
+-A FORWARD -s 192.0.2.0/24 -j DROP
+COMMIT
+"""
+
+
+class TestNodeOfMetalk8s:
+    @pytest.fixture
+    def rocky(self, place: Place) -> Place:
+        place.write(ROCKY)
+        return place
+
+    def test_kept_are_volumes_and_files_of_the_system(self, rocky: Place) -> None:
+        answer = rocky.work(master_key="the master's")
+        assert (answer["refused"], answer["failed"], answer["left"]) == ("", [], [])
+        assert rocky.files() == {
+            "/etc/hostname",
+            "/var/lib/metalk8s/storage/sparse/8f2b",
+            "/etc/systemd/system/metalk8s-sparse-volume@.service",
+            "/etc/yum.repos.d/Rocky-BaseOS.repo",
+            "/etc/dnf/plugins/versionlock.list",
+            "/etc/salt/grains",
+            "/etc/salt/minion.d/site.conf",
+        }
+        assert rocky.at("/etc/dnf/plugins/versionlock.list").read_text() == UNLOCKED
+        assert rocky.at("/etc/salt/grains").read_text() == "site: north\n"
+        assert rocky.work()["changes"] == []
+
+    @pytest.mark.parametrize("flags", [True, False])
+    def test_name_is_in_the_flags_of_the_kubelet_and_in_the_minion(
+        self, rocky: Place, flags: bool
+    ) -> None:
+        if not flags:
+            rocky.at(reset_host.KUBELET_FLAGS).unlink()
+        else:
+            rocky.at(reset_host.MINION_OF_METALK8S).unlink()
+        assert rocky.work(mode="look")["names"] == ["w-1"]
+        assert "this host is w-1, not w-2" in rocky.work(node="w-2")["refused"]
+
+    def test_interrupted_wipe_is_recognized_by_the_minion(self, rocky: Place) -> None:
+        rocky.mount("/run/containerd/x")
+        assert rocky.work()["failed"]
+        assert "/etc/salt/minion.d/99-metalk8s.conf" in rocky.files()
+        rocky.mount()
+        assert rocky.work()["failed"] == []
+        assert rocky.work(mode="look")["names"] == []
+
+    def test_packages_that_stay_are_named(self, rocky: Place) -> None:
+        host = rocky.host({"rpm": (1, "package runc is not installed\nkubelet\ncontainerd.io")})
+        left = reset_host.work(host)["left"]
+        assert left == [
+            "the packages containerd.io kubelet; to remove them: dnf remove containerd.io kubelet"
+        ]
+
+    def test_network_of_calico_is_removed(self, rocky: Place) -> None:
+        rocky.mount("/run/calico/cgroup")
+        host = rocky.host(
+            {
+                "umount": (0, ""),
+                "ip route show proto bird": (
+                    0,
+                    "blackhole 10.233.1.0/26\n10.233.2.0/26 via 10.0.0.1",
+                ),
+                "ip -oneline address show dev tunl0": (0, "7: tunl0 inet 10.233.1.1/32"),
+                "ip ": (0, ""),
+                "ipset list -name": (0, "cali40all-ipam-pools\nsite"),
+                "ipset destroy": (0, ""),
+            }
+        )
+        changes = reset_host.work(host)["changes"]
+        assert "umount --no-canonicalize /run/calico/cgroup" in host.called
+        for command in ("ip route flush proto bird", "ip address flush dev tunl0"):
+            assert command in host.called
+        assert [line for line in host.called if "destroy" in line] == [
+            "ipset destroy cali40all-ipam-pools"
+        ]
+        assert "removed 2 routes to Pods" in changes
+
+    def test_routes_and_tunnel_of_a_host_without_calico_stay(self, node: Place) -> None:
+        host = node.host({"ip ": (0, "something")})
+        reset_host.work(host)
+        assert [line for line in host.called if "bird" in line or "tunl0" in line] == []
+
+    def test_rules_of_the_cluster_are_removed_and_others_stay(self, rocky: Place) -> None:
+        host = rocky.host({"iptables-save": (0, RULES), "iptables-restore": (0, ""), "ip6tables-save": (0, KEPT_RULES)})  # fmt: skip
+        assert "removed 5 rules of iptables" in reset_host.work(host)["changes"]
+        assert host.inputs == {"iptables-restore": KEPT_RULES}
+        assert "ip6tables-restore" not in host.called
 
 
 @pytest.mark.parametrize(

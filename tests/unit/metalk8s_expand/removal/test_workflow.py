@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.kubernetes.evictions import VOLUMES
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import remove_node
@@ -327,6 +328,37 @@ def test_drain_blockers_are_reported_before_any_change(setting: Setting) -> None
     assert len(raised.value.problems) == 2
     assert setting.kube.writes == []
     assert setting.remove("w-1", RemovalOptions(allowed=Allowed(True, True, True))).ok
+
+
+def volume(name: str, on: str) -> dict[str, Any]:
+    """Return a Volume of MetalK8s's storage operator."""
+    return {"metadata": {"name": name}, "spec": {"nodeName": on, "storageClassName": "metalk8s"}}
+
+
+def test_node_with_volumes_is_removed_only_with_their_option(setting: Setting) -> None:
+    for each in (volume("metrics", "w-1"), volume("logs", "w-1"), volume("other", "cp-2")):
+        setting.kube.put(VOLUMES, each)
+    with pytest.raises(ConflictError, match="refused") as raised:
+        command(setting, "w-1")
+    [problem] = raised.value.problems
+    assert "the Volumes logs, metrics on its disks" in problem
+    assert (setting.kube.writes, setting.hosts["w-1"].calls) == ([], [])
+    data = command(setting, "w-1", volumes=True)
+    assert data["ok"]
+    assert data["command"] == "salt-run metalk8s_expand.remove_node w-1 volumes=True"
+    assert set(setting.kube.objects[VOLUMES]) == {"metrics", "logs", "other"}
+
+
+def test_unknown_volumes_stop_removal_with_the_missing_right(setting: Setting) -> None:
+    def refuse(request: str) -> None:
+        if VOLUMES in request:
+            raise UnreachableError("answered 403: volumes is forbidden", hint="see the role")
+
+    setting.kube.fail = refuse
+    with pytest.raises(UnreachableError, match="403") as raised:
+        setting.remove("w-1")
+    assert "to list volumes.storage.metalk8s.scality.com; see the role" in str(raised.value.hint)
+    assert setting.kube.writes == []
 
 
 def test_dead_host_needs_confirmation_of_operator(setting: Setting) -> None:

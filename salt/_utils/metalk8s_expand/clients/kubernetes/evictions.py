@@ -13,6 +13,8 @@ from metalk8s_expand.errors import ConflictError, DeployError, UnreachableError
 
 PODS = "/api/v1/pods"
 ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"
+# The storage operator of MetalK8s makes its Volumes on disks of one node.
+VOLUMES = "/apis/storage.metalk8s.scality.com/v1alpha1/volumes"
 
 
 class Eviction(Enum):
@@ -73,6 +75,26 @@ def attachments(kube: Kube, node: str) -> list[str]:
         if spec.get("nodeName") == node:
             volumes.append(_volume(spec))
     return sorted(volumes)
+
+
+def volumes_on(kube: Kube, node: str) -> list[str]:
+    """Return the names of the storage operator's Volumes on the disks of a Node, sorted.
+
+    A cluster without the operator has none. Raises UnreachableError when the API refuses the list.
+    """
+    try:
+        volumes = kube.listed(VOLUMES)
+    except UnreachableError as error:
+        error.hint = (
+            "allow the user of the master's kubeconfig to list"
+            f" volumes.storage.metalk8s.scality.com; {error.hint}"
+        )
+        raise
+    names = []
+    for volume in volumes:
+        if (volume.get("spec") or {}).get("nodeName") == node:
+            names.append(str(volume["metadata"]["name"]))
+    return sorted(names)
 
 
 def local_claims(kube: Kube, wanted: Collection[Claim]) -> frozenset[Claim]:

@@ -12,15 +12,16 @@ from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 
 # Kinds of refusals, the most serious first.
-QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS = (
+QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS, VOLUMES = (
     "quorum",
     "bootstrap",
     "unknown",
     "host",
     "unreached",
     "pods",
+    "volumes",
 )
-KINDS = (QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS)
+KINDS = (QUORUM, BOOTSTRAP, UNKNOWN, HOST, UNREACHED, PODS, VOLUMES)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) ->
     if inventory.node and not force and not inventory.is_blank:
         for problem in drain_rules.obstacles(inventory.pods, allowed, inventory.local_claims):
             yield Blocker(PODS, problem)
+    if inventory.exists and inventory.volumes and not allowed.volumes:
+        yield Blocker(
+            VOLUMES,
+            f"the storage operator has the Volumes {', '.join(inventory.volumes)} on its disks:"
+            " move their data and delete them with kubectl delete volumes.storage.metalk8s.scality."
+            "com, or use volumes=True, which keeps the Volumes and their disks as they are",
+        )
 
 
 def _unreached(inventory: NodeInventory) -> Iterator[Blocker]:

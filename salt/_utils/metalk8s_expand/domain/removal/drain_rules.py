@@ -22,11 +22,15 @@ ENDED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Allowed:
-    """The losses that the operator allows, each by its own option."""
+    """The losses that the operator allows, each by its own option.
+
+    ``volumes`` allows the removal of a node that has Volumes of the storage operator.
+    """
 
     delete_emptydir_data: bool = False
     delete_bare_pods: bool = False
     delete_local_volumes: bool = False
+    volumes: bool = False
 
 
 def leaving(pods: Iterable[Pod]) -> list[Pod]:

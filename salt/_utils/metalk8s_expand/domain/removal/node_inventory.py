@@ -31,7 +31,8 @@ class HostInventory:
 class NodeInventory:
     """Everything that exists of one node.
 
-    ``masters`` are the other Ready Nodes with an API server. ``removed`` is true if an earlier run
+    ``masters`` are the other Ready Nodes with an API server. ``volumes`` are the names of the
+    storage operator's Volumes on its disks. ``removed`` is true if an earlier run
     removed a node of this name, ``is_salt_master`` if the Salt master has the node's name.
     """
 
@@ -45,6 +46,7 @@ class NodeInventory:
     pods: tuple[Object, ...] = ()
     local_claims: Collection[Claim] = frozenset()
     masters: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     recorded: bool = False
     removed: bool = False
     is_salt_master: bool = False

@@ -156,6 +156,27 @@ def test_host_that_returns_after_removal_is_wiped() -> None:
     assert names(built(back)) == ["guard", "api_server", "retire"]
 
 
+def test_volumes_of_the_storage_operator_are_named_unless_the_operator_allows_them() -> None:
+    state = worker(volumes=("data-1", "data-2"))
+    [refusal] = built(state).refused
+    assert refusal.kind == blockers.VOLUMES
+    assert "the Volumes data-1, data-2 on its disks" in refusal.text
+    assert "volumes=True" in refusal.text
+    allowed = built(state, RemovalOptions(allowed=Allowed(volumes=True)))
+    assert allowed.steps == built(worker()).steps
+
+
+def test_volumes_of_a_dead_node_are_named_also_with_force() -> None:
+    assert kinds(dead(volumes=("data-1",)), FORCE) == [blockers.VOLUMES]
+    both = RemovalOptions(force=True, allowed=Allowed(volumes=True))
+    assert built(dead(volumes=("data-1",)), both).steps
+
+
+def test_volumes_of_a_removed_node_refuse_nothing() -> None:
+    gone = NodeInventory("w-1", declared=DECLARED, host=SILENT, volumes=("data-1",))
+    assert built(gone).empty
+
+
 def kinds(state: NodeInventory, options: RemovalOptions | None = None) -> list[str]:
     plan = built(state, options)
     assert not (plan.refused and plan.steps)
