@@ -41,16 +41,17 @@ def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs
     Show what ``expand`` would do and why. Nothing is changed.
 
     Returns ``waves`` (which nodes, how many at once), ``control_plane`` and ``workers`` (each
-    node's steps with their reasons, its differences, why it is refused), ``unchanged``,
-    ``warnings``, and the ``digest`` of the plan.
+    node's steps with their reasons, what was found on it, its differences, why it is refused),
+    ``unchanged``, ``warnings``, the ``digest`` of the plan, and ``refusal``, the error that would
+    prevent ``expand``, or None. The exit code is that of the refusal, else 0.
 
     nodes
         Names of declared nodes and globs, a list or comma separated. All declared nodes by default.
     profiles
         Only nodes of these profiles, a list or comma separated.
     preflight
-        Also run the preflight checks on the hosts that would be changed. The exit codes are then
-        those of ``preflight``.
+        Also run the preflight checks on the hosts that would be changed. Their failure is then a
+        refusal as well.
     max_parallel
         Maximum number of workers deployed at a time, 1 to 100, instead of the declared number.
     kwargs

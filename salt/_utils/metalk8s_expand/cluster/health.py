@@ -14,7 +14,7 @@ from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.errors import DeployError, ExpandError
+from metalk8s_expand.errors import DeployError, ExpandError, QuorumError
 
 LOG = "journalctl --unit kubelet, --unit containerd and /var/log/pods on the node"
 
@@ -54,7 +54,8 @@ def node_health_problems(
 ) -> list[str]:
     """Return every deviation from the declaration, one sentence each.
 
-    A query that fails is a problem as well.
+    A query that fails is a problem as well. A caller that gives ``members`` reports the alarms of
+    etcd itself; otherwise they are problems of an etcd node.
     """
     return health.node_problems(
         node, observed or access.kube.node(node.name)
@@ -143,17 +144,38 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
     )
 
 
-def cluster_health_problems(access: ClusterAccess) -> list[str]:
-    """Return the problems of the API and of etcd."""
-    return api_problems(access.kube) + (
-        etcd_problems(access.etcd) if access.etcd else ["no Node has the etcd role"]
-    )
+def members_of(access: ClusterAccess) -> list[Member] | None:
+    """Return the members of etcd, or None if it does not answer."""
+    try:
+        return access.etcd.members() if access.etcd else None
+    except ExpandError:
+        return None
 
 
-def etcd_problems(etcd: Etcd) -> list[str]:
+def ensure_no_alarm(access: ClusterAccess) -> None:
+    """Raise QuorumError with the remedy if etcd has an alarm, which prevents every write."""
+    problems = quorum.alarm_problems(members_of(access) or ())
+    if problems:
+        raise QuorumError(
+            "etcd has an alarm, so nothing was started",
+            problems=problems,
+            hint="follow the remedy of the alarm, then run the same command again",
+        )
+
+
+def cluster_health_problems(
+    access: ClusterAccess, members: Sequence[Member] | None = None
+) -> list[str]:
+    """Return the problems of the API and of etcd. ``members`` are etcd's, if they are known."""
+    if access.etcd is None:
+        return [*api_problems(access.kube), "no Node has the etcd role"]
+    return api_problems(access.kube) + etcd_problems(access.etcd, members)
+
+
+def etcd_problems(etcd: Etcd, members: Sequence[Member] | None = None) -> list[str]:
     """Return the problems of etcd as a whole; see ``quorum.health_problems``."""
     try:
-        return quorum.health_problems(etcd.members())
+        return quorum.health_problems(etcd.members() if members is None else members)
     except ExpandError as exc:
         return [exc.message]
 
@@ -175,6 +197,7 @@ def _member_problems(
             members = access.etcd.members()
         except ExpandError as exc:
             return [exc.message]
+        return quorum.alarm_problems(members) + health.member_problems(node, members)
     return health.member_problems(node, members)
 
 

@@ -164,11 +164,7 @@ def _refused(node: Node, node_obj: JsonObject) -> str | None:
     Components that run there depend on its roles.
     """
     node_roles = roles.observed_roles(node_obj["metadata"].get("labels") or {})
-    return (
-        None
-        if set(node_roles) == set(node.roles)
-        else plan.node_plan(node, node_obj, False).refused
-    )
+    return None if set(node_roles) == set(node.roles) else plan.node_plan(node, node_obj).refused
 
 
 def _refusal(task: _Task) -> ConflictError:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from metalk8s_expand.clients.host import signals
 from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.cluster import health
 from metalk8s_expand.commands.context import CommandContext
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.runs.events import RunEnd
@@ -26,8 +27,9 @@ def exclusive_run(
 
     No other run changes the cluster while this one holds the lock. ``wait_s`` limits the wait for
     the lock, ``job_timeout_s`` the wait for jobs of an interrupted run. Raises LockedError if a
-    wait expires.
+    wait expires, and QuorumError if etcd has an alarm: the run could not even write its Lease.
     """
+    health.ensure_no_alarm(ctx.cluster.access())
     progress = ctx.progress
     with _lock(ctx, command, wait_s) as lock, signals.handle_signals() as signal:
         new = NewRun(progress.run, command, platform.node(), lock.epoch)

@@ -21,7 +21,8 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
     """Return warnings if the cluster is healthy; else raise DeployError with all problems."""
     settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
     access = ctx.cluster.access()
-    problems = cluster_health.cluster_health_problems(access)
+    members = cluster_health.members_of(access)
+    problems = cluster_health.cluster_health_problems(access, members)
     problems += cluster_health.addon_problems(access)
     observed = nodes_by_name(ctx)
     for node in settings.chosen(names):
@@ -29,14 +30,15 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
         if node_obj is None:
             problems.append(f"Node {node.name} is declared and not registered")
             continue
-        problems += cluster_health.node_health_problems(access, node, observed=node_obj)
+        problems += cluster_health.node_health_problems(access, node, members, node_obj)
         problems += node_health.cordon_problems(node_obj)
     answers = certificates_of(ctx, deployed_nodes(observed, names))
     problems += expiry.problems(answers, settings.certificates)
     if problems:
         raise DeployError(
             "the cluster is not as declared",
-            problems=problems,
+            # The health of an etcd member is a problem of etcd and of its node.
+            problems=list(dict.fromkeys(problems)),
             hint="the first problem often causes the others",
             log=cluster_health.LOG,
         )

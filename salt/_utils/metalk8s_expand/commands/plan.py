@@ -21,13 +21,19 @@ SavedPlan = Mapping[str, Any] | None
 
 
 def plan(ctx: CommandContext, request: ExpandRequest, preflight: bool = False) -> Result:
-    """Return the plan; with ``preflight``, also the result of the checks of its hosts."""
+    """Return the plan, and the first reason why ``expand`` refuses it.
+
+    With ``preflight``, also the result of the checks of its hosts.
+    """
     arguments.flags(preflight=preflight)
     settings, names = request.resolve(ctx.settings())
     current, data = _plan_and_save(ctx, request, settings, names)
+    error = _cluster_error(ctx, settings, names) or _plan_error(current)
     if preflight:
-        data["preflight"] = ask_hosts(ctx, settings, current.touched).as_dict()
-        data["retcode"] = data["preflight"]["retcode"]
+        hosts = ask_hosts(ctx, settings, current.touched)
+        data["preflight"] = hosts.as_dict()
+        error = error or hosts.error()
+    _add_refusal(data, error)
     return ctx.render(render_plan, data)
 
 
@@ -38,14 +44,13 @@ def preview(ctx: CommandContext, request: ExpandRequest, options: ExpandOptions)
     current, data = _plan_and_save(ctx, request, settings, names)
     hosts = ask_hosts(ctx, settings, current.touched)
     error = (
-        cluster_preflight.cluster_error(ctx.cluster, settings, settings.chosen(names))
+        _cluster_error(ctx, settings, names)
         or _error_of(lambda: planner.ensure_same_plan(current, options.digest, saved))
-        or _error_of(lambda: planner.ensure_not_refused(current))
+        or _plan_error(current)
         or (None if options.skip_failed else hosts.error())
     )
     data["preflight"] = hosts.as_dict()
-    data["refusal"] = error.as_dict() if error else None
-    data["retcode"] = error.retcode if error else 0
+    _add_refusal(data, error)
     data["dry_run"] = True
     return ctx.render(render_plan, data)
 
@@ -73,6 +78,24 @@ def _plan_and_save(
     }
     cache.save_plan(ctx.opts, data)
     return current, data
+
+
+def _cluster_error(
+    ctx: CommandContext, settings: Settings, names: tuple[str, ...] | None
+) -> ExpandError | None:
+    """Return why ``expand`` would start nothing on this cluster."""
+    return cluster_preflight.cluster_error(ctx.cluster, settings, settings.chosen(names))
+
+
+def _plan_error(current: Plan) -> ExpandError | None:
+    """Return why ``expand`` would refuse the plan: it refuses one of its nodes."""
+    return _error_of(lambda: planner.ensure_not_refused(current))
+
+
+def _add_refusal(data: Result, error: ExpandError | None) -> None:
+    """Add the refusal and its exit code to the result."""
+    data["refusal"] = error.as_dict() if error else None
+    data["retcode"] = error.retcode if error else 0
 
 
 def _error_of(check: Callable[[], object]) -> ExpandError | None:

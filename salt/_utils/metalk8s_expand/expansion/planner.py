@@ -11,8 +11,10 @@ from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.expansion import plan
-from metalk8s_expand.domain.expansion.plan import Plan
+from metalk8s_expand.domain.expansion.plan import Condition, Plan
 from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.spec import Node
@@ -31,7 +33,7 @@ def current_plan(
         cluster.kube, None if names is None else [node.name for node in chosen]
     )
     return plan.build_plan(
-        declared, seen.nodes, names, _done(cluster, chosen, seen.nodes), seen.owned
+        declared, seen.nodes, names, _conditions(cluster, chosen, seen.nodes), seen.owned
     )
 
 
@@ -108,10 +110,10 @@ def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
     ]
 
 
-def _done(
+def _conditions(
     world: ClusterContext, chosen: Sequence[Node], observed: Mapping[str, JsonObject]
-) -> set[str]:
-    """Return the nodes that a second deployment would not improve."""
+) -> dict[str, Condition]:
+    """Return what was found on each deployed node."""
     deployed = [
         node for node in chosen if node.name in observed and health.is_deployed(observed[node.name])
     ]
@@ -119,20 +121,28 @@ def _done(
     members = (
         access.etcd.members() if access.etcd and any(node.is_etcd for node in deployed) else None
     )
-    return {
-        node.name
-        for node in deployed
-        if not _problems_of_life(access, node, observed[node.name], members)
-    }
+    conditions = {}
+    for node in deployed:
+        problems = _problems_of_life(access, node, observed[node.name], members)
+        conditions[node.name] = Condition(tuple(problems))
+    return conditions
 
 
 def _problems_of_life(
-    access: verify.ClusterAccess, node: Node, node_obj: JsonObject, members: Any
+    access: verify.ClusterAccess,
+    node: Node,
+    node_obj: JsonObject,
+    members: Sequence[Member] | None,
 ) -> list[str]:
-    """Return what a deployment could fix. Registration corrects drift of the Node object."""
-    differing = set(health.node_problems(node, node_obj)) - set(health.ready_problems(node_obj))
+    """Return what a deployment could fix.
+
+    Registration corrects drift of the Node object. The check of the cluster reports the problems of
+    etcd as a whole.
+    """
+    others = set(health.node_problems(node, node_obj)) - set(health.ready_problems(node_obj))
+    others.update(quorum.cluster_problems(members or ()))
     return [
         item
         for item in verify.node_health_problems(access, node, members, node_obj)
-        if item not in differing
+        if item not in others
     ]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.cluster import health
-from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.etcd.quorum import Alarm, Member
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.errors import DeployError
+from metalk8s_expand.errors import DeployError, QuorumError
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd_members import FakeEtcd, dead_etcd, voter
 from tests.fakes.kube import FakeKube
@@ -21,6 +21,8 @@ WORKER = Node("w-1", "1", (roles.NODE,), (), ssh=Ssh("10.0.0.3"), address="10.0.
 ETCD = Node("e-1", "1", (roles.ETCD,), (), ssh=Ssh("10.0.0.2"), address="10.0.0.2")
 # Loopback, where no process serves 6443.
 MASTER = Node("m-1", "1", (roles.MASTER,), (), ssh=Ssh("127.0.0.1"), address="127.0.0.1")
+
+NOSPACE = Alarm(2, "NOSPACE")
 
 
 def stored(node: Node) -> dict[str, Any]:
@@ -99,6 +101,14 @@ class TestNode:
             == []
         )
 
+    def test_alarm_is_a_problem_unless_the_caller_gives_the_members(self) -> None:
+        kube = FakeKube(stored(ETCD))
+        kube.put_static_pods("e-1", "etcd")
+        members = [voter(2, name="e-1", alarms=(NOSPACE,))]
+        [problem] = health.node_health_problems(access(kube, *members), ETCD)
+        assert "alarm NOSPACE of member e-1 (2)" in problem
+        assert health.node_health_problems(access(kube, *members), ETCD, members) == []
+
     def test_missing_static_pod_is_a_problem(self) -> None:
         problems = health.node_health_problems(
             access(FakeKube(stored(ETCD)), voter(2, name="e-1")), ETCD
@@ -174,6 +184,12 @@ class TestCluster:
             "the API answers /readyz with 500: [-]etcd failed"
         ]
 
+    def test_alarm_prevents_every_run(self) -> None:
+        health.ensure_no_alarm(access(FakeKube(), voter(1, name="a")))
+        health.ensure_no_alarm(dead(FakeKube()))
+        with pytest.raises(QuorumError, match="etcdctl alarm disarm"):
+            health.ensure_no_alarm(access(FakeKube(), voter(1, name="a", alarms=(NOSPACE,))))
+
     @pytest.mark.parametrize(
         ("make", "words"),
         [(alone, "no Node has the etcd role"), (dead, "no etcd member answers")],
@@ -187,14 +203,15 @@ class TestCluster:
     @pytest.mark.parametrize(
         ("ill", "words"),
         [
-            (voter(2, name="b", healthy=False, error="NOSPACE"), ["not healthy: NOSPACE"]),
-            (voter(2, name="b", healthy=None), ["not healthy: no answer"]),
+            (voter(2, name="b", healthy=False, error="no leader"), ["is unhealthy: no leader"]),
+            (voter(2, name="b", healthy=None), ["of unknown health: no answer"]),
             (voter(2, name="b", learner=True), ["still a learner"]),
             (
                 voter(2, name="", learner=True, healthy=None, error="not started"),
                 ["still a learner", "not started"],
             ),
-            (voter(2, name="b", cluster_id=8), ["2 cluster IDs"]),
+            (voter(2, name="b", cluster_id=8), ["different cluster IDs"]),
+            (voter(2, name="b", alarms=(NOSPACE,)), ["alarm NOSPACE of member b (2)"]),
         ],
     )
     def test_unhealthy_member_is_a_problem(self, ill: Member, words: list[str]) -> None:

@@ -12,10 +12,13 @@ import salt.config
 import yaml
 
 from metalk8s_expand.clients.kubernetes.lease import claim
-from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.clients.salt import cache, running_jobs
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.reports import DEPLOYMENT
+from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.etcd.quorum import Alarm
 from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
 from metalk8s_expand.domain.reports.history import render_history
 from metalk8s_expand.domain.reports.run import NodeReport
@@ -35,12 +38,19 @@ from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.etcd_members import voter
 from tests.fakes.kube import FakeKube
 from tests.fakes.nodes import infra
 from tests.fakes.runner import PILLAR, RunnerCalls, certificate, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 Make = Callable[..., RunnerCalls]
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the ``salt-run`` of other tests on this machine."""
+    monkeypatch.setattr(running_jobs, "running", lambda opts: [])
 
 
 @pytest.fixture
@@ -163,6 +173,63 @@ class TestPlan:
         )
         with pytest.raises(UnreachableError, match="nowhere"):
             call.plan(None)
+
+
+CONTROL_PLANE: dict[str, Any] = {
+    **PILLAR,
+    "profiles": {"member": {"roles": ["etcd"]}},
+    "nodes": {**PILLAR["nodes"], "e-1": {"profile": "member", "address": "10.0.0.9"}},
+}
+
+
+class TestAlarm:
+    """An alarm of etcd is a problem of the cluster, not of its nodes."""
+
+    @pytest.fixture
+    def call(self, make: Make) -> RunnerCalls:
+        return self.with_alarm(make)
+
+    def with_alarm(self, make: Make, **more: Any) -> RunnerCalls:
+        member = manifest.manifest(settings.parse(CONTROL_PLANE).node("e-1"))
+        member["status"] = node("w-1")["status"]
+        call = make(*everyone(), member, pillar=CONTROL_PLANE, **more)
+        call.cluster.kube.put_static_pods("e-1", "etcd")
+        for number, name in ((1, "boot"), (9, "e-1")):
+            call.cluster.etcd.put(voter(number, name=name, alarms=(Alarm(9, "NOSPACE"),)))
+        return call
+
+    def test_plan_reports_the_refusal_and_deploys_no_healthy_node(self, call: RunnerCalls) -> None:
+        found = call.plan()
+        assert found["unchanged"] == [*PILLAR["nodes"], "e-1"]
+        assert (found["retcode"], found["refusal"]["type"]) == (6, "QuorumError")
+        [problem] = found["refusal"]["problems"]
+        assert "etcd has the alarm NOSPACE of member e-1 (9)" in problem
+
+    def test_plan_shows_the_problems_of_a_node_itself(self, call: RunnerCalls) -> None:
+        call.cluster.etcd.put(voter(9, False, name="e-1", error="it has no leader"))
+        call.cluster.kube.request("DELETE", "/api/v1/namespaces/kube-system/pods/etcd-e-1")
+        [found] = call.plan()["control_plane"]
+        assert found["problems"][0] == "Pod kube-system/etcd-e-1 does not exist"
+        assert found["problems"][1].endswith("is unhealthy: it has no leader")
+        assert not any("NOSPACE" in problem for problem in found["problems"])
+
+    def test_refusal_is_the_first_part_of_the_text(self, make: Make) -> None:
+        found = self.with_alarm(make, __cli="salt-run").plan()
+        assert found["retcode"] == 6
+        assert found["text"].startswith("expand would be refused (exit code 6):\n")
+
+    def test_health_reports_alarm_and_members_once(self, call: RunnerCalls) -> None:
+        call.cluster.etcd.put(voter(9, False, name="e-1", alarms=(Alarm(9, "NOSPACE"),)))
+        with pytest.raises(DeployError) as error:
+            call.health()
+        first, *others = map(str, error.value.problems)
+        assert first.startswith("etcd has the alarm NOSPACE of member e-1 (9)")
+        assert len([item for item in others if "etcd" in item]) == 1
+
+    def test_alarm_refuses_a_run_before_its_lease_is_written(self, call: RunnerCalls) -> None:
+        with pytest.raises(QuorumError, match="alarm NOSPACE"):
+            call.expand()
+        assert call.cluster.leases().stored is None
 
 
 class TestSelection:
@@ -308,7 +375,7 @@ class TestDryRun:
         ill = make(pillar=declared, __cli="salt-run").expand(dry_run=True)
         assert (
             ill["retcode"],
-            "would be refused:\nnot every host can be reached" in ill["text"],
+            "would be refused (exit code 4):\nnot every host can be reached" in ill["text"],
         ) == (4, True)
 
     def test_approved_plan_stores_undeclared_node(self, make: Make) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from metalk8s_expand.cluster import health
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
-from metalk8s_expand.domain.expansion.plan import build_plan
+from metalk8s_expand.domain.expansion.plan import Condition, build_plan
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
 from metalk8s_expand.errors import (
@@ -85,8 +85,9 @@ class Setting:
         )
         self.expansion = Expansion(run, self.settings, self.jobs)  # type: ignore[arg-type]
 
-    def execute(self, done: set[str] | None = None) -> None:
-        plan = build_plan(self.settings, self.kube.nodes_by_name, done=done or set())
+    def execute(self, healthy: Sequence[str] = ()) -> None:
+        conditions = dict.fromkeys(healthy, Condition())
+        plan = build_plan(self.settings, self.kube.nodes_by_name, conditions=conditions)
         scheduler.schedule(self.expansion, plan, NODE_STEPS)
 
     def steps(self, name: str) -> list[tuple[str, bool]]:
@@ -170,7 +171,7 @@ def test_scheduler_runs_planned_steps_only(setting: Any) -> None:
     made = setting(node("w-1"))
     made.kube.create_node(manifest.registration(made.nodes[0]))
     made.cluster.deployed("w-1")
-    made.execute(done={"w-1"})
+    made.execute(healthy=["w-1"])
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
     assert made.jobs.started == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.etcd.quorum import Alarm, Member
 from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
 
 PKI = "/etc/kubernetes/pki/etcd"
@@ -213,8 +214,20 @@ def _answer(url: str, path: str, status: int, text: str) -> dict[str, Any]:
     raise ConflictError(f"etcd at {url} refuses {path}: {reason}")
 
 
+# A member lists the alarms of the cluster among its errors, as the text of the protobuf message.
+# The endpoint for alarms is no replacement: it needs the quorum.
+_ALARM = re.compile(r"\s*memberID:\s*(\d+)\s+alarm:\s*(\w+)\s*")
+
+
 def _observed(member: Member, status: Mapping[str, Any]) -> Member:
-    errors = [str(item) for item in status.get("errors") or ()]
+    errors: list[str] = []
+    alarms: list[Alarm] = []
+    for item in status.get("errors") or ():
+        alarm = _ALARM.fullmatch(str(item))
+        if alarm:
+            alarms.append(Alarm(int(alarm[1]), alarm[2]))
+        else:
+            errors.append(str(item))
     leader = int(status.get("leader", 0))
     if not leader:
         errors.append("it has no leader")
@@ -228,4 +241,5 @@ def _observed(member: Member, status: Mapping[str, Any]) -> Member:
         raft_index=int(status.get("raftIndex", 0)),
         applied_index=int(status.get("raftAppliedIndex", 0)),
         error="; ".join(errors) or None,
+        alarms=tuple(alarms),
     )

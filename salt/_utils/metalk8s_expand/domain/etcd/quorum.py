@@ -14,13 +14,35 @@ from dataclasses import dataclass
 # limits the number of entries as well.
 MAX_LAG = 1000
 
+# What an alarm means, and its remedy. etcd keeps an alarm until an operator disarms it.
+ALARMS = {
+    "NOSPACE": (
+        "a store has reached its quota, so etcd accepts no write; run etcdctl compact REVISION,"
+        " etcdctl defrag --cluster and etcdctl alarm disarm, as docs/errors.rst describes"
+    ),
+    "CORRUPT": (
+        "the data of this member differs from that of the others, so etcd serves no request;"
+        " replace the member, then run etcdctl alarm disarm, as docs/errors.rst describes"
+    ),
+}
+UNKNOWN_ALARM = "read etcd's documentation of this alarm, then run etcdctl alarm disarm"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of the cluster, raised by one member; ``kind`` is a name such as NOSPACE."""
+
+    member_id: int
+    kind: str
+
 
 @dataclass(frozen=True)
 class Member:
     """An etcd member from the voters' member list and its own Status; None means unknown.
 
     A member without a name was added and has never started. ``db_size`` is the size of its store
-    on disk in bytes.
+    on disk in bytes. ``alarms`` are those of the cluster, which every member reports; they do not
+    make the member unhealthy.
     """
 
     id: int
@@ -35,6 +57,7 @@ class Member:
     client_url: str = ""
     leads: bool = False
     db_size: int | None = None
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def title(self) -> str:
@@ -138,6 +161,22 @@ def remove_problems(members: Sequence[Member], member_id: int) -> list[str]:
 
 
 def cluster_problems(members: Sequence[Member]) -> list[str]:
+    """Return why no member may be added, promoted or removed: an alarm, no voter, two clusters."""
+    return alarm_problems(members) + identity_problems(members)
+
+
+def alarm_problems(members: Sequence[Member]) -> list[str]:
+    """Return each alarm of the cluster once, with its remedy. An alarm is no fault of one node."""
+    names = {member.id: member.name for member in members}
+    alarms = dict.fromkeys(alarm for member in members for alarm in member.alarms)
+    return [
+        f"etcd has the alarm {alarm.kind} of member {names.get(alarm.member_id) or 'unnamed'}"
+        f" ({alarm.member_id:x}): {ALARMS.get(alarm.kind, UNKNOWN_ALARM)}"
+        for alarm in alarms
+    ]
+
+
+def identity_problems(members: Sequence[Member]) -> list[str]:
     """Return why the member list is no basis for a decision: no voter, or several clusters."""
     if not voters(members):
         return [
@@ -157,19 +196,17 @@ def cluster_problems(members: Sequence[Member]) -> list[str]:
 
 
 def health_problems(members: Sequence[Member]) -> list[str]:
-    """Return the problems of a finished cluster: a learner, an unhealthy voter, two cluster IDs."""
-    problems = []
+    """Return the problems of a finished cluster: an alarm, a learner, an unhealthy voter, two
+    cluster IDs.
+    """
+    problems = alarm_problems(members)
     for member in members:
         if member.learner:
             problems.append(f"etcd member {member.title} is still a learner")
     for member in members:
         if member.healthy is not True:
-            reason = member.error or "no answer"
-            problems.append(f"etcd member {member.title} is not healthy: {reason}")
-    identities = {member.cluster_id for member in members if member.cluster_id is not None}
-    if len(identities) > 1:
-        problems.append(f"etcd members answer with {len(identities)} cluster IDs")
-    return problems
+            problems.append(_unhealthy(member))
+    return problems + identity_problems(members)
 
 
 def steady_problems(members: Sequence[Member]) -> list[str]:
@@ -278,7 +315,7 @@ def _foreign(member: Member) -> str:
 
 def _unhealthy(member: Member) -> str:
     state = "unhealthy" if member.healthy is False else "of unknown health"
-    return f"etcd member {member.title} is {state}: {member.error or 'no reason given'}"
+    return f"etcd member {member.title} is {state}: {member.error or 'no answer'}"
 
 
 def _blame(members: Iterable[Member]) -> str:

@@ -29,10 +29,18 @@ STEPS = (
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What was found on a deployed node: ``problems`` are sentences that a deployment may fix."""
+
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class NodePlan:
     """The steps of one node in order, and the differences that they remove.
 
     A refused node has no steps. ``skip`` are the preflight checks to skip on this node.
+    ``problems`` were found on a deployed node; their text may differ from one look to the next.
     """
 
     node: Node
@@ -40,6 +48,7 @@ class NodePlan:
     changes: tuple[Change, ...] = ()
     refused: str | None = None
     skip: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def has(self, step: str) -> bool:
         return any(planned.name == step for planned in self.steps)
@@ -58,6 +67,7 @@ class NodePlan:
             "ssh": asdict(self.node.ssh),
             "skip": list(self.skip),
             "steps": [step.as_dict() for step in self.steps],
+            "problems": list(self.problems),
             "changes": [change.as_dict() for change in self.changes],
             "refused": self.refused,
         }
@@ -126,9 +136,13 @@ class Plan:
     def digest(self) -> str:
         """The digest that identifies this plan.
 
-        It covers what is declared, what was found, and the steps and their order.
+        It covers what is declared, what was found on the Nodes, and the steps and their order. It
+        omits the problems: a query that fails may fail with another text the next time.
         """
-        return digest(self._content())
+        content = self._content()
+        for node in (*content["control_plane"], *content["workers"]):
+            del node["problems"]
+        return digest(content)
 
     def as_dict(self) -> dict[str, Any]:
         return {**self._content(), "digest": self.digest}
@@ -156,20 +170,20 @@ def build_plan(
     declared: Settings,
     observed: Mapping[str, Object],
     names: Iterable[str] | None = None,
-    done: Collection[str] = frozenset(),
+    conditions: Mapping[str, Condition] | None = None,
     owned: Mapping[str, Owned] | None = None,
 ) -> Plan:
     """Return the plan for these nodes, given the existing Nodes by name.
 
-    If ``names`` is None, the plan covers all declared nodes. ``done`` are the nodes that were found
-    deployed and healthy. ``owned`` is what earlier registrations set on each node. SettingsError if
-    a name is not declared.
+    If ``names`` is None, the plan covers all declared nodes. ``conditions`` are those of the
+    deployed nodes; a node without one is not healthy. ``owned`` is what earlier registrations set
+    on each node. SettingsError if a name is not declared.
     """
-    known = owned or {}
+    known, found = owned or {}, conditions or {}
     control_plane, workers, unchanged = [], [], []
     for node in declared.chosen(names):
         owned_by_us = known.get(node.name, manifest.NOTHING)
-        plan = node_plan(node, observed.get(node.name), node.name in done, owned_by_us)
+        plan = node_plan(node, observed.get(node.name), found.get(node.name), owned_by_us)
         plan = replace(plan, skip=tuple(sorted(declared.skipped(node.name))))
         if not plan.needed:
             unchanged.append(node.name)
@@ -200,7 +214,7 @@ def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
         if name not in old:
             come.append(f"node {name}: was not in the plan, and now needs steps")
             continue
-        keys = [key for key in item if item[key] != old[name].get(key)]
+        keys = [key for key in item if key != "problems" and item[key] != old[name].get(key)]
         if keys:
             moved.append(f"node {name}: {', '.join(keys)} changed")
     changes = gone + come + moved
@@ -210,22 +224,26 @@ def differences(before: Mapping[str, Any], now: Plan) -> list[str]:
 
 
 def node_plan(
-    node: Node, node_obj: Object | None, done: bool, owned: Owned = manifest.NOTHING
+    node: Node,
+    node_obj: Object | None,
+    condition: Condition | None = None,
+    owned: Owned = manifest.NOTHING,
 ) -> NodePlan:
     """Return the plan of one node; ``node_obj`` is its Node object, or None."""
     changes = manifest.drift(node, node_obj or {}, owned)
-    refused = None if node_obj is None else _refusal(node, node_obj, done)
+    refused = None if node_obj is None else _refusal(node, node_obj)
     if refused is not None:
         return NodePlan(node, (), changes, refused)
-    reasons = _reasons(node_obj, len(changes), done)
-    return NodePlan(node, planned_steps(STEPS, reasons), changes)
+    reasons = _reasons(node_obj, len(changes), condition)
+    problems = condition.problems if condition else ()
+    return NodePlan(node, planned_steps(STEPS, reasons), changes, problems=problems)
 
 
 def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
     return tuple(plan.node.name for plan in plans if plan.refused is None)
 
 
-def _refusal(node: Node, node_obj: Object, done: bool) -> str | None:
+def _refusal(node: Node, node_obj: Object) -> str | None:
     """Return why the expansion must not change this Node, or None.
 
     The bootstrap node is refused, and so is a deployed node whose roles would change.
@@ -233,7 +251,7 @@ def _refusal(node: Node, node_obj: Object, done: bool) -> str | None:
     observed_roles = roles.observed_roles((node_obj.get("metadata") or {}).get("labels") or {})
     if roles.BOOTSTRAP in observed_roles:
         return f"{node.name} is the bootstrap node: remove it from the declaration"
-    if set(observed_roles) == set(node.roles) or not (done or is_deployed(node_obj)):
+    if set(observed_roles) == set(node.roles) or not is_deployed(node_obj):
         return None
     return (
         f"{node.name} is deployed with the roles {', '.join(observed_roles) or 'none'}, but"
@@ -242,9 +260,9 @@ def _refusal(node: Node, node_obj: Object, done: bool) -> str | None:
     )
 
 
-def _reasons(node_obj: Object | None, changes: int, done: bool) -> dict[str, str]:
+def _reasons(node_obj: Object | None, changes: int, condition: Condition | None) -> dict[str, str]:
     """Return the reason of each needed step by its name."""
-    deploy = _deploy_reason(node_obj, done)
+    deploy = _deploy_reason(node_obj, condition)
     register = _register_reason(node_obj, changes)
     uncordon = _uncordon_reason(node_obj)
     reasons: dict[str, str | None] = {
@@ -266,13 +284,15 @@ def _register_reason(node_obj: Object | None, changes: int) -> str | None:
     return f"the Node differs from the declaration in {changes} place{'s' if changes > 1 else ''}"
 
 
-def _deploy_reason(node_obj: Object | None, done: bool) -> str | None:
-    if node_obj is None or not (done or is_deployed(node_obj)):
+def _deploy_reason(node_obj: Object | None, condition: Condition | None) -> str | None:
+    if node_obj is None or not is_deployed(node_obj):
         return "it was never deployed"
     problems = health.ready_problems(node_obj)
     if problems:
         return problems[0]
-    return None if done else "it is deployed, but not healthy"
+    if condition is None or condition.problems:
+        return "it is deployed, but not healthy"
+    return None
 
 
 def _uncordon_reason(node_obj: Object | None) -> str | None:

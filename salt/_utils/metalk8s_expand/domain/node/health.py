@@ -132,7 +132,8 @@ def member_problems(
 ) -> list[str]:
     """Return problems unless the etcd member of an etcd node is ready.
 
-    It must be a started, healthy and up-to-date voter of the one cluster.
+    It must be a started, healthy and up-to-date voter of the one cluster. Alarms concern the
+    cluster as a whole: see ``quorum.alarm_problems``.
     """
     if not node.is_etcd:
         return []
@@ -141,7 +142,7 @@ def member_problems(
         return [f"etcd has no started member named {node.name}"]
     learner = [f"etcd member {member.title} is still a learner"] if member.learner else []
     return [
-        *quorum.cluster_problems(members),
+        *quorum.identity_problems(members),
         *learner,
         *quorum.readiness_problems(members, member, max_lag),
     ]

@@ -9,20 +9,20 @@ from metalk8s_expand.domain.reports import preflight, run
 
 
 def render_plan(data: Mapping[str, Any]) -> str:
-    """Return the text for the result of ``plan`` or of a dry run of ``expand``."""
-    blocks = [run.render_report_plan(data)]
+    """Return the text for the result of ``plan`` or of a dry run of ``expand``.
+
+    The refusal of the run comes first: it may explain the problems of the nodes.
+    """
+    blocks = [_refusal(data["refusal"])] if data["refusal"] else []
+    blocks.append(run.render_report_plan(data))
     if "preflight" in data:
         blocks.append(preflight.render_preflight(data["preflight"]))
     blocks += [f"Warning: {warning}" for warning in data["warnings"]]
-    if "refusal" in data:
-        blocks.append(_verdict(data["refusal"]))
+    if data.get("dry_run"):
+        verdict = "would be refused, as above" if data["refusal"] else "would start"
+        blocks.append(f"Nothing was changed: this was a dry run. The run itself {verdict}.")
     return "\n\n".join(blocks)
 
 
-def _verdict(refusal: Mapping[str, Any] | None) -> str:
-    if refusal is None:
-        return "Nothing was changed: this was a dry run. The run itself would start."
-    return (
-        "Nothing was changed: this was a dry run. The run itself would be"
-        f" refused:\n{refusal['text']}"
-    )
+def _refusal(refusal: Mapping[str, Any]) -> str:
+    return f"expand would be refused (exit code {refusal['retcode']}):\n{refusal['text']}"

@@ -195,6 +195,7 @@ def _plan_block(node: Object) -> str:
         lines.append(f"    REFUSED: {node['refused']}")
     width = max((len(step["name"]) for step in node["steps"]), default=0)
     lines += [f"    {step['name'].ljust(width)}  {step['reason']}" for step in node["steps"]]
+    lines += [f"      found: {problem}" for problem in node["problems"]]
     lines += [f"      {_change(change)}" for change in node["changes"]]
     return "\n".join(lines)
 

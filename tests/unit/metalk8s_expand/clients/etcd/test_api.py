@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
+from metalk8s_expand.domain.etcd.quorum import Alarm
 from metalk8s_expand.errors import ConflictError, UnreachableError
 from tests.fakes.certificates import certificate_builder, distinguished_name, write_pair
 from tests.unit.metalk8s_expand.conftest import free_port
@@ -78,6 +79,7 @@ def client(pki: Path) -> Callable[..., Etcd]:
 
 
 HEADER = {"cluster_id": "7", "member_id": "1", "raft_term": "2"}
+ALARM = "memberID:2 alarm:NOSPACE "
 STATUS = {"header": HEADER, "leader": "1", "raftIndex": "5000", "raftAppliedIndex": "4999"}
 
 
@@ -109,12 +111,13 @@ def test_the_members_and_what_each_says_of_itself(member: Any, client: Any) -> N
         {"ID": str(2**63), "peerURLs": ["https://10.0.0.4:2380"], "isLearner": True},
     ]
     serve(one, everyone)
-    serve(two, everyone, isLearner=True, errors=["NOSPACE"])
+    serve(two, everyone, isLearner=True, errors=["raft: stopped", ALARM])
     first, second, third, fourth = client(one.url).members()
     assert (first.id, first.name, first.peer_urls) == (1, "m1", ("https://10.0.0.1:2380",))
     assert (first.healthy, first.learner, first.cluster_id) == (True, False, 7)
     assert (first.raft_index, first.applied_index, first.error) == (5000, 4999, None)
-    assert (second.healthy, second.learner, second.error) == (False, True, "NOSPACE")
+    assert (second.healthy, second.learner, second.error) == (False, True, "raft: stopped")
+    assert second.alarms == (Alarm(2, "NOSPACE"),)
     assert third.healthy is None
     assert "does not answer" in str(third.error)
     assert (third.cluster_id, third.raft_index) == (None, None)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from metalk8s_expand.domain.etcd import quorum
-from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.etcd.quorum import Alarm, Member
 
 
 def member(number: int, healthy: bool | None = True, **changes: object) -> Member:
@@ -67,6 +67,7 @@ def test_quorum_survives_new_member_that_never_starts(healthy: int, ill: int) ->
         pytest.param([*voters(4), member(9, name="new")], id="the newcomer votes already"),
         pytest.param([*voters(4), member(5, name="new")], id="the name is taken"),
         pytest.param([*voters(3), member(4, cluster_id=8)], id="two clusters"),
+        pytest.param([*voters(3), member(4, alarms=(Alarm(1, "NOSPACE"),))], id="an alarm"),
     ],
 )
 def test_add_with_obstacle_is_refused(obstacle: list[Member]) -> None:
@@ -152,3 +153,32 @@ def test_unfinished_additions_can_each_be_removed() -> None:
 def test_messages_name_unhealthy_members() -> None:
     [problem] = quorum.add_problems([member(1), member(2, False, error="connection refused")], *NEW)
     assert "m2: connection refused" in problem
+
+
+def test_alarm_refuses_every_change_and_is_reported_once() -> None:
+    members = [member(number, alarms=(Alarm(2, "NOSPACE"),)) for number in (1, 2, 3)]
+    learner = member(9, name="new", learner=True)
+    [problem] = quorum.alarm_problems(members)
+    assert problem.startswith("etcd has the alarm NOSPACE of member m2 (2): ")
+    for command in ("etcdctl compact", "etcdctl defrag", "etcdctl alarm disarm"):
+        assert command in problem
+    for refused in (
+        quorum.add_problems(members, *NEW),
+        quorum.promote_problems([*members, learner], 9),
+        quorum.remove_problems(members, 1),
+        quorum.steady_problems(members),
+        quorum.health_problems(members),
+    ):
+        assert refused == [problem]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "words"),
+    [
+        (Alarm(2, "CORRUPT"), "CORRUPT of member m2 (2): the data of this member differs"),
+        (Alarm(255, "NEW"), "NEW of member unnamed (ff): read etcd's documentation"),
+    ],
+)
+def test_alarm_is_named_with_its_member(alarm: Alarm, words: str) -> None:
+    [problem] = quorum.alarm_problems([member(1), member(2, alarms=(alarm,))])
+    assert words in problem

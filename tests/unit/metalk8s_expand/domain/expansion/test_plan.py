@@ -10,6 +10,7 @@ import pytest
 
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.expansion.plan import Condition
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.roles import PROFILES
 from metalk8s_expand.domain.node.spec import Node, Ssh
@@ -56,8 +57,11 @@ def declared(nodes: dict[str, Node] = DECLARED, **more: Any) -> Settings:
     return Settings(nodes=nodes, **more)
 
 
-def steps(found: Any, done: bool = False) -> list[str]:
-    return [step.name for step in plan.node_plan(W, found, done).steps]
+HEALTHY, ILL = Condition(), Condition(("Pod kube-system/etcd-w-1 does not exist",))
+
+
+def steps(found: Any, condition: Condition | None = None) -> list[str]:
+    return [step.name for step in plan.node_plan(W, found, condition).steps]
 
 
 def test_steps_have_one_order() -> None:
@@ -97,70 +101,91 @@ def test_plan_covers_named_nodes_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "done", "wanted"),
+    ("found", "condition", "wanted"),
     [
-        pytest.param(None, False, ALL, id="absent"),
+        pytest.param(None, None, ALL, id="absent"),
         pytest.param(
             manifest.registration(W),
-            False,
+            None,
             ["check_ssh", "preflight", "deploy", "verify", "uncordon"],
             id="registered by us",
         ),
         pytest.param(
             manifest.manifest(W),
-            False,
+            None,
             ["check_ssh", "preflight", "deploy", "verify"],
             id="registered by hand",
         ),
-        pytest.param(ready(W), True, [], id="done"),
+        pytest.param(ready(W), HEALTHY, [], id="done"),
         pytest.param(
-            ready(W), False, ["check_ssh", "preflight", "deploy", "verify"], id="deployed, ill"
+            ready(W), ILL, ["check_ssh", "preflight", "deploy", "verify"], id="deployed, ill"
         ),
         pytest.param(
-            ready(W, "False"), True, ["check_ssh", "preflight", "deploy", "verify"], id="not ready"
+            ready(W), None, ["check_ssh", "preflight", "deploy", "verify"], id="health unknown"
         ),
         pytest.param(
-            ready(W, body=manifest.registration), True, ["verify", "uncordon"], id="left cordoned"
+            ready(W, "False"),
+            HEALTHY,
+            ["check_ssh", "preflight", "deploy", "verify"],
+            id="not ready",
+        ),
+        pytest.param(
+            ready(W, body=manifest.registration),
+            HEALTHY,
+            ["verify", "uncordon"],
+            id="left cordoned",
         ),
         pytest.param(
             ready(node("w-1", "infra", ssh=Ssh("10.0.0.9"))),
-            True,
+            HEALTHY,
             ["register", "verify"],
             id="drift",
         ),
     ],
 )
-def test_plan_has_needed_steps_only(found: Any, done: bool, wanted: list[str]) -> None:
-    assert steps(found, done) == wanted
+def test_plan_has_needed_steps_only(
+    found: Any, condition: Condition | None, wanted: list[str]
+) -> None:
+    assert steps(found, condition) == wanted
 
 
 def test_cordon_of_operator_stays() -> None:
     found = ready(W)
     found["spec"]["unschedulable"] = True
-    assert steps(found, True) == []
+    assert steps(found, HEALTHY) == []
 
 
 def test_plan_of_deployed_nodes_is_empty() -> None:
     found = plan.build_plan(
-        declared(), {name: ready(n) for name, n in DECLARED.items()}, done=set(DECLARED)
+        declared(),
+        {name: ready(n) for name, n in DECLARED.items()},
+        conditions=dict.fromkeys(DECLARED, HEALTHY),
     )
     assert found.empty
     assert found.unchanged == tuple(DECLARED)
 
 
-@pytest.mark.parametrize(
-    ("observed", "done"),
-    [(ready(node("w-1", "worker")), False), (manifest.manifest(node("w-1", "worker")), True)],
-)
-def test_role_change_of_deployed_node_is_refused(observed: Any, done: bool) -> None:
-    found = plan.node_plan(W, observed, done)
+def test_problems_of_a_node_are_shown_and_do_not_change_the_digest() -> None:
+    observed = {"w-1": ready(W)}
+    first = plan.build_plan(declared(), observed, ["w-1"], {"w-1": ILL})
+    other = Condition(("the API server at 10.0.0.1:6443 does not answer: timed out",))
+    second = plan.build_plan(declared(), observed, ["w-1"], {"w-1": other})
+    assert first.workers[0].problems == ILL.problems
+    assert f"found: {ILL.problems[0]}" in run.render_report_plan(first.as_dict())
+    assert first.digest == second.digest
+    assert plan.differences(first.as_dict(), second) == []
+
+
+@pytest.mark.parametrize("condition", [None, HEALTHY])
+def test_role_change_of_deployed_node_is_refused(condition: Condition | None) -> None:
+    found = plan.node_plan(W, ready(node("w-1", "worker")), condition)
     assert found.refused is not None
     assert "roles of a deployed node" in found.refused
     assert (found.steps, bool(found.changes)) == ((), True)
 
 
 def test_role_change_of_registered_node_is_planned() -> None:
-    assert plan.node_plan(W, manifest.manifest(node("w-1", "worker")), False).has("register")
+    assert plan.node_plan(W, manifest.manifest(node("w-1", "worker"))).has("register")
 
 
 def test_bootstrap_node_is_refused() -> None:
@@ -208,7 +233,7 @@ def test_differences_of_plans_name_each_changed_node() -> None:
         declared(),
         {"w-1": manifest.registration(W), "w-2": ready(DECLARED["w-2"])},
         ["w-1", "w-2", "cp-1"],
-        {"w-2"},
+        {"w-2": HEALTHY},
     )
     assert plan.differences(before, now) == [
         "node w-2: no step is needed any longer",
@@ -220,7 +245,8 @@ def test_differences_of_plans_name_each_changed_node() -> None:
 
 def test_plan_text_has_digest_refusals_and_changes() -> None:
     observed = {"w-1": ready(node("w-1", "worker")), "w-2": ready(DECLARED["w-2"])}
-    found = json.loads(json.dumps(plan.build_plan(declared(), observed, done={"w-2"}).as_dict()))
+    planned = plan.build_plan(declared(), observed, conditions={"w-2": HEALTHY})
+    found = json.loads(json.dumps(planned.as_dict()))
     text = run.render_report_plan(found)
     assert found["unchanged"] == ["w-2"]
     for expected in (
@@ -243,7 +269,7 @@ def test_text_of_empty_plan_has_no_steps() -> None:
 def test_text_of_plan_shows_old_and_new_values() -> None:
     old = node("w-1", "infra", ssh=Ssh("10.0.0.9", port=2222))
     text = run.render_report_plan(
-        plan.build_plan(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1"}).as_dict()
+        plan.build_plan(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1": HEALTHY}).as_dict()
     )
     assert "~ metadata.annotations[metalk8s.scality.com/ssh-host]: '10.0.0.9' -> '10.0.0.1'" in text
     assert "- metadata.annotations[metalk8s.scality.com/ssh-port] = '2222'" in text

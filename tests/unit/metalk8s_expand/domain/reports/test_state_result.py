@@ -70,7 +70,10 @@ def test_dry_run_with_refusal_fails() -> None:
     answer = {**PLAN, "workers": [planned("w-2", "register")], "refusal": refusal, "retcode": 4}
     result, changes, comment = state(answer)
     assert (result, changes) == (False, {})
-    assert comment.endswith("would be refused:\nnot every host can be reached")
+    assert comment.startswith(
+        "expand would be refused (exit code 4):\nnot every host can be reached"
+    )
+    assert comment.endswith("The run itself would be refused, as above.")
 
 
 @pytest.mark.parametrize("error", [{"text": "locked", "message": "m"}, "locked"])
