@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration import settings
@@ -27,7 +28,7 @@ def main(kubeconfig: str, pillar: str) -> None:
     for _ in sys.stdin:
         declared = json.loads(text)
         started = time.perf_counter()
-        found = planner.current_plan(world, settings.parse(declared))
+        found = planner.current_plan(world, settings.parse(declared), None, Clock())
         shown = found.as_dict()
         taken = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -11,6 +11,8 @@ from typing import Any
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.api import MERGE_PATCH
 from metalk8s_expand.clients.kubernetes.evictions import PODS as ALL_PODS
+from metalk8s_expand.clients.kubernetes.lease import stamp
+from metalk8s_expand.clients.kubernetes.node_leases import LEASES
 from metalk8s_expand.clients.kubernetes.objects import NODES, Kube
 from metalk8s_expand.domain.node.ownership_record import NAME, NAMESPACE
 from metalk8s_expand.errors import ConflictError, UnreachableError
@@ -33,6 +35,9 @@ class FakeKube(Kube):
     ``fail`` gets every request before it is answered, ``meddle`` runs before every write, and
     ``after`` after every stored write. All may raise; after a write, the reply is lost. Every
     request fails before the time ``down_until``. ``writes`` has a title of each stored write.
+
+    The kubelet of each Ready Node renews its Lease before each look, except those in
+    ``dead_kubelets``.
     """
 
     def __init__(self, *nodes: JsonObject | None, clock: Clock | None = None) -> None:
@@ -48,6 +53,8 @@ class FakeKube(Kube):
         self.after: Callable[[], None] = lambda: None
         self.clock = clock or FakeClock()
         self.down_until = 0.0
+        self.dead_kubelets: set[str] = set()
+        self._renewals = 0
         self._changes = 0
         self._lock = threading.RLock()
 
@@ -150,6 +157,8 @@ class FakeKube(Kube):
             if self.clock.monotonic() < self.down_until:
                 raise DOWN
             if method == "GET":
+                if path.startswith(LEASES):
+                    self._renew_leases()
                 found = (
                     self._listed(path, query or {}) if _is_collection(path) else self._read(path)
                 )
@@ -162,6 +171,21 @@ class FakeKube(Kube):
                     self.writes.append(_title(method, path, content_type))
                     self.after()
             return copy.deepcopy(found)
+
+    def _renew_leases(self) -> None:
+        """Do what the kubelets of Ready Nodes do."""
+        self._renewals += 1
+        renewed = stamp(self.clock.now() + self._renewals / 1_000_000)
+        for name, node in self.nodes_by_name.items():
+            if (node.get("status") or {}).get("conditions") == READY["conditions"] and (
+                name not in self.dead_kubelets
+            ):
+                self.put_lease(name, renewed)
+
+    def put_lease(self, name: str, renewed: str) -> None:
+        """Store the Lease of a kubelet as of its last renewal."""
+        spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed}
+        self.put(LEASES, {"metadata": {"name": name, "namespace": "kube-node-lease"}, "spec": spec})
 
     def _listed(self, path: str, query: Mapping[str, str]) -> JsonObject:
         if path == NODES:

@@ -198,7 +198,8 @@ def look(master: Master) -> None:
     collect_cluster_facts.collect_cluster_facts(world, declared)
     access = world.access()
     for node in nodes:
-        health.node_health_problems(access, node)
+        with contextlib.suppress(DeployError):
+            health.wait_until_healthy(access, node, 0, Clock())
     assert health.addon_problems(access)
     master.commands.status()
     with pytest.raises(DeployError):

@@ -10,6 +10,7 @@ from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.kubernetes.readiness import api_problems, api_server_problems
+from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles
@@ -108,8 +109,10 @@ def addon_problems(access: ClusterAccess) -> list[str]:
 def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock: Clock) -> float:
     """Wait until the node matches its declaration and return the seconds that it took.
 
-    Raises DeployError with the remaining problems after ``timeout``.
+    Its kubelet must renew its Lease in this time. Raises DeployError with the remaining problems
+    after ``timeout``.
     """
+    watch = watch_heartbeats(access.kube)
     return wait_until(
         Wait(
             "the node to match its declaration",
@@ -121,13 +124,14 @@ def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock:
             log=LOG,
             error=DeployError,
         ),
-        lambda: node_health_problems(access, node),
+        lambda: node_health_problems(access, node) + watch.problems(node.name),
         clock,
     )
 
 
 def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: Clock) -> float:
-    """Wait until the components of a registered Node run on it, like ``wait``."""
+    """Wait until the components of a registered Node run on it, as ``wait_until_healthy``."""
+    watch = watch_heartbeats(access.kube)
     return wait_until(
         Wait(
             "the node to become healthy",
@@ -139,7 +143,7 @@ def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: 
             log=LOG,
             error=DeployError,
         ),
-        lambda: running_problems(access, name),
+        lambda: running_problems(access, name) + watch.problems(name),
         clock,
     )
 

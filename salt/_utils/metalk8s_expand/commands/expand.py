@@ -51,7 +51,7 @@ def expand(
     with exclusive_run(ctx, command, options.wait_s, settings.deploy_timeout) as run:
         # Decide: nothing is changed yet.
         workflow.check_cluster(run, settings, names)
-        plan = current_plan(run.cluster, settings, names)
+        plan = current_plan(run.cluster, settings, names, run.clock)
         ensure_same_plan(plan, options.digest, saved)
         plan = select_plan(plan)
         ensure_not_refused(plan)

@@ -8,6 +8,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.cluster import certificates
 from metalk8s_expand.cluster import health as cluster_health
+from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import CommandContext, Result
@@ -21,6 +22,7 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
     """Return warnings if the cluster is healthy; else raise DeployError with all problems."""
     settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
     access = ctx.cluster.access()
+    watch = watch_heartbeats(access.kube)
     members = cluster_health.members_of(access)
     problems = cluster_health.cluster_health_problems(access, members)
     problems += cluster_health.addon_problems(access)
@@ -34,6 +36,8 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
         problems += node_health.cordon_problems(node_obj)
     answers = certificates_of(ctx, deployed_nodes(observed, names))
     problems += expiry.problems(answers, settings.certificates)
+    # The wait comes last: meanwhile most kubelets have renewed their Leases.
+    problems += watch.wait(_ready(observed, names), ctx.clock).values()
     if problems:
         raise DeployError(
             "the cluster is not as declared",
@@ -44,6 +48,12 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
         )
     warnings = expiry.warnings(answers, settings.certificates)
     return {"healthy": True, "nodes": len(settings.nodes), "warnings": warnings}
+
+
+def _ready(observed: Mapping[str, JsonObject], names: Sequence[str] | None) -> list[str]:
+    """Return the deployed nodes that the API shows as Ready, which a dead host may still be."""
+    deployed = deployed_nodes(observed, names)
+    return [name for name in deployed if not node_health.ready_problems(observed[name])]
 
 
 def nodes_by_name(ctx: CommandContext) -> dict[str, JsonObject]:

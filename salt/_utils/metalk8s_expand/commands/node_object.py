@@ -29,6 +29,6 @@ def register(
     """Create or correct the Node object; return its changes."""
     arguments.flags(dry_run=dry_run)
     settings = arguments.with_node(ctx.settings(), name, overrides or {})
-    planner.ensure_not_refused(planner.current_plan(ctx.cluster, settings, [name]))
+    planner.ensure_not_refused(planner.current_plan(ctx.cluster, settings, [name], ctx.clock))
     changes = node_registration.register(ctx.cluster.kube, settings.node(name), test=dry_run)
     return {"node": name, "changes": changes, **({"dry_run": True} if dry_run else {})}

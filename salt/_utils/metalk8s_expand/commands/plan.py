@@ -70,7 +70,7 @@ def _plan_and_save(
     names: tuple[str, ...] | None,
 ) -> tuple[Plan, Result]:
     """Return the plan and its data, and save it so that a later call can report changes."""
-    current = planner.current_plan(ctx.cluster, settings, names)
+    current = planner.current_plan(ctx.cluster, settings, names, ctx.clock)
     data = {
         **current.as_dict(),
         **request.to_saved(names),

@@ -29,7 +29,7 @@ def work(ctx: CommandContext) -> Result:
         ctx.cluster.kube,
         ctx.cluster.leases(),
         ctx.settings,
-        lambda settings, names: planner.current_plan(ctx.cluster, settings, names),
+        lambda settings, names: planner.current_plan(ctx.cluster, settings, names, ctx.clock),
         expand_nodes,
         ctx.clock,
     )

@@ -92,11 +92,14 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
 
 
 def verify(expansion: Expansion, node: Node) -> Advance:
-    """Wait until the node is as declared."""
+    """Wait until the node is as declared, and its kubelet renews its Lease during the run."""
     yield from _until(
         expansion,
         "the node to be as declared",
-        lambda: health.node_health_problems(expansion.access(), node),
+        lambda: [
+            *health.node_health_problems(expansion.access(), node),
+            *expansion.heartbeats.problems(node.name),
+        ],
         VERIFY_TIMEOUT_S,
         DeployError,
     )

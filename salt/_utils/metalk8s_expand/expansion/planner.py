@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.cluster.heartbeats import silent_kubelets
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd import quorum
@@ -25,15 +27,18 @@ SALTS_THREADS = 5
 
 
 def current_plan(
-    cluster: ClusterContext, declared: Settings, names: Sequence[str] | None = None
+    cluster: ClusterContext, declared: Settings, names: Sequence[str] | None, clock: Clock
 ) -> Plan:
-    """Return the plan for these nodes, or for all declared nodes if names is None."""
+    """Return the plan for these nodes, or for all declared nodes if names is None.
+
+    Waits some seconds if a kubelet has missed a renewal of its Lease.
+    """
     chosen = declared.chosen(names)
     seen = node_registration.observe(
         cluster.kube, None if names is None else [node.name for node in chosen]
     )
     return plan.build_plan(
-        declared, seen.nodes, names, _conditions(cluster, chosen, seen.nodes), seen.owned
+        declared, seen.nodes, names, _conditions(cluster, chosen, seen.nodes, clock), seen.owned
     )
 
 
@@ -111,7 +116,10 @@ def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
 
 
 def _conditions(
-    world: ClusterContext, chosen: Sequence[Node], observed: Mapping[str, JsonObject]
+    world: ClusterContext,
+    chosen: Sequence[Node],
+    observed: Mapping[str, JsonObject],
+    clock: Clock,
 ) -> dict[str, Condition]:
     """Return what was found on each deployed node."""
     deployed = [
@@ -121,9 +129,13 @@ def _conditions(
     members = (
         access.etcd.members() if access.etcd and any(node.is_etcd for node in deployed) else None
     )
+    ready = [node.name for node in deployed if not health.ready_problems(observed[node.name])]
+    silent = silent_kubelets(world.kube, ready, clock) if ready else {}
     conditions = {}
     for node in deployed:
         problems = _problems_of_life(access, node, observed[node.name], members)
+        if node.name in silent:
+            problems.insert(0, silent[node.name])
         conditions[node.name] = Condition(tuple(problems))
     return conditions
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from metalk8s_expand.clients.salt.orchestrations import Orchestrations
 from metalk8s_expand.cluster.health import ClusterAccess
+from metalk8s_expand.cluster.heartbeats import HeartbeatWatch, watch_heartbeats
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.preflight.result import PreflightResult
@@ -29,6 +30,8 @@ class Expansion:
     run: RunContext
     settings: Settings
     orchestrations: Orchestrations
+    # The kubelets as they were when the run began.
+    heartbeats: HeartbeatWatch
     steps: dict[str, list[StepResult]] = field(default_factory=dict)
     errors: dict[str, ExpandError] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -43,7 +46,8 @@ class Expansion:
     def begin(cls, run: RunContext, settings: Settings) -> Expansion:
         """Return the expansion of this run, which knows the Nodes of an interrupted run."""
         orchestrations = Orchestrations(run.cluster.opts)
-        return cls(run, settings, orchestrations, created=set(run.journal.now.created))
+        watch = watch_heartbeats(run.cluster.kube)
+        return cls(run, settings, orchestrations, watch, created=set(run.journal.now.created))
 
     def access(self) -> ClusterAccess:
         """Return the clients of the API and of etcd."""

@@ -255,6 +255,22 @@ def test_wait_ends_with_remaining_problems(clock: FakeClock) -> None:
     assert health.wait_until_healthy(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
 
 
+def test_wait_needs_a_renewal_of_the_lease(clock: FakeClock) -> None:
+    kube = FakeKube(stored(WORKER))
+    kube.put_lease("w-1", "2026-01-01T00:00:00.000000Z")
+    kube.dead_kubelets.add("w-1")
+    for wait in (
+        lambda: health.wait_until_healthy(alone(kube), WORKER, 30, clock),
+        lambda: health.wait_until_running(alone(kube), "w-1", 30, clock),
+    ):
+        with pytest.raises(DeployError) as error:
+            wait()
+        assert error.value.problems == (
+            "Node w-1 is not Ready: its kubelet does not renew its Lease in kube-node-lease, last at"
+            " 2026-01-01T00:00:00.000000Z",
+        )
+
+
 class TestAccess:
     def test_etcd_client_uses_every_node_of_role_with_address(self) -> None:
         def item(name: str, label: str, *addresses: tuple[str, str]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 import salt.config
 import yaml
 
-from metalk8s_expand.clients.kubernetes.lease import claim
+from metalk8s_expand.clients.kubernetes.api import FORBIDDEN
+from metalk8s_expand.clients.kubernetes.lease import claim, stamp
 from metalk8s_expand.clients.salt import cache, running_jobs
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.reports import DEPLOYMENT
@@ -230,6 +231,62 @@ class TestAlarm:
         with pytest.raises(QuorumError, match="alarm NOSPACE"):
             call.expand()
         assert call.cluster.leases().stored is None
+
+
+class TestStaleReady:
+    """The API shows the last status of a kubelet for a while after its host has died."""
+
+    @pytest.fixture
+    def call(self, make: Make) -> RunnerCalls:
+        """Return a call on a cluster whose node w-1 still shows Ready, 20 seconds too late."""
+        call = make(*everyone())
+        kube = call.cluster.kube
+        kube.dead_kubelets.add("w-1")
+        kube.put_lease("w-1", stamp(kube.clock.now() - 20))
+        return call
+
+    def test_plan_deploys_a_ready_node_whose_kubelet_is_silent(self, call: RunnerCalls) -> None:
+        [found] = call.plan()["workers"]
+        assert (found["node"], [step["name"] for step in found["steps"]]) == (
+            "w-1",
+            ["check_ssh", "preflight", "deploy", "verify"],
+        )
+        assert "w-1 is not Ready: its kubelet does not renew its Lease" in found["problems"][0]
+
+    def test_plan_waits_for_a_kubelet_that_is_late(
+        self, call: RunnerCalls, clock: FakeClock
+    ) -> None:
+        begun = clock.now()
+
+        def revive(request: str) -> None:
+            if clock.now() > begun + 5:
+                call.cluster.kube.dead_kubelets.clear()
+
+        call.cluster.kube.fail = revive
+        assert call.plan()["workers"] == []
+        assert clock.now() <= begun + 7
+
+    def test_plan_of_renewed_leases_does_not_wait(self, make: Make, clock: FakeClock) -> None:
+        assert make(*everyone()).plan()["unchanged"] == list(PILLAR["nodes"])
+        assert clock.now() == FakeClock().now()
+
+    def test_health_needs_a_renewal_of_each_kubelet(self, call: RunnerCalls) -> None:
+        call.cluster.kube.put_lease("w-1", stamp(call.cluster.kube.clock.now()))
+        with pytest.raises(DeployError) as error:
+            call.health()
+        [problem] = error.value.problems
+        assert "w-1 is not Ready: its kubelet does not renew its Lease" in str(problem)
+
+    def test_missing_right_names_the_role(self, call: RunnerCalls) -> None:
+        def refuse(request: str) -> None:
+            if "kube-node-lease" in request:
+                raise UnreachableError("was answered 403: leases is forbidden", cause=FORBIDDEN)
+
+        call.cluster.kube.fail = refuse
+        for function in (call.plan, call.health, call.expand):
+            with pytest.raises(UnreachableError, match="may not read the Leases") as error:
+                function()
+            assert "expand-rbac.yaml.j2" in str(error.value.hint)
 
 
 class TestSelection:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.cluster import health
+from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.expansion.plan import Condition, build_plan
@@ -83,7 +84,9 @@ class Setting:
             self.journal,  # type: ignore[arg-type]
             lambda: self.asked,
         )
-        self.expansion = Expansion(run, self.settings, self.jobs)  # type: ignore[arg-type]
+        self.expansion = Expansion(  # type: ignore[arg-type]
+            run, self.settings, self.jobs, watch_heartbeats(self.kube)
+        )
 
     def execute(self, healthy: Sequence[str] = ()) -> None:
         conditions = dict.fromkeys(healthy, Condition())
@@ -174,6 +177,17 @@ def test_scheduler_runs_planned_steps_only(setting: Any) -> None:
     made.execute(healthy=["w-1"])
     assert made.steps("w-1") == [("verify", True), ("uncordon", True)]
     assert made.jobs.started == []
+
+
+def test_ready_of_a_dead_kubelet_does_not_verify_the_node(setting: Any) -> None:
+    made = setting(node("w-1"))
+    made.kube.create_node(manifest.registration(made.nodes[0]))
+    made.cluster.deployed("w-1")
+    made.kube.dead_kubelets.add("w-1")
+    made.execute(healthy=["w-1"])
+    assert made.steps("w-1") == [("verify", False)]
+    error = made.expansion.report("w-1").error
+    assert "its kubelet has no Lease in kube-node-lease" in error["text"]
 
 
 def test_control_plane_is_serial_and_workers_are_parallel(setting: Any) -> None:

@@ -24,6 +24,9 @@ PAGE = 500
 # How often a list starts, when its pages take so long that the API drops the continue token.
 LISTINGS = 3
 
+# The cause of the error for a request that the user may not send.
+FORBIDDEN = "forbidden"
+
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
@@ -107,6 +110,7 @@ class KubeApi:
         refusal = _Expired if response.status == 410 else UnreachableError
         raise refusal(
             f"{method} {path} at {self.url} was answered {response.status}: {reason}",
+            cause=FORBIDDEN if response.status == 403 else None,
             hint=(
                 "check the API server's log and the permissions of the kubeconfig that the master"
                 " uses"
