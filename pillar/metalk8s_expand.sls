@@ -1,4 +1,5 @@
-# The declaration of a cluster's nodes: every key, with its default where it has one.
+# The declaration of a cluster's nodes: every key, with its default where it has one. Names, profiles and addresses
+# suffice on MetalK8s.
 #
 # For the pillar of the master's runner only. In the pillar's top.sls:
 #
@@ -12,6 +13,7 @@ metalk8s_expand:
   # What holds for every node that does not say otherwise.
   defaults:
     # The MetalK8s version (label metalk8s.scality.com/version, saltenv metalk8s-<version>); quoted, it is a text.
+    # Default: the cluster's own version.
     version: '2.0.0-dev'
     # A profile for nodes that have neither a profile nor roles. No default.
     profile: worker
@@ -88,7 +90,7 @@ metalk8s_expand:
   # Hosts without a declared host_key: 'known' must be in known_hosts; 'accept-new' are written there at first contact.
   host_keys: known
 
-  # Addresses of nodes inside of these networks are refused. No defaults.
+  # Addresses of nodes inside of these networks are refused. Default: the cluster's own networks; others are refused.
   networks:
     pod_cidr: 10.233.0.0/16
     service_cidr: 10.96.0.0/12

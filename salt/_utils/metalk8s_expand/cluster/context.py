@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
-from metalk8s_expand.clients.salt.pillar import declared_pillar, pillar_id
+from metalk8s_expand.clients.salt.pillar import (
+    PILLAR_KEY,
+    declared_pillar,
+    master_pillar,
+    pillar_id,
+)
 from metalk8s_expand.cluster import health as verify
+from metalk8s_expand.cluster.configuration import cluster_configuration, cluster_version
 from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
-from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.configuration import ClusterConfiguration, Value
+from metalk8s_expand.domain.declaration import cluster_defaults, settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles, ssh_annotations
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
@@ -20,17 +27,32 @@ from metalk8s_expand.errors import SettingsError
 
 
 def declaration(opts: Mapping[str, Any]) -> Settings:
-    """Return the declaration in the master's pillar.
+    """Return the declaration in the master's pillar as the operator states it.
 
     Raises SettingsError with all problems, or when there is no declaration.
     """
-    pillar = declared_pillar(opts)
-    if pillar is None:
+    return _parsed(master_pillar(opts), opts)
+
+
+def complete_declaration(opts: Mapping[str, Any], version: Callable[[], Value | None]) -> Settings:
+    """Return the declaration with the cluster's values where the operator states none.
+
+    ``version`` returns the version that the API tells. Raises SettingsError as ``declaration``, and
+    when the declaration contradicts the cluster.
+    """
+    pillar = master_pillar(opts)
+    declared, known = _parsed(pillar, opts), cluster_configuration(opts, pillar)
+    return cluster_defaults.complete(declared, known, version)
+
+
+def _parsed(pillar: Mapping[str, Any], opts: Mapping[str, Any]) -> Settings:
+    declared = pillar.get(PILLAR_KEY)
+    if declared is None:
         raise SettingsError(
-            f"the pillar of {pillar_id(opts)} has no key metalk8s_expand",
+            f"the pillar of {pillar_id(opts)} has no key {PILLAR_KEY}",
             hint="declare the nodes there; the example pillar/metalk8s_expand.sls has every key",
         )
-    return settings.parse(pillar)
+    return settings.parse(declared)
 
 
 @dataclass(frozen=True)
@@ -46,15 +68,14 @@ class ClusterContext:
         return cls(opts, kubeconfig_of(opts).connect())
 
     def settings(self) -> Settings:
-        """Return the declaration; see ``declaration``."""
-        return declaration(self.opts)
+        """Return the declaration, completed with the cluster's values."""
+        return complete_declaration(self.opts, self.version)
 
     def node(self, name: str) -> Node:
         """Return the declared node, or an undeclared node as its Node object describes it."""
         pillar = declared_pillar(self.opts)
-        declared = settings.parse(pillar).nodes if pillar is not None else {}
-        if name in declared:
-            return declared[name]
+        if pillar is not None and name in settings.parse(pillar).nodes:
+            return self.settings().nodes[name]
         node_obj = self.kube.node(name)
         if node_obj is None:
             raise SettingsError(
@@ -63,6 +84,14 @@ class ClusterContext:
                 hint="check the name",
             )
         return from_observed(node_obj)
+
+    def configuration(self) -> ClusterConfiguration:
+        """Return what the files of this master say about the cluster, by source."""
+        return cluster_configuration(self.opts)
+
+    def version(self, nodes: Sequence[JsonObject] | None = None) -> Value | None:
+        """Return the version that the API tells, and its source; see ``cluster_version``."""
+        return cluster_version(self.kube, nodes)
 
     def leases(self) -> Leases:
         """Return the client of the Lease that one run holds at a time."""

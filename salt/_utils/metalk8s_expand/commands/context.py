@@ -11,7 +11,9 @@ from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt.event_bus import Bus
 from metalk8s_expand.clients.salt.minions import Minions
-from metalk8s_expand.cluster.context import ClusterContext, declaration
+from metalk8s_expand.cluster.configuration import cluster_configuration
+from metalk8s_expand.cluster.context import ClusterContext, complete_declaration, declaration
+from metalk8s_expand.domain.configuration import ClusterConfiguration
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.runs.progress import Progress
 
@@ -48,9 +50,24 @@ class CommandContext:
         """Return the cluster. Connects on first use, so pillar errors need no API server."""
         return self.connect(self.opts)
 
-    def settings(self) -> Settings:
-        """Return the declaration in the pillar. Raises SettingsError with all its problems."""
+    def declaration(self) -> Settings:
+        """Return the declaration as the operator states it, without a request to the API.
+
+        Raises SettingsError with all its problems.
+        """
         return declaration(self.opts)
+
+    def settings(self) -> Settings:
+        """Return the declaration, completed with the cluster's values.
+
+        Raises SettingsError with all its problems, and when it contradicts the cluster.
+        """
+        # The declaration's own mistakes come before a request to the API.
+        return complete_declaration(self.opts, lambda: self.cluster.version())  # noqa: PLW0108
+
+    def configuration(self) -> ClusterConfiguration:
+        """Return what the files of this master say about the cluster, without the API."""
+        return cluster_configuration(self.opts)
 
     @property
     def for_people(self) -> bool:

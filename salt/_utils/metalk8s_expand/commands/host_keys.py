@@ -15,7 +15,7 @@ from metalk8s_expand.errors import UnreachableError
 
 def host_keys(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> Result:
     """Return the keys that each host shows now, and whether its declared key is one of them."""
-    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
+    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.declaration())
 
     def ask(node: Node) -> Result:
         return _shown(node, settings.ssh_timeout)

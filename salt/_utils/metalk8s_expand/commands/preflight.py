@@ -19,7 +19,7 @@ from metalk8s_expand.preflight import ssh as ssh_preflight
 
 def check_ssh(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> Result:
     """Return which hosts answer over SSH, and the error of each other host."""
-    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.settings())
+    settings, names = ExpandRequest.parse(nodes, profiles).resolve(ctx.declaration())
     targets = roster.ssh_targets(settings.chosen(names), roster.access_from(ctx.opts, settings))
     reached: Result = {}
     unreachable: Result = {}

@@ -12,6 +12,8 @@ from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.health import certificates_of, deployed_nodes, nodes_by_name
+from metalk8s_expand.domain.configuration import VERSION
+from metalk8s_expand.domain.declaration import cluster_defaults
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.objects import labels_of
@@ -32,7 +34,7 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
     kube, leases = ctx.cluster.kube, ctx.cluster.leases()
     if follow:
         run_progress.follow(kube, leases, ctx.progress.line, ctx.clock)
-    settings = ctx.settings()
+    settings, configuration = _configured(ctx)
     observed = nodes_by_name(ctx)
     runs = cache.reports_by_run(ctx.opts)
     history = []
@@ -54,9 +56,27 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         "runs": list(runs)[-20:],
         "history": history,
         "now": active,
-        "configuration": {"kubeconfig": kubeconfig_of(ctx.opts).as_dict()},
+        "configuration": configuration,
     }
     return ctx.render(_status_text, data)
+
+
+def _configured(ctx: CommandContext) -> tuple[Settings, Result]:
+    """Return the declaration completed with the cluster's values, and where each value is from.
+
+    A contradiction between the two is among the problems, so that both are shown.
+    """
+    declared, known = ctx.declaration(), ctx.configuration()
+    version = ctx.cluster.version()
+    if version:
+        known = known.with_value(VERSION, version)
+    problems = [*known.problems, *map(str, cluster_defaults.contradictions(declared, known))]
+    configuration = {
+        "kubeconfig": kubeconfig_of(ctx.opts).as_dict(),
+        "cluster": cluster_defaults.stated(declared).with_fallback(known).as_dict(),
+        "problems": problems,
+    }
+    return cluster_defaults.fill(declared, known), configuration
 
 
 def _undeclared(settings: Settings, observed: Mapping[str, JsonObject]) -> dict[str, Any]:
@@ -97,8 +117,6 @@ def _status_text(data: Mapping[str, Any]) -> str:
     for item in (*data["nodes"].values(), *data["undeclared"].values()):
         problems += [f"- {problem}" for problem in item["problems"]]
     ending = certificates.render_certificates(data["certificates"])
-    kubeconfig = data["configuration"]["kubeconfig"]
-    context = f", context {kubeconfig['context']}" if kubeconfig["context"] else ""
     blocks = [
         table(("node", "roles", "state"), rows, numbers=False),
         "\n".join(problems),
@@ -106,6 +124,16 @@ def _status_text(data: Mapping[str, Any]) -> str:
         run_progress.render_status(data["now"]),
         queue_rules.text(data["queue"]),
         render_history(data["history"]),
-        f"Kubeconfig: {kubeconfig['path']}{context}, from {kubeconfig['source']}",
+        _configuration_text(data["configuration"]),
     ]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _configuration_text(configuration: Mapping[str, Any]) -> str:
+    """Return one line for each value, with its source, and one for each problem."""
+    kubeconfig = configuration["kubeconfig"]
+    context = f", context {kubeconfig['context']}" if kubeconfig["context"] else ""
+    lines = [f"Kubeconfig: {kubeconfig['path']}{context}, from {kubeconfig['source']}"]
+    for key, item in configuration["cluster"].items():
+        lines.append(f"{key}: {', '.join(item['value'])}, from {item['source']}")
+    return "\n".join([*lines, *(f"- {problem}" for problem in configuration["problems"])])

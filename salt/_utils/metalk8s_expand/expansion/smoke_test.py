@@ -44,7 +44,7 @@ def probe(
 
     The objects are named after this run and are always removed.
     """
-    if kube.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
+    if kube.namespace(NAMESPACE) is None:
         kube.create("/api/v1/namespaces", MANIFEST)
     try:
         pairs = [_Pair(node, f"{run.lower()}-{number}") for number, node in enumerate(workers)]

@@ -27,7 +27,7 @@ from metalk8s_expand.errors import (
     QuorumError,
     SettingsError,
 )
-from metalk8s_expand.preflight import collect_cluster_facts, saltenvs
+from metalk8s_expand.preflight import saltenvs
 
 # Skipping this preflight check also skips the version.
 VERSION = "version"
@@ -98,9 +98,10 @@ def version_problems(world: ClusterContext, settings: Settings, nodes: Sequence[
         *world.kube.nodes(roles.label_key(roles.BOOTSTRAP)),
         *world.kube.nodes(roles.label_key(roles.MASTER)),
     ]
-    cluster = collect_cluster_facts.version(items)
-    if not cluster:
+    known = world.version(items)
+    if known is None:
         return []
+    cluster = known.items[0]
     names = {node.name for node in nodes}
     versions = {}
     for item in items:
@@ -117,7 +118,7 @@ def version_problems(world: ClusterContext, settings: Settings, nodes: Sequence[
         if node.version != cluster and VERSION not in settings.skipped(node.name):
             problems.append(
                 f"node {node.name} is declared with the version {node.version}, "
-                f"but the cluster's version is {cluster}"
+                f"but the cluster's version is {known}"
             )
     return problems
 

@@ -13,7 +13,10 @@ from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt import keys, minions
 from metalk8s_expand.clients.salt import pillar as master
 from metalk8s_expand.cluster import roster
+from metalk8s_expand.cluster.configuration import cluster_configuration
 from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.domain import configuration
+from metalk8s_expand.domain.configuration import ClusterConfiguration
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
@@ -39,7 +42,10 @@ def collect_cluster_facts(
     """
     items = world.kube.nodes()
     described = _described(world, items)
-    networks = described.get("networks") or {}
+    known = _configuration(world, described)
+    version = world.version(items)
+    if version:
+        known = known.with_value(configuration.VERSION, version)
     key = master.master_key(world.opts)
     return ClusterFacts(
         nodes=_neighbours(world, items),
@@ -47,24 +53,13 @@ def collect_cluster_facts(
         etcd_peers=_etcd_peers(items),
         keys=_fingerprints(world, settings.nodes if names is None else names),
         master_key=fingerprint(key) if key else "",
-        version=version(items),
-        pod_cidr=settings.pod_cidr or networks.get("pod"),
-        service_cidr=settings.service_cidr or networks.get("service"),
         pre_flight=roster.pre_flight_script(world.opts),
+        version=known.single(configuration.VERSION),
+        pod_cidr=settings.pod_cidr or known.single(configuration.POD) or None,
+        service_cidr=settings.service_cidr or known.single(configuration.SERVICE) or None,
+        control_plane=known.control_plane,
+        workload_plane=known.workload_plane,
     )
-
-
-def version(items: Sequence[JsonObject]) -> str:
-    """Return the cluster's MetalK8s version: of the bootstrap node, else of the control plane.
-
-    It is empty when no Node carries a version.
-    """
-    candidates = [*with_role(items, roles.BOOTSTRAP), *with_role(items, roles.MASTER)]
-    for item in candidates:
-        label = labels_of(item).get(VERSION_LABEL, "")
-        if label:
-            return str(label)
-    return ""
 
 
 def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:
@@ -117,6 +112,17 @@ def _macs(grains: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(interfaces, Mapping):
         return ()
     return tuple(str(mac).lower() for mac in interfaces.values())
+
+
+def _configuration(world: ClusterContext, described: Mapping[str, Any]) -> ClusterConfiguration:
+    """Return the cluster's configuration, as far as its sources are readable."""
+    place = "the bootstrap node"
+    try:
+        known = cluster_configuration(world.opts)
+    except SettingsError as error:
+        log.warning("the configuration of the cluster is unknown: %s", error)
+        known = ClusterConfiguration()
+    return known.with_fallback(configuration.from_description(described, place))
 
 
 def _described(world: ClusterContext, items: Sequence[JsonObject]) -> Mapping[str, Any]:

@@ -55,6 +55,7 @@ def discover_node(world: ClusterContext, settings: Settings, name: str) -> NodeI
         volumes=tuple(evictions.volumes_on(world.kube, name)),
         recorded=ownership.read(world.kube, [name]).get(name, NOTHING) != NOTHING,
         is_salt_master=master.pillar_id(world.opts).removesuffix(master.MASTER_SUFFIX) == name,
+        is_ca=settings.ca_minion == name,
         master_key=master.master_key(world.opts),
     )
     known = inventory.exists or inventory.declared is not None

@@ -228,7 +228,8 @@ class TestVersions:
         error = refusal(cluster(), WORKER, replace(FIFTH, version="2.1"))
         assert isinstance(error, ConflictError)
         assert error.problems == (
-            "node e-5 is declared with the version 2.1, but the cluster's version is 2.0",
+            "node e-5 is declared with the version 2.1, but the cluster's version is 2.0, from label"
+            " metalk8s.scality.com/version of Node boot",
         )
 
     def test_skipped_version_check_accepts_other_version(self) -> None:

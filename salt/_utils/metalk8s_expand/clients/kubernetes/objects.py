@@ -92,6 +92,10 @@ class Kube(KubeApi):
         """Return one Deployment."""
         return self.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
+    def namespace(self, name: str) -> JsonObject | None:
+        """Return one Namespace."""
+        return self.get(f"/api/v1/namespaces/{name}")
+
     def kubernetes_endpoints(self) -> list[JsonObject]:
         """Return the EndpointSlices of the ``kubernetes`` Service."""
         query = {"labelSelector": "kubernetes.io/service-name=kubernetes"}

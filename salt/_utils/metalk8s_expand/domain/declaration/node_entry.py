@@ -57,17 +57,13 @@ def read_defaults(reader: Reader, profiles: Iterable[str], key_directory: str) -
 
 
 def read_node(reader: Reader, name: str, terms: Terms) -> Declared:
-    """Return one node. If the reader notes problems, the caller must not use the node."""
+    """Return one node, with an empty version if neither it nor the defaults have one.
+
+    If the reader notes problems, the caller must not use the node.
+    """
     profile = _role_set(reader, terms)
     address = _required(reader, "address", scalars.address)
     version = reader.take("version", scalars.version, terms.defaults.version)
-    if version is None and "version" not in reader:
-        reader.note(
-            reader.at("version"),
-            None,
-            "is missing",
-            "set it here or in metalk8s_expand:defaults:version",
-        )
     labels = {**profile.labels, **_labels(reader.section("labels"))}
     ssh = _node_ssh(reader.section("ssh"), address, terms)
     preflight = reader.section("preflight")

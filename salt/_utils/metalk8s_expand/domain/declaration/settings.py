@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from metalk8s_expand.domain.certificates import expiry as certificates
@@ -39,7 +39,11 @@ KNOWN, ACCEPT_NEW = "known", "accept-new"
 
 @dataclass(frozen=True)
 class Settings:
-    """The parsed declaration: timeouts in seconds, nodes in their declared order."""
+    """The parsed declaration: timeouts in seconds, nodes in their declared order.
+
+    The version of a node is empty if the operator states none; ``cluster_defaults`` completes it
+    and sets ``ca_minion``, the minion that signs the cluster's certificates.
+    """
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
     terms: Terms = field(default_factory=Terms)
@@ -50,6 +54,7 @@ class Settings:
     host_keys: str = KNOWN
     pod_cidr: str | None = None
     service_cidr: str | None = None
+    ca_minion: str = ""
     probe_image: str | None = None
     skip: tuple[str, ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -122,7 +127,7 @@ def parse(pillar: object) -> Settings:
     )
     reader.finish()
     _check_places(settings, f"{PILLAR}:nodes", settings.nodes, problems)
-    _refuse("the pillar is invalid; nothing was changed", problems)
+    refuse("the pillar is invalid; nothing was changed", problems)
     return settings
 
 
@@ -143,7 +148,7 @@ def with_node(settings: Settings, name: str, overrides: Mapping[str, object]) ->
         node_skip={**settings.node_skip, name: entry.skip},
     )
     _check_places(wider, "add_node", [name], problems)
-    _refuse(WRONG_ARGUMENTS, problems, name)
+    refuse(WRONG_ARGUMENTS, problems, name)
     return wider
 
 
@@ -156,7 +161,7 @@ def with_max_parallel(settings: Settings, value: object) -> Settings:
     number = reader.attempt(
         reader.path, value, scalars.integer(1, MOST_PARALLEL), DEFAULT_MAX_PARALLEL
     )
-    _refuse(WRONG_ARGUMENTS, problems)
+    refuse(WRONG_ARGUMENTS, problems)
     return dataclasses.replace(settings, max_parallel=number)
 
 
@@ -214,7 +219,11 @@ def _undeclared(settings: Settings, name: str, reader: Reader) -> Declared:
             "is declared in the pillar",
             "change it there, or omit the arguments",
         )
-    return read_node(reader, name, settings.terms)
+    entry = read_node(reader, name, settings.terms)
+    if not entry.node.version and "version" not in reader:
+        remedy = f"set it here or in {PILLAR}:defaults:version: the cluster does not tell its own"
+        reader.note(reader.at("version"), None, "is missing", remedy)
+    return entry
 
 
 def _check_places(settings: Settings, path: str, names: Iterable[str], problems: Problems) -> None:
@@ -231,18 +240,19 @@ def _check_places(settings: Settings, path: str, names: Iterable[str], problems:
                 )
     for name in settings.nodes:
         if name in chosen:
-            _check_networks(settings, f"{path}:{name}:address", settings.nodes[name], problems)
+            problems.extend(
+                network_problems(settings, f"{path}:{name}:address", settings.nodes[name])
+            )
 
 
-def _check_networks(settings: Settings, path: str, node: Node, problems: Problems) -> None:
+def network_problems(settings: Settings, path: str, node: Node) -> Iterator[Problem]:
+    """Yield a problem for each cluster network that the node's address is inside of."""
     for title, network in (("Pod", settings.pod_cidr), ("Service", settings.service_cidr)):
         if not network or not node.address:
             continue
         if ipaddress.ip_address(node.address) in ipaddress.ip_network(network):
-            remedy = "use the host's control-plane address, or correct metalk8s_expand:networks"
-            problems.append(
-                Problem(path, node.address, f"is inside the {title} network {network}", remedy)
-            )
+            message = f"is inside the {title} network {network}"
+            yield Problem(path, node.address, message, "use the host's control-plane address")
 
 
 def _address(node: Node) -> str:
@@ -254,7 +264,8 @@ def _ssh_place(node: Node) -> str:
     return "" if node.ssh.host == node.address else f"{node.ssh.host} port {node.ssh.port}"
 
 
-def _refuse(message: str, problems: Problems, node: str | None = None) -> None:
+def refuse(message: str, problems: Problems, node: str | None = None) -> None:
+    """Raise SettingsError with the problems, if there are any."""
     if problems:
         raise SettingsError(
             message,

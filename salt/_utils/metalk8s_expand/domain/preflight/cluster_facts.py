@@ -36,8 +36,9 @@ class ClusterFacts:
     A Node can have the name of a new host. ``etcd_peers`` holds the addresses of current members by
     node name. ``keys`` holds the fingerprints of the minion keys that the master knows, by minion
     ID; ``master_key`` is the fingerprint of the master's own key. ``version`` is the version of the
-    cluster. A network is None if it is not declared. ``pre_flight`` is the path of the master's
-    script that installs a Python on hosts; it is empty if there is none.
+    cluster. A network is None if it is unknown. ``control_plane`` and ``workload_plane`` hold the
+    CIDRs of these networks; they are empty if they are unknown. ``pre_flight`` is the path of the
+    master's script that installs a Python on hosts; it is empty if there is none.
     """
 
     nodes: Mapping[str, ExistingNode] = field(default_factory=dict)
@@ -49,3 +50,5 @@ class ClusterFacts:
     pod_cidr: str | None = None
     service_cidr: str | None = None
     pre_flight: str = ""
+    control_plane: tuple[str, ...] = ()
+    workload_plane: tuple[str, ...] = ()

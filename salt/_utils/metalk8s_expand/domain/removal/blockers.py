@@ -42,24 +42,7 @@ def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) ->
                 "no etcd member and no key on the master",
             )
         return
-    if (
-        roles.BOOTSTRAP in inventory.roles
-        or inventory.is_salt_master
-        or (inventory.host.said or {}).get("authority")
-    ):
-        yield Blocker(
-            BOOTSTRAP,
-            f"{inventory.name} is the bootstrap node: it runs the Salt master and holds the CA",
-        )
-    if (
-        roles.MASTER in inventory.roles
-        and (inventory.node or inventory.member)
-        and not inventory.masters
-    ):
-        yield Blocker(
-            BOOTSTRAP,
-            f"no other Node with an API server is Ready: {inventory.name} is the last one",
-        )
+    yield from _indispensable(inventory)
     if inventory.member:
         for problem in quorum.remove_problems(inventory.members, inventory.member.id):
             yield Blocker(QUORUM, problem)
@@ -73,6 +56,32 @@ def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) ->
             f"the storage operator has the Volumes {', '.join(inventory.volumes)} on its disks:"
             " move their data and delete them with kubectl delete volumes.storage.metalk8s.scality."
             "com, or use volumes=True, which keeps the Volumes and their disks as they are",
+        )
+
+
+def _indispensable(inventory: NodeInventory) -> Iterator[Blocker]:
+    """Refuse the Salt master's node, the CA's node and the last API server."""
+    if (
+        roles.BOOTSTRAP in inventory.roles
+        or inventory.is_salt_master
+        or (inventory.host.said or {}).get("authority")
+    ):
+        yield Blocker(
+            BOOTSTRAP,
+            f"{inventory.name} is the bootstrap node: it runs the Salt master and holds the CA",
+        )
+    elif inventory.is_ca:
+        yield Blocker(
+            BOOTSTRAP, f"{inventory.name} holds the CA: its minion signs the cluster's certificates"
+        )
+    if (
+        roles.MASTER in inventory.roles
+        and (inventory.node or inventory.member)
+        and not inventory.masters
+    ):
+        yield Blocker(
+            BOOTSTRAP,
+            f"no other Node with an API server is Ready: {inventory.name} is the last one",
         )
 
 

@@ -32,8 +32,9 @@ class NodeInventory:
     """Everything that exists of one node.
 
     ``masters`` are the other Ready Nodes with an API server. ``volumes`` are the names of the
-    storage operator's Volumes on its disks. ``removed`` is true if an earlier run
-    removed a node of this name, ``is_salt_master`` if the Salt master has the node's name.
+    storage operator's Volumes on its disks. ``removed`` is true if an earlier run removed a node of
+    this name, ``is_salt_master`` if the Salt master has the node's name, ``is_ca`` if its minion
+    signs the cluster's certificates.
     """
 
     name: str
@@ -50,6 +51,7 @@ class NodeInventory:
     recorded: bool = False
     removed: bool = False
     is_salt_master: bool = False
+    is_ca: bool = False
     master_key: str = ""
 
     @property

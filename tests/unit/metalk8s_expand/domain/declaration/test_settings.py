@@ -183,7 +183,6 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "bad name": (pillar() | {"nodes": {"W_1": {}}}, ["metalk8s_expand:nodes:W_1"]),
     "a name of the API": (pillar() | {"nodes": {"kubernetes.lan": {}}}, ["metalk8s_expand:nodes:kubernetes.lan"]),
     "no profile": ({"nodes": {"w-1": {"address": "10.0.0.1", "version": "1"}}}, [f"{N}:profile"]),
-    "no version": ({"nodes": {"w-1": {"address": "10.0.0.1", "profile": "worker"}}}, [f"{N}:version"]),
     "no address": ({"nodes": {"w-1": {"version": "1", "profile": "worker"}}}, [f"{N}:address"]),
     "unknown profile": (pillar({"profile": "workr"}), [f"{N}:profile"]),
     "bootstrap profile": (pillar({"profile": "bootstrap"}), [f"{N}:profile"]),
@@ -243,7 +242,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     ),
 }  # fmt: skip
 # Mistakes that a JSON schema for editors cannot detect.
-BEYOND_SCHEMA = {"absent", "numeric key", "unknown profile", "no profile", "no version", "key elsewhere", "pod network", "service network",
+BEYOND_SCHEMA = {"absent", "numeric key", "unknown profile", "no profile", "key elsewhere", "pod network", "service network",
                  "bad network", "taint twice", "node null", "snapshot beside etcd", "snapshot copied to itself"}  # fmt: skip
 
 

@@ -194,6 +194,7 @@ def kinds(state: NodeInventory, options: RemovalOptions | None = None) -> list[s
             blockers.BOOTSTRAP,
         ),
         (found(is_salt_master=True), RemovalOptions(), blockers.BOOTSTRAP),
+        (found(is_ca=True), RemovalOptions(), blockers.BOOTSTRAP),
         (
             found(host=HostInventory({**LIVES, "authority": True})),
             RemovalOptions(),
