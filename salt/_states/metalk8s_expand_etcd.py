@@ -8,6 +8,7 @@ from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.etcd.quorum import client_url
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import etcd_member, fence
 
@@ -89,7 +90,7 @@ def _etcd(address, endpoints, own):
     # The host's own member serves requests too: other members may be registered and not deployed
     # yet.
     addresses = [*([address] if own else []), *endpoints]
-    return Etcd([f"https://{item}:2379" for item in addresses])
+    return Etcd(list(map(client_url, addresses)))
 
 
 def _files(address):

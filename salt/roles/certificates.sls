@@ -9,7 +9,7 @@ Have every port serve what was renewed:
   metalk8s_expand_certificates.served:
     - name: {{ node.name }}
     - certificates: {{ pillar.metalk8s.certificates | json }}
-    - address: {{ node.address }}
+    - address: {{ node.address | json }}
     - require:
 {%- for purpose in pillar.metalk8s.certificates | sort %}
       - x509: Have the certificate {{ purpose }} signed

@@ -18,7 +18,7 @@ Configure the minion:
     - mode: '0640'
     - context:
         id: {{ node.name }}
-        master: {{ cluster.bootstrap.address }}
+        master: {{ cluster.bootstrap.address | json }}
         saltenv: {{ saltenv }}
 
 Install the minion's unit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,16 @@ class Site:
     The plugins are synced or installed, and the trees are the served ones.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(
+        self,
+        base: Path,
+        cluster: Mapping[str, Any] = CLUSTER,
+        declaration: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Lay out the site; the declaration is by default the documented one."""
         self.base = base
+        self.cluster = cluster
+        self.declaration = declaration
         self.epoch = base / "expand-epoch"
         self.copy = extension.lay_out_copy(base, base / "ext", "pillar", "states")
         # The epoch file of this machine must not change.
@@ -153,9 +162,15 @@ class Site:
             "base:\n  '*':\n    - cluster\n  'bootstrap_master':\n    - metalk8s_expand\n"
         )
         (directory / "cluster.sls").write_text(
-            "#!json\n" + json.dumps({"metalk8s": {"cluster": CLUSTER}})
+            "#!json\n" + json.dumps({"metalk8s": {"cluster": self.cluster}})
         )
-        (directory / "metalk8s_expand.sls").symlink_to(ROOT / "pillar" / "metalk8s_expand.sls")
+        declared = directory / "metalk8s_expand.sls"
+        if self.declaration is None:
+            declared.symlink_to(ROOT / "pillar" / "metalk8s_expand.sls")
+        else:
+            declared.write_text(
+                "#!json\n" + json.dumps({"metalk8s_expand": dict(self.declaration)})
+            )
 
     def _write_config(self) -> None:
         config = {

@@ -14,6 +14,8 @@ import jinja2
 import yaml
 
 from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.parsing import addresses
 from tests.integration.daemons import Daemon, eventually
 from tests.integration.etcd_host import Host
 from tests.integration.pki import Authority, write_rsa_key
@@ -27,7 +29,8 @@ TEMPLATE = (
     / "kube-apiserver.yaml.j2"
 )
 # Advertised to the cluster but never used: the API refuses a loopback address here.
-ADVERTISED = "192.0.2.10"
+ADVERTISED = {"IPv4": "192.0.2.10", "IPv6": "2001:db8::10"}
+SERVICES = {"IPv4": "10.96.0.0/12", "IPv6": "fd00:96::/112"}
 
 
 class ApiServer:
@@ -38,7 +41,7 @@ class ApiServer:
         self.root = root
         self._audited = audited
         self.programs = host.site.programs
-        self.url = f"https://{host.address}:6443"
+        self.url = addresses.url("https", host.address, 6443)
         self._certificates(host)
         self._argv = [self.programs["kube-apiserver"], *self._flags(host.address)]
         self.start()
@@ -137,15 +140,15 @@ class ApiServer:
     def _flags(self, address: str) -> list[str]:
         context: dict[str, Any] = {
             "image": "none",
-            "address": ADVERTISED,
-            "networks": {"service": "10.96.0.0/12"},
+            "address": ADVERTISED[addresses.family(address)],
+            "networks": {"service": SERVICES[addresses.family(address)]},
         }
         text = jinja2.Template(TEMPLATE.read_text()).render(context)
         command = yaml.safe_load(text)["spec"]["containers"][0]["command"]
         assert command[0] == "kube-apiserver"
         here = {
             "/etc/kubernetes": str(self.root),
-            "https://127.0.0.1:2379": f"https://{address}:2379",
+            "https://127.0.0.1:2379": quorum.client_url(address),
         }
         flags = [*command[1:], f"--bind-address={address}"]
         for old, new in here.items():

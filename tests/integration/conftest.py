@@ -31,7 +31,7 @@ def site(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     authority = Authority(pki / "ca.crt", "etcd-ca")
     # etcd compares a peer's certificate with its source address, which is 127.0.0.1 on loopback.
     addresses = [f"{network}.{number}" for number in range(1, HOSTS + 1)]
-    authority.sign(pki / "server", "etcd", sans=["127.0.0.1", *addresses])
+    authority.sign(pki / "server", "etcd", sans=["127.0.0.1", "::1", *addresses])
     authority.sign(pki / "client", "healthcheck-client")
     return Site(programs, pki, network)
 

@@ -61,6 +61,15 @@ def loopback_network(ports: Sequence[int], hosts: int) -> str:
     raise RuntimeError(f"no loopback network has the ports {ports} free")
 
 
+def wait_for_ports(address: str, ports: Sequence[int], timeout: float = 120.0) -> None:
+    """Wait until these ports of the address are free: another run of the tests may use them."""
+
+    def free() -> bool:
+        return all(_is_free(address, port) for port in ports)
+
+    eventually(f"the ports {ports} of {address} are free", free, timeout)
+
+
 def eventually(what: str, probe: Callable[[], object], timeout: float = 60.0) -> None:
     """Call ``probe`` until it returns a true value; fail after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
@@ -71,7 +80,7 @@ def eventually(what: str, probe: Callable[[], object], timeout: float = 60.0) ->
 
 
 def _is_free(address: str, port: int) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))

@@ -17,7 +17,9 @@ from typing import Any
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.parsing import addresses
 from metalk8s_expand.minion import etcd_member
 from metalk8s_expand.minion.etcd_member import DesiredMember
 from tests.integration.daemons import Daemon, eventually
@@ -42,13 +44,13 @@ class Site:
 
 
 class Host:
-    """One host; ``number`` is the last part of its address and of its name."""
+    """One host; ``number`` is the last part of its name and, by default, of its address."""
 
-    def __init__(self, site: Site, root: Path, number: int) -> None:
+    def __init__(self, site: Site, root: Path, number: int, address: str = "") -> None:
         self.site = site
         self.root = root
         self.name = f"host-{number}"
-        self.address = f"{site.network}.{number}"
+        self.address = address or f"{site.network}.{number}"
         self.manifest = root / "manifests" / "etcd.yaml"
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         self.files = MemberFiles(
@@ -62,7 +64,7 @@ class Host:
 
     def wanted(self, **limits: Any) -> DesiredMember:
         """Return the desired member as the state module does, with the paths of this host."""
-        peer, client = f"https://{self.address}:2380", f"https://{self.address}:2379"
+        peer, client = quorum.peer_url(self.address), quorum.client_url(self.address)
         certificates = {
             f"{key}-file": str(self.site.pki / f"server.{end}")
             for key, end in (("cert", "crt"), ("key", "key"))
@@ -76,7 +78,7 @@ class Host:
             "data-dir": str(self.files.data),
             "listen-peer-urls": peer,
             "listen-client-urls": client,
-            "listen-metrics-urls": f"http://{self.address}:2381",
+            "listen-metrics-urls": addresses.url("http", self.address, 2381),
             "advertise-client-urls": client,
             "initial-advertise-peer-urls": peer,
             "client-transport-security": security,
@@ -93,9 +95,8 @@ class Host:
     def etcd(self, others: Sequence[Host], own: bool, kind: type[Etcd] = Etcd) -> Etcd:
         """Return a client as the state module does; with ``own``, the own member comes first."""
         hosts = [*([self] if own else []), *(host for host in others if host is not self)]
-        return kind(
-            [f"https://{host.address}:2379" for host in hosts], self.site.credentials(), timeout=3.0
-        )
+        urls = [quorum.client_url(host.address) for host in hosts]
+        return kind(urls, self.site.credentials(), timeout=3.0)
 
     def add(self, others: Sequence[Host], kind: type[Etcd] = Etcd, **limits: Any) -> dict[str, Any]:
         """Run the state ``member_added``."""
@@ -182,7 +183,7 @@ class Host:
         tls = [f"--cacert={paths.ca}", f"--cert={paths.cert}", f"--key={paths.key}"]
         argv = [
             str(self.site.programs["etcdctl"]),
-            f"--endpoints=https://{self.address}:2379",
+            f"--endpoints={quorum.client_url(self.address)}",
             *tls,
             "--command-timeout=3s",
         ]

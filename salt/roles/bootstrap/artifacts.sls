@@ -6,8 +6,8 @@ Install the artifact store's unit:
     - source: salt://metalk8s/roles/bootstrap/files/artifacts.service.j2
     - template: jinja
     - context:
-        address: {{ cluster.bootstrap.address }}
-        port: {{ cluster.artifacts.url.rsplit(":", 1)[1] }}
+        address: {{ cluster.bootstrap.address | json }}
+        port: {{ (cluster.artifacts.url | regex_search(":([0-9]+)/?$") or ("80",))[0] }}
         directory: {{ cluster.artifacts.directory }}
 
 Run the artifact store:

@@ -32,7 +32,7 @@ Keep etcd's data private:
 Add the etcd member as a learner:
   metalk8s_expand_etcd.member_added:
     - name: {{ node.name }}
-    - address: {{ node.address }}
+    - address: {{ node.address | json }}
     - endpoints: {{ others | map(attribute="address") | list | json }}
     - new_cluster: {{ pillar.metalk8s.get("new_etcd_cluster", False) }}
     - epoch: {{ epoch | json }}
@@ -50,7 +50,7 @@ Add the etcd member as a learner:
 Promote the etcd member:
   metalk8s_expand_etcd.member_promoted:
     - name: {{ node.name }}
-    - address: {{ node.address }}
+    - address: {{ node.address | json }}
     - endpoints: {{ others | map(attribute="address") | list | json }}
     - epoch: {{ epoch | json }}
     - require:

@@ -22,7 +22,7 @@ Install the kubelet's unit:
     - template: jinja
     - context:
         name: {{ node.name }}
-        address: {{ node.address }}
+        address: {{ node.address | json }}
 
 Have a place for static Pods:
   file.directory:

@@ -2,6 +2,11 @@
 {{ fence("change this host") }}
 {%- set serves_pods = "ctr plugins list | grep -E 'grpc[^ ]* +cri .*ok *$' >/dev/null" %}
 
+{%- set forwarded = ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] %}
+{%- if ":" in cluster.networks.pod %}
+{%- do forwarded.extend(["net/ipv6/conf/all/forwarding", "net/bridge/bridge-nf-call-ip6tables"]) %}
+{%- endif %}
+
 {{ artifact("node.tar") }}
 
 Load kernel modules at boot:
@@ -15,13 +20,14 @@ Forward packets:
   file.managed:
     - name: /etc/sysctl.d/90-metalk8s.conf
     - contents: |
-        net.ipv4.ip_forward = 1
-        net.bridge.bridge-nf-call-iptables = 1
+        {%- for name in forwarded %}
+        {{ name | replace("/", ".") }} = 1
+        {%- endfor %}
 
 Apply the kernel's settings:
   cmd.run:
     - name: modprobe --all overlay br_netfilter; sysctl --quiet --load /etc/sysctl.d/90-metalk8s.conf
-    - unless: test "$(cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/bridge/bridge-nf-call-iptables | xargs)" = "1 1"
+    - unless: test "$(cat /proc/sys/{{ forwarded | join(" /proc/sys/") }} | xargs)" = "{{ (["1"] * forwarded | length) | join(" ") }}"
     - require:
       - file: Load kernel modules at boot
       - file: Forward packets

@@ -43,7 +43,7 @@ def cluster_access(
     for item in nodes:
         address = _etcd_address(item)
         if address:
-            urls.append(f"https://{address}:2379")
+            urls.append(quorum.client_url(address))
     return ClusterAccess(kube, Etcd(urls, credentials) if urls else None)
 
 

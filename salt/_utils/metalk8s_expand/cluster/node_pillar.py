@@ -18,7 +18,8 @@ from metalk8s_expand.clients.host import secret_files
 from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import health, roles, ssh_annotations
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.parsing import scalars
+from metalk8s_expand.domain.parsing import addresses, scalars
+from metalk8s_expand.domain.parsing.addresses import Address
 
 # All API servers share them: otherwise one cannot read the tokens and stored Secrets of another.
 SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
@@ -27,10 +28,9 @@ AUTHORITIES = {
     "etcd": "pki/etcd/ca.crt",
     "front_proxy": "pki/front-proxy-ca.crt",
 }
+API_PORT = signing_policies.PORTS["apiserver"]
 # The parts that are unknown without the API.
 OF_THE_API = ("api_servers", "etcd_members")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,8 @@ def from_observed(item: Mapping[str, Any]) -> PillarHost:
 def from_cluster(bootstrap: Mapping[str, Any]) -> PillarHost:
     """Return the bootstrap node, as the cluster's static pillar describes it."""
     taints = tuple(taint.as_dict() for taint in roles.taints(bootstrap.get("taints") or ()))
-    return PillarHost(
-        str(bootstrap["name"]), str(bootstrap["address"]), tuple(bootstrap["roles"]), taints
-    )
+    address = addresses.canonical(str(bootstrap["address"]))
+    return PillarHost(str(bootstrap["name"]), address, tuple(bootstrap["roles"]), taints)
 
 
 def known_hosts(
@@ -124,7 +123,7 @@ def node_pillar(
         "node": host.as_dict(),
         "certificates": signing_policies.paths(host.roles),
         "ca_server": cluster["bootstrap"]["name"],
-        "api_servers": _addresses(hosts.values(), roles.MASTER),
+        "api_servers": _api_servers(hosts.values()),
         "etcd_members": [item for item in members if item["name"] in names],
         "authorities": secret_files.read_existing(kubernetes_directory, AUTHORITIES),
     }
@@ -163,24 +162,28 @@ def _confined(
 
 
 def _ip(text: str) -> Address | None:
-    """Return an address that other nodes can reach.
-
-    A TLS client that verifies a certificate treats ::ffff:10.0.0.1 as 10.0.0.1.
-    """
+    """Return an address that other nodes can reach."""
     try:
-        address = ipaddress.ip_address(scalars.address(text))
+        return addresses.parsed(scalars.address(text))
     except scalars.Invalid:
         return None
-    plain = getattr(address, "ipv4_mapped", None)
-    return _ip(str(plain)) if plain else address
 
 
 def _addresses(hosts: Iterable[PillarHost], role: str) -> list[dict[str, str]]:
-    addresses = []
+    found = []
     for host in sorted(hosts, key=lambda host: host.name):
         if role in host.roles and host.address:
-            addresses.append({"name": host.name, "address": host.address})
-    return addresses
+            found.append({"name": host.name, "address": host.address})
+    return found
+
+
+def _api_servers(hosts: Iterable[PillarHost]) -> list[dict[str, str]]:
+    """Return the API servers; ``endpoint`` is the address and port for a proxy's configuration."""
+    servers = _addresses(hosts, roles.MASTER)
+    return [
+        {**server, "endpoint": addresses.host_port(server["address"], API_PORT)}
+        for server in servers
+    ]
 
 
 def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from typing import Any
 from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.salt.event_bus import Bus
+from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.cluster.configuration import cluster_configuration
 from metalk8s_expand.cluster.context import ClusterContext, complete_declaration, declaration
+from metalk8s_expand.commands.arguments import ExpandRequest
 from metalk8s_expand.domain.configuration import ClusterConfiguration
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.preflight.saltenvs import ensure_families_supported
 from metalk8s_expand.runs.progress import Progress
 
 Result = dict[str, Any]
@@ -63,7 +66,15 @@ class CommandContext:
         Raises SettingsError with all its problems, and when it contradicts the cluster.
         """
         # The declaration's own mistakes come before a request to the API.
-        return complete_declaration(self.opts, lambda: self.cluster.version())  # noqa: PLW0108
+        declared = complete_declaration(self.opts, lambda: self.cluster.version())  # noqa: PLW0108
+        ensure_families_supported(FileServer(self.opts), declared)
+        return declared
+
+    def resolve(self, request: ExpandRequest) -> tuple[Settings, tuple[str, ...] | None]:
+        """Return the settings for a request and the node names; None means all of them."""
+        settings, names = request.resolve(self.settings())
+        ensure_families_supported(FileServer(self.opts), settings)
+        return settings, names
 
     def configuration(self) -> ClusterConfiguration:
         """Return what the files of this master say about the cluster, without the API."""

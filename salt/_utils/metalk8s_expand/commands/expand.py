@@ -46,7 +46,7 @@ def expand(
     ExpandError before the first change. Errors of nodes are in the report.
     """
     saved, request = with_saved_plan(ctx, request, options.digest)
-    settings, names = request.resolve(ctx.settings())
+    settings, names = ctx.resolve(request)
     command = f"expand {request.selection}"
     with exclusive_run(ctx, command, options.wait_s, settings.deploy_timeout) as run:
         # Decide: nothing is changed yet.

@@ -26,7 +26,7 @@ def plan(ctx: CommandContext, request: ExpandRequest, preflight: bool = False) -
     With ``preflight``, also the result of the checks of its hosts.
     """
     arguments.flags(preflight=preflight)
-    settings, names = request.resolve(ctx.settings())
+    settings, names = ctx.resolve(request)
     current, data = _plan_and_save(ctx, request, settings, names)
     error = _cluster_error(ctx, settings, names) or _plan_error(current)
     if preflight:
@@ -40,7 +40,7 @@ def plan(ctx: CommandContext, request: ExpandRequest, preflight: bool = False) -
 def preview(ctx: CommandContext, request: ExpandRequest, options: ExpandOptions) -> Result:
     """Return the plan, the results of the hosts and the first reason why ``expand`` refuses."""
     saved, request = with_saved_plan(ctx, request, options.digest)
-    settings, names = request.resolve(ctx.settings())
+    settings, names = ctx.resolve(request)
     current, data = _plan_and_save(ctx, request, settings, names)
     hosts = ask_hosts(ctx, settings, current.touched)
     error = (

@@ -21,6 +21,8 @@ from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
 
+# Every host has it, also one of an IPv6 network.
+LOOPBACK = "127.0.0.1"
 LOG = "/var/log/pods/kube-system_etcd-*/etcd/*.log on the node"
 
 
@@ -51,9 +53,9 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
     base = {
         "data-dir": "/var/lib/etcd",
         "listen-peer-urls": quorum.peer_url(address),
-        "listen-client-urls": f"https://127.0.0.1:2379,https://{address}:2379",
+        "listen-client-urls": f"{quorum.client_url(LOOPBACK)},{quorum.client_url(address)}",
         "listen-metrics-urls": "http://127.0.0.1:2381",
-        "advertise-client-urls": f"https://{address}:2379",
+        "advertise-client-urls": quorum.client_url(address),
         "initial-advertise-peer-urls": quorum.peer_url(address),
         "client-transport-security": {**_tls_files("server"), "client-cert-auth": True},
         "peer-transport-security": {**_tls_files("peer"), "client-cert-auth": True},

@@ -21,6 +21,7 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.domain.node.objects import labels_of, name_of
+from metalk8s_expand.domain.parsing.addresses import canonical
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, ExistingNode
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.errors import SettingsError
@@ -95,7 +96,7 @@ def _neighbour(item: JsonObject, macs: tuple[str, ...]) -> ExistingNode:
     addresses = []
     for entry in status.get("addresses") or ():
         if entry.get("type") in ADDRESSES:
-            addresses.append(str(entry["address"]))
+            addresses.append(canonical(str(entry["address"])))
     return ExistingNode(
         name=name_of(item),
         addresses=tuple(addresses),

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import health, roles
+from metalk8s_expand.domain.parsing.addresses import canonical
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def _place(url: str) -> tuple[str, int] | None:
         port = parts.port or SCHEMES.get(parts.scheme)
     except ValueError:
         return None
-    return (parts.hostname, port) if parts.hostname and port else None
+    return (canonical(parts.hostname), port) if parts.hostname and port else None
 
 
 def _master(
@@ -81,7 +82,7 @@ def _master(
         yield from behind
         return
     for key in ("publish_port", "ret_port"):
-        yield Endpoint(MASTER, TITLES[MASTER], str(address), int(world.opts[key]))
+        yield Endpoint(MASTER, TITLES[MASTER], canonical(str(address)), int(world.opts[key]))
 
 
 def _service(world: ClusterContext, check: str) -> Iterator[Endpoint]:

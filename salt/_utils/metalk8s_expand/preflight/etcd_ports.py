@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.parsing.addresses import host_port
 from metalk8s_expand.domain.preflight.checks.etcd import PORTS
 from metalk8s_expand.errors import UnreachableError
 
@@ -60,7 +61,7 @@ class PeerConnectivity:
         for member, reasons in self.answers.items():
             results[member] = {}
             for port in PORTS:
-                place = f"{address}:{port}"
+                place = host_port(address, port)
                 if place in reasons and (together or not reasons[place]):
                     results[member][port] = reasons[place]
         return results

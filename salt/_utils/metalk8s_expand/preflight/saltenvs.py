@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from metalk8s_expand.domain.declaration.settings import PILLAR, Settings
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.parsing.addresses import IPV6, family, is_ipv6
+from metalk8s_expand.errors import Problem, SettingsError
 
 # The SLS that makes a node's API proxy list all API servers.
 APISERVER_PROXY = "metalk8s.roles.node.apiserver_proxy"
@@ -47,6 +50,49 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
         if not files.has(ORCHESTRATION, name):
             missing.append(_problem(files, name, who))
     return missing
+
+
+def is_of_metalk8s(files: Files, name: str) -> bool:
+    """Return whether MetalK8s's own states, not this project's, deploy from a saltenv."""
+    return files.has(ORCHESTRATION, name) and not files.has(APISERVER_PROXY, name)
+
+
+def family_problems(files: Files, declared: Settings) -> list[Problem]:
+    """Return each declared IPv6 address and network that MetalK8s's own states cannot deploy.
+
+    Its grains list IPv4 addresses only, its Service addresses come from an IPv4 network, and its
+    URLs of etcd and of the API servers have no brackets. The file server is asked only if the
+    declaration has an IPv6 address or network.
+    """
+    problems = []
+    for node in declared.nodes.values():
+        if is_ipv6(node.address) and is_of_metalk8s(files, saltenv(node)):
+            path = f"{PILLAR}:nodes:{node.name}:address"
+            remedy = "write the host's IPv4 address in the control-plane network"
+            text = f"is IPv6, which the deployment of {saltenv(node)} cannot use"
+            problems.append(Problem(path, node.address, text, remedy))
+    networks = {"pod_cidr": declared.pod_cidr, "service_cidr": declared.service_cidr}
+    for key, network in networks.items():
+        if not network or family(network) != IPV6:
+            continue
+        used = sorted({saltenv(node) for node in declared.nodes.values()})
+        theirs = [name for name in used if is_of_metalk8s(files, name)]
+        if theirs:
+            text = f"is IPv6, which the deployment of {', '.join(theirs)} cannot use"
+            remedy = "write the cluster's IPv4 network"
+            problems.append(Problem(f"{PILLAR}:networks:{key}", network, text, remedy))
+    return problems
+
+
+def ensure_families_supported(files: Files, declared: Settings) -> None:
+    """Raise SettingsError if the declaration needs IPv6 and MetalK8s's own states deploy it."""
+    problems = family_problems(files, declared)
+    if problems:
+        raise SettingsError(
+            "MetalK8s deploys IPv4 clusters only; nothing was changed",
+            problems=problems,
+            hint="fix these problems, then run the same command again",
+        )
 
 
 def hint(files: Files) -> str:

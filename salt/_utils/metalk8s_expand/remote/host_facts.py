@@ -399,7 +399,8 @@ def code(error):
 
 
 def place(target):
-    return "{}:{}".format(*target)
+    """Return ``host:port``, with brackets around an IPv6 address, as the checks name it."""
+    return ("[{}]:{}" if ":" in target[0] else "{}:{}").format(*target)
 
 
 def connections(host):

@@ -147,6 +147,27 @@ class TestHosts:
         data = pillar("w-1", directory, thief, NODE, registered=["boot", "thief"])["metalk8s"]
         assert "thief" not in json.dumps([data["api_servers"], data["etcd_members"]])
 
+    @pytest.mark.parametrize(
+        ("written", "address", "endpoint"),
+        [
+            ("10.0.0.9", "10.0.0.9", "10.0.0.9:6443"),
+            ("::ffff:10.0.0.9", "10.0.0.9", "10.0.0.9:6443"),
+            ("fd00::9", "fd00::9", "[fd00::9]:6443"),
+            ("FD00:0::0009", "fd00::9", "[fd00::9]:6443"),
+        ],
+    )
+    def test_address_of_either_family_is_canonical_everywhere(
+        self, written: str, address: str, endpoint: str, directory: Path
+    ) -> None:
+        master = observed("m-9", written, roles.MASTER, roles.ETCD)
+        data = pillar("m-9", directory, master, registered=["boot", "m-9"])["metalk8s"]
+        server = {"name": "m-9", "address": address, "endpoint": endpoint}
+        assert server in data["api_servers"]
+        assert {"name": "m-9", "address": address} in data["etcd_members"]
+        policies = pillar("boot", directory, master)["x509_signing_policies"]
+        for purpose in ("apiserver", "etcd-server", "etcd-peer", "kubelet-server"):
+            assert f"IP:{address}" in policies[f"m-9/{purpose}"]["subjectAltName"]
+
     def test_nodes_that_claim_the_same_address_both_lose_it(self) -> None:
         found = hosts(observed("a", "fd00::1"), observed("b", "fd00:0:0::1"))
         assert (found["a"].address, found["b"].address) == ("", "")
@@ -196,8 +217,8 @@ class TestPillar:
             ("kubernetes", "etcd", "front_proxy"), "certificate"
         )
         assert data["api_servers"] == [
-            {"name": "boot", "address": "10.0.0.1"},
-            {"name": "cp-1", "address": "10.0.0.2"},
+            {"name": "boot", "address": "10.0.0.1", "endpoint": "10.0.0.1:6443"},
+            {"name": "cp-1", "address": "10.0.0.2", "endpoint": "10.0.0.2:6443"},
         ]
         assert SECRET not in json.dumps(found)
 

@@ -41,8 +41,12 @@ def test_results_are_given_by_host_and_port() -> None:
         "10.0.0.1:2380": "no answer",
         "10.0.0.2:2379": "",
         "10.0.0.2:2380": "",
+        "[fd00::2]:2379": "",
+        "[fd00::2]:2380": "connection refused",
     }
-    found = asked(FakeMinions({"cp-0": said}), ["cp-0"], ["10.0.0.1", "10.0.0.2"])
+    found = asked(FakeMinions({"cp-0": said}), ["cp-0"], ["10.0.0.1", "10.0.0.2", "fd00::2"])
+    wanted = {"cp-0": {2379: "", 2380: "connection refused"}}
+    assert found.of("fd00::2", NOW, NOW + 10) == wanted
     assert found.of("10.0.0.1", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: "no answer"}}
     assert found.of("10.0.0.2", NOW, NOW + 10) == {"cp-0": {2379: "", 2380: ""}}
     assert found.of("10.0.0.3", NOW, NOW + 10) == {"cp-0": {}}

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from metalk8s_expand.domain.etcd.quorum import Alarm, Member
+from metalk8s_expand.domain.etcd.quorum import CLIENT_PORT, Alarm, Member
+from metalk8s_expand.domain.parsing.addresses import canonical_url
 from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
 
 PKI = "/etc/kubernetes/pki/etcd"
@@ -111,7 +112,7 @@ class Etcd:
         member = Member(
             id=int(item["ID"]),
             name=str(item.get("name", "")),
-            peer_urls=tuple(item.get("peerURLs") or ()),
+            peer_urls=tuple(map(canonical_url, item.get("peerURLs") or ())),
             learner=bool(item.get("isLearner", False)),
             healthy=None,
             cluster_id=None,
@@ -169,7 +170,10 @@ class Etcd:
         parts = urlsplit(url)
         try:
             connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port or 2379, timeout=self.timeout, context=self.tls()
+                parts.hostname or "",
+                parts.port or CLIENT_PORT,
+                timeout=self.timeout,
+                context=self.tls(),
             )
             try:
                 connection.request(

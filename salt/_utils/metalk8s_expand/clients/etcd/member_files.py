@@ -8,6 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from metalk8s_expand.domain.etcd.quorum import PEER_PORT
+from metalk8s_expand.domain.parsing.addresses import is_ipv6
+
 
 class MemberFiles:
     """Data directory, configuration and static Pod manifest of the local etcd member."""
@@ -29,9 +32,9 @@ class MemberFiles:
 
     def is_listening(self) -> bool:
         """Return whether a process still serves the peer port."""
-        with socket.socket(socket.AF_INET6 if ":" in self._address else socket.AF_INET) as probe:
+        with socket.socket(socket.AF_INET6 if is_ipv6(self._address) else socket.AF_INET) as probe:
             probe.settimeout(1)
-            return probe.connect_ex((self._address, 2380)) == 0
+            return probe.connect_ex((self._address, PEER_PORT)) == 0
 
     def set_aside(self) -> str | None:
         """Rename old data without deleting it; return the new path, or None if there is no data."""

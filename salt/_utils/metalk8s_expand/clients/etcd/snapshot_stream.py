@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from metalk8s_expand.clients.etcd.api import Etcd
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.etcd.quorum import CLIENT_PORT
+from metalk8s_expand.domain.parsing.addresses import is_ipv6
 from metalk8s_expand.errors import UnreachableError
 
 PATH = "/v3/maintenance/snapshot"
@@ -32,7 +34,7 @@ def pieces(etcd: Etcd, url: str, timeout: float, clock: Clock) -> Iterator[bytes
     place = urlsplit(url)
     silence = max(1.0, min(SILENCE_S, timeout))
     connection = http.client.HTTPSConnection(
-        place.hostname or "", place.port or 2379, timeout=silence, context=etcd.tls()
+        place.hostname or "", place.port or CLIENT_PORT, timeout=silence, context=etcd.tls()
     )
     remaining = 1
     try:
@@ -55,7 +57,7 @@ def is_local(url: str) -> bool:
     """Return whether the host of a URL is an address of this host."""
     host = urlsplit(url).hostname or ""
     with socket.socket(
-        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
+        socket.AF_INET6 if is_ipv6(host) else socket.AF_INET, socket.SOCK_DGRAM
     ) as probe:
         try:
             probe.bind((host, 0))

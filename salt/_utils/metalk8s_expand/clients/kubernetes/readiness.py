@@ -6,6 +6,7 @@ import http.client
 import ssl
 
 from metalk8s_expand.clients.kubernetes.objects import Kube
+from metalk8s_expand.domain.parsing.addresses import host_port
 
 PORT = 6443
 TIMEOUT_S = 5
@@ -23,6 +24,7 @@ def api_server_problems(address: str, authority: str) -> list[str]:
     The request does not use the local proxy, through which another API server could answer.
     ``authority`` is the path of the cluster's CA certificate.
     """
+    place = host_port(address, PORT)
     try:
         context = ssl.create_default_context(cafile=authority)
         connection = http.client.HTTPSConnection(address, PORT, timeout=TIMEOUT_S, context=context)
@@ -32,7 +34,7 @@ def api_server_problems(address: str, authority: str) -> list[str]:
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as exc:
-        return [f"the API server at {address}:{PORT} does not answer: {exc}"]
+        return [f"the API server at {place} does not answer: {exc}"]
     if status != 200:
-        return [f"the API server at {address}:{PORT} answers /readyz with {status}"]
+        return [f"the API server at {place} answers /readyz with {status}"]
     return []

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from metalk8s_expand.domain.parsing.addresses import host_port
 from metalk8s_expand.domain.preflight.ssh_failures import SSHFailure
 
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
@@ -132,7 +133,7 @@ def _banner(where: str, receive: Callable[[], bytes], timeout: float) -> SSHFail
 
 def _where(address: Address) -> str:
     host, port = address[1][:2]
-    return f"[{host}]:{port}" if address[0] == socket.AF_INET6 else f"{host}:{port}"
+    return host_port(str(host), str(port))
 
 
 def _words(exc: Exception) -> str:

@@ -20,7 +20,7 @@ from metalk8s_expand.domain.declaration.node_entry import (
 from metalk8s_expand.domain.etcd import snapshot_policy
 from metalk8s_expand.domain.etcd.snapshot_policy import SnapshotSettings
 from metalk8s_expand.domain.node.spec import DEFAULT_KEY_DIRECTORY, Node
-from metalk8s_expand.domain.parsing import scalars
+from metalk8s_expand.domain.parsing import addresses, scalars
 from metalk8s_expand.domain.parsing.reader import Problems, Reader, suggestion
 from metalk8s_expand.domain.preflight import thresholds
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
@@ -195,6 +195,14 @@ def _terms(reader: Reader) -> Terms:
 
 def _networks(reader: Reader) -> dict[str, str | None]:
     networks = {key: reader.take(key, scalars.cidr, None) for key in ("pod_cidr", "service_cidr")}
+    pod, service = networks["pod_cidr"], networks["service_cidr"]
+    if pod and service and addresses.family(pod) != addresses.family(service):
+        reader.note(
+            reader.at("service_cidr"),
+            service,
+            f"is {addresses.family(service)}, but pod_cidr {pod} is {addresses.family(pod)}",
+            "write networks of one family",
+        )
     reader.finish()
     return networks
 
@@ -250,6 +258,9 @@ def network_problems(settings: Settings, path: str, node: Node) -> Iterator[Prob
     for title, network in (("Pod", settings.pod_cidr), ("Service", settings.service_cidr)):
         if not network or not node.address:
             continue
+        if problem := addresses.family_problem(node.address, title, network):
+            remedy = "use the host's address of that family, or correct metalk8s_expand:networks"
+            problems.append(Problem(path, node.address, problem, remedy))
         if ipaddress.ip_address(node.address) in ipaddress.ip_network(network):
             message = f"is inside the {title} network {network}"
             yield Problem(path, node.address, message, "use the host's control-plane address")

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from metalk8s_expand.domain.parsing import addresses
+
+CLIENT_PORT, PEER_PORT = 2379, 2380
 # etcd promotes a learner at 90 % of the leader's index. On a long log that is far behind, so this
 # limits the number of entries as well.
 MAX_LAG = 1000
@@ -69,7 +72,12 @@ class Member:
 
 def peer_url(address: str) -> str:
     """Return the peer URL of the member on a node with this address."""
-    return f"https://{address}:2380"
+    return addresses.url("https", address, PEER_PORT)
+
+
+def client_url(address: str) -> str:
+    """Return the client URL of the member on a node with this address."""
+    return addresses.url("https", address, CLIENT_PORT)
 
 
 def member_at(members: Iterable[Member], url: str) -> Member | None:

@@ -14,6 +14,7 @@ from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.roles import ETCD, MASTER
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.parsing.addresses import canonical
 
 Object = Mapping[str, Any]
 
@@ -49,10 +50,10 @@ def ready_problems(observed: Object) -> list[str]:
 
 def internal_ip(observed: Object) -> str:
     """Return the InternalIP that the Node's kubelet reports; empty until it reports one."""
-    addresses = (observed.get("status") or {}).get("addresses") or ()
-    for entry in addresses:
+    reported = (observed.get("status") or {}).get("addresses") or ()
+    for entry in reported:
         if entry.get("type") == "InternalIP":
-            return str(entry.get("address", ""))
+            return canonical(str(entry.get("address", "")))
     return ""
 
 
@@ -98,7 +99,7 @@ def deployment_problems(deployment: Object | None, minimum: int = 1) -> list[str
     return [f"Deployment {name_of(deployment)}: {available} of {wanted} replicas available"]
 
 
-def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> list[str]:
+def endpoint_problems(wanted: Sequence[str], endpoints: Object | None) -> list[str]:
     """Return a problem for each address that is not ready.
 
     ``endpoints`` is an Endpoints, an EndpointSlice or a list of slices.
@@ -107,7 +108,7 @@ def endpoint_problems(addresses: Sequence[str], endpoints: Object | None) -> lis
     title = name_of(endpoints or {}) or "of the Service"
     shown = ", ".join(sorted(ready)) or "none"
     problems = []
-    for address in addresses:
+    for address in map(canonical, wanted):
         if address not in ready:
             problems.append(f"endpoints {title} lack {address}: the ready addresses are {shown}")
     return problems
@@ -121,10 +122,10 @@ def ready_addresses(endpoints: Object) -> Iterator[str]:
     for item in endpoints.get("items") or ():
         yield from ready_addresses(item)
     for subset in endpoints.get("subsets") or ():
-        yield from (address["ip"] for address in subset.get("addresses") or ())
+        yield from (canonical(address["ip"]) for address in subset.get("addresses") or ())
     for endpoint in endpoints.get("endpoints") or ():
         if (endpoint.get("conditions") or {}).get("ready") is not False:
-            yield from endpoint.get("addresses") or ()
+            yield from map(canonical, endpoint.get("addresses") or ())
 
 
 def member_problems(

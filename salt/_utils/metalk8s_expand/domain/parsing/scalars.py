@@ -7,6 +7,8 @@ import posixpath
 import re
 from collections.abc import Callable
 
+from metalk8s_expand.domain.parsing import addresses
+
 Parser = Callable[[object], str]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -102,25 +104,31 @@ def node_name(value: object) -> str:
 
 
 def host(value: object) -> str:
-    """Parse the IP address or DNS name that SSH connects to."""
+    """Parse the IP address or DNS name that SSH connects to; an address becomes canonical."""
     name = text(value)
-    if _is_address(name) or (
-        len(name) <= 253 and _SUBDOMAIN.fullmatch(name.lower()) and not _looks_numeric(name)
-    ):
+    if _is_address(name):
+        return addresses.canonical(name)
+    if len(name) <= 253 and _SUBDOMAIN.fullmatch(name.lower()) and not _looks_numeric(name):
         return name
     raise Invalid(
-        "is not a host", "write an IP address or a DNS name, without user, port or scheme"
+        "is not a host",
+        "write an IP address or a DNS name, without user, port, scheme and brackets",
     )
 
 
 def address(value: object) -> str:
     """Parse the control-plane IP of a host and return its canonical form."""
-    if not isinstance(value, str) or not _is_address(value):
+    if _is_several(value):
+        raise Invalid(
+            "names several addresses",
+            "write the address in the control-plane network: dual stack is not supported",
+        )
+    parsed = addresses.parsed(value) if isinstance(value, str) and _is_address(value) else None
+    if parsed is None:
         raise Invalid(
             "is not an IP address",
-            "write the node's control-plane IPv4 or IPv6 address, without a mask",
+            "write the node's control-plane IPv4 or IPv6 address, without mask and brackets",
         )
-    parsed = ipaddress.ip_address(value)
     if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
         raise Invalid(
             "is not an address that other nodes can reach", "write the node's control-plane address"
@@ -129,13 +137,18 @@ def address(value: object) -> str:
 
 
 def cidr(value: object) -> str:
+    if _is_several(value):
+        raise Invalid(
+            "names several networks", "write one of either family: dual stack is not supported"
+        )
     try:
         return str(ipaddress.ip_network(text(value)))
     except ValueError as error:
         if isinstance(error, Invalid):
             raise
         raise Invalid(
-            "is not a network", "write it as 10.233.0.0/16, with all host bits zero"
+            "is not a network",
+            "write it as 10.233.0.0/16 or fd00:233::/48, with all host bits zero",
         ) from None
 
 
@@ -208,6 +221,10 @@ def label_value(value: object) -> str:
             "write a string of at most 63 letters, digits, '-', '_', '.', in quotes",
         )
     return value
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, (list, tuple)) or (isinstance(value, str) and "," in value)
 
 
 def _is_address(value: str) -> bool:

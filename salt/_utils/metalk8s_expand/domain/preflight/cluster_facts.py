@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from metalk8s_expand.domain.parsing.addresses import host_port
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -14,6 +16,11 @@ class Endpoint:
     title: str
     host: str
     port: int
+
+    @property
+    def place(self) -> str:
+        """Return host and port as the probe's answer names them."""
+        return host_port(self.host, self.port)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.parsing.addresses import parsed
 from metalk8s_expand.domain.preflight.checks import etcd, kernel, leftovers, resources, software
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
@@ -49,7 +50,7 @@ def request(
         "seconds": thresholds.probe_timeout_s,
         "timeout": thresholds.connect_timeout_s,
         "connect": places,
-        "resolve": sorted({host for host, _ in places if not _is_address(host)}),
+        "resolve": sorted({host for host, _ in places if parsed(host) is None}),
         "route": _first_address(surroundings.service_cidr),
         "sources": dict(sources),
     }
@@ -89,14 +90,6 @@ def _etcd_request(
         "window": thresholds.etcd_window_s,
         "fsync": {"path": resources.ETCD, "writes": FSYNC_WRITES, "seconds": FSYNC_SECONDS},
     }
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _first_address(cidr: str | None) -> str | None:

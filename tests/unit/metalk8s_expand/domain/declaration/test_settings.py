@@ -299,6 +299,51 @@ def test_unknown_names_are_reported_with_known_names() -> None:
     assert "control-plane-worker-infra" in str(caught.value)
 
 
+V4_NETWORKS = {"pod_cidr": "10.233.0.0/16", "service_cidr": "10.96.0.0/12"}
+V6_NETWORKS = {"pod_cidr": "fd00:233::/48", "service_cidr": "fd00:96::/112"}
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "paths"),
+    [
+        ("10.0.0.1", V4_NETWORKS, []),
+        ("fd00::1", V6_NETWORKS, []),
+        ("fd00::1", {}, []),
+        ("fd00::1", V4_NETWORKS, ["metalk8s_expand:nodes:w-1:address"] * 2),
+        ("10.0.0.1", V6_NETWORKS, ["metalk8s_expand:nodes:w-1:address"] * 2),
+        ("fd00:96::5", V6_NETWORKS, ["metalk8s_expand:nodes:w-1:address"]),
+        (
+            "10.0.0.1",
+            {"pod_cidr": "10.233.0.0/16", "service_cidr": "fd00:96::/112"},
+            ["metalk8s_expand:networks:service_cidr", "metalk8s_expand:nodes:w-1:address"],
+        ),
+        (
+            "10.0.0.1",
+            {"service_cidr": "10.96.0.0/12,fd00:96::/112"},
+            ["metalk8s_expand:networks:service_cidr"],
+        ),
+        (["10.0.0.1", "fd00::1"], {}, ["metalk8s_expand:nodes:w-1:address"]),
+    ],
+)
+def test_address_and_networks_are_of_one_family(
+    address: Any, networks: dict[str, str], paths: list[str]
+) -> None:
+    value = pillar({"address": address}, networks=networks)
+    if paths:
+        assert problems(value) == paths
+    else:
+        assert settings.parse(value).nodes["w-1"].ssh.host == address
+
+
+@pytest.mark.parametrize("written", ["fd00::11", "FD00:0::0011", "fd00:0:0:0:0:0:0:11"])
+def test_every_writing_of_an_address_is_the_same_address(written: str) -> None:
+    value = pillar({"address": written, "ssh": {"host": written}})
+    node = settings.parse(value).nodes["w-1"]
+    assert (node.address, node.ssh.host) == ("fd00::11", "fd00::11")
+    value["nodes"]["w-2"] = {"profile": "worker", "address": "fd00::11"}
+    assert problems(value) == ["metalk8s_expand:nodes:w-2:address"]
+
+
 @pytest.mark.parametrize(
     ("second", "paths"),
     [

@@ -32,10 +32,16 @@ GOOD: dict[Callable[[object], Any], dict[Any, Any]] = {
         "10.0.0.1": "10.0.0.1",
         "host.Example.com": "host.Example.com",
         "fd00::1": "fd00::1",
+        "FD00:0::0001": "fd00::1",
+        "::ffff:10.0.0.1": "10.0.0.1",
         "w1": "w1",
     },
-    scalars.address: {"10.0.0.1": "10.0.0.1", "fd00:0::0001": "fd00::1"},
-    scalars.cidr: {"10.0.0.0/8": "10.0.0.0/8", "fd00::/64": "fd00::/64"},
+    scalars.address: {
+        "10.0.0.1": "10.0.0.1",
+        "fd00:0::0001": "fd00::1",
+        "::ffff:10.0.0.1": "10.0.0.1",
+    },
+    scalars.cidr: {"10.0.0.0/8": "10.0.0.0/8", "FD00:0::/64": "fd00::/64"},
     scalars.user: {"root": "root", "_apt": "_apt", "a-b_c": "a-b_c"},
     scalars.version: {"2.0.0-dev": "2.0.0-dev", "1": "1"},
     scalars.text: {"x": "x"},
@@ -62,6 +68,7 @@ BAD: dict[Callable[[object], Any], list[Any]] = {
         7,
         "h" * 254,
         "fe80::1%eth0",
+        "[fd00::1]",
     ],
     scalars.address: [
         "",
@@ -72,10 +79,24 @@ BAD: dict[Callable[[object], Any], list[Any]] = {
         "224.0.0.1",
         "169.254.0.1",
         "::1",
+        "::ffff:127.0.0.1",
+        "fe80::1",
+        "ff02::1",
+        "[fd00::1]",
+        "10.0.0.1,fd00::1",
+        ["10.0.0.1", "fd00::1"],
         167772161,
         True,
     ],
-    scalars.cidr: ["10.0.0.1/8", "10.0.0.0/33", "x", ""],
+    scalars.cidr: [
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "x",
+        "",
+        "fd00::1/64",
+        "10.96.0.0/12,fd00::/112",
+        ["10.96.0.0/12", "fd00::/112"],
+    ],
     scalars.user: ["", "Root", "-l", "a b", "a" * 33],
     scalars.version: ["", "-1", "1-", "a b", 2.0, "v" * 64],
     scalars.text: ["", "  ", 3],
@@ -85,6 +106,14 @@ BAD: dict[Callable[[object], Any], list[Any]] = {
     scalars.label_value: ["a b", "-a", "a" * 64, True, 1],
     scalars.host_key: ["", "ssh-ed25519", "AAAA", "ssh-foo AAAAAAAAAAAAAAAAAAAA"],
 }
+
+
+@pytest.mark.parametrize("parse", [scalars.address, scalars.cidr])
+def test_dual_stack_is_refused_with_its_reason(parse: Callable[[object], Any]) -> None:
+    for value in (["10.0.0.0", "fd00::"], "10.0.0.0/8,fd00::/64"):
+        with pytest.raises(scalars.Invalid) as caught:
+            parse(value)
+        assert "dual stack is not supported" in caught.value.remedy
 
 
 def test_every_parser_has_good_and_bad_values() -> None:

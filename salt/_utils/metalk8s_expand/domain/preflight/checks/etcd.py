@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.domain.etcd.quorum import CLIENT_PORT, PEER_PORT
+from metalk8s_expand.domain.parsing.addresses import host_port
 from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
 from metalk8s_expand.domain.preflight.checks.registry import CheckFailure, check
 
-CLIENT, PEER = 2379, 2380
-PORTS = (CLIENT, PEER)
+PORTS = (CLIENT_PORT, PEER_PORT)
 # Other checks report these: ``ports`` a port in use, ``address`` an address of another host.
 TOLD_ELSEWHERE = ("EADDRINUSE", "EADDRNOTAVAIL")
 
@@ -32,7 +33,7 @@ def etcd_peers(host: CheckContext) -> CheckFailure | None:
     answers = []
     for name, address in members.items():
         for port in PORTS:
-            place = f"{address}:{port}"
+            place = host_port(address, port)
             answers.append((f"{name} {place}", connections.get(place)))
     return _remark(
         answers,
@@ -96,11 +97,12 @@ def _from_newcomers(host: CheckContext, ports: Sequence[int]) -> Iterator[Answer
     for name, facts in host.others.items():
         connections: Mapping[str, Any] = facts.get("connections") or {}
         for port in ports:
-            place = f"{host.node.address}:{port}"
+            place = host_port(host.node.address, port)
             if place not in connections:
                 continue
             heard_nowhere = any(
-                connections.get(f"{one}:{port}") for one in host.surroundings.etcd_peers.values()
+                connections.get(host_port(one, port))
+                for one in host.surroundings.etcd_peers.values()
             )
             if not (connections[place] and heard_nowhere):
                 yield f"from {name} to {port}", connections[place]

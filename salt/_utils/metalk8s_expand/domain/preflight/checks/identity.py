@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metalk8s_expand.domain.parsing.addresses import parsed
 from metalk8s_expand.domain.preflight.checks import duplicates
 from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
 from metalk8s_expand.domain.preflight.checks.registry import WARNING, CheckFailure, check
@@ -74,7 +75,7 @@ def address(host: CheckContext) -> CheckFailure | None:
     """Check that the host has the declared address and that no other host or Node has it."""
     own, addresses = host.node.address, host.fact("addresses")
     if own not in addresses:
-        usable = [one for one in addresses if not one.startswith(("127.", "::1", "fe80:"))]
+        usable = [one for one in addresses if _is_usable(one)]
         return CheckFailure(
             ", ".join(usable) or "none",
             own,
@@ -86,3 +87,9 @@ def address(host: CheckContext) -> CheckFailure | None:
     return CheckFailure(
         f"{own}, also on {', '.join(twins)}", "a unique one", "remove the address from one of them"
     )
+
+
+def _is_usable(text: str) -> bool:
+    """Return whether other nodes can reach an address of the host."""
+    found = parsed(text)
+    return found is not None and not (found.is_loopback or found.is_link_local)

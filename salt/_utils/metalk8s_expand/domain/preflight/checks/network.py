@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from metalk8s_expand.domain.parsing.addresses import family_problem
 from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
 from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, CheckFailure, check
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
@@ -28,7 +29,7 @@ VIRTUAL = (
 
 @check
 def network(host: CheckContext) -> CheckFailure | None:
-    """Check that no address of the host is inside the Pod or Service network.
+    """Check that no address of the host is inside the Pod or Service network, and the family.
 
     The declared address is an error, another address a warning.
     """
@@ -39,6 +40,13 @@ def network(host: CheckContext) -> CheckFailure | None:
         raise FactUnknown(
             "the Pod and Service networks are unknown", "declare metalk8s_expand:networks"
         )
+    for title, cidr in declared.items():
+        if problem := family_problem(host.node.address, title, cidr):
+            return CheckFailure(
+                f"{host.node.address} {problem}",
+                "one family",
+                "declare the host's address of the network's family",
+            )
     others = [one for one in _own_addresses(host) if one != host.node.address]
     for addresses, severity in (([host.node.address], ERROR), (others, WARNING)):
         for title, cidr in declared.items():
@@ -163,7 +171,7 @@ def _failed(host: CheckContext, check_name: str) -> tuple[list[str], int]:
     for endpoint in endpoints:
         if resolved.get(endpoint.host, "") != "":
             continue
-        place = f"{endpoint.host}:{endpoint.port}"
+        place = endpoint.place
         reason = host.fact("connections").get(place)
         if reason is None:
             silent.append(endpoint)
@@ -176,7 +184,7 @@ def _failed(host: CheckContext, check_name: str) -> tuple[list[str], int]:
 
 def _refuse_silence(endpoints: Sequence[Endpoint]) -> None:
     if endpoints:
-        names = ", ".join(f"{one.host}:{one.port}" for one in endpoints)
+        names = ", ".join(one.place for one in endpoints)
         raise FactUnknown(
             f"the host does not report whether it reaches {names}", "nc -zv HOST PORT on the host"
         )

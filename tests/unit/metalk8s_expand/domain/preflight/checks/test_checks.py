@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from pathlib import Path
@@ -117,6 +118,8 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("selinux", E, "enforcing", host({"selinux|mode": "enforcing"})),
     ("selinux", W, "until the next boot", host({"selinux": {"mode": "permissive", "configured": "enforcing"}})),
     ("network", E, f"{ADDRESS} inside the Pod network", host(surroundings=around(pod_cidr="10.200.0.0/16"))),
+    ("network", E, f"{ADDRESS} is IPv4, but the Pod network fd00:233::/48 is IPv6",
+     host(surroundings=around(pod_cidr="fd00:233::/48"))),
     ("network", W, "10.96.7.7 inside the Service", host({"interfaces|eth1": {"mac": "", "addresses": ["10.96.7.7"]}})),
     ("route", E, "none to 10.96.0.0/12: no route to the network", host({"route": "no route to the network"})),
     ("dns", E, "store.example.com: the name does not resolve",
@@ -528,3 +531,55 @@ def test_500_hosts_and_5000_nodes_are_compared_by_index() -> None:
             for index in range(500)]  # fmt: skip
     twins = [item for item in found(*made) if item.check == "machine-id"]
     assert twins == []
+
+
+V6 = "fd00:200::11"
+V6_AROUND = around(
+    pod_cidr="fd00:233::/48",
+    service_cidr="fd00:96::/112",
+    etcd_peers={"bootstrap": "fd00:200::10"},
+    endpoints=tuple(
+        Endpoint(check, title, "fd00:200::10", port)
+        for check, title, port in (
+            ("api", "API server of bootstrap", 6443),
+            ("artifacts", "artifact store", 8080),
+            ("salt-master", "Salt master", 4505),
+            ("salt-master", "Salt master", 4506),
+        )
+    ),
+)
+V6_FACTS = {
+    "interfaces|host0|addresses": [V6, "fe80::1", "10.200.0.11"],
+    "addresses": [V6, "::1", "fe80::1", "10.200.0.11"],
+    "connections": {f"[fd00:200::10]:{port}": "" for port in (6443, 8080, 4505, 4506, 2379, 2380)},
+}
+
+
+def v6(**changes: Any) -> CheckContext:
+    """Return a good host of an IPv6 control-plane network, with changed facts."""
+    return host(
+        {**copy.deepcopy(V6_FACTS), **changes}, hosts.node(address=V6), surroundings=V6_AROUND
+    )
+
+
+def test_host_of_ipv6_network_passes_every_check() -> None:
+    assert found(v6()) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "words", "faulty"),
+    [
+        ("api", "bootstrap [fd00:200::10]:6443: no answer",
+         v6(**{"connections|[fd00:200::10]:6443": "no answer"})),
+        ("artifacts", "[fd00:200::10]:8080: no answer",
+         v6(**{"connections|[fd00:200::10]:8080": "no answer"})),
+        ("salt-master", "[fd00:200::10]:4506: no answer",
+         v6(**{"connections|[fd00:200::10]:4506": "no answer"})),
+        ("etcd-peers", "bootstrap [fd00:200::10]:2380: no answer",
+         v6(**{"connections|[fd00:200::10]:2380": "no answer"})),
+        ("address", "10.200.0.11", v6(addresses=["::1", "fe80::1", "10.200.0.11"])),
+    ],
+)  # fmt: skip
+def test_fault_of_ipv6_host_is_found(check: str, words: str, faulty: CheckContext) -> None:
+    [finding] = [item for item in found(faulty) if item.check == check]
+    assert words in finding.found
