@@ -254,13 +254,13 @@ def _check_places(settings: Settings, path: str, names: Iterable[str], problems:
 
 
 def network_problems(settings: Settings, path: str, node: Node) -> Iterator[Problem]:
-    """Yield a problem for each cluster network that the node's address is inside of."""
+    """Yield a problem for each cluster network of another family, or around the address."""
     for title, network in (("Pod", settings.pod_cidr), ("Service", settings.service_cidr)):
         if not network or not node.address:
             continue
         if problem := addresses.family_problem(node.address, title, network):
             remedy = "use the host's address of that family, or correct metalk8s_expand:networks"
-            problems.append(Problem(path, node.address, problem, remedy))
+            yield Problem(path, node.address, problem, remedy)
         if ipaddress.ip_address(node.address) in ipaddress.ip_network(network):
             message = f"is inside the {title} network {network}"
             yield Problem(path, node.address, message, "use the host's control-plane address")
