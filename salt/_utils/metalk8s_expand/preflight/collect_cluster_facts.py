@@ -12,6 +12,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt import keys, minions
 from metalk8s_expand.clients.salt import pillar as master
+from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.configuration import cluster_configuration
 from metalk8s_expand.cluster.context import ClusterContext
@@ -23,9 +24,10 @@ from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.domain.node.objects import labels_of, name_of
 from metalk8s_expand.domain.parsing.addresses import canonical
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, ExistingNode
+from metalk8s_expand.domain.preflight.saltenv_lists import SaltenvLists
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 from metalk8s_expand.errors import SettingsError
-from metalk8s_expand.preflight import endpoints
+from metalk8s_expand.preflight import endpoints, saltenvs
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +50,13 @@ def collect_cluster_facts(
     if version:
         known = known.with_value(configuration.VERSION, version)
     key = master.master_key(world.opts)
+    names = list(settings.nodes if names is None else names)
+    lists = _lists(world, settings, names)
     return ClusterFacts(
         nodes=_neighbours(world, items),
-        endpoints=endpoints.of(world, described, items),
+        endpoints=endpoints.of(world, described, items, lists.values()),
         etcd_peers=_etcd_peers(items),
-        keys=_fingerprints(world, settings.nodes if names is None else names),
+        keys=_fingerprints(world, names),
         master_key=fingerprint(key) if key else "",
         pre_flight=roster.pre_flight_script(world.opts),
         version=known.single(configuration.VERSION),
@@ -60,7 +64,16 @@ def collect_cluster_facts(
         service_cidr=settings.service_cidr or known.single(configuration.SERVICE) or None,
         control_plane=known.control_plane,
         workload_plane=known.workload_plane,
+        lists=lists,
     )
+
+
+def _lists(
+    world: ClusterContext, settings: Settings, names: Sequence[str]
+) -> dict[str, SaltenvLists]:
+    """Return the lists of MetalK8s's saltenvs that deploy these nodes, by version."""
+    versions = {settings.nodes[name].version for name in names if name in settings.nodes}
+    return saltenvs.lists(FileServer(world.opts), sorted(versions))
 
 
 def with_role(items: Iterable[JsonObject], role: str) -> Iterator[JsonObject]:

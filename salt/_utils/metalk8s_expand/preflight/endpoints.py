@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.parsing.addresses import canonical
 from metalk8s_expand.domain.preflight.cluster_facts import Endpoint
+from metalk8s_expand.domain.preflight.saltenv_lists import SaltenvLists
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,17 @@ SERVICES = {ARTIFACTS: "repositories", MASTER: "salt-master"}
 
 
 def of(
-    world: ClusterContext, described: Mapping[str, Any], nodes: Sequence[JsonObject]
+    world: ClusterContext,
+    described: Mapping[str, Any],
+    nodes: Sequence[JsonObject],
+    lists: Iterable[SaltenvLists] = (),
 ) -> tuple[Endpoint, ...]:
     """Return all endpoints that the cluster's description and its Nodes give.
 
-    The description is the pillar ``metalk8s:cluster``.
+    The description is the pillar ``metalk8s:cluster``. ``lists`` are those of MetalK8s's saltenvs.
     """
-    return (*_api_servers(nodes), *_artifacts(world, described), *_master(world, described, nodes))
+    artifacts = tuple(_artifacts(world, described)) or tuple(_repositories(nodes, lists))
+    return (*_api_servers(nodes), *artifacts, *_master(world, described, nodes))
 
 
 def _api_servers(nodes: Sequence[JsonObject]) -> Iterator[Endpoint]:
@@ -58,6 +63,16 @@ def _artifacts(world: ClusterContext, described: Mapping[str, Any]) -> Iterator[
             "the URL of the artifact store, %r, has no host or no known port, so it is not checked",
             url,
         )
+
+
+def _repositories(nodes: Sequence[JsonObject], lists: Iterable[SaltenvLists]) -> Iterator[Endpoint]:
+    """Return MetalK8s's package repository on the bootstrap node, whose Service may be missing."""
+    ports = dict.fromkeys(one.repository_port for one in lists if one.repository_port)
+    for item in nodes:
+        address = health.internal_ip(item)
+        if address and _has_role(item, roles.BOOTSTRAP):
+            for port in ports:
+                yield Endpoint(ARTIFACTS, "package repository", address, port)
 
 
 def _place(url: str) -> tuple[str, int] | None:

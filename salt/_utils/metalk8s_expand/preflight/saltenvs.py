@@ -6,13 +6,18 @@ found".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from metalk8s_expand.domain.declaration.settings import PILLAR, Settings
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing.addresses import IPV6, family, is_ipv6
-from metalk8s_expand.errors import Problem, SettingsError
+from metalk8s_expand.domain.preflight import saltenv_lists
+from metalk8s_expand.domain.preflight.saltenv_lists import SaltenvLists
+from metalk8s_expand.errors import Problem, SettingsError, UnreachableError
+
+log = logging.getLogger(__name__)
 
 # The SLS that makes a node's API proxy list all API servers.
 APISERVER_PROXY = "metalk8s.roles.node.apiserver_proxy"
@@ -28,6 +33,13 @@ class Files(Protocol):
 
     def saltenvs(self) -> list[str]:
         """Return the names of all saltenvs."""
+
+
+class Documents(Protocol):
+    """The YAML files of the master's file server."""
+
+    def document(self, path: str, saltenv: str) -> Any:
+        """Return the parsed file of a saltenv, or None."""
 
 
 def of_version(version: str) -> str:
@@ -93,6 +105,20 @@ def ensure_families_supported(files: Files, declared: Settings) -> None:
             problems=problems,
             hint="fix these problems, then run the same command again",
         )
+
+
+def lists(files: Documents, versions: Iterable[str]) -> dict[str, SaltenvLists]:
+    """Return what MetalK8s refuses on hosts, by version, for the versions that have its saltenv."""
+    found = {}
+    for version in versions:
+        try:
+            document = files.document(saltenv_lists.FILE, of_version(version))
+        except UnreachableError as error:
+            log.warning("the lists of MetalK8s %s are unknown: %s", version, error.message)
+            continue
+        if document is not None:
+            found[version] = saltenv_lists.parse(document)
+    return found
 
 
 def hint(files: Files) -> str:

@@ -346,6 +346,51 @@ def listening(host):
     return sorted(ports)
 
 
+def listeners(host):
+    """Return [address, port, process] of each socket that listens on a port of the request. The
+    name of the process is empty if it is unknown.
+    """
+    wanted = set(host.asked("ports"))
+    sockets = []
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in (host.read(path) or "").splitlines() if wanted else ():
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == "0A" and int(port, 16) in wanted:
+                sockets.append((unpacked(address), int(port, 16), fields[9]))
+    names = processes_of(host, {inode for _, _, inode in sockets}) if sockets else {}
+    return sorted([address, port, names.get(inode, "")] for address, port, inode in sockets)
+
+
+def unpacked(address):
+    """Return the address that /proc/net shows as hexadecimal words of this machine's byte order."""
+    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+    packed = struct.pack(f"={len(words)}L", *words)
+    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
+
+
+def processes_of(host, inodes):
+    """Return the names of the processes that have these sockets open, by inode."""
+    names = {}
+    for number in host.names("/proc"):
+        if not number.isdigit():
+            continue
+        directory = host.path(f"/proc/{number}/fd")
+        for link in attempt(os.listdir, directory) or ():
+            target = attempt(os.readlink, directory + "/" + link) or ""
+            inode = target[len("socket:[") : -1] if target.startswith("socket:[") else ""
+            if inode in inodes:
+                names[inode] = process_name(host, number)
+    return names
+
+
+def process_name(host, number):
+    """Return the name of a process. The kernel keeps 15 characters, the command line has all."""
+    name = host.read(f"/proc/{number}/comm") or ""
+    program = os.path.basename((host.read(f"/proc/{number}/cmdline") or "").split("\0")[0])
+    return program if len(name) >= 15 and program.startswith(name) else name
+
+
 def route(host):
     """Return why an address has no route, else an empty string.
 
@@ -789,6 +834,7 @@ def facts(request):
     # Read the ports before this script itself listens.
     gathered = dict.fromkeys(QUICK, None)
     gathered["ports"] = attempt(listening, host)
+    gathered["listeners"] = attempt(listeners, host)
 
     def quick():
         for name, look in QUICK.items():

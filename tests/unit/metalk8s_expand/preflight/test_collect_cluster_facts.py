@@ -266,3 +266,39 @@ class TestEndpoints:
             )
             == []
         )
+
+
+LISTS = """
+conflicting_services: [firewalld]
+repo: {port: 8080, conflicting_packages: {docker: null}}
+"""
+
+
+def saltenvs_of(tmp_path: Path, **trees: str) -> dict[str, Any]:
+    """Return the file_roots of saltenvs with these files of lists."""
+    roots = {}
+    for version, text in trees.items():
+        root = tmp_path / "trees" / version
+        (root / "metalk8s").mkdir(parents=True)
+        if text:
+            (root / "metalk8s" / "defaults.yaml").write_text(text)
+        roots[f"metalk8s-{version}"] = [str(root)]
+    return {"file_roots": roots}
+
+
+def test_lists_come_from_the_saltenvs_of_the_nodes(world: Make, tmp_path: Path) -> None:
+    declared = Settings(
+        nodes={name: Node(name, name, ("node",), ()) for name in ("a", "b", "c", "d", "e")}
+    )
+    roots = saltenvs_of(tmp_path, a=LISTS, b="", c="{", e=LISTS)
+    made = world(FakeKube(BOOT), **roots)
+    found = collect_cluster_facts.collect_cluster_facts(made, declared, ["a", "b", "c", "d"])
+    assert set(found.lists) == {"a"}
+    assert found.lists["a"].packages == {"docker": ()}
+
+
+def test_repository_without_service_is_on_the_bootstrap_node(world: Make, tmp_path: Path) -> None:
+    declared = Settings(nodes={"a": Node("a", "a", ("node",), ())})
+    made = world(FakeKube(BOOT), None, **saltenvs_of(tmp_path, a=LISTS))
+    found = collect_cluster_facts.collect_cluster_facts(made, declared)
+    assert titled(found, "artifacts") == ["package repository 10.0.0.1:8080"]

@@ -318,6 +318,33 @@ def test_listening_ports(place: Any) -> None:
     ]
 
 
+def test_listeners_of_asked_ports_with_their_processes(place: Any, tmp_path: Path) -> None:
+    lines = TCP.replace("    0 2 1 0 100", "    0 777 1 0 100")
+    files = {"/proc/net/tcp": lines, "/proc/net/tcp6": "", "/proc/44/comm": "kube-controller\n",
+             "/proc/44/cmdline": "/usr/local/bin/kube-controller-manager\0--x\0", "/proc/45/comm": "sh"}  # fmt: skip
+    host = place(files, ports=[7443, 22])
+    (tmp_path / "proc" / "44" / "fd").mkdir()
+    (tmp_path / "proc" / "44" / "fd" / "3").symlink_to("socket:[777]")
+    (tmp_path / "proc" / "44" / "fd" / "4").symlink_to("/dev/null")
+    inodes = [line.split()[9] for line in lines.splitlines()[1:3]]
+    assert inodes[1] == "777"
+    assert host_facts.listeners(host) == [
+        ["0.0.0.0", 22, ""],
+        ["127.0.0.1", 7443, "kube-controller-manager"],
+    ]
+    assert host_facts.listeners(place(files)) == []
+
+
+@pytest.mark.parametrize("address", [LOCAL, "::1"])
+def test_a_listener_of_this_machine(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
+        port = server.getsockname()[1]
+        [found] = host_facts.listeners(host_facts.InspectedHost({"ports": [port]}))
+    assert found[:2] == [address, port]
+    assert found[2]
+
+
 def test_a_listening_port_of_this_machine() -> None:
     with socket.create_server((LOCAL, 0)) as server:
         assert server.getsockname()[1] in host_facts.listening(host_facts.InspectedHost({}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from metalk8s_expand.errors import UnreachableError
@@ -27,6 +28,19 @@ class FileServer:
                 self._is_there(name, saltenv) for name in (f"{path}.sls", f"{path}/init.sls")
             )
         return self._known[sls, saltenv]
+
+    def document(self, path: str, saltenv: str) -> Any:
+        """Return the parsed YAML file of a saltenv, or None if the saltenv does not have it.
+
+        Raises UnreachableError, also when the file is not YAML.
+        """
+        import yaml
+
+        try:
+            found = self._server.find_file(path, saltenv).get("path")
+            return yaml.safe_load(Path(found).read_text(encoding="utf-8")) if found else None
+        except Exception as error:
+            raise _unreadable(error) from error
 
     def saltenvs(self) -> list[str]:
         """Return the names of all saltenvs, sorted. Raises UnreachableError."""

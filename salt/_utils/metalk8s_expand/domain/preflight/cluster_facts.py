@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metalk8s_expand.domain.parsing.addresses import host_port
+from metalk8s_expand.domain.preflight.saltenv_lists import SaltenvLists
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class ClusterFacts:
     ID; ``master_key`` is the fingerprint of the master's own key. ``version`` is the version of the
     cluster. A network is None if it is unknown. ``control_plane`` and ``workload_plane`` hold the
     CIDRs of these networks; they are empty if they are unknown. ``pre_flight`` is the path of the
-    master's script that installs a Python on hosts; it is empty if there is none.
+    master's script that installs a Python on hosts; it is empty if there is none. ``lists`` holds
+    what MetalK8s's saltenv refuses on hosts, by version; a version whose saltenv is not MetalK8s's
+    has no entry.
     """
 
     nodes: Mapping[str, ExistingNode] = field(default_factory=dict)
@@ -59,3 +62,4 @@ class ClusterFacts:
     pre_flight: str = ""
     control_plane: tuple[str, ...] = ()
     workload_plane: tuple[str, ...] = ()
+    lists: Mapping[str, SaltenvLists] = field(default_factory=dict)

@@ -22,8 +22,6 @@ QUESTIONS: Mapping[str, Any] = MappingProxyType(
         "modules": kernel.MODULES,
         "sysctls": kernel.SYSCTLS,
         "directories": resources.DIRECTORIES,
-        "packages": software.PACKAGES,
-        "services": tuple(software.SERVICES),
         "leftovers": leftovers.LEFTOVERS,
     }
 )
@@ -44,8 +42,12 @@ def request(
     machine.
     """
     places = [(one.host, one.port) for one in surroundings.endpoints if one.host != node.address]
+    lists = surroundings.lists.get(node.version)
     asked = {
         **QUESTIONS,
+        "packages": software.asked_packages(lists),
+        "services": software.asked_services(lists),
+        "ports": software.asked_ports(lists, node.roles),
         "node": node.name,
         "seconds": thresholds.probe_timeout_s,
         "timeout": thresholds.connect_timeout_s,

@@ -9,6 +9,7 @@ from typing import Any
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight.checks.duplicates import DuplicateIndex, is_mac
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
+from metalk8s_expand.domain.preflight.saltenv_lists import SaltenvLists
 from metalk8s_expand.domain.preflight.thresholds import Thresholds
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
 
@@ -56,6 +57,11 @@ class CheckContext:
         if value is None:
             raise FactUnknown(f"the host does not report its {name}")
         return value
+
+    @property
+    def lists(self) -> SaltenvLists | None:
+        """What MetalK8s refuses on the host, or None if the saltenv is not MetalK8s's."""
+        return self.surroundings.lists.get(self.node.version)
 
     @property
     def is_resumed(self) -> bool:

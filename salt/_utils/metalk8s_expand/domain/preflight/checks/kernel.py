@@ -21,6 +21,12 @@ DEPLOYED: Mapping[str, str] = {
     "net.bridge.bridge-nf-call-iptables": "1",
 }
 DEPLOYED_FILE = "90-metalk8s.conf"
+# MetalK8s sets one more, in a file that comes earlier.
+DEPLOYED_BY_METALK8S: Mapping[str, str] = {
+    **DEPLOYED,
+    "net.bridge.bridge-nf-call-ip6tables": "1",
+}
+FILE_OF_METALK8S = "60-metalk8s.conf"
 # The deployment does not set these. The kernel's defaults are enough; a host with lower values
 # fails under load.
 MINIMUM: Mapping[str, int] = {
@@ -28,7 +34,7 @@ MINIMUM: Mapping[str, int] = {
     "fs.inotify.max_user_watches": 8_192,
     "kernel.pid_max": 32_768,
 }
-SYSCTLS = (*DEPLOYED, *MINIMUM)
+SYSCTLS = (*DEPLOYED_BY_METALK8S, *MINIMUM)
 
 
 @check
@@ -87,8 +93,9 @@ def sysctls(host: CheckContext) -> CheckFailure | None:
     undone = list(_undone(host))
     low = list(_low(host))
     if undone:
-        remedy = f"remove these lines: the file is applied after /etc/sysctl.d/{DEPLOYED_FILE}"
-        wanted = ", ".join(f"{key} = {value}" for key, value in DEPLOYED.items())
+        file, values = _deployed(host)
+        remedy = f"remove these lines: the file is applied after /etc/sysctl.d/{file}"
+        wanted = ", ".join(f"{key} = {value}" for key, value in values.items())
         return CheckFailure("; ".join([*undone, *low]), wanted, remedy)
     if low:
         wanted = ", ".join(f"{key} >= {value}" for key, value in MINIMUM.items())
@@ -98,9 +105,17 @@ def sysctls(host: CheckContext) -> CheckFailure | None:
     return None
 
 
+def _deployed(host: CheckContext) -> tuple[str, Mapping[str, str]]:
+    """Return the file that the deployment writes, and its values."""
+    if host.lists is None:
+        return DEPLOYED_FILE, DEPLOYED
+    return FILE_OF_METALK8S, DEPLOYED_BY_METALK8S
+
+
 def _undone(host: CheckContext) -> Iterator[str]:
+    file, values = _deployed(host)
     for path, key, value in host.fact("sysctl_files"):
-        if basename(path) > DEPLOYED_FILE and value != DEPLOYED.get(key, value):
+        if basename(path) > file and value != values.get(key, value):
             yield f"{key} = {value} in {path}"
 
 

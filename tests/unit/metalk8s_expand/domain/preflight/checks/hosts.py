@@ -62,6 +62,7 @@ FACTS: dict[str, Any] = {
     "minion_key": None,
     "master_key": None,
     "ports": [22],
+    "listeners": [],
     "connections": {
         "10.200.0.10:6443": "",
         "10.200.0.10:4505": "",

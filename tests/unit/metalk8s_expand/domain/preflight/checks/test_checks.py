@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.domain.node import roles
-from metalk8s_expand.domain.preflight import findings
+from metalk8s_expand.domain.preflight import findings, saltenv_lists
 from metalk8s_expand.domain.preflight.checks import registry
 from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts, Endpoint, ExistingNode
@@ -57,6 +57,44 @@ NAMED = around(
         *hosts.SURROUNDINGS.endpoints[:3],
     )
 )
+
+# The lists of MetalK8s's saltenv for version 2.0, in the form of 134.
+LISTS = saltenv_lists.parse(
+    {
+        "conflicting_services": ["firewalld"],
+        "repo": {"conflicting_packages": {"docker": None, "docker-ce": None, "podman": ["3.4"]}, "port": 8080},
+        "networks": {"listening_process_per_role": {
+            "bootstrap": {"control_plane_ip:4505": {"expected": "salt-master"}},
+            "master": {"control_plane_ip:6443": {"expected": "kube-apiserver"}, "127.0.0.1:7443": {"expected": "nginx"}},
+            "node": {"control_plane_ip:9100": {"expected": "node_exporter"}, "127.0.0.1:9099": {"expected": "calico-node"},
+                     "control_plane_ip:10250": {"expected": "kubelet"}},
+        }},
+    }
+)  # fmt: skip
+METALK8S = around(lists={"2.0": LISTS})
+
+
+def metalk8s(changes: dict[str, Any], *node_roles: str) -> CheckContext:
+    """Return a host that MetalK8s's saltenv deploys, by default a control-plane host."""
+    node = hosts.node(node_roles=node_roles) if node_roles else None
+    return host(changes, node=node, surroundings=METALK8S)
+
+
+# A bare Rocky 8.10 as its installer leaves it, from facts about the system: no such host was run.
+ROCKY: dict[str, Any] = {
+    "system": {"id": "rocky", "version": "8.10"},
+    "python": [3, 6, 8],
+    "selinux": {"mode": "enforcing", "configured": "enforcing"},
+    "services": {"firewalld": {"active": True, "enabled": True}},
+    "cgroups": {"version": 1, "controllers": ["cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "pids"]},
+    "modules": {"overlay": "loadable", "br_netfilter": "loadable", "nf_conntrack": "loaded"},
+    "sysctls|kernel.pid_max": "32768",
+    "sysctl_files": [["/usr/lib/sysctl.d/50-pid-max.conf", "kernel.pid_max", "4194304"],
+                     ["/usr/lib/sysctl.d/60-libvirtd.conf", "fs.aio-max-nr", "1048576"]],
+    **place("/var/lib/containerd", type="xfs", ftype=True), **place("/var/lib/kubelet", type="xfs", ftype=True),
+    **place("/var/lib/etcd", type="xfs", ftype=True),
+    "swap": True,
+}  # fmt: skip
 
 # Check, severity, words of the finding, and a host with one fault.
 FAULTS: list[tuple[str, str, str, CheckContext]] = [
@@ -117,6 +155,20 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("services", W, "ufw is enabled", host({"services": {"ufw": {"active": False, "enabled": True}}})),
     ("selinux", E, "enforcing", host({"selinux|mode": "enforcing"})),
     ("selinux", W, "until the next boot", host({"selinux": {"mode": "permissive", "configured": "enforcing"}})),
+    ("sysctls", E, "ip_forward = 0 in /etc/sysctl.d/70-x.conf",
+     metalk8s({"sysctl_files": [["/etc/sysctl.d/70-x.conf", "net.ipv4.ip_forward", "0"]]})),
+    ("sysctls", E, "nf-call-ip6tables = 0",
+     metalk8s({"sysctl_files": [["/etc/sysctl.d/70-x.conf", "net.bridge.bridge-nf-call-ip6tables", "0"]]})),
+    ("ports", E, "6443 (haproxy)", metalk8s({"ports": [22, 6443], "listeners": [["0.0.0.0", 6443, "haproxy"]]})),
+    ("ports", E, "9100 (an unknown process)", metalk8s({"ports": [9100], "listeners": [[ADDRESS, 9100, ""]]}, roles.NODE)),
+    ("ports", E, "9099 (nginx)", metalk8s({"ports": [9099], "listeners": [["::", 9099, "nginx"]]}, roles.NODE)),
+    # Not in the list of a worker, but the deployment's own proxy needs it.
+    ("ports", E, "7443", metalk8s({"ports": [7443], "listeners": []}, roles.NODE)),
+    ("packages", E, "docker-ce", metalk8s({"packages": ["docker-ce"]})),
+    ("packages", W, "podman is installed", metalk8s({"packages": ["podman"]})),
+    ("services", E, "firewalld runs", metalk8s({"services": {"firewalld": {"active": True, "enabled": True}}})),
+    ("services", E, "firewalld is enabled", metalk8s({"services": {"firewalld": {"active": False, "enabled": True}}})),
+    ("services", W, "k3s runs", metalk8s({"services": {"k3s": {"active": True, "enabled": True}}})),
     ("network", E, f"{ADDRESS} inside the Pod network", host(surroundings=around(pod_cidr="10.200.0.0/16"))),
     ("network", E, f"{ADDRESS} is IPv4, but the Pod network fd00:233::/48 is IPv6",
      host(surroundings=around(pod_cidr="fd00:233::/48"))),
@@ -186,6 +238,13 @@ GOOD: list[Any] = [
     pytest.param(host({"architecture": "aarch64"}), id="arm"),
     pytest.param(host({"system": {"id": "ubuntu", "version": "22.04"}}), id="ubuntu"),
     pytest.param(host({"system": {"id": "rocky", "version": "8.10"}}), id="rocky"),
+    pytest.param(metalk8s({"packages": ["containerd.io", "kubelet"], "services": {"containerd": {"active": True, "enabled": True}}}),
+                 id="packages of MetalK8s"),
+    pytest.param(metalk8s({"ports": [9100], "listeners": [["0.0.0.0", 9100, "node_exporter"]]}), id="the process that MetalK8s expects"),
+    pytest.param(metalk8s({"ports": [9100], "listeners": [["192.0.2.1", 9100, "nginx"]]}), id="a port at another address"),
+    pytest.param(metalk8s({"ports": [4505], "listeners": []}), id="a port of the bootstrap node"),
+    pytest.param(metalk8s({"selinux": {"mode": "enforcing", "configured": "enforcing"}}), id="SELinux on MetalK8s"),
+    pytest.param(metalk8s({"sysctl_files": [["/usr/lib/sysctl.d/50-x.conf", "net.ipv4.ip_forward", "0"]]}), id="undone by MetalK8s"),
     pytest.param(host({"hostname": "CP-1.example.com"}), id="a full host name"),
     pytest.param(host({"hostname": "cp-1"}, node=hosts.node("cp-1.example.com")), id="a node with a domain"),
     pytest.param(host({"time": 1005.0}), id="5 s ahead"),
@@ -217,6 +276,14 @@ GOOD: list[Any] = [
 @pytest.mark.parametrize("good", GOOD)
 def test_good_host_has_no_finding(good: CheckContext) -> None:
     assert found(good) == []
+
+
+def test_bare_rocky_8_lacks_what_its_operator_must_change() -> None:
+    surroundings = around(lists={"2.0": LISTS}, pre_flight="/etc/salt/ssh-preflight.sh")
+    faulty = host(ROCKY, surroundings=surroundings)
+    assert checks(faulty) == [("python", W), ("swap", W), ("services", E)]
+    ready = {**ROCKY, "services": {}, "swap": False}
+    assert checks(host(ready, surroundings=surroundings)) == [("python", W)]
 
 
 RESUMED = {
