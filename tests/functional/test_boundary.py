@@ -21,7 +21,7 @@ RUNNER = """
 from metalk8s_expand.boundary import runner_boundary
 from metalk8s_expand.errors import QuorumError
 
-boundary = runner_boundary(lambda: __context__)
+boundary = runner_boundary(lambda: __context__, lambda: __opts__)
 
 def raw_ok(): return {"x": 1}
 def raw_raises(): raise ValueError("v")
@@ -84,8 +84,8 @@ def salt_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (base / "master").write_text(json.dumps(config))
     program = str(Path(sys.executable).with_name("salt-run"))
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [program, "-c", str(base), "--out=json", *arguments]
+    def run(*arguments: str, output: str = "json") -> subprocess.CompletedProcess[str]:
+        command = [program, "-c", str(base), f"--out={output}", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     return run
@@ -122,6 +122,25 @@ def test_error_is_one_json_document(runs: dict[str, subprocess.CompletedProcess[
     found = json.loads(runs["expand_error"].stdout)
     assert found["error"]["node"] == "n"
     assert found["error"]["type"] == "QuorumError"
+
+
+@pytest.mark.parametrize("output", ["json", "nested"])
+def test_error_is_printed_once_and_logged_to_file(
+    salt_run: Run, tmp_path: Path, output: str
+) -> None:
+    log = tmp_path / "log"
+    levels = ("--log-level=warning", "--log-file-level=warning", f"--log-file={log}")
+    found = salt_run("outcomes.expand_error", *levels, output=output)
+    assert (found.returncode, found.stderr) == (6, "")
+    assert "node n: q" in found.stdout
+    assert "expand_error: node n: q" in log.read_text()
+    assert "unclosed" not in log.read_text()
+
+
+def test_defect_shows_its_traceback(salt_run: Run) -> None:
+    found = salt_run("outcomes.raises", "--log-level=warning")
+    assert "Traceback" in found.stderr
+    assert "unclosed" not in found.stderr
 
 
 def test_unknown_argument_is_named(salt_run: Run) -> None:

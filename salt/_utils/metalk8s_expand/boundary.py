@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from salt.exceptions import SaltClientError, SaltException
 
+from metalk8s_expand.clients.salt import terminal_log
 from metalk8s_expand.domain.parsing.reader import suggestion
 from metalk8s_expand.errors import INTERNAL_HINT, ExpandError, Problem, SettingsError
 
@@ -45,10 +46,13 @@ def runner_boundary(
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | dict[str, Any]:
             # The context keeps the retcode between the calls of one process.
             context()["retcode"] = 0
-            result = _outcome(function, *args, **_arguments(kwargs))
+            opts = options()
+            if terminal_log.is_terminal(opts):
+                terminal_log.hide_salts_open_objects()
+            result = _outcome(opts, function, *args, **_arguments(kwargs))
             context()["retcode"] = _retcode(result)
             if (
-                is_for_people(options())
+                is_for_people(opts)
                 and isinstance(result, dict)
                 and isinstance(result.get("error"), dict)
             ):
@@ -140,7 +144,9 @@ def failure(error: ExpandError) -> dict[str, Any]:
     return {"retcode": error.retcode, "error": error.as_dict()}
 
 
-def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | dict[str, Any]:
+def _outcome(
+    opts: Mapping[str, Any], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R | dict[str, Any]:
     name = function.__name__
     try:
         inspect.signature(function).bind(*args, **kwargs)
@@ -153,10 +159,12 @@ def _outcome(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R |
     try:
         return function(*args, **kwargs)
     except ExpandError as error:
-        log.error("%s: %s", name, error)
+        with terminal_log.without_result(opts):
+            log.error("%s: %s", name, error)
         return failure(error)
     except SaltException as error:
-        log.error("%s: %s", name, error, exc_info=True)
+        with terminal_log.without_result(opts):
+            log.error("%s: %s", name, error, exc_info=True)
         return failure(
             ExpandError(
                 f"{name}: Salt failed with {type(error).__name__}: {error}",

@@ -14,6 +14,7 @@ from metalk8s_expand.domain.expansion.plan import Plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.result import PreflightResult
+from metalk8s_expand.domain.reports.preflight import unknown_lines
 from metalk8s_expand.domain.reports.run import NodeReport, Report
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, StoppedError
@@ -28,9 +29,6 @@ from metalk8s_expand.runs.progress import Progress
 # Seconds that the preflight of all hosts, and the final checks, may block while a thread renews
 # the lock.
 HOST_PREFLIGHT_S, FINAL_CHECKS_S = 1800.0, 900.0
-
-# The most names of nodes in one note.
-SHOWN_NODES = 5
 
 
 def check_cluster(run: RunContext, settings: Settings, names: Sequence[str] | None) -> None:
@@ -156,20 +154,10 @@ def smoke_test_problems(expansion: Expansion, workers: Sequence[Node]) -> list[s
 def warnings_of(hosts: PreflightResult) -> list[str]:
     """Return the findings of the hosts that do not fail the preflight.
 
-    What is unknown for the same reason is one line for all nodes.
+    What is unknown is one line for each check.
     """
-    notes: list[str] = []
-    unknown: dict[tuple[str, str, str], list[str]] = {}
-    for item in hosts.findings:
-        if item.severity == findings.UNKNOWN:
-            unknown.setdefault((item.check, item.found, item.remedy), []).append(item.node)
-        elif item.severity != findings.ERROR:
-            notes.append(str(item))
-    for (check, reason, remedy), nodes in unknown.items():
-        shown = ", ".join(nodes[:SHOWN_NODES]) + (", …" if len(nodes) > SHOWN_NODES else "")
-        where = f"{len(nodes)} nodes ({shown})" if len(nodes) > 1 else f"node {shown}"
-        notes.append(f"{check} is unknown on {where}: {reason}; {remedy}")
-    return notes
+    notes = [str(item) for item in hosts.findings if item.severity == findings.WARNING]
+    return notes + unknown_lines([item.as_dict() for item in hosts.findings])
 
 
 def build_report(

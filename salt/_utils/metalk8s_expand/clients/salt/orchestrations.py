@@ -72,7 +72,11 @@ class Orchestrations:
             "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid},
         }
         pub = {"jid": jid, "tag": f"salt/run/{jid}"}
-        client.asynchronous("state.orchestrate", low, user=PILLAR_KEY, pub=pub)
+        try:
+            client.asynchronous("state.orchestrate", low, user=PILLAR_KEY, pub=pub)
+        finally:
+            # The first versions of Salt 3006 have no such function and nothing to close.
+            getattr(client, "destroy", lambda: None)()
         self._asked[jid] = time.monotonic()
 
     def result(self, jid: str) -> Any:

@@ -15,6 +15,8 @@ WIDTH = 116
 GAP = "  "
 # A path or an identity of at most this length is wrapped only if no other column can shrink.
 LONG_WORD = 40
+# The most names of nodes in one line.
+SHOWN_NODES = 5
 HEADER = ("host", "severity", "check", "found", "wanted", "remedy")
 TABLED = ("error", "warning")
 
@@ -27,7 +29,9 @@ def render_preflight(data: Object) -> str:
     rows: list[Row] = []
     for severity in TABLED:
         rows += _rows(data["findings"], severity)
-    notes = _notes([item for item in data["findings"] if item["severity"] not in TABLED])
+    notes = []
+    for line in unknown_lines(data["findings"]):
+        notes.append(_paragraph(line, "- ", "  "))
     blocks = [_summary(data)]
     if rows:
         blocks.append(wrapped_table(HEADER, rows))
@@ -36,6 +40,24 @@ def render_preflight(data: Object) -> str:
     if notes:
         blocks.append("\n".join(["Unknown, neither passed nor failed:", *notes]))
     return "\n\n".join(blocks)
+
+
+def unknown_lines(findings: Iterable[Object]) -> list[str]:
+    """Return one line for each check that is unknown, with the number of its nodes and a reason."""
+    by_check: dict[str, list[Object]] = {}
+    for item in findings:
+        if item["severity"] not in TABLED:
+            by_check.setdefault(item["check"], []).append(item)
+    lines = []
+    for check, items in by_check.items():
+        nodes = [str(item["node"]) for item in items]
+        reasons = {_plain(item["found"]) for item in items}
+        shown = ", ".join(nodes[:SHOWN_NODES]) + (", …" if len(nodes) > SHOWN_NODES else "")
+        where = f"{len(nodes)} nodes ({shown})" if len(nodes) > 1 else f"node {shown}"
+        which = f"on {nodes[0]}, " if len(reasons) > 1 else ""
+        reason = "; ".join(filter(None, (_plain(items[0]["found"]), _plain(items[0]["remedy"]))))
+        lines.append(f"{check} is unknown on {where}: {which}{reason}")
+    return lines
 
 
 def unreachable(errors: Mapping[str, Object]) -> str:
@@ -130,19 +152,6 @@ def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
 def _plain(value: object) -> str:
     """Return a value as one line, because facts of a host may contain line breaks."""
     return " ".join(str(value).split())
-
-
-def _notes(findings: Iterable[Object]) -> list[str]:
-    """Return one note for equal findings on several hosts, with the names of the hosts."""
-    hosts: dict[tuple[str, str, str], list[str]] = {}
-    for item in findings:
-        same = (item["check"], _plain(item["found"]), _plain(item["remedy"]))
-        hosts.setdefault(same, []).append(item["node"])
-    notes = []
-    for (check, value, remedy), names in hosts.items():
-        text = "; ".join(filter(None, (value, remedy)))
-        notes.append(_paragraph(f"{check}: {text} ({', '.join(names)})", "- ", "  "))
-    return notes
 
 
 def _unreachable(name: str, error: Object) -> str:

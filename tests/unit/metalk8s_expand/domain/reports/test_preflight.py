@@ -60,7 +60,7 @@ def test_row_of_finding_has_every_cell() -> None:
     assert last == "w-1   error     ports  in use: 10250  free    ss --listening --tcp"
 
 
-def test_unknown_fact_is_note_with_names_of_all_hosts() -> None:
+def test_unknown_fact_is_one_line_with_number_of_hosts() -> None:
     texts = {"found": "the host has no product_uuid", "remedy": "compare by hand"}
     shown = preflight.render_preflight(
         data(*(finding(name, "product-uuid", "unknown", **texts) for name in ("a", "b")))
@@ -69,7 +69,16 @@ def test_unknown_fact_is_note_with_names_of_all_hosts() -> None:
         "preflight of 2 hosts: 2 unknown",
         "",
         "Unknown, neither passed nor failed:",
-        "- product-uuid: the host has no product_uuid; compare by hand (a, b)",
+        "- product-uuid is unknown on 2 nodes (a, b): the host has no product_uuid; compare by hand",
+    ]
+
+
+def test_unknown_check_with_several_reasons_is_one_line_with_example() -> None:
+    found = [
+        finding(name, "dns", "unknown", found=f"why {name}", remedy="look") for name in "abcdefg"
+    ]
+    assert preflight.unknown_lines(found) == [
+        "dns is unknown on 7 nodes (a, b, c, d, e, …): on a, why a; look"
     ]
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from metalk8s_expand.domain.preflight.cluster_facts import ExistingNode
@@ -34,6 +35,11 @@ class DuplicateIndex:
         for value in values:
             names.update(self.holders.get((kind, value.lower()), ()))
         return sorted(names - {name})
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of identities that any host or Node has."""
+        return frozenset(kind for kind, _ in self.holders)
 
     @property
     def median_skew(self) -> float | None:
@@ -74,7 +80,10 @@ def _of_host(facts: Mapping[str, Any]) -> list[Identity]:
 
 
 def _of_node(node: ExistingNode) -> list[Identity]:
-    ids = ((MACHINE_ID, node.machine_id), (PRODUCT_UUID, node.product_uuid))
+    # A kubelet reports the machine ID as system UUID if the firmware has none.
+    has_uuid = node.product_uuid.replace("-", "").lower() != node.machine_id.lower()
+    uuid = node.product_uuid if has_uuid else ""
+    ids = ((MACHINE_ID, node.machine_id), (PRODUCT_UUID, uuid))
     return _identities(ids, node.addresses, node.macs)
 
 

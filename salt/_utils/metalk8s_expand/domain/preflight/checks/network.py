@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.parsing.addresses import family_problem
 from metalk8s_expand.domain.preflight.checks.context import CheckContext, FactUnknown
 from metalk8s_expand.domain.preflight.checks.registry import ERROR, WARNING, CheckFailure, check
@@ -85,7 +86,10 @@ def route(host: CheckContext) -> CheckFailure | None:
 
 @check
 def dns(host: CheckContext) -> CheckFailure | None:
-    """Check that the names that the node needs resolve, and that a name server answers."""
+    """Check that the names that the node needs resolve, and that a name server answers.
+
+    CoreDNS runs on infra nodes and passes the names of other networks on to their name servers.
+    """
     resolved = host.fact("resolve")
     unresolved = []
     for name, reason in resolved.items():
@@ -105,7 +109,7 @@ def dns(host: CheckContext) -> CheckFailure | None:
         return CheckFailure(
             f"no answer from {', '.join(silent)}", "answers from all name servers", remedy, WARNING
         )
-    if not servers:
+    if not servers and roles.INFRA in host.node.roles:
         raise FactUnknown(
             "/etc/resolv.conf has no name server",
             "add one if Pods must resolve names outside the cluster",
