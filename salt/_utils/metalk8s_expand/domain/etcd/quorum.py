@@ -8,7 +8,7 @@ otherwise no cluster could grow. A member of unknown health is not healthy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from metalk8s_expand.domain.parsing import addresses
 
@@ -96,6 +96,32 @@ def healthy_voters(members: Iterable[Member]) -> tuple[Member, ...]:
 def quorum(count: int) -> int:
     """Return the quorum of this number of voters."""
     return count // 2 + 1
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The voters of a cluster; ``failures`` is how many more it survives, negative without quorum.
+
+    Learners have no vote and count nowhere.
+    """
+
+    voters: int
+    healthy: int
+    needed: int
+
+    @property
+    def failures(self) -> int:
+        return self.healthy - self.needed
+
+    def as_dict(self) -> dict[str, int]:
+        return {**asdict(self), "failures": self.failures}
+
+
+def tolerance(members: Iterable[Member]) -> Tolerance:
+    """Return how many more failures these members survive."""
+    known = tuple(members)
+    count = len(voters(known))
+    return Tolerance(count, len(healthy_voters(known)), quorum(count))
 
 
 def lag(members: Iterable[Member], member: Member) -> int | None:

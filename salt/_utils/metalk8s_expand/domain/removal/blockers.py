@@ -43,9 +43,7 @@ def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) ->
             )
         return
     yield from _indispensable(inventory)
-    if inventory.member:
-        for problem in quorum.remove_problems(inventory.members, inventory.member.id):
-            yield Blocker(QUORUM, problem)
+    yield from guard_blockers(inventory)
     yield from _alive(inventory) if force else _unreached(inventory)
     if inventory.node and not force and not inventory.is_blank:
         for problem in drain_rules.obstacles(inventory.pods, allowed, inventory.local_claims):
@@ -60,7 +58,7 @@ def removal_blockers(inventory: NodeInventory, force: bool, allowed: Allowed) ->
 
 
 def _indispensable(inventory: NodeInventory) -> Iterator[Blocker]:
-    """Refuse the Salt master's node, the CA's node and the last API server."""
+    """Refuse the Salt master's node and the CA's node."""
     if (
         roles.BOOTSTRAP in inventory.roles
         or inventory.is_salt_master
@@ -74,6 +72,10 @@ def _indispensable(inventory: NodeInventory) -> Iterator[Blocker]:
         yield Blocker(
             BOOTSTRAP, f"{inventory.name} holds the CA: its minion signs the cluster's certificates"
         )
+
+
+def guard_blockers(inventory: NodeInventory) -> Iterator[Blocker]:
+    """Yield why the cluster would not work without this node: the verdict of the guard."""
     if (
         roles.MASTER in inventory.roles
         and (inventory.node or inventory.member)
@@ -83,6 +85,9 @@ def _indispensable(inventory: NodeInventory) -> Iterator[Blocker]:
             BOOTSTRAP,
             f"no other Node with an API server is Ready: {inventory.name} is the last one",
         )
+    if inventory.member:
+        for problem in quorum.remove_problems(inventory.members, inventory.member.id):
+            yield Blocker(QUORUM, problem)
 
 
 def _unreached(inventory: NodeInventory) -> Iterator[Blocker]:

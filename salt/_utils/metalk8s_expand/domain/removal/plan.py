@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.domain.etcd import quorum
+from metalk8s_expand.domain.etcd.quorum import Tolerance
 from metalk8s_expand.domain.node import health
 from metalk8s_expand.domain.removal import drain_rules
-from metalk8s_expand.domain.removal.blockers import Blocker, removal_blockers
+from metalk8s_expand.domain.removal.blockers import Blocker, guard_blockers, removal_blockers
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
 from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_steps
@@ -46,11 +48,37 @@ class RemovalOptions:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """Whether the cluster works without the node, and what etcd tolerates before and after.
+
+    ``before`` and ``after`` are None if the node has no etcd member. ``api_servers`` are the other
+    Nodes whose API server is Ready.
+    """
+
+    problems: tuple[str, ...] = ()
+    before: Tolerance | None = None
+    after: Tolerance | None = None
+    api_servers: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        etcd = None
+        if self.before and self.after:
+            etcd = {"before": self.before.as_dict(), "after": self.after.as_dict()}
+        return {
+            "agrees": not self.problems,
+            "problems": list(self.problems),
+            "etcd": etcd,
+            "api_servers": list(self.api_servers),
+        }
+
+
+@dataclass(frozen=True)
 class RemovalPlan:
     """The steps of a node's removal in order.
 
     The plan has no steps if the removal is refused or the node is already gone. ``given_up`` means
-    that the run does not contact the host, because it is permanently off.
+    that the run does not contact the host, because it is permanently off. ``guard`` is None if the
+    node is already gone.
     """
 
     name: str
@@ -58,6 +86,7 @@ class RemovalPlan:
     steps: tuple[PlannedStep, ...] = ()
     refused: tuple[Blocker, ...] = ()
     given_up: bool = False
+    guard: Guard | None = None
 
     def has(self, step: str) -> bool:
         return any(planned.name == step for planned in self.steps)
@@ -73,7 +102,8 @@ class RemovalPlan:
         return digest(self._content())
 
     def as_dict(self) -> dict[str, Any]:
-        return {**self._content(), "digest": self.digest}
+        guard = None if self.guard is None else self.guard.as_dict()
+        return {**self._content(), "guard": guard, "digest": self.digest}
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -91,8 +121,24 @@ def build_removal_plan(inventory: NodeInventory, options: RemovalOptions) -> Rem
     reasons = {} if refused else _reasons(inventory, options.force)
     given_up = options.force and not inventory.is_blank
     return RemovalPlan(
-        inventory.name, inventory.roles, planned_steps(STEPS, reasons), refused, given_up
+        inventory.name,
+        inventory.roles,
+        planned_steps(STEPS, reasons),
+        refused,
+        given_up,
+        _guard(inventory) if inventory.exists else None,
     )
+
+
+def _guard(inventory: NodeInventory) -> Guard:
+    """Return the verdict of the guard on the cluster as it is now."""
+    problems = tuple(blocker.text for blocker in guard_blockers(inventory))
+    member = inventory.member
+    if member is None:
+        return Guard(problems, api_servers=inventory.masters)
+    staying = [other for other in inventory.members if other.id != member.id]
+    before, after = quorum.tolerance(inventory.members), quorum.tolerance(staying)
+    return Guard(problems, before, after, inventory.masters)
 
 
 def _reasons(inventory: NodeInventory, force: bool) -> dict[str, str]:

@@ -259,6 +259,57 @@ def test_allowed_losses_are_no_obstacle() -> None:
     ).refused
 
 
+FIVE = (*VOTERS, member(4, "cp-3", False, error="refused"), member(5, "cp-4"))
+
+
+def test_plan_shows_tolerance_before_and_after() -> None:
+    """Of five voters one is dead: the removal of a healthy one leaves none to spare."""
+    plan = built(found(members=FIVE)).as_dict()
+    assert plan["guard"] == {
+        "agrees": True,
+        "problems": [],
+        "etcd": {
+            "before": {"voters": 5, "healthy": 4, "needed": 3, "failures": 1},
+            "after": {"voters": 4, "healthy": 3, "needed": 3, "failures": 0},
+        },
+        "api_servers": ["boot", "cp-2"],
+    }
+    assert render_removal_plan(plan).splitlines()[1:4] == [
+        "  The guard agrees.",
+        "  etcd before: 5 voters, 4 healthy, 3 needed: tolerates 1 further failure",
+        "  etcd after:  4 voters, 3 healthy, 3 needed: tolerates no further failure",
+    ]
+
+
+def test_plan_shows_refusal_of_guard_with_tolerance() -> None:
+    ill = (member(1, "boot"), member(2, "cp-1"), member(3, "cp-2", False, error="refused"))
+    plan = built(found(members=ill)).as_dict()
+    shown = render_removal_plan(plan)
+    assert plan["guard"]["agrees"] is False
+    assert plan["guard"]["problems"] == plan["refused"]
+    assert "  The guard refuses." in shown.splitlines()
+    assert "  etcd after:  2 voters, 1 healthy, 2 needed: has no quorum" in shown.splitlines()
+    assert shown.count("without cp-1") == 1
+
+
+def test_last_member_leaves_no_voter() -> None:
+    plan = built(found(members=VOTERS[1:2], leader=2)).as_dict()
+    after = {"voters": 0, "healthy": 0, "needed": 1, "failures": -1}
+    assert (plan["guard"]["agrees"], plan["guard"]["etcd"]["after"]) == (False, after)
+
+
+def test_plan_of_worker_keeps_tolerance() -> None:
+    plan = built(worker()).as_dict()
+    assert (plan["guard"]["agrees"], plan["guard"]["etcd"]) == (True, None)
+    assert "the node has no member" in render_removal_plan(plan)
+
+
+def test_refusal_for_pods_shows_guard_that_agrees() -> None:
+    plan = built(worker(pods=(pod("b", "", EMPTY),))).as_dict()
+    assert plan["refused"]
+    assert plan["guard"]["agrees"] is True
+
+
 def test_plan_with_force_does_not_contact_dead_host() -> None:
     plan = built(dead(pods=(pod("b", "", EMPTY),)), FORCE)
     assert (names(plan), plan.given_up) == (["guard", "cordon", "member", "key", "node"], True)
