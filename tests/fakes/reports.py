@@ -21,6 +21,6 @@ PLAN: dict[str, Any] = {
 
 def planned(name: str, *steps: str, refused: str | None = None) -> dict[str, Any]:
     return {
-        "node": name, "address": "a", "profile": "worker", "roles": ["node"], "refused": refused, "problems": [], "changes": [],
+        "node": name, "address": "a", "ssh": {"port": 22}, "profile": "worker", "roles": ["node"], "refused": refused, "problems": [], "changes": [],
         "steps": [{"name": step, "reason": "r"} for step in steps],
     }  # fmt: skip

@@ -37,7 +37,24 @@ class Invalid(ValueError):
         self.remedy = remedy
 
 
+def _written(value: object, what: str) -> object:
+    """Return the value; raise Invalid if YAML has read its plain text as another type.
+
+    The text itself is lost by then, so the remedy shows how YAML reads such texts.
+    """
+    if isinstance(value, bool):
+        kind, read = "true or false", "on, yes and true as True, and off, no and false as False"
+    elif isinstance(value, (int, float)):
+        kind, read = "a number", "010 as 8, 22:22 as 1342 and 1.10 as 1.1"
+    elif hasattr(value, "isoformat"):
+        kind, read = "a date", "2026-01-31 as one"
+    else:
+        return value
+    raise Invalid(f"is {kind} to YAML, not {what}", f"write it in quotes: YAML reads {read}")
+
+
 def text(value: object) -> str:
+    _written(value, "a string")
     if not isinstance(value, str) or not value.strip():
         raise Invalid(
             "is not a string", "write a non-empty string, quoted if it looks like a number"
@@ -92,6 +109,7 @@ def port_text(value: object) -> int:
 
 def node_name(value: object) -> str:
     """Parse a node name as the kubelet registers it: RFC 1123 in lower case, 63 characters."""
+    _written(value, "a node name")
     if not isinstance(value, str) or len(value) > MAX_NAME or not _SUBDOMAIN.fullmatch(value):
         raise Invalid(
             "is not a node name",
@@ -118,6 +136,7 @@ def host(value: object) -> str:
 
 def address(value: object) -> str:
     """Parse the control-plane IP of a host and return its canonical form."""
+    _written(value, "an IP address")
     if _is_several(value):
         raise Invalid(
             "names several addresses",
@@ -153,6 +172,7 @@ def cidr(value: object) -> str:
 
 
 def user(value: object) -> str:
+    _written(value, "a user name")
     if not isinstance(value, str) or not _USER.fullmatch(value):
         raise Invalid("is not a user name", "write a Linux account name, such as root")
     return value
@@ -160,6 +180,7 @@ def user(value: object) -> str:
 
 def version(value: object) -> str:
     """Parse a version; it must also be a valid label value."""
+    _written(value, "a version")
     if not isinstance(value, str) or not _QUALIFIED.fullmatch(value):
         raise Invalid("is not a version", "write it quoted, as '2.0.0-dev'")
     return value
@@ -204,6 +225,7 @@ def absolute_path(value: object) -> str:
 
 
 def label_key(value: object) -> str:
+    _written(value, "a label key")
     prefix, slash, name = value.rpartition("/") if isinstance(value, str) else ("", "", "")
     if not _QUALIFIED.fullmatch(name) or (
         slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))
@@ -215,6 +237,7 @@ def label_key(value: object) -> str:
 
 
 def label_value(value: object) -> str:
+    _written(value, "a label value")
     if not isinstance(value, str) or (value and not _QUALIFIED.fullmatch(value)):
         raise Invalid(
             "is not a label value",

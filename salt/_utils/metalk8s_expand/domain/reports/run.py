@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.domain.node.spec import DEFAULT_PORT
 from metalk8s_expand.errors import StoppedError
 
 Object = Mapping[str, Any]
@@ -189,7 +190,8 @@ def _wave(wave: Object) -> str:
 
 def _plan_block(node: Object) -> str:
     node_roles = f"roles {' '.join(node['roles'])}"
-    place = ", ".join(filter(None, (node["address"], node["profile"], node_roles)))
+    words = (node["address"], _ssh_port(node["ssh"]), node["profile"], node_roles)
+    place = ", ".join(filter(None, words))
     lines = [f"  {node['node']} ({place})"]
     if node["refused"]:
         lines.append(f"    REFUSED: {node['refused']}")
@@ -198,6 +200,11 @@ def _plan_block(node: Object) -> str:
     lines += [f"      found: {problem}" for problem in node["problems"]]
     lines += [f"      {_change(change)}" for change in node["changes"]]
     return "\n".join(lines)
+
+
+def _ssh_port(ssh: Object) -> str:
+    """Return a port that is not the default. YAML may have read another one than was written."""
+    return f"SSH port {ssh['port']}" if ssh["port"] != DEFAULT_PORT else ""
 
 
 def _change(change: Object) -> str:

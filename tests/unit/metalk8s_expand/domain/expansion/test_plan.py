@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
+from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.expansion.plan import Condition
@@ -264,6 +266,16 @@ def test_plan_text_has_digest_refusals_and_changes() -> None:
 
 def test_text_of_empty_plan_has_no_steps() -> None:
     assert "Nothing to do" in run.render_report_plan(plan.Plan().as_dict())
+
+
+def test_text_of_plan_shows_port_that_yaml_has_read() -> None:
+    """The port 022 of a YAML file is 18: the text of the file is lost before it is parsed."""
+    entry = yaml.safe_load("{profile: worker, address: 10.0.0.5, ssh: {port: 022}}")
+    nodes = {"w-5": entry, "w-6": {"profile": "worker", "address": "10.0.0.6", "ssh": {"port": 22}}}
+    found = plan.build_plan(settings.parse({"defaults": {"version": "2"}, "nodes": nodes}), {})
+    text = run.render_report_plan(found.as_dict())
+    assert "w-5 (10.0.0.5, SSH port 18, worker, roles node)" in text
+    assert "w-6 (10.0.0.6, worker, roles node)" in text
 
 
 def test_text_of_plan_shows_old_and_new_values() -> None:

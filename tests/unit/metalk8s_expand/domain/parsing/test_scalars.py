@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from metalk8s_expand.domain.parsing import scalars
 
@@ -114,6 +115,34 @@ def test_dual_stack_is_refused_with_its_reason(parse: Callable[[object], Any]) -
         with pytest.raises(scalars.Invalid) as caught:
             parse(value)
         assert "dual stack is not supported" in caught.value.remedy
+
+
+@pytest.mark.parametrize("plain", ["010", "22:22", "1.10", "1_0", "0x10", "1.0e+3"])
+@pytest.mark.parametrize(
+    "parse", [scalars.version, scalars.node_name, scalars.host, scalars.address, scalars.user,
+              scalars.label_key, scalars.label_value, scalars.text],
+)  # fmt: skip
+def test_plain_text_that_yaml_reads_as_number_is_named(parse: Any, plain: str) -> None:
+    value = yaml.safe_load(plain)
+    with pytest.raises(scalars.Invalid) as caught:
+        parse(value)
+    assert caught.value.message.startswith("is a number to YAML, not ")
+    assert caught.value.remedy.startswith("write it in quotes: YAML reads 010 as 8")
+
+
+@pytest.mark.parametrize(
+    ("plain", "kind"), [("on", "true or false"), ("no", "true or false"), ("2026-01-31", "a date")]
+)
+def test_plain_text_that_yaml_reads_as_other_type_is_named(plain: str, kind: str) -> None:
+    with pytest.raises(scalars.Invalid, match="to YAML, not a node name") as caught:
+        scalars.node_name(yaml.safe_load(plain))
+    assert kind in caught.value.message
+    assert caught.value.remedy.startswith("write it in quotes")
+
+
+@pytest.mark.parametrize("quoted", ["010", "1.10", "1e3"])
+def test_quoted_text_is_itself(quoted: str) -> None:
+    assert scalars.version(yaml.safe_load(f"'{quoted}'")) == quoted
 
 
 def test_every_parser_has_good_and_bad_values() -> None:
