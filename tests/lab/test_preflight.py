@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.lab import faults, inventory
 from tests.lab.faults import Fault
@@ -33,7 +34,7 @@ DECLARED = {
 UNKNOWN = {"dns"}
 
 BOOTSTRAP, CP_2, WORKER = "10.200.0.10", "10.200.0.12", "10.200.0.14"
-OTHER_ADDRESS = "192.168.77.7"
+OTHER_ADDRESS = "10.200.0.77"
 UUID = "4c4c4544-0051-3910-8054-b7c04f533532"
 KEY = "-----BEGIN PUBLIC KEY-----\nof another\n-----END PUBLIC KEY-----\n"
 NO_BRIDGE = {
@@ -88,6 +89,17 @@ def leftover(path: str, below: str = "", host: str = "worker-1") -> Fault:
     )
 
 
+def workload_plane(cidr: str) -> faults.Make:
+    """Give the cluster another workload-plane network in MetalK8s's configuration."""
+
+    def change(text: str) -> str:
+        document = yaml.safe_load(text)
+        document["networks"]["workloadPlane"] = {"cidr": cidr}
+        return json.dumps(document)
+
+    return faults.changed_file("bootstrap", "/etc/metalk8s/bootstrap.yaml", change)
+
+
 FAULTS = [
     Fault("os", "debian 11", faults.changed_file("worker-1", "/usr/lib/os-release", lambda text: text.replace('"13"', '"11"')), "warning"),
     Fault("architecture", "riscv64", faults.source({"architecture": "riscv64"})),
@@ -137,6 +149,7 @@ FAULTS = [
     Fault("services", "k3s is enabled", faults.unit("worker-1", "k3s", "/etc/systemd/system", "enable", "disable"), "warning"),
     Fault("selinux", "enforcing", faults.source({"/sys/fs/selinux/enforce": "1"})),
     Fault("network", "10.233.5.5 inside the Pod network", faults.address("worker-1", "10.233.5.5/24"), "warning"),
+    Fault("planes", "no address in the workload plane (192.0.2.0/24)", workload_plane("192.0.2.0/24")),
     Fault("route", "no route", faults.shell("worker-1", "ip route delete default", "ip route add default via 10.200.0.1 dev host0 proto static")),
     Fault("dns", BOOTSTRAP, faults.changed_file("worker-1", "/etc/resolv.conf", lambda _: f"nameserver {BOOTSTRAP}\n")),
     Fault("dns", BOOTSTRAP,

@@ -64,6 +64,52 @@ def network(host: CheckContext) -> CheckFailure | None:
 
 
 @check
+def planes(host: CheckContext) -> CheckFailure | None:
+    """Check that the host has an address in the networks of both planes.
+
+    MetalK8s deploys a node at its first address in a network of each plane and fails without one.
+    The declared address must be the one of the control plane; with several it may not be.
+    """
+    around = host.surroundings
+    networks = {"control plane": around.control_plane, "workload plane": around.workload_plane}
+    known = {title: cidrs for title, cidrs in networks.items() if cidrs}
+    if not known and host.lists is None:
+        return None
+    if not known:
+        raise FactUnknown(
+            "the networks of the control plane and of the workload plane are unknown",
+            "read networks in /etc/metalk8s/bootstrap.yaml on the bootstrap node",
+        )
+    own = list(_own_addresses(host))
+    problems = []
+    for title, cidrs in known.items():
+        if not any(_is_in_any(one, cidrs) for one in own):
+            problems.append(f"no address in the {title} ({', '.join(cidrs)})")
+    cidrs = around.control_plane
+    control = [one for one in own if _is_in_any(one, cidrs)]
+    # The check ``address`` reports an address that is not the host's own.
+    if control and host.node.address in own and host.node.address not in control:
+        problems.append(
+            f"{host.node.address} is declared and is not in the control plane ({', '.join(cidrs)})"
+        )
+    if problems:
+        return CheckFailure(
+            "; ".join(problems),
+            "an address in each plane, of the control plane the declared one",
+            "configure the missing address on the host, or correct the address in the pillar",
+        )
+    if len(control) > 1 and host.lists is not None:
+        return CheckFailure(
+            f"{', '.join(control)} are all in the control plane",
+            f"{host.node.address} alone",
+            "MetalK8s may deploy the node at another address than the declared one: remove the"
+            " others from the host, or narrow networks:controlPlane in bootstrap.yaml",
+            WARNING,
+        )
+    return None
+
+
+@check
 def route(host: CheckContext) -> CheckFailure | None:
     """Check that the host has a route to the Service network.
 
@@ -198,6 +244,10 @@ def _own_addresses(host: CheckContext) -> Iterator[str]:
     for name, interface in host.fact("interfaces").items():
         if not name.startswith(VIRTUAL):
             yield from interface["addresses"]
+
+
+def _is_in_any(address: str, cidrs: Sequence[str]) -> bool:
+    return any(_is_inside(address, cidr) for cidr in cidrs)
 
 
 def _is_inside(address: str, cidr: str) -> bool:

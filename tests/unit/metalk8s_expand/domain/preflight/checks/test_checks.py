@@ -71,7 +71,10 @@ LISTS = saltenv_lists.parse(
         }},
     }
 )  # fmt: skip
-METALK8S = around(lists={"2.0": LISTS})
+PLANES = {"control_plane": ("192.0.2.0/24", "10.200.0.0/24"), "workload_plane": ("10.150.0.0/24",)}
+METALK8S = around(
+    lists={"2.0": LISTS}, control_plane=("10.200.0.0/24",), workload_plane=("10.200.0.0/16",)
+)
 
 
 def metalk8s(changes: dict[str, Any], *node_roles: str) -> CheckContext:
@@ -173,6 +176,13 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("network", E, f"{ADDRESS} is IPv4, but the Pod network fd00:233::/48 is IPv6",
      host(surroundings=around(pod_cidr="fd00:233::/48"))),
     ("network", W, "10.96.7.7 inside the Service", host({"interfaces|eth1": {"mac": "", "addresses": ["10.96.7.7"]}})),
+    ("planes", E, "no address in the workload plane (10.150.0.0/24)", host(surroundings=around(**PLANES))),
+    ("planes", E, "no address in the control plane (192.0.2.0/24)",
+     host(surroundings=around(control_plane=("192.0.2.0/24",), workload_plane=("10.200.0.0/24",)))),
+    ("planes", E, f"{ADDRESS} is declared and is not in the control plane (10.7.0.0/24)",
+     host({"interfaces|eth1": {"mac": "", "addresses": ["10.7.0.5"]}}, surroundings=around(control_plane=("10.7.0.0/24",)))),
+    ("planes", W, f"{ADDRESS}, 10.200.0.99 are all in the control plane",
+     metalk8s({"interfaces|eth1": {"mac": "", "addresses": ["10.200.0.99"]}})),
     ("route", E, "none to 10.96.0.0/12: no route to the network", host({"route": "no route to the network"})),
     ("dns", E, "store.example.com: the name does not resolve",
      host({"resolve": {"store.example.com": "the name does not resolve"}, "connections|store.example.com:80": None},
@@ -243,6 +253,9 @@ GOOD: list[Any] = [
                  id="a firmware without a UUID, as those of all hosts"),
     pytest.param(host({"system": {"id": "ubuntu", "version": "22.04"}}), id="ubuntu"),
     pytest.param(host({"system": {"id": "rocky", "version": "8.10"}}), id="rocky"),
+    pytest.param(host({"interfaces|eth1": {"mac": "", "addresses": ["10.150.0.5"]}}, surroundings=around(**PLANES)), id="an address in each plane"),
+    pytest.param(host({"interfaces|eth1": {"mac": "", "addresses": ["10.200.0.99"]}}, surroundings=around(control_plane=("10.200.0.0/24",))),
+                 id="two control-plane addresses without MetalK8s"),
     pytest.param(metalk8s({"packages": ["containerd.io", "kubelet"], "services": {"containerd": {"active": True, "enabled": True}}}),
                  id="packages of MetalK8s"),
     pytest.param(metalk8s({"ports": [9100], "listeners": [["0.0.0.0", 9100, "node_exporter"]]}), id="the process that MetalK8s expects"),
@@ -284,7 +297,7 @@ def test_good_host_has_no_finding(good: CheckContext) -> None:
 
 
 def test_bare_rocky_8_lacks_what_its_operator_must_change() -> None:
-    surroundings = around(lists={"2.0": LISTS}, pre_flight="/etc/salt/ssh-preflight.sh")
+    surroundings = dataclasses.replace(METALK8S, pre_flight="/etc/salt/ssh-preflight.sh")
     faulty = host(ROCKY, surroundings=surroundings)
     assert checks(faulty) == [("python", W), ("swap", W), ("services", E)]
     ready = {**ROCKY, "services": {}, "swap": False}
@@ -363,6 +376,7 @@ UNKNOWN: list[tuple[list[str], CheckContext]] = [
     (["network", "route"], host(surroundings=around(pod_cidr=None, service_cidr=None))),
     (["api", "artifacts", "salt-master"], host(surroundings=around(endpoints=()))),
     (["version"], host(surroundings=around(version=""))),
+    (["planes"], host(surroundings=around(lists={"2.0": LISTS}))),
     (["stale-node"], host(surroundings=existing(NAME, deployed=True))),
 ]
 
