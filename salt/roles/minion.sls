@@ -20,6 +20,7 @@ Configure the minion:
         id: {{ node.name }}
         master: {{ cluster.bootstrap.address | json }}
         saltenv: {{ saltenv }}
+        no_proxy: {{ pillar.metalk8s.no_proxy | json }}
 
 Install the minion's unit:
   file.managed:

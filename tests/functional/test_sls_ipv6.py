@@ -102,6 +102,7 @@ def test_api_proxy_lists_every_server_by_address_and_port(rendered: Rendered) ->
 def test_minion_finds_master_of_its_family(rendered: Rendered) -> None:
     config = yaml.safe_load(rendered.text("cp-1", "Configure the minion"))
     assert config["master"] == rendered.family.bootstrap
+    assert config["no_proxy"] == [rendered.family.bootstrap]
     assert config.get("ipv6", False) == (":" in rendered.family.bootstrap)
 
 

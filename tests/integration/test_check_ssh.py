@@ -255,7 +255,10 @@ def test_host_behind_jump_host_passes(server: Server) -> None:
     through = (*trusting(server.known_hosts), f"ProxyCommand={' '.join(jump)}")
     assert isinstance(check_ssh([server.target(options=through)], TIMEOUT)["w-1"], Checked)
     broken = (*trusting(server.known_hosts), "ProxyCommand=/bin/false")
-    assert refused(server.target(options=broken)).cause == "ssh-failed"
+    error = refused(server.target(options=broken))
+    assert error.cause == "ssh-failed"
+    assert "ProxyCommand /bin/false" in error.message
+    assert "remove it from the master's ssh configuration" in str(error.hint)
 
 
 def test_missing_openssh_is_reported(

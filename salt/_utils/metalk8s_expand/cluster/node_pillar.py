@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from metalk8s_expand.clients.host import secret_files
 from metalk8s_expand.domain.certificates import signing_policies
@@ -124,6 +125,7 @@ def node_pillar(
         "certificates": signing_policies.paths(host.roles),
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _api_servers(hosts.values()),
+        "no_proxy": _own_hosts(cluster),
         "etcd_members": [item for item in members if item["name"] in names],
         "authorities": secret_files.read_existing(kubernetes_directory, AUTHORITIES),
     }
@@ -184,6 +186,16 @@ def _api_servers(hosts: Iterable[PillarHost]) -> list[dict[str, str]]:
         {**server, "endpoint": addresses.host_port(server["address"], API_PORT)}
         for server in servers
     ]
+
+
+def _own_hosts(cluster: Mapping[str, Any]) -> list[str]:
+    """Return the hosts that a node's minion reaches without a proxy: the master and the store.
+
+    Salt compares them with the host of a URL, where an IPv6 address has no brackets.
+    """
+    store = urlsplit(str((cluster.get("artifacts") or {}).get("url", ""))).hostname
+    hosts = [addresses.canonical(str(cluster["bootstrap"]["address"])), store]
+    return [host for host in dict.fromkeys(hosts) if host]
 
 
 def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[str, Any]:

@@ -209,6 +209,7 @@ class TestPillar:
             "certificates",
             "ca_server",
             "api_servers",
+            "no_proxy",
             "etcd_members",
             "authorities",
         }

@@ -29,6 +29,11 @@ FORBIDDEN = "forbidden"
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+API_HINT = "check that an API server runs (crictl ps, or ctr -n k8s.io tasks ls) and its log"
+PROXY_HINT = (
+    "check the proxy, or remove proxy-url from the kubeconfig if the master reaches the API without"
+    " it"
+)
 
 
 class KubeApi:
@@ -203,18 +208,23 @@ class KubeApi:
                 retries=retries,
             )
         except urllib3.exceptions.HTTPError as exc:
+            proxy = _proxy(self._pool)
+            through = f", asked through the proxy {proxy}," if proxy else ""
             raise UnreachableError(
-                f"the Kubernetes API at {self.url} does not answer {method} {path}: {exc}",
-                hint=(
-                    "check that an API server runs (crictl ps, or ctr -n k8s.io tasks ls) and"
-                    " its log"
-                ),
+                f"the Kubernetes API at {self.url}{through} does not answer {method} {path}: {exc}",
+                hint=PROXY_HINT if proxy else API_HINT,
                 log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
             ) from exc
 
 
 class _Expired(UnreachableError):
     """The continue token of a list has expired."""
+
+
+def _proxy(pool: Any) -> str:
+    """Return the proxy of a connection pool without its credentials, empty without one."""
+    proxy = getattr(pool, "proxy", None)
+    return str(proxy._replace(auth=None)) if proxy is not None else ""
 
 
 def _query(method: str, query: Mapping[str, str] | None) -> str:

@@ -28,6 +28,7 @@ PATIENCE_S = 2.0
 BANNER_S = 10.0
 # The minimum time for which a port is watched.
 WATCH_S = 1.0
+LOGIN_TIME_OUT = "login-time-out"
 # Extra time for the diagnosis when the deadline has already passed.
 DIAGNOSIS_S = 2.0
 
@@ -80,7 +81,10 @@ def _run(target: Target, command: str, stdin: str, timeout: float) -> CommandRes
         if ended.returncode not in _UNANSWERED:
             return _answer(ended)
         allowance.at_least(DIAGNOSIS_S)
-    raise error(target, trouble or _hanging(ended, timeout) or failure.login(), output=ended.stderr)
+    trouble = trouble or _hanging(ended, timeout)
+    if trouble is not None and trouble.cause == LOGIN_TIME_OUT and failure.proxy:
+        trouble = failure.proxy_failure(f"did not end within {timeout:.0f} s")
+    raise error(target, trouble or failure.login(), output=ended.stderr)
 
 
 _UNANSWERED = {FAILED, None}
@@ -112,5 +116,5 @@ def _hanging(ended: ProcessResult, timeout: float) -> SSHFailure | None:
         )
         return SSHFailure("command-time-out", problem)
     return SSHFailure(
-        "login-time-out", f"sshd answers, but the login did not end within {timeout:.0f} s"
+        LOGIN_TIME_OUT, f"sshd answers, but the login did not end within {timeout:.0f} s"
     )

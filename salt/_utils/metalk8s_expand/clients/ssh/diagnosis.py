@@ -59,14 +59,14 @@ class DiagnosedFailure:
 
         Return None when sshd does, or when a proxy hides it.
         """
-        return self._read_config() or (None if self._proxied else self._look(seconds))
+        return self._read_config() or (None if self.proxy else self._look(seconds))
 
     def login(self) -> SSHFailure:
         """Return why the login failed although sshd answers."""
         # The configuration is empty when the deadline ended ``ssh -G``.
         if (
             self.config
-            and not self._proxied
+            and not self.proxy
             and (trouble := host_keys.host_key_problem(self.config, self.allowance))
         ):
             return trouble
@@ -89,9 +89,21 @@ class DiagnosedFailure:
             )
 
     @property
-    def _proxied(self) -> bool:
-        return any(
-            self.config.get(option, "none") != "none" for option in ("proxyjump", "proxycommand")
+    def proxy(self) -> str:
+        """Return the proxy that OpenSSH's own configuration names, empty without one.
+
+        OpenSSH uses no other proxy: it does not read HTTP_PROXY and the like.
+        """
+        for option, title in (("proxyjump", "ProxyJump"), ("proxycommand", "ProxyCommand")):
+            value = self.config.get(option, "none")
+            if value != "none":
+                return f"{title} {value}"
+        return ""
+
+    def proxy_failure(self, what: str) -> SSHFailure:
+        """Return the failure of a login through the proxy: only OpenSSH knows on which side."""
+        return SSHFailure(
+            "ssh-failed", f"the login through the proxy of OpenSSH ({self.proxy}) {what}"
         )
 
     def _read_config(self) -> SSHFailure | None:
@@ -115,8 +127,8 @@ class DiagnosedFailure:
             return SSHFailure(
                 "shell-runs-no-command", "sshd accepts the login, but runs no command"
             )
-        if self._proxied:
-            return SSHFailure("ssh-failed", "the login through the proxy failed")
+        if self.proxy:
+            return self.proxy_failure("failed")
         return SSHFailure("key-refused-or-user-unknown", self._refused())
 
     def _try(self) -> ProcessResult:

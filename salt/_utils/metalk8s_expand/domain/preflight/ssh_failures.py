@@ -53,7 +53,10 @@ REMEDIES = {
         " service"
     ),
     "command-time-out": "log in by hand and find out what hangs: python3 or sudo",
-    "ssh-failed": "run the same ssh command by hand with -v",
+    "ssh-failed": (
+        "check this proxy: ssh -v -p {port} {user}@{host}; if {host} needs none, remove it from the"
+        " master's ssh configuration"
+    ),
     "shell-runs-no-command": (
         "give {user} a login shell that runs commands, and no forced command: getent passwd {user}"
     ),

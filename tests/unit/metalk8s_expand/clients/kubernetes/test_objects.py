@@ -315,6 +315,20 @@ def test_proxy_of_kubeconfig_is_used(api: Api, tmp_path: Path) -> None:
     assert Kube.from_kubeconfig(str(path), timeout=2.0).node("w-1") is not None
 
 
+def test_proxy_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    path, port = tmp_path / "kubeconfig", free_port()
+    kubeconfig(path, "https://192.0.2.1:6443")
+    config = json.loads(path.read_text())
+    config["clusters"][0]["cluster"]["proxy-url"] = f"http://me:hunter2@127.0.0.1:{port}"
+    path.write_text(json.dumps(config))
+    kube = Kube.from_kubeconfig(str(path), timeout=2.0)
+    with pytest.raises(UnreachableError) as caught:
+        kube.text("/readyz")
+    assert f"asked through the proxy http://127.0.0.1:{port}," in caught.value.message
+    assert "proxy-url" in str(caught.value.hint)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_blocked_eviction_is_not_repeated(api: Api, kube: Kube) -> None:
     api.answer = lambda request: (429, {"message": "the budget web"}, {"Retry-After": "10"})
     assert kube.answer("POST", "/api/v1/namespaces/ns/pods/p/eviction", {}) == (
