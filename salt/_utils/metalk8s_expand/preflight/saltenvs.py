@@ -109,7 +109,7 @@ def ensure_families_supported(files: Files, declared: Settings) -> None:
 
 def lists(files: Documents, versions: Iterable[str]) -> dict[str, SaltenvLists]:
     """Return what MetalK8s refuses on hosts, by version, for the versions that have its saltenv."""
-    found = {}
+    by_version = {}
     for version in versions:
         try:
             document = files.document(saltenv_lists.FILE, of_version(version))
@@ -117,8 +117,8 @@ def lists(files: Documents, versions: Iterable[str]) -> dict[str, SaltenvLists]:
             log.warning("the lists of MetalK8s %s are unknown: %s", version, error.message)
             continue
         if document is not None:
-            found[version] = saltenv_lists.parse(document)
-    return found
+            by_version[version] = saltenv_lists.parse(document)
+    return by_version
 
 
 def hint(files: Files) -> str:

@@ -270,13 +270,13 @@ def traces(host):
 
 def paths(host):
     """Return ``PATHS`` with each pattern replaced by the paths that match it."""
-    found = []
+    listed = []
     for path in PATHS:
         if "*" in path:
-            found += [each[len(host.root) :] for each in sorted(glob.glob(host.path(path)))]
+            listed += [each[len(host.root) :] for each in sorted(glob.glob(host.path(path)))]
         else:
-            found.append(path)
-    return found
+            listed.append(path)
+    return listed
 
 
 def holds(path, mounts):

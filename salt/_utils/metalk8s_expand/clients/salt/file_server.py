@@ -37,8 +37,8 @@ class FileServer:
         import yaml
 
         try:
-            found = self._server.find_file(path, saltenv).get("path")
-            return yaml.safe_load(Path(found).read_text(encoding="utf-8")) if found else None
+            local = self._server.find_file(path, saltenv).get("path")
+            return yaml.safe_load(Path(local).read_text(encoding="utf-8")) if local else None
         except Exception as error:
             raise _unreadable(error) from error
 

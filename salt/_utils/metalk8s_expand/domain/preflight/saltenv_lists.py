@@ -59,14 +59,14 @@ class SaltenvLists:
 
 def parse(document: Any) -> SaltenvLists:
     """Return the lists of the parsed file. Values of another shape are left out."""
-    found = _mapping(document)
-    repository = _mapping(found.get("repo"))
-    listening = _mapping(_mapping(found.get("networks")).get("listening_process_per_role"))
+    values = _mapping(document)
+    repository = _mapping(values.get("repo"))
+    listening = _mapping(_mapping(values.get("networks")).get("listening_process_per_role"))
     ports = {str(role): tuple(_ports(listed)) for role, listed in listening.items()}
     port = repository.get("port")
     return SaltenvLists(
         _packages(repository.get("conflicting_packages")),
-        _names(found.get("conflicting_services")),
+        _names(values.get("conflicting_services")),
         ports,
         port if isinstance(port, int) and not isinstance(port, bool) else 0,
     )

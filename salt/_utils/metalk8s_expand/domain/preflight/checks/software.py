@@ -84,14 +84,14 @@ def ports(host: CheckContext) -> CheckFailure | None:
 
 def _taken(host: CheckContext, listed: Sequence[ListedPort]) -> list[str]:
     """Return the listed ports that a process other than the expected ones uses."""
-    found = []
+    taken = []
     for address, port, process in host.fact("listeners") if listed else ():
         for one in listed:
             wanted = host.node.address if one.address in ADDRESS_OF_NODE else one.address
             meets = not wanted or address in (*ALL_ADDRESSES, wanted)
             if port == one.port and meets and not one.permits(process):
-                found.append(f"{port} ({process or 'an unknown process'})")
-    return found
+                taken.append(f"{port} ({process or 'an unknown process'})")
+    return taken
 
 
 @check

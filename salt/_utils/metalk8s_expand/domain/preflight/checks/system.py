@@ -54,12 +54,12 @@ def python(host: CheckContext) -> CheckFailure | None:
     version = tuple(host.fact("python"))
     if version >= MINIMUM_PYTHON:
         return None
-    found, wanted = ".".join(map(str, version)), ".".join(map(str, MINIMUM_PYTHON)) + " or newer"
+    shown, wanted = ".".join(map(str, version)), ".".join(map(str, MINIMUM_PYTHON)) + " or newer"
     script = host.surroundings.pre_flight
     if script:
         remedy = f"nothing: {script} of the master installs one when salt-ssh connects"
-        return CheckFailure(found, wanted, remedy, WARNING)
-    return CheckFailure(found, wanted, "install a newer python3")
+        return CheckFailure(shown, wanted, remedy, WARNING)
+    return CheckFailure(shown, wanted, "install a newer python3")
 
 
 @check
