@@ -7,6 +7,7 @@
 # make chaos      faults at every boundary and at random moments of expansions; hours, and a stopped run is resumed:
 #                 SEED=4711 RUNS=1 for a random run, RUN=promoted+master-killed for another, MORE="--short" for options
 # make docs       the documentation as HTML
+# make bundle     dist/metalk8s-expand-VERSION.tar.gz and its SHA-256; on a MetalK8s bootstrap host: tar xf, then ./install
 
 SHELL := /bin/sh
 CACHE := $(or $(METALK8S_LAB_CACHE),/var/cache/metalk8s-expand-lab)
@@ -31,7 +32,7 @@ OTHER_SALT_TESTS := -m 'not full' $(filter-out $(TREE),$(wildcard tests/function
 .PHONY: demo check test on-nodes without-nodes test-full versions lint unit functional integration other-salt \
 	lab chaos-one \
 	salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed \
-	bench chaos docs clean
+	bench chaos docs bundle clean
 
 demo:
 	@command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; }
@@ -68,10 +69,11 @@ test-full: lint unit versions
 
 lint: $(VENV)/.done
 	! git grep --line-number -E '^(<<<<<<<|>>>>>>>) '
-	$(BIN)/ruff check salt lab tests bench chaos
-	$(BIN)/ruff format --check --diff salt lab tests bench chaos
+	$(BIN)/ruff check salt lab tests bench chaos bundle
+	$(BIN)/ruff format --check --diff salt lab tests bench chaos bundle
 	$(BIN)/mypy
 	./tests/house/plugins $(BIN)/mypy
+	$(BIN)/mypy --strict bundle/build.py bundle/install.py
 	cd lab && $(BIN)/mypy --strict metalk8s_lab
 	PYTHONPATH=salt/_utils:lab $(BIN)/lint-imports
 	$(BIN)/python -m tests.house.prose
@@ -131,6 +133,10 @@ chaos: $(VENV)/.done
 
 docs: $(VENV)/.done
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+# No environment: what an operator's machine has is enough.
+bundle:
+	@python3 bundle/build.py
 
 clean:
 	rm -rf build dist docs/_build salt/_utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -253,15 +253,15 @@ def test_sync_of_other_saltenv_removes_plugins_missing_in_it(
     everything(load(THEIRS, NEXT, metalk8s_2v0=[theirs, ours], metalk8s_2v1=[theirs, ours]))
 
 
-def test_last_configuration_file_defines_roots_of_saltenv(tmp_path: Path) -> None:
-    """Therefore the master configuration of the extension also names the MetalK8s directory."""
+def test_configuration_files_join_roots_of_saltenv(tmp_path: Path) -> None:
+    """Therefore the configuration file of the extension names its own directory alone."""
     (tmp_path / "master.d").mkdir()
     (tmp_path / "master").write_text("id: boot\n")
     (tmp_path / "master.d" / "99-metalk8s-roots.conf").write_text(
         json.dumps({"file_roots": {THEIRS: ["/theirs"], NEXT: ["/next"]}})
     )
     (tmp_path / "master.d" / "zz-metalk8s-expand.conf").write_text(
-        json.dumps({"file_roots": {THEIRS: ["/theirs", "/ours"]}})
+        json.dumps({"file_roots": {THEIRS: ["/ours"]}})
     )
     program = "import json, sys, salt.config; print(json.dumps(salt.config.master_config(sys.argv[1])['file_roots']))"
     command = [sys.executable, "-c", program, str(tmp_path / "master")]

@@ -90,6 +90,7 @@ PARTS = (
     Part("lab", ("lab/**/*.py", "lab/files/*"), CODE_LIMIT),
     Part("chaos", ("chaos/**/*.py",), CODE_LIMIT),
     Part("bench", ("bench/**/*.py",), CODE_LIMIT),
+    Part("bundle", ("bundle/*.py",), CODE_LIMIT),
     Part("docs", ("docs/**/*.rst",), DOCS_LIMIT),
     Part("readme", ("*.md",), DOCS_LIMIT),
 )

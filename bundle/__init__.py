@@ -1,0 +1,1 @@
+"""The archive that installs the extension on a bootstrap host of MetalK8s, and its installer."""
