@@ -299,8 +299,11 @@ def _check(found: Mapping[str, Any], preconditions: Mapping[str, Any]) -> None:
 
 def _matches(item: Mapping[str, Any], query: Mapping[str, str]) -> bool:
     """Return whether an object matches the selectors of a list."""
-    label, _, wanted = query.get("labelSelector", "").partition("=")
     labels = item["metadata"].get("labels") or {}
+    label, is_set, values = query.get("labelSelector", "").partition(" in ")
+    if is_set and labels.get(label) not in values.strip("()").split(","):
+        return False
+    label, _, wanted = ("" if is_set else label).partition("=")
     if label and (label not in labels or (wanted and labels[label] != wanted)):
         return False
     field, _, wanted = query.get("fieldSelector", "").partition("=")

@@ -56,11 +56,26 @@ def node_health_problems(
     """Return every deviation from the declaration, one sentence each.
 
     A query that fails is a problem as well. A caller that gives ``members`` reports the alarms of
-    etcd itself; otherwise they are problems of an etcd node.
+    etcd itself; otherwise they are problems of an etcd node. A caller that gives ``observed``
+    checks the agents of all nodes together, with ``agent_problems``.
     """
-    return health.node_problems(
-        node, observed or access.kube.node(node.name)
-    ) + _component_problems(access, node, members)
+    problems = health.node_problems(node, observed or access.kube.node(node.name))
+    if observed is None:
+        problems += agent_problems(access, [node.name])
+    return problems + _component_problems(access, node, members)
+
+
+def agent_problems(access: ClusterAccess, names: Sequence[str]) -> list[str]:
+    """Return the Pods of MetalK8s's agents that are not Ready on these nodes, from one request."""
+    query = {"labelSelector": health.AGENT_SELECTOR}
+    if len(names) == 1:
+        query["fieldSelector"] = f"spec.nodeName={names[0]}"
+    chosen = set(names)
+    pods = []
+    for pod in access.kube.pods(health.NAMESPACE, query):
+        if (pod.get("spec") or {}).get("nodeName") in chosen:
+            pods.append(pod)
+    return health.agent_problems(pods)
 
 
 def running_problems(access: ClusterAccess, name: str) -> list[str]:

@@ -34,6 +34,7 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
             continue
         problems += cluster_health.node_health_problems(access, node, members, node_obj)
         problems += node_health.cordon_problems(node_obj)
+    problems += cluster_health.agent_problems(access, deployed_nodes(observed, names))
     answers = certificates_of(ctx, deployed_nodes(observed, names))
     problems += expiry.problems(answers, settings.certificates)
     # The wait comes last: meanwhile most kubelets have renewed their Leases.

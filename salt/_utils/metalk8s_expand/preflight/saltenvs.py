@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # The SLS that makes a node's API proxy list all API servers.
 APISERVER_PROXY = "metalk8s.roles.node.apiserver_proxy"
+PROXY_OF_METALK8S = "metalk8s.kubernetes.apiserver-proxy"
 ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
 PREFIX = "metalk8s-"
 
@@ -67,6 +68,11 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
 def is_of_metalk8s(files: Files, name: str) -> bool:
     """Return whether MetalK8s's own states, not this project's, deploy from a saltenv."""
     return files.has(ORCHESTRATION, name) and not files.has(APISERVER_PROXY, name)
+
+
+def apiserver_proxy(files: Files, name: str) -> str:
+    """Return the SLS of a saltenv that makes a node's API proxy list all API servers."""
+    return PROXY_OF_METALK8S if is_of_metalk8s(files, name) else APISERVER_PROXY
 
 
 def family_problems(files: Files, declared: Settings) -> list[Problem]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.salt import minions
+from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
@@ -34,13 +35,13 @@ def refresh_apiserver_proxies(
         failed = _told(world)
     except ExpandError as error:
         failed = [error.message]
+    if not failed:
+        return []
     later = (
-        "; they skip it while it does not answer; to update them: salt NODE state.apply"
-        f" {saltenvs.APISERVER_PROXY}"
+        "they skip it while it does not answer; to update them: salt NODE state.apply SLS, with the"
+        f" SLS {saltenvs.APISERVER_PROXY}, or {saltenvs.PROXY_OF_METALK8S} of MetalK8s"
     )
-    return (
-        [f"these API proxies may still list {name}: {'; '.join(failed)}{later}"] if failed else []
-    )
+    return [f"these API proxies may still list {name}: {'; '.join(failed)}; {later}"]
 
 
 def _told(world: ClusterContext) -> list[str]:
@@ -50,15 +51,13 @@ def _told(world: ClusterContext) -> list[str]:
         item["metadata"]["name"]: (item["metadata"].get("labels") or {}).get(VERSION_LABEL, "")
         for item in ready
     }
+    files = FileServer(world.opts)
     failed: list[str] = []
     for version in sorted(set(versions.values())):
         targets = [name for name, running in versions.items() if running == version]
-        keywords = {
-            "__kwarg__": True,
-            "saltenv": saltenvs.of_version(version) if version else "base",
-            "concurrent": True,
-        }
-        arguments = [saltenvs.APISERVER_PROXY, keywords]
+        saltenv = saltenvs.of_version(version) if version else "base"
+        keywords = {"__kwarg__": True, "saltenv": saltenv, "concurrent": True}
+        arguments = [saltenvs.apiserver_proxy(files, saltenv), keywords]
         answers = minions.Minions(world.opts).ask(targets, "state.apply", arguments)
         failed += [name for name in targets if not _succeeded(answers.get(name))]
     return failed

@@ -41,6 +41,47 @@ def alone(kube: FakeKube) -> health.ClusterAccess:
     return health.ClusterAccess(kube, None)
 
 
+def agent(name: str, on: str, ready: str = "True", **metadata: Any) -> dict[str, Any]:
+    """Return a Pod of MetalK8s's agents."""
+    labels = {"k8s-app": name}
+    return {
+        "metadata": {"name": f"{name}-{on}", "namespace": "kube-system", "labels": labels, **metadata},
+        "spec": {"nodeName": on},
+        "status": {"conditions": [{"type": "Ready", "status": ready, "reason": "why"}]},
+    }  # fmt: skip
+
+
+class TestAgentsOfMetalk8s:
+    @pytest.mark.parametrize("name", ["apiserver-proxy", "calico-node"])
+    def test_agent_that_is_not_ready_is_a_problem_of_its_node(self, name: str) -> None:
+        kube = FakeKube(stored(WORKER))
+        for on in ("w-1", "w-2"):
+            kube.put_pod(agent(name, on, "False"), on)
+        assert health.node_health_problems(alone(kube), WORKER) == [
+            f"Pod {name}-w-1 on w-1 is not Ready: False, why"
+        ]
+
+    def test_ready_and_replaced_agents_are_no_problem(self) -> None:
+        kube = FakeKube(stored(WORKER))
+        kube.put_pod(agent("apiserver-proxy", "w-1"), "w-1")
+        kube.put_pod(agent("calico-node", "w-1", "False", deletionTimestamp="now"), "w-1")
+        kube.put_pod(agent("something", "w-1", "False"), "w-1")
+        assert health.node_health_problems(alone(kube), WORKER) == []
+
+    def test_agents_of_all_nodes_cost_one_request(self) -> None:
+        kube = FakeKube()
+        for on in ("w-1", "w-2", "w-3"):
+            kube.put_pod(agent("calico-node", on, "False"), on)
+        requests: list[str] = []
+        kube.fail = requests.append
+        problems = health.agent_problems(alone(kube), ["w-1", "w-2"])
+        assert [problem.split()[1] for problem in problems] == [
+            "calico-node-w-1",
+            "calico-node-w-2",
+        ]
+        assert len(requests) == 1
+
+
 class TestNode:
     def test_worker_needs_no_etcd(self) -> None:
         assert health.node_health_problems(alone(FakeKube(stored(WORKER))), WORKER) == []

@@ -32,6 +32,7 @@ from metalk8s_expand.errors import (
     SettingsError,
     UnreachableError,
 )
+from metalk8s_expand.preflight import saltenvs
 from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
 from metalk8s_expand.removal.steps import REMOVAL_STEPS
 from metalk8s_expand.runs import context as run_context
@@ -145,9 +146,15 @@ class Setting:
             ),
         )
         monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self.minions)
+        self.sls = {saltenvs.ORCHESTRATION, saltenvs.APISERVER_PROXY}
+        monkeypatch.setattr(apiserver_proxies, "FileServer", lambda opts: self)
         monkeypatch.setattr(
             run_context.etcd_snapshot, "take_etcd_snapshot", lambda *_: self.before.append(len(self.etcd.listed))
         )  # fmt: skip
+
+    def has(self, sls: str, saltenv: str) -> bool:
+        """Return whether the master's file server has this SLS."""
+        return sls in self.sls
 
     @property
     def world(self) -> ClusterContext:
@@ -428,7 +435,13 @@ def test_defect_is_reported(setting: Setting, monkeypatch: pytest.MonkeyPatch) -
     assert "ZeroDivisionError" in error["message"]
 
 
-def test_proxies_drop_undeclared_master(setting: Setting) -> None:
+@pytest.mark.parametrize(
+    ("own", "sls"),
+    [(True, "metalk8s.roles.node.apiserver_proxy"), (False, "metalk8s.kubernetes.apiserver-proxy")],
+)
+def test_proxies_drop_undeclared_master(setting: Setting, own: bool, sls: str) -> None:
+    if not own:
+        setting.sls.remove(saltenvs.APISERVER_PROXY)
     setting.declared = settings.parse({**PILLAR, "nodes": {"w-1": PILLAR["nodes"]["w-1"]}})  # type: ignore[index]
     setting.kube.nodes_by_name["cp-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.1",
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
@@ -436,7 +449,7 @@ def test_proxies_drop_undeclared_master(setting: Setting) -> None:
     assert outcome.ok, outcome.error
     [(minions, _, arguments)] = setting.minions.asked
     assert minions == ["boot", "cp-2", "w-1"]
-    assert arguments[0] == "metalk8s.roles.node.apiserver_proxy"
+    assert arguments[0] == sls
     assert [note for note in outcome.notes if "may still list cp-1: cp-2" in note]
 
 

@@ -25,6 +25,12 @@ STATIC_PODS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# On each node of MetalK8s one Pod of these runs: the proxy to the API servers, and the Pod network.
+AGENT_LABEL = "k8s-app"
+AGENTS = ("apiserver-proxy", "calico-node")
+AGENT_SELECTOR = f"{AGENT_LABEL} in ({','.join(AGENTS)})"
+
+
 def node_problems(node: Node, observed: Object | None) -> list[str]:
     """Return problems unless the Node is Ready and has the declared roles, labels and taints.
 
@@ -84,6 +90,22 @@ def static_pod_problems(node: Node, pods: Iterable[Object]) -> list[str]:
     problems = []
     for name in static_pods(node):
         problems.extend(_pod_problems(name, pods_by_name.get(name)))
+    return problems
+
+
+def agent_problems(pods: Iterable[Object]) -> list[str]:
+    """Return a problem for each Pod of MetalK8s's agents that is not Ready.
+
+    A node without such a Pod has no problem here: without its Pod network it is not Ready. A Pod
+    that a newer one replaces does not count.
+    """
+    problems = []
+    for pod in pods:
+        metadata = pod.get("metadata") or {}
+        agent = (metadata.get("labels") or {}).get(AGENT_LABEL)
+        if agent in AGENTS and not metadata.get("deletionTimestamp"):
+            place = (pod.get("spec") or {}).get("nodeName")
+            problems += _condition_problems(f"Pod {name_of(pod)} on {place}", pod)
     return problems
 
 

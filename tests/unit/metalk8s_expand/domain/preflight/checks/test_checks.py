@@ -554,7 +554,8 @@ def test_malformed_fact_raises_no_exception(fact: str, nonsense: Any) -> None:
 def test_host_without_facts_has_only_unknown_findings() -> None:
     told = findings.findings([CheckContext(hosts.node(), {}, {}, 0.0)])
     assert {item.severity for item in told} == {U}
-    assert len(told) >= len(findings.NAMES) - 2
+    # Some checks do not apply without facts of the cluster.
+    assert len(told) >= len(findings.NAMES) - 3
 
 
 def test_check_is_skipped_on_named_node_only() -> None:
