@@ -90,7 +90,7 @@ metalk8s_expand:
   # Hosts without a declared host_key: 'known' must be in known_hosts; 'accept-new' are written there at first contact.
   host_keys: known
 
-  # Addresses of nodes inside of these networks are refused. Default: the cluster's own networks; others are refused.
+  # Addresses of nodes inside of these networks are refused. Default: the cluster's own; no other is accepted.
   networks:
     pod_cidr: 10.233.0.0/16
     service_cidr: 10.96.0.0/12

@@ -14,6 +14,7 @@ import yaml
 from metalk8s_expand.clients.kubernetes.api import FORBIDDEN
 from metalk8s_expand.clients.kubernetes.lease import claim, stamp
 from metalk8s_expand.clients.salt import cache, running_jobs
+from metalk8s_expand.cluster.configuration import VERSION_ANNOTATION
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.reports import DEPLOYMENT
 from metalk8s_expand.domain.declaration import settings
@@ -91,6 +92,30 @@ def unreachable(opts: Any) -> ClusterContext:
     raise AssertionError("the API was asked")
 
 
+BOOTSTRAP = """\
+apiVersion: metalk8s.scality.com/v1alpha3
+kind: BootstrapConfiguration
+networks: {controlPlane: {cidr: 10.0.0.0/24}, workloadPlane: {cidr: [10.3.0.0/24]}, pods: 10.244.0.0/16}
+proxies: {http: "http://ops:s3cret@proxy:3128"}
+ca: {minion: boot}
+archives: [/srv/scality/metalk8s-2.0]
+"""
+NAMES_ONLY = {"nodes": {"w-1": {"profile": "worker", "address": "10.0.0.3"}}}
+
+
+def on_metalk8s(
+    make: Make, tmp_path: Path, pillar: Any, file: str = BOOTSTRAP, **more: Any
+) -> RunnerCalls:
+    """Return calls on a master with MetalK8s's file and its annotation of the version."""
+    path = tmp_path / "bootstrap.yaml"
+    path.write_text(file)
+    call = make(pillar=pillar, ext_pillar=[{"metalk8s": str(path)}], **more)
+    annotations = {VERSION_ANNOTATION: "2.0"}
+    namespace = {"metadata": {"name": "kube-system", "annotations": annotations}}
+    call.cluster.kube.put("/api/v1/namespaces", namespace)
+    return call
+
+
 def everyone() -> list[dict[str, Any]]:
     return [node("w-1"), node("w-2"), node("i-1")]
 
@@ -115,6 +140,22 @@ class TestPlan:
         ] == found["warnings"]
         assert bool(found["warnings"]) == warned
         assert make(*everyone(), worker_threads=3).plan(None)["warnings"] == []
+
+    def test_names_profiles_and_addresses_suffice_on_metalk8s(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        call = on_metalk8s(make, tmp_path, NAMES_ONLY)
+        [found] = call.plan(None)["workers"]
+        assert "version" in json.dumps(found)
+        assert "metalk8s.scality.com/version: '2.0'" in call.manifest("w-1")
+        assert "version: '2.0'" in call.manifest(
+            "w-9", {"profile": "worker", "address": "10.0.0.9"}
+        )
+
+    def test_check_ssh_needs_no_version_and_no_api(self, make: Make) -> None:
+        call = make(pillar=NAMES_ONLY, connect=unreachable)
+        with pytest.raises(SettingsError, match="does not declare"):
+            call.check_ssh("w-9")
 
     def test_healthy_nodes_are_unchanged(self, make: Make) -> None:
         found = make(*everyone()).plan(None)
@@ -525,6 +566,39 @@ class TestStatus:
         assert "Runs: none" in text
         assert "Kubeconfig: /etc/kubernetes/admin.conf, from the default" in text
         assert "w-1 kubelet-client 2027-01-01T00:00:00Z 300.0" in " ".join(text.split())
+
+    def test_status_shows_configuration_of_cluster_with_sources(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        call = on_metalk8s(make, tmp_path, NAMES_ONLY, __cli="salt-run")
+        lines = call.status()["text"].splitlines()
+        file = tmp_path / "bootstrap.yaml"
+        assert f"networks.control_plane: 10.0.0.0/24, from {file}" in lines
+        assert f"networks.pod: 10.244.0.0/16, from {file}" in lines
+        assert (
+            f"version: 2.0, from annotation {VERSION_ANNOTATION} of Namespace kube-system" in lines
+        )
+        assert "proxies.http: http://***@proxy:3128, from" in "".join(lines)
+
+    def test_status_shows_contradiction_that_plan_refuses(self, make: Make, tmp_path: Path) -> None:
+        pillar = {**NAMES_ONLY, "networks": {"pod_cidr": "10.1.0.0/16"}}
+        call = on_metalk8s(make, tmp_path, pillar)
+        found = call.status()["configuration"]
+        assert found["cluster"]["networks.pod"] == {
+            "value": ["10.1.0.0/16"], "source": "metalk8s_expand:networks:pod_cidr",
+        }  # fmt: skip
+        [problem] = found["problems"]
+        assert "is not the Pod network of the cluster, which is 10.244.0.0/16" in problem
+        with pytest.raises(SettingsError, match="contradicts the cluster") as error:
+            call.plan(None)
+        assert [str(item) for item in error.value.problems] == [problem]
+        assert call.cluster.kube.writes == []
+
+    def test_status_shows_file_that_is_not_readable(self, make: Make, tmp_path: Path) -> None:
+        call = on_metalk8s(make, tmp_path, PILLAR, file="a: {")
+        assert call.status()["configuration"]["problems"] == [
+            f"{tmp_path}/bootstrap.yaml cannot be read: it is not YAML at line 1"
+        ]
 
     def test_status_shows_certificates_of_deployed_nodes(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2", deployed=False), infra("boot"), node("i-1"))
