@@ -9,24 +9,39 @@ conflict, 6 the quorum of etcd, 7 a deadline, 8 a deployment, 9 another run hold
 stopped on request, 1 any other error.
 """
 
-from metalk8s_expand.boundary import runner_boundary
-from metalk8s_expand.commands import arguments, node_object, queue, reports
-from metalk8s_expand.commands import expand as expand_command
-from metalk8s_expand.commands import health as health_command
-from metalk8s_expand.commands import host_keys as host_keys_command
-from metalk8s_expand.commands import plan as plan_command
-from metalk8s_expand.commands import preflight as preflight_command
-from metalk8s_expand.commands import remove_node as remove_node_command
-from metalk8s_expand.commands import status as status_command
-from metalk8s_expand.commands import stop as stop_command
-from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
-from metalk8s_expand.commands.context import CommandContext
-from metalk8s_expand.loader import mixed_installation
+import salt.version
+
+from metalk8s_expand import supported
+
+# A newer Python than that of an old master is necessary to import the library.
+_REFUSAL = supported.refusal(salt.version.__saltstack_version__.major)
+if _REFUSAL:
+
+    def runner_boundary(context, options):
+        """Return the function unchanged, since ``__virtual__`` prevents its use."""
+        return lambda function: function
+
+else:
+    from metalk8s_expand.boundary import runner_boundary
+    from metalk8s_expand.commands import arguments, node_object, queue, reports
+    from metalk8s_expand.commands import expand as expand_command
+    from metalk8s_expand.commands import health as health_command
+    from metalk8s_expand.commands import host_keys as host_keys_command
+    from metalk8s_expand.commands import plan as plan_command
+    from metalk8s_expand.commands import preflight as preflight_command
+    from metalk8s_expand.commands import remove_node as remove_node_command
+    from metalk8s_expand.commands import status as status_command
+    from metalk8s_expand.commands import stop as stop_command
+    from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
+    from metalk8s_expand.commands.context import CommandContext
+    from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand"
 
 
 def __virtual__():
+    if _REFUSAL:
+        return (False, _REFUSAL)
     reason = mixed_installation(__file__, __opts__.get("extension_modules", ""))
     return (False, reason) if reason else __virtualname__
 

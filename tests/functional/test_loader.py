@@ -170,6 +170,48 @@ def test_missing_installation_loads_no_plugin(tmp_path: Path) -> None:
     assert set(load(tmp_path)["loaded"].values()) == {False}
 
 
+OLD_MASTER = """
+import sys
+import salt.version
+from salt.scripts import salt_run
+version = salt.version.SaltStackVersion.parse(sys.argv.pop(1))
+salt.version.__saltstack_version__ = version
+if sys.argv.pop(1) == "old-python":
+    sys.version_info = (3, 6, 8, "final", 0)
+sys.exit(salt_run())
+"""
+
+
+@pytest.mark.parametrize(
+    ("salt", "python", "found"),
+    [
+        ("3002.9", "old-python", "Salt 3002 and Python 3.6"),
+        ("3004", "new-python", "Salt 3004"),
+    ],
+)
+def test_old_master_prints_reason_in_one_sentence(
+    synced: Path, tmp_path: Path, salt: str, python: str, found: str
+) -> None:
+    # Salt prepends root_dir to a path that is outside of it.
+    (tmp_path / "ext").symlink_to(synced / "ext")
+    config = {"root_dir": str(tmp_path), "extension_modules": str(tmp_path / "ext"), "id": "m",
+              "log_level": "error", "log_level_logfile": "quiet"}  # fmt: skip
+    (tmp_path / "master").write_text(json.dumps(config))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    arguments = [salt, python, "-c", str(tmp_path), "metalk8s_expand.status"]
+    done = subprocess.run(
+        [sys.executable, "-c", OLD_MASTER, *arguments],
+        capture_output=True, text=True, timeout=120, check=False, env=environment,
+    )  # fmt: skip
+    printed = " ".join((done.stdout + done.stderr).split())
+    sentence = (
+        "metalk8s_expand needs Salt 3006 and Python 3.10 or newer, and this master has"
+        f" {found}: use it on MetalK8s 134 or newer"
+    )
+    assert printed.count(sentence) == 1, printed
+    assert "Traceback" not in printed
+
+
 OUTCOMES = """
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.errors import QuorumError
