@@ -105,7 +105,10 @@ def _component_problems(
 
 
 def addon_problems(access: ClusterAccess) -> list[str]:
-    """Check that CoreDNS runs on two nodes, or on all nodes that may run it if they are fewer."""
+    """Check that CoreDNS has its replicas, or one for each node that may run it if they are fewer.
+
+    Replicas may share a node, as with MetalK8s's soft anti-affinity.
+    """
     hosts = [
         item
         for item in access.kube.nodes(roles.label_key(roles.INFRA))

@@ -109,7 +109,7 @@ def final_checks(
 
 
 def addon_problems(run: RunContext) -> list[str]:
-    """Return problems that only the whole cluster shows: DNS must run on two nodes."""
+    """Return problems that only the whole cluster shows: DNS must have its replicas."""
     access = run.cluster.access()
     wait = Wait("the addons to be available", VERIFY_TIMEOUT_S)
     try:

@@ -284,6 +284,19 @@ def test_addons_run_on_enough_nodes(
     assert (health.addon_problems(alone(kube)) == []) is well
 
 
+def test_replicas_that_share_a_node_are_healthy() -> None:
+    kube = FakeKube(infra("a"), infra("b"))
+    kube.coredns = {
+        "metadata": {"name": "coredns"},
+        "spec": {"replicas": 2},
+        "status": {"availableReplicas": 2},
+    }
+    for name in ("coredns-1", "coredns-2"):
+        metadata = {"name": name, "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
+        kube.put_pod({"metadata": metadata, "status": READY}, "a")
+    assert health.addon_problems(alone(kube)) == []
+
+
 def test_missing_addons_are_a_problem() -> None:
     assert health.addon_problems(alone(FakeKube(infra("a"))))
 

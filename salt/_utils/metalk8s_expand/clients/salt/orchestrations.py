@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.pillar import PILLAR_KEY
+
+log = logging.getLogger(__name__)
 
 # Seconds between two listings of the running jobs, and until an unlisted job is gone.
 LOOK_S, GONE_S = 3.0, 15.0
@@ -30,6 +33,7 @@ def prepare_ssh(opts: Mapping[str, Any]) -> None:
     # With this option salt-ssh would rely on the master's maintenance process, which updates the
     # file servers for processes of the master only.
     own.pop("__fs_update", None)
+    ensure_roster_file(own)
     key = Path(own.get("ssh_priv") or Path(own["pki_dir"]) / "ssh" / "salt-ssh.rsa")
     if not key.is_file():
         salt.client.ssh.shell.gen_key(str(key))
@@ -40,6 +44,22 @@ def prepare_ssh(opts: Mapping[str, Any]) -> None:
         extended_cfg=own.get("ssh_ext_alternatives"),
     )
     salt.client.ssh.mod_data(salt.fileclient.FSClient(own))
+
+
+def ensure_roster_file(opts: Mapping[str, Any]) -> None:
+    """Create an empty roster file if there is none.
+
+    salt-ssh opens this file, whatever the roster, if the name of its target resolves. It fails
+    without the file, which no package installs in MetalK8s's container.
+    """
+    path = Path(opts.get("roster_file") or Path(opts.get("config_dir", "/etc/salt")) / "roster")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write("{}\n")
+    except FileExistsError:
+        return
+    except OSError as error:
+        log.warning("%s cannot be created, and salt-ssh may need it: %s", path, error.strerror)
 
 
 class Orchestrations:
