@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
 from metalk8s_expand.clients.salt.pillar import (
@@ -16,7 +17,6 @@ from metalk8s_expand.clients.salt.pillar import (
 )
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster.configuration import cluster_configuration, cluster_version
-from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.domain.configuration import ClusterConfiguration, Value
 from metalk8s_expand.domain.declaration import cluster_defaults, settings
 from metalk8s_expand.domain.declaration.settings import Settings

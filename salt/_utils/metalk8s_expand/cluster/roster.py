@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.clients.salt.pillar import declared_pillar
 from metalk8s_expand.clients.ssh.command import Target
-from metalk8s_expand.cluster.kubeconfig import kubeconfig_of
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import roles, ssh_annotations

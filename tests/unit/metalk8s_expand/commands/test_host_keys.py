@@ -24,7 +24,7 @@ class Context:
         entry = {**PILLAR["nodes"]["w-1"], "ssh": {"host": "127.0.0.1", **ssh}}
         self.pillar = {**PILLAR, "nodes": {"w-1": entry}}
 
-    def settings(self) -> settings.Settings:
+    def declaration(self) -> settings.Settings:
         return settings.parse(self.pillar)
 
     def render(self, text: Any, data: dict[str, Any]) -> dict[str, Any]:

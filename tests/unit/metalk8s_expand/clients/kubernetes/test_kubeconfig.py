@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.cluster import kubeconfig
-from metalk8s_expand.cluster.kubeconfig import Kubeconfig, kubeconfig_of
+from metalk8s_expand.clients.kubernetes import kubeconfig
+from metalk8s_expand.clients.kubernetes.kubeconfig import Kubeconfig, kubeconfig_of
 from metalk8s_expand.errors import UnreachableError
 
 OURS = {"metalk8s_expand": {"kubeconfig": "/etc/kubernetes/ours.conf"}}
