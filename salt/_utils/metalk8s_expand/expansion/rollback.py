@@ -2,8 +2,9 @@
 
 The rollback removes a Node on which no kubelet has ever reported: nothing else would delete it, and
 it blocks the controllers. It also removes an etcd learner that does not answer, because it prevents
-the addition of every other member. The next run resumes with all other changes: installed software,
-an accepted key, a learner that follows, this project's cordon.
+the addition of every other member, and a voter that never started, because it counts for the
+quorum: MetalK8s adds its members as voters. The next run resumes with all other changes: installed
+software, an accepted key, a learner that follows, this project's cordon.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def roll_back(undo: Rollback, node: Node, created: bool, done: list[str]) -> Ste
     """
     try:
         if node.is_etcd:
-            yield from remove_stale_learner(undo, node, done)
+            yield from remove_unstarted_member(undo, node, done)
         if created:
             delete_unclaimed_node(undo, node, done)
     except ExpandError as error:
@@ -86,7 +87,8 @@ def _cordon(node_obj: JsonObject) -> str:
     return "not cordoned"
 
 
-def remove_stale_learner(undo: Rollback, node: Node, done: list[str]) -> Steps:
+def remove_unstarted_member(undo: Rollback, node: Node, done: list[str]) -> Steps:
+    """Remove the node's learner that does not answer, or its voter that never started."""
     etcd = undo.access().etcd
     if etcd is None:
         return
@@ -96,7 +98,7 @@ def remove_stale_learner(undo: Rollback, node: Node, done: list[str]) -> Steps:
         yield
         members = etcd.members()
     own = _own(members, node)
-    if own is None or not own.learner:
+    if own is None or not (own.learner or _is_ill(own)):
         return
     if not _is_ill(own):
         done.append("its etcd learner is kept: it has started, the next run promotes it")
@@ -109,11 +111,16 @@ def _remove(
 ) -> None:
     problems = quorum.remove_problems(members, own.id)
     if problems:
-        done.append(f"its etcd learner {own.title} is kept: " + "; ".join(problems))
+        done.append(f"its etcd {_kind(own)} {own.title} is kept: " + "; ".join(problems))
         return
     undo.check()
     etcd.remove(own.id)
-    done.append(f"its etcd learner {own.title} was removed: {own.error or 'it did not answer'}")
+    reason = own.error or "it did not answer"
+    done.append(f"its etcd {_kind(own)} {own.title} was removed: {reason}")
+
+
+def _kind(member: Member) -> str:
+    return "learner" if member.learner else "member"
 
 
 def _own(members: list[Member], node: Node) -> Member | None:
@@ -121,7 +128,10 @@ def _own(members: list[Member], node: Node) -> Member | None:
 
 
 def _is_ill(member: Member | None) -> bool:
-    return member is not None and member.learner and member.healthy is not True
+    """Return whether a learner does not answer, or a voter never started: it has no name then."""
+    if member is None or member.healthy is True:
+        return False
+    return member.learner or not member.name
 
 
 def delete_unclaimed_node(undo: Rollback, node: Node, done: list[str]) -> None:

@@ -130,10 +130,14 @@ def _etcd_problems(etcd: Etcd, settings: Settings, nodes: Sequence[Node]) -> lis
         return [exc.message]
     # The next run promotes or removes the members that an interrupted run added.
     own = {_peer_url(node) for node in settings.nodes.values()}
+    # MetalK8s adds voters. This run finishes the addition of one that never started.
+    pending = {_peer_url(node) for node in nodes if node.is_etcd}
     members: list[Member] = []
     urls: set[str] = set()
     for member in listed:
         if member.learner and own.intersection(member.peer_urls):
+            continue
+        if not member.name and pending.intersection(member.peer_urls):
             continue
         members.append(member)
         urls.update(member.peer_urls)

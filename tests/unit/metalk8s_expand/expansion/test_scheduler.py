@@ -488,6 +488,31 @@ class TestRollback:
         assert len(made.etcd.listed) == 2
         assert "is kept" in made.expansion.report("cp-1").undone[0]
 
+    @pytest.mark.parametrize(
+        ("others", "words", "left"),
+        [
+            (("boot", "b"), "was removed: it has not started", 2),
+            (("boot",), "is kept: etcd has no quorum: 1 of 2", 2),
+        ],
+        ids=["third of three", "second of two"],
+    )
+    def test_voter_that_never_started_is_removed_under_the_guard(
+        self, setting: Any, others: tuple[str, ...], words: str, left: int
+    ) -> None:
+        """MetalK8s adds voters."""
+        made = setting(member("cp-1"))
+        for number, name in enumerate(others, start=1):
+            made.etcd.put(voter(number, name=name))
+        url = f"https://{made.nodes[0].address}:2380"
+        made.etcd.put(voter(9, None, name="", peer_urls=(url,), error="it has not started"))
+        made.health = lambda: []
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.execute()
+        assert len(made.etcd.listed) == left
+        [undone, *_] = made.expansion.report("cp-1").undone
+        assert undone.startswith("its etcd member ")
+        assert words in undone
+
     def test_learner_is_kept_without_a_quorum(self, setting: Any) -> None:
         made = setting(member("cp-1"))
         made.etcd.put(voter(1, name="boot", healthy=False))

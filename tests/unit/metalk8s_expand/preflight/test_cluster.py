@@ -149,6 +149,13 @@ class TestHealth:
         assert refusal(cluster(voter(1, name="boot"), learner), FIFTH) is None
         assert refusal(cluster(voter(1, name="boot"), learner), WORKER) is None
 
+    def test_voter_that_never_started_is_accepted_for_its_own_node(self) -> None:
+        """MetalK8s adds voters, and an interrupted run leaves one without a name."""
+        unstarted = voter(5, name="", healthy=None)
+        assert refusal(cluster(voter(1, name="boot"), unstarted), FIFTH) is None
+        refused = refusal(cluster(voter(1, name="boot"), unstarted), WORKER)
+        assert "has never started" in str(refused)
+
     @pytest.mark.parametrize("node", [WORKER, FIFTH])
     def test_foreign_learner_is_refused(self, node: Node) -> None:
         assert isinstance(
