@@ -131,6 +131,33 @@ def register(node, dry_run=False, **kwargs):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
+def declare(nodes=None):
+    """
+    Print the declaration that describes the Nodes of the cluster as they are, for the pillar.
+    Nothing is changed.
+
+    Use it for Nodes that MetalK8s's UI or kubectl has registered: ``plan`` with this declaration
+    has nothing to do for a healthy node, and ``expand`` deploys one that was never deployed.
+
+    Returns YAML in a terminal, else ``declaration`` (the pillar), ``yaml``, ``undescribed`` (the
+    reason of each Node that no declaration can describe, such as the bootstrap node) and
+    ``left_out`` (labels and taints that no declaration can state, by node). Exit code 5 if a Node
+    that ``nodes`` names cannot be described.
+
+    nodes
+        Names of Nodes and globs, a list or comma separated. All Nodes by default.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.declare > /srv/pillar/metalk8s_expand.sls
+        salt-run metalk8s_expand.declare 'worker-*' --out=json
+    """
+    return node_object.declare(_context(), nodes)
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def check_ssh(nodes=None, profiles=None):
     """
     Check in parallel that salt-ssh can work on the hosts of declared nodes. Exit code 4 if it

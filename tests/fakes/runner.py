@@ -84,6 +84,7 @@ class RunnerCalls:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "manifest": node_object.manifest,
+    "declare": node_object.declare,
     "register": node_object.register,
     "check_ssh": preflight.check_ssh,
     "preflight": preflight.preflight,

@@ -122,6 +122,7 @@ def test_runner_has_all_documented_functions(mode: Any) -> None:
     public = (
         "add_node",
         "check_ssh",
+        "declare",
         "expand",
         "health",
         "host_keys",

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 
 from tests.lab import writer
@@ -381,6 +382,23 @@ def sign(minion: str, policy: str, *arguments: str) -> subprocess.CompletedProce
         *arguments,
         check=False,
     )
+
+
+def test_declaration_of_existing_nodes_has_nothing_to_do(pillar: str) -> None:
+    """Take all nodes out of the declaration: ``declare`` prints them again as they are."""
+    declare("metalk8s_expand: {nodes: {}}\n")
+    text = on("bootstrap", "salt-run", "metalk8s_expand.declare").stdout
+    assert "# bootstrap is not described: it is the bootstrap node" in text
+    declared = yaml.safe_load(text)["metalk8s_expand"]["nodes"]
+    before = yaml.safe_load(pillar)["metalk8s_expand"]["nodes"]
+    assert {name: (node["profile"], node["address"]) for name, node in declared.items()} == {
+        name: (before[name]["profile"], before[name]["address"]) for name in DECLARED
+    }
+    declare(text)
+    code, plan, done = runner("plan")
+    assert (code, sorted(plan["unchanged"])) == (0, DECLARED), done.stderr
+    assert (plan["control_plane"], plan["workers"]) == ([], [])
+    assert "unclosed" not in done.stderr
 
 
 @pytest.mark.parametrize(

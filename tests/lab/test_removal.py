@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.lab import writer
+from tests.lab.faults import PILLAR
 from tests.lab.hosts import ETCDCTL, get, is_true, kubectl, lab, names, on, runner, until
 
+SSH = "metalk8s.scality.com/ssh-"
 WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")
 BUDGET: dict[str, Any] = {
     "apiVersion": "policy/v1",
@@ -207,8 +210,38 @@ def test_removed_worker_is_added_again() -> None:
     kubectl("delete", "deployment/web", "poddisruptionbudget/web", "--wait=false")
 
 
+@pytest.mark.full
+def test_node_of_kubectl_is_declared_and_deployed_as_it_is() -> None:
+    """Register the Node as MetalK8s's UI does: ``declare`` describes it, ``expand`` deploys it."""
+    before = on("bootstrap", "cat", PILLAR).stdout
+    printed = on("bootstrap", "salt-run", "metalk8s_expand.manifest", "worker-1").stdout
+    manifest = yaml.safe_load(printed)
+    manifest["metadata"]["annotations"] |= {f"{SSH}port": "22", f"{SSH}user": "root"}
+    manifest["metadata"]["labels"]["example.com/disk"] = "010"
+    succeeded("remove_node", "worker-1", "delete_emptydir_data=True")
+    kubectl("apply", "--filename=-", stdin=json.dumps(manifest))
+    try:
+        on("bootstrap", "tee", PILLAR, stdin="metalk8s_expand: {nodes: {}}\n")
+        text = on("bootstrap", "salt-run", "metalk8s_expand.declare").stdout
+        on("bootstrap", "tee", PILLAR, stdin=text)
+        [planned] = runner("plan")[1]["workers"]
+        steps = [step["name"] for step in planned["steps"]]
+        assert (planned["node"], planned["changes"]) == ("worker-1", [])
+        assert steps == ["check_ssh", "preflight", "deploy", "verify"]
+        succeeded("expand")
+        assert get("node", "worker-1")["metadata"]["labels"]["example.com/disk"] == "010"
+    finally:
+        on("bootstrap", "tee", PILLAR, stdin=before)
+    kubectl("label", "node", "worker-1", "example.com/disk-")
+    is_back("worker-1", {"node"})
+
+
 def test_control_plane_node_is_removed_and_added_again() -> None:
     """Three voters become two and then three again, while a client writes to the API."""
+    guard = runner("remove_node", "cp-2", "dry_run=True")[1]["guard"]
+    assert (guard["agrees"], guard["api_servers"]) == (True, ["bootstrap", "cp-1"])
+    failures = [guard["etcd"][moment]["failures"] for moment in ("before", "after")]
+    assert failures == [1, 0]
     with writer.writing() as written:
         report = succeeded("remove_node", "cp-2")
         steps = [step["name"] for step in report["nodes"][0]["steps"]]

@@ -20,7 +20,7 @@ from metalk8s_expand.commands.reports import DEPLOYMENT
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.etcd.quorum import Alarm
 from metalk8s_expand.domain.expansion import plan
-from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node import manifest, ssh_annotations
 from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
 from metalk8s_expand.domain.reports.history import render_history
 from metalk8s_expand.domain.reports.run import NodeReport
@@ -530,6 +530,68 @@ class TestManifest:
     def test_manifest_of_unknown_node_is_refused(self, make: Make) -> None:
         with pytest.raises(SettingsError):
             make().manifest("w-9")
+
+
+class TestDeclare:
+    def adopted(self, name: str = "w-1", deployed: bool = True) -> dict[str, Any]:
+        """Return a Node as MetalK8s's UI registers it: with each default of SSH as annotation."""
+        found = node(name, deployed)
+        annotations = found["metadata"]["annotations"]
+        annotations |= {ssh_annotations.PORT: "22", ssh_annotations.USER: "root"}
+        found["metadata"]["labels"]["example.com/disk"] = "010"
+        return found
+
+    def test_plan_of_printed_declaration_has_nothing_to_do(self, make: Make) -> None:
+        nodes = [self.adopted("w-1"), node("w-2"), self.adopted("i-1")]
+        text = make(*nodes, pillar=None, __cli="salt-run").declare()
+        declared = yaml.safe_load(text)["metalk8s_expand"]
+        found = make(*nodes, pillar=declared).plan(None)
+        assert (found["unchanged"], found["workers"]) == (["w-1", "w-2", "i-1"], [])
+        assert declared["nodes"]["i-1"]["profile"] == "infra"
+
+    def test_registered_node_is_deployed_as_it_is(self, make: Make) -> None:
+        nodes = [self.adopted(deployed=False)]
+        found = make(*nodes, pillar=None).declare()
+        [planned] = make(*nodes, pillar=found["declaration"]["metalk8s_expand"]).plan(None)[
+            "workers"
+        ]
+        steps = [step["name"] for step in planned["steps"]]
+        assert (steps, planned["changes"]) == (["check_ssh", "preflight", "deploy", "verify"], [])
+
+    def test_result_names_nodes_that_are_not_described(self, make: Make) -> None:
+        boot = infra("boot")
+        boot["metadata"]["labels"]["node-role.kubernetes.io/bootstrap"] = ""
+        found = make(self.adopted(), boot, pillar=None).declare()
+        json.dumps(found)
+        assert list(found["undescribed"]) == ["boot"]
+        assert "# boot is not described: it is the bootstrap node" in found["yaml"]
+        assert list(found["declaration"]["metalk8s_expand"]["nodes"]) == ["w-1"]
+        assert yaml.safe_load(found["yaml"]) == found["declaration"]
+
+    def test_named_node_that_cannot_be_described_is_an_error(self, make: Make) -> None:
+        call = make(self.adopted(), infra("i-2"), pillar=None)
+        with pytest.raises(ConflictError) as caught:
+            call.declare("i-2,w-1")
+        assert "metalk8s.scality.com/version" in str(caught.value.problems[0])
+        assert list(call.declare("*")["undescribed"]) == ["i-2"]
+
+    def test_name_of_no_node_is_an_error(self, make: Make) -> None:
+        with pytest.raises(SettingsError, match="arguments"):
+            make(self.adopted(), pillar=None).declare("w-9")
+
+    def test_profile_and_key_directory_of_pillar_are_used(self, make: Make) -> None:
+        found = self.adopted()
+        found["metadata"]["annotations"][ssh_annotations.KEY_PATH] = "/srv/keys/salt-bootstrap"
+        fast = {"roles": ["node"], "labels": {"example.com/disk": "010"}}
+        own = {"key_directory": "/srv/keys", "profiles": {"fast": fast}, "nodes": {}}
+        declared = make(found, pillar=own).declare()["declaration"]["metalk8s_expand"]
+        assert declared["nodes"] == {"w-1": {"profile": "fast", "address": "10.0.0.3"}}
+        assert (declared["key_directory"], declared["profiles"]) == ("/srv/keys", {"fast": fast})
+
+    def test_declare_writes_nothing(self, make: Make) -> None:
+        call = make(self.adopted(), pillar=None)
+        call.declare()
+        assert call.cluster.kube.writes == []
 
 
 def test_register_creates_cordoned_node_once(make: Make) -> None:

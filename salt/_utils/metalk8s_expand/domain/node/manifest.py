@@ -195,7 +195,15 @@ def _cordoned_by(observed: Object) -> set[object]:
 
 def _annotations_to_set(node: Node, annotations: Object) -> dict[str, str | None]:
     wanted = ssh_annotations.to_annotations(node.ssh, node.name)
-    return _to_set(annotations, wanted, _SSH_ANNOTATIONS)
+    changed = _to_set(annotations, wanted, _SSH_ANNOTATIONS)
+    if ssh_annotations.HOST not in annotations:
+        return changed
+    # An existing Node may leave a default out or state it, as MetalK8s's UI does.
+    return {
+        key: value
+        for key, value in changed.items()
+        if not ssh_annotations.mean_the_same(key, annotations.get(key), value)
+    }
 
 
 def _labels_to_set(node: Node, labels: Object, owned: Owned) -> dict[str, str | None]:

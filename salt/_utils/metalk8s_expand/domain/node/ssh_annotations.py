@@ -28,6 +28,14 @@ HOST_KEY = f"{PREFIX}ssh-host-key"
 # This project owns all of them: a registration removes each one that is not declared.
 KEYS = (HOST, PORT, USER, KEY_PATH, SUDO, HOST_KEY)
 
+# How annotations are parsed that have several texts for one value, and their default.
+_DEFAULTS: Mapping[str, tuple[Callable[[object], object], object]] = {
+    HOST: (scalars.host, None),
+    PORT: (scalars.port_text, DEFAULT_PORT),
+    USER: (scalars.user, DEFAULT_USER),
+    SUDO: (scalars.boolean, False),
+}
+
 _T = TypeVar("_T")
 
 
@@ -47,6 +55,21 @@ def to_annotations(ssh: Ssh, node_name: str) -> dict[str, str]:
         SUDO: "true" if ssh.sudo else "false",
         **{key: value for key, value in optional.items() if value is not None},
     }
+
+
+def mean_the_same(key: str, current: object, wanted: object) -> bool:
+    """Return whether two values of an annotation mean the same; None is an absent annotation.
+
+    MetalK8s's UI also writes the values that are the default without an annotation.
+    """
+    if key not in _DEFAULTS:
+        return current == wanted
+    parse, default = _DEFAULTS[key]
+    try:
+        known = default if current is None else parse(current)
+        return known == (default if wanted is None else parse(wanted))
+    except scalars.Invalid:
+        return False
 
 
 def from_annotations(

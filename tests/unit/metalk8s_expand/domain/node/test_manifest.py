@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.domain.node import manifest, ssh_annotations
 from metalk8s_expand.domain.node.manifest import Change, Owned
 from metalk8s_expand.domain.node.roles import PROFILES
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
@@ -182,6 +182,17 @@ def test_declared_taint_with_different_value_is_replaced() -> None:
     assert apply(observed, wanted)["spec"]["taints"] == [
         {"key": "k", "value": "new", "effect": "NoExecute"}
     ]
+
+
+def test_default_that_another_client_states_or_leaves_out_is_no_drift() -> None:
+    found = manifest.manifest(node())
+    annotations = found["metadata"]["annotations"]
+    annotations |= {ssh_annotations.PORT: "22", ssh_annotations.USER: "root"}
+    del annotations[ssh_annotations.SUDO]
+    assert manifest.drift(node(), found) == ()
+    assert manifest.merge_patch(node(), found) is None
+    annotations[ssh_annotations.PORT] = "2222"
+    assert [change.wanted for change in manifest.drift(node(), found)] == [None]
 
 
 @pytest.mark.parametrize(

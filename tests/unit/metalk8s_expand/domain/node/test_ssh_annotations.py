@@ -48,6 +48,20 @@ def test_written_annotations_are_parsed_unchanged(ssh: Ssh) -> None:
     assert ssh_annotations.from_annotations("w", ssh_annotations.to_annotations(ssh, "w")) == ssh
 
 
+@pytest.mark.parametrize(
+    ("key", "found", "wanted", "same"),
+    [
+        ("port", "22", None, True), ("port", None, "2222", False), ("port", "2222", "2222", True),
+        ("port", "zero", None, False), ("user", "root", None, True), ("user", "ops", None, False),
+        ("sudo", "yes", "true", True), ("sudo", None, "false", True), ("sudo", "true", "false", False),
+        ("host", "fd00:0::1", "fd00::1", True), ("host", None, "10.0.0.1", False),
+        ("key-path", None, "/etc/metalk8s/pki/salt-bootstrap", False), ("host-key", KEY, KEY, True),
+    ],
+)  # fmt: skip
+def test_annotations_are_compared_by_meaning(key: str, found: Any, wanted: Any, same: bool) -> None:
+    assert ssh_annotations.mean_the_same(f"{P}{key}", found, wanted) is same
+
+
 @pytest.mark.parametrize("word", ["false", "no"])
 def test_text_false_is_parsed_as_false(word: str) -> None:
     assert ssh_annotations.from_annotations("w", {f"{P}host": "h", f"{P}sudo": word}).sudo is False
