@@ -41,8 +41,8 @@ def renewal(name=None):
     name
         Name of one node. By default all deployed nodes.
 
-    Returns ``ca_server`` (minion that signs certificates), ``control_plane`` (the CA's node first)
-    and ``others``.
+    Returns ``ca_server`` (minion that signs certificates), ``control_plane`` (the CA's node first),
+    ``others``, and ``absent``: nodes whose minion does not answer.
 
     CLI Example:
 

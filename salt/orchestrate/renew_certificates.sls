@@ -67,3 +67,14 @@ Renew the certificates of {{ names | join(", ") }}:
     - require:
       - salt: Let the CA know what it may sign
 {% endfor %}
+
+{%- if known.absent %}
+{#- Last, so that the failure names the nodes and stops no renewal. #}
+
+Renew the certificates of {{ known.absent | join(", ") }}, which are down:
+  test.fail_without_changes:
+    - comment: >-
+        The minions of {{ known.absent | join(", ") }} do not answer, so their certificates were not renewed. Start the
+        minions, then run the same command again.
+    - order: last
+{%- endif %}

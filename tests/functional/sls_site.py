@@ -49,8 +49,9 @@ def node(name):
 
 def renewal(name=None):
     if name is not None:
-        return {"ca_server": "bootstrap", "control_plane": [], "others": [name]}
-    return {"ca_server": "bootstrap", "control_plane": ["bootstrap", "cp-1"], "others": ["w-%02d" % n for n in range(30)]}
+        return {"ca_server": "bootstrap", "control_plane": [], "others": [name], "absent": []}
+    others = ["w-%02d" % n for n in range(30)]
+    return {"ca_server": "bootstrap", "control_plane": ["bootstrap", "cp-1"], "others": others, "absent": ["w-98", "w-99"]}
 """
 
 # Like a role: states before and after the fence, and a second fence.

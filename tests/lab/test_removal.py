@@ -18,6 +18,7 @@ from tests.lab.faults import PILLAR
 from tests.lab.hosts import ETCDCTL, get, is_true, kubectl, lab, names, on, runner, until
 
 SSH = "metalk8s.scality.com/ssh-"
+PROXY_BEHIND = "metalk8s-expand.scality.com/api-proxy-behind"
 WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")
 BUDGET: dict[str, Any] = {
     "apiVersion": "policy/v1",
@@ -256,10 +257,29 @@ def test_control_plane_node_is_removed_and_added_again() -> None:
         finally:
             on("worker-1", "systemctl", "start", "salt-minion")
         assert any("API proxies" in note and "on worker-1" in note for note in report["notes"])
+    # The minion is back: the next expand updates the proxy of worker-1, and only that.
+    assert behind() == ["worker-1"]
+    ping = ("salt", "--timeout=2", "worker-1", "test.ping")
+    until(
+        "the minion of worker-1 answers",
+        lambda: on("bootstrap", *ping, check=False).returncode == 0,
+    )
+    report = succeeded("expand")
+    assert any("worker-1 list every API server again" in note for note in report["notes"])
+    assert behind() == []
+    proxy = on("worker-1", "cat", "/etc/metalk8s/apiserver-proxy.cfg").stdout
+    assert "server cp-2 " in proxy
+    report = succeeded("expand")
+    assert not [note for note in report["notes"] if "API prox" in note]
     print(f"longest pause between acknowledged writes {written.longest_pause:.2f} s")
     assert written.longest_pause < 30
     assert members() == ["bootstrap", "cp-1", "cp-2"]
     is_back("cp-2", {"master", "etcd"})
+
+
+def behind() -> list[str]:
+    """Return the nodes whose API proxy is marked as behind."""
+    return names(get("nodes", f"--selector={PROXY_BEHIND}")["items"])
 
 
 def given_up(name: str) -> None:

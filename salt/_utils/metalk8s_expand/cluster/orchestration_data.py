@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.objects import labels_of, name_of
@@ -29,25 +30,36 @@ def deployment(cluster: ClusterContext, name: str) -> dict[str, Any]:
 def renewal(cluster: ClusterContext, name: str | None = None) -> dict[str, Any]:
     """Return the nodes whose certificates are renewed, in order; see the execution module.
 
+    One job finds the minions that do not answer, so that no batch waits for them.
+
     Raises SettingsError if ``name`` is not the name of a deployed Node.
     """
     nodes = cluster.kube.nodes()
     authority = _ca_server(nodes)
-    members: list[str] = []
-    others: list[str] = []
-    for node_obj in nodes:
-        if not health.is_deployed(node_obj) or name not in (None, name_of(node_obj)):
-            continue
-        is_member = CONTROL_PLANE.intersection(labels_of(node_obj))
-        (members if is_member else others).append(name_of(node_obj))
-    if name is not None and not (members or others):
+    deployed = [
+        node_obj
+        for node_obj in nodes
+        if health.is_deployed(node_obj) and name in (None, name_of(node_obj))
+    ]
+    if name is not None and not deployed:
         raise SettingsError(
             "there is no deployed Node of this name", node=name, hint="check the name"
         )
+    answers = Minions(cluster.opts).ask(map(name_of, deployed), "test.ping", [])
+    members: list[str] = []
+    others: list[str] = []
+    absent: list[str] = []
+    for node_obj in deployed:
+        is_member = CONTROL_PLANE.intersection(labels_of(node_obj))
+        group = members if is_member else others
+        if answers.get(name_of(node_obj)) is not True:
+            group = absent
+        group.append(name_of(node_obj))
     return {
         "ca_server": authority,
         "control_plane": sorted(members, key=lambda member: (member != authority, member)),
         "others": sorted(others),
+        "absent": sorted(absent),
     }
 
 

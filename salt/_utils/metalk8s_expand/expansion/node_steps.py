@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from metalk8s_expand.clients.host.clock import Wait, poll_problems
-from metalk8s_expand.cluster import health, node_registration
+from metalk8s_expand.cluster import apiserver_proxies, health, node_registration
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.reports.run import StepResult
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.salt import orchestration_result
+from metalk8s_expand.domain.salt.saltenv import ORCHESTRATION
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError
 from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
-from metalk8s_expand.preflight.saltenvs import APISERVER_PROXY, ORCHESTRATION, saltenv
+from metalk8s_expand.preflight.saltenvs import saltenv
 
 # The state of this project's deployment that changes the other nodes.
 PROXY_STATE = "Let every API proxy know"
@@ -74,7 +75,7 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
             expansion.record(node.name, result)
         if state.ok and state.failures:
             # A state that may fail on other nodes than the one that is added.
-            expansion.notes.append(_behind(node, state))
+            expansion.notes.append(_behind(expansion, node, state))
     problems = orchestration_result.problems(answer)
     if problems:
         raise DeployError(
@@ -119,15 +120,23 @@ NODE_STEPS: Mapping[str, NodeStep] = {
 }
 
 
-def _behind(node: Node, state: orchestration_result.State) -> str:
-    """Return a note on a state that failed on other nodes, where it is allowed to."""
-    note = f"{node.name}: {state.name!r} failed on other nodes: {'; '.join(state.failures)}"
+def _behind(expansion: Expansion, node: Node, state: orchestration_result.State) -> str:
+    """Return a note on a state that failed on other nodes, where it is allowed to.
+
+    Mark the nodes whose API proxy does not list the new API server: the next run updates them.
+    """
+    failures = list(state.failures)
+    if len(failures) > apiserver_proxies.SHOWN:
+        more = len(failures) - apiserver_proxies.SHOWN
+        failures[apiserver_proxies.SHOWN :] = [f"and {more} more"]
+    note = f"{node.name}: {state.name!r} failed on other nodes: {'; '.join(failures)}"
     if not state.name.startswith(PROXY_STATE):
         return note
-    return (
-        f"{note}; their API proxies use the other API servers. When they are back:"
-        f" salt NODE state.apply {APISERVER_PROXY}"
-    )
+    try:
+        apiserver_proxies.mark(expansion.access().kube, state.failed_minions)
+    except ExpandError as error:
+        return f"{note}; they are not marked for the next run: {error.message}"
+    return f"{note}; their API proxies use the other API servers until an expand updates them"
 
 
 def _ensure_job_runs(expansion: Expansion, node: Node, job: str, deadline: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from metalk8s_expand.clients.host.clock import Wait, wait_until
 from metalk8s_expand.clients.salt import orchestrations
-from metalk8s_expand.cluster import etcd_snapshot, health
+from metalk8s_expand.cluster import apiserver_proxies, etcd_snapshot, health
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan as plans
 from metalk8s_expand.domain.expansion.plan import Plan
@@ -86,6 +86,14 @@ def prepare_salt_ssh(run: RunContext, plan: Plan) -> None:
     """Prepare the files that the deployments of several nodes would write at once."""
     if plan.nodes:
         orchestrations.prepare_ssh(run.cluster.opts)
+
+
+def update_proxies_behind(run: RunContext) -> list[str]:
+    """Update the API proxies that this run or an earlier one could not; return notes on them."""
+    if run.stop_requested():
+        return []
+    run.lock.check()
+    return apiserver_proxies.catch_up(run.cluster)
 
 
 def final_checks(

@@ -15,15 +15,11 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing.addresses import IPV6, family, is_ipv6
 from metalk8s_expand.domain.preflight import saltenv_lists
 from metalk8s_expand.domain.preflight.saltenv_lists import SaltenvLists
+from metalk8s_expand.domain.salt import saltenv as names
+from metalk8s_expand.domain.salt.saltenv import ORCHESTRATION, of_version
 from metalk8s_expand.errors import Problem, SettingsError, UnreachableError
 
 log = logging.getLogger(__name__)
-
-# The SLS that makes a node's API proxy list all API servers.
-APISERVER_PROXY = "metalk8s.roles.node.apiserver_proxy"
-PROXY_OF_METALK8S = "metalk8s.kubernetes.apiserver-proxy"
-ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
-PREFIX = "metalk8s-"
 
 
 class Files(Protocol):
@@ -41,11 +37,6 @@ class Documents(Protocol):
 
     def document(self, path: str, saltenv: str) -> Any:
         """Return the parsed file of a saltenv, or None."""
-
-
-def of_version(version: str) -> str:
-    """Return the saltenv that deploys nodes of this version."""
-    return f"{PREFIX}{version}"
 
 
 def saltenv(node: Node) -> str:
@@ -67,12 +58,7 @@ def problems(files: Files, nodes: Sequence[Node]) -> list[str]:
 
 def is_of_metalk8s(files: Files, name: str) -> bool:
     """Return whether MetalK8s's own states, not this project's, deploy from a saltenv."""
-    return files.has(ORCHESTRATION, name) and not files.has(APISERVER_PROXY, name)
-
-
-def apiserver_proxy(files: Files, name: str) -> str:
-    """Return the SLS of a saltenv that makes a node's API proxy list all API servers."""
-    return PROXY_OF_METALK8S if is_of_metalk8s(files, name) else APISERVER_PROXY
+    return names.is_of_metalk8s(files.has, name)
 
 
 def family_problems(files: Files, declared: Settings) -> list[Problem]:

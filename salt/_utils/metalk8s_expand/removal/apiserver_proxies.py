@@ -5,17 +5,13 @@ This is best effort: the proxies skip unhealthy servers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from metalk8s_expand.clients.salt import minions
-from metalk8s_expand.clients.salt.file_server import FileServer
+from metalk8s_expand.cluster import apiserver_proxies
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
-from metalk8s_expand.domain.node import health, roles
-from metalk8s_expand.domain.node.manifest import VERSION_LABEL
+from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import ExpandError
-from metalk8s_expand.preflight import saltenvs
 
 
 def refresh_apiserver_proxies(
@@ -26,45 +22,17 @@ def refresh_apiserver_proxies(
     """
     if roles.MASTER not in node_roles:
         return []
+    skip = "they skip it while it does not answer"
     if name in declared.nodes:
-        return [
-            f"the API proxies list {name} as long as the pillar does; they skip it while it does"
-            " not answer"
-        ]
+        return [f"the API proxies list {name} as long as the pillar does; {skip}"]
     try:
-        failed = _told(world)
+        result = apiserver_proxies.update(world, world.kube.nodes())
     except ExpandError as error:
-        failed = [error.message]
-    if not failed:
+        return [f"the API proxies may still list {name}: {error.message}; {skip}"]
+    if not result.behind:
         return []
-    later = (
-        "they skip it while it does not answer; to update them: salt NODE state.apply SLS, with the"
-        f" SLS {saltenvs.APISERVER_PROXY}, or {saltenvs.PROXY_OF_METALK8S} of MetalK8s"
-    )
-    return [f"these API proxies may still list {name}: {'; '.join(failed)}; {later}"]
-
-
-def _told(world: ClusterContext) -> list[str]:
-    """Return the nodes that did not confirm an updated list."""
-    ready = [item for item in world.kube.nodes() if not health.ready_problems(item)]
-    versions = {
-        item["metadata"]["name"]: (item["metadata"].get("labels") or {}).get(VERSION_LABEL, "")
-        for item in ready
-    }
-    files = FileServer(world.opts)
-    failed: list[str] = []
-    for version in sorted(set(versions.values())):
-        targets = [name for name, running in versions.items() if running == version]
-        saltenv = saltenvs.of_version(version) if version else "base"
-        keywords = {"__kwarg__": True, "saltenv": saltenv, "concurrent": True}
-        arguments = [saltenvs.apiserver_proxy(files, saltenv), keywords]
-        answers = minions.Minions(world.opts).ask(targets, "state.apply", arguments)
-        failed += [name for name in targets if not _succeeded(answers.get(name))]
-    return failed
-
-
-def _succeeded(answer: Any) -> bool:
-    states = list(answer.values()) if isinstance(answer, Mapping) else []
-    return bool(states) and all(
-        isinstance(state, Mapping) and state.get("result") is True for state in states
-    )
+    names = apiserver_proxies.shown(result.behind)
+    return [
+        f"these API proxies may still list {name}: {names}; {skip}; start their minions, and the"
+        " next expand updates them"
+    ]

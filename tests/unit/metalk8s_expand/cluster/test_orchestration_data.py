@@ -11,6 +11,7 @@ from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.errors import SettingsError
 from tests.fakes.kube import FakeKube
+from tests.fakes.minions import FakeMinions
 from tests.fakes.nodes import READY
 
 
@@ -34,9 +35,27 @@ def world(*nodes: dict[str, Any]) -> ClusterContext:
     return ClusterContext({}, FakeKube(*nodes))
 
 
+@pytest.fixture(autouse=True)
+def minions(monkeypatch: pytest.MonkeyPatch) -> FakeMinions:
+    """The minions of the master, which answer unless a test changes that."""
+    found = FakeMinions(every=lambda name: True)
+    monkeypatch.setattr(orchestration_data, "Minions", lambda opts: found)
+    return found
+
+
+def test_minions_that_are_down_are_named_and_stop_no_other_renewal(minions: FakeMinions) -> None:
+    down = ("a-cp", "i-1")
+    minions.every = lambda name: name not in down or "Minion did not return. [No response]"
+    found = orchestration_data.renewal(world(*NODES))
+    assert (found["control_plane"], found["others"]) == (["z-boot", "b-etcd"], ["w-2"])
+    assert found["absent"] == ["a-cp", "i-1"]
+    assert len(minions.asked) == 1, "one job, whatever the number of minions"
+
+
 def test_authority_is_renewed_first() -> None:
     assert orchestration_data.renewal(world(*NODES)) == {
         "ca_server": "z-boot", "control_plane": ["z-boot", "a-cp", "b-etcd"], "others": ["i-1", "w-2"],
+        "absent": [],
     }  # fmt: skip
 
 
@@ -46,6 +65,7 @@ def test_renewal_of_single_node() -> None:
         "ca_server": "z-boot",
         "control_plane": [],
         "others": ["w-2"],
+        "absent": [],
     }
     assert orchestration_data.renewal(found, "a-cp")["control_plane"] == ["a-cp"]
 

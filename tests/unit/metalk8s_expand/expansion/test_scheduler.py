@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.kubernetes.objects import NODES
 from metalk8s_expand.cluster import health
 from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -33,6 +34,7 @@ from tests.fakes.etcd_members import FakeEtcd, voter
 from tests.fakes.journal import FakeJournal
 from tests.fakes.kube import FakeKube
 from tests.fakes.lock import FakeLock
+from tests.fakes.nodes import READY
 from tests.fakes.orchestrations import DEAD, FAILURE, NEVER, FakeOrchestrations
 from tests.fakes.progress import FakeProgress
 
@@ -157,11 +159,13 @@ def test_dead_minion_is_noted_and_stops_no_deployment(setting: Any) -> None:
     }
     made.jobs.returns = {"cp-1": {"data": {"m": {"salt_|-Let_|-b_|-state": state}}}}
     made.jobs.also_deployed = {"cp-1"}
+    made.kube.put(NODES, {"metadata": {"name": "w-9", "labels": {}}, "status": READY})
     made.execute()
     assert made.expansion.report("cp-1").ok
     [note] = made.expansion.notes
     assert "cp-1: 'Let every API proxy know cp-1' failed on other nodes: on w-9" in note
-    assert "salt NODE state.apply metalk8s.roles.node.apiserver_proxy" in note
+    assert "until an expand updates them" in note
+    assert made.kube.nodes_by_name["w-9"]["metadata"]["labels"] == {manifest.PROXY_BEHIND: "true"}
 
 
 def test_empty_plan_starts_no_job(setting: Any) -> None:

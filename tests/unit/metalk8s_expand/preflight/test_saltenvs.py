@@ -8,13 +8,14 @@ import pytest
 
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import SettingsError
 from metalk8s_expand.preflight import saltenvs
 
 OURS, THEIRS = "metalk8s-2.0", "metalk8s-134.0"
 SERVED = {
     (saltenvs.ORCHESTRATION, OURS),
-    (saltenvs.APISERVER_PROXY, OURS),
+    (saltenv.APISERVER_PROXY, OURS),
     (saltenvs.ORCHESTRATION, THEIRS),
 }
 
@@ -25,12 +26,12 @@ class Files:
     def __init__(self) -> None:
         self.asked = 0
 
-    def has(self, sls: str, saltenv: str) -> bool:
+    def has(self, sls: str, env: str) -> bool:
         self.asked += 1
-        return (sls, saltenv) in SERVED
+        return (sls, env) in SERVED
 
     def saltenvs(self) -> list[str]:
-        return sorted({saltenv for _, saltenv in SERVED})
+        return sorted({env for _, env in SERVED})
 
 
 def declared(address: str, version: str, **networks: str) -> Settings:

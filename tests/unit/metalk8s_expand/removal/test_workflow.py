@@ -15,6 +15,7 @@ import pytest
 
 from metalk8s_expand.clients.kubernetes.evictions import VOLUMES
 from metalk8s_expand.clients.salt import cache
+from metalk8s_expand.cluster import apiserver_proxies
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands import remove_node
 from metalk8s_expand.commands.context import CommandContext
@@ -25,6 +26,7 @@ from metalk8s_expand.domain.removal import plan
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.domain.reports import removal
+from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import (
     ConflictError,
     DeployError,
@@ -32,8 +34,7 @@ from metalk8s_expand.errors import (
     SettingsError,
     UnreachableError,
 )
-from metalk8s_expand.preflight import saltenvs
-from metalk8s_expand.removal import apiserver_proxies, discovery, host_reset
+from metalk8s_expand.removal import discovery, host_reset
 from metalk8s_expand.removal.steps import REMOVAL_STEPS
 from metalk8s_expand.runs import context as run_context
 from metalk8s_expand.runs.context import RunContext
@@ -146,7 +147,7 @@ class Setting:
             ),
         )
         monkeypatch.setattr(apiserver_proxies.minions, "Minions", lambda opts: self.minions)
-        self.sls = {saltenvs.ORCHESTRATION, saltenvs.APISERVER_PROXY}
+        self.sls = {saltenv.ORCHESTRATION, saltenv.APISERVER_PROXY}
         monkeypatch.setattr(apiserver_proxies, "FileServer", lambda opts: self)
         monkeypatch.setattr(
             run_context.etcd_snapshot, "take_etcd_snapshot", lambda *_: self.before.append(len(self.etcd.listed))
@@ -441,7 +442,7 @@ def test_defect_is_reported(setting: Setting, monkeypatch: pytest.MonkeyPatch) -
 )
 def test_proxies_drop_undeclared_master(setting: Setting, own: bool, sls: str) -> None:
     if not own:
-        setting.sls.remove(saltenvs.APISERVER_PROXY)
+        setting.sls.remove(saltenv.APISERVER_PROXY)
     setting.declared = settings.parse({**PILLAR, "nodes": {"w-1": PILLAR["nodes"]["w-1"]}})  # type: ignore[index]
     setting.kube.nodes_by_name["cp-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.1",
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
@@ -450,7 +451,8 @@ def test_proxies_drop_undeclared_master(setting: Setting, own: bool, sls: str) -
     [(minions, _, arguments)] = setting.minions.asked
     assert minions == ["boot", "cp-2", "w-1"]
     assert arguments[0] == sls
-    assert [note for note in outcome.notes if "may still list cp-1: cp-2" in note]
+    assert [note for note in outcome.notes if "may still list cp-1: cp-2;" in note]
+    assert manifest.PROXY_BEHIND in setting.kube.nodes_by_name["cp-2"]["metadata"]["labels"]
 
 
 # The command.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from metalk8s_expand.domain.node import roles
-from metalk8s_expand.domain.node.manifest import EXCLUDE_DISRUPTION, VERSION_LABEL
+from metalk8s_expand.domain.node.manifest import EXCLUDE_DISRUPTION, PROXY_BEHIND, VERSION_LABEL
 from metalk8s_expand.domain.node.roles import PROFILES, Taint
 from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import suggestion
@@ -15,6 +15,7 @@ from metalk8s_expand.domain.preflight import findings
 RESERVED_LABELS = (
     VERSION_LABEL,
     EXCLUDE_DISRUPTION,
+    PROXY_BEHIND,
     "kubernetes.io/hostname",
     "kubernetes.io/os",
     "kubernetes.io/arch",

@@ -23,6 +23,8 @@ VERSION_LABEL = "metalk8s.scality.com/version"
 FIELD_MANAGER = "metalk8s-expand"
 OWNED = "metalk8s-expand.scality.com/owned"
 CORDONED = "metalk8s-expand.scality.com/cordoned"
+# A label, so that one request finds the Nodes whose API proxy does not list every API server.
+PROXY_BEHIND = "metalk8s-expand.scality.com/api-proxy-behind"
 EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
 
 Object = Mapping[str, Any]

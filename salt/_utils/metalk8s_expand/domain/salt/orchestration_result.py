@@ -24,7 +24,10 @@ NOT_RUN = "One or more requisite failed: "
 
 @dataclass(frozen=True)
 class State:
-    """One state of the orchestration; ``elapsed`` is in seconds."""
+    """One state of the orchestration; ``elapsed`` is in seconds.
+
+    ``failed_minions`` did not return, or returned a failure, even if the state allows that.
+    """
 
     name: str
     ok: bool
@@ -33,6 +36,7 @@ class State:
     job: str | None
     ran: bool = True
     failures: tuple[str, ...] = ()
+    failed_minions: tuple[str, ...] = ()
 
 
 def states(answer: object) -> tuple[State, ...]:
@@ -88,6 +92,7 @@ def _state(key: str, value: Object) -> State:
         job=str(value["__jid__"]) if value.get("__jid__") else None,
         ran=not _is_requisite_failure(value),
         failures=(*(nested or _returned_text(answer)), *_minion_failures(returned.get("ret"))),
+        failed_minions=_failed_minions(returned.get("ret")),
     )
 
 
@@ -113,6 +118,15 @@ def _runner_failures(returned: object) -> list[str]:
 def _returned_text(returned: object) -> list[str]:
     """Return the text that a runner returned, which is its exception if the runner failed."""
     return [_shortened(returned)] if isinstance(returned, str) and returned.strip() else []
+
+
+def _failed_minions(returned: object) -> tuple[str, ...]:
+    minions = returned if isinstance(returned, Mapping) else {}
+    return tuple(
+        str(minion)
+        for minion, payload in minions.items()
+        if list(_minion_failures({minion: payload}))
+    )
 
 
 def _minion_failures(returned: object) -> Iterator[str]:

@@ -1,0 +1,121 @@
+"""Update the API proxies of other nodes, and remember the nodes whose proxy is behind.
+
+This is best effort and takes one job, whatever the number of minions that are down. A proxy that
+lacks a new API server uses the others, and it skips a deleted one. A Node that could not be updated
+gets a label, so that the next run finds it with one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
+from metalk8s_expand.clients.salt import minions
+from metalk8s_expand.clients.salt.file_server import FileServer
+from metalk8s_expand.cluster.context import ClusterContext
+from metalk8s_expand.domain.node import health
+from metalk8s_expand.domain.node.manifest import PROXY_BEHIND, VERSION_LABEL
+from metalk8s_expand.domain.node.objects import labels_of, name_of
+from metalk8s_expand.domain.parsing import scalars
+from metalk8s_expand.domain.salt import saltenv
+from metalk8s_expand.errors import ExpandError
+
+# The most names in one sentence.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ProxyUpdate:
+    """The names of the nodes whose proxy was updated, and of those that are behind."""
+
+    updated: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+
+def update(cluster: ClusterContext, nodes: Sequence[JsonObject]) -> ProxyUpdate:
+    """Update the proxies of these Nodes, and mark those that are behind; one job per version.
+
+    A Node that is not Ready is behind: its minion is not asked. Raises UnreachableError without a
+    Salt master.
+    """
+    files = FileServer(cluster.opts)
+    ready: dict[str, list[str]] = {}
+    updated: list[str] = []
+    behind: list[str] = []
+    for node_obj in nodes:
+        version = labels_of(node_obj).get(VERSION_LABEL, "")
+        env = saltenv.of_version(version) if version else "base"
+        if health.ready_problems(node_obj):
+            behind.append(name_of(node_obj))
+        else:
+            ready.setdefault(env, []).append(name_of(node_obj))
+    for env, names in sorted(ready.items()):
+        keywords = {"__kwarg__": True, "saltenv": env, "concurrent": True}
+        sls = saltenv.apiserver_proxy(files.has, env)
+        answers = minions.Minions(cluster.opts).ask(names, "state.apply", [sls, keywords])
+        for name in names:
+            (updated if _succeeded(answers.get(name)) else behind).append(name)
+    mark(cluster.kube, behind)
+    return ProxyUpdate(tuple(updated), tuple(behind))
+
+
+def update_behind(cluster: ClusterContext) -> ProxyUpdate:
+    """Update the proxies of the marked Nodes, and unmark those that are up to date."""
+    marked = cluster.kube.nodes(PROXY_BEHIND)
+    if not marked:
+        return ProxyUpdate()
+    result = update(cluster, marked)
+    for name in result.updated:
+        cluster.kube.merge_patch_node(name, _labels(None))
+    return result
+
+
+def mark(kube: Kube, names: Iterable[str]) -> None:
+    """Mark these Nodes, so that the next run updates their proxies. A missing Node is no error."""
+    for name in names:
+        try:
+            # The names may come from the return of a job.
+            kube.merge_patch_node(scalars.node_name(name), _labels("true"))
+        except scalars.Invalid:
+            continue
+
+
+def catch_up(cluster: ClusterContext) -> list[str]:
+    """Update the marked proxies and return notes for the report; an error is a note."""
+    try:
+        result = update_behind(cluster)
+    except ExpandError as error:
+        return [f"the API proxies that are behind were not updated: {error.message}"]
+    notes = []
+    if result.updated:
+        notes.append(f"the API proxies of {shown(result.updated)} list every API server again")
+    if result.behind:
+        notes.append(behind_note(result.behind))
+    return notes
+
+
+def behind_note(names: Sequence[str]) -> str:
+    """Return the note on nodes whose proxy is behind."""
+    return (
+        f"the API proxies of {shown(names)} do not list every API server yet: they use the others;"
+        " start the minions, and the next expand updates them"
+    )
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return the first names and the number of further ones."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _labels(value: str | None) -> dict[str, Any]:
+    return {"metadata": {"labels": {PROXY_BEHIND: value}}}
+
+
+def _succeeded(answer: Any) -> bool:
+    states = list(answer.values()) if isinstance(answer, Mapping) else []
+    return bool(states) and all(
+        isinstance(state, Mapping) and state.get("result") is True for state in states
+    )
