@@ -71,7 +71,7 @@ Renew the certificates of {{ names | join(", ") }}:
 {%- if known.absent %}
 {#- Last, so that the failure names the nodes and stops no renewal. #}
 
-Renew the certificates of {{ known.absent | join(", ") }}, which are down:
+Reach the minions of {{ known.absent | join(", ") }}:
   test.fail_without_changes:
     - comment: >-
         The minions of {{ known.absent | join(", ") }} do not answer, so their certificates were not renewed. Start the

@@ -344,6 +344,11 @@ class TestCertificates:
             ("salt", "Renew the certificates of bootstrap")
         ]
         assert chunks[0]["__id__"] == "Let the CA know what it may sign"
+        assert (chunks[-1]["__id__"], chunks[-1]["fun"]) == (
+            "Reach the minions of w-98, w-99",
+            "fail_without_changes",
+        ), "minions that are down are named at the end, and delay no batch"
+        assert "do not answer" in chunks[-1]["comment"]
 
     def test_renewal_of_single_node_targets_bootstrap_and_node(self, low: Low) -> None:
         assert [chunk["tgt"] for chunk in low("bootstrap", RENEW, ONE)] == [
