@@ -104,6 +104,9 @@ FAULTS = [
     Fault("os", "debian 11", faults.changed_file("worker-1", "/usr/lib/os-release", lambda text: text.replace('"13"', '"11"')), "warning"),
     Fault("architecture", "riscv64", faults.source({"architecture": "riscv64"})),
     Fault("python", "3.8.20", faults.new_file("worker-1", "/usr/local/bin/python3", faults.OLD_PYTHON, "755")),
+    # MetalK8s's master has this script, so an old Python does not stop the expansion.
+    Fault("python", "3.8.20", faults.all_of(faults.new_file("bootstrap", "/etc/salt/ssh-preflight.sh", "#!/bin/sh\n", "755"),
+                                            faults.new_file("worker-1", "/usr/local/bin/python3", faults.OLD_PYTHON, "755")), "warning"),
     Fault("privilege", "uid 1000", faults.declared({"nodes": {"worker-1": {"ssh": {"user": "deploy", "sudo": False}}}})),
     Fault("systemd", "another init system", faults.source({"/run/systemd/system": None})),
     Fault("clock", "+30.", faults.source({"clock": 30})),
@@ -193,6 +196,50 @@ def declaration() -> Iterator[None]:
 def untouched() -> dict[str, Any]:
     """Return the inventory of the hosts before the first fault."""
     return inventory.of(HOSTS, contents=True)
+
+
+def lists_of_metalk8s(lists: dict[str, Any]) -> faults.Make:
+    """Give the saltenv of the nodes the lists of MetalK8s, in its first root."""
+    version = get("node", "bootstrap")["metadata"]["labels"]["metalk8s.scality.com/version"]
+    shown = on("bootstrap", "salt-run", "--out=json", "config.get", "file_roots").stdout
+    [root, *_] = json.loads(shown)[f"metalk8s-{version}"]
+    return faults.new_file("bootstrap", f"{root}/metalk8s/defaults.yaml", json.dumps(lists))
+
+
+@pytest.mark.full
+def test_conflicts_come_from_the_lists_of_the_saltenv() -> None:
+    """A service of the list is an error, a package that is not in it none, SELinux may enforce."""
+    lists = {"conflicting_services": ["cron-of-metalk8s"], "repo": {"conflicting_packages": {"docker-ce": None}}}  # fmt: skip
+    installed = "Package: docker.io\nStatus: install ok installed\nVersion: 26.1\n\n"
+    several = faults.all_of(
+        faults.unit("worker-1", "cron-of-metalk8s", "/run/systemd/system", "start", "stop"),
+        faults.changed_file("worker-1", "/var/lib/dpkg/status", lambda text: text + installed),
+        faults.source({"/sys/fs/selinux/enforce": "1"}),
+    )
+    with several():
+        before = [(item["check"], item["severity"]) for item in told(preflight(["worker-1"])[1])]
+        with lists_of_metalk8s(lists)():
+            code, found = preflight(["worker-1"])
+    assert before == [("packages", "error"), ("selinux", "error")]
+    assert (code, [(item["check"], item["found"]) for item in told(found)]) == (
+        3,
+        [("services", "cron-of-metalk8s runs")],
+    )
+
+
+@pytest.mark.full
+def test_probe_runs_on_the_python_of_the_platform() -> None:
+    """On a bare RHEL 8 ``python3`` is missing or old, and dnf has a Python of its own."""
+    old = faults.new_file("worker-1", "/usr/local/bin/python3", "#!/bin/sh\nexit 1\n", "755")
+    platform = faults.new_file(
+        "worker-1",
+        "/usr/libexec/platform-python",
+        '#!/bin/sh\nexec /usr/bin/python3 "$@"\n',
+        "755",
+    )
+    with faults.all_of(old, platform)():
+        code, found = preflight(["worker-1"])
+    assert (code, told(found)) == (0, [])
 
 
 def preflight(nodes: Sequence[str]) -> tuple[int, dict[str, Any]]:

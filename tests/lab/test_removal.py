@@ -140,6 +140,65 @@ def test_force_is_refused_for_reachable_host() -> None:
     assert "answers over SSH" in result["error"]["text"]
 
 
+VOLUMES = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "volumes.storage.metalk8s.scality.com"},
+    "spec": {
+        "group": "storage.metalk8s.scality.com",
+        "scope": "Cluster",
+        "names": {"kind": "Volume", "plural": "volumes", "singular": "volume"},
+        "versions": [
+            {
+                "name": "v1alpha1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "x-kubernetes-preserve-unknown-fields": True,
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+def volume(name: str, node: str) -> str:
+    """Return a Volume of MetalK8s's storage operator on the disks of a node."""
+    spec = {"nodeName": node, "storageClassName": "metalk8s", "sparseLoopDevice": {"size": "1Gi"}}
+    return json.dumps(
+        {
+            "apiVersion": "storage.metalk8s.scality.com/v1alpha1",
+            "kind": "Volume",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+    )
+
+
+def test_worker_with_volumes_is_refused_by_their_names() -> None:
+    """The master's own rights suffice to list the Volumes of MetalK8s's storage operator."""
+    code, plan, _ = runner("remove_node", "worker-1", "dry_run=True")
+    assert code == 0, plan
+    definition = VOLUMES["metadata"]["name"]
+    try:
+        kubectl("create", "--filename=-", stdin=json.dumps(VOLUMES))
+        kubectl("wait", "--for=condition=Established", f"crd/{definition}", "--timeout=60s")
+        for name, node in (("logs", "worker-1"), ("metrics", "worker-1"), ("other", "cp-1")):
+            kubectl("create", "--filename=-", stdin=volume(name, node))
+        before = names(get("nodes")), keys()
+        code, result, _ = runner("remove_node", "worker-1")
+        assert code == 5, result
+        assert "the Volumes logs, metrics on its disks" in result["error"]["text"]
+        assert (names(get("nodes")), keys()) == before
+        code, allowed, _ = runner("remove_node", "worker-1", "volumes=True", "dry_run=True")
+        assert (code, allowed["refused"], allowed["steps"]) == (0, plan["refused"], plan["steps"])
+    finally:
+        kubectl("delete", "crd", definition, "--ignore-not-found")
+
+
 def test_worker_removal_waits_for_disruption_budget() -> None:
     """``remove_node`` reports obstacles before the first change and waits for the budget.
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab import faults
 from tests.lab.hosts import ENVIRONMENT, REPOSITORY, get, is_true, lab, names, on, runner
 
 NAME = "metalk8s-versions"
@@ -112,6 +113,22 @@ def test_roster_reaches_worker() -> None:
         "test.ping",
     )
     assert json.loads(found.stdout) == {"worker-1": True}
+
+
+def test_salt_ssh_runs_pre_flight_script_of_master() -> None:
+    """MetalK8s's master has such a script, which installs a Python on bare hosts."""
+    mark = "/tmp/fault-pre-flight"
+    script = f'#!/bin/sh\necho "argument=$1" >{mark}\n'
+    words = ["salt-ssh", "--pre-flight", "--roster", "metalk8s_expand", "worker-1", "test.ping"]
+    try:
+        with faults.new_file("bootstrap", "/etc/salt/ssh-preflight.sh", script, "755")():
+            on("bootstrap", *words)
+        assert on("worker-1", "cat", mark).stdout == "argument=\n", "root needs no sudo"
+        on("worker-1", "rm", mark)
+        on("bootstrap", *words)
+        assert on("worker-1", "test", "-e", mark, check=False).returncode == 1
+    finally:
+        on("worker-1", "rm", "-f", mark)
 
 
 def test_removal_deletes_worker_and_second_run_changes_nothing() -> None:
