@@ -12,7 +12,7 @@ It reads the cluster's description from the pillar key ``metalk8s:cluster`` of e
 declared nodes from the pillar of ``master_id`` alone, and the registered Nodes from the API.
 """
 
-from metalk8s_expand.cluster.ext_pillar import compile_pillar
+from metalk8s_expand.cluster.node_pillar import compile_pillar
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand"
