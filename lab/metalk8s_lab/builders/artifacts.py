@@ -16,7 +16,7 @@ from metalk8s_lab.builders.tarball import Entry
 from metalk8s_lab.settings import Settings
 
 _SOURCES = ("artifacts.py", "images.py", "salt_image.py", "tarball.py")
-_CLIENTS = ("kubectl", "etcdctl")
+_CLIENTS = ("kubectl", "etcdctl", "crictl")
 
 
 def key(settings: Settings) -> str:

@@ -59,6 +59,11 @@ MODULES = (
         "flannel-cni", {"flannel": "github.com/containernetworking/plugins/plugins/meta/flannel"}
     ),
     Module("etcd", _ETCD),
+    Module(
+        "cri-tools",
+        {"crictl": "sigs.k8s.io/cri-tools/cmd/crictl"},
+        ldflags="-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version=v1.34.0",
+    ),
     Module("coredns", {"coredns": "github.com/coredns/coredns"}),
     Module(
         "flannel",
