@@ -13,7 +13,7 @@ import io
 import re
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +36,7 @@ def version(root: Path) -> str:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Return the content of each file of the archive by its path in it."""
+    """Return the content of each file of the archive by its path in it, without the checksums."""
     content = {
         "install": (root / "bundle/install.py").read_bytes(),
         "LICENSE": (root / "LICENSE").read_bytes(),
@@ -48,16 +48,15 @@ def files(root: Path) -> dict[str, bytes]:
     }
     for path in _tree_files(root / "salt"):
         content[f"salt/{path.relative_to(root / 'salt').as_posix()}"] = path.read_bytes()
-    sums = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
-    content["SHA256SUMS"] = "".join(sums).encode()
     return content
 
 
-def archive(root: Path) -> bytes:
-    """Return the bytes of the archive: tar's format ustar, compressed by gzip."""
+def archive(root: Path, content: Mapping[str, bytes]) -> bytes:
+    """Return the bytes of the archive of these files: tar's format ustar, compressed by gzip."""
     top = f"{NAME}-{version(root)}"
+    sums = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
     plain = b""
-    for name, data in sorted(files(root).items()):
+    for name, data in sorted({**content, "SHA256SUMS": "".join(sums).encode()}.items()):
         mode = 0o755 if name == "install" else 0o644
         plain += _header(f"{top}/{name}", len(data), mode) + data + bytes(-len(data) % BLOCK)
     plain += bytes(2 * BLOCK)
@@ -91,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="bundle/build.py", description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path, default=ROOT / "dist")
     directory = parser.parse_args(argv).directory
-    data = archive(ROOT)
+    data = archive(ROOT, files(ROOT))
     path = directory / f"{NAME}-{version(ROOT)}.tar.gz"
     line = f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
     directory.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ CONTAINER = (
 TREE = re.compile(r"\d[0-9A-Za-z.+-]*-[0-9a-f]{12}")
 
 FAILED, WRONG_PLACE, CHANGED, DEADLINE, BUSY = 1, 3, 5, 7, 9
-SHORT_S, ANSWER_S, SYNC_S, STATUS_S = 30, 120, 600, 300
+SHORT_S, START_S, ANSWER_S, SYNC_S, STATUS_S = 30, 60, 120, 600, 300
 
 
 class InstallError(Exception):
@@ -273,6 +273,9 @@ def install(host: Host, options: Options) -> int:
         record = configure(host, record, bundle, master, configuration)
     if work.restart:
         record = restart(host, options, record)
+    elif work.sync or record.minions:
+        # A run that was killed may have restarted it at this moment.
+        await_master(host, options, "")
     if work.sync:
         sync_master(host, bundle, master)
     if record.minions:
@@ -304,6 +307,8 @@ def uninstall(host: Host, options: Options) -> int:
         record = unread(host, record)
         host.remove(CONFIGURATION)
         record = restart(host, options, record)
+    else:
+        await_master(host, options, "")
     if synced(host, master):
         sync_master(host, None, master)
     if record.minions:
@@ -366,16 +371,20 @@ def check_place(host: Host) -> None:
 
 
 def find_container(host: Host) -> str:
-    """Return the ID of the running container of Salt's master."""
-    code, out, err = host.run(CONTAINER, SHORT_S)
-    names = out.split()
-    if code or len(names) != 1:
-        raise InstallError(
-            WRONG_PLACE,
-            "expected one running container salt-master, found %d%s: see crictl ps --all"
-            % (len(names), ": " + err if err else ""),
-        )
-    return names[0]
+    """Return the ID of the running container of Salt's master. It may start at this moment."""
+    deadline = time.monotonic() + (0.1 if host.is_fake else START_S)
+    while True:
+        code, out, err = host.run(CONTAINER, SHORT_S)
+        names = out.split()
+        if code == 0 and len(names) == 1:
+            return names[0]
+        if time.monotonic() > deadline:
+            raise InstallError(
+                WRONG_PLACE,
+                "expected one running container salt-master, found %d%s: see crictl ps --all"
+                % (len(names), ": " + err if err else ""),
+            )
+        pause(host)
 
 
 def check_versions(host: Host) -> None:
@@ -884,22 +893,33 @@ def restart(host: Host, options: Options, record: Record) -> Record:
     container = record.restart
     say("restarting the Salt master")
     code, _, err = host.run(["crictl", "stop", "--timeout=30", container], SHORT_S + 60)
-    deadline = time.monotonic() + options.timeout_s
     reason = err if code else "the kubelet has started no other container"
+    await_master(host, options, container, reason)
+    record = record._replace(restart="")
+    write_record(host, record)
+    return record
+
+
+def await_master(host: Host, options: Options, ended: str, reason: str = "") -> None:
+    """Wait until a container, other than the one that was ended, answers a request."""
+    deadline = time.monotonic() + options.timeout_s
     while time.monotonic() < deadline:
-        found = host.run(CONTAINER, SHORT_S)[1].split()
-        if len(found) == 1 and found[0] != container:
+        names = host.run(CONTAINER, SHORT_S)[1].split()
+        if len(names) == 1 and names[0] != ended:
             reason = answer_problem(host)
             if not reason:
-                record = record._replace(restart="")
-                write_record(host, record)
-                return record
-        time.sleep(0.2 if host.is_fake else 2)
+                return
+        pause(host)
     raise InstallError(
         DEADLINE,
-        "the Salt master does not answer %d s after its restart: %s: see crictl ps --all and "
-        "crictl logs, then run the same command again" % (options.timeout_s, reason),
+        "the Salt master has not answered within %d s: %s: see crictl ps --all and crictl logs, "
+        "then run the same command again" % (options.timeout_s, reason),
     )
+
+
+def pause(host: Host) -> None:
+    """Wait before the next look at the container."""
+    time.sleep(0.05 if host.is_fake else 2)
 
 
 def answer_problem(host: Host) -> str:

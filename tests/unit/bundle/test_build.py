@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def archive() -> bytes:
-    return build.archive(ROOT)
+    return build.archive(ROOT, build.files(ROOT))
 
 
 def members(archive: bytes) -> dict[str, bytes]:
@@ -30,7 +30,7 @@ def members(archive: bytes) -> dict[str, bytes]:
 
 
 def test_archive_has_same_bytes_for_same_files(archive: bytes) -> None:
-    assert build.archive(ROOT) == archive
+    assert build.archive(ROOT, build.files(ROOT)) == archive
 
 
 def test_archive_fixes_times_owners_and_modes(archive: bytes) -> None:
