@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -28,6 +28,22 @@ def visible(value: object) -> str:
     return "".join(shown)
 
 
+def visible_lines(text: str) -> str:
+    """Return a text of several lines with each line visible."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_tree(value: Any) -> Any:
+    """Return parsed JSON of a foreign system with every text visible, keys included."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {visible_tree(key): visible_tree(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [visible_tree(item) for item in value]
+    return value
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a declaration: its path, the value, the message and the remedy."""
@@ -36,6 +52,11 @@ class Problem:
     value: object
     message: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        # A path and a remedy may name a key or a value of a file or of an API object.
+        for name in ("path", "message", "remedy"):
+            object.__setattr__(self, name, visible(getattr(self, name)))
 
     def __str__(self) -> str:
         remedy = f"; {self.remedy}" if self.remedy else ""
@@ -68,8 +89,8 @@ class ExpandError(Exception):
     ) -> None:
         self.message = visible(message)
         super().__init__(self.message)
-        self.node = node
-        self.hint = hint
+        self.node = None if node is None else visible(node)
+        self.hint = None if hint is None else visible(hint)
         self.log = log
         self.problems = tuple(
             visible(problem) if isinstance(problem, str) else problem for problem in problems

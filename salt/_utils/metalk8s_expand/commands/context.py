@@ -17,6 +17,7 @@ from metalk8s_expand.cluster.context import ClusterContext, complete_declaration
 from metalk8s_expand.commands.arguments import ExpandRequest
 from metalk8s_expand.domain.configuration import ClusterConfiguration
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.errors import visible_lines
 from metalk8s_expand.preflight.saltenvs import ensure_families_supported
 from metalk8s_expand.runs.progress import Progress
 
@@ -92,5 +93,6 @@ class CommandContext:
         if not self.for_people:
             return data
         retcode = int(data.get("retcode", 0)) if exit_code else 0
-        text = renderer(data)
+        # Also a report that is read back from a file reaches the terminal here.
+        text = visible_lines(renderer(data))
         return {"retcode": retcode, "text": text} if retcode else {"text": text}

@@ -21,6 +21,7 @@ from metalk8s_expand.errors import (
     ExpandError,
     SettingsError,
     UnreachableError,
+    visible_tree,
 )
 from metalk8s_expand.preflight.ssh import check_ssh
 from metalk8s_expand.remote import host_facts, reset_host
@@ -95,7 +96,10 @@ def ask(
             ),
             log="journalctl --unit ssh --unit sshd on the host",
         )
-    return result
+    # A key has several lines; the rest is shown to the operator.
+    return {
+        key: value if key == "master_key" else visible_tree(value) for key, value in result.items()
+    }
 
 
 def change(

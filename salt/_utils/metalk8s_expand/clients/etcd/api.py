@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from metalk8s_expand.domain.etcd.quorum import CLIENT_PORT, Alarm, Member
 from metalk8s_expand.domain.parsing.addresses import canonical_url
-from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError
+from metalk8s_expand.errors import ConflictError, ExpandError, UnreachableError, visible
 
 PKI = "/etc/kubernetes/pki/etcd"
 LIST = "/v3/cluster/member/list"
@@ -111,8 +111,8 @@ class Etcd:
     def _with_status(self, item: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Member:
         member = Member(
             id=int(item["ID"]),
-            name=str(item.get("name", "")),
-            peer_urls=tuple(map(canonical_url, item.get("peerURLs") or ())),
+            name=visible(item.get("name", "")),
+            peer_urls=tuple(canonical_url(visible(url)) for url in item.get("peerURLs") or ()),
             learner=bool(item.get("isLearner", False)),
             healthy=None,
             cluster_id=None,
@@ -123,7 +123,7 @@ class Etcd:
         urls = tuple(item.get("clientURLs") or ())
         if not urls:
             return replace(member, error="it has not started: it has no client URL")
-        member = replace(member, client_url=urls[0])
+        member = replace(member, client_url=visible(urls[0]))
         try:
             status = self._post(urls[0], "/v3/maintenance/status", {})
             own = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.salt.keys import Keys
-from metalk8s_expand.errors import UnreachableError
+from metalk8s_expand.errors import UnreachableError, visible_tree
 
 # After ANSWER_S seconds Salt asks the minions without an answer whether the job still runs. It
 # continues to wait for those that confirm it within RUNNING_S seconds.
@@ -39,7 +39,8 @@ class Minions:
         """Run one job on those of the minions that are accepted, and return the answers by minion.
 
         An answer may be an error text of Salt. Salt does not wait for a minion that has not
-        answered after some seconds and does not know the job. The call therefore takes as long as
+        answered after some seconds and does not know the job. Control characters of the answers are
+        escapes. The call therefore takes as long as
         the function, plus some seconds. Raises UnreachableError when no master can send the job.
         """
         import salt.client
@@ -52,16 +53,15 @@ class Minions:
             return {}
         try:
             with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
-                return dict(
-                    client.cmd(
-                        chosen,
-                        function,
-                        arg=list(arguments),
-                        timeout=ANSWER_S,
-                        tgt_type="list",
-                        gather_job_timeout=RUNNING_S,
-                    )
+                answers = client.cmd(
+                    chosen,
+                    function,
+                    arg=list(arguments),
+                    timeout=ANSWER_S,
+                    tgt_type="list",
+                    gather_job_timeout=RUNNING_S,
                 )
+                return dict(visible_tree(answers))
         except salt.exceptions.SaltException as exc:
             raise UnreachableError(
                 f"the Salt master cannot contact {', '.join(chosen)}: {exc}",

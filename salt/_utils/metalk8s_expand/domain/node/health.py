@@ -15,6 +15,7 @@ from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.roles import ETCD, MASTER
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing.addresses import canonical
+from metalk8s_expand.errors import visible
 
 Object = Mapping[str, Any]
 
@@ -184,10 +185,9 @@ def _condition_problems(title: str, observed: Object) -> list[str]:
         return [f"{title} is not Ready: it has never reported its status"]
     if ready.get("status") == "True":
         return []
-    reasons = [str(ready[key]) for key in ("reason", "message") if ready.get(key)]
-    return [
-        f"{title} is not Ready: {ready.get('status')}, {': '.join(reasons) or 'no reason given'}"
-    ]
+    reasons = [visible(ready[key]) for key in ("reason", "message") if ready.get(key)]
+    reason = ": ".join(reasons) or "no reason given"
+    return [f"{title} is not Ready: {visible(ready.get('status'))}, {reason}"]
 
 
 def _shown(value: str | None) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from metalk8s_expand.domain.node import roles, ssh_annotations
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.errors import visible
 
 VERSION_LABEL = "metalk8s.scality.com/version"
 FIELD_MANAGER = "metalk8s-expand"
@@ -63,6 +64,12 @@ class Change:
     path: str
     found: str | None
     wanted: str | None
+
+    def __post_init__(self) -> None:
+        # An annotation of a Node may hold any text.
+        object.__setattr__(self, "path", visible(self.path))
+        if self.found is not None:
+            object.__setattr__(self, "found", visible(self.found))
 
     def as_dict(self) -> dict[str, str | None]:
         return {"path": self.path, "found": self.found, "wanted": self.wanted}
@@ -172,7 +179,9 @@ def foreign_cordon(observed: Object) -> str:
     """
     if _mapping(observed, "spec").get("unschedulable") is not True or is_cordoned_by_us(observed):
         return ""
-    others = sorted(str(manager) for manager in _cordoned_by(observed) - {FIELD_MANAGER} if manager)
+    others = sorted(
+        visible(manager) for manager in _cordoned_by(observed) - {FIELD_MANAGER} if manager
+    )
     return ", ".join(others) or "another client"
 
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from metalk8s_expand.errors import visible_tree
+
 NAMESPACE = "kube-system"
 NAME = "metalk8s-expand-run"
 KEY = "run"
@@ -119,7 +121,7 @@ def serialize(journal: JournalRecord) -> str:
 def parse(stored: str) -> JournalRecord | None:
     """Return the record from its stored text, or None if the text is not a valid record."""
     try:
-        fields = json.loads(stored)
+        fields = visible_tree(json.loads(stored))
         nodes = {str(name): StepInProgress(**doing) for name, doing in fields.pop("nodes").items()}
         created = tuple(map(str, fields.pop("created")))
         lines = tuple(map(str, fields.pop("lines")))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from metalk8s_expand.errors import LockedError
+from metalk8s_expand.errors import LockedError, visible
 
 NAMESPACE = "kube-system"
 NAME = "metalk8s-expand"
@@ -81,7 +81,7 @@ class Lease:
         """Return the fields of any Lease, even of one that an operator created by hand."""
         spec, metadata = stored.get("spec") or {}, _metadata(stored)
         return cls(
-            str(spec.get("holderIdentity") or ""),
+            visible(spec.get("holderIdentity") or ""),
             int(spec.get("leaseTransitions") or 0),
             str(spec.get("acquireTime") or ""),
             str(spec.get("renewTime") or ""),
@@ -124,7 +124,7 @@ class Lease:
 
     def _annotation(self, key: str, default: str = "") -> str:
         annotations = _metadata(self.stored).get("annotations") or {}
-        return str(annotations.get(key) or default)
+        return visible(annotations.get(key) or default)
 
 
 def of(stored: Object | None) -> Lease | None:
