@@ -51,7 +51,7 @@ def _context():
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs):
+def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, redeploy=False, **kwargs):
     """
     Show what ``expand`` would do and why. Nothing is changed.
 
@@ -69,6 +69,8 @@ def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs
         refusal as well.
     max_parallel
         Maximum number of workers deployed at a time, 1 to 100, instead of the declared number.
+    redeploy
+        Deploy the named nodes again also if they are as declared. Needs ``nodes`` or ``profiles``.
     kwargs
         For one node that the pillar does not declare, its declaration: ``profile``, ``address``,
         ``ssh``, … ``profiles`` selects declared nodes.
@@ -82,9 +84,8 @@ def plan(nodes=None, preflight=False, profiles=None, max_parallel=None, **kwargs
         salt-run metalk8s_expand.plan profiles=worker
         salt-run metalk8s_expand.plan worker-9 profile=worker address=10.200.0.19
     """
-    return plan_command.plan(
-        _context(), ExpandRequest.parse(nodes, profiles, kwargs, max_parallel), preflight
-    )
+    request = ExpandRequest.parse(nodes, profiles, kwargs, max_parallel)
+    return plan_command.plan(_context(), request.with_redeploy(redeploy), preflight)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
@@ -233,7 +234,7 @@ def preflight(nodes=None, profiles=None):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
+def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, redeploy=False, **kwargs):
     """
     Add one node, as ``expand`` does for several nodes.
 
@@ -247,6 +248,8 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
         Seconds to wait while another run holds the lock.
     dry_run
         Show what would be done, as for ``expand``. Nothing is changed.
+    redeploy
+        Deploy the node again also if it is as declared.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``,
         ``ssh``, …
@@ -260,7 +263,7 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, **kwargs):
     """
     return expand_command.expand_or_preview(
         _context(),
-        arguments.one(node, kwargs),
+        arguments.one(node, kwargs).with_redeploy(redeploy),
         ExpandOptions.parse(False, probe, plan, wait_s, dry_run),
     )
 
@@ -275,6 +278,7 @@ def expand(
     profiles=None,
     max_parallel=None,
     dry_run=False,
+    redeploy=False,
 ):
     """
     Add every declared node that is not in the cluster yet, or the selected ones, and verify each.
@@ -301,6 +305,8 @@ def expand(
         Show what would be done. Nothing is changed, and no lock is needed. Returns the result of
         ``plan`` with ``preflight``, the result of the host checks, and ``refusal``, the error that
         would prevent the run, or None. The exit code is that of the refusal, else 0.
+    redeploy
+        Deploy the named nodes again also if they are as declared. Needs ``nodes`` or ``profiles``.
 
     CLI Example:
 
@@ -310,10 +316,11 @@ def expand(
         salt-run metalk8s_expand.expand nodes='infra-1,worker-*' dry_run=True
         salt-run metalk8s_expand.expand profiles=worker max_parallel=3
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
+        salt-run metalk8s_expand.expand worker-1 redeploy=True
     """
     return expand_command.expand_or_preview(
         _context(),
-        ExpandRequest.parse(nodes, profiles, None, max_parallel),
+        ExpandRequest.parse(nodes, profiles, None, max_parallel).with_redeploy(redeploy),
         ExpandOptions.parse(skip_failed, probe, plan, wait_s, dry_run),
     )
 

@@ -17,7 +17,8 @@ class FakeMinions:
 
     Each job after the first ``limit`` jobs fails with ``error``. A minion with an accepted key
     answers a ping from ``pings_at`` on. With ``flips``, the master writes the key back as pending
-    during the next pings.
+    during the next pings. The master has accepted every minion that it is asked for except those in
+    ``without_key``, and also ``others``.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
@@ -28,6 +29,11 @@ class FakeMinions:
     keys: FakeKeys = field(default_factory=FakeKeys)
     pings_at: float = 0.0
     flips: int = 0
+    without_key: set[str] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
+
+    def accepted(self, names: Iterable[str] | None = None) -> set[str]:
+        return set(self.others if names is None else names) - self.without_key
 
     def ask(
         self, minions: Iterable[str], function: str, arguments: Sequence[Any]
@@ -46,3 +52,8 @@ class FakeMinions:
             return False
         directory, _ = self.keys.public_key(minion) or ("", "")
         return directory == ACCEPTED and self.keys.clock.monotonic() >= self.pings_at
+
+
+def live_minions() -> FakeMinions:
+    """Return minions that all answer a ping."""
+    return FakeMinions(every=lambda name: True)

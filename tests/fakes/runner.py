@@ -62,14 +62,20 @@ class RunnerCalls:
         preflight: Any = False,
         profiles: Any = None,
         max_parallel: Any = None,
+        redeploy: Any = False,
     ) -> dict[str, Any]:
         request = ExpandRequest.parse(nodes, profiles, overrides, max_parallel)
-        return plan.plan(self.ctx, request, preflight)
+        return plan.plan(self.ctx, request.with_redeploy(redeploy), preflight)
 
     def expand(
-        self, nodes: Any = None, profiles: Any = None, max_parallel: Any = None, **options: Any
+        self,
+        nodes: Any = None,
+        profiles: Any = None,
+        max_parallel: Any = None,
+        redeploy: Any = False,
+        **options: Any,
     ) -> dict[str, Any]:
-        request = ExpandRequest.parse(nodes, profiles, None, max_parallel)
+        request = ExpandRequest.parse(nodes, profiles, None, max_parallel).with_redeploy(redeploy)
         return expand.expand_or_preview(self.ctx, request, ExpandOptions.parse(**options))
 
     def add_node(self, name: Any, overrides: Any = None, **options: Any) -> dict[str, Any]:

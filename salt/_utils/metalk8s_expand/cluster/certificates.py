@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.salt import minion_contact
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.domain.certificates import expiry
 from metalk8s_expand.domain.certificates.expiry import Answer
@@ -27,8 +28,9 @@ def observed(minions: Minions, names: Sequence[str]) -> dict[str, Answer | str]:
             replies = minions.ask(chosen, FUNCTION, [])
         except UnreachableError as error:
             return {**answers, **dict.fromkeys(names[start:], error.message)}
+        accepted = minions.accepted(chosen)
         for name in chosen:
-            answers[name] = _answer(name, replies.get(name))
+            answers[name] = _answer(name, replies.get(name), name in accepted)
     return answers
 
 
@@ -55,9 +57,9 @@ def _row(answer: Answer | str) -> dict[str, Any]:
     return expiry.first(answer) or {"unknown": "it has no readable certificate"}
 
 
-def _answer(name: str, reply: Any) -> Answer | str:
+def _answer(name: str, reply: Any, accepted: bool) -> Answer | str:
     if reply is None or reply is False:
-        return "its minion does not answer, or the master has not accepted its key"
+        return minion_contact.SILENT if accepted else minion_contact.NO_KEY
     if isinstance(reply, Mapping):
         return reply
     words = str(reply).strip().splitlines() or ["nothing"]

@@ -9,6 +9,8 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
+from metalk8s_expand.clients.salt.keys import Keys
+from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.salt.pillar import (
     PILLAR_KEY,
     declared_pillar,
@@ -96,6 +98,14 @@ class ClusterContext:
     def leases(self) -> Leases:
         """Return the client of the Lease that one run holds at a time."""
         return Leases(self.kube)
+
+    def minions(self) -> Minions:
+        """Return the minions of the master."""
+        return Minions(self.opts)
+
+    def keys(self) -> Keys:
+        """Return the keys of minions that the master knows."""
+        return Keys(self.opts)
 
     def access(self) -> verify.ClusterAccess:
         """Return the clients that verification uses."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
-from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, poll, retry_until, wait_until
 from metalk8s_expand.clients.salt.keys import Keys
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.ssh import command
 from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
-from metalk8s_expand.errors import ConflictError, UnreachableError
+from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, UnreachableError
 
+# The command returns before the minion has stopped and started.
+RESTART = ("systemctl", "--no-block", "restart", "salt-minion")
+# Seconds that a minion may take to start and to answer.
+RECONNECT_S = 120.0
+# Seconds after which a minion that has presented no key is restarted.
+PRESENTED_S = 20.0
 PUBLIC_KEY = "/etc/salt/pki/minion/minion.pub"
 ACCEPTED, PENDING = "minions", "minions_pre"
 LOG = "/var/log/salt/minion and journalctl --unit salt-minion on the node; /var/log/salt/master"
@@ -62,11 +69,7 @@ def accept(
         ),
         log=LOG,
     )
-    wait_until(
-        wait,
-        lambda: [] if keys.public_key(target.name) else ["no key of this name has arrived"],
-        clock,
-    )
+    _wait_for_key(keys, target, wait, clock)
     shown = _key_on_host(target, wait, clock)
     before = _directory(keys, target.name, shown)
     retry_until(
@@ -75,6 +78,71 @@ def accept(
         clock,
     )
     return {} if before == ACCEPTED else {"accepted": shown}
+
+
+def _wait_for_key(keys: Keys, target: Target, wait: Wait, clock: Clock) -> None:
+    """Wait until the master has a key of this name.
+
+    A minion whose key was deleted while it ran presents it again only when it starts.
+    """
+
+    def problems() -> list[str]:
+        return [] if keys.public_key(target.name) else ["no key of this name has arrived"]
+
+    try:
+        wait_until(replace(wait, timeout=min(PRESENTED_S, wait.timeout)), problems, clock)
+    except DeadlineError:
+        restart(target)
+        wait_until(replace(wait, timeout=max(0.0, wait.timeout - PRESENTED_S)), problems, clock)
+
+
+def reconnect(
+    keys: Keys, minions: Minions, target: Target, clock: Clock
+) -> Generator[float, None, None]:
+    """Restart the minion, accept its key if the host shows the same, and poll until it answers.
+
+    Yield the seconds to pause between two attempts. A minion whose key was deleted presents it
+    again when it starts. Raises ConflictError when the key on the master is not the host's, and
+    DeployError when the minion cannot be started or does not answer.
+    """
+    restart(target)
+    wait = Wait(
+        "the minion to answer",
+        RECONNECT_S,
+        interval=2.0,
+        node=target.name,
+        hint=_redeploy(target.name),
+        log=LOG,
+        error=DeployError,
+    )
+
+    def attempt() -> Pending | None:
+        try:
+            return _accept_and_ping(keys, minions, target.name, on_host(target))
+        except UnreachableError as error:
+            return Pending([error.summary])
+
+    yield from poll(wait, attempt, clock)
+
+
+def restart(target: Target) -> None:
+    """Restart the minion of a host over SSH, or start it.
+
+    Raises DeployError if the host refuses it, for example because it has no minion.
+    """
+    answer = command.run(target, RESTART)
+    if answer.returncode:
+        reason = answer.stderr.strip() or "no reason given"
+        raise DeployError(
+            f"the minion cannot be restarted over SSH: {reason}",
+            node=target.name,
+            hint=_redeploy(target.name),
+            log=LOG,
+        )
+
+
+def _redeploy(name: str) -> str:
+    return f"deploy the node again: salt-run metalk8s_expand.expand {name} redeploy=True"
 
 
 def _key_on_host(target: Target, wait: Wait, clock: Clock) -> str:

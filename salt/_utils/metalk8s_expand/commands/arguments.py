@@ -26,12 +26,13 @@ class ExpandRequest:
     """The nodes and settings that a caller requests for a plan or an expansion.
 
     ``overrides`` declare the one named node if the pillar does not declare it.
-    ``max_parallel`` applies to this run only.
+    ``max_parallel`` applies to this run only. ``redeploy`` deploys also nodes that are as declared.
     """
 
     selection: Selection = field(default_factory=Selection)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     max_parallel: Any = None
+    redeploy: bool = False
 
     @classmethod
     def parse(
@@ -44,6 +45,19 @@ class ExpandRequest:
         """Return the request that a runner's arguments describe."""
         return cls(selection.parse(nodes, profiles), overrides or {}, max_parallel)
 
+    def with_redeploy(self, redeploy: object) -> ExpandRequest:
+        """Return this request with the flag ``redeploy``.
+
+        Raises SettingsError if it is no flag, or set without a selection of nodes.
+        """
+        flags(redeploy=redeploy)
+        if redeploy and self.selection == Selection():
+            raise SettingsError(
+                "redeploy=True deploys nodes again that are as declared, and needs their names",
+                hint="name the nodes, or select them with profiles",
+            )
+        return replace(self, redeploy=bool(redeploy))
+
     def with_saved_plan(self, saved: Mapping[str, Any] | None) -> ExpandRequest:
         """Return this request, completed from a saved plan where a value is missing.
 
@@ -52,11 +66,13 @@ class ExpandRequest:
         if saved is None:
             return self
         max_parallel = saved.get("max_parallel") if self.max_parallel is None else self.max_parallel
+        redeploy = self.redeploy or bool(saved.get("redeploy"))
         if self.selection != Selection():
-            return replace(self, max_parallel=max_parallel)
-        return ExpandRequest.parse(
+            return replace(self, max_parallel=max_parallel, redeploy=redeploy)
+        request = ExpandRequest.parse(
             saved["asked"], overrides=saved.get("declaration"), max_parallel=max_parallel
         )
+        return replace(request, redeploy=redeploy)
 
     def resolve(self, declared: Settings) -> tuple[Settings, tuple[str, ...] | None]:
         """Return the settings for this request and the node names; None means all of them."""
@@ -71,6 +87,7 @@ class ExpandRequest:
             "asked": names,
             "max_parallel": self.max_parallel,
             "declaration": dict(self.overrides),
+            "redeploy": self.redeploy,
         }
 
     def command(self) -> str:
@@ -78,6 +95,8 @@ class ExpandRequest:
         arguments = dict(self.overrides)
         if self.max_parallel is not None:
             arguments["max_parallel"] = self.max_parallel
+        if self.redeploy:
+            arguments["redeploy"] = self.redeploy
         words = [
             f"{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in arguments.items()

@@ -51,20 +51,24 @@ def expand(
     with exclusive_run(ctx, command, options.wait_s, settings.deploy_timeout) as run:
         # Decide: nothing is changed yet.
         workflow.check_cluster(run, settings, names)
-        plan = current_plan(run.cluster, settings, names, run.clock)
+        plan = current_plan(run.cluster, settings, names, run.clock, request.redeploy)
         ensure_same_plan(plan, options.digest, saved)
         plan = select_plan(plan)
         ensure_not_refused(plan)
+        workflow.ensure_minions_answer(run, settings, plan)
         notes = workflow.notes_on(plan, settings, run)
         expansion = Expansion.begin(run, settings)
         hosts = workflow.check_hosts(expansion, plan)
         usable = workflow.usable_part(plan, hosts, options.skip_failed)
         notes += workflow.warnings_of(hosts)
 
-        # Change: register, deploy, verify, uncordon.
+        # Change: register, reconnect, deploy, verify, uncordon. A minion that is down would fail
+        # MetalK8s's deployment of every node, so the nodes to deploy come last.
         snapshot = workflow.save_etcd(run, settings, usable)
         workflow.prepare_salt_ssh(run, usable)
-        schedule(expansion, usable, NODE_STEPS)
+        deploying = usable.deploying
+        schedule(expansion, usable.without(deploying), NODE_STEPS)
+        schedule(expansion, usable.only(deploying), NODE_STEPS)
 
         # Report.
         stopped = bool(run.stop_requested())

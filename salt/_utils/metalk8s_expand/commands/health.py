@@ -7,15 +7,21 @@ from typing import Any
 
 from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.clients.salt import minion_contact
 from metalk8s_expand.cluster import certificates
 from metalk8s_expand.cluster import health as cluster_health
 from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.domain.certificates import expiry
+from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health as node_health
 from metalk8s_expand.errors import DeployError
 from metalk8s_expand.minion import certificates as host_certificates
+from metalk8s_expand.preflight import silent_minions
+
+# Why a minion gives no answer, if the master does not reach it.
+CONTACT_LOST = (minion_contact.NO_KEY, minion_contact.SILENT)
 
 
 def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> Result:
@@ -44,11 +50,18 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
             "the cluster is not as declared",
             # The health of an etcd member is a problem of etcd and of its node.
             problems=list(dict.fromkeys(problems)),
-            hint="the first problem often causes the others",
+            hint=_hint(settings, answers),
             log=cluster_health.LOG,
         )
     warnings = expiry.warnings(answers, settings.certificates)
     return {"healthy": True, "nodes": len(settings.nodes), "warnings": warnings}
+
+
+def _hint(settings: Settings, answers: Mapping[str, Any]) -> str:
+    """Return the remedy, with the commands for minions that the master does not reach."""
+    unreached = [name for name, answer in answers.items() if answer in CONTACT_LOST]
+    commands = silent_minions.remedies(settings.nodes, unreached)
+    return "; ".join(["the first problem often causes the others", *commands])
 
 
 def _ready(observed: Mapping[str, JsonObject], names: Sequence[str] | None) -> list[str]:

@@ -13,6 +13,7 @@ from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.domain.declaration import description, selection, settings
 from metalk8s_expand.domain.declaration.description import Description
 from metalk8s_expand.domain.declaration.node_entry import Terms
+from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node import manifest as manifests
 from metalk8s_expand.errors import ConflictError
 from metalk8s_expand.expansion import planner
@@ -35,8 +36,10 @@ def register(
     """Create or correct the Node object; return its changes."""
     arguments.flags(dry_run=dry_run)
     settings = arguments.with_node(ctx.settings(), name, overrides or {})
-    planner.ensure_not_refused(planner.current_plan(ctx.cluster, settings, [name], ctx.clock))
-    changes = node_registration.register(ctx.cluster.kube, settings.node(name), test=dry_run)
+    kube = ctx.cluster.kube
+    seen = node_registration.observe(kube, [name])
+    planner.ensure_not_refused(plan.build_plan(settings, seen.nodes, [name], owned=seen.owned))
+    changes = node_registration.register(kube, settings.node(name), test=dry_run)
     return {"node": name, "changes": changes, **({"dry_run": True} if dry_run else {})}
 
 

@@ -16,6 +16,7 @@ from metalk8s_expand.domain.reports.plan import render_plan
 from metalk8s_expand.errors import ExpandError
 from metalk8s_expand.expansion import planner
 from metalk8s_expand.preflight import cluster as cluster_preflight
+from metalk8s_expand.preflight import silent_minions
 
 SavedPlan = Mapping[str, Any] | None
 
@@ -28,7 +29,7 @@ def plan(ctx: CommandContext, request: ExpandRequest, preflight: bool = False) -
     arguments.flags(preflight=preflight)
     settings, names = ctx.resolve(request)
     current, data = _plan_and_save(ctx, request, settings, names)
-    error = _cluster_error(ctx, settings, names) or _plan_error(current)
+    error = _cluster_error(ctx, settings, names) or _plan_error(ctx, settings, current)
     if preflight:
         hosts = ask_hosts(ctx, settings, current.touched)
         data["preflight"] = hosts.as_dict()
@@ -46,7 +47,7 @@ def preview(ctx: CommandContext, request: ExpandRequest, options: ExpandOptions)
     error = (
         _cluster_error(ctx, settings, names)
         or _error_of(lambda: planner.ensure_same_plan(current, options.digest, saved))
-        or _plan_error(current)
+        or _plan_error(ctx, settings, current)
         or (None if options.skip_failed else hosts.error())
     )
     data["preflight"] = hosts.as_dict()
@@ -70,7 +71,7 @@ def _plan_and_save(
     names: tuple[str, ...] | None,
 ) -> tuple[Plan, Result]:
     """Return the plan and its data, and save it so that a later call can report changes."""
-    current = planner.current_plan(ctx.cluster, settings, names, ctx.clock)
+    current = planner.current_plan(ctx.cluster, settings, names, ctx.clock, request.redeploy)
     data = {
         **current.as_dict(),
         **request.to_saved(names),
@@ -87,9 +88,11 @@ def _cluster_error(
     return cluster_preflight.cluster_error(ctx.cluster, settings, settings.chosen(names))
 
 
-def _plan_error(current: Plan) -> ExpandError | None:
-    """Return why ``expand`` would refuse the plan: it refuses one of its nodes."""
-    return _error_of(lambda: planner.ensure_not_refused(current))
+def _plan_error(ctx: CommandContext, settings: Settings, current: Plan) -> ExpandError | None:
+    """Return why ``expand`` would refuse the plan: a node is refused, or a minion is down."""
+    return _error_of(
+        lambda: planner.ensure_not_refused(current)
+    ) or silent_minions.silent_minions_error(ctx.cluster, settings, current)
 
 
 def _add_refusal(data: Result, error: ExpandError | None) -> None:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from metalk8s_expand.clients.host.clock import Wait, poll_problems
-from metalk8s_expand.cluster import apiserver_proxies, health, node_registration
+from metalk8s_expand.cluster import (
+    apiserver_proxies,
+    health,
+    minion_key,
+    node_registration,
+    roster,
+)
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.reports.run import StepResult
@@ -51,6 +57,15 @@ def register(expansion: Expansion, node: Node) -> Advance:
         expansion.created.add(node.name)
     node_registration.register(kube, node)
     yield None
+
+
+def reconnect(expansion: Expansion, node: Node) -> Advance:
+    """Restart the minion over SSH, and accept its key if the host shows the same."""
+    world = expansion.run.cluster
+    access = roster.access_from(world.opts, expansion.settings)
+    [target] = roster.ssh_targets([node], access)
+    clock = expansion.run.clock
+    yield from minion_key.reconnect(world.keys(), world.minions(), target, clock)
 
 
 def deploy(expansion: Expansion, node: Node) -> Advance:
@@ -114,6 +129,7 @@ def uncordon(expansion: Expansion, node: Node) -> Advance:
 
 NODE_STEPS: Mapping[str, NodeStep] = {
     plan.REGISTER: register,
+    plan.RECONNECT: reconnect,
     plan.DEPLOY: deploy,
     plan.VERIFY: verify,
     plan.UNCORDON: uncordon,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.clients.salt.minion_contact import unreached_minions
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.cluster.context import ClusterContext
@@ -21,25 +23,32 @@ from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import ConflictError
+from metalk8s_expand.preflight.silent_minions import foreign_deployments
 
 # Salt's default if the option is not set.
 SALTS_THREADS = 5
 
 
 def current_plan(
-    cluster: ClusterContext, declared: Settings, names: Sequence[str] | None, clock: Clock
+    cluster: ClusterContext,
+    declared: Settings,
+    names: Sequence[str] | None,
+    clock: Clock,
+    redeploy: bool = False,
 ) -> Plan:
     """Return the plan for these nodes, or for all declared nodes if names is None.
 
-    Waits some seconds if a kubelet has missed a renewal of its Lease.
+    Waits some seconds if a kubelet has missed a renewal of its Lease, or a minion does not answer.
+    With ``redeploy`` each deployed node is deployed again.
     """
     chosen = declared.chosen(names)
     seen = node_registration.observe(
         cluster.kube, None if names is None else [node.name for node in chosen]
     )
-    return plan.build_plan(
-        declared, seen.nodes, names, _conditions(cluster, chosen, seen.nodes, clock), seen.owned
-    )
+    conditions = _conditions(cluster, chosen, seen.nodes, clock)
+    if redeploy:
+        conditions = {name: replace(found, redeploy=True) for name, found in conditions.items()}
+    return plan.build_plan(declared, seen.nodes, names, conditions, seen.owned)
 
 
 def ensure_same_plan(current: Plan, digest: str | None, saved: Mapping[str, Any] | None) -> None:
@@ -81,6 +90,7 @@ def warnings(world: ClusterContext, declared: Settings, current: Plan) -> list[s
     return [
         *([even] if even else []),
         *_cordons(world, declared),
+        *_drains(world, current),
         *roster.host_key_warnings(world.opts),
         *_threads(world.opts, current),
     ]
@@ -100,6 +110,15 @@ def _threads(opts: Mapping[str, Any], current: Plan) -> list[str]:
         " if that many nodes request a certificate at the same time, the master blocks for a"
         f" minute: set worker_threads to {at_once + 1} or more"
     ]
+
+
+def _drains(world: ClusterContext, current: Plan) -> list[str]:
+    """Return a warning if MetalK8s's deployment would drain nodes that run Pods."""
+    deployed = {item.node.name for item in current.nodes if item.deployed}
+    drained = [name for name in foreign_deployments(world, current) if name in deployed]
+    if not drained:
+        return []
+    return [f"MetalK8s's deployment drains these nodes, which run Pods now: {', '.join(drained)}"]
 
 
 def _cordons(world: ClusterContext, declared: Settings) -> list[str]:
@@ -131,12 +150,15 @@ def _conditions(
     )
     ready = [node.name for node in deployed if not health.ready_problems(observed[node.name])]
     silent = silent_kubelets(world.kube, ready, clock) if ready else {}
+    # A host without a live kubelet may be blank: its deployment brings the minion, too.
+    alive = [name for name in ready if name not in silent]
+    unreached = unreached_minions(world.minions(), alive)
     conditions = {}
     for node in deployed:
         problems = _problems_of_life(access, node, observed[node.name], members)
         if node.name in silent:
             problems.insert(0, silent[node.name])
-        conditions[node.name] = Condition(tuple(problems))
+        conditions[node.name] = Condition(tuple(problems), unreached.get(node.name, ""))
     return conditions
 
 

@@ -23,6 +23,7 @@ from metalk8s_expand.expansion.node_steps import VERIFY_TIMEOUT_S
 from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
 from metalk8s_expand.preflight import hosts as host_preflight
+from metalk8s_expand.preflight import silent_minions
 from metalk8s_expand.runs.context import RunContext
 from metalk8s_expand.runs.progress import Progress
 
@@ -37,10 +38,18 @@ def check_cluster(run: RunContext, settings: Settings, names: Sequence[str] | No
     cluster_preflight.check_cluster(run.cluster, settings, settings.chosen(names))
 
 
+def ensure_minions_answer(run: RunContext, settings: Settings, plan: Plan) -> None:
+    """Raise UnreachableError if MetalK8s's own deployment would meet a minion that is down."""
+    error = silent_minions.silent_minions_error(run.cluster, settings, plan)
+    if error:
+        raise error
+
+
 def notes_on(plan: Plan, settings: Settings, run: RunContext) -> list[str]:
     """Return what the operator should know of a plan before it runs."""
     notes = [f"{name}: nothing to change" for name in plan.unchanged]
-    return notes + planner.warnings(run.cluster, settings, plan)
+    notes += planner.warnings(run.cluster, settings, plan)
+    return notes + silent_minions.notes(run.cluster, settings, plan)
 
 
 def check_hosts(expansion: Expansion, plan: Plan) -> PreflightResult:

@@ -30,8 +30,8 @@ def observed(minions: FakeMinions, names: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("answer", "wanted"),
     [
-        (None, "its minion does not answer"),
-        (False, "its minion does not answer"),
+        (None, "its minion does not answer the master"),
+        (False, "its minion does not answer the master"),
         ("'metalk8s_expand_host.certificates' is not available.", "salt a saltutil.sync_all"),
         ("Traceback\n  File x\nOSError: it broke", "OSError: it broke"),
         ("", "its minion answers: nothing"),

@@ -8,7 +8,7 @@ import pytest
 
 from metalk8s_expand.cluster import minion_key
 from metalk8s_expand.domain.salt.fingerprint import fingerprint
-from metalk8s_expand.errors import ConflictError, DeadlineError, UnreachableError
+from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, UnreachableError
 from tests.fakes.clock import FakeClock
 from tests.fakes.keys import FakeKeys
 from tests.fakes.minions import FakeMinions
@@ -131,6 +131,72 @@ def test_minion_that_never_answers_is_an_error(host: Sshd, clock: FakeClock) -> 
     keys = key_of(clock)
     with pytest.raises(DeadlineError, match=r"test\.ping"):
         accept(keys, minions_of(keys, answers=1000), host)
+
+
+def reconnect(keys: FakeKeys, minions: FakeMinions, sshd: Sshd, clock: FakeClock) -> None:
+    steps = minion_key.reconnect(keys, minions, sshd.target(), clock)  # type: ignore[arg-type]
+    for pause in steps:
+        clock.sleep(pause)
+
+
+def restarts(sshd: Sshd) -> int:
+    """Return how often the host has restarted its minion."""
+    log = sshd.base / "restarts"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+@pytest.fixture
+def live(host: Sshd) -> Sshd:
+    """A host that shows its key, and counts the restarts of its minion."""
+    (host.base / "restarts").unlink(missing_ok=True)
+    script = host.base / "answer"
+    script.write_text(
+        f'case "$SSH_ORIGINAL_COMMAND" in *systemctl*salt-minion*) echo x >> {host.base}/restarts;;'
+        f" *) cat {host.base}/minion.pub;; esac\n"
+    )
+    host.force(f"sh {script}")
+    return host
+
+
+def test_minion_with_deleted_key_is_restarted_and_accepted(live: Sshd, clock: FakeClock) -> None:
+    keys = key_of(clock, arrives=10)
+    reconnect(keys, minions_of(keys, answers=20), live, clock)
+    assert (restarts(live), keys.accepted) == (1, ["w-1"])
+
+
+def test_dead_minion_is_restarted(live: Sshd, clock: FakeClock) -> None:
+    keys = key_of(clock, directory=minion_key.ACCEPTED)
+    reconnect(keys, minions_of(keys, answers=10), live, clock)
+    assert (restarts(live), keys.accepted) == (1, [])
+
+
+def test_foreign_key_is_not_accepted_by_a_reconnection(live: Sshd, clock: FakeClock) -> None:
+    keys = key_of(clock, OTHER)
+    with pytest.raises(ConflictError, match="the host shows"):
+        reconnect(keys, minions_of(keys), live, clock)
+    assert keys.accepted == []
+
+
+def test_minion_that_does_not_return_needs_a_deployment(live: Sshd, clock: FakeClock) -> None:
+    keys = key_of(clock)
+    with pytest.raises(DeployError, match=r"does not answer test\.ping") as error:
+        reconnect(keys, minions_of(keys, answers=1000), live, clock)
+    assert "expand w-1 redeploy=True" in str(error.value.hint)
+    assert clock.time - 1000 == pytest.approx(minion_key.RECONNECT_S, abs=1)
+
+
+def test_host_without_minion_needs_a_deployment(sshd: Sshd, clock: FakeClock) -> None:
+    sshd.force("echo 'Unit salt-minion.service not found.' >&2; exit 5")
+    keys = key_of(clock)
+    with pytest.raises(DeployError, match="not found") as error:
+        reconnect(keys, minions_of(keys), sshd, clock)
+    assert "expand w-1 redeploy=True" in str(error.value.hint)
+
+
+def test_acceptance_restarts_a_minion_that_presents_no_key(live: Sshd, clock: FakeClock) -> None:
+    keys = key_of(clock, arrives=minion_key.PRESENTED_S + 5)
+    assert "accepted" in accept(keys, minions_of(keys), live)
+    assert restarts(live) == 1
 
 
 @pytest.mark.parametrize("script", ["exit 0", "echo 'no such file' >&2; exit 1"])

@@ -142,7 +142,12 @@ class TestAgain:
 
     def test_saved_data_holds_names_and_max_parallel(self) -> None:
         kept = ExpandRequest.parse("w-*", max_parallel=3).to_saved(("w-1", "w-2"))
-        assert kept == {"asked": ("w-1", "w-2"), "max_parallel": 3, "declaration": {}}
+        assert kept == {
+            "asked": ("w-1", "w-2"),
+            "max_parallel": 3,
+            "declaration": {},
+            "redeploy": False,
+        }
 
 
 @pytest.mark.parametrize("node", ["w-*", "*", None, True, ["w-1"], 1.5])

@@ -14,6 +14,7 @@ import yaml
 from metalk8s_expand.clients.kubernetes.api import FORBIDDEN
 from metalk8s_expand.clients.kubernetes.lease import claim, stamp
 from metalk8s_expand.clients.salt import cache, running_jobs
+from metalk8s_expand.cluster import minion_key
 from metalk8s_expand.cluster.configuration import VERSION_ANNOTATION
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.commands.reports import DEPLOYMENT
@@ -25,6 +26,7 @@ from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInv
 from metalk8s_expand.domain.reports.history import render_history
 from metalk8s_expand.domain.reports.run import NodeReport
 from metalk8s_expand.domain.runs.lease_rules import STOP
+from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import (
     ConflictError,
     DeployError,
@@ -34,7 +36,9 @@ from metalk8s_expand.errors import (
     StoppedError,
     UnreachableError,
 )
-from metalk8s_expand.expansion import workflow
+from metalk8s_expand.expansion import planner, workflow
+from metalk8s_expand.expansion.node_steps import NODE_STEPS
+from metalk8s_expand.preflight import silent_minions
 from metalk8s_expand.removal import discovery
 from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
@@ -328,6 +332,143 @@ class TestStaleReady:
             with pytest.raises(UnreachableError, match="may not read the Leases") as error:
                 function()
             assert "expand-rbac.yaml.j2" in str(error.value.hint)
+
+
+class TestMinionContact:
+    """A node whose minion the master does not reach is not as declared."""
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"without_key": {"w-1"}}, "the master has no accepted key of its minion"),
+            ({"answers": {"w-1": None}}, "its minion does not answer the master"),
+        ],
+    )
+    def test_plan_reconnects_the_minion(
+        self, make: Make, change: dict[str, Any], reason: str
+    ) -> None:
+        call = make(*everyone())
+        for name, value in change.items():
+            setattr(call.cluster.salt, name, value)
+        found = call.plan()
+        [item] = found["workers"]
+        assert item["node"] == "w-1"
+        assert item["steps"] == [
+            {"name": "reconnect", "reason": reason},
+            {"name": "verify", "reason": "every change is verified"},
+        ]
+        assert found["retcode"] == 0
+
+    def test_all_minions_are_asked_in_one_job(self, make: Make) -> None:
+        call = make(*everyone())
+        assert call.plan()["unchanged"] == list(PILLAR["nodes"])
+        assert call.cluster.salt.asked == [(list(PILLAR["nodes"]), "test.ping", [])]
+
+    def test_minion_of_a_dead_host_is_not_asked(self, make: Make) -> None:
+        call = make(node("w-1"))
+        call.cluster.kube.dead_kubelets.add("w-1")
+        [found] = call.plan("w-1")["workers"]
+        assert "deploy" in [step["name"] for step in found["steps"]]
+        assert "reconnect" not in [step["name"] for step in found["steps"]]
+
+    def test_expand_reconnects_and_verifies(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        call = make(*everyone())
+        call.cluster.salt.answers = {"w-1": None}
+        reached: list[str] = []
+
+        def reconnect(keys: Any, minions: Any, target: Any, clock: Any) -> Any:
+            reached.append(target.name)
+            call.cluster.salt.answers = {}
+            yield 1.0
+
+        monkeypatch.setattr(minion_key, "reconnect", reconnect)
+        report = call.expand()
+        [found] = report["nodes"]
+        assert [step["name"] for step in found["steps"]] == ["reconnect", "verify"]
+        assert (report["ok"], reached) == (True, ["w-1"])
+        assert call.expand()["unchanged"] is True
+
+
+class TestSilentMinions:
+    """MetalK8s's own deployment fails if any minion is down; this project's does not."""
+
+    def test_foreign_deployment_is_refused_before_it_starts(self, make: Make) -> None:
+        call = make(*everyone()[1:])
+        call.cluster.salt.others = ["boot", "gone", "w-2"]
+        call.cluster.salt.answers = {"gone": None}
+        for found in (call.plan("w-1"), call.expand("w-1", skip_failed=True, dry_run=True)):
+            assert (found["retcode"], found["refusal"]["problems"]) == (
+                4,
+                ["minion gone does not answer test.ping"],
+            )
+        with pytest.raises(UnreachableError, match="contacts every accepted minion") as error:
+            call.expand("w-1")
+        assert "salt-key --delete" in str(error.value.hint)
+        assert "start salt-minion on the hosts of gone" in str(error.value.hint)
+        assert "w-1" not in call.cluster.kube.nodes_by_name
+
+    def test_remedy_for_a_declared_node_is_the_command_of_this_project(self, make: Make) -> None:
+        call = make(*everyone()[1:])
+        call.cluster.salt.others = ["w-2"]
+        call.cluster.salt.answers = {"w-2": None}
+        refusal = call.plan("w-1")["refusal"]
+        assert "salt-run metalk8s_expand.expand w-2" in refusal["hint"]
+        assert call.plan("w-1,w-2")["refusal"] is None
+
+    def test_own_deployment_has_a_note_instead(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(saltenv, "is_of_metalk8s", lambda has, name: False)
+        call = make(*everyone()[1:])
+        call.cluster.salt.others = ["gone"]
+        call.cluster.salt.answers = {"gone": None}
+        assert call.plan("w-1")["refusal"] is None
+        settings = call.settings()
+        planned = planner.current_plan(call.cluster, settings, ["w-1"], call.clock)
+        [note] = silent_minions.notes(call.cluster, settings, planned)
+        assert "do not answer, which does not stop the run: gone" in note
+        call.cluster.salt.limit = 0
+        [note] = silent_minions.notes(call.cluster, settings, planned)
+        assert note == "whether all minions answer is unknown: no master"
+
+    def test_plan_without_deployment_asks_no_other_minion(self, make: Make) -> None:
+        call = make(*everyone())
+        call.cluster.salt.others = ["gone"]
+        call.cluster.salt.answers = {"gone": None}
+        assert call.plan()["refusal"] is None
+        assert all("gone" not in names for names, _, _ in call.cluster.salt.asked)
+
+
+class TestRedeploy:
+    def test_named_node_is_deployed_again(self, make: Make) -> None:
+        call = make(*everyone())
+        found = call.plan("w-1", redeploy=True)
+        [item] = found["workers"]
+        assert item["steps"][2] == {"name": "deploy", "reason": "redeploy=True requests it"}
+        assert found["digest"] != call.plan("w-1")["digest"]
+        assert found["warnings"] == [
+            "MetalK8s's deployment drains these nodes, which run Pods now: w-1"
+        ]
+
+    def test_digest_alone_keeps_the_request(self, make: Make) -> None:
+        call = make(*everyone())
+        digest = call.plan("w-1", redeploy=True)["digest"]
+        assert call.expand(plan=digest, skip_failed=True, dry_run=True)["digest"] == digest
+
+    def test_report_names_the_flag(self, make: Make) -> None:
+        call = make(node("w-1"))
+        call.cluster.kube.nodes_by_name.clear()
+        found = call.expand("w-1", redeploy=True, skip_failed=True)
+        assert found["command"] == "salt-run metalk8s_expand.add_node w-1 redeploy=true"
+
+    @pytest.mark.parametrize("function", ["plan", "expand"])
+    def test_request_without_names_is_refused(self, make: Make, function: str) -> None:
+        with pytest.raises(SettingsError, match="needs their names"):
+            getattr(make(*everyone()), function)(redeploy=True)
+        with pytest.raises(SettingsError, match="write True or False"):
+            getattr(make(*everyone()), function)("w-1", redeploy="yes")
 
 
 class TestSelection:
@@ -668,7 +809,7 @@ class TestStatus:
         call.minions.answers = {"i-1": False}
         found = call.status()
         ends = {"first": "kubelet-client", "not_after": "2027-01-01T00:00:00Z", "days_left": 300.0}
-        unknown = {"unknown": "its minion does not answer, or the master has not accepted its key"}
+        unknown = {"unknown": "its minion does not answer the master"}
         assert found["certificates"] == {"w-1": ends, "boot": ends, "i-1": unknown}
         assert {name: row["certificates"] for name, row in found["nodes"].items()} == {
             "w-1": ends, "w-2": None, "i-1": unknown,
@@ -746,8 +887,14 @@ class TestHealth:
     def test_silent_minion_is_not_healthy(self, make: Make) -> None:
         call = make(*everyone())
         call.minions.answers = {"w-2": False}
-        with pytest.raises(DeployError, match="the certificates of w-2 are unknown"):
+        call.minions.without_key = {"i-1"}
+        call.minions.answers["i-1"] = None
+        with pytest.raises(DeployError, match="the certificates of w-2 are unknown") as error:
             call.health(None)
+        assert "of i-1 are unknown: the master has no accepted key of its minion" in str(
+            error.value
+        )
+        assert "salt-run metalk8s_expand.expand w-2,i-1" in str(error.value.hint)
         assert call.health("w-1")["healthy"] is True
 
     def test_health_reports_all_problems_together(self, make: Make) -> None:
@@ -1076,8 +1223,8 @@ def test_retcode_of_stopped_run_is_10_unless_node_failed(
 
 
 def test_steps_of_plan_are_known_to_expansion() -> None:
-    known = {plan.CHECK_SSH, plan.PREFLIGHT, plan.REGISTER, plan.DEPLOY, plan.VERIFY, plan.UNCORDON}
-    assert {step.name for step in plan.STEPS} == known
+    checks = {plan.CHECK_SSH, plan.PREFLIGHT}
+    assert {step.name for step in plan.STEPS} == checks | set(NODE_STEPS)
 
 
 def test_remove_node_dry_run_returns_steps(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

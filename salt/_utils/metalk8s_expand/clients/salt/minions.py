@@ -33,6 +33,11 @@ class Minions:
             )
         return answer.get(minion) is True
 
+    def accepted(self, names: Iterable[str] | None = None) -> set[str]:
+        """Return those of these minions whose keys the master has accepted, or all of them."""
+        known = set(Keys(self._opts).accepted())
+        return known if names is None else known.intersection(names)
+
     def ask(
         self, minions: Iterable[str], function: str, arguments: Sequence[Any]
     ) -> dict[str, Any]:
@@ -46,7 +51,7 @@ class Minions:
         import salt.client
         import salt.exceptions
 
-        accepted = set(Keys(self._opts).accepted())
+        accepted = self.accepted()
         chosen = [minion for minion in minions if minion in accepted]
         if not chosen:
             # Salt would print on stdout that no minion matched.

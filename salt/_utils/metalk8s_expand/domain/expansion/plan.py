@@ -14,7 +14,8 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_steps
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
-DEPLOY, VERIFY, UNCORDON = "deploy", "verify", "uncordon"
+RECONNECT, DEPLOY = "reconnect", "deploy"
+VERIFY, UNCORDON = "verify", "uncordon"
 # One SSH call serves both steps.
 HOST_CHECKS = f"{CHECK_SSH}, {PREFLIGHT}"
 # The order of the steps. The first two run on all nodes before the first change to any node.
@@ -22,6 +23,7 @@ STEPS = (
     Step(CHECK_SSH, "the host answers over SSH with the declared key"),
     Step(PREFLIGHT, "the host meets the requirements"),
     Step(REGISTER, "the Node object matches the declaration"),
+    Step(RECONNECT, "the master reaches the node's minion"),
     Step(DEPLOY, "metalk8s.orchestrate.deploy_node deploys the node"),
     Step(VERIFY, "the node is healthy and matches the declaration"),
     Step(UNCORDON, "the node accepts Pods"),
@@ -30,9 +32,15 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Condition:
-    """What was found on a deployed node: ``problems`` are sentences that a deployment may fix."""
+    """What was found on a deployed node: ``problems`` are sentences that a deployment may fix.
+
+    ``minion`` is the reason why the master does not reach the minion of a live host. ``redeploy``
+    says that the operator requests a deployment.
+    """
 
     problems: tuple[str, ...] = ()
+    minion: str = ""
+    redeploy: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class NodePlan:
 
     A refused node has no steps. ``skip`` are the preflight checks to skip on this node.
     ``problems`` were found on a deployed node; their text may differ from one look to the next.
+    ``deployed`` says that a kubelet has reported on the node.
     """
 
     node: Node
@@ -49,6 +58,7 @@ class NodePlan:
     refused: str | None = None
     skip: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    deployed: bool = False
 
     def has(self, step: str) -> bool:
         return any(planned.name == step for planned in self.steps)
@@ -128,6 +138,11 @@ class Plan:
         return [plan.node for plan in self.nodes if plan.has(CHECK_SSH)]
 
     @property
+    def deploying(self) -> set[str]:
+        """The names of the nodes that the expansion deploys."""
+        return {plan.node.name for plan in self.nodes if plan.has(DEPLOY)}
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return not self.nodes
@@ -152,6 +167,10 @@ class Plan:
         serial = tuple(item for item in self.control_plane if item.node.name not in names)
         beside = tuple(item for item in self.workers if item.node.name not in names)
         return replace(self, control_plane=serial, workers=beside)
+
+    def only(self, names: Collection[str]) -> Plan:
+        """Return the plan with these nodes only."""
+        return self.without([item.node.name for item in self.nodes if item.node.name not in names])
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -236,7 +255,9 @@ def node_plan(
         return NodePlan(node, (), changes, refused)
     reasons = _reasons(node_obj, len(changes), condition)
     problems = condition.problems if condition else ()
-    return NodePlan(node, planned_steps(STEPS, reasons), changes, problems=problems)
+    deployed = node_obj is not None and is_deployed(node_obj)
+    steps = planned_steps(STEPS, reasons)
+    return NodePlan(node, steps, changes, problems=problems, deployed=deployed)
 
 
 def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
@@ -265,12 +286,14 @@ def _reasons(node_obj: Object | None, changes: int, condition: Condition | None)
     deploy = _deploy_reason(node_obj, condition)
     register = _register_reason(node_obj, changes)
     uncordon = _uncordon_reason(node_obj)
+    reconnect = condition.minion if condition and condition.minion else None
     reasons: dict[str, str | None] = {
         CHECK_SSH: deploy and "the expansion will change the host",
         PREFLIGHT: deploy and "the expansion will change the host",
         REGISTER: register,
+        RECONNECT: reconnect,
         DEPLOY: deploy,
-        VERIFY: "every change is verified" if deploy or register or uncordon else None,
+        VERIFY: "every change is verified" if register or reconnect or deploy or uncordon else None,
         UNCORDON: uncordon,
     }
     return {step: reason for step, reason in reasons.items() if reason is not None}
@@ -292,7 +315,7 @@ def _deploy_reason(node_obj: Object | None, condition: Condition | None) -> str 
         return problems[0]
     if condition is None or condition.problems:
         return "it is deployed, but not healthy"
-    return None
+    return "redeploy=True requests it" if condition.redeploy else None
 
 
 def _uncordon_reason(node_obj: Object | None) -> str | None:

@@ -141,6 +141,12 @@ class TestAsk:
         assert client.jobs == [(["b", "a"], "test.it", [[1, 2], 3], "list")]
         assert given == [opts["conf_file"]]
 
+    def test_accepted_minions_are_selected(self, opts: Options) -> None:
+        put(opts, "minions", "a", "b")
+        put(opts, "minions_pre", "c")
+        assert Minions(opts).accepted() == {"a", "b"}
+        assert Minions(opts).accepted(["c", "b"]) == {"b"}
+
     def test_unaccepted_minions_get_no_job(
         self, opts: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -20,6 +20,7 @@ from metalk8s_expand.domain.reports import run
 from metalk8s_expand.errors import SettingsError
 
 ALL = ["check_ssh", "preflight", "register", "deploy", "verify", "uncordon"]
+DEPLOYED_AGAIN = ["check_ssh", "preflight", "deploy", "verify"]
 
 
 def node(name: str, profile: str, **changes: Any) -> Node:
@@ -67,7 +68,7 @@ def steps(found: Any, condition: Condition | None = None) -> list[str]:
 
 
 def test_steps_have_one_order() -> None:
-    assert [step.name for step in plan.STEPS] == ALL
+    assert [step.name for step in plan.STEPS] == [*ALL[:3], "reconnect", *ALL[3:]]
 
 
 def test_waves_keep_the_declared_order() -> None:
@@ -94,6 +95,14 @@ def test_plan_without_names_keeps_remaining_nodes() -> None:
     found = plan.build_plan(declared(), {}).without(["cp-2", "w-1"])
     assert [p.node.name for p in found.nodes] == ["cp-1", "w-2"]
     assert found.waves[1].at_once == 10
+
+
+def test_plan_knows_which_nodes_it_deploys() -> None:
+    conditions = {"w-1": Condition(minion="no key")}
+    found = plan.build_plan(declared(), {"w-1": ready(W)}, ["w-1", "w-2"], conditions)
+    assert found.deploying == {"w-2"}
+    assert [p.node.name for p in found.only(found.deploying).nodes] == ["w-2"]
+    assert {p.node.name: p.deployed for p in found.nodes} == {"w-1": True, "w-2": False}
 
 
 def test_plan_covers_named_nodes_only() -> None:
@@ -136,6 +145,16 @@ def test_plan_covers_named_nodes_only() -> None:
             HEALTHY,
             ["verify", "uncordon"],
             id="left cordoned",
+        ),
+        pytest.param(
+            ready(W), Condition(minion="no key"), ["reconnect", "verify"], id="minion lost"
+        ),
+        pytest.param(ready(W), Condition(redeploy=True), DEPLOYED_AGAIN, id="redeploy"),
+        pytest.param(
+            ready(W),
+            Condition(minion="no key", redeploy=True),
+            ["check_ssh", "preflight", "reconnect", "deploy", "verify"],
+            id="redeploy, minion lost",
         ),
         pytest.param(
             ready(node("w-1", "infra", ssh=Ssh("10.0.0.9"))),
