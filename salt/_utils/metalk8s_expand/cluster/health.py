@@ -8,9 +8,9 @@ from typing import Any
 
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
+from metalk8s_expand.clients.kubernetes.heartbeats import watch_heartbeats
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.kubernetes.readiness import api_problems, api_server_problems
-from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.node import health, roles

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.kubernetes.heartbeats import watch_heartbeats
 from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt import minion_contact
 from metalk8s_expand.cluster import certificates
 from metalk8s_expand.cluster import health as cluster_health
-from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.domain.certificates import expiry

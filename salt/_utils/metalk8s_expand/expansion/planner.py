@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.kubernetes.heartbeats import silent_kubelets
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt.minion_contact import unreached_minions
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.cluster.context import ClusterContext
-from metalk8s_expand.cluster.heartbeats import silent_kubelets
 from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd import quorum

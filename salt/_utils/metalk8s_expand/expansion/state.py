@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from metalk8s_expand.clients.kubernetes.heartbeats import HeartbeatWatch, watch_heartbeats
 from metalk8s_expand.clients.salt.orchestrations import Orchestrations
 from metalk8s_expand.cluster.health import ClusterAccess
-from metalk8s_expand.cluster.heartbeats import HeartbeatWatch, watch_heartbeats
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.preflight.result import PreflightResult

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from metalk8s_expand.clients.kubernetes.heartbeats import watch_heartbeats
 from metalk8s_expand.clients.kubernetes.objects import NODES
 from metalk8s_expand.cluster import health
-from metalk8s_expand.cluster.heartbeats import watch_heartbeats
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.expansion.plan import Condition, build_plan

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from metalk8s_expand.cluster.heartbeats import RENEWAL_S, silent_kubelets, watch_heartbeats
+from metalk8s_expand.clients.kubernetes.heartbeats import (
+    RENEWAL_S,
+    silent_kubelets,
+    watch_heartbeats,
+)
 from metalk8s_expand.errors import UnreachableError
 from tests.fakes.clock import FakeClock
 from tests.fakes.kube import FakeKube
