@@ -18,7 +18,7 @@ import yaml
 from bench.bare import Bare
 from bench.cluster import Cluster, running
 from bench.master import Master
-from bench.nodes import NODES, joined, pillar, registration, reported
+from bench.nodes import NODES, joined, pillar, registration, renewed, reported
 from bench.rows import Figure, Line, Row, in_turns, timed
 from metalk8s_expand.cluster import node_registration, roster
 from metalk8s_expand.domain.declaration import settings
@@ -169,6 +169,7 @@ def _large(cluster: Cluster, bare: Bare) -> Iterator[Line]:
     bare.connect()
     bare.send([joined(node) for node in there])
     bare.send([reported(node) for node in there])
+    bare.send([renewed(node) for node in there])
     yield Figure(f"size of {len(there)} Nodes", len(bare.get(NODES)) / 1e6, "MB")
     yield from _plan(cluster, declaration)
     yield _roster(cluster, bare, declared, strangers[0].name)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from bench.bare import Request
+from metalk8s_expand.clients.kubernetes.node_leases import LEASES
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.spec import Node
 
@@ -63,6 +64,19 @@ def reported(node: Node) -> Request:
         json.dumps({"status": _status(node)}).encode(),
         "application/merge-patch+json",
     )
+
+
+def renewed(node: Node) -> Request:
+    """Return the request with which the kubelet of the node first renews its Lease."""
+    body = {
+        "metadata": {"name": node.name},
+        "spec": {
+            "holderIdentity": node.name,
+            "leaseDurationSeconds": 40,
+            "renewTime": "2025-01-01T00:00:00.000000Z",
+        },
+    }
+    return Request("POST", LEASES, json.dumps(body).encode())
 
 
 def _status(node: Node) -> dict[str, Any]:
