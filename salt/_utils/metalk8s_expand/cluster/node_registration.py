@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from metalk8s_expand.clients.kubernetes.api import CONNECTIONS
@@ -52,11 +53,11 @@ class _Task:
     def name(self) -> str:
         return self.node.name
 
-    @property
+    @cached_property
     def before(self) -> Owned:
         return record.before(self.node, self.found or {}, self.owned)
 
-    @property
+    @cached_property
     def after(self) -> Owned:
         return record.after(self.node, self.found or {}, self.owned)
 

@@ -50,7 +50,7 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
         stale: set[str] = set()
         wanted: dict[str, str | None] = {}
         for name, (old, new) in moves.items():
-            if ownership_record.parse(name, lines.get(name)) != old:
+            if not _records(name, lines.get(name), old):
                 stale.add(name)
             else:
                 wanted[name] = ownership_record.serialize(new)
@@ -63,6 +63,12 @@ def _write(kube: Kube, moves: Moves) -> set[str]:
             " --show-managed-fields -o yaml"
         ),
     )
+
+
+def _records(name: str, line: str | None, owned: Owned) -> bool:
+    """Return whether the line of a Node is this record."""
+    # A line that this project has written need not be parsed.
+    return line == ownership_record.serialize(owned) or ownership_record.parse(name, line) == owned
 
 
 def _stored(kube: Kube, exists: bool, lines: Lines, wanted: Mapping[str, str | None]) -> bool:
