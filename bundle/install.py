@@ -47,6 +47,7 @@ MAIN, CONFIGURATIONS = "/etc/salt/master", "/etc/salt/master.d"
 # Salt joins the lists of these files in the order of the names, so MetalK8s's directories, of
 # 99-metalk8s-roots.conf, come first and are never lost.
 CONFIGURATION = CONFIGURATIONS + "/zz-metalk8s-expand.conf"
+HEADER = "# metalk8s-expand's ./install writes this file. Run it again after an archive of MetalK8s"
 LOCK = "/run/metalk8s-expand-install.lock"
 BOOTSTRAP, MANIFEST = "/etc/metalk8s/bootstrap.yaml", "/etc/kubernetes/manifests/salt-master.yaml"
 # The master's snapshots of etcd: docs/restore.rst.
@@ -253,6 +254,7 @@ def install(host: Host, options: Options) -> int:
     container = find_container(host)
     check_versions(host)
     record = read_record(host)
+    check_handwritten(host, options)
     master = ask_master(host)
     check_wheel(host, master, record)
     configuration = configuration_text(bundle, master)
@@ -423,6 +425,17 @@ def check_wheel(host: Host, master: Master, record: Record) -> None:
         )
 
 
+def check_handwritten(host: Host, options: Options) -> None:
+    """Refuse a configuration file of this name that an operator has written, or put it aside."""
+    text = host.read(CONFIGURATION)
+    if text is None or text.startswith(HEADER):
+        return
+    refuse_changed(host, options, [CONFIGURATION])
+    if not options.check:
+        # Its directories are no longer those of the saltenv. A killed run leaves the copy.
+        host.remove(CONFIGURATION)
+
+
 def check_changed(
     host: Host, options: Options, record: Record, bundle: Bundle, configuration: str
 ) -> None:
@@ -572,7 +585,7 @@ def configuration_text(bundle: Bundle, master: Master) -> str:
             % (CONFIGURATION, some(taken), CONFIGURATIONS),
         )
     lines = [
-        "# metalk8s-expand's ./install writes this file. Run it again after an archive of MetalK8s",
+        HEADER,
         "# was added. Salt adds these directories to those of the other files.",
         "file_roots:",
     ]

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,8 @@ def started(tree: Path, old: Path | None = None) -> Iterator[BootstrapHost]:
     process = subprocess.Popen(
         [*command, sys.executable, __file__, "host", str(tree), str(old or "")],
         text=True,
+        # The host ends with this process: its end closes the pipe.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     try:
@@ -148,6 +151,7 @@ def roots(*versions: str) -> str:
 
 def _kubelet() -> None:
     """Start the master, and a new one whenever it has ended; also a minion."""
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     number = 0
     minion = None
     print("ready", flush=True)
@@ -168,7 +172,7 @@ def _kubelet() -> None:
 
 def _salt(name: str) -> subprocess.Popen[bytes]:
     program = Path(sys.executable).parent / name
-    return subprocess.Popen([program], env=_environment())
+    return subprocess.Popen([program], env=_environment(), stdin=subprocess.DEVNULL)
 
 
 def _environment() -> dict[str, str]:

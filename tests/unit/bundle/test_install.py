@@ -279,10 +279,14 @@ def test_file_of_operator_is_not_replaced(
 def test_configuration_that_an_operator_wrote_by_hand_is_not_replaced(
     host: FakeSaltContainer, archive: Any
 ) -> None:
-    host.write(CONFIGURATION, "timeout: 30\n")
+    text = f"file_roots: {{metalk8s-{VERSION}: [{BASE}/salt]}}\n"
+    host.write(CONFIGURATION, text)
     before = state(host)
     assert run(archive, host) == 5
     assert state(host) == before
+    assert run(archive, host, "--overwrite") == 0
+    assert f"{BASE}/salt" not in roots(host)
+    assert [copy.read_text() for copy in host.path(f"{BASE}/saved").iterdir()] == [text]
 
 
 def test_tree_that_another_file_names_is_refused(
