@@ -128,8 +128,11 @@ INTERFACES = ("cni0", "flannel.1", "kube-ipvs0", "vxlan.calico")
 CALICO = "/etc/cni/net.d/10-calico.conflist"
 # The kernel makes this interface for IP-in-IP and never removes it.
 TUNNEL = "tunl0"
-# Chains, rules and sets of Calico, kube-proxy and the CNI plugins.
-RULE = re.compile(r'^:(cali-|KUBE-|CNI-)|(-A|-j|-g) (cali-|KUBE-|CNI-)|--comment "?cali:')
+# Chains, rules and sets of Calico and kube-proxy. The chains of the CNI plugin portmap are those of
+# this network: Podman has such chains, too.
+RULE = re.compile(r'^:(cali-|KUBE-)|(-A|-j|-g) (cali-|KUBE-)|--comment "?cali:')
+POD_NETWORK = "k8s-pod-network"
+PORT_CHAIN = re.compile(r"CNI-[\w-]+")
 SET = re.compile(r"^cali\S*$", re.M)
 # Of kube-proxy, flannel and the CNI plugin portmap.
 TABLES = ("kube-proxy", "flannel-ipv4", "flannel-ipv6", "cni_hostport")
@@ -597,7 +600,11 @@ def forget_rules(host):
     for program in ("iptables", "ip6tables"):
         code, output = host.command(program + "-save")
         lines = output.splitlines() if code == 0 else []
-        kept = [line for line in lines if not RULE.search(line)]
+        chains = port_chains(lines)
+        kept = []
+        for line in lines:
+            if not (RULE.search(line) or chains.intersection(PORT_CHAIN.findall(line))):
+                kept.append(line)
         if len(kept) == len(lines):
             continue
         text = "\n".join(kept) + "\n"
@@ -610,6 +617,15 @@ def forget_rules(host):
     for name in SET.findall(output if code == 0 else ""):
         if host.command("ipset", "destroy", name)[0] == 0:
             host.changes.append("removed the set " + name)
+
+
+def port_chains(lines):
+    """Return the chains that forward ports of the host to Pods of the cluster."""
+    chains = set()
+    for line in lines:
+        if POD_NETWORK in line:
+            chains.update(re.findall(r"-j (CNI-[\w-]+)", line))
+    return chains
 
 
 # The node's packages and files.
@@ -627,8 +643,7 @@ def unlock_versions(host):
             unlocked.append(match.group(1))
             while kept and kept[-1].startswith("# Added lock"):
                 kept.pop()
-        if unlocked:
-            rewrite(host, path, kept)
+        if unlocked and rewrite(host, path, kept):
             host.changes.append("unlocked the versions of " + ", ".join(sorted(unlocked)))
 
 
@@ -640,8 +655,7 @@ def forget_grains(host):
         removed += inside
         if not inside:
             kept.append(line)
-    if removed:
-        rewrite(host, GRAINS, kept)
+    if removed and rewrite(host, GRAINS, kept):
         host.changes.append("removed the grains metalk8s from " + GRAINS)
 
 
@@ -664,18 +678,23 @@ def lines_of(host, path):
 
 
 def rewrite(host, path, lines):
-    """Replace the lines of a file atomically; its owner and mode stay."""
+    """Replace the lines of a file atomically and return whether it worked; owner and mode stay."""
     full = os.path.realpath(host.path(path))
-    before = os.stat(full)
     temporary = full + ".new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        stream.writelines(lines)
-        os.fchown(descriptor, before.st_uid, before.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-        stream.flush()
-        os.fsync(descriptor)
-    os.replace(temporary, full)
+    try:
+        before = os.stat(full)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            stream.writelines(lines)
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            stream.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, full)
+    except OSError as error:
+        host.failed.append(f"{path}: {error.strerror}")
+        return False
+    return True
 
 
 def wipe(host, path):

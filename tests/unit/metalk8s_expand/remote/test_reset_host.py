@@ -306,10 +306,25 @@ RULES = """*filter
 -A FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -j ACCEPT
 -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
 COMMIT
+*nat
+:CNI-HOSTPORT-DNAT - [0:0]
+:CNI-DN-4f21 - [0:0]
+:CNI-DN-9b7e - [0:0]
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"k8s-pod-network\\" id: \\"e1\\"" -j CNI-DN-4f21
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\" id: \\"e2\\"" -j CNI-DN-9b7e
+-A CNI-DN-4f21 -p tcp --dport 80 -j DNAT --to-destination 10.233.1.7:80
+-A CNI-DN-9b7e -p tcp --dport 8088 -j DNAT --to-destination 10.88.0.7:80
+COMMIT
 """
 KEPT_RULES = """*filter
 :FORWARD ACCEPT [1:2]
 -A FORWARD -s 192.0.2.0/24 -j DROP
+COMMIT
+*nat
+:CNI-HOSTPORT-DNAT - [0:0]
+:CNI-DN-9b7e - [0:0]
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\" id: \\"e2\\"" -j CNI-DN-9b7e
+-A CNI-DN-9b7e -p tcp --dport 8088 -j DNAT --to-destination 10.88.0.7:80
 COMMIT
 """
 
@@ -355,6 +370,16 @@ class TestNodeOfMetalk8s:
         assert rocky.work()["failed"] == []
         assert rocky.work(mode="look")["names"] == []
 
+    def test_file_that_cannot_be_written_is_a_failure_and_the_host_stays_known(
+        self, rocky: Place
+    ) -> None:
+        rocky.at("/etc/salt/grains.new").mkdir()
+        answer = rocky.work()
+        assert answer["failed"] == ["/etc/salt/grains: Is a directory"]
+        assert "/etc/salt/minion.d/99-metalk8s.conf" in rocky.files()
+        rocky.at("/etc/salt/grains.new").rmdir()
+        assert rocky.work()["failed"] == []
+
     def test_packages_that_stay_are_named(self, rocky: Place) -> None:
         host = rocky.host({"rpm": (1, "package runc is not installed\nkubelet\ncontainerd.io")})
         left = reset_host.work(host)["left"]
@@ -393,7 +418,7 @@ class TestNodeOfMetalk8s:
 
     def test_rules_of_the_cluster_are_removed_and_others_stay(self, rocky: Place) -> None:
         host = rocky.host({"iptables-save": (0, RULES), "iptables-restore": (0, ""), "ip6tables-save": (0, KEPT_RULES)})  # fmt: skip
-        assert "removed 5 rules of iptables" in reset_host.work(host)["changes"]
+        assert "removed 8 rules of iptables" in reset_host.work(host)["changes"]
         assert host.inputs == {"iptables-restore": KEPT_RULES}
         assert "ip6tables-restore" not in host.called
 
