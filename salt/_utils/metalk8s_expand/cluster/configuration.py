@@ -7,9 +7,11 @@ version.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.kubernetes.api import FORBIDDEN
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
 from metalk8s_expand.clients.salt import bootstrap_file
 from metalk8s_expand.clients.salt.pillar import master_pillar, pillar_id
@@ -18,7 +20,9 @@ from metalk8s_expand.domain.configuration import ClusterConfiguration, Value
 from metalk8s_expand.domain.node import roles
 from metalk8s_expand.domain.node.manifest import VERSION_LABEL
 from metalk8s_expand.domain.node.objects import labels_of, name_of
-from metalk8s_expand.errors import visible
+from metalk8s_expand.errors import UnreachableError, visible
+
+log = logging.getLogger(__name__)
 
 # MetalK8s writes the version of the cluster here.
 NAMESPACE = "kube-system"
@@ -47,8 +51,7 @@ def cluster_version(kube: Kube, nodes: Sequence[JsonObject] | None = None) -> Va
     The annotation of MetalK8s precedes the label of the bootstrap Node, and this that of another
     control-plane Node. ``nodes`` are the Nodes if the caller has them.
     """
-    namespace = kube.namespace(NAMESPACE) or {}
-    annotations = (namespace.get("metadata") or {}).get("annotations") or {}
+    annotations = _annotations(kube)
     if annotations.get(VERSION_ANNOTATION):
         source = f"annotation {VERSION_ANNOTATION} of Namespace {NAMESPACE}"
         return Value((visible(annotations[VERSION_ANNOTATION]),), source)
@@ -59,6 +62,25 @@ def cluster_version(kube: Kube, nodes: Sequence[JsonObject] | None = None) -> Va
             if label and roles.label_key(role) in labels_of(item):
                 return Value((str(label),), f"label {VERSION_LABEL} of Node {name_of(item)}")
     return None
+
+
+def _annotations(kube: Kube) -> Mapping[str, Any]:
+    """Return the annotations of MetalK8s's Namespace, or none if this client may not read it.
+
+    A role that was applied for an earlier version of this project lacks the right.
+    """
+    try:
+        namespace = kube.namespace(NAMESPACE) or {}
+    except UnreachableError as error:
+        if error.cause != FORBIDDEN:
+            raise
+        log.warning(
+            "the version of the cluster is taken from its Nodes: %s; apply expand-rbac.yaml.j2 of"
+            " this version, as docs/security.rst describes",
+            error.message,
+        )
+        return {}
+    return (namespace.get("metadata") or {}).get("annotations") or {}
 
 
 def _of_file(opts: Mapping[str, Any]) -> ClusterConfiguration:

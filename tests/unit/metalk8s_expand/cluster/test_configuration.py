@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import salt.config
 
+from metalk8s_expand.clients.kubernetes.api import FORBIDDEN
 from metalk8s_expand.cluster import configuration
 from metalk8s_expand.cluster.configuration import cluster_version
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.configuration import CA_MINION, POD
+from metalk8s_expand.errors import UnreachableError
 from tests.fakes.kube import FakeKube
 
 FILE = """\
@@ -112,3 +114,26 @@ def test_version_of_cluster_without_annotation_is_that_of_its_nodes() -> None:
     assert str(cluster_version(FakeKube(first, other))) == f"2.0, from {label} boot"
     assert str(cluster_version(FakeKube(first))) == f"2.1, from {label} m"
     assert cluster_version(FakeKube(node("w", "2.2", "node"))) is None
+
+
+def test_annotation_that_may_not_be_read_is_replaced_by_label(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kube = FakeKube(node("boot", "2.0", "bootstrap"))
+
+    def refuse(request: str) -> None:
+        if "namespaces/kube-system" in request:
+            raise UnreachableError("the API answered 403", cause=FORBIDDEN)
+
+    kube.fail = refuse
+    found = cluster_version(kube)
+    assert found is not None
+    assert found.items == ("2.0",)
+    assert "expand-rbac.yaml.j2" in caplog.text
+
+
+def test_api_that_does_not_answer_is_an_error() -> None:
+    kube = FakeKube(node("boot", "2.0", "bootstrap"))
+    kube.down_until = 1e9
+    with pytest.raises(UnreachableError, match="does not answer"):
+        cluster_version(kube)
