@@ -32,8 +32,16 @@ def test_probe_without_request_returns_facts_of_every_host(
     module: ModuleType, tmp_path: Path
 ) -> None:
     found = module.probe({"sources": {"/etc/resolv.conf": "/dev/null"}})
-    assert set(found) == {*host_facts.QUICK, *host_facts.SLOW, "ports", "elapsed", "time"}
+    before_listening = {"ports", "listeners"}
+    assert set(found) == {
+        *host_facts.QUICK,
+        *host_facts.SLOW,
+        *before_listening,
+        "elapsed",
+        "time",
+    }
     assert set(found["modules"]) == set(findings.QUESTIONS["modules"])
+    assert {"packages", "services"} <= set(findings.QUESTIONS)
     assert set(found["directories"]) == set(findings.QUESTIONS["directories"])
     assert (found["connections"], found["listen"], found["fsync"], found["route"]) == (
         {},

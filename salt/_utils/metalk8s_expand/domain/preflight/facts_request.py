@@ -16,12 +16,14 @@ from metalk8s_expand.domain.preflight.thresholds import Thresholds
 
 FSYNC_WRITES, FSYNC_SECONDS = 500, 3
 
-# The part of the request that is the same for every host.
+# The request for a host whose node is unknown. The saltenv of a node may have other lists.
 QUESTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "modules": kernel.MODULES,
         "sysctls": kernel.SYSCTLS,
         "directories": resources.DIRECTORIES,
+        "packages": software.asked_packages(None),
+        "services": software.asked_services(None),
         "leftovers": leftovers.LEFTOVERS,
     }
 )
