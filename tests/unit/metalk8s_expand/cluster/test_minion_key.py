@@ -177,7 +177,11 @@ def test_foreign_key_is_not_accepted_by_a_reconnection(live: Sshd, clock: FakeCl
     assert keys.accepted == []
 
 
-def test_minion_that_does_not_return_needs_a_deployment(live: Sshd, clock: FakeClock) -> None:
+def test_minion_that_does_not_return_needs_a_deployment(
+    live: Sshd, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each attempt is a real login.
+    monkeypatch.setattr(minion_key, "RECONNECT_S", 8.0)
     keys = key_of(clock)
     with pytest.raises(DeployError, match=r"does not answer test\.ping") as error:
         reconnect(keys, minions_of(keys, answers=1000), live, clock)
