@@ -124,7 +124,7 @@ def pillar(nodes: tuple[str, ...]) -> dict[str, Any]:
     profiles = {name: "worker" if name == WORKER else "control-plane" for name in nodes}
     return {
         "metalk8s_expand": {
-            "defaults": {"version": "2.0.0-dev"},
+            "defaults": {"version": "134.0.0"},
             # A fault can cause a deployment that never ends.
             "deploy_timeout": 600,
             "networks": {"pod_cidr": "10.233.0.0/16", "service_cidr": "10.96.0.0/12"},

@@ -35,10 +35,11 @@ CLUSTER = {
     ),
     "processes": "ps -ef",
 }
-# Only the logs of Kubernetes and Salt: the archive must not contain keys or a kubeconfig.
+# Only the logs of Kubernetes and Salt: the archive must not contain keys or a kubeconfig. The
+# master writes its log in its container.
 LOGS = (
     "tar --ignore-failed-read --warning=no-file-changed -czf - /var/log/salt /var/log/pods"
-    " 2>/dev/null; true"
+    " /proc/$(timeout 5 salt-master-container pid)/root/var/log/salt 2>/dev/null; true"
 )
 JOURNAL = "journalctl --no-pager --lines=4000 --output=short-precise"
 LIMIT_S = 60

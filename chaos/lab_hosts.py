@@ -26,7 +26,7 @@ from metalk8s_lab.hosts import disk, network  # noqa: E402
 from metalk8s_lab.hosts import host as machine  # noqa: E402
 
 BOOTSTRAP = "bootstrap"
-PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 SETTINGS = lab_settings.from_environment()
 Done = subprocess.CompletedProcess[str]
 

@@ -1,11 +1,7 @@
 # The architecture of the page "Cluster expansion": three control-plane members with the bootstrap node, a worker
-# dedicated to infra, a simple worker. worker-2 stays undeclared, for the page's own commands by hand.
+# dedicated to infra, a simple worker. worker-2 stays undeclared, for the page's own commands by hand. Version and
+# networks are the cluster's own.
 metalk8s_expand:
-  defaults:
-    version: 2.0.0-dev
-  networks:
-    pod_cidr: 10.233.0.0/16
-    service_cidr: 10.96.0.0/12
   # All hosts write to one disk, under whatever load the machine has.
   preflight:
     thresholds:

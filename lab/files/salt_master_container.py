@@ -99,7 +99,9 @@ def answering() -> int | None:
 
 
 def _address() -> str:
-    found = re.search(r"^interface: *(\S+)", Path("/etc/salt/master").read_text(), re.MULTILINE)
+    found = re.search(
+        r"^interface: *(\S+)", Path("/etc/salt/master.d/99-metalk8s.conf").read_text(), re.MULTILINE
+    )
     return found[1] if found else "127.0.0.1"
 
 

@@ -1,6 +1,4 @@
-# Every minion knows the cluster; the declared nodes are for the master alone.
+# The declared nodes are for the master alone.
 base:
-  '*':
-    - cluster
   'bootstrap_master':
     - metalk8s_expand

@@ -1,40 +1,66 @@
 """Make the first host a MetalK8s bootstrap node.
 
-The host runs the Salt master. The role states that deploy every node make it the first node.
+The host runs the Salt master, with the mounts and the configuration of MetalK8s's own. The role
+states that deploy every node make it the first node.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from metalk8s_lab.builders import wheel_image
+from metalk8s_lab.builders import salt_python, wheel_image
 from metalk8s_lab.builders.cache import file_digest
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.lab import Lab
 from metalk8s_lab.progress import working
+from metalk8s_lab.topology import SUBNET
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = REPOSITORY / "lab" / "files"
+# A deployment with the interface of MetalK8s 134, for LAB_TREE=134.
+TREE_OF_134 = REPOSITORY / "lab" / "metalk8s_134"
+ROSTER = "_roster/kubernetes_nodes.py"
 NAME = "bootstrap"
-SALTENV = "metalk8s-2.0.0-dev"
-TREE = "/srv/metalk8s/salt"
+VERSION = "134.0.0"
+SALTENV = f"metalk8s-{VERSION}"
+# What MetalK8s brings: the container mounts both directories of the archive read-only.
+ARCHIVE = f"/srv/scality/{SALTENV}"
+TREE = f"{ARCHIVE}/salt"
+# What an operator adds: the container sees nothing else that outlives an upgrade of MetalK8s.
+EXTENSION = "/etc/salt/metalk8s-expand"
 # The Salt commands that run in the master's container.
 COMMANDS = ("salt", "salt-cp", "salt-key", "salt-run", "salt-ssh")
 CONTAINER = "/usr/local/sbin/salt-master-container"
 PREPARED = "/etc/kubernetes/static-pods/salt-master.yaml"
-# The name under which Salt serves each directory of the repository. The wheel and the sync use
-# the same table (see the architecture page).
+# The directories of the repository that stand in the place of MetalK8s's own, and their names there.
+# The wheel and the sync use the same table (see the architecture page).
 SERVED = {name: f"metalk8s/{name}" for name in ("orchestrate", "reactor", "roles")}
+THEIRS = ("orchestrate", "roles")
+CONFIGURATION = {
+    "99-metalk8s.conf": "/etc/salt/master.d/99-metalk8s.conf",
+    "99-metalk8s-roots.conf": "/etc/salt/master.d/99-metalk8s-roots.conf",
+    "10-lab.conf": "/etc/salt/master.d/10-lab.conf",
+    "bootstrap.yaml": "/etc/metalk8s/bootstrap.yaml",
+    "minion": "/etc/salt/minion",
+    "local-minion": "/etc/salt/local/minion",
+    "top.sls": f"{EXTENSION}/pillar/top.sls",
+}
+DECLARATION = "metalk8s_expand.sls"
 # Written last, so that the next ``up`` repeats an interrupted provisioning.
 MARKER = "/var/lib/metalk8s-provisioned"
 # With the wheel: the modules that minions get by sync, and the other trees in the master's Python.
 FOR_MINIONS = ("_modules", "_states", "_utils")
-MINIONS_TREE = "/srv/metalk8s/minions"
-INSTALLED_TREE = "/opt/salt/lib/python3.13/site-packages/metalk8s_expand/srv/salt"
+MINIONS_TREE = f"{EXTENSION}/minions"
+PILLARS_OF_134 = """  - metalk8s: /etc/metalk8s/bootstrap.yaml
+  - metalk8s_nodes: /etc/salt/master-kubeconfig.conf
+  - metalk8s_etcd: {}
+"""
 LIMIT = 600  # the maximum duration of a command in seconds
 
 
@@ -70,9 +96,9 @@ def fingerprint(lab: Lab) -> str:
     If the digest differs from the one in the marker, the host must be provisioned again.
     """
     digest = hashlib.sha256((lab.artifacts / "artifacts.json").read_bytes())
-    digest.update(lab.settings.install.encode())
+    digest.update(f"{lab.settings.install} {lab.settings.tree}".encode())
     digest.update(known_hosts(lab).encode())
-    for top in (REPOSITORY / "salt", FILES, Path(__file__).parent):
+    for top in (REPOSITORY / "salt", FILES, TREE_OF_134, Path(__file__).parent):
         for path in sorted(
             path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts
         ):
@@ -92,35 +118,38 @@ def install_salt(lab: Lab) -> None:
 
 
 def install_trees(lab: Lab) -> None:
-    """Copy the repository's Salt tree to where MetalK8s serves its own.
+    """Copy the repository's Salt tree.
 
-    Sync mode serves the whole tree. With the wheel, the master serves only what minions need.
+    Our deployment stands where MetalK8s serves its own. The extension stands where an operator puts
+    it. With the wheel, the master serves only what minions need.
     """
     salt = REPOSITORY / "salt"
-    for source in sorted(
-        path for path in salt.iterdir() if path.is_dir() and path.name != "__pycache__"
-    ):
-        lab.copy_tree(NAME, source, f"{TREE}/{SERVED.get(source.name, source.name)}")
-    for name in FOR_MINIONS:
-        lab.copy_tree(NAME, salt / name, f"{MINIONS_TREE}/{name}")
+    with tempfile.TemporaryDirectory() as scratch:
+        theirs, ours, minions = (Path(scratch) / name for name in ("theirs", "ours", "minions"))
+        for source in sorted(path for path in salt.iterdir() if path.is_dir()):
+            top = theirs if source.name in THEIRS else ours
+            shutil.copytree(source, top / SERVED.get(source.name, source.name))
+        # Inside of a MetalK8s tree the file of this name is MetalK8s's own.
+        (theirs / ROSTER).parent.mkdir()
+        (ours / ROSTER).rename(theirs / ROSTER)
+        if lab.settings.tree == "134":
+            shutil.copytree(TREE_OF_134, theirs, dirs_exist_ok=True)
+        for name in FOR_MINIONS:
+            shutil.copytree(salt / name, minions / name)
+        lab.copy_tree(NAME, theirs, TREE)
+        lab.copy_tree(NAME, ours, f"{EXTENSION}/salt")
+        lab.copy_tree(NAME, minions, MINIONS_TREE)
 
 
 def configure(lab: Lab) -> None:
     """Write the configuration, the pillar, the SSH key and the known hosts."""
-    for name, path in (
-        ("minion", "/etc/salt/minion"),
-        ("local-minion", "/etc/salt/local/minion"),
-        ("top.sls", "/srv/metalk8s/pillar/top.sls"),
-    ):
-        lab.write_file(NAME, path, (FILES / name).read_text())
-    lab.write_file(NAME, "/etc/salt/master", master(lab.settings.install))
-    _once(
-        lab, "/srv/metalk8s/pillar/metalk8s_expand.sls", (FILES / "metalk8s_expand.sls").read_text()
-    )
+    for name, path in CONFIGURATION.items():
+        lab.write_file(NAME, path, filled(lab, (FILES / name).read_text()))
+    lab.write_file(NAME, "/etc/salt/master.d/zz-metalk8s-expand.conf", extension(lab))
+    _once(lab, f"{EXTENSION}/pillar/{DECLARATION}", (FILES / DECLARATION).read_text())
+    lab.write_file(NAME, f"{ARCHIVE}/pillar/top.sls", "{}\n")
     lab.write_file(
-        NAME,
-        "/srv/metalk8s/pillar/cluster.sls",
-        "#!json\n" + json.dumps(cluster(lab), indent=1, sort_keys=True),
+        NAME, "/etc/metalk8s/cluster.json", json.dumps(cluster(lab), indent=1, sort_keys=True)
     )
     # salt-ssh falls back to this roster: it must be empty, and a missing file causes a traceback.
     lab.write_file(NAME, "/etc/salt/roster", "{}\n")
@@ -132,20 +161,37 @@ def configure(lab: Lab) -> None:
     lab.write_file(NAME, PREPARED, manifest(lab), 0o600)
 
 
-def master(install: str) -> str:
-    """Return the master's configuration.
+def filled(lab: Lab, text: str) -> str:
+    """Return a file of the lab with the values of this cluster."""
+    values = {
+        "SALTENV": SALTENV,
+        "ADDRESS": str(lab.bootstrap.address),
+        "NETWORK": str(SUBNET),
+        "PILLARS": PILLARS_OF_134 if lab.settings.tree == "134" else "",
+    }
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def extension(lab: Lab) -> str:
+    """Return the operator's part of the master's configuration: the trees and the pillar.
 
     With the wheel it names no tree from which a sync would update the master itself.
     """
-    text = (FILES / "master").read_text()
-    if install == "synced":
-        return text
-    for saltenv, trees in (
-        ("base", INSTALLED_TREE),
-        (SALTENV, f"{INSTALLED_TREE}, {MINIONS_TREE}"),
-    ):
-        text = text.replace(f"  {saltenv}: [{TREE}]", f"  {saltenv}: [{trees}]")
-    return text
+    # Salt joins the lists of both files, MetalK8s's first.
+    trees = [f"{EXTENSION}/salt"]
+    if lab.settings.install == "wheel":
+        python = salt_python.library(lab.settings.salt_version)
+        package = f"/opt/salt/lib/{python}/site-packages/metalk8s_expand"
+        trees = [MINIONS_TREE, f"{package}/srv/beside"]
+    return json.dumps(
+        {
+            "file_roots": {SALTENV: trees},
+            "pillar_roots": {"base": [f"{EXTENSION}/pillar"]},
+        },
+        indent=1,
+    )
 
 
 def manifest(lab: Lab) -> str:
@@ -156,6 +202,8 @@ def manifest(lab: Lab) -> str:
         .read_text()
         .replace("@IMAGE@", image["image"])
         .replace("@DIGEST@", image["sha256"])
+        .replace("@ARCHIVE@", ARCHIVE)
+        .replace("@VERSION@", VERSION)
     )
 
 
@@ -175,7 +223,7 @@ def cluster(lab: Lab) -> dict[str, Any]:
     artifacts = json.loads((lab.artifacts / "artifacts.json").read_text())
     images = {Path(name).stem: item["image"] for name, item in artifacts.items() if "image" in item}
     description = {
-        "version": SALTENV.removeprefix("metalk8s-"),
+        "version": VERSION,
         "bootstrap": {
             "name": NAME,
             "address": str(lab.bootstrap.address),
@@ -288,7 +336,7 @@ set -e
 # Before it starts: a running master keeps an older library, or that it found none.
 rm -rf /var/cache/salt/master/extmods
 mkdir -p /var/cache/salt/master/proc
-test "$1" = wheel || /opt/salt/bin/salt-run saltutil.sync_all >/dev/null
+test "$1" = wheel || /opt/salt/bin/salt-run saltutil.sync_all "saltenv=$2" >/dev/null
 # The add-ons create the Node before the kubelet registers it, and until then the kubelet counts a
 # Node without capacity: it denies a static Pod once and never tries it again.
 for i in $(seq 60); do
@@ -298,7 +346,7 @@ for i in $(seq 60); do
 done
 salt-master-container restart
 install -D -m 0644 /etc/salt/pki/master/master.pub /etc/salt/pki/minion/minion_master.pub
-install -m 0644 /srv/metalk8s/salt/metalk8s/roles/node/files/salt-minion.service /etc/systemd/system/salt-minion.service
+install -m 0644 "$3/metalk8s/roles/node/files/salt-minion.service" /etc/systemd/system/salt-minion.service
 systemctl daemon-reload
 systemctl enable --quiet salt-minion
 systemctl restart salt-minion
@@ -312,7 +360,8 @@ done
 echo 'the bootstrap minion does not answer' >&2
 exit 1
 """
-    lab.exec(NAME, ["sh", "-c", script, "run", lab.settings.install], timeout=LIMIT)
+    words = ["sh", "-c", script, "run", lab.settings.install, SALTENV, TREE]
+    lab.exec(NAME, words, timeout=LIMIT)
     lab.exec(NAME, ["salt", "bootstrap", "saltutil.sync_all", f"saltenv={SALTENV}"], timeout=LIMIT)
 
 

@@ -10,7 +10,7 @@ from metalk8s_lab.errors import LabError
 
 LAB_DIR = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "v1.34.4"
-SALT_VERSION = "3008.3"
+SALT_VERSION = "3006.28"
 _DEFAULT_NAME = "metalk8s-lab"
 # Another name makes a second lab beside the first. It has its own namespace, control groups and
 # disks; the labs share only the cache.
@@ -28,6 +28,9 @@ class Settings:
     prebuilt: Path | None
     # How the Salt master gets this project: "synced" from file_roots, or as a "wheel" in its image.
     install: str = "synced"
+    # Whose deployment of a node the master serves: the project's "own", or one with the interface
+    # of MetalK8s "134".
+    tree: str = "own"
 
     @property
     def keys(self) -> Path:
@@ -71,12 +74,14 @@ def from_environment() -> Settings:
         ).absolute(),
         salt_version=os.environ.get("SALT_VERSION") or SALT_VERSION,
         prebuilt=Path(prebuilt).absolute() if prebuilt else None,
-        install=_install(),
+        install=_one_of("LAB_INSTALL", "synced", "wheel"),
+        tree=_one_of("LAB_TREE", "own", "134"),
     )
 
 
-def _install() -> str:
-    found = os.environ.get("LAB_INSTALL") or "synced"
-    if found not in ("synced", "wheel"):
-        raise LabError(f"LAB_INSTALL is {found!r}: write synced or wheel")
+def _one_of(variable: str, *allowed: str) -> str:
+    """Return the value of an environment variable; the first allowed one is the default."""
+    found = os.environ.get(variable) or allowed[0]
+    if found not in allowed:
+        raise LabError(f"{variable} is {found!r}: write {' or '.join(allowed)}")
     return found

@@ -6,7 +6,7 @@ signing policies.
     ext_pillar:
       - metalk8s_expand:
           master_id: bootstrap_master
-          kubeconfig: /etc/kubernetes/metalk8s-expand.conf
+          kubeconfig: /etc/salt/metalk8s-expand.kubeconfig
 
 It reads the cluster's description from the pillar key ``metalk8s:cluster`` of every minion, the
 declared nodes from the pillar of ``master_id`` alone, and the registered Nodes from the API.

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.lab.hosts import kubectl, on
 
-PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 CONFIGURATION = "/etc/salt/master.d/fault.conf"
 MASTER_KEYS = "/etc/salt/pki/master"
 # In memory, so that the comparison of the disk does not see it.

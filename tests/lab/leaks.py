@@ -28,6 +28,9 @@ PLACES = (
     "/tmp",
     "/etc/kubernetes/addons",
     "/root/events.jsonl",
+    # What a container writes outside of its mounts.
+    "/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/rootfs/var/log",
+    "/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/rootfs/tmp",
 )
 # Salt's master caches the pillar of each minion here, so that commands can target by pillar.
 PILLARS = r"/var/cache/salt/master/(minions/[^/]+/data\.p|pillar/.+\.p)"
@@ -50,7 +53,7 @@ def look(where, data):
         found.update((where, label) for label in labels)
 
 def files():
-    for place in wanted["places"]:
+    for place in (place for pattern in wanted["places"] for place in glob.glob(pattern)):
         if os.path.isfile(place):
             yield place
         for top, _, names in os.walk(place):

@@ -10,6 +10,7 @@ from tests.lab.hosts import on
 UNIT = "event-recorder"
 SCRIPT = "/root/recorder.py"
 EVENTS = "/root/events.jsonl"
+# A master of MetalK8s has no such file: all its configuration is in master.d beside it.
 # After a restart of the master, the recorder connects again.
 PROGRAM = f"""
 import json, os

@@ -20,7 +20,7 @@ from tests.lab.members import MEMBERS
 
 pytestmark = pytest.mark.full
 
-CLUSTER = "/srv/metalk8s/pillar/cluster.sls"
+CLUSTER = "/etc/metalk8s/cluster.json"
 MINUTES = 10
 # Clients that keep a connection open check for a new certificate at this interval.
 NOTICED_S = 300
@@ -56,12 +56,10 @@ def story() -> Iterator[Story]:
 
 def describe(**changes: Any) -> None:
     """Set keys of ``metalk8s:cluster``; None removes one."""
-    text = on("bootstrap", "cat", CLUSTER).stdout
-    first, _, rest = text.partition("\n")
-    data = json.loads(rest)
+    data = json.loads(on("bootstrap", "cat", CLUSTER).stdout)
     found = {**data["metalk8s"]["cluster"], **changes}
     data["metalk8s"]["cluster"] = {key: value for key, value in found.items() if value is not None}
-    on("bootstrap", "tee", CLUSTER, stdin=f"{first}\n{json.dumps(data, indent=1)}")
+    on("bootstrap", "tee", CLUSTER, stdin=json.dumps(data, indent=1))
 
 
 def renew() -> list[str]:
@@ -69,7 +67,7 @@ def renew() -> list[str]:
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.renew_certificates",
-        "saltenv=metalk8s-2.0.0-dev",
+        "saltenv=metalk8s-134.0.0",
     ]
     started = time.monotonic()
     done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900, check=False)
@@ -297,7 +295,7 @@ def test_renewal_of_single_node_leaves_other_nodes(story: Story) -> None:
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.renew_certificates",
-        "saltenv=metalk8s-2.0.0-dev",
+        "saltenv=metalk8s-134.0.0",
     ]
     on(
         "bootstrap",

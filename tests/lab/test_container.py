@@ -22,7 +22,7 @@ from tests import extension
 from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, get, is_true, kill_master, on, runner, until
 
 POD = ("--namespace=kube-system", "pod", "salt-master-bootstrap")
-SALTENV = "metalk8s-2.0.0-dev"
+SALTENV = "metalk8s-134.0.0"
 EXTMODS = "/var/cache/salt/master/extmods"
 PLUGIN = f"{EXTMODS}/runners/metalk8s_expand.py"
 WHEEL = os.environ.get("LAB_INSTALL") == "wheel"
@@ -60,7 +60,9 @@ def state() -> dict[str, Any]:
 
 
 def started() -> str:
-    [status] = get(*POD)["status"]["containerStatuses"]
+    [status] = [
+        one for one in get(*POD)["status"]["containerStatuses"] if one["name"] == "salt-master"
+    ]
     return str(status.get("state", {}).get("running", {}).get("startedAt", "")) + str(
         status["containerID"]
     )
@@ -68,37 +70,40 @@ def started() -> str:
 
 def test_pod_has_the_shape_of_the_metalk8s_master() -> None:
     pod = get(*POD)
-    [container] = pod["spec"]["containers"]
-    assert (
-        container["name"],
-        pod["spec"]["hostNetwork"],
-        pod["spec"]["shareProcessNamespace"],
-    ) == ("salt-master", True, True)
+    assert (pod["spec"]["hostNetwork"], pod["spec"]["shareProcessNamespace"]) == (True, True)
     assert pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert is_true(pod, "Ready")
-    mounts = {item["mountPath"] for item in container["volumeMounts"]}
-    assert {
-        "/etc/salt",
-        "/var/cache/salt",
-        "/var/run/salt",
-        "/etc/kubernetes",
-        "/etc/metalk8s",
-    } <= mounts
+    mounts = {
+        container["name"]: {
+            item["mountPath"]: item.get("readOnly", False)
+            for item in container["volumeMounts"]
+            if "serviceaccount" not in item["mountPath"]
+        }
+        for container in pod["spec"]["containers"]
+    }
+    assert mounts == {
+        "salt-master": {
+            "/etc/salt": False,
+            "/var/cache/salt": False,
+            "/var/run/salt": False,
+            f"/srv/scality/{SALTENV}/salt": True,
+            f"/srv/scality/{SALTENV}/pillar": True,
+            "/etc/metalk8s": True,
+            "/etc/kubernetes/pki": True,
+        },
+        "salt-api": {"/etc/salt": True, "/var/run/salt": False, "/etc/kubernetes/pki": True},
+    }
     assert (
         on("bootstrap", "systemctl", "is-active", "salt-master", check=False).stdout.strip()
         == "inactive"
     )
 
 
-def test_container_root_is_read_only() -> None:
+def test_mounts_of_host_are_read_only_where_metalk8s_has_them_so() -> None:
     for path in (
-        "/x",
-        "/opt/salt/x",
-        "/root/x",
-        "/etc/x",
-        "/srv/metalk8s/x",
-        "/etc/kubernetes/x",
+        f"/srv/scality/{SALTENV}/salt/x",
+        f"/srv/scality/{SALTENV}/pillar/x",
+        "/etc/kubernetes/pki/x",
         "/etc/metalk8s/x",
     ):
         done = inside("sh", "-c", f"echo x > {path}", check=False)
@@ -107,8 +112,26 @@ def test_container_root_is_read_only() -> None:
     inside(
         "sh",
         "-ec",
-        "for p in /tmp /etc/salt /var/cache/salt /var/run/salt; do echo x > $p/probe; rm $p/probe; done",
+        "for p in /etc/salt /var/cache/salt /var/run/salt; do echo x > $p/probe; rm $p/probe; done",
     )
+
+
+def test_configuration_is_split_as_metalk8s_does() -> None:
+    """MetalK8s writes two files, and the operator's own comes after them."""
+    found = on("bootstrap", "ls", "/etc/salt/master.d").stdout.split()
+    assert found == [
+        "10-lab.conf",
+        "99-metalk8s-roots.conf",
+        "99-metalk8s.conf",
+        "zz-metalk8s-expand.conf",
+    ]
+    assert on("bootstrap", "test", "-e", "/etc/salt/master", check=False).returncode != 0
+    assert inside("test", "-e", "/etc/kubernetes/admin.conf", check=False).returncode != 0
+
+
+def test_salt_api_answers() -> None:
+    asked = "curl --silent --cacert /etc/kubernetes/pki/ca.crt https://10.200.0.10:4507/"
+    assert "runner" in on("bootstrap", *asked.split()).stdout
 
 
 def test_kubectl_exec_returns_exit_code_of_runner() -> None:
@@ -238,12 +261,14 @@ def test_wheel_beside_synced_plugins_is_refused(wheel: None) -> None:
 
 @synced
 def test_master_works_with_wheel_alone(wheel: None) -> None:
-    """The entry point of the wheel suffices, with the master's configuration and nothing synced.
+    """The entry point of the wheel suffices, with MetalK8s's configuration and nothing synced.
 
     The trees are those of the package.
     """
-    without = "sed '/^file_roots:$/,/^pillar_roots:$/{/^pillar_roots:$/!d}' /etc/salt/master"
-    script = f"mkdir -p {CONFIGURATION} && cat > {CONFIGURATION}/master && {without} >> {CONFIGURATION}/master"
+    script = (
+        f"mkdir -p {CONFIGURATION}/master.d && cp -a /etc/salt/master.d/99-metalk8s.conf {CONFIGURATION}/master.d"
+        f" && cat > {CONFIGURATION}/master"
+    )
     on("bootstrap", "sh", "-ec", script, stdin=UNSYNCED)
     words = ("env", f"PYTHONPATH={SITE}", "salt-run", f"--config-dir={CONFIGURATION}", "--out=json")
     trees = json.loads(inside(*words, "metalk8s_expand.trees").stdout)

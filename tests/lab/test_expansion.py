@@ -32,7 +32,7 @@ from tests.lab.hosts import (
 from tests.lab.members import MEMBERS
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
-PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 ROLES = {
     "cp-1": {"master", "etcd"},
     "cp-2": {"master", "etcd"},
@@ -108,8 +108,8 @@ def test_manifest_is_accepted_by_the_api(name: str) -> None:
         ("profile: worker\n", "profile: wroker\n", 2, ["worker-1", "profile", "wroker", "worker"]),
         ("10.200.0.14", "10.200.0.99", 4, ["worker-1", "10.200.0.99"]),
         (
-            "version: 2.0.0-dev",
-            "version: 2.0.0-dev\n    ssh:\n      user: nobody",
+            "  nodes:\n",
+            "  defaults:\n    ssh:\n      user: nobody\n  nodes:\n",
             4,
             ["worker-1", "nobody"],
         ),
@@ -514,7 +514,7 @@ def test_documented_commands_add_node_by_hand() -> None:
         "salt-run",
         "state.orchestrate",
         "metalk8s.orchestrate.deploy_node",
-        "saltenv=metalk8s-2.0.0-dev",
+        "saltenv=metalk8s-134.0.0",
         'pillar={"orchestrate": {"node_name": "worker-2"}}',
         timeout=900,
     )
@@ -601,7 +601,7 @@ def test_second_deployment_changes_nothing() -> None:
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.deploy_node",
-        "saltenv=metalk8s-2.0.0-dev",
+        "saltenv=metalk8s-134.0.0",
         pillar,
     ]
     done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900)

@@ -16,18 +16,19 @@ from typing import Any
 import pytest
 
 from tests.lab import recorder
-from tests.lab.hosts import get, is_true, kill_master, kubectl, lab, names, on, runner, until
+from tests.lab.hosts import EXEC, get, is_true, kill_master, kubectl, lab, names, on, runner, until
 
 NODE, ADDRESS, SENDER = "worker-4", "10.200.0.17", "worker-1"
 # The node of the events that ask whether the reactor runs.
 EARLY = "Is the reactor there?"
-PILLAR = "/srv/metalk8s/pillar/metalk8s_expand.sls"
+PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 TAG = "metalk8s/expand/add"
+SALTENV = "metalk8s-134.0.0"
 SNIPPET = "/etc/salt/master.d/metalk8s_expand.conf"
 CONFIGURATION = f"""
 reactor:
   - {TAG}:
-      - salt://metalk8s/reactor/metalk8s_expand_add.sls
+      - salt://metalk8s/reactor/metalk8s_expand_add.sls?saltenv={SALTENV}
 schedule:
   metalk8s_expand_work:
     function: metalk8s_expand.work
@@ -126,7 +127,7 @@ def refusals(*pattern: str) -> int:
     """Return how many logged refusals match the pattern of grep, by default those of the test."""
     lines = "grep 'refused' /var/log/salt/master"
     matching = shlex.join(["grep", *(pattern or ("-vc", EARLY))])
-    return int(on("bootstrap", "sh", "-c", f"{lines} | {matching} || true").stdout)
+    return int(on("bootstrap", *EXEC, "sh", "-c", f"{lines} | {matching} || true").stdout)
 
 
 def test_hostile_events_are_refused_and_logged() -> None:

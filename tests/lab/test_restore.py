@@ -25,7 +25,7 @@ PATIENCE_S = 300
 # A run takes the snapshot like this before its first member. This needs no declaration.
 SAVE = r"""
 import json, sys, time
-sys.path.insert(0, "/srv/metalk8s/salt/_utils")
+sys.path.insert(0, "/etc/salt/metalk8s-expand/salt/_utils")
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.cluster import context, etcd_snapshot

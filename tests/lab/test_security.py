@@ -23,7 +23,8 @@ from tests.lab.hosts import get, is_true, kubectl, lab, names, on, runner
 
 VICTIM, ADDRESS = "worker-2", "10.200.0.15"
 KEYS = "/etc/salt/pki/master"
-SCOPED = "/etc/kubernetes/metalk8s-expand.conf"
+SCOPED = "/etc/salt/metalk8s-expand.kubeconfig"
+CONFIGURATION = "/etc/salt/master.d/zz-scoped.conf"
 MEMBERS = ("bootstrap", "cp-1", "cp-2")
 WORKER = "worker-1"
 PREFIX = "metalk8s.scality.com/"
@@ -304,7 +305,7 @@ def test_node_rewritten_by_kubelet_is_ignored_and_restored() -> None:
     assert "register" in steps
     wanted = {change["path"]: change["wanted"] for change in planned["changes"]}
     assert wanted[f"metadata.annotations[{PREFIX}ssh-host]"] == "10.200.0.14"
-    assert wanted[f"metadata.labels[{PREFIX}version]"] == "2.0.0-dev"
+    assert wanted[f"metadata.labels[{PREFIX}version]"] == "134.0.0"
     code, report, _ = runner("expand", WORKER)
     assert code == 0, json.dumps(report, indent=1)[-3000:]
     after = get("node", WORKER)["metadata"]
@@ -320,11 +321,33 @@ def test_node_rewritten_by_kubelet_is_ignored_and_restored() -> None:
 # The master
 
 
-def test_master_has_no_administrator_rights() -> None:
-    """The master has its own user, which ran the expansions and which cannot read Secrets."""
-    configured = on("bootstrap", "cat", "/etc/salt/master").stdout
-    assert "admin.conf" not in configured
-    assert configured.count(f"kubeconfig: {SCOPED}") == 2
+@pytest.fixture
+def least_rights() -> Iterator[None]:
+    """Configure the scoped kubeconfig, as the security page says."""
+    text = f"metalk8s_expand: {{kubeconfig: {SCOPED}}}\n"
+    on("bootstrap", "tee", CONFIGURATION, stdin=text)
+    try:
+        yield
+    finally:
+        on("bootstrap", "rm", "-f", CONFIGURATION)
+
+
+@pytest.mark.usefixtures("least_rights")
+def test_scoped_kubeconfig_suffices_for_expansion() -> None:
+    """Reset a worker and deploy it again without the rights of an administrator."""
+    lab("reset", VICTIM)
+    kubectl("delete", "node", VICTIM, "--ignore-not-found")
+    on("bootstrap", "salt-key", "--yes", f"--delete={VICTIM}", check=False)
+    code, result = add()
+    assert code == 0, json.dumps(result, indent=1)[-4000:]
+    for function in ("plan", "health", "status", "preflight"):
+        code, found, _ = runner(function)
+        assert code == 0, (function, found)
+    assert runner("status")[1]["configuration"]["kubeconfig"]["path"] == SCOPED
+
+
+def test_scoped_kubeconfig_has_no_administrator_rights() -> None:
+    """The user of the scoped kubeconfig cannot read Secrets."""
     scoped = ("kubectl", f"--kubeconfig={SCOPED}")
     assert "metalk8s-expand" in on("bootstrap", *scoped, "auth", "whoami").stdout
     for question in (["get", "secrets", "-A"], ["get", "secrets", "-n", "kube-system"]):

@@ -1,4 +1,4 @@
-"""Test the oldest supported Salt end to end, in a separate lab.
+"""Test the newest supported Salt end to end, in a separate lab.
 
 The other tests run on the default Salt version of the lab. These tests use every part of Salt that
 the extension uses: salt-ssh, keys, orchestration, states, x509, pillar, runners, events.
@@ -21,19 +21,19 @@ ADDED = ["cp-1", "worker-1"]
 pytestmark = pytest.mark.full
 
 
-def oldest() -> str:
-    """Return the oldest version whose dependencies the lab pins."""
+def newest() -> str:
+    """Return the newest version whose dependencies the lab pins."""
     pinned = (
         path.stem.removeprefix("constraints-")
         for path in (REPOSITORY / "lab" / "salt").glob("constraints-*.txt")
     )
-    return min(pinned, key=lambda version: tuple(map(int, version.split("."))))
+    return max(pinned, key=lambda version: tuple(map(int, version.split("."))))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def older() -> Iterator[str]:
-    """Create a lab with the oldest Salt: a bootstrap node and the four declared hosts."""
-    version = oldest()
+def newer() -> Iterator[str]:
+    """Create a lab with the newest Salt: a bootstrap node and the four declared hosts."""
+    version = newest()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ENVIRONMENT, "METALK8S_LAB_NAME", NAME)
         patch.setitem(ENVIRONMENT, "SALT_VERSION", version)
@@ -62,10 +62,10 @@ def saltversion(where: str) -> str:
     )
 
 
-def test_master_and_minion_run_oldest_version(older: str) -> None:
+def test_master_and_minion_run_newest_version(newer: str) -> None:
     found = on("bootstrap", "salt-run", "--version").stdout
-    assert re.search(r"\b" + re.escape(older) + r"\b", found), found
-    assert saltversion("bootstrap") == older
+    assert re.search(r"\b" + re.escape(newer) + r"\b", found), found
+    assert saltversion("bootstrap") == newer
 
 
 def test_plan_and_checks_print_one_document() -> None:
@@ -77,12 +77,12 @@ def test_plan_and_checks_print_one_document() -> None:
     assert names(get("nodes")) == ["bootstrap"]
 
 
-def test_expand_adds_nodes_and_second_run_changes_nothing(older: str) -> None:
+def test_expand_adds_nodes_and_second_run_changes_nothing(newer: str) -> None:
     """Add a control-plane node and a worker."""
     code, report, done = runner("expand", f"nodes={','.join(ADDED)}", timeout=1800)
     assert code == 0, json.dumps(report, indent=1)[-5000:] + done.stderr[-3000:]
     assert sorted(ready()) == ["bootstrap", *ADDED]
-    assert [saltversion(name) for name in ADDED] == [older, older]
+    assert [saltversion(name) for name in ADDED] == [newer, newer]
     code, report, _ = runner("expand", f"nodes={','.join(ADDED)}")
     assert (code, report["unchanged"]) == (0, True), report
 

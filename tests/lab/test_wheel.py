@@ -80,7 +80,7 @@ def test_wheel_with_plugins_synced_to_master_is_refused() -> None:
             *EXEC,
             "salt-run",
             "saltutil.sync_all",
-            "saltenv=metalk8s-2.0.0-dev",
+            "saltenv=metalk8s-134.0.0",
             timeout=300,
         )
         assert (

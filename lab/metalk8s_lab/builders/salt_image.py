@@ -39,6 +39,8 @@ _LINKS = ("bin", "sbin", "lib", "lib64")
 # The second half of the Kubernetes client, for asyncio.
 _ASYNC_CLIENT = "site-packages/kubernetes/aio"
 _LIBRARY = "usr/lib/python3.13"
+# The image of MetalK8s has this file.
+SSH = Entry("root/.ssh/config", 0o600, content=b"Host *\n    StrictHostKeyChecking no\n")
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def entries(settings: Settings, salt: Path) -> Iterator[list[Entry]]:
         own = tarball.tree(
             system.root / "opt/salt", "opt/salt", lambda path: _ASYNC_CLIENT not in path
         )
-        yield [*_debian(system.root), *own]
+        yield [*_debian(system.root), SSH, *own]
 
 
 def _debian(system: Path) -> Iterator[Entry]:

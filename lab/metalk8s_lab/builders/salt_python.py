@@ -11,6 +11,7 @@ from metalk8s_lab.builders.chroot import Chroot
 
 _NEEDS_OLDER = ("3006.",)
 _VERSION = "3.11"
+_HOSTS_VERSION = "3.13"
 _SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -58,3 +59,8 @@ def install(system: Chroot, salt_version: str, place: str) -> str:
     unpack = ["sh", "-c", _UNPACK, "unpack", _KEYS, _MIRROR, _SUITE, place, _VERSION, *_PACKAGES]
     system.run(*unpack, timeout=600)
     return f"{place}/bin/python{_VERSION}"
+
+
+def library(salt_version: str) -> str:
+    """Return the name of the directory of the environment's packages, such as ``python3.13``."""
+    return f"python{_VERSION if key(salt_version) else _HOSTS_VERSION}"

@@ -30,6 +30,13 @@ Apply the add-on {{ name }}:
       - file: Write the add-on {{ name }}
 {% endfor %}
 
+Say which version the cluster has:
+  cmd.run:
+    - name: {{ kubectl }} annotate namespace kube-system metalk8s.scality.com/cluster-version={{ cluster.version }} --overwrite
+    - unless: {{ kubectl }} get namespace kube-system --output jsonpath='{.metadata.annotations.metalk8s\.scality\.com/cluster-version}' | grep -qx {{ cluster.version }}
+    - require:
+      - cmd: Wait for the API
+
 {%- for taint in node.taints %}
 Taint this node {{ taint.key }}:
   cmd.run:

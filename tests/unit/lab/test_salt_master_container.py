@@ -1,12 +1,14 @@
 """Test how Salt's commands on the bootstrap host find the Salt master's container."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from metalk8s_lab import bootstrap, settings
 from metalk8s_lab.errors import LabError
+from metalk8s_lab.lab import Lab
 
 FILES = Path(bootstrap.FILES)
 
@@ -103,13 +105,27 @@ def test_program_imports_only_the_standard_library():
     )
 
 
-def test_master_with_wheel_serves_tree_for_minions_only():
-    text = bootstrap.master("wheel")
-    assert f"  base: [{bootstrap.INSTALLED_TREE}]\n" in text
-    assert (
-        f"  {bootstrap.SALTENV}: [{bootstrap.INSTALLED_TREE}, {bootstrap.MINIONS_TREE}]\n" in text
-    )
-    assert f"  base: [{bootstrap.TREE}]\n" in bootstrap.master("synced")
+def serving(install, version="3006.28"):
+    chosen = settings.Settings(Path("/s"), Path("/c"), version, None, install)
+    return json.loads(bootstrap.extension(Lab(chosen)))
+
+
+def test_extension_is_served_after_the_tree_of_metalk8s():
+    assert serving("synced") == {
+        "file_roots": {
+            bootstrap.SALTENV: ["/etc/salt/metalk8s-expand/salt"],
+        },
+        "pillar_roots": {"base": ["/etc/salt/metalk8s-expand/pillar"]},
+    }
+
+
+@pytest.mark.parametrize(("version", "python"), [("3006.28", "3.11"), ("3008.3", "3.13")])
+def test_master_with_wheel_serves_only_what_minions_need(version, python):
+    package = f"/opt/salt/lib/python{python}/site-packages/metalk8s_expand"
+    assert serving("wheel", version)["file_roots"][bootstrap.SALTENV] == [
+        bootstrap.MINIONS_TREE,
+        f"{package}/srv/beside",
+    ]
 
 
 def test_unknown_install_mode_is_refused(monkeypatch):
@@ -118,3 +134,9 @@ def test_unknown_install_mode_is_refused(monkeypatch):
         settings.from_environment()
     monkeypatch.delenv("LAB_INSTALL")
     assert settings.from_environment().install == "synced"
+
+
+def test_unknown_tree_is_refused(monkeypatch):
+    monkeypatch.setenv("LAB_TREE", "129")
+    with pytest.raises(LabError, match="write own or 134"):
+        settings.from_environment()

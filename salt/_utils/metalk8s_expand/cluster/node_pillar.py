@@ -32,7 +32,10 @@ from metalk8s_expand.errors import UnreachableError
 log = logging.getLogger(__name__)
 
 # All API servers share them: otherwise one cannot read the tokens and stored Secrets of another.
-SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "encryption.conf"}
+# The container of MetalK8s's master sees nothing of /etc/kubernetes but pki.
+SHARED_SECRETS = {"sa_key": "pki/sa.key", "encryption": "pki/encryption.conf"}
+# Where masters outside of a container have it.
+OLDER_SECRETS = {"encryption": "encryption.conf"}
 AUTHORITIES = {
     "kubernetes": "pki/ca.crt",
     "etcd": "pki/etcd/ca.crt",
@@ -172,7 +175,10 @@ def node_pillar(
     }
     is_authority = minion == cluster["bootstrap"]["name"]
     if roles.MASTER in host.roles and not is_authority:
-        data["secrets"] = secret_files.read_existing(kubernetes_directory, SHARED_SECRETS)
+        data["secrets"] = {
+            **secret_files.read_existing(kubernetes_directory, OLDER_SECRETS),
+            **secret_files.read_existing(kubernetes_directory, SHARED_SECRETS),
+        }
     pillar: dict[str, Any] = {"metalk8s": data}
     if is_authority:
         pillar["x509_signing_policies"] = _policies(cluster, hosts.values())
