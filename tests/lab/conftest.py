@@ -18,7 +18,7 @@ from tests.lab.hosts import lab
 
 HERE = Path(__file__).parent
 # These tests create a lab of their own and destroy it before the common lab is created.
-ALONE = "test_versions.py"
+ALONE = ("test_versions.py", "test_metalk8s.py")
 # These tests need blank hosts; the tests after them turn the hosts into nodes.
 FIRST = "test_preflight.py"
 # These tests need the nodes, and leave them with new certificates.
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Tests of other directories keep their positions.
     """
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
-    rank = {ALONE: 0, FIRST: 1, LAST: 3}
+    rank = {**dict.fromkeys(ALONE, 0), FIRST: 1, LAST: 3}
     ordered = sorted(
         (items[place] for place in places), key=lambda item: rank.get(item.path.name, 2)
     )
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _whose_lab(request: pytest.FixtureRequest) -> None:
     """Create the common lab for the first file that uses it."""
-    if request.path.name != ALONE:
+    if request.path.name not in ALONE:
         request.getfixturevalue("cluster")
 
 
