@@ -39,10 +39,12 @@ def theirs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ENVIRONMENT, "METALK8S_LAB_NAME", NAME)
         patch.setitem(ENVIRONMENT, "LAB_TREE", "134")
-        lab("destroy")
-        lab("up", "--nodes", "3", timeout=3600)
+        as_it_is = os.environ.get("LAB_AS_IT_IS")
+        if not as_it_is:
+            lab("destroy")
+            lab("up", "--nodes", "3", timeout=3600)
         yield
-        if not os.environ.get("KEEP_LAB"):
+        if not (as_it_is or os.environ.get("KEEP_LAB")):
             lab("destroy")
 
 
@@ -80,7 +82,7 @@ def test_member_is_configured_by_flags_of_its_pod() -> None:
 def test_second_expand_and_plan_find_nothing_to_do() -> None:
     code, report, _ = runner("expand", f"nodes={','.join(ADDED)}")
     assert (code, report["unchanged"]) == (0, True), report
-    code, found, _ = runner("health")
+    code, found, _ = runner("health", f"nodes={','.join(ADDED)}")
     assert code == 0, found
 
 
