@@ -50,6 +50,8 @@ CONFIGURATION = {
     "minion": "/etc/salt/minion",
     "local-minion": "/etc/salt/local/minion",
     "top.sls": f"{EXTENSION}/pillar/top.sls",
+    "metalk8s-top.sls": f"{ARCHIVE}/pillar/top.sls",
+    "cluster.sls": f"{ARCHIVE}/pillar/cluster.sls",
 }
 DECLARATION = "metalk8s_expand.sls"
 # Written last, so that the next ``up`` repeats an interrupted provisioning.
@@ -133,6 +135,8 @@ def install_trees(lab: Lab) -> None:
         (theirs / ROSTER).parent.mkdir()
         (ours / ROSTER).rename(theirs / ROSTER)
         if lab.settings.tree == "134":
+            # Its orchestrations are MetalK8s's alone.
+            shutil.rmtree(theirs / SERVED["orchestrate"])
             shutil.copytree(TREE_OF_134, theirs, dirs_exist_ok=True)
         for name in FOR_MINIONS:
             shutil.copytree(salt / name, minions / name)
@@ -147,7 +151,6 @@ def configure(lab: Lab) -> None:
         lab.write_file(NAME, path, filled(lab, (FILES / name).read_text()))
     lab.write_file(NAME, "/etc/salt/master.d/zz-metalk8s-expand.conf", extension(lab))
     _once(lab, f"{EXTENSION}/pillar/{DECLARATION}", (FILES / DECLARATION).read_text())
-    lab.write_file(NAME, f"{ARCHIVE}/pillar/top.sls", "{}\n")
     lab.write_file(
         NAME, "/etc/metalk8s/cluster.json", json.dumps(cluster(lab), indent=1, sort_keys=True)
     )

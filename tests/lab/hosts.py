@@ -97,6 +97,11 @@ def until(what: str, holds: Callable[[], Any], timeout: float = 120) -> None:
         time.sleep(1)
 
 
+def others(warnings: Sequence[str]) -> list[str]:
+    """Return the warnings but the one about an option that MetalK8s sets."""
+    return [text for text in warnings if not text.startswith("no_host_keys is set")]
+
+
 def names(items: Sequence[Any] | dict[str, Any]) -> list[str]:
     """Return the sorted names of Kubernetes objects."""
     found = items["items"] if isinstance(items, dict) else items

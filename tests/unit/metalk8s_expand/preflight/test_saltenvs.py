@@ -15,7 +15,7 @@ from metalk8s_expand.preflight import saltenvs
 OURS, THEIRS = "metalk8s-2.0", "metalk8s-134.0"
 SERVED = {
     (saltenvs.ORCHESTRATION, OURS),
-    (saltenv.APISERVER_PROXY, OURS),
+    (saltenv.RENEWAL, OURS),
     (saltenvs.ORCHESTRATION, THEIRS),
 }
 

@@ -11,6 +11,8 @@ Has = Callable[[str, str], bool]
 APISERVER_PROXY = "metalk8s.roles.node.apiserver_proxy"
 PROXY_OF_METALK8S = "metalk8s.kubernetes.apiserver-proxy"
 ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
+# This project has it beside its own deployment. MetalK8s renews certificates by other means.
+RENEWAL = "metalk8s.orchestrate.renew_certificates"
 PREFIX = "metalk8s-"
 
 
@@ -21,9 +23,9 @@ def of_version(version: str) -> str:
 
 def is_of_metalk8s(has: Has, name: str) -> bool:
     """Return whether MetalK8s's own states, not this project's, deploy from a saltenv."""
-    return has(ORCHESTRATION, name) and not has(APISERVER_PROXY, name)
+    return has(ORCHESTRATION, name) and not has(RENEWAL, name)
 
 
 def apiserver_proxy(has: Has, name: str) -> str:
     """Return the SLS of a saltenv that makes a node's API proxy list all API servers."""
-    return PROXY_OF_METALK8S if is_of_metalk8s(has, name) else APISERVER_PROXY
+    return APISERVER_PROXY if has(APISERVER_PROXY, name) else PROXY_OF_METALK8S
