@@ -33,6 +33,7 @@ from tests.lab.members import MEMBERS
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
 PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
+VERIFYING = "/etc/salt/master.d/zzz-verifying.conf"
 ROLES = {
     "cp-1": {"master", "etcd"},
     "cp-2": {"master", "etcd"},
@@ -152,22 +153,17 @@ def test_declared_host_key_replaces_known_hosts(pillar: str) -> None:
             found, result, _ = runner("check_ssh", "worker-1")
             assert found == code, result
         assert result["unreachable"]["worker-1"]["cause"] == "host-key-changed"
-        ping = on(
-            "bootstrap",
-            "salt-ssh",
-            "--roster",
-            "metalk8s_expand",
-            "worker-1",
-            "test.ping",
-            check=False,
-        )
-        assert ping.returncode != 0
+        # MetalK8s sets no_host_keys, and salt-ssh then verifies nothing.
+        ping = ("salt-ssh", "--roster", "metalk8s_expand", "worker-1", "test.ping")
+        on("bootstrap", "tee", VERIFYING, stdin="no_host_keys: false\n")
+        assert on("bootstrap", *ping, check=False).returncode != 0
         declare(pillar)
         assert (
             runner("check_ssh", "worker-1")[1]["unreachable"]["worker-1"]["cause"]
             == "host-key-unknown"
         )
     finally:
+        on("bootstrap", "rm", "-f", VERIFYING)
         on("bootstrap", "tee", "/etc/metalk8s/pki/known_hosts", stdin=known_hosts)
 
 
