@@ -14,7 +14,7 @@ metalk8s_expand:
   defaults:
     # The MetalK8s version (label metalk8s.scality.com/version, saltenv metalk8s-<version>); quoted, it is a text.
     # Default: the cluster's own version.
-    version: '2.0.0-dev'
+    version: '134.0.0'
     # A profile for nodes that have neither a profile nor roles. No default.
     profile: worker
     ssh:
@@ -64,7 +64,7 @@ metalk8s_expand:
       roles: [node]
       taints: []
       address: 10.200.0.14
-      version: '2.0.0-dev'
+      version: '134.0.0'
       labels: {}
       ssh:
         # Default: the address.
