@@ -59,6 +59,7 @@ MARKER = "/var/lib/metalk8s-provisioned"
 # With the wheel: the modules that minions get by sync, and the other trees in the master's Python.
 FOR_MINIONS = ("_modules", "_states", "_utils")
 MINIONS_TREE = f"{EXTENSION}/minions"
+PROMOTED = '{"metalk8s_expand_etcd": "Promote the etcd member"}'
 PILLARS_OF_134 = """  - metalk8s: /etc/metalk8s/bootstrap.yaml
   - metalk8s_nodes: /etc/salt/master-kubeconfig.conf
   - metalk8s_etcd: {}
@@ -138,6 +139,9 @@ def install_trees(lab: Lab) -> None:
             # Its orchestrations are MetalK8s's alone.
             shutil.rmtree(theirs / SERVED["orchestrate"])
             shutil.copytree(TREE_OF_134, theirs, dirs_exist_ok=True)
+            # The orchestration registers the member, so the role promotes none.
+            role = theirs / SERVED["roles"] / "master" / "init.sls"
+            role.write_text(role.read_text().replace(PROMOTED, '{"sls": "metalk8s.roles.etcd"}'))
         for name in FOR_MINIONS:
             shutil.copytree(salt / name, minions / name)
         lab.copy_tree(NAME, theirs, TREE)

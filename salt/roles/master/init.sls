@@ -44,7 +44,7 @@ Share the encryption of Secrets at rest:
 {% endif %}
 
 {%- set needed = [
-  {"sls": "metalk8s.roles.etcd"},
+  {"metalk8s_expand_etcd": "Promote the etcd member"},
   {"x509": "Have the certificate apiserver signed"},
   {"x509": "Have the certificate apiserver-kubelet-client signed"},
   {"x509": "Have the certificate apiserver-etcd-client signed"},
