@@ -86,7 +86,6 @@ def test_second_expand_and_plan_find_nothing_to_do() -> None:
     assert code == 0, found
 
 
-@pytest.mark.full
 def test_minion_that_is_down_is_named_before_anything_starts() -> None:
     """Their deployment updates the mine of every minion, so one that is down makes it fail."""
     on("infra-1", "systemctl", "stop", "salt-minion")
@@ -99,7 +98,6 @@ def test_minion_that_is_down_is_named_before_anything_starts() -> None:
         on("infra-1", "systemctl", "start", "salt-minion")
 
 
-@pytest.mark.full
 def test_control_plane_node_is_removed() -> None:
     """Remove a member that their deployment has added."""
     code, report, done = runner("remove_node", "cp-1", timeout=1800)
