@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from metalk8s_expand.domain.declaration import settings
+from metalk8s_expand.domain.configuration import VERSION, ClusterConfiguration, Value
+from metalk8s_expand.domain.declaration import cluster_defaults, settings
 from metalk8s_expand.domain.node.roles import PROFILES, taints
 from metalk8s_expand.domain.node.spec import Node, Ssh, Taint
 from metalk8s_expand.errors import SettingsError
@@ -480,9 +481,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = places(EXAMPLE)[1:]
 
 
+# What the cluster tells where the operator states no version.
+CLUSTER = ClusterConfiguration({VERSION: Value(("134.0.0",), "the cluster")})
+
+
 def sound_or_refused(value: Any) -> None:
     try:
-        found = settings.parse(value)
+        found = cluster_defaults.fill(settings.parse(value), CLUSTER)
     except SettingsError as error:
         assert error.problems
         json.dumps(error.as_dict())
