@@ -59,6 +59,12 @@ MARKER = "/var/lib/metalk8s-provisioned"
 # With the wheel: the modules that minions get by sync, and the other trees in the master's Python.
 FOR_MINIONS = ("_modules", "_states", "_utils")
 MINIONS_TREE = f"{EXTENSION}/minions"
+# MetalK8s asks the mine for the address of a new member.
+MINE = """mine_functions:
+  control_plane_ip:
+    - mine_function: grains.get
+    - metalk8s:control_plane_ip
+"""
 PROMOTED = '{"metalk8s_expand_etcd": "Promote the etcd member"}'
 PILLARS_OF_134 = """  - metalk8s: /etc/metalk8s/bootstrap.yaml
   - metalk8s_nodes: /etc/salt/master-kubeconfig.conf
@@ -139,6 +145,8 @@ def install_trees(lab: Lab) -> None:
             # Its orchestrations are MetalK8s's alone.
             shutil.rmtree(theirs / SERVED["orchestrate"])
             shutil.copytree(TREE_OF_134, theirs, dirs_exist_ok=True)
+            minion = theirs / SERVED["roles"] / "node" / "files" / "minion.j2"
+            minion.write_text(minion.read_text() + MINE)
             # The orchestration registers the member, so the role promotes none.
             role = theirs / SERVED["roles"] / "master" / "init.sls"
             role.write_text(role.read_text().replace(PROMOTED, '{"sls": "metalk8s.roles.etcd"}'))
@@ -171,7 +179,10 @@ def configure(lab: Lab) -> None:
 def filled(lab: Lab, text: str) -> str:
     """Return a file of the lab with the values of this cluster."""
     values = {
+        "ARCHIVE": ARCHIVE,
+        "VERSION": VERSION,
         "SALTENV": SALTENV,
+        "MINE": MINE,
         "ADDRESS": str(lab.bootstrap.address),
         "NETWORK": str(SUBNET),
         "PILLARS": PILLARS_OF_134 if lab.settings.tree == "134" else "",
@@ -204,14 +215,8 @@ def extension(lab: Lab) -> str:
 def manifest(lab: Lab) -> str:
     """Return the static Pod of the Salt master; another image makes another Pod."""
     image = master_image(lab)
-    return (
-        (FILES / "salt-master.yaml")
-        .read_text()
-        .replace("@IMAGE@", image["image"])
-        .replace("@DIGEST@", image["sha256"])
-        .replace("@ARCHIVE@", ARCHIVE)
-        .replace("@VERSION@", VERSION)
-    )
+    text = filled(lab, (FILES / "salt-master.yaml").read_text())
+    return text.replace("@IMAGE@", image["image"]).replace("@DIGEST@", image["sha256"])
 
 
 def master_image(lab: Lab) -> dict[str, str]:

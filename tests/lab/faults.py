@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.lab.hosts import kubectl, on
+from tests.lab.hosts import PILLAR, kubectl, on
 
-PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 CONFIGURATION = "/etc/salt/master.d/fault.conf"
 MASTER_KEYS = "/etc/salt/pki/master"
 # In memory, so that the comparison of the disk does not see it.

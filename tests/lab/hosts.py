@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# What the lab configures, as MetalK8s and an operator would.
+SALTENV = "metalk8s-134.0.0"
+PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 LAB = str(REPOSITORY / "lab" / "lab")
 # The tests use a lab of their own, so that a developer's lab is not changed.
 ENVIRONMENT = {**os.environ, "METALK8S_LAB_NAME": os.environ.get("TEST_LAB_NAME", "metalk8s-test")}

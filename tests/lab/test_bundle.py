@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 
 from bundle import build
-from tests.lab.hosts import EXEC, Done, get, on, until
+from tests.lab.hosts import EXEC, SALTENV, Done, get, on, until
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = build.version(ROOT)
 INSTALL = f"/root/metalk8s-expand-{VERSION}/install"
-SALTENV = "metalk8s-134.0.0"
 THEIRS = f"/srv/scality/{SALTENV}/salt"
 BASE = "/etc/salt/metalk8s-expand"
 CONFIGURATION = "/etc/salt/master.d/zz-metalk8s-expand.conf"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.hosts import ETCDCTL, get, kubectl, names, on, runner
+from tests.lab.hosts import ETCDCTL, SALTENV, get, kubectl, names, on, runner
 from tests.lab.members import MEMBERS
 
 pytestmark = pytest.mark.full
@@ -67,7 +67,7 @@ def renew() -> list[str]:
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.renew_certificates",
-        "saltenv=metalk8s-134.0.0",
+        f"saltenv={SALTENV}",
     ]
     started = time.monotonic()
     done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900, check=False)
@@ -295,7 +295,7 @@ def test_renewal_of_single_node_leaves_other_nodes(story: Story) -> None:
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.renew_certificates",
-        "saltenv=metalk8s-134.0.0",
+        f"saltenv={SALTENV}",
     ]
     on(
         "bootstrap",

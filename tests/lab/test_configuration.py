@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.lab.faults import PILLAR
-from tests.lab.hosts import EXEC, on, runner
+from tests.lab.hosts import EXEC, PILLAR, on, runner
 
 FILE = "/etc/metalk8s/bootstrap.yaml"
 README = Path(__file__).resolve().parents[2] / "README.md"

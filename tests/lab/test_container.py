@@ -19,10 +19,20 @@ from typing import Any
 import pytest
 
 from tests import extension
-from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, get, is_true, kill_master, on, runner, until
+from tests.lab.hosts import (
+    ENVIRONMENT,
+    EXEC,
+    LAB,
+    SALTENV,
+    get,
+    is_true,
+    kill_master,
+    on,
+    runner,
+    until,
+)
 
 POD = ("--namespace=kube-system", "pod", "salt-master-bootstrap")
-SALTENV = "metalk8s-134.0.0"
 EXTMODS = "/var/cache/salt/master/extmods"
 PLUGIN = f"{EXTMODS}/runners/metalk8s_expand.py"
 WHEEL = os.environ.get("LAB_INSTALL") == "wheel"

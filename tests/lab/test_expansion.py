@@ -19,6 +19,8 @@ from cryptography import x509
 from tests.lab import writer
 from tests.lab.hosts import (
     ETCDCTL,
+    PILLAR,
+    SALTENV,
     get,
     is_true,
     kill_master,
@@ -32,7 +34,6 @@ from tests.lab.hosts import (
 from tests.lab.members import MEMBERS
 
 DECLARED = ["cp-1", "cp-2", "infra-1", "worker-1"]
-PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 VERIFYING = "/etc/salt/master.d/zzz-verifying.conf"
 ROLES = {
     "cp-1": {"master", "etcd"},
@@ -510,7 +511,7 @@ def test_documented_commands_add_node_by_hand() -> None:
         "salt-run",
         "state.orchestrate",
         "metalk8s.orchestrate.deploy_node",
-        "saltenv=metalk8s-134.0.0",
+        f"saltenv={SALTENV}",
         'pillar={"orchestrate": {"node_name": "worker-2"}}',
         timeout=900,
     )
@@ -597,7 +598,7 @@ def test_second_deployment_changes_nothing() -> None:
     words = [
         "state.orchestrate",
         "metalk8s.orchestrate.deploy_node",
-        "saltenv=metalk8s-134.0.0",
+        f"saltenv={SALTENV}",
         pillar,
     ]
     done = on("bootstrap", "salt-run", "--out=json", *words, timeout=900)

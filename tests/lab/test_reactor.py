@@ -16,14 +16,25 @@ from typing import Any
 import pytest
 
 from tests.lab import recorder
-from tests.lab.hosts import EXEC, get, is_true, kill_master, kubectl, lab, names, on, runner, until
+from tests.lab.hosts import (
+    EXEC,
+    PILLAR,
+    SALTENV,
+    get,
+    is_true,
+    kill_master,
+    kubectl,
+    lab,
+    names,
+    on,
+    runner,
+    until,
+)
 
 NODE, ADDRESS, SENDER = "worker-4", "10.200.0.17", "worker-1"
 # The node of the events that ask whether the reactor runs.
 EARLY = "Is the reactor there?"
-PILLAR = "/etc/salt/metalk8s-expand/pillar/metalk8s_expand.sls"
 TAG = "metalk8s/expand/add"
-SALTENV = "metalk8s-134.0.0"
 SNIPPET = "/etc/salt/master.d/metalk8s_expand.conf"
 CONFIGURATION = f"""
 reactor:

@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from tests.lab import writer
-from tests.lab.faults import PILLAR
-from tests.lab.hosts import ETCDCTL, get, is_true, kubectl, lab, names, on, runner, until
+from tests.lab.hosts import ETCDCTL, PILLAR, get, is_true, kubectl, lab, names, on, runner, until
 
 SSH = "metalk8s.scality.com/ssh-"
 PROXY_BEHIND = "metalk8s-expand.scality.com/api-proxy-behind"

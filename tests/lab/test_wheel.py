@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, get, is_true, kubectl, lab, on, runner
+from tests.lab.hosts import ENVIRONMENT, EXEC, LAB, SALTENV, get, is_true, kubectl, lab, on, runner
 
 NODE, ADDRESS = "worker-4", "10.200.0.17"
 pytestmark = pytest.mark.full
@@ -80,7 +80,7 @@ def test_wheel_with_plugins_synced_to_master_is_refused() -> None:
             *EXEC,
             "salt-run",
             "saltutil.sync_all",
-            "saltenv=metalk8s-134.0.0",
+            f"saltenv={SALTENV}",
             timeout=300,
         )
         assert (
