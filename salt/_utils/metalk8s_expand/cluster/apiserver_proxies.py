@@ -17,13 +17,10 @@ from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import health
 from metalk8s_expand.domain.node.manifest import PROXY_BEHIND, VERSION_LABEL
-from metalk8s_expand.domain.node.objects import labels_of, name_of
+from metalk8s_expand.domain.node.objects import first_names, labels_of, name_of
 from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import ExpandError
-
-# The most names in one sentence.
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,9 @@ def catch_up(cluster: ClusterContext) -> list[str]:
         return [f"the API proxies that are behind were not updated: {error.message}"]
     notes = []
     if result.updated:
-        notes.append(f"the API proxies of {shown(result.updated)} list every API server again")
+        notes.append(
+            f"the API proxies of {first_names(result.updated)} list every API server again"
+        )
     if result.behind:
         notes.append(behind_note(result.behind))
     return notes
@@ -99,15 +98,9 @@ def catch_up(cluster: ClusterContext) -> list[str]:
 def behind_note(names: Sequence[str]) -> str:
     """Return the note on nodes whose proxy is behind."""
     return (
-        f"the API proxies of {shown(names)} do not list every API server yet: they use the others;"
-        " start the minions, and the next expand updates them"
+        f"the API proxies of {first_names(names)} do not list every API server yet: they use the"
+        " others; start the minions, and the next expand updates them"
     )
-
-
-def shown(names: Sequence[str]) -> str:
-    """Return the first names and the number of further ones."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _labels(value: str | None) -> dict[str, Any]:

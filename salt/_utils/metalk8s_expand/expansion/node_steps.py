@@ -17,6 +17,7 @@ from metalk8s_expand.cluster import (
     roster,
 )
 from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node.objects import SHOWN
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.reports.run import StepResult
 from metalk8s_expand.domain.runs import events
@@ -142,9 +143,9 @@ def _behind(expansion: Expansion, node: Node, state: orchestration_result.State)
     Mark the nodes whose API proxy does not list the new API server: the next run updates them.
     """
     failures = list(state.failures)
-    if len(failures) > apiserver_proxies.SHOWN:
-        more = len(failures) - apiserver_proxies.SHOWN
-        failures[apiserver_proxies.SHOWN :] = [f"and {more} more"]
+    if len(failures) > SHOWN:
+        more = len(failures) - SHOWN
+        failures[SHOWN:] = [f"and {more} more"]
     note = f"{node.name}: {state.name!r} failed on other nodes: {'; '.join(failures)}"
     if not state.name.startswith(PROXY_STATE):
         return note

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from metalk8s_expand.domain.declaration.settings import PILLAR, Settings
+from metalk8s_expand.domain.node.objects import first_names
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing.addresses import IPV6, family, is_ipv6
 from metalk8s_expand.domain.preflight import saltenv_lists
@@ -126,5 +127,4 @@ def _problem(files: Files, name: str, who: Sequence[str]) -> str:
     missing = (
         f"has no {ORCHESTRATION}" if name in files.saltenvs() else "does not exist on this master"
     )
-    few = ", ".join(who[:5]) + (f" and {len(who) - 5} more" if len(who) > 5 else "")
-    return f"the saltenv {name}, needed to deploy {few}, {missing}"
+    return f"the saltenv {name}, needed to deploy {first_names(who)}, {missing}"

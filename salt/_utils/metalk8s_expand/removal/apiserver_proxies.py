@@ -11,6 +11,7 @@ from metalk8s_expand.cluster import apiserver_proxies
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.node.objects import first_names
 from metalk8s_expand.errors import ExpandError
 
 
@@ -31,7 +32,7 @@ def refresh_apiserver_proxies(
         return [f"the API proxies may still list {name}: {error.message}; {skip}"]
     if not result.behind:
         return []
-    names = apiserver_proxies.shown(result.behind)
+    names = first_names(result.behind)
     return [
         f"these API proxies may still list {name}: {names}; {skip}; start their minions, and the"
         " next expand updates them"

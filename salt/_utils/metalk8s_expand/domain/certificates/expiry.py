@@ -13,6 +13,7 @@ from typing import Any
 from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.parsing.reader import Reader
+from metalk8s_expand.domain.salt.saltenv import RENEWAL
 
 Entry = Mapping[str, Any]
 Answer = Mapping[str, Entry]
@@ -23,7 +24,7 @@ Answers = Mapping[str, "Answer | str"]
 KUBECONFIG, MASTER = "kubeconfig", "(this master)"
 DAY = 86_400
 MAX_DAYS = 3_650
-RENEW = "salt-run state.orchestrate metalk8s.orchestrate.renew_certificates"
+RENEW = f"salt-run state.orchestrate {RENEWAL}"
 
 
 @dataclass(frozen=True)
