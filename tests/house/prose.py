@@ -122,8 +122,12 @@ def _python_texts(source: str) -> Iterator[tuple[int, str]]:
 def places(path: Path) -> Iterator[tuple[int, str]]:
     """Yield each forbidden construction of a file with its line number."""
     for number, text in texts(path):
-        for match in PATTERN.finditer(text.replace("\n", " ")):
-            yield number, match.group(0)
+        for construction in _constructions(text):
+            yield number, construction
+
+
+def _constructions(text: str) -> list[str]:
+    return [match.group(0) for match in PATTERN.finditer(text.replace("\n", " "))]
 
 
 def test_names(path: Path) -> Iterator[tuple[int, str]]:
@@ -143,8 +147,9 @@ def rate(part: Part) -> tuple[int, int]:
     """Return the number of constructions and of words in a part."""
     hits = words = 0
     for path in files(part):
-        hits += sum(1 for _ in places(path))
-        words += sum(len(WORD.findall(text)) for _, text in texts(path))
+        for _, text in texts(path):
+            hits += len(_constructions(text))
+            words += len(WORD.findall(text))
     return hits, words
 
 
