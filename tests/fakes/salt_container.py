@@ -6,6 +6,7 @@ saltenv and removes all others, as Salt's do.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,6 +18,12 @@ import yaml
 VERSION = "134.0.0"
 PLUGINS = "/var/cache/salt/master/extmods"
 RUNNER = "runners/metalk8s_expand.py"
+
+
+# The installer asks for the same few texts thousands of times. Callers do not change the result.
+@functools.lru_cache
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 class FakeSaltContainer:
@@ -72,7 +79,7 @@ class FakeSaltContainer:
         """Return the configuration of all files. Salt joins the lists of its files."""
         joined: dict[str, Any] = {}
         for path in sorted(self.path("/etc/salt/master.d").glob("*.conf")):
-            for key, value in yaml.safe_load(path.read_text()).items():
+            for key, value in _parsed(path.read_text()).items():
                 if not isinstance(value, dict):
                     joined[key] = value
                     continue

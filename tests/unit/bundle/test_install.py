@@ -519,6 +519,7 @@ def test_run_killed_at_any_point_is_completed_by_next(
     assert run(program, host, *arguments) == 0
     wanted, wanted_roots = state(host), host.started_with["file_roots"]
     points = 0
+    repeated: list[Any] = []
     while True:
         shutil.rmtree(host.root)
         shutil.copytree(start, host.root)
@@ -535,8 +536,12 @@ def test_run_killed_at_any_point_is_completed_by_next(
         assert run(program, host, *arguments) == 0, points
         assert state(host) == wanted, points
         assert host.started_with["file_roots"] == wanted_roots, points
-        run(program, host, *arguments)
-        assert set(host.calls) <= {"status"}, points
+        # The installer depends on the host alone, so one repetition on each final host is enough.
+        final = host.files("/"), host.started_with, bool(host.number)
+        if final not in repeated:
+            repeated.append(final)
+            run(program, host, *arguments)
+            assert set(host.calls) <= {"status"}, points
     assert points > 25
 
 
