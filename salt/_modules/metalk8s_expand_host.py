@@ -7,10 +7,12 @@ over salt-ssh.
 """
 
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.node import node_logs
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import certificates as host_certificates
 from metalk8s_expand.remote import host_facts as host_probe
+from metalk8s_expand.remote import read_logs
 
 __virtualname__ = "metalk8s_expand_host"
 
@@ -61,6 +63,34 @@ def connect(targets, window=10):
         salt bootstrap metalk8s_expand_host.connect '[["10.200.0.11", 2379]]' window=5
     """
     return host_probe.connect_all(targets, window)
+
+
+def logs(lines=50, node=""):
+    """
+    Return the last lines of the logs of the minion, the kubelet, containerd and the static Pods.
+    Nothing is changed.
+
+    Secrets are left out before the answer leaves the host: the master keeps the returns of jobs.
+
+    lines
+        Maximum number of lines of each log, 1000 at most. At most 32 KiB of each log are read,
+        within ten seconds.
+
+    node
+        Name of the node, which ends the names of its static Pods. By default the ID of the minion.
+
+    Returns a list of parts: ``part``, ``source`` (the file or the command), ``lines``, ``cut``
+    (whether the log has earlier lines) and ``problem`` (why there are no lines, or None).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt worker-1 metalk8s_expand_host.logs lines=20
+    """
+    most = max(1, min(int(lines), 1000))
+    parts = read_logs.logs({"lines": most, "node": node or __opts__.get("id", "")})
+    return node_logs.readable_parts(parts, most)
 
 
 def certificates():

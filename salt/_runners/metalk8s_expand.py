@@ -516,6 +516,37 @@ def report(run=None):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
+def logs(node, lines=50):
+    """
+    Show the last lines of the logs of a node: its minion, kubelet, containerd and static Pods.
+    Nothing is changed.
+
+    The command asks the minion of the node. If the minion does not answer, the command reads the
+    same logs over SSH. Private keys, tokens, passwords and the credentials of a kubeconfig are left
+    out, and control characters are shown as escapes.
+
+    Returns ``node``, ``lines``, ``over`` (``salt`` or ``ssh``), ``notes``, and ``parts``, each with
+    ``part``, ``source`` (the file or the command), ``lines``, ``cut`` (whether the log has earlier
+    lines) and ``problem`` (why there are no lines, or None). Exit code 2 for an unknown node, 4 if
+    the host cannot be reached.
+
+    node
+        Name of a declared node, of a Node, or of a minion.
+    lines
+        Maximum number of lines of each log, 1 to 1000. At most 32 KiB of each log are read, within
+        ten seconds.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run metalk8s_expand.logs worker-1
+        salt-run metalk8s_expand.logs worker-1 lines=200 --out=json
+    """
+    return reports.logs(_context(), node, lines)
+
+
+@runner_boundary(lambda: __context__, lambda: __opts__)
 def trees():
     """
     Return the path of the library, the trees that a pip installation provides for ``file_roots``,

@@ -100,6 +100,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "health": health.health,
     "stop": stop.stop,
     "report": reports.report,
+    "logs": reports.logs,
     "trees": reports.trees,
 }
 

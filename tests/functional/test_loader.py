@@ -126,6 +126,7 @@ def test_runner_has_all_documented_functions(mode: Any) -> None:
         "expand",
         "health",
         "host_keys",
+        "logs",
         "manifest",
         "plan",
         "preflight",

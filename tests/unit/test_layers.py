@@ -17,8 +17,10 @@ PLUGINS = sorted(
     for kind in ("modules", "pillar", "roster", "runners", "states")
     for path in (SALT / f"_{kind}").glob("*.py")
 )
-# Both scripts are sent to bare hosts, where the library is not installed.
-PROBES = (LIBRARY / "remote" / "host_facts.py", LIBRARY / "remote" / "reset_host.py")
+# The scripts are sent to bare hosts, where the library is not installed.
+PROBES = tuple(
+    LIBRARY / "remote" / f"{name}.py" for name in ("host_facts", "read_logs", "reset_host")
+)
 # Plugins only translate: other clients, processes and threads belong in the library.
 LOGIC = {
     "kubernetes",

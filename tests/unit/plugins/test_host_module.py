@@ -103,3 +103,19 @@ def test_certificates_by_the_nodes_own_pillar(module: ModuleType, pillar: dict[s
     found = module.certificates()
     assert ("x" in found) == bool(pillar.get("metalk8s"))
     json.dumps(found)
+
+
+def test_logs_return_parts_without_secrets(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = {"part": "minion", "source": "x", "cut": False, "problem": None}
+    asked = []
+
+    def logs(request: dict[str, Any]) -> list[dict[str, Any]]:
+        asked.append(request)
+        return [{**part, "lines": ["password: x", "up"]}]
+
+    monkeypatch.setattr(module.read_logs, "logs", logs)
+    monkeypatch.setattr(module, "__opts__", {"id": "w-1"}, raising=False)
+    assert module.logs(lines=2) == [{**part, "lines": ["password: [left out]", "up"]}]
+    assert asked == [{"lines": 2, "node": "w-1"}]

@@ -167,6 +167,14 @@ def seconds(name: str, value: float) -> float:
     return value
 
 
+def whole_number(name: str, value: object, most: int) -> int:
+    """Return a number from 1 to ``most``. Raises SettingsError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        problem = Problem(name, value, f"is no number from 1 to {most}")
+        raise SettingsError(WRONG_ARGUMENTS, problems=[problem])
+    return value
+
+
 def flags(**given: object) -> None:
     """Raise SettingsError that names each value that is neither true nor false.
 

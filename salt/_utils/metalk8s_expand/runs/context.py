@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +22,7 @@ from metalk8s_expand.runs.progress import Progress
 
 log = logging.getLogger(__name__)
 
-LOGS = (
-    "on the master: /var/log/salt/master; on the node: /var/log/salt/minion, journalctl --unit"
-    " kubelet, /var/log/pods"
-)
+MASTER_LOG = "/var/log/salt/master on the master"
 
 
 @dataclass(frozen=True)
@@ -100,5 +98,8 @@ def failure_of(node: str, error: Exception) -> ExpandError:
     if not isinstance(error, ExpandError):
         log.exception("node %s: unexpected %s", node, type(error).__name__)
         error = ExpandError(f"unexpected {type(error).__name__}: {error}", hint=INTERNAL_HINT)
-    error.node, error.log = error.node or node, error.log or LOGS
+    error.node = error.node or node
+    # The command shows the logs that an operator would otherwise look for on the node.
+    command = f"salt-run metalk8s_expand.logs {shlex.quote(node)}"
+    error.log = f"{command}; {error.log or MASTER_LOG}"
     return error

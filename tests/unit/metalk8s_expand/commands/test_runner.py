@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import salt.config
@@ -122,6 +122,53 @@ def on_metalk8s(
 
 def everyone() -> list[dict[str, Any]]:
     return [node("w-1"), node("w-2"), node("i-1")]
+
+
+class TestLogs:
+    PART: ClassVar[dict[str, Any]] = {
+        "part": "minion", "source": "/var/log/salt/minion", "lines": ["up"], "cut": False, "problem": None,
+    }  # fmt: skip
+
+    def test_logs_of_declared_node_need_no_api(self, make: Make) -> None:
+        call = make(connect=unreachable)
+        call.minions.answers["w-1"] = [self.PART]
+        assert call.logs("w-1", 5) == {
+            "node": "w-1", "lines": 5, "over": "salt", "notes": [], "parts": [self.PART],
+        }  # fmt: skip
+
+    def test_logs_for_people_are_text(self, make: Make) -> None:
+        call = make(__cli="salt-run")
+        call.minions.answers["w-1"] = [self.PART]
+        assert "== minion: /var/log/salt/minion\nup" in call.logs("w-1", 5)["text"]
+
+    def test_logs_of_undeclared_minion(self, make: Make) -> None:
+        call = make(connect=unreachable)
+        call.minions.answers["bootstrap"] = [self.PART]
+        assert call.logs("bootstrap", 5)["parts"] == [self.PART]
+
+    @pytest.mark.parametrize("name", ["w-9", "w-*"])
+    def test_logs_of_unknown_node_name_key_and_value(self, make: Make, name: str) -> None:
+        call = make()
+        call.minions.without_key.add("w-9")
+        with pytest.raises(SettingsError) as error:
+            call.logs(name, 5)
+        [problem] = error.value.as_dict()["problems"]
+        assert (problem["path"], problem["value"]) == ("node", name)
+
+    def test_logs_of_node_without_minion_and_address(self, make: Make) -> None:
+        call = make()
+        call.minions.answers.clear()
+        call.minions.every = None
+        with pytest.raises(UnreachableError) as error:
+            call.logs("bootstrap", 5)
+        assert "neither the pillar nor a Node has its address" in str(error.value)
+
+    @pytest.mark.parametrize("lines", [0, 1001, True, "5", 1.5, None])
+    def test_wrong_number_of_lines_is_named(self, make: Make, lines: Any) -> None:
+        with pytest.raises(SettingsError) as error:
+            make().logs("w-1", lines)
+        [problem] = error.value.as_dict()["problems"]
+        assert (problem["path"], problem["value"]) == ("lines", lines)
 
 
 class TestPlan:
