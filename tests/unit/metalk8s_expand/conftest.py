@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,32 @@ def silent_port() -> Iterator[int]:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+PILLARS: dict[tuple[str, ...], Any] = {}
+
+
+@pytest.fixture
+def rendered_pillars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Salt render equal pillar files once for all tests: its loaders take most of the time."""
+    import salt.pillar
+
+    real = salt.pillar.Pillar
+
+    class RenderedPillar:
+        """The pillar of one minion, from the files of the saltenv base and no external pillar."""
+
+        def __init__(self, opts: Mapping[str, Any], *minion: Any) -> None:
+            assert not opts["ext_pillar"]
+            self.arguments = (opts, *minion)
+            self.roots = map(Path, opts["pillar_roots"]["base"])
+
+        def compile_pillar(self) -> Any:
+            files = [path for root in self.roots for path in sorted(root.rglob("*.sls"))]
+            texts = [text for path in files for text in (path.name, path.read_text())]
+            key = (repr(self.arguments[1:]), *texts)
+            if key not in PILLARS:
+                PILLARS[key] = real(*self.arguments).compile_pillar()
+            return copy.deepcopy(PILLARS[key])
+
+    monkeypatch.setattr(salt.pillar, "Pillar", RenderedPillar)

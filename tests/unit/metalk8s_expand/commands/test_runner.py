@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from metalk8s_expand.clients.kubernetes.api import FORBIDDEN
 from metalk8s_expand.clients.kubernetes.lease import claim, stamp
-from metalk8s_expand.clients.salt import cache, running_jobs
+from metalk8s_expand.clients.salt import cache, orchestrations, running_jobs
 from metalk8s_expand.cluster import minion_key
 from metalk8s_expand.cluster.configuration import VERSION_ANNOTATION
 from metalk8s_expand.cluster.context import ClusterContext
@@ -51,6 +52,10 @@ from tests.fakes.runner import PILLAR, RunnerCalls, certificate, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
 Make = Callable[..., RunnerCalls]
+pytestmark = pytest.mark.usefixtures("rendered_pillars")
+
+
+OPTIONS = salt.config.master_config(None)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +79,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         deployment = tmp_path / "tree" / DEPLOYMENT
         deployment.parent.mkdir(parents=True, exist_ok=True)
         deployment.touch()
-        opts = salt.config.master_config(None)
+        opts = copy.deepcopy(OPTIONS)
         values = {"id": "lab_master", "cachedir": str(tmp_path / "cache"), "extension_modules": str(tmp_path / "ext"),
                   "file_roots": {"metalk8s-2.0": [str(tmp_path / "tree")]},
                   "pillar_roots": {"base": [str(tmp_path / "pillar")]}, **more}  # fmt: skip
@@ -89,6 +94,15 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
         return RunnerCalls.on(opts, clock, connect or (lambda opts: cluster))
 
     return made
+
+
+# No SSH server listens there, so the check of the host fails immediately. The connection to an
+# address without a host would fail after ten seconds.
+CLOSED = {"host": "127.0.0.1", "port": 1}
+WITHOUT_SSH: dict[str, Any] = {
+    **PILLAR,
+    "nodes": {**PILLAR["nodes"], "w-1": {**PILLAR["nodes"]["w-1"], "ssh": CLOSED}},
+}
 
 
 def unreachable(opts: Any) -> ClusterContext:
@@ -430,11 +444,13 @@ class TestMinionContact:
             call.cluster.salt.answers = {}
             yield 1.0
 
+        prepared: list[Any] = []
         monkeypatch.setattr(minion_key, "reconnect", reconnect)
+        monkeypatch.setattr(orchestrations, "prepare_ssh", prepared.append)
         report = call.expand()
         [found] = report["nodes"]
         assert [step["name"] for step in found["steps"]] == ["reconnect", "verify"]
-        assert (report["ok"], reached) == (True, ["w-1"])
+        assert (report["ok"], reached, prepared) == (True, ["w-1"], [call.opts])
         assert call.expand()["unchanged"] is True
 
 
@@ -442,7 +458,7 @@ class TestSilentMinions:
     """MetalK8s's own deployment fails if any minion is down; this project's does not."""
 
     def test_foreign_deployment_is_refused_before_it_starts(self, make: Make) -> None:
-        call = make(*everyone()[1:])
+        call = make(*everyone()[1:], pillar=WITHOUT_SSH)
         call.cluster.salt.others = ["boot", "gone", "w-2"]
         call.cluster.salt.answers = {"gone": None}
         for found in (call.plan("w-1"), call.expand("w-1", skip_failed=True, dry_run=True)):
@@ -500,12 +516,12 @@ class TestRedeploy:
         ]
 
     def test_digest_alone_keeps_the_request(self, make: Make) -> None:
-        call = make(*everyone())
+        call = make(*everyone(), pillar=WITHOUT_SSH)
         digest = call.plan("w-1", redeploy=True)["digest"]
         assert call.expand(plan=digest, skip_failed=True, dry_run=True)["digest"] == digest
 
     def test_report_names_the_flag(self, make: Make) -> None:
-        call = make(node("w-1"))
+        call = make(node("w-1"), pillar=WITHOUT_SSH)
         call.cluster.kube.nodes_by_name.clear()
         found = call.expand("w-1", redeploy=True, skip_failed=True)
         assert found["command"] == "salt-run metalk8s_expand.add_node w-1 redeploy=true"
@@ -579,7 +595,7 @@ class TestMaxParallel:
 
     def test_approved_plan_includes_max_parallel(self, make: Make) -> None:
         """The next call recognizes the plan by its digest, without the same argument."""
-        call = make()
+        call = make(pillar=WITHOUT_SSH)
         found = call.plan("w-1", max_parallel=3)
         assert call.expand(plan=found["digest"], dry_run=True)["digest"] == found["digest"]
         refused = call.expand(plan=found["digest"], dry_run=True, max_parallel=4)["refusal"]
@@ -1213,7 +1229,7 @@ class TestStop:
             make().stop(wait_s)
 
     def test_stop_request_during_checks_ends_run(self, make: Make) -> None:
-        call = make()
+        call = make(pillar=WITHOUT_SSH)
         leases = call.cluster.leases()
         leases.after = lambda: leases.stored["metadata"]["annotations"].update(
             {STOP: "asked by me"}
