@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,13 @@ CHANGES = {
 def trees(*tops: str) -> Iterator[tuple[Path, ast.Module]]:
     for top in tops:
         for path in sorted((ROOT / top).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
+            yield path, parsed(path)
+
+
+# The tests change no tree, and parsing takes more time than reading the tree.
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def library() -> Iterator[tuple[Path, ast.Module]]:
