@@ -29,6 +29,7 @@ archives: [/srv/scality/metalk8s-134.0.1]
 """
 NAMESPACES = "/api/v1/namespaces"
 Make = Callable[..., ClusterContext]
+pytestmark = pytest.mark.usefixtures("rendered_pillars")
 
 
 @pytest.fixture

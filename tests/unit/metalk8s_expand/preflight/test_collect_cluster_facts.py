@@ -51,6 +51,7 @@ def node(
 
 BOOT = node("boot", "10.0.0.1", "bootstrap", "master", "etcd", machineID="m", systemUUID="u")
 Make = Callable[..., ClusterContext]
+pytestmark = pytest.mark.usefixtures("rendered_pillars")
 
 
 @pytest.fixture
