@@ -18,6 +18,7 @@ from metalk8s_expand.expansion.planner import (
 )
 from metalk8s_expand.expansion.scheduler import schedule
 from metalk8s_expand.expansion.state import Expansion
+from metalk8s_expand.runs.recorded_state import read_state
 
 
 def expand_or_preview(
@@ -51,6 +52,7 @@ def expand(
     with exclusive_run(ctx, command, options.wait_s, settings.deploy_timeout) as run:
         # Decide: nothing is changed yet.
         workflow.check_cluster(run, settings, names)
+        before = read_state(run.cluster)
         plan = current_plan(run.cluster, settings, names, run.clock, request.redeploy)
         ensure_same_plan(plan, options.digest, saved)
         plan = select_plan(plan)
@@ -78,4 +80,5 @@ def expand(
         notes += expansion.notes
         report = workflow.build_report(run.progress, nodes, problems, notes, snapshot, stopped)
         data = {**report.as_dict(), "unchanged": plan.empty, "command": request.command()}
-        return save_report(run, data)
+        data["cluster"] = {"before": before, "after": read_state(run.cluster)}
+        return save_report(run, {**data, **plan.as_report()})

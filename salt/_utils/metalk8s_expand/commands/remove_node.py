@@ -18,6 +18,7 @@ from metalk8s_expand.domain.reports.run import render_report
 from metalk8s_expand.errors import LockedError, SettingsError
 from metalk8s_expand.removal import discovery, workflow
 from metalk8s_expand.removal.steps import REMOVAL_STEPS
+from metalk8s_expand.runs.recorded_state import read_state
 
 DRAIN_TIMEOUT_S = 600.0
 
@@ -53,6 +54,7 @@ def remove_node(
     with exclusive_run(ctx, command, wait_s, settings.deploy_timeout) as run:
         # Decide: nothing is changed yet.
         ensure_no_other_operation(run.cluster)
+        before = read_state(run.cluster)
         inventory, plan = workflow.discover_and_plan(run, settings, node, options)
         workflow.ensure_not_refused(plan)
         removal = workflow.begin(run, settings, inventory, options, plan)
@@ -65,6 +67,7 @@ def remove_node(
         report = workflow.build_report(removal, result, notes)
         data = {**report.as_dict(), "plan": plan.as_dict(), "unchanged": plan.empty}
         data["command"] = command_line(node, options)
+        data["cluster"] = {"before": before, "after": read_state(run.cluster)}
         if result.ok:
             data[discovery.REMOVED] = node
         return save_report(run, data)

@@ -162,6 +162,19 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         return {**self._content(), "digest": self.digest}
 
+    def as_report(self) -> dict[str, Any]:
+        """Return what a report has of the plan.
+
+        ``unchanged_nodes`` are names. ``changes`` are the differences, each with its ``nodes``: the
+        nodes of a fleet differ in the same places.
+        """
+        nodes_of: dict[Change, list[str]] = {}
+        for plan in self.nodes:
+            for change in plan.changes:
+                nodes_of.setdefault(change, []).append(plan.node.name)
+        changes = [{**change.as_dict(), "nodes": names} for change, names in nodes_of.items()]
+        return {"unchanged_nodes": list(self.unchanged), "changes": changes}
+
     def without(self, names: Collection[str]) -> Plan:
         """Return the plan without these nodes."""
         serial = tuple(item for item in self.control_plane if item.node.name not in names)

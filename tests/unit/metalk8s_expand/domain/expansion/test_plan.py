@@ -304,3 +304,11 @@ def test_text_of_plan_shows_old_and_new_values() -> None:
     )
     assert "~ metadata.annotations[metalk8s.scality.com/ssh-host]: '10.0.0.9' -> '10.0.0.1'" in text
     assert "- metadata.annotations[metalk8s.scality.com/ssh-port] = '2222'" in text
+
+
+def test_plan_gives_a_report_each_difference_once_with_its_nodes() -> None:
+    found = plan.build_plan(declared(), {}, ["cp-1", "cp-2"]).as_report()
+    assert found["unchanged_nodes"] == []
+    label = "metadata.labels[node-role.kubernetes.io/master]"
+    [entry] = [item for item in found["changes"] if item["path"] == label]
+    assert entry == {"path": label, "found": None, "wanted": "", "nodes": ["cp-2", "cp-1"]}
