@@ -499,20 +499,29 @@ def health(nodes=None, profiles=None):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def report(run=None):
+def report(run=None, format="text", content=False):
     """
-    Show the report of a run again.
+    Show the report of a run again, or return it as a page or as a trace.
 
     run
         ID of the run, as ``expand`` and ``status`` return it. The last run by default.
+    format
+        ``text`` shows the report. ``html`` returns the path of its page on the master, one file
+        that needs no network. ``trace`` returns the steps in Chrome's trace format, which
+        https://ui.perfetto.dev shows.
+    content
+        With ``format=html``, return the page itself instead of its path.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.report
+        salt-run metalk8s_expand.report format=html
+        salt-run metalk8s_expand.report format=html content=True > report.html
+        salt-run metalk8s_expand.report 20261129090824 format=trace > trace.json
     """
-    return reports.report(_context(), run)
+    return reports.report(_context(), run, format, content)
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)

@@ -129,7 +129,10 @@ def reports() -> set[str]:
     """Return the file names of the stored reports."""
     return set(
         on(
-            "bootstrap", "sh", "-c", "ls /var/cache/salt/master/metalk8s_expand/ | grep ^report-"
+            "bootstrap",
+            "sh",
+            "-c",
+            "ls /var/cache/salt/master/metalk8s_expand/ | grep '^report-.*json$'",
         ).stdout.split()
     )
 

@@ -5,8 +5,11 @@ report points to.
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from metalk8s_expand.clients.salt import cache
 from metalk8s_expand.clients.ssh.command import Target
@@ -19,15 +22,38 @@ from metalk8s_expand.domain.declaration.settings import WRONG_ARGUMENTS, Setting
 from metalk8s_expand.domain.node.node_logs import render_node_logs
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing.reader import suggestion
+from metalk8s_expand.domain.reports.earlier_runs import digest_of
+from metalk8s_expand.domain.reports.page.outcome import function_of
+from metalk8s_expand.domain.reports.page.render import render_page
 from metalk8s_expand.domain.reports.run import render_report
-from metalk8s_expand.errors import ExpandError, Problem, SettingsError
+from metalk8s_expand.domain.reports.trace import trace
+from metalk8s_expand.errors import ExpandError, Problem, SettingsError, visible
 from metalk8s_expand.runs.context import RunContext
 
+log = logging.getLogger(__name__)
+
 DEPLOYMENT = "metalk8s/orchestrate/deploy_node.sls"
+TEXT, HTML, TRACE = "text", "html", "trace"
+FORMATS = (TEXT, HTML, TRACE)
+# The page compares a run with this number of earlier ones, from this number of newest reports.
+COMPARED, READ = 8, 20
 
 
-def report(ctx: CommandContext, run: str | None) -> Result:
-    """Return the report of a run, by default of the last one. Raises SettingsError without it."""
+def report(
+    ctx: CommandContext, run: str | None, form: object = None, content: bool = False
+) -> Result | str:
+    """Return the report of a run, by default of the last one, in one of ``FORMATS``.
+
+    With ``html``, return the path of the page or its ``content``. Raises SettingsError without a
+    report, or if an argument is wrong.
+    """
+    arguments.flags(content=content)
+    wanted = form or TEXT
+    if wanted not in FORMATS or (content and wanted != HTML):
+        problem = "content=True needs format=html"
+        if wanted not in FORMATS:
+            problem = f"format is {form!r}: write {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise SettingsError(WRONG_ARGUMENTS, problems=[problem])
     saved = cache.reports_by_run(ctx.opts)
     name = str(run) if run else next(reversed(saved), "")
     if name not in saved:
@@ -36,12 +62,27 @@ def report(ctx: CommandContext, run: str | None) -> Result:
             hint="the runs are in: salt-run metalk8s_expand.status",
         )
     data = json.loads(saved[name].read_text(encoding="utf-8"))
+    if wanted == HTML:
+        return _page(ctx, name, data, content)
+    if wanted == TRACE:
+        # A file for Perfetto must be JSON also without --out=json.
+        return json.dumps(trace(data)) if ctx.for_people else trace(data)
     return ctx.render(render_report, data, exit_code=False)
 
 
 def save_report(run: RunContext, data: Result) -> Result:
-    """Save the report of the active run and return it with its file as ``log``."""
-    data["log"] = str(cache.save_report(run.cluster.opts, data))
+    """Save the report of the active run and its page; return it with its file as ``log``.
+
+    A page that cannot be written is a note in the report, not a failure of the run.
+    """
+    opts = run.cluster.opts
+    try:
+        data["page"] = str(_save_page(opts, str(data["id"]), data))
+    except Exception as error:
+        log.exception("run %s: the page of the report was not written", data["id"])
+        reason = f"{type(error).__name__}: {error}"
+        data["notes"].append(visible(f"the page of the report was not written: {reason}"))
+    data["log"] = str(cache.save_report(opts, data))
     run.exit_code["retcode"] = data["retcode"]
     return data
 
@@ -83,6 +124,38 @@ def _described(ctx: CommandContext, settings: Settings, name: str) -> Node:
     if node_obj is None:
         raise ExpandError("neither the pillar nor a Node has its address", node=name)
     return from_observed(node_obj)
+
+
+def _page(ctx: CommandContext, name: str, data: Result, content: bool) -> Result | str:
+    """Return the path or the content of a page. Make the page of a run that has none."""
+    path = cache.page_path(ctx.opts, name)
+    if not path.is_file():
+        path = _save_page(ctx.opts, name, data)
+    if content:
+        return path.read_text(encoding="utf-8")
+    return ctx.render(lambda page: str(page["page"]), {"page": str(path)})
+
+
+def _save_page(opts: Mapping[str, Any], name: str, data: Result) -> Path:
+    # The report has keys and values of foreign systems, so the page gets what a file would hold.
+    plain = json.loads(json.dumps(data, default=str))
+    return cache.save_page(opts, name, render_page(plain, _earlier(opts, name, plain)))
+
+
+def _earlier(opts: Mapping[str, Any], name: str, data: Result) -> list[Result]:
+    """Return the digests of the last runs of the same function before this one, the oldest first.
+
+    At most ``READ`` reports are read, since one of a fleet has megabytes.
+    """
+    before = [path for run, path in cache.reports_by_run(opts).items() if run < name]
+    digests: list[Result] = []
+    for path in reversed(before[-READ:]):
+        other = cache.load_report(path)
+        if other and function_of(other) == function_of(data):
+            digests.insert(0, digest_of(other))
+        if len(digests) == COMPARED:
+            break
+    return digests
 
 
 def trees(ctx: CommandContext) -> Result:

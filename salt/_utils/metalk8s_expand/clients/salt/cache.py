@@ -13,6 +13,8 @@ NAME = "metalk8s_expand"
 # A later run compares its facts with a stored plan. A plan of thousands of nodes has some
 # megabytes, so the number is limited.
 KEPT_PLANS = 10
+# A page can be made again from its report, and has up to two megabytes.
+KEPT_PAGES = 50
 
 
 def path(opts: Mapping[str, Any]) -> Path:
@@ -33,6 +35,20 @@ def save_report(opts: Mapping[str, Any], report: Mapping[str, Any]) -> Path:
         directory(opts) / f"report-{report['id']}.json",
         json.dumps(report, indent=1, sort_keys=True, default=str),
     )
+
+
+def page_path(opts: Mapping[str, Any], run: str) -> Path:
+    """Return the path of the page of a run, which may not exist."""
+    return path(opts) / f"report-{run}.html"
+
+
+def save_page(opts: Mapping[str, Any], run: str, page: str) -> Path:
+    """Store the page of a run beside its report, keep the newest pages, and return its path."""
+    kept = _write(directory(opts) / page_path(opts, run).name, page)
+    for old in sorted(directory(opts).glob("report-*.html"))[:-KEPT_PAGES]:
+        if old != kept:
+            old.unlink(missing_ok=True)
+    return kept
 
 
 def reports(opts: Mapping[str, Any]) -> list[Path]:

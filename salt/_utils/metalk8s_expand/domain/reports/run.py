@@ -112,6 +112,8 @@ def render_report(report: Object) -> str:
     if report["notes"]:
         notes = [f"- {note}" for note in report["notes"]]
         blocks.append("\n".join(["Notes:", *notes]))
+    if report.get("page"):
+        blocks.append(f"As a page: {report['page']}")
     return "\n\n".join(blocks)
 
 
