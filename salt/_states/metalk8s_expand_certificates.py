@@ -1,11 +1,12 @@
 """
-State of the certificates of a node: its ports serve the certificates on its disk.
+States of the certificates of a node: the CA has signed them, and its ports serve them.
 """
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import certificates as host_certificates
+from metalk8s_expand.minion import signed_certificates
 
 __virtualname__ = "metalk8s_expand_certificates"
 
@@ -13,6 +14,51 @@ __virtualname__ = "metalk8s_expand_certificates"
 def __virtual__():
     reason = mixed_installation(__file__)
     return (False, reason) if reason else __virtualname__
+
+
+@state_boundary
+def signed(name, certificates, contents, ca_server=None, days_remaining=30):
+    """
+    Ensure that the node has its certificates, each with a key that was made on this host. The state
+    compares the files with ``contents``, and requests those that differ from the CA's minion, all
+    in one request. It asks nothing if all are as they should be.
+
+    name
+        Any text; it is shown.
+    certificates
+        Path without suffix of each certificate of the node, by purpose.
+    contents
+        What each certificate contains, by purpose: ``subject``, ``names``, and ``authority``, the
+        path of its CA without suffix below ``/etc/kubernetes/pki``.
+    ca_server
+        Minion that signs. None: this host signs them itself.
+    days_remaining
+        Days before its end from which a certificate is replaced.
+
+    Returns the reason of each new certificate by its purpose. Raises UnreachableError if the CA's
+    minion does not answer, DeployError with the reasons if it refuses a certificate. Nothing is
+    written then.
+    """
+    reasons = signed_certificates.needed(certificates, contents, Clock().now(), days_remaining)
+    if not reasons or __opts__["test"]:
+        return reasons
+
+    def sign_here(public_keys):
+        def sign_one(policy, public_key):
+            return __salt__["x509.sign_remote_certificate"](
+                policy, {"public_key": public_key}, __pub_id=__opts__["id"]
+            )
+
+        answer = signed_certificates.sign_all(__opts__["id"], public_keys, sign_one)
+        return signed_certificates.answer_of(__opts__["id"], {__opts__["id"]: answer})
+
+    def sign_there(public_keys):
+        answers = __salt__["publish.publish"](
+            ca_server, signed_certificates.SIGN, arg=[dict(public_keys)], timeout=60
+        )
+        return signed_certificates.answer_of(ca_server, answers)
+
+    return signed_certificates.renew(certificates, reasons, sign_there if ca_server else sign_here)
 
 
 @state_boundary

@@ -167,9 +167,10 @@ def node_pillar(
     data: dict[str, Any] = {
         "node": host.as_dict(),
         "certificates": signing_policies.paths(host.roles),
+        "certificate_contents": signing_policies.contents(_subject(cluster, host)),
         "ca_server": cluster["bootstrap"]["name"],
         "api_servers": _api_servers(hosts.values()),
-        "no_proxy": _own_hosts(cluster),
+        "no_proxy": own_hosts(cluster),
         "etcd_members": [item for item in members if item["name"] in names],
         "authorities": secret_files.read_existing(kubernetes_directory, AUTHORITIES),
     }
@@ -235,7 +236,7 @@ def _api_servers(hosts: Iterable[PillarHost]) -> list[dict[str, str]]:
     ]
 
 
-def _own_hosts(cluster: Mapping[str, Any]) -> list[str]:
+def own_hosts(cluster: Mapping[str, Any]) -> list[str]:
     """Return the hosts that a node's minion reaches without a proxy: the master and the store.
 
     Salt compares them with the host of a URL, where an IPv6 address has no brackets.
@@ -246,22 +247,24 @@ def _own_hosts(cluster: Mapping[str, Any]) -> list[str]:
 
 
 def _policies(cluster: Mapping[str, Any], hosts: Iterable[PillarHost]) -> dict[str, Any]:
+    # Tests use certificates that last minutes.
+    days = float(cluster.get("certificate_days", 365))
+    policies: dict[str, Any] = {}
+    for host in hosts:
+        if host.address:
+            policies.update(signing_policies.policies(_subject(cluster, host), days))
+    return policies
+
+
+def _subject(cluster: Mapping[str, Any], host: PillarHost) -> signing_policies.Subject:
+    """Return the node and the names and addresses of the API for its certificates."""
     networks = cluster["networks"]
     service = str(next(ipaddress.ip_network(networks["service"]).hosts()))
     domain = networks.get("domain", "cluster.local")
     names = tuple(
         f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", f".default.svc.{domain}")
     )
-    # Tests use certificates that last minutes.
-    days = float(cluster.get("certificate_days", 365))
-    policies: dict[str, Any] = {}
-    for host in hosts:
-        if host.address:
-            subject = signing_policies.Subject(
-                host.name, host.address, host.roles, names, (service,)
-            )
-            policies.update(signing_policies.policies(subject, days))
-    return policies
+    return signing_policies.Subject(host.name, host.address, host.roles, names, (service,))
 
 
 def _observed(minion: str, kubeconfig: str) -> tuple[list[JsonObject], str]:

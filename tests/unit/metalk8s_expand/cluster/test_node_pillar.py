@@ -207,6 +207,7 @@ class TestPillar:
         assert set(data) == {
             "node",
             "certificates",
+            "certificate_contents",
             "ca_server",
             "api_servers",
             "no_proxy",

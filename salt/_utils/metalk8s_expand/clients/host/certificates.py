@@ -26,6 +26,11 @@ class Certificate:
     not_before: float
     not_after: float
     public_key: bytes
+    # Sorted, in the notation of OpenSSL: DNS:localhost, IP:127.0.0.1.
+    names: tuple[str, ...] = ()
+    # The identifier of the CA's key as hexadecimal digits, empty if the certificate has none.
+    authority_key: str = ""
+    subject_key: str = ""
 
 
 def read(path: str | Path) -> Certificate:
@@ -36,6 +41,50 @@ def read(path: str | Path) -> Certificate:
     from cryptography import x509
 
     return _certificate(x509.load_pem_x509_certificate(Path(path).read_bytes()))
+
+
+def parse(text: str) -> Certificate:
+    """Return the first certificate of a PEM text. Raises ValueError when there is none."""
+    from cryptography import x509
+
+    return _certificate(x509.load_pem_x509_certificate(text.encode()))
+
+
+def pem_of_der(data: bytes) -> str:
+    """Return a certificate in DER as PEM."""
+    return ssl.DER_cert_to_PEM_cert(data)
+
+
+def new_key() -> str:
+    """Return a new private key (EC, P-256) as PEM in PKCS#8, without a passphrase."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def public_key_of(private_key: str) -> str:
+    """Return the public key of a private key, both as PEM. Raises ValueError or TypeError."""
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
+    public = load_pem_private_key(private_key.encode(), password=None).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def der_of_public_key(text: str) -> bytes:
+    """Return a public key in PEM as DER. Raises ValueError."""
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    return _der(load_pem_public_key(text.encode()))
 
 
 def of_kubeconfig(path: str | Path, context: str | None = None) -> tuple[str, Certificate] | None:
@@ -121,7 +170,32 @@ def _certificate(parsed: Any) -> Certificate:
         not_before=_moment(parsed, "not_valid_before"),
         not_after=_moment(parsed, "not_valid_after"),
         public_key=_der(parsed.public_key()),
+        names=_names(parsed),
+        authority_key=_extension(parsed, "AuthorityKeyIdentifier", "key_identifier"),
+        subject_key=_extension(parsed, "SubjectKeyIdentifier", "digest"),
     )
+
+
+def _names(parsed: Any) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    names = [f"DNS:{name}" for name in extension.get_values_for_type(x509.DNSName)]
+    names += [f"IP:{address}" for address in extension.get_values_for_type(x509.IPAddress)]
+    return tuple(sorted(names))
+
+
+def _extension(parsed: Any, kind: str, field: str) -> str:
+    from cryptography import x509
+
+    try:
+        value = parsed.extensions.get_extension_for_class(getattr(x509, kind)).value
+    except x509.ExtensionNotFound:
+        return ""
+    return (getattr(value, field) or b"").hex()
 
 
 def _moment(parsed: Any, name: str) -> float:

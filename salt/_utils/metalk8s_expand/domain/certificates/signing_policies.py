@@ -125,6 +125,22 @@ def paths(node_roles: Sequence[str]) -> dict[str, str]:
     return {purpose: PATHS[purpose] for purpose in purposes(node_roles)}
 
 
+def contents(subject: Subject) -> dict[str, dict[str, Any]]:
+    """Return what each certificate of a node contains, by purpose, so that the node can compare.
+
+    ``authority`` is the path of the CA without suffix below the PKI directory, ``subject`` as in
+    the policy, ``names`` are its sorted alternative names (``DNS:…``, ``IP:…``).
+    """
+    wanted = {}
+    for name, purpose in purposes(subject.roles).items():
+        wanted[name] = {
+            "authority": purpose.ca,
+            "subject": purpose.subject.format(name=subject.name),
+            "names": sorted(_names(subject, purpose) or ()),
+        }
+    return wanted
+
+
 def policy_name(node: str, purpose: str) -> str:
     """Return the name of the signing policy.
 
