@@ -19,7 +19,8 @@ PLUGINS = sorted(
 )
 # The scripts are sent to bare hosts, where the library is not installed.
 PROBES = tuple(
-    LIBRARY / "remote" / f"{name}.py" for name in ("host_facts", "read_logs", "reset_host")
+    LIBRARY / "remote" / f"{name}.py"
+    for name in ("host_facts", "install_minion", "read_logs", "reset_host")
 )
 # Plugins only translate: other clients, processes and threads belong in the library.
 LOGIC = {
