@@ -22,7 +22,9 @@ def node(name):
         Name of a node, declared or registered.
 
     Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the
-    common ones) and ``proxies`` (minions whose API proxy must include a new API server).
+    common ones), ``proxies`` (minions whose API proxy must include a new API server) and
+    ``minion``: ``archive`` (``url`` and ``sha256`` of Salt's archive) and ``configuration`` (the
+    options of the node's minion), as the cluster's description in the master's pillar says.
 
     CLI Example:
 
@@ -30,7 +32,8 @@ def node(name):
 
         salt-run salt.cmd metalk8s_expand_cluster.node worker-1
     """
-    return orchestration_data.deployment(ClusterContext.from_opts(__opts__), name)
+    described = (__pillar__.get("metalk8s") or {}).get("cluster") or {}
+    return orchestration_data.deployment(ClusterContext.from_opts(__opts__), name, described)
 
 
 def renewal(name=None):

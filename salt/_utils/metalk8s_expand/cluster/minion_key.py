@@ -17,6 +17,8 @@ from metalk8s_expand.errors import ConflictError, DeadlineError, DeployError, Un
 RESTART = ("systemctl", "--no-block", "restart", "salt-minion")
 # Seconds that a minion may take to start and to answer.
 RECONNECT_S = 120.0
+# Seconds that a minion may take to answer after systemd has reported its start.
+ANSWER_S = 90.0
 # Seconds after which a minion that has presented no key is restarted.
 PRESENTED_S = 20.0
 PUBLIC_KEY = "/etc/salt/pki/minion/minion.pub"
@@ -78,6 +80,48 @@ def accept(
         clock,
     )
     return {} if before == ACCEPTED else {"accepted": shown}
+
+
+def admit(keys: Keys, name: str, public_key: str) -> bool:
+    """Accept the key that the host has shown over SSH, before the minion presents it.
+
+    Return whether it was not accepted before. Raises ConflictError when the master has another key
+    of this name: it belongs to an impostor, or to an earlier installation of the host.
+    """
+    if keys.public_key(name) is None:
+        keys.add(name, public_key)
+        return True
+    directory = _directory(keys, name, fingerprint(public_key))
+    if directory == PENDING:
+        keys.accept(name)
+    elif directory != ACCEPTED:
+        raise ConflictError(
+            f"the minion's key is in {directory} and not accepted",
+            node=name,
+            hint=f"check whose decision that was, then: salt-key --delete {name}",
+            log="/var/log/salt/master",
+        )
+    return directory != ACCEPTED
+
+
+def wait_for_answer(keys: Keys, minions: Minions, name: str, public_key: str, clock: Clock) -> None:
+    """Wait until the minion answers; accept its key again if the master made it pending once more.
+
+    Raises DeployError after ANSWER_S seconds.
+    """
+    wait = Wait(
+        "the minion to answer",
+        ANSWER_S,
+        interval=0.2,
+        node=name,
+        hint=(
+            "check that salt-minion runs on the node and reaches the master on ports 4505 and 4506"
+        ),
+        log=LOG,
+        error=DeployError,
+    )
+    shown = fingerprint(public_key)
+    retry_until(wait, lambda: _accept_and_ping(keys, minions, name, shown), clock)
 
 
 def _wait_for_key(keys: Keys, target: Target, wait: Wait, clock: Clock) -> None:

@@ -6,16 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.clients.salt.minions import Minions
+from metalk8s_expand.cluster import node_pillar
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.objects import labels_of, name_of
+from metalk8s_expand.domain.parsing import addresses
+from metalk8s_expand.domain.parsing.addresses import is_ipv6
 from metalk8s_expand.errors import SettingsError
 
 CONTROL_PLANE = frozenset(roles.label_keys((roles.MASTER, roles.ETCD, roles.BOOTSTRAP)))
 
 
-def deployment(cluster: ClusterContext, name: str) -> dict[str, Any]:
-    """Return the data that renders the deployment of one node; see the execution module."""
+ARCHIVE = "salt-minion.tar"
+
+
+def deployment(cluster: ClusterContext, name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data that renders the deployment of one node; see the execution module.
+
+    ``described`` is the description of the cluster in the master's pillar.
+    """
     node = cluster.node(name)
     nodes = cluster.kube.nodes()
     node_roles = [role for role in (roles.ETCD, roles.MASTER) if role in node.roles]
@@ -24,7 +33,36 @@ def deployment(cluster: ClusterContext, name: str) -> dict[str, Any]:
         "ca_server": _ca_server(nodes),
         "roles": [f"metalk8s.roles.{role}" for role in node_roles],
         "proxies": ready if node.is_master else [],
+        "minion": _minion(name, described),
     }
+
+
+def _minion(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Salt's archive and the options of the node's minion, without its saltenv."""
+    artifacts = described.get("artifacts")
+    if not artifacts:
+        return {}
+    master = addresses.canonical(str(described["bootstrap"]["address"]))
+    configuration = {
+        "id": name,
+        "master": master,
+        # The runner accepts the key before the minion's first connection. After that of a
+        # reinstalled master, the minion asks again this often, in seconds.
+        "acceptance_wait_time": 1,
+        "acceptance_wait_time_max": 0,
+        # Overrides proxy_host of minion.d for the hosts of the cluster.
+        "no_proxy": node_pillar.own_hosts(described),
+        # Roles come from the pillar, and grains are read once for each job.
+        "grains_cache": False,
+        "features": {"x509_v2": True},
+        "log_level": "error",
+        "log_level_logfile": "info",
+    }
+    if is_ipv6(master):
+        # The minion looks for an IPv4 address otherwise.
+        configuration["ipv6"] = True
+    archive = {"url": f"{artifacts['url']}/{ARCHIVE}", "sha256": artifacts["sha256"][ARCHIVE]}
+    return {"archive": archive, "configuration": configuration}
 
 
 def renewal(cluster: ClusterContext, name: str | None = None) -> dict[str, Any]:

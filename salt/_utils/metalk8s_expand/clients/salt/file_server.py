@@ -42,6 +42,29 @@ class FileServer:
         except Exception as error:
             raise _unreadable(error) from error
 
+    def files(self, directory: str, saltenv: str) -> dict[str, Path]:
+        """Return the files below a directory of a saltenv by their paths in it, sorted.
+
+        Compiled Python files are left out, as Salt's own synchronization does. Raises
+        UnreachableError.
+        """
+        try:
+            listed = self._server.file_list({"saltenv": saltenv, "prefix": directory})
+            files = {}
+            for path in sorted(listed):
+                if path.startswith(f"{directory}/") and not path.endswith((".pyc", ".pyo")):
+                    files[path] = Path(self._server.find_file(path, saltenv)["path"])
+            return files
+        except Exception as error:
+            raise _unreadable(error) from error
+
+    def text(self, path: str, saltenv: str) -> str:
+        """Return the text of a file of a saltenv. Raises UnreachableError, also without it."""
+        try:
+            return Path(self._server.find_file(path, saltenv)["path"]).read_text(encoding="utf-8")
+        except Exception as error:
+            raise _unreadable(error) from error
+
     def saltenvs(self) -> list[str]:
         """Return the names of all saltenvs, sorted. Raises UnreachableError."""
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 # The directories of the keys, in order of precedence.
-KEY_DIRECTORIES = ("minions", "minions_pre", "minions_rejected", "minions_denied")
-
+ACCEPTED = "minions"
+KEY_DIRECTORIES = (ACCEPTED, "minions_pre", "minions_rejected", "minions_denied")
 
 FEW = 50
 
@@ -57,7 +58,24 @@ class Keys:
         """
         self._keys().accept(match=minion)
         key = self.public_key(minion)
-        return key is not None and key[0] == "minions"
+        return key is not None and key[0] == ACCEPTED
+
+    def add(self, minion: str, public_key: str) -> None:
+        """Store the public key of a minion that has not presented one yet, as accepted.
+
+        The caller has made sure that no key of this name exists, and whose key it is.
+        """
+        keys = self._keys()
+        stored = getattr(keys, "cache", None)
+        # Salt 3008 and later keep keys in a cache, whose default is the same directory.
+        if stored is not None and hasattr(keys, "DIR_MAP"):
+            stored.store("keys", minion, {"state": "accepted", "pub": public_key})
+            return
+        directory = Path(self._opts["pki_dir"]) / ACCEPTED
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = directory / f".{minion}.new"
+        temporary.write_text(public_key, encoding="ascii")
+        temporary.replace(directory / minion)
 
     def delete(self, minion: str) -> bool:
         """Delete the keys of this exact name in all directories; return whether there was one."""
@@ -72,7 +90,7 @@ class Keys:
 
     def accepted(self) -> list[str]:
         """Return the names of all accepted minions."""
-        return list(self._keys().list_keys().get("minions", ()))
+        return list(self._keys().list_keys().get(ACCEPTED, ()))
 
     def _keys(self) -> Any:
         import salt.key
