@@ -155,19 +155,21 @@ def boundaries(node: str) -> dict[str, Trigger]:
     runner = {
         "looking": moments.progress(node, "check_ssh, preflight", "asking"),
         "snapshot": Trigger(moments.RUNNER, r"\] cluster +.*: saving a snapshot of etcd "),
-        "health": moments.progress(node, "health", "started"),
         "register": moments.progress(node, "register", "started"),
         "registered": moments.progress(node, "register", "done"),
-        "deploy": moments.progress(node, "deploy", "job"),
+        "prepare": moments.progress(node, "prepare", "job"),
     }
-    deployment = {
-        "key-pending": moments.pending(node),
+    preparation = {
+        "key-accepted": moments.authenticated(node),
         "minion-started": moments.started(node),
         "ca-told": on("saltutil.refresh_pillar", "bootstrap"),
-        "sync": on("saltutil.sync_all", node),
-        "synced": by("saltutil.sync_all", node),
-        "role-node": on("state.sls", node, '"metalk8s.roles.node"'),
-        "role-node-done": by("state.sls", node, '"metalk8s.roles.node"'),
+        "role-prepared": on("state.sls", node, "metalk8s.roles.prepared"),
+        "role-prepared-done": by("state.sls", node, "metalk8s.roles.prepared"),
+        "prepared": moments.progress(node, "prepare", "done"),
+    }
+    deployment = {
+        "health": moments.progress(node, "health", "started"),
+        "deploy": moments.progress(node, "deploy", "job"),
         "role-etcd": on("state.sls", node, "metalk8s.roles.etcd"),
         "learner-added": moments.member(node, "learner"),
         "learner-started": moments.member(node, "started"),
@@ -183,7 +185,11 @@ def boundaries(node: str) -> dict[str, Trigger]:
         "verified": moments.progress(node, "verify", "done"),
         "uncordoned": moments.progress(node, "uncordon", "done"),
     }
-    return {**runner, **deployment, **end}
+    return {**runner, **preparation, **deployment, **end}
+
+
+# The runner's own lines at which an orchestration runs.
+ORCHESTRATED = ("prepare", "deploy")
 
 
 def enumerated() -> list[Case]:
@@ -195,7 +201,7 @@ def enumerated() -> list[Case]:
     cases = []
     for name, moment in boundaries(node).items():
         for kind in AT_BOUNDARIES:
-            if kind == RUN_KILLED and moment.source == moments.RUNNER and name != "deploy":
+            if kind == RUN_KILLED and moment.source == moments.RUNNER and name not in ORCHESTRATED:
                 continue
             target = node if kind == NEWCOMER_CRASHED else ""
             cases.append(

@@ -66,9 +66,9 @@ def started(minion: str) -> Trigger:
     return Trigger(EVENT, rf"^start {re.escape(minion)}$")
 
 
-def pending(minion: str) -> Trigger:
-    """A minion asks the master to accept its key."""
-    return Trigger(EVENT, rf"^auth pend {re.escape(minion)}$")
+def authenticated(minion: str) -> Trigger:
+    """A minion connects with a key that the master has accepted."""
+    return Trigger(EVENT, rf"^auth accept {re.escape(minion)}$")
 
 
 def after(seconds: float) -> Trigger:

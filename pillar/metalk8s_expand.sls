@@ -79,7 +79,7 @@ metalk8s_expand:
         # Checks that are not made on this node, besides the global ones.
         skip: []
 
-  # How many workers are deployed at a time.
+  # How many hosts are prepared, or workers deployed, at a time.
   max_parallel: 10
   # Seconds for the deployment of one node.
   deploy_timeout: 1800

@@ -207,6 +207,9 @@ def extension(lab: Lab) -> str:
         {
             "file_roots": {SALTENV: trees},
             "pillar_roots": {"base": [f"{EXTENSION}/pillar"]},
+            # Our role states request all certificates of a node at once. MetalK8s's own request
+            # each by the function that its configuration permits.
+            "peer": {".*": ["metalk8s_expand_ca.sign"]},
         },
         indent=1,
     )

@@ -1,6 +1,30 @@
-{#- Applied over salt-ssh to a blank host: Salt's minion, with the master's key so that it accepts no other master. -#}
-{%- from "metalk8s/roles/map.jinja" import artifact, cluster, node with context %}
-{{ artifact("salt-minion.tar") }}
+{#- Applied over salt-ssh to a blank host: Salt's minion, with the master's key so that it accepts no other master.
+    deploy_node does the same with fewer connections; this is for a deployment that is not of this project. -#}
+{%- from "metalk8s/roles/map.jinja" import cluster, node with context %}
+{%- set name = "salt-minion.tar" %}
+{%- set sha256 = cluster.artifacts.sha256[name] %}
+{%- set archive = "/var/cache/metalk8s/" ~ name %}
+{%- set marker = archive ~ ".unpacked" %}
+Fetch {{ name }}:
+  file.managed:
+    - name: {{ archive }}
+    - source: {{ cluster.artifacts.url }}/{{ name }}
+    - source_hash: sha256={{ sha256 }}
+    - makedirs: True
+    - keep_source: False
+    - unless: grep -qx {{ sha256 }} {{ marker }}
+
+{#- The marker is written last, so that an interrupted unpacking is repeated. #}
+Unpack {{ name }}:
+  cmd.run:
+    - name: >-
+        tar --extract --file {{ archive }} --directory / --no-same-owner --preserve-permissions --keep-directory-symlink
+        && ldconfig
+        && echo {{ sha256 }} > {{ marker }}
+        && rm --force {{ archive }}
+    - unless: grep -qx {{ sha256 }} {{ marker }}
+    - require:
+      - file: Fetch {{ name }}
 
 Know the master by its key:
   file.managed:

@@ -44,7 +44,13 @@ CLUSTER = {
 KNOWN = """
 def node(name):
     roles = {"cp-1": ["metalk8s.roles.etcd", "metalk8s.roles.master"], "etcd-1": ["metalk8s.roles.etcd"]}.get(name, [])
-    return {"ca_server": "bootstrap", "roles": roles, "proxies": ["bootstrap", name] if len(roles) > 1 else []}
+    archive = {"url": "http://10.200.0.10:8080/salt-minion.tar", "sha256": "0" * 64}
+    return {
+        "ca_server": "bootstrap",
+        "roles": roles,
+        "proxies": ["bootstrap", name] if len(roles) > 1 else [],
+        "minion": {"archive": archive, "configuration": {"id": name, "master": "10.200.0.10"}},
+    }
 
 
 def renewal(name=None):

@@ -21,6 +21,8 @@ from tests.functional.sls_site import Chunk, Site
 Low = Callable[[str, str, dict[str, Any]], list[Chunk]]
 HAND: dict[str, Any] = {}
 RUN = {"orchestrate": {"epoch": 6}}
+PREPARING: dict[str, Any] = {"orchestrate": {"epoch": 6, "phase": "prepare"}}
+JOINING: dict[str, Any] = {"orchestrate": {"epoch": 6, "phase": "join"}}
 NEWER = {"orchestrate": {"epoch": 7}}
 
 # The SLS of each minion.
@@ -40,12 +42,26 @@ UNFENCED = {
     "a host over salt-ssh": ("cp-1", "metalk8s.roles.minion"),
     "another node's API proxy": ("worker-1", "metalk8s.roles.node.apiserver_proxy"),
 }
+# The two jobs of an expansion on the host of each node.
+PHASES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "prepare a worker": ("worker-1", "metalk8s.roles.prepared", PREPARING),
+    "prepare a control-plane node": ("cp-1", "metalk8s.roles.prepared", PREPARING),
+    "let a worker join": ("worker-1", "metalk8s.roles.node", JOINING),
+    "let a control-plane node join": (
+        "cp-1",
+        "metalk8s.roles.node,metalk8s.roles.etcd,metalk8s.roles.master",
+        JOINING,
+    ),
+}
 DEPLOY_NODE = "metalk8s.orchestrate.deploy_node"
+PREPARE_NODE = "metalk8s.orchestrate.prepare_node"
 RENEW = "metalk8s.orchestrate.renew_certificates"
 ONE: dict[str, Any] = {"orchestrate": {"node_name": "worker-1"}}
 BY_HAND: dict[str, Any] = {"orchestrate": {"node_name": "cp-1"}}
+PREPARED: dict[str, Any] = {"orchestrate": {"node_name": "cp-1", "epoch": 6, "prepared": True}}
 DEPLOYMENTS: list[dict[str, Any]] = [
     BY_HAND,
+    PREPARED,
     *(
         {"orchestrate": {"node_name": name, "epoch": epoch}}
         for name in ("cp-1", "etcd-1", "worker-1")
@@ -72,7 +88,9 @@ def low(site: Site) -> Low:
     ]
     wanted += [("bootstrap", RENEW, pillar) for pillar in (HAND, ONE, RUN)]
     wanted += [("bootstrap", DEPLOY_NODE, pillar) for pillar in DEPLOYMENTS]
+    wanted += [("bootstrap", PREPARE_NODE, pillar) for pillar in DEPLOYMENTS]
     wanted += [("cp-1", "pillar", pillar) for pillar in (HAND, RUN)]
+    wanted += list(PHASES.values())
     rendered: dict[str, Any] = {}
     for minion in {item[0] for item in wanted}:
         mine = [item for item in wanted if item[0] == minion]
@@ -167,7 +185,10 @@ def test_fence_is_repeated_right_before_each_static_pod(low: Low, where: str) ->
         ("file", "Write the static Pod kube-apiserver"),
         ("metalk8s_expand_etcd", "Promote the etcd member"),
     } <= set(needed)
-    assert ("cmd", "Import the image kube-apiserver") in needed
+    assert {
+        ("metalk8s_expand_artifacts", "Import the images"),
+        ("metalk8s_expand_certificates", "Have the certificates signed"),
+    } <= set(needed)
 
 
 @pytest.mark.parametrize("where", UNFENCED)
@@ -188,7 +209,7 @@ def test_states_hold_and_show_no_secret(low: Low, where: str) -> None:
     private = [
         chunk for chunk in secret if chunk["state"] == "x509" or "/etc/kubernetes" in chunk["name"]
     ]
-    assert {chunk["mode"] for chunk in private if chunk["fun"] != "certificate_managed"} <= {"0600"}
+    assert {chunk["mode"] for chunk in private if "mode" in chunk} <= {"0600"}
     for chunk in private:
         if chunk["name"].endswith(("sa.key", "encryption.conf")) and chunk["state"] == "file":
             assert chunk["show_changes"] is False
@@ -229,56 +250,98 @@ class TestDeployNode:
         assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
 
     @pytest.mark.parametrize(
-        ("name", "wanted"),
+        ("name", "roles", "proxies"),
         [
-            (
-                "cp-1",
-                [
-                    "Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master",
-                    "Let every API proxy know cp-1",
-                ],
-            ),
-            ("etcd-1", ["Give etcd-1 its roles metalk8s.roles.etcd"]),
-            ("worker-1", []),
+            ("cp-1", ["metalk8s.roles.etcd", "metalk8s.roles.master"], True),
+            ("etcd-1", ["metalk8s.roles.etcd"], False),
+            ("worker-1", [], False),
         ],
     )
-    def test_roles_bring_their_states(self, low: Low, name: str, wanted: list[str]) -> None:
+    def test_node_joins_with_its_roles(
+        self, low: Low, name: str, roles: list[str], proxies: bool
+    ) -> None:
         chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": name, "epoch": 6}})
-        found = [
-            chunk["__id__"]
-            for chunk in chunks
-            if chunk["__id__"].startswith(("Give ", "Let every"))
-        ]
-        assert found == wanted
+        joining = named(chunks, f"Let {name} join the cluster")
+        assert joining["sls"] == ["metalk8s.roles.node", *roles]
+        told = [chunk for chunk in chunks if chunk["__id__"].startswith("Let every API proxy")]
+        assert bool(told) == proxies
 
-    def test_jobs_of_node_get_epoch_alone(self, low: Low) -> None:
+    def test_jobs_of_node_get_epoch_and_phase_alone(self, low: Low) -> None:
         chunks = low("bootstrap", DEPLOY_NODE, {"orchestrate": {"node_name": "cp-1", "epoch": 6}})
         given = {chunk["__id__"]: chunk["pillar"] for chunk in chunks if chunk.get("pillar")}
-        assert given == {
-            "Run container runtime and kubelet on cp-1": RUN,
-            "Give cp-1 its roles metalk8s.roles.etcd, metalk8s.roles.master": RUN,
-        }
+        assert given == {"Prepare cp-1": PREPARING, "Let cp-1 join the cluster": JOINING}
 
-    def test_manual_jobs_get_no_pillar(self, low: Low) -> None:
-        """Salt does not pass an empty pillar to the job."""
-        assert [
-            chunk["pillar"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND) if "pillar" in chunk
-        ] == [{}, {}]
+    def test_manual_jobs_have_no_epoch(self, low: Low) -> None:
+        found = [
+            chunk["pillar"]["orchestrate"]
+            for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND)
+            if "pillar" in chunk
+        ]
+        assert found == [{"phase": "prepare"}, {"phase": "join"}]
+
+    def test_host_that_the_run_has_prepared_is_not_prepared_again(self, low: Low) -> None:
+        whole = [chunk["__id__"] for chunk in low("bootstrap", DEPLOY_NODE, BY_HAND)]
+        left = [chunk["__id__"] for chunk in low("bootstrap", DEPLOY_NODE, PREPARED)]
+        preparation = [chunk["__id__"] for chunk in low("bootstrap", PREPARE_NODE, BY_HAND)]
+        assert whole == preparation + left
+        assert preparation == ["Run the minion of cp-1", "Let the CA know cp-1", "Prepare cp-1"]
+
+
+class TestPhases:
+    """One job prepares a host, and another lets it join the cluster."""
+
+    @pytest.mark.parametrize("where", PHASES)
+    def test_every_requisite_exists(self, low: Low, where: str) -> None:
+        chunks = low(*PHASES[where])
+        there = {
+            (chunk["state"], name) for chunk in chunks for name in (chunk["__id__"], chunk["name"])
+        }
+        assert [item for chunk in chunks for item in requisites(chunk) if item not in there] == []
+
+    @pytest.mark.parametrize("where", PHASES)
+    def test_fence_comes_first(self, low: Low, where: str) -> None:
+        assert low(*PHASES[where])[0]["__id__"] == "Let no older run change this host"
+
+    @pytest.mark.parametrize("node", ["a worker", "a control-plane node"])
+    def test_preparation_does_nothing_that_the_cluster_sees(self, low: Low, node: str) -> None:
+        chunks = low(*PHASES[f"prepare {node}"])
+        assert not [chunk for chunk in chunks if chunk["state"] == "metalk8s_expand_etcd"]
+        assert not [chunk for chunk in chunks if chunk["__id__"] == "Run the kubelet"]
+        started = [
+            chunk
+            for chunk in chunks
+            if chunk["state"] == "cmd" and "/etc/kubernetes/manifests" in chunk["name"]
+        ]
+        assert started == []
+
+    def test_two_phases_do_all_that_one_job_does(self, low: Low) -> None:
+        def done(chunks: list[Chunk]) -> set[str]:
+            return {chunk["__id__"] for chunk in chunks}
+
+        for node, where in (("a worker", "a worker"), ("a control-plane node",) * 2):
+            apart = done(low(*PHASES[f"prepare {node}"])) | done(low(*PHASES[f"let {node} join"]))
+            assert apart == done(low(*ROLES[where], RUN))
+
+    def test_images_are_those_of_the_roles(self, low: Low) -> None:
+        def images(where: str) -> set[str]:
+            found = named(low(*PHASES[where]), "Import the images")["images"]
+            return {image["url"].rpartition("/")[2].removesuffix(".tar") for image in found}
+
+        common = {"pause", "kube-proxy", "flannel", "busybox"}
+        assert images("prepare a worker") == common
+        assert images("prepare a control-plane node") == common | {
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+        }
 
 
 def places(chunks: list[Chunk]) -> dict[str, str]:
     """Return the path of each signed certificate, by purpose."""
-    signed = [
-        chunk
-        for chunk in chunks
-        if chunk["fun"] == "certificate_managed" and "signing_policy" in chunk
-    ]
-    for chunk in signed:
-        assert chunk["private_key"] == chunk["name"].replace(".crt", ".key")
-    return {
-        chunk["signing_policy"].partition("/")[2]: chunk["name"].removesuffix(".crt")
-        for chunk in signed
-    }
+    signed = named(chunks, "Have the certificates signed")
+    assert set(signed["contents"]) == set(signed["certificates"])
+    return dict(signed["certificates"])
 
 
 class TestCertificates:
@@ -305,15 +368,17 @@ class TestCertificates:
     def test_renewal_changes_only_served_certificates(self, low: Low) -> None:
         chunks = low("cp-1", "metalk8s.roles.certificates", HAND)
         assert {(chunk["state"], chunk["fun"]) for chunk in chunks} == {
-            ("metalk8s_expand_fence", "admitted"), ("x509", "private_key_managed"), ("x509", "certificate_managed"),
-            ("metalk8s_expand_certificates", "served"),
+            ("metalk8s_expand_fence", "admitted"), ("file", "managed"),
+            ("metalk8s_expand_certificates", "signed"), ("metalk8s_expand_certificates", "served"),
         }  # fmt: skip
         last = chunks[-1]
         assert (last["certificates"], last["address"]) == (
             signing_policies.paths(["master", "etcd"]),
             "10.200.0.11",
         )
-        assert len(list(requisites(last))) == len(signing_policies.paths(["master", "etcd"]))
+        assert list(requisites(last)) == [
+            ("metalk8s_expand_certificates", "Have the certificates signed")
+        ]
 
     @pytest.mark.parametrize("pillar", [HAND, ONE, RUN], ids=["all", "one", "by a run"])
     def test_every_requisite_of_renewal_exists(self, low: Low, pillar: dict[str, Any]) -> None:

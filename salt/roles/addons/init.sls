@@ -6,7 +6,7 @@ Wait for the API:
     - name: for i in $(seq 240); do {{ kubectl }} get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 0.5; done; {{ kubectl }} get --raw /readyz?verbose; exit 1
     - unless: {{ kubectl }} get --raw /readyz
     - require:
-      - cmd: Unpack client.tar
+      - metalk8s_expand_artifacts: Unpack client.tar
       - cmd: Run kube-apiserver
       - file: Write /etc/kubernetes/admin.conf
 {% for name in ("node", "rbac", "expand-rbac", "kube-proxy", "flannel", "coredns") %}

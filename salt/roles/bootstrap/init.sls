@@ -1,5 +1,5 @@
 {#- The bootstrap node: the roles of every node, and its own CA, artifact store, administrator, add-ons. -#}
-{%- from "metalk8s/roles/map.jinja" import artifact, certificate, cluster, kubeconfig, node, pki with context %}
+{%- from "metalk8s/roles/map.jinja" import artifact, cluster, kubeconfig, node, pki with context %}
 include:
   - metalk8s.roles.ca
   - metalk8s.roles.bootstrap.artifacts
@@ -62,11 +62,7 @@ Show the encryption of Secrets at rest to the master:
     - require:
       - file: Make the encryption of Secrets at rest
 
-{{ certificate("admin", pki ~ "/admin") }}
-
 {{ kubeconfig("/etc/kubernetes/admin.conf", "kubernetes-admin", "admin") }}
-
-{{ certificate("metalk8s-expand", pki ~ "/metalk8s-expand") }}
 
 {#- The Salt master's own user and the scoped one of this project. The master's container sees no other place. #}
 {{ kubeconfig("/etc/salt/master-kubeconfig.conf", "salt-master", "admin") }}

@@ -1,8 +1,7 @@
-{%- from "metalk8s/roles/map.jinja" import certificate, kubeconfig, cluster, node, pki with context %}
-{{ certificate("kubelet-client", pki ~ "/kubelet-client") }}
-
-{{ certificate("kubelet-server", pki ~ "/kubelet-server") }}
-
+{%- from "metalk8s/roles/map.jinja" import joins, kubeconfig, cluster, node, pki, prepares with context %}
+{%- set configuration = ["/etc/kubernetes/kubelet.yaml", "/etc/systemd/system/kubelet.service",
+                         "/etc/kubernetes/kubelet.conf", pki ~ "/kubelet-client.crt", pki ~ "/kubelet-server.crt"] %}
+{%- if prepares %}
 {{ kubeconfig("/etc/kubernetes/kubelet.conf", "system:node:" ~ node.name, "kubelet-client") }}
 
 Configure the kubelet:
@@ -29,18 +28,30 @@ Have a place for static Pods:
     - name: /etc/kubernetes/manifests
     - mode: '0700'
     - makedirs: True
+{%- endif %}
+{%- if joins %}
 
 Run the kubelet:
   service.running:
     - name: kubelet
     - enable: True
+{%- if prepares %}
     - require:
       - service: Run the container runtime
       - service: Run the API proxy
       - file: Have a place for static Pods
-    - watch:
       - file: Configure the kubelet
       - file: Install the kubelet's unit
       - file: Write /etc/kubernetes/kubelet.conf
-      - x509: Have the certificate kubelet-client signed
-      - x509: Have the certificate kubelet-server signed
+{%- endif %}
+
+{#- The job that has written a file is another one than this. A kubelet reads its files only when it starts. #}
+Restart a kubelet that runs with older files:
+  cmd.run:
+    - name: systemctl daemon-reload && systemctl restart kubelet
+    - onlyif: >-
+        find {{ configuration | join(" ") }} -newermt "$(systemctl show kubelet --property ActiveEnterTimestamp --value)"
+        | grep -q .
+    - require:
+      - service: Run the kubelet
+{%- endif %}

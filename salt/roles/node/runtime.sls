@@ -1,5 +1,4 @@
-{%- from "metalk8s/roles/map.jinja" import artifact, fence, image, cluster with context %}
-{{ fence("change this host") }}
+{%- from "metalk8s/roles/map.jinja" import artifact, cluster, joins, node with context %}
 {%- set serves_pods = "ctr plugins list | grep -E 'grpc[^ ]* +cri .*ok *$' >/dev/null" %}
 
 {%- set forwarded = ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] %}
@@ -59,7 +58,7 @@ Run the container runtime:
     - name: containerd
     - enable: True
     - require:
-      - cmd: Unpack node.tar
+      - metalk8s_expand_artifacts: Unpack node.tar
       - cmd: Apply the kernel's settings
     - watch:
       - file: Configure the container runtime
@@ -71,9 +70,28 @@ Restart a container runtime that has come up without its Pod interface:
     - unless: {{ serves_pods }}
     - require:
       - service: Run the container runtime
-{% for name in ("pause", "kube-proxy", "flannel", "busybox") %}
-{{ image(name) }}
-{% endfor %}
-{%- if "infra" in pillar.metalk8s.node.roles %}
-{{ image("coredns") }}
+
+{#- All at once, and beside the other states: it takes longer than they do. #}
+{%- set images = ["pause", "kube-proxy", "flannel", "busybox"] %}
+{%- if "infra" in node.roles %}{% do images.append("coredns") %}{% endif %}
+{%- if "etcd" in node.roles %}{% do images.append("etcd") %}{% endif %}
+{%- if "master" in node.roles %}
+{%- do images.extend(["kube-apiserver", "kube-controller-manager", "kube-scheduler"]) %}
+{%- endif %}
+Import the images:
+  metalk8s_expand_artifacts.imported:
+    - name: {{ images | join(", ") }}
+    - images:
+{%- for name in images %}
+      - reference: {{ cluster.images[name] }}
+        url: {{ cluster.artifacts.url }}/images/{{ name }}.tar
+        sha256: {{ cluster.artifacts.sha256["images/" ~ name ~ ".tar"] }}
+{%- endfor %}
+    - parallel: True
+    - require:
+      - service: Run the container runtime
+      - cmd: Restart a container runtime that has come up without its Pod interface
+{%- if joins %}
+    - require_in:
+      - service: Run the kubelet
 {%- endif %}

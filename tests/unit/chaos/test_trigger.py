@@ -13,8 +13,9 @@ from chaos.cases import boundaries
 from chaos.event_log import Board
 from chaos.trigger import Trigger
 
-NODE, ETCD, PROXY = (
+NODE, PREPARED, ETCD, PROXY = (
     "metalk8s.roles.node",
+    "metalk8s.roles.prepared",
     "metalk8s.roles.etcd",
     "metalk8s.roles.node.apiserver_proxy",
 )
@@ -41,24 +42,24 @@ def sls(what: str, *mods: str, node: str = "cp-2") -> str | None:
 LINES = {
     "looking": "[   1.2 s] cp-2             check_ssh, preflight: asking 10.200.0.12",
     "snapshot": "[   1.9 s] cluster          snapshot: saving a snapshot of etcd member bootstrap to /var/lib/x",
-    "health": "[   3.2 s] cp-2             health: started",
     "register": "[   3.4 s] cp-2             register: started",
     "registered": "[   3.9 s] cp-2             register: done in 0.5 s",
-    "deploy": "[   4.2 s] cp-2             deploy: job 20261123010203",
-    "key-pending": event("salt/auth", act="pend", id="cp-2", result=True),
+    "prepare": "[   4.2 s] cp-2             prepare: job 20261123010203",
+    "key-accepted": event("salt/auth", act="accept", id="cp-2", result=True),
     "minion-started": event("salt/minion/cp-2/start", id="cp-2", data="Minion cp-2 started"),
     "ca-told": event(
         "salt/job/2026/new", fun="saltutil.refresh_pillar", minions=["bootstrap"], arg=[]
     ),
-    "sync": event("salt/job/2026/new", fun="saltutil.sync_all", minions=["cp-2"], arg=[]),
-    "synced": event("salt/job/2026/ret/cp-2", fun="saltutil.sync_all", id="cp-2", fun_args=[]),
-    "role-node": sls("new", NODE),
-    "role-node-done": sls("ret", NODE),
-    "role-etcd": sls("new", "metalk8s.roles.etcd", "metalk8s.roles.master"),
+    "role-prepared": sls("new", PREPARED),
+    "role-prepared-done": sls("ret", PREPARED),
+    "prepared": "[  24.2 s] cp-2             prepare: done in 20.0 s",
+    "health": "[  24.3 s] cp-2             health: started",
+    "deploy": "[  24.4 s] cp-2             deploy: job 20261123010203",
+    "role-etcd": sls("new", NODE, ETCD, "metalk8s.roles.master"),
     "learner-added": "cp-2 learner",
     "learner-started": "cp-2 started",
     "promoted": "cp-2 voter",
-    "role-etcd-done": sls("ret", ETCD, "metalk8s.roles.master"),
+    "role-etcd-done": sls("ret", NODE, ETCD, "metalk8s.roles.master"),
     "proxies": event(
         "salt/job/2026/new", fun="state.sls", minions=["bootstrap", "cp-1"], arg=[PROXY]
     ),

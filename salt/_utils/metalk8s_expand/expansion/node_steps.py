@@ -22,7 +22,7 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.reports.run import StepResult
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.salt import orchestration_result
-from metalk8s_expand.domain.salt.saltenv import ORCHESTRATION
+from metalk8s_expand.domain.salt.saltenv import ORCHESTRATION, PREPARATION
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, QuorumError
 from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
@@ -69,24 +69,40 @@ def reconnect(expansion: Expansion, node: Node) -> Advance:
     yield from minion_key.reconnect(world.keys(), world.minions(), target, clock)
 
 
+def prepare(expansion: Expansion, node: Node) -> Advance:
+    """Prepare the host in parallel with others: nothing of it changes the cluster."""
+    yield from _orchestrate(expansion, node, plan.PREPARE, PREPARATION, {})
+    expansion.prepared.add(node.name)
+
+
 def deploy(expansion: Expansion, node: Node) -> Advance:
     """Run the deployment orchestration by its name, and judge it by the job's return."""
+    prepared = {"prepared": True} if node.name in expansion.prepared else {}
+    yield from _orchestrate(expansion, node, plan.DEPLOY, ORCHESTRATION, prepared)
+    expansion.created.discard(node.name)
+    expansion.run.journal.node_claimed(node.name)
+
+
+def _orchestrate(
+    expansion: Expansion, node: Node, step: str, sls: str, options: Mapping[str, object]
+) -> Advance:
+    """Run an orchestration for one node as a step; raise DeployError if a state of it fails."""
     run = expansion.run
     started = run.clock.now()
     job = expansion.orchestrations.new()
-    run.progress(node.name, plan.DEPLOY, f"job {job}")
+    run.progress(node.name, step, f"job {job}")
     run.journal.job_started(node.name, job)
-    pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch}}
-    expansion.orchestrations.start(job, ORCHESTRATION, saltenv(node), pillar)
-    expansion.jobs[node.name] = job
-    run.progress.step(node.name, plan.DEPLOY, events.STARTED, run.clock.now() - started, job)
+    pillar = {"orchestrate": {"node_name": node.name, "epoch": run.lock.epoch, **options}}
+    expansion.orchestrations.start(job, sls, saltenv(node), pillar)
+    expansion.jobs[node.name, step] = job
+    run.progress.step(node.name, step, events.STARTED, run.clock.now() - started, job)
     deadline = run.clock.monotonic() + expansion.settings.deploy_timeout
     while (answer := expansion.orchestrations.result(job)) is None:
-        _ensure_job_runs(expansion, node, job, deadline)
+        _ensure_job_runs(expansion, node, sls, job, deadline)
         yield None
     for state in orchestration_result.states(answer):
         if state.ran:
-            title = f"{plan.DEPLOY}: {state.name}"
+            title = f"{step}: {state.name}"
             result = StepResult(title, started, state.elapsed, state.ok, state.job or "")
             expansion.record(node.name, result)
         if state.ok and state.failures:
@@ -95,7 +111,7 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
     problems = orchestration_result.problems(answer)
     if problems:
         raise DeployError(
-            f"{ORCHESTRATION} failed",
+            f"{sls} failed",
             node=node.name,
             problems=problems,
             hint=(
@@ -104,8 +120,6 @@ def deploy(expansion: Expansion, node: Node) -> Advance:
             ),
             job=job,
         )
-    expansion.created.discard(node.name)
-    run.journal.node_claimed(node.name)
 
 
 def verify(expansion: Expansion, node: Node) -> Advance:
@@ -131,6 +145,7 @@ def uncordon(expansion: Expansion, node: Node) -> Advance:
 NODE_STEPS: Mapping[str, NodeStep] = {
     plan.REGISTER: register,
     plan.RECONNECT: reconnect,
+    plan.PREPARE: prepare,
     plan.DEPLOY: deploy,
     plan.VERIFY: verify,
     plan.UNCORDON: uncordon,
@@ -156,17 +171,17 @@ def _behind(expansion: Expansion, node: Node, state: orchestration_result.State)
     return f"{note}; their API proxies use the other API servers until an expand updates them"
 
 
-def _ensure_job_runs(expansion: Expansion, node: Node, job: str, deadline: float) -> None:
+def _ensure_job_runs(expansion: Expansion, node: Node, sls: str, job: str, deadline: float) -> None:
     if expansion.run.clock.monotonic() > deadline:
         raise DeadlineError(
-            f"{ORCHESTRATION} has not returned after {expansion.settings.deploy_timeout:.0f} s",
+            f"{sls} has not returned after {expansion.settings.deploy_timeout:.0f} s",
             node=node.name,
             hint=f"it may still run: salt-run jobs.master, salt-run jobs.lookup_jid {job}",
             job=job,
         )
     if expansion.orchestrations.is_dead(job):
         raise DeployError(
-            f"the process of {ORCHESTRATION} is gone and has returned nothing: was it killed, or is"
+            f"the process of {sls} is gone and has returned nothing: was it killed, or is"
             " memory short?",
             node=node.name,
             hint=(

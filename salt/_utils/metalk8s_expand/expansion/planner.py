@@ -9,6 +9,7 @@ from typing import Any
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.kubernetes.heartbeats import silent_kubelets
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
+from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.clients.salt.minion_contact import unreached_minions
 from metalk8s_expand.cluster import health as verify
 from metalk8s_expand.cluster import node_registration, roster
@@ -22,6 +23,7 @@ from metalk8s_expand.domain.expansion.plan import Condition, Plan
 from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.node.objects import name_of
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import ConflictError
 from metalk8s_expand.preflight.silent_minions import foreign_deployments
 
@@ -48,7 +50,15 @@ def current_plan(
     conditions = _conditions(cluster, chosen, seen.nodes, clock)
     if redeploy:
         conditions = {name: replace(found, redeploy=True) for name, found in conditions.items()}
-    return plan.build_plan(declared, seen.nodes, names, conditions, seen.owned)
+    built = plan.build_plan(declared, seen.nodes, names, conditions, seen.owned)
+    files = FileServer(cluster.opts)
+    prepared = {
+        item.node.name
+        for item in built.nodes
+        if item.has(plan.DEPLOY)
+        and files.has(saltenv.PREPARATION, saltenv.of_version(item.node.version))
+    }
+    return built.prepared_first(prepared)
 
 
 def ensure_same_plan(current: Plan, digest: str | None, saved: Mapping[str, Any] | None) -> None:

@@ -8,8 +8,9 @@ trust.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from metalk8s_expand.domain.expansion.plan import NodePlan, Plan
+from metalk8s_expand.domain.expansion.plan import PREPARE, RECONNECT, REGISTER, NodePlan, Plan
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import DeadlineError, StoppedError
@@ -26,12 +27,33 @@ KEEP_AS_IS = (LockLostError, StoppedError, DeadlineError)
 _ENDED = object()
 
 Steps = Mapping[str, NodeStep]
+# The steps of a control-plane node that other nodes need not wait for.
+BEFORE_THE_TURN = (REGISTER, RECONNECT, PREPARE)
+
+
+@dataclass
+class ControlPlane:
+    """The control-plane nodes that are prepared or cannot be, and the one that failed to join."""
+
+    ready: set[str] = field(default_factory=set)
+    failed: str = ""
 
 
 def schedule(expansion: Expansion, plan: Plan, steps: Steps) -> None:
-    """Execute the plan: control-plane nodes one after another, workers in parallel with them."""
+    """Execute the plan: prepare all hosts in parallel, and deploy workers beside them.
+
+    Control-plane nodes are deployed one after another, each as soon as its host is prepared. At
+    most ``max_parallel`` hosts are prepared, or workers deployed, at a time. The hosts of
+    control-plane nodes come first, because the others wait for nobody.
+    """
+    progress = ControlPlane()
     waiting = [run_worker(expansion, item, steps) for item in reversed(plan.workers)]
-    serial = [run_control_plane(expansion, plan, steps)] if plan.control_plane else []
+    for item in reversed(plan.control_plane):
+        if item.has(PREPARE):
+            waiting.append(prepare_member(expansion, item, steps, progress))
+        else:
+            progress.ready.add(item.node.name)
+    serial = [run_control_plane(expansion, plan, steps, progress)] if plan.control_plane else []
     parallel: list[Advance] = []
     while serial or parallel or waiting:
         while waiting and len(parallel) < plan.max_parallel:
@@ -51,23 +73,58 @@ def advance_all(expansion: Expansion, tasks: list[Advance]) -> list[Advance]:
     return remaining
 
 
-def run_control_plane(expansion: Expansion, plan: Plan, steps: Steps) -> Advance:
+def run_control_plane(
+    expansion: Expansion, plan: Plan, steps: Steps, progress: ControlPlane
+) -> Advance:
     """Deploy the control-plane nodes one after another.
 
-    After a failure, add no further member to the unhealthy cluster.
+    After a failure, add no further member to the unhealthy cluster. A host that could not be
+    prepared has not changed the cluster, so the other nodes go on.
     """
-    failed = ""
     for item in plan.control_plane:
         name = item.node.name
-        if failed:
+        while name not in progress.ready:
+            yield None
+        if name in expansion.errors or name in expansion.skipped:
+            continue
+        if progress.failed:
             expansion.skipped[name] = (
-                f"{failed} failed before it; fix that node, then run the same command again"
+                f"{progress.failed} failed before it; fix that node, then run the same command"
+                " again"
             )
+            yield from give_up_prepared(expansion, item.node)
             continue
         if skip_if_stopped(expansion, name):
             continue
-        yield from run_node(expansion, item.node, run_health_and_steps(expansion, item, steps))
-        failed = name if name in expansion.errors else ""
+        task = run_health_and_steps(expansion, item, steps)
+        yield from run_node(expansion, item.node, task)
+        progress.failed = name if name in expansion.errors else ""
+
+
+def prepare_member(
+    expansion: Expansion, item: NodePlan, steps: Steps, progress: ControlPlane
+) -> Advance:
+    """Run the steps of a control-plane node until its host is prepared."""
+    name = item.node.name
+    if progress.failed or skip_if_stopped(expansion, name):
+        progress.ready.add(name)
+        return
+    try:
+        yield from run_planned_steps(expansion, item, _until_prepared(steps))
+    except Exception as error:
+        expansion.errors[name] = failure_of(name, error)
+    if name in expansion.errors:
+        yield from clean_up_failed(expansion, item.node)
+    progress.ready.add(name)
+
+
+def give_up_prepared(expansion: Expansion, node: Node) -> Advance:
+    """Remove the Node of a host that is prepared and will not be deployed by this run."""
+    if node.name in expansion.created:
+        tools = Rollback(expansion.access, expansion.run.lock.check, expansion.run.clock)
+        changes = expansion.rolled_back.setdefault(node.name, [])
+        yield from rollback.roll_back(tools, node, True, changes)
+        expansion.run.journal.node_claimed(node.name)
 
 
 def run_worker(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
@@ -110,11 +167,18 @@ def clean_up_failed(expansion: Expansion, node: Node) -> Advance:
         run.journal.node_finished(name, expansion.errors[name].message)
 
 
+def _until_prepared(steps: Steps) -> Steps:
+    """Return the steps that come before the control plane's turn."""
+    return {name: steps[name] for name in BEFORE_THE_TURN if name in steps}
+
+
 def run_health_and_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
     """Wait for a healthy control plane, then run the planned steps of a control-plane node."""
     with expansion.step(item.node.name, HEALTH):
         yield from check_health(expansion, item.node)
-    yield from run_planned_steps(expansion, item, steps)
+    done = _until_prepared(steps) if item.has(PREPARE) else {}
+    left = {name: step for name, step in steps.items() if name not in done}
+    yield from run_planned_steps(expansion, item, left)
 
 
 def run_planned_steps(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:

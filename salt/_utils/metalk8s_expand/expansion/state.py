@@ -24,7 +24,8 @@ class Expansion:
     """One expansion. All mappings are by node name.
 
     ``created`` are Nodes of this run, or of the run that it resumes, on which no kubelet has
-    reported yet. ``jobs`` are the Salt jobs of the deployments.
+    reported yet. ``prepared`` are nodes whose hosts this run has prepared. ``jobs`` are the Salt
+    jobs of the orchestrations, by the node's name and the step.
     """
 
     run: RunContext
@@ -36,9 +37,10 @@ class Expansion:
     errors: dict[str, ExpandError] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     created: set[str] = field(default_factory=set)
+    prepared: set[str] = field(default_factory=set)
     rolled_back: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
-    jobs: dict[str, str] = field(default_factory=dict)
+    jobs: dict[tuple[str, str], str] = field(default_factory=dict)
     # What the operator should know of nodes other than the one that a step works on.
     notes: list[str] = field(default_factory=list)
 
@@ -105,9 +107,6 @@ class Expansion:
     def step(self, name: str, step: str) -> Iterator[None]:
         """Record, show and publish the beginning and the end of a step of a node."""
         run = self.run
-        with run.step(name, step, partial(self.record, name), lambda: self._job(name, step)):
+        with run.step(name, step, partial(self.record, name), lambda: self.jobs.get((name, step))):
             run.journal.step_started(name, step)
             yield
-
-    def _job(self, name: str, step: str) -> str | None:
-        return self.jobs.get(name) if step == plan.DEPLOY else None

@@ -92,8 +92,11 @@ def save_etcd(run: RunContext, settings: Settings, plan: Plan) -> dict[str, Any]
 
 
 def prepare_salt_ssh(run: RunContext, plan: Plan) -> None:
-    """Prepare the files that the deployments of several nodes would write at once."""
-    if plan.nodes:
+    """Prepare the files that the deployments of several nodes would write at once.
+
+    Only MetalK8s's own deployment uses salt-ssh.
+    """
+    if any(item.has(plans.DEPLOY) and not item.has(plans.PREPARE) for item in plan.nodes):
         orchestrations.prepare_ssh(run.cluster.opts)
 
 

@@ -1,5 +1,5 @@
 {#- The Pod of an etcd member, configured by its flags alone. Who runs it registers the member. -#}
-{%- from "metalk8s/roles/map.jinja" import certificate, image, static_pod, cluster, node, pki with context %}
+{%- from "metalk8s/roles/map.jinja" import static_pod, cluster, node, pki with context %}
 {%- set url = "https://" ~ node.address ~ ":2380" %}
 {%- set members = {node.name: url} %}
 {%- set known = pillar.metalk8s.get("etcd", {}).get("members", []) | selectattr("name") | list %}
@@ -11,22 +11,6 @@ include:
   - metalk8s.roles.ca
 {%- endif %}
 
-{{ image("etcd") }}
-
-{{ certificate("etcd-server", pki ~ "/etcd/server") }}
-
-{{ certificate("etcd-peer", pki ~ "/etcd/peer") }}
-
-{{ certificate("etcd-healthcheck-client", pki ~ "/etcd/healthcheck-client") }}
-
-{% if node.name != pillar.metalk8s.ca_server %}
-Ensure etcd CA cert is present:
-  file.managed:
-    - name: {{ pki }}/etcd/ca.crt
-    - contents_pillar: metalk8s:authorities:etcd
-    - makedirs: True
-    - require_in: [{file: Create etcd database directory}]
-{% endif %}
 Create etcd database directory:
   file.directory:
     - name: /var/lib/etcd
@@ -37,7 +21,7 @@ Create etcd database directory:
 {{ static_pod("etcd", "salt://metalk8s/roles/etcd/files/manifest.yaml.j2",
               {"image": cluster.images.etcd, "name": node.name, "address": node.address, "pki": pki ~ "/etcd",
                "state": "existing" if known else "new", "initial": members.items() | map("join", "=") | sort | join(",")},
-              [{"file": "Create etcd database directory"},
-               {"x509": "Have the certificate etcd-server signed"}, {"x509": "Have the certificate etcd-peer signed"},
-               {"cmd": "Import the image etcd"}]) }}
+              prepared=[{"file": "Create etcd database directory"},
+                        {"metalk8s_expand_certificates": "Have the certificates signed"},
+                        {"metalk8s_expand_artifacts": "Import the images"}]) }}
 {%- endif %}

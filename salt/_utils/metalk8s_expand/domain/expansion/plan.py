@@ -14,7 +14,7 @@ from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_steps
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
-RECONNECT, DEPLOY = "reconnect", "deploy"
+RECONNECT, PREPARE, DEPLOY = "reconnect", "prepare", "deploy"
 VERIFY, UNCORDON = "verify", "uncordon"
 # One SSH call serves both steps.
 HOST_CHECKS = f"{CHECK_SSH}, {PREFLIGHT}"
@@ -24,6 +24,7 @@ STEPS = (
     Step(PREFLIGHT, "the host meets the requirements"),
     Step(REGISTER, "the Node object matches the declaration"),
     Step(RECONNECT, "the master reaches the node's minion"),
+    Step(PREPARE, "metalk8s.orchestrate.prepare_node prepares the host"),
     Step(DEPLOY, "metalk8s.orchestrate.deploy_node deploys the node"),
     Step(VERIFY, "the node is healthy and matches the declaration"),
     Step(UNCORDON, "the node accepts Pods"),
@@ -62,6 +63,15 @@ class NodePlan:
 
     def has(self, step: str) -> bool:
         return any(planned.name == step for planned in self.steps)
+
+    def prepared_first(self) -> NodePlan:
+        """Return the plan with a step that prepares the host before it is deployed."""
+        steps = []
+        for planned in self.steps:
+            if planned.name == DEPLOY:
+                steps.append(PlannedStep(PREPARE, planned.reason))
+            steps.append(planned)
+        return replace(self, steps=tuple(steps))
 
     @property
     def needed(self) -> bool:
@@ -103,7 +113,10 @@ CONTROL_PLANE, WORKERS = "control plane", "workers"
 
 @dataclass(frozen=True)
 class Plan:
-    """Two parallel waves: control-plane nodes one by one, and up to ``max_parallel`` workers."""
+    """Two parallel waves: control-plane nodes one by one, and up to ``max_parallel`` workers.
+
+    Up to ``max_parallel`` hosts are prepared in parallel before, of both kinds.
+    """
 
     control_plane: tuple[NodePlan, ...] = ()
     workers: tuple[NodePlan, ...] = ()
@@ -125,8 +138,12 @@ class Plan:
 
     @property
     def at_once(self) -> int:
-        """The maximum number of nodes that ``expand`` deploys in parallel."""
-        return sum(min(wave.at_once, len(wave.nodes)) for wave in self.waves)
+        """The maximum number of nodes on which ``expand`` works in parallel."""
+        members = [item for item in self.control_plane if item.refused is None]
+        prepared = [item for item in members if item.has(PREPARE)]
+        beside = len(_names(self.workers)) + len(prepared)
+        at_once = min(self.max_parallel, beside) + min(1, len(members))
+        return min(at_once, len(_names(self.nodes)))
 
     @property
     def refused(self) -> tuple[NodePlan, ...]:
@@ -174,6 +191,15 @@ class Plan:
                 nodes_of.setdefault(change, []).append(plan.node.name)
         changes = [{**change.as_dict(), "nodes": names} for change, names in nodes_of.items()]
         return {"unchanged_nodes": list(self.unchanged), "changes": changes}
+
+    def prepared_first(self, names: Collection[str]) -> Plan:
+        """Return the plan that prepares the hosts of these nodes before it deploys them."""
+
+        def changed(item: NodePlan) -> NodePlan:
+            return item.prepared_first() if item.node.name in names else item
+
+        serial, beside = map(changed, self.control_plane), map(changed, self.workers)
+        return replace(self, control_plane=tuple(serial), workers=tuple(beside))
 
     def without(self, names: Collection[str]) -> Plan:
         """Return the plan without these nodes."""

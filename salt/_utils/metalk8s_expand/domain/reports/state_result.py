@@ -10,7 +10,7 @@ from metalk8s_expand.domain.reports import plan as foresight
 from metalk8s_expand.domain.reports import run
 
 # The steps that change something; the other steps only check.
-CHANGING = (plan.REGISTER, plan.RECONNECT, plan.DEPLOY, plan.UNCORDON)
+CHANGING = (plan.REGISTER, plan.RECONNECT, plan.PREPARE, plan.DEPLOY, plan.UNCORDON)
 
 Changes = dict[str, list[str]]
 

@@ -13,6 +13,8 @@ PROXY_OF_METALK8S = "metalk8s.kubernetes.apiserver-proxy"
 ORCHESTRATION = "metalk8s.orchestrate.deploy_node"
 # This project has it beside its own deployment. MetalK8s renews certificates by other means.
 RENEWAL = "metalk8s.orchestrate.renew_certificates"
+# It prepares hosts before they join the cluster. MetalK8s's own deployment has no such part.
+PREPARATION = "metalk8s.orchestrate.prepare_node"
 PREFIX = "metalk8s-"
 
 

@@ -68,7 +68,7 @@ def steps(found: Any, condition: Condition | None = None) -> list[str]:
 
 
 def test_steps_have_one_order() -> None:
-    assert [step.name for step in plan.STEPS] == [*ALL[:3], "reconnect", *ALL[3:]]
+    assert [step.name for step in plan.STEPS] == [*ALL[:3], "reconnect", "prepare", *ALL[3:]]
 
 
 def test_waves_keep_the_declared_order() -> None:
