@@ -175,7 +175,7 @@ def _foreign(certificate: str, public_key: str) -> bool:
 
 def _write(path: Path, text: str, mode: int) -> None:
     """Replace a file in one step; a reader sees the old or the new text."""
-    if path.is_file() and path.read_text(encoding="ascii") == text:
+    if path.is_file() and path.read_bytes() == text.encode("ascii"):
         path.chmod(mode)
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from salt.modules import x509_v2
 
 from metalk8s_expand.domain.certificates import signing_policies
 from metalk8s_expand.domain.node import roles
+from tests.fakes.certificate_authority import CertificateAuthority
 
 SERVICE = ("kubernetes", "kubernetes.default.svc.cluster.local")
 BOOTSTRAP = signing_policies.Subject(
@@ -74,23 +75,7 @@ CASES = [
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create the keys and certificates of the three CAs in the layout of the role ``ca``."""
     base = tmp_path_factory.mktemp("pki")
-    for path in (signing_policies.KUBERNETES, signing_policies.ETCD, signing_policies.FRONT_PROXY):
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path)])
-        now = datetime.datetime.now(tz=datetime.timezone.utc)
-        certificate = (
-            x509.CertificateBuilder(
-                name, name, key.public_key(), 1, now, now + datetime.timedelta(days=3650)
-            )
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-            )
-            .sign(key, hashes.SHA256())
-        )
-        (base / path).parent.mkdir(exist_ok=True)
-        (base / f"{path}.key").write_bytes(pem(key))
-        (base / f"{path}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    CertificateAuthority(base)
     return base
 
 
