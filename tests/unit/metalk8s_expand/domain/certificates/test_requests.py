@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from metalk8s_expand.domain.certificates.requests import DAY_S, Found, reason_to_sign
+from metalk8s_expand.domain.certificates.requests import DAY_S, PresentCertificate, reason_to_sign
 from metalk8s_expand.domain.certificates.signing_policies import Subject, contents
 from metalk8s_expand.domain.node import roles
 
 NOW = 1_000_000.0
 NODE = Subject("cp-1", "10.0.0.2", (roles.MASTER, roles.ETCD), ("kubernetes",), ("10.96.0.1",))
 WANTED = contents(NODE)["apiserver"]
-GOOD = Found(
+GOOD = PresentCertificate(
     subject="CN=kube-apiserver",
     names=tuple(WANTED["names"]),
     not_after=NOW + 31 * DAY_S,
@@ -22,7 +22,9 @@ GOOD = Found(
 )
 
 
-def reason(found: Found, wanted: dict[str, Any] = WANTED, authority: str = "ab12") -> str:
+def reason(
+    found: PresentCertificate, wanted: dict[str, Any] = WANTED, authority: str = "ab12"
+) -> str:
     return reason_to_sign(found, wanted, authority, NOW, 30)
 
 
@@ -33,7 +35,7 @@ def test_wanted_certificate_needs_no_signature() -> None:
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (Found("it does not exist"), "it does not exist"),
+        (PresentCertificate("it does not exist"), "it does not exist"),
         (replace(GOOD, error="its key is another one"), "its key is another one"),
         (replace(GOOD, not_after=NOW + 30 * DAY_S - 1), "less than 30 days are left"),
         (replace(GOOD, not_after=NOW - 1), "less than 30 days are left"),
@@ -46,7 +48,7 @@ def test_wanted_certificate_needs_no_signature() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_difference_is_a_reason(found: Found, why: str) -> None:
+def test_difference_is_a_reason(found: PresentCertificate, why: str) -> None:
     assert why in reason(found)
 
 
