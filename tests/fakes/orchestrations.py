@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.domain.salt.saltenv import PREPARATION
 from tests.fakes.clock import FakeClock
 
 SUCCESS: Any = {
@@ -44,13 +45,16 @@ NEVER, DEAD = "never", "dead"
 class FakeOrchestrations:
     """Orchestrations that take ``took`` seconds and return the value of their node in ``returns``.
 
-    ``deployed`` runs for each node whose orchestration succeeds.
+    ``deployed`` runs for each node whose deployment succeeds. A preparation takes ``prepares``
+    seconds and returns the value in ``prepared_returns``.
     """
 
     clock: FakeClock
     deployed: Callable[[str], None]
     took: float = 10.0
+    prepares: float = 5.0
     returns: dict[str, Any] = field(default_factory=dict)
+    prepared_returns: dict[str, Any] = field(default_factory=dict)
     # Nodes that are deployed although their return is not SUCCESS.
     also_deployed: set[str] = field(default_factory=set)
     started: list[tuple[float, str]] = field(default_factory=list)
@@ -59,6 +63,11 @@ class FakeOrchestrations:
     made: int = 0
     calls: list[tuple[str, str]] = field(default_factory=list)
     epochs: set[int] = field(default_factory=set)
+    pillars: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    # The jobs of preparations.
+    preparations: set[str] = field(default_factory=set)
+    # When each preparation and deployment began and ended, in order: (kind, node, start, end).
+    ended: list[tuple[str, str, float, float]] = field(default_factory=list)
 
     def new(self) -> str:
         self.made += 1
@@ -67,26 +76,40 @@ class FakeOrchestrations:
     def start(self, jid: str, sls: str, saltenv: str, pillar: dict[str, Any]) -> None:
         self.epochs.add(pillar["orchestrate"]["epoch"])
         name = pillar["orchestrate"]["node_name"]
-        if isinstance(self.returns.get(name), Exception):
-            raise self.returns[name]
+        prepares = sls == PREPARATION
+        if prepares:
+            self.preparations.add(jid)
+        answer = self._answer(jid, name)
+        if isinstance(answer, Exception):
+            raise answer
         self.calls.append((sls, saltenv))
-        self.started.append((self.clock.time, name))
-        self.running[jid] = (name, self.clock.time + self.took)
+        self.pillars[sls, name] = pillar["orchestrate"]
+        if not prepares:
+            self.started.append((self.clock.time, name))
+        took = self.prepares if prepares else self.took
+        self.running[jid] = (name, self.clock.time + took)
         self.most = max(self.most, len(self.running))
 
     def is_dead(self, jid: str) -> bool:
         name, end = self.running[jid]
-        return self.returns.get(name) is DEAD and self.clock.time >= end
+        return self._answer(jid, name) is DEAD and self.clock.time >= end
 
     def result(self, jid: str) -> Any:
         name, end = self.running[jid]
-        answer = self.returns.get(name, SUCCESS)
+        answer = self._answer(jid, name)
         if answer in (NEVER, DEAD) or self.clock.time < end:
             return None
         del self.running[jid]
-        if answer is SUCCESS or name in self.also_deployed:
+        kind = "prepare" if jid in self.preparations else "deploy"
+        took = self.prepares if kind == "prepare" else self.took
+        self.ended.append((kind, name, end - took, self.clock.time))
+        if kind == "deploy" and (answer is SUCCESS or name in self.also_deployed):
             self.deployed(name)
         return answer
+
+    def _answer(self, jid: str, name: str) -> Any:
+        returns = self.prepared_returns if jid in self.preparations else self.returns
+        return returns.get(name, SUCCESS)
 
     @property
     def names(self) -> list[str]:

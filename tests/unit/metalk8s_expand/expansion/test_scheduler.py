@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.expansion.plan import Condition, build_plan
 from metalk8s_expand.domain.node import manifest, roles
 from metalk8s_expand.domain.node.spec import Node, Ssh
+from metalk8s_expand.domain.salt.saltenv import PREPARATION
 from metalk8s_expand.errors import (
     DeadlineError,
     DeployError,
@@ -90,10 +92,15 @@ class Setting:
             run, self.settings, self.jobs, watch_heartbeats(self.kube)
         )
 
-    def execute(self, healthy: Sequence[str] = ()) -> None:
+    def execute(self, healthy: Sequence[str] = (), prepared: Sequence[str] = ()) -> None:
+        """Run the plan; the hosts of ``prepared`` are prepared before they are deployed."""
         conditions = dict.fromkeys(healthy, Condition())
         plan = build_plan(self.settings, self.kube.nodes_by_name, conditions=conditions)
-        scheduler.schedule(self.expansion, plan, NODE_STEPS)
+        scheduler.schedule(self.expansion, plan.prepared_first(prepared), NODE_STEPS)
+
+    def prepare_all(self) -> None:
+        """Run the plan with a preparation of each host."""
+        self.execute(prepared=[item.name for item in self.nodes])
 
     def steps(self, name: str) -> list[tuple[str, bool]]:
         return [(step.name, step.ok) for step in self.expansion.report(name).steps]
@@ -541,6 +548,243 @@ class TestRollback:
         )
 
 
+DEPLOYMENT = "metalk8s.orchestrate.deploy_node"
+PREPARED_STEPS = [
+    ("register", True), ("prepare: Install", True), ("prepare", True), ("health", True),
+    ("deploy: Install", True), ("deploy", True), ("verify", True), ("uncordon", True),
+]  # fmt: skip
+
+
+class TestPreparation:
+    """Hosts are prepared in parallel; control-plane nodes then join one after another."""
+
+    def test_hosts_of_both_kinds_are_prepared_in_parallel(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), node("w-1"), node("w-2"))
+        made.prepare_all()
+        assert all(made.expansion.report(item.name).ok for item in made.nodes)
+        begins = {name: begin for kind, name, begin, _ in made.jobs.ended if kind == "prepare"}
+        assert set(begins) == {"cp-1", "cp-2", "w-1", "w-2"}
+        assert max(begins.values()) - min(begins.values()) < 1
+
+    def test_steps_of_a_prepared_member_have_their_order(self, setting: Any) -> None:
+        made = setting(member("cp-1"), node("w-1"))
+        made.prepare_all()
+        assert made.steps("cp-1") == PREPARED_STEPS
+        assert made.steps("w-1") == [step for step in PREPARED_STEPS if step[0] != "health"]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3])
+    def test_max_parallel_limits_preparations(self, setting: Any, limit: int) -> None:
+        nodes = [member(f"cp-{number}") for number in range(3)]
+        nodes += [node(f"w-{number}") for number in range(3)]
+        made = setting(*nodes, max_parallel=limit)
+        made.jobs.took = 0.1
+        made.prepare_all()
+        prepared = [(begin, end) for kind, _, begin, end in made.jobs.ended if kind == "prepare"]
+        for begin, _ in prepared:
+            assert sum(first <= begin < last for first, last in prepared) <= limit
+        # A member joins beside them.
+        assert limit <= made.jobs.most <= limit + 1
+        assert all(made.expansion.report(item.name).ok for item in nodes)
+
+    def test_control_plane_is_prepared_first(self, setting: Any) -> None:
+        made = setting(node("w-1"), node("w-2"), member("cp-1"), member("cp-2"), max_parallel=1)
+        made.prepare_all()
+        assert [name for sls, name in made.jobs.pillars if sls == PREPARATION] == [
+            "cp-1", "cp-2", "w-1", "w-2",
+        ]  # fmt: skip
+
+    def test_members_join_one_after_another_in_order(self, setting: Any) -> None:
+        """The first member is slow to prepare; the second one, which is ready, waits for it."""
+        made = setting(member("cp-1"), member("cp-2"), member("cp-3"))
+        result, slow = made.jobs.result, made.clock.time + 60
+
+        def delayed(jid: str) -> Any:
+            name, _ = made.jobs.running[jid]
+            late = jid in made.jobs.preparations and name == "cp-1" and made.clock.time < slow
+            return None if late else result(jid)
+
+        made.jobs.result = delayed
+        made.prepare_all()
+        deployed = [entry for entry in made.jobs.ended if entry[0] == "deploy"]
+        assert [name for _, name, _, _ in deployed] == ["cp-1", "cp-2", "cp-3"]
+        for (_, _, _, end), (_, _, begin, _) in itertools.pairwise(deployed):
+            assert begin >= end
+        assert deployed[0][2] >= slow
+
+    def test_member_joins_while_later_hosts_are_prepared(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), max_parallel=1)
+        made.prepare_all()
+        moments = {(kind, name): (begin, end) for kind, name, begin, end in made.jobs.ended}
+        assert moments["deploy", "cp-1"][0] < moments["prepare", "cp-2"][1]
+
+    def test_health_is_checked_after_the_preparation(self, setting: Any) -> None:
+        made = setting(member("cp-1"))
+        moments: list[float] = []
+
+        def healthy() -> list[str]:
+            moments.append(made.clock.time)
+            return []
+
+        made.health = healthy
+        made.prepare_all()
+        [(_, _, _, prepared), *_] = made.jobs.ended
+        assert min(moments) >= prepared
+
+    def test_deployment_gets_prepared_only_after_the_preparation(self, setting: Any) -> None:
+        made = setting(member("cp-1"), node("w-1"), node("w-2"))
+        made.execute(prepared=["cp-1", "w-1"])
+        options = {
+            name: options for (sls, name), options in made.jobs.pillars.items() if sls == DEPLOYMENT
+        }
+        assert options == {
+            "cp-1": {"node_name": "cp-1", "epoch": 41, "prepared": True},
+            "w-1": {"node_name": "w-1", "epoch": 41, "prepared": True},
+            "w-2": {"node_name": "w-2", "epoch": 41},
+        }
+        assert made.jobs.pillars[PREPARATION, "w-1"] == {"node_name": "w-1", "epoch": 41}
+
+    def test_tree_without_preparation_gets_no_new_option(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), node("w-1"))
+        made.execute()
+        assert {sls for sls, _ in made.jobs.pillars} == {DEPLOYMENT}
+        assert all("prepared" not in options for options in made.jobs.pillars.values())
+        assert made.steps("cp-2")[:2] == [("health", True), ("register", True)]
+
+    def test_mixed_trees_share_one_order_of_members(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), member("cp-3"))
+        made.execute(prepared=["cp-2"])
+        assert made.jobs.names == ["cp-1", "cp-2", "cp-3"]
+        assert made.steps("cp-1")[:2] == [("health", True), ("register", True)]
+        assert made.steps("cp-2") == PREPARED_STEPS
+
+    def test_failed_preparation_is_rolled_back_and_stops_no_member(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), node("w-1"))
+        made.jobs.prepared_returns = {"cp-1": FAILURE}
+        made.prepare_all()
+        error = made.expansion.errors["cp-1"]
+        assert isinstance(error, DeployError)
+        assert "metalk8s.orchestrate.prepare_node failed" in str(error)
+        assert error.job
+        assert made.steps("cp-1")[-1] == ("prepare", False)
+        assert "cp-1" not in made.kube.nodes_by_name
+        assert made.expansion.report("cp-1").undone == (
+            "its Node was deleted: no kubelet has ever reported on it",
+        )
+        assert made.jobs.names.count("cp-1") == 0
+        assert made.expansion.report("cp-2").ok
+        assert made.expansion.report("w-1").ok
+        finished = [
+            entry for entry in made.journal.written if entry[:2] == ("node_finished", "cp-1")
+        ]
+        assert len(finished) == 1
+
+    def test_failed_preparation_of_worker_is_rolled_back(self, setting: Any) -> None:
+        made = setting(node("w-1"), node("w-2"))
+        made.jobs.prepared_returns = {"w-1": FAILURE}
+        made.prepare_all()
+        assert set(made.kube.nodes_by_name) == {"w-2"}
+        assert made.jobs.names == ["w-2"]
+
+    def test_failed_join_skips_later_members_and_removes_their_nodes(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), member("cp-3"), node("w-1"))
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.prepare_all()
+        assert set(made.kube.nodes_by_name) == {"w-1"}
+        for name in ("cp-2", "cp-3"):
+            report = made.expansion.report(name)
+            assert "cp-1 failed before it" in report.skipped
+            assert report.undone == ("its Node was deleted: no kubelet has ever reported on it",)
+            assert ("node_claimed", name) in made.journal.written
+        assert [name for name in made.jobs.names if name.startswith("cp")] == ["cp-1"]
+        assert made.expansion.report("w-1").ok
+
+    def test_failed_join_begins_no_further_preparation_of_a_member(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), node("w-1"), max_parallel=1)
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.jobs.took, made.jobs.prepares = 1.0, 30.0
+        made.jobs.prepared_returns = {}
+        nodes = made.nodes
+        made.execute(prepared=[nodes[1].name])
+        # cp-1 fails while cp-2 is prepared: the preparation ends, and cp-2 does not join.
+        assert "cp-1 failed before it" in made.expansion.skipped["cp-2"]
+        assert "cp-2" not in made.kube.nodes_by_name
+
+    def test_node_of_an_earlier_run_is_kept_when_its_turn_does_not_come(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"))
+        made.kube.create_node(manifest.registration(made.nodes[1]))
+        made.jobs.returns = {"cp-1": FAILURE}
+        made.prepare_all()
+        assert "cp-2" in made.kube.nodes_by_name
+        assert made.expansion.report("cp-2").undone == ()
+
+    def test_failed_member_after_a_failed_preparation_still_skips(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), member("cp-3"))
+        made.jobs.prepared_returns = {"cp-1": FAILURE}
+        made.jobs.returns = {"cp-2": FAILURE}
+        made.prepare_all()
+        assert set(made.expansion.errors) == {"cp-1", "cp-2"}
+        assert "cp-2 failed before it" in made.expansion.skipped["cp-3"]
+        assert made.kube.nodes_by_name == {}
+
+    def test_requested_stop_ends_after_current_preparations(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), node("w-1"), max_parallel=1)
+        sleep = made.clock.sleep
+
+        def asks(seconds: float) -> None:
+            sleep(seconds)
+            if made.jobs.running:
+                made.asked = "asked by root on host"
+
+        made.clock.sleep = asks
+        made.prepare_all()
+        assert made.jobs.names == [], "no deployment begins"
+        assert made.steps("cp-1")[-1] == ("prepare", True), "what had begun has ended"
+        for name in ("cp-1", "cp-2", "w-1"):
+            assert "asked by root on host" in made.expansion.skipped[name]
+        assert set(made.kube.nodes_by_name) == {"cp-1"}, "nothing is rolled back"
+
+    def test_run_without_the_lock_begins_no_deployment(self, setting: Any) -> None:
+        made = setting(member("cp-1"), node("w-1"))
+        made.lock.lost_at = made.clock.time + 2.0
+        made.prepare_all()
+        assert made.jobs.names == []
+        assert {error.retcode for error in made.expansion.errors.values()} == {9}
+        assert ("node_claimed", "cp-1") not in made.journal.written
+
+    def test_preparation_that_never_returns_times_out_and_is_kept(self, setting: Any) -> None:
+        made = setting(member("cp-1"), member("cp-2"), deploy_timeout=60.0)
+        made.jobs.prepared_returns = {"cp-1": NEVER}
+        made.prepare_all()
+        assert isinstance(made.expansion.errors["cp-1"], DeadlineError)
+        assert "cp-1" in made.kube.nodes_by_name
+        assert not any(entry[:2] == ("node_finished", "cp-1") for entry in made.journal.written)
+        assert made.expansion.report("cp-2").ok
+
+    def test_preparation_without_process_fails_immediately(self, setting: Any) -> None:
+        made = setting(node("w-1"))
+        made.jobs.prepared_returns = {"w-1": DEAD}
+        made.prepare_all()
+        assert "the process of metalk8s.orchestrate.prepare_node is gone" in str(
+            made.expansion.errors["w-1"]
+        )
+
+    @pytest.mark.parametrize("error", [UnreachableError("no"), KeyError("a defect")])
+    def test_error_of_a_preparation_ends_its_node_only(
+        self, setting: Any, error: Exception
+    ) -> None:
+        made = setting(member("cp-1"), member("cp-2"), node("w-1"))
+        made.jobs.prepared_returns = {"cp-1": copy.copy(error)}
+        made.prepare_all()
+        assert set(made.expansion.errors) == {"cp-1"}
+        assert made.expansion.report("cp-2").ok
+        assert made.expansion.report("w-1").ok
+
+    def test_steps_are_published_with_the_job_of_each(self, setting: Any) -> None:
+        heard = told_of(setting(node("w-1")))
+        jobs = {step: job for _, step, state, job, _ in heard if job and state == "done"}
+        assert jobs == {"prepare": "job-1", "deploy": "job-2"}
+
+
 class TestMetalk8sCordon:
     """MetalK8s's own deployment cordons and drains the node. If it fails, the cordon stays."""
 
@@ -608,6 +852,13 @@ def learner(of: Node, **changes: Any) -> Member:
 def told(made: Any) -> list[tuple[Any, ...]]:
     """Return the published step events: node, step, state, job, error class."""
     made.execute()
+    events: list[tuple[Any, ...]] = made.progress.events
+    return events
+
+
+def told_of(made: Any) -> list[tuple[Any, ...]]:
+    """Return the step events of a run that prepares all hosts."""
+    made.prepare_all()
     events: list[tuple[Any, ...]] = made.progress.events
     return events
 
