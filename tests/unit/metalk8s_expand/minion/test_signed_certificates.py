@@ -150,7 +150,7 @@ def test_damaged_file_is_replaced_and_others_stay(signed: Host, name: str) -> No
     assert set(found) == set(before), "no temporary file stays"
 
 
-def test_other_authority_is_a_reason_for_its_certificates(signed: Host) -> None:
+def test_certificates_of_another_authority_are_replaced(signed: Host) -> None:
     stranger(signed)
     assert signed.needed() == dict.fromkeys(CONTENTS, "another CA signed it")
 
@@ -268,7 +268,7 @@ class TestAnswers:
     @pytest.mark.parametrize(
         "answer", ["'metalk8s_expand_ca.sign' is not available.", None, False, {}, {"refused": {}}]
     )
-    def test_other_answer_is_an_error_with_its_text(self, answer: Any) -> None:
+    def test_unexpected_answer_is_an_error_with_its_text(self, answer: Any) -> None:
         with pytest.raises(DeployError, match="the CA's minion boot answers: ") as error:
             signed_certificates.answer_of("boot", {"boot": answer})
         assert str(answer)[:20] in error.value.message
