@@ -10,13 +10,13 @@ metalk8s_expand:
   nodes:
     cp-1:
       profile: control-plane
-      address: 10.200.0.11
+      address: @cp-1@
     cp-2:
       profile: control-plane
-      address: 10.200.0.12
+      address: @cp-2@
     infra-1:
       profile: infra
-      address: 10.200.0.13
+      address: @infra-1@
     worker-1:
       profile: worker
-      address: 10.200.0.14
+      address: @worker-1@

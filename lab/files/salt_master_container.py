@@ -92,8 +92,9 @@ def answering() -> int | None:
     """The same, when minions and commands can reach it."""
     found = container()
     for port in PORTS:
-        with socket.socket() as probe:
-            if found and probe.connect_ex((_address(), port)):
+        address = _address()
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            if found and probe.connect_ex((address, port)):
                 return None
     return found
 

@@ -19,7 +19,7 @@ from metalk8s_lab.builders.cache import file_digest
 from metalk8s_lab.errors import LabError
 from metalk8s_lab.lab import Lab
 from metalk8s_lab.progress import working
-from metalk8s_lab.topology import SUBNET
+from metalk8s_lab.topology import LEADING, NETWORKS, SUBNETS, hosts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = REPOSITORY / "lab" / "files"
@@ -106,6 +106,7 @@ def fingerprint(lab: Lab) -> str:
     """
     digest = hashlib.sha256((lab.artifacts / "artifacts.json").read_bytes())
     digest.update(f"{lab.settings.install} {lab.settings.tree}".encode())
+    digest.update(lab.settings.family.encode())
     digest.update(known_hosts(lab).encode())
     for top in (REPOSITORY / "salt", FILES, TREE_OF_134, Path(__file__).parent):
         for path in sorted(
@@ -162,7 +163,7 @@ def configure(lab: Lab) -> None:
     for name, path in CONFIGURATION.items():
         lab.write_file(NAME, path, filled(lab, (FILES / name).read_text()))
     lab.write_file(NAME, "/etc/salt/master.d/zz-metalk8s-expand.conf", extension(lab))
-    _once(lab, f"{EXTENSION}/pillar/{DECLARATION}", (FILES / DECLARATION).read_text())
+    _once(lab, f"{EXTENSION}/pillar/{DECLARATION}", declaration(lab))
     lab.write_file(
         NAME, "/etc/metalk8s/cluster.json", json.dumps(cluster(lab), indent=1, sort_keys=True)
     )
@@ -176,15 +177,32 @@ def configure(lab: Lab) -> None:
     lab.write_file(NAME, PREPARED, manifest(lab), 0o600)
 
 
+def declaration(lab: Lab) -> str:
+    """Return the declaration of the first four blank hosts.
+
+    With both families, the Salt master reaches them at the addresses outside the cluster's network.
+    """
+    text = (FILES / DECLARATION).read_text()
+    for one in hosts(len(LEADING) + 1, lab.settings.family):
+        ssh = "".join(f"\n      ssh: {{host: {other}}}" for other in one.others)
+        text = text.replace(f"address: @{one.name}@", f"address: {one.address}{ssh}")
+    return text
+
+
 def filled(lab: Lab, text: str) -> str:
     """Return a file of the lab with the values of this cluster."""
+    networks = NETWORKS[lab.bootstrap.address.version]
     values = {
         "ARCHIVE": ARCHIVE,
         "VERSION": VERSION,
         "SALTENV": SALTENV,
         "MINE": MINE,
         "ADDRESS": str(lab.bootstrap.address),
-        "NETWORK": str(SUBNET),
+        "NETWORK": str(SUBNETS[lab.settings.family][0]),
+        "PODS": networks.pod,
+        "SERVICES": networks.service,
+        # Salt looks for an IPv4 address otherwise.
+        "IPV6": "ipv6: true\n" if lab.bootstrap.address.version == 6 else "",
         "PILLARS": PILLARS_OF_134 if lab.settings.tree == "134" else "",
     }
     for name, value in values.items():
@@ -237,22 +255,25 @@ def cluster(lab: Lab) -> dict[str, Any]:
     """Return the pillar that describes the cluster to every minion."""
     artifacts = json.loads((lab.artifacts / "artifacts.json").read_text())
     images = {Path(name).stem: item["image"] for name, item in artifacts.items() if "image" in item}
+    address = lab.bootstrap.address
+    networks = NETWORKS[address.version]
+    store = f"[{address}]" if address.version == 6 else str(address)
     description = {
         "version": VERSION,
         "bootstrap": {
             "name": NAME,
-            "address": str(lab.bootstrap.address),
+            "address": str(address),
             "roles": ["bootstrap", "master", "etcd", "infra"],
             "taints": ["bootstrap", "infra"],
         },
         "networks": {
-            "pod": "10.233.0.0/16",
-            "service": "10.96.0.0/12",
-            "dns": "10.96.0.10",
+            "pod": networks.pod,
+            "service": networks.service,
+            "dns": networks.dns,
             "domain": "cluster.local",
         },
         "artifacts": {
-            "url": f"http://{lab.bootstrap.address}:8080",
+            "url": f"http://{store}:8080",
             "directory": "/srv/artifacts",
             "sha256": {name: item["sha256"] for name, item in artifacts.items()},
         },
@@ -274,7 +295,8 @@ def known_hosts(lab: Lab) -> str:
             .read_text()
             .split()
         )
-        lines.append(f"{one.address},{one.name} {key[0]} {key[1]}")
+        names = ",".join([*map(str, one.addresses), one.name])
+        lines.append(f"{names} {key[0]} {key[1]}")
     return "\n".join(lines) + "\n"
 
 

@@ -8,8 +8,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from metalk8s_lab.builders import artifacts, rootfs
 from metalk8s_lab.errors import LabError
@@ -31,8 +32,14 @@ class Lab:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Store the settings; change nothing on the machine."""
+        """Store the settings; change nothing on the machine.
+
+        A lab keeps the family of addresses with which ``up`` has created it.
+        """
+        self._wanted_family = settings.family
         self.settings = settings
+        if record := self._record():
+            self.settings = replace(settings, family=record.get("family", "ipv4"))
         self.progress: Callable[[str], None] = progress
 
     # The interface that bootstrap.provision uses.
@@ -40,7 +47,7 @@ class Lab:
     @property
     def hosts(self) -> list[Host]:
         """All hosts, the bootstrap host first."""
-        return hosts(self._nodes())
+        return hosts(self._nodes(), self.settings.family)
 
     @property
     def bootstrap(self) -> Host:
@@ -121,6 +128,7 @@ class Lab:
         """Build what is missing and start all hosts."""
         wanted = self._nodes() if nodes is None else nodes
         hosts(wanted)  # refuses an impossible number before anything is built
+        self._refuse_other_family()
         self.build()
         identity.make_key(self.ssh_key, "metalk8s-lab master")
         self._declare(wanted)
@@ -207,10 +215,23 @@ class Lab:
     # Parts of the commands.
 
     def _nodes(self) -> int:
+        return int(self._record().get("nodes", DEFAULT_NODES))
+
+    def _refuse_other_family(self) -> None:
+        own = self.settings.family
+        if self._wanted_family not in (own, "ipv4"):
+            raise LabError(
+                f"this lab has {own} addresses, LAB_FAMILY is {self._wanted_family}: ./lab/lab"
+                " destroy, then up"
+            )
+
+    def _record(self) -> dict[str, Any]:
+        """Return what the last ``up`` recorded; empty before the first one."""
         try:
-            return int(json.loads((self.settings.state / "lab.json").read_text())["nodes"])
+            record: dict[str, Any] = json.loads((self.settings.state / "lab.json").read_text())
         except FileNotFoundError:
-            return DEFAULT_NODES
+            return {}
+        return record
 
     def _declare(self, nodes: int) -> None:
         """Record the number of nodes; stop the hosts beyond that number and delete their disks."""
@@ -221,11 +242,12 @@ class Lab:
             progress(f"{name} is no longer part of the lab")
             host.clean_up(self.settings, name)
             disk.forget(self.settings, disk.host_dir(self.settings, name))
-        (self.settings.state / "lab.json").write_text(json.dumps({"nodes": nodes}))
+        record = {"nodes": nodes, "family": self.settings.family}
+        (self.settings.state / "lab.json").write_text(json.dumps(record))
 
     def _prepare(self) -> None:
         disk.attach(self.settings)
-        network.create()
+        network.create(self.settings.family)
 
     def _start(self, some: Sequence[Host]) -> None:
         with working(f"starting {len(some)} hosts"):

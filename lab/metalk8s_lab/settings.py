@@ -31,6 +31,8 @@ class Settings:
     # Whose deployment of a node the master serves: the project's "own", or one with the interface
     # of MetalK8s "134".
     tree: str = "own"
+    # The addresses of the hosts: "ipv4", "ipv6", or "dual" for an IPv6 cluster on hosts of both.
+    family: str = "ipv4"
 
     @property
     def keys(self) -> Path:
@@ -76,6 +78,7 @@ def from_environment() -> Settings:
         prebuilt=Path(prebuilt).absolute() if prebuilt else None,
         install=_one_of("LAB_INSTALL", "synced", "wheel"),
         tree=_one_of("LAB_TREE", "own", "134"),
+        family=_one_of("LAB_FAMILY", "ipv4", "ipv6", "dual"),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from metalk8s_lab.command import run
 from metalk8s_lab.settings import Settings
-from metalk8s_lab.topology import GATEWAY, SUBNET, Host
+from metalk8s_lab.topology import Host, gateways
 
 _HOST_KEY = "ssh_host_ed25519_key"
 
@@ -44,20 +44,27 @@ def install(settings: Settings, host: Host, root: Path) -> None:
         shutil.copy(identity / name, root / "etc/ssh" / name)
     shutil.copy(identity / "machine-id", root / "etc/machine-id")
     (root / "etc/hostname").write_text(f"{host.name}\n")
-    (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{host.address} {host.name}\n")
-    (root / "etc/systemd/network/10-host0.network").write_text(_network(host))
+    names = "".join(f"{address} {host.name}\n" for address in host.addresses)
+    (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{names}")
+    (root / "etc/systemd/network/10-host0.network").write_text(_network(host, settings.family))
     public = settings.ssh_key.with_suffix(".pub").read_text()
     for home, owner in (("root", 0), ("home/deploy", (root / "home/deploy").stat().st_uid)):
         _authorize(root / home / ".ssh", owner, public)
 
 
-def _network(host: Host) -> str:
-    """Return the network configuration: the host's address and a gateway without a way out.
+def _network(host: Host, family: str) -> str:
+    """Return the network configuration: the host's addresses and gateways without a way out.
 
-    Without a gateway the kernel has no route to ClusterIPs that rules could redirect.
+    Without a gateway the kernel has no route to ClusterIPs that rules could redirect. A host with
+    IPv6 has a link-local address, as real ones do.
     """
-    address = f"Address={host.address}/{SUBNET.prefixlen}\nGateway={GATEWAY}"
-    return f"[Match]\nName=host0\n\n[Network]\n{address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    pairs = zip(host.addresses, gateways(family), strict=True)
+    lines = [
+        f"Address={address}/{length}\nGateway={gateway}" for address, (gateway, length) in pairs
+    ]
+    local = "no" if family == "ipv4" else "ipv6"
+    lines += [f"LinkLocalAddressing={local}", "IPv6AcceptRA=no"]
+    return "[Match]\nName=host0\n\n[Network]\n" + "\n".join(lines) + "\n"
 
 
 def _authorize(directory: Path, owner: int, public_key: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metalk8s_lab.command import run, succeeds
-from metalk8s_lab.topology import BRIDGE, GATEWAY, NAMESPACE, SUBNET
+from metalk8s_lab.topology import BRIDGE, NAMESPACE, gateways
 
 NAMESPACE_FILE = Path("/run/netns") / NAMESPACE
 # `ip netns exec` remounts /sys, and systemd-nspawn fails then: nsenter enters only the network.
@@ -20,15 +20,19 @@ def exists() -> bool:
     return NAMESPACE_FILE.exists() and succeeds([*ENTER, "ip", "link", "show", BRIDGE])
 
 
-def create() -> None:
-    """Create the namespace and its bridge unless they exist."""
+def create(family: str) -> None:
+    """Create the namespace and its bridge unless they exist.
+
+    ``family`` is a key of ``topology.SUBNETS``.
+    """
     if exists():
         return
     delete()
     run(["ip", "netns", "add", NAMESPACE])
     run([*ENTER, "ip", "link", "set", "lo", "up"])
     run([*ENTER, "ip", "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0"])
-    run([*ENTER, "ip", "address", "add", f"{GATEWAY}/{SUBNET.prefixlen}", "dev", BRIDGE])
+    for address, length in gateways(family):
+        run([*ENTER, "ip", "address", "add", f"{address}/{length}", "dev", BRIDGE])
     run([*ENTER, "ip", "link", "set", BRIDGE, "up"])
 
 

@@ -30,16 +30,32 @@ def test_impossible_number_is_refused(count):
         topology.hosts(count)
 
 
-def test_host_addresses_are_unique_and_in_the_subnet():
-    addresses = [host.address for host in topology.hosts(topology.MAX_NODES)]
+@pytest.mark.parametrize("family", topology.SUBNETS)
+def test_host_addresses_are_unique_and_in_the_subnets(family):
+    found = topology.hosts(topology.MAX_NODES, family)
+    addresses = [address for host in found for address in host.addresses]
     assert len(set(addresses)) == len(addresses)
-    assert all(address in topology.SUBNET for address in addresses)
-    assert topology.GATEWAY not in addresses
+    subnets = topology.SUBNETS[family]
+    assert all(
+        address in subnet
+        for host in found
+        for address, subnet in zip(host.addresses, subnets, strict=True)
+    )
+    assert not {address for address, _ in topology.gateways(family)} & set(addresses)
 
 
-@pytest.mark.parametrize("other", ["10.96.0.0/12", "10.233.0.0/16"])
-def test_subnet_does_not_overlap_services_and_pods(other):
-    assert not topology.SUBNET.overlaps(ipaddress.ip_network(other))
+def test_addresses_of_both_families_end_with_the_same_digits():
+    last = topology.hosts(topology.MAX_NODES, "dual")[-1]
+    assert [str(address) for address in last.addresses] == ["fd00:200::110", "10.200.0.110"]
+
+
+@pytest.mark.parametrize("family", topology.SUBNETS)
+def test_subnet_does_not_overlap_services_and_pods(family):
+    subnet = topology.SUBNETS[family][0]
+    networks = topology.NETWORKS[subnet.version]
+    for other in (networks.pod, networks.service):
+        assert not subnet.overlaps(ipaddress.ip_network(other))
+    assert ipaddress.ip_address(networks.dns) in ipaddress.ip_network(networks.service)
 
 
 def test_unknown_host_error_lists_the_known_hosts():
