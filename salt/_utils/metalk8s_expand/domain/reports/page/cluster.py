@@ -17,7 +17,7 @@ GROUPS = (CONTROL_PLANE, INFRA, WORKERS, OTHERS)
 # A larger group is drawn as one mark for each node.
 LARGEST_GROUP = 24
 # Of a larger group, at most this many changed or failed nodes are drawn with their names.
-NAMED = 12
+NAMED = 6
 # The table of a larger cluster does not fit on paper.
 PRINTED_ROWS = 60
 _ROLE_PREFIX = roles.LABEL_PREFIX
@@ -44,7 +44,7 @@ def render_cluster(report: Object) -> Markup | None:
             "div",
             _panel("Before", before, results, is_after=False),
             _panel("After", after, results, is_after=True),
-            class_="panels",
+            class_="panels stacked" if _is_large(after) else "panels",
         )
     return element(
         "section",
@@ -55,6 +55,12 @@ def render_cluster(report: Object) -> Markup | None:
         _table(before, after, results),
         id="cluster",
     )
+
+
+def _is_large(state: Object) -> bool:
+    """Return whether a group has a mark for each node, which needs the whole width."""
+    groups = Counter(map(_group, state.get("nodes") or ()))
+    return max(groups.values(), default=0) > LARGEST_GROUP
 
 
 def _results(report: Object, before: Object, after: Object | None) -> dict[str, str]:
@@ -175,7 +181,7 @@ def _card(
         "li",
         element("b", name),
         tag,
-        element("span", " · ".join(node.get("roles") or ("no role",)), class_="m"),
+        element("span", ", ".join(node.get("roles") or ("no role",)), class_="m"),
         element("span", f"taints: {taints}", class_="m") if taints else None,
         element("span", f"etcd: {_member_state(member)}", class_="m") if member else None,
         _condition(node),

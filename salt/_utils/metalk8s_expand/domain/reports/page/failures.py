@@ -16,6 +16,8 @@ PLACEHOLDER = "NODE"
 # The first lines are visible; the reader opens the others.
 SHOWN_PROBLEMS = 12
 SHOWN_NOTES = 8
+# The title for a run in which no node failed.
+NOT_DONE = "Not done"
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _JOB = re.compile(r"\b\d{20}\b")
 _SECONDS = re.compile(r"\b\d+(?:\.\d+)? s\b")
@@ -35,7 +37,7 @@ def render_failures(report: Object) -> Markup | None:
         blocks.append(element("ul", [element("li", line) for line in problems], class_="plain"))
     return element(
         "section",
-        element("h2", "Failures and next command" if verdict == outcome.FAILED else "Not done"),
+        element("h2", "Failures and next command" if verdict == outcome.FAILED else NOT_DONE),
         _continue(report),
         blocks,
         id="failures",
@@ -86,8 +88,10 @@ def _continue(report: Object) -> Markup | None:
     command = report.get("command")
     if report.get("ok") or not command:
         return None
+    stopped = outcome.verdict(report) == outcome.STOPPED
+    words = "Continue" if stopped else "Fix the causes below, then continue"
     return join(
-        element("p", "Fix the causes below, then continue with the same command:"),
+        element("p", f"{words} with the same command:"),
         element("pre", element("code", command)),
     )
 

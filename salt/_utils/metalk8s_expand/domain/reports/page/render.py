@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.domain.reports.earlier_runs import digest_of
-from metalk8s_expand.domain.reports.page import header
+from metalk8s_expand.domain.reports.page import header, outcome
 from metalk8s_expand.domain.reports.page.cluster import render_cluster
 from metalk8s_expand.domain.reports.page.comparison import render_comparison
 from metalk8s_expand.domain.reports.page.differences import render_differences
-from metalk8s_expand.domain.reports.page.failures import render_failures, render_notes
+from metalk8s_expand.domain.reports.page.failures import (
+    NOT_DONE,
+    render_failures,
+    render_notes,
+)
 from metalk8s_expand.domain.reports.page.markup import Markup, element
 from metalk8s_expand.domain.reports.page.steps import render_steps
 from metalk8s_expand.domain.reports.page.style import STYLE
@@ -59,7 +63,7 @@ def render_page(report: Object, earlier: Sequence[Object] = ()) -> str:
         element(
             "div",
             header.render_header(report),
-            _navigation(shown),
+            _navigation(shown, report),
             element("main", header.render_numbers(report), shown.values(), id="main"),
             _footer(report),
             class_="page",
@@ -68,10 +72,13 @@ def render_page(report: Object, earlier: Sequence[Object] = ()) -> str:
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _navigation(shown: Mapping[str, Markup]) -> Markup | None:
+def _navigation(shown: Mapping[str, Markup], report: Object) -> Markup | None:
+    titles = dict(PARTS)
+    if outcome.verdict(report) != outcome.FAILED:
+        titles["failures"] = NOT_DONE
     links = []
     for name in shown:
-        links.append(element("li", element("a", PARTS[name], href=f"#{name}")))
+        links.append(element("li", element("a", titles[name], href=f"#{name}")))
     if len(links) < 2:
         return None
     return element("nav", element("ul", links), aria_label="Parts of the report")

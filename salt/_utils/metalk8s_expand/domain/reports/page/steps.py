@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.reports import timeline
 from metalk8s_expand.domain.reports.page import outcome, values
 from metalk8s_expand.domain.reports.page.markup import Child, Markup, element, join
@@ -14,9 +16,10 @@ from metalk8s_expand.domain.reports.timeline import Span
 
 Object = Mapping[str, Any]
 
+HOST_CHECKS = plan.HOST_CHECKS
 # The color of each step. Steps of an expansion and of a removal that are of a kind share one.
 COLORS = {
-    "check_ssh, preflight": "check",
+    HOST_CHECKS: "check",
     "health": "amber",
     "register": "blue",
     "reconnect": "pink",
@@ -36,7 +39,7 @@ COLORS = {
 }
 OTHER_COLOR = "check"
 # Up to this many nodes have a lane each; of more, only those to look at.
-LANES, FAILED_LANES, LONGEST_LANES = 40, 16, 6
+LANES, FAILED_LANES, LONGEST_LANES = 40, 8, 6
 # Up to this many nodes have a lane with the states of their steps, and a row for each step.
 DETAILED = 16
 CRITICAL_ROWS = 20
@@ -198,13 +201,13 @@ def _key(steps: Sequence[Span], has_path: bool) -> Markup:
 
 def _density(steps: Sequence[Span], end: float) -> Markup:
     """Return a chart of how many nodes are at each step over time."""
+    # The checks of all hosts run at the same time, and would hide what follows.
+    steps = [span for span in steps if span.name != HOST_CHECKS] or steps
     kinds = list(dict.fromkeys(span.name for span in steps))
-    changes = {kind: [0] * (SAMPLES + 2) for kind in kinds}
+    changes = {kind: [0] * (SAMPLES + 1) for kind in kinds}
     for span in steps:
-        first = min(SAMPLES, int(span.start / end * SAMPLES))
-        last = min(SAMPLES, max(first, int(span.end / end * SAMPLES)))
-        changes[span.name][first] += 1
-        changes[span.name][last + 1] -= 1
+        changes[span.name][min(SAMPLES, math.ceil(span.start / end * SAMPLES))] += 1
+        changes[span.name][min(SAMPLES, math.ceil(span.end / end * SAMPLES))] -= 1
     layers = []
     for kind in kinds:
         at_work, active = [], 0
@@ -281,7 +284,9 @@ def _critical(critical: Sequence[Span], end: float, nodes: int) -> Markup | None
     if nodes > 1:
         sentence += " A shorter step outside of this path would not end the run earlier."
     heads = ("#", "Node", "Step", "Starts at", "Takes", "Share of the run")
-    first = values.table("Critical path", heads, rows[:CRITICAL_ROWS], (3, 4))
+    first = values.table(
+        "Steps in the order in which they ran", heads, rows[:CRITICAL_ROWS], (3, 4)
+    )
     more = None
     if len(rows) > CRITICAL_ROWS:
         rest = values.table("Rest of the critical path", heads, rows[CRITICAL_ROWS:], (3, 4))

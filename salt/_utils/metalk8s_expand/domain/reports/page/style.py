@@ -58,12 +58,13 @@ line-height:1.3}
 .tile .h{font-size:13px;color:var(--soft)}
 .numbers{padding:0;border:0;background:none}
 .failure{border-top:1px solid var(--line);padding:14px 0 6px}.failure:first-of-type{border:0;
-padding-top:0}.failure h3{margin:0 0 4px}
+padding-top:6px}.failure h3{margin:0 0 4px}
 .failure dl{display:grid;grid-template-columns:104px minmax(0,1fr);gap:4px 12px;margin:8px 0 0}
 .failure dd{margin:0}.failure ul,.plain{margin:4px 0;padding-left:20px}
 .panels{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:18px}
 .panel{border:1px solid var(--line);border-radius:12px;padding:16px;background:var(--bg)}
-.panel.one{grid-column:1/-1}
+.panel.one{grid-column:1/-1}.panels{align-items:start}
+.panels.stacked{grid-template-columns:minmax(0,1fr)}
 .panel>h3{margin:0 0 2px;display:flex;justify-content:space-between;gap:8px}
 .etcd{display:flex;gap:12px;align-items:center;margin:8px 0 14px;padding:8px 12px;
 background:var(--card);border:1px solid var(--line);border-radius:10px}
@@ -88,7 +89,8 @@ border-radius:8px;padding:7px 10px;font-size:13px;line-height:1.4}
 .dots .failed{background:var(--bad);transform:rotate(45deg) scale(.85);border-radius:0}
 .dots .removed{background:none;border:2px dashed var(--warn)}
 .dots .hollow{background:none;border:2px solid var(--node)}
-.dots .added.hollow{border-color:var(--good)}
+.dots .added.hollow{border-color:var(--good)}.dots .changed.hollow{border-color:var(--accent)}
+.dots .failed.hollow{background:var(--bad);border:0}
 .key{display:flex;flex-wrap:wrap;gap:4px 16px;margin:10px 0 0;padding:0;list-style:none;
 font-size:13px;color:var(--soft)}
 .key li{display:flex;gap:6px;align-items:center}
@@ -140,7 +142,8 @@ details details{display:inline}p details,dd details,td details,li details{displa
 margin:0}
 footer{color:var(--soft);font-size:13px}
 .plus{color:var(--good)}.minus{color:var(--bad)}.plus,.minus,.tilde{font-weight:700}
-@media (max-width:720px){.page{padding:0 14px 40px}header{padding-top:24px}h1{font-size:25px}
+@media screen and (max-width:720px){.page{padding:0 14px 40px}header{padding-top:24px}
+h1{font-size:25px}
 section{padding:16px;border-radius:12px}.panels{grid-template-columns:minmax(0,1fr)}
 .tiles{grid-template-columns:1fr 1fr}.tile{padding:11px 14px}.tile .v{font-size:21px}
 .lane{grid-template-columns:minmax(0,1fr) auto;gap:1px 8px;padding:6px 0}
@@ -156,8 +159,13 @@ body{font-size:10.5pt}*{print-color-adjust:exact;-webkit-print-color-adjust:exac
 .page{max-width:none;padding:0}nav,.skip{display:none}header{padding:0 0 10px}
 section{border-radius:8px;padding:12px 14px;margin-bottom:10px}
 h2,h3,h4,thead,caption{break-after:avoid}tr,.node,.lane,.failure,.tile,.panel{break-inside:avoid}
-.panels{grid-template-columns:1fr 1fr}.lane,.axis{grid-template-columns:110px minmax(0,1fr) 64px}
+.panels{grid-template-columns:1fr 1fr}.panels.stacked{grid-template-columns:1fr}
+.lane,.axis{grid-template-columns:110px minmax(0,1fr) 84px}
 .scroll{overflow:visible}.long{display:none}
+.tiles{grid-template-columns:repeat(4,1fr)}.tile{padding:8px 12px}.tile .v{font-size:19px}
+h1{font-size:24px}.nodes{grid-template-columns:repeat(auto-fill,minmax(128px,1fr))}
+table{font-size:8pt}th,td,thead th{padding:3px 8px 3px 0;font-size:8pt}
+td code{overflow-wrap:anywhere}
 details::details-content{content-visibility:visible;block-size:auto;height:auto;opacity:1}
 summary{list-style:none;color:var(--soft)}summary::-webkit-details-marker{display:none}}
 """

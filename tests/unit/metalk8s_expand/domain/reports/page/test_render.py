@@ -144,7 +144,7 @@ def test_names_and_texts_of_hosts_are_shown_as_text() -> None:
 HOSTILE = st.text(alphabet=st.sampled_from("<>&\"'/=;{}\\\x1b\n\u202eaé-1 "), max_size=24)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_no_value_adds_an_element(name: str, reason: str, path: str) -> None:
     report = run_reports.failed()
