@@ -1028,6 +1028,13 @@ class TestExpand:
             "w-1: nothing to change", "w-2: nothing to change", "i-1: nothing to change",
         ]  # fmt: skip
         assert Path(found["log"]).is_file()
+        assert Path(found["page"]).is_file()
+        assert (found["unchanged_nodes"], found["changes"]) == (["w-1", "w-2", "i-1"], [])
+        names = [item["name"] for item in found["cluster"]["after"]["nodes"]]
+        assert (names, found["cluster"]["before"]) == (
+            ["i-1", "w-1", "w-2"],
+            found["cluster"]["after"],
+        )
         assert call.report(None)["id"] == found["id"]
 
     def test_unhealthy_cluster_is_not_changed(self, make: Make) -> None:

@@ -500,7 +500,11 @@ def test_removed_node_is_a_known_name(setting: Setting) -> None:
     setting.declared = settings.parse({**PILLAR, "nodes": {"cp-1": PILLAR["nodes"]["cp-1"]}})  # type: ignore[index]
     setting.kube.nodes_by_name["w-1"]["metadata"]["annotations"] = {"metalk8s.scality.com/ssh-host": "10.0.0.4",
         "metalk8s.scality.com/ssh-key-path": "/etc/metalk8s/pki/salt-bootstrap"}  # fmt: skip
-    assert command(setting, "w-1")["ok"]
+    removed = command(setting, "w-1")
+    assert removed["ok"]
+    assert Path(removed["page"]).is_file()
+    before, after = removed["cluster"]["before"]["nodes"], removed["cluster"]["after"]["nodes"]
+    assert [item["name"] for item in before if item not in after] == ["w-1"]
     again = command(setting, "w-1")
     assert (again["retcode"], again["unchanged"], again["nodes"]) == (0, True, [])
     assert len(cache.reports(setting.opts)) == 2
