@@ -2,6 +2,7 @@
 # make check      lint, types and unit tests with coverage: two minutes, for every change
 # make test       all that CI runs: check, functional and integration tests, one other Salt, and real nodes
 # make test-full  everything, also what is many of a kind: hours
+# make browser    the page of a run in Chromium, with axe-core; PICTURES=DIRECTORY keeps pictures
 # make versions   unit and functional tests on every Salt, synced and installed; one of them: make salt-3006-installed
 # make bench      measurements beside peers, with limits; one part: make bench PARTS=api
 # make chaos      faults at every boundary and at random moments of expansions; hours, and a stopped run is resumed:
@@ -31,7 +32,7 @@ OTHER_SALT_TESTS := -m 'not full' $(filter-out $(TREE),$(wildcard tests/function
 
 .PHONY: demo check test on-nodes without-nodes test-full versions lint lint-style lint-types lint-imports lint-prose \
 	unit functional integration other-salt \
-	lab chaos-one \
+	lab chaos-one browser chromium \
 	salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed \
 	bench chaos docs bundle clean
 
@@ -63,7 +64,7 @@ without-nodes:
 	$(MAKE) --no-print-directory functional
 	$(MAKE) --no-print-directory integration
 
-test-full: lint unit versions
+test-full: lint unit versions chromium
 	./lab/lab build >/dev/null
 	PILLARS=5000 $(PYTEST) tests
 	$(BIN)/python -m chaos --short
@@ -109,6 +110,13 @@ chaos-one: $(VENV)/.done
 
 lab: $(VENV)/.done
 	$(PYTEST) -m "not full" tests/lab
+
+browser: $(VENV)/.done chromium
+	$(PYTEST) tests/browser
+
+chromium:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm; }
 
 versions: salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed
 	@echo "== unit and functional tests passed: $^"
