@@ -17,6 +17,7 @@ venv = $(CACHE)/venv-$(shell cat $(1) tests/setup 2>/dev/null | sha256sum | cut 
 VENV := $(call venv,tests/requirements.txt)
 VENV_3006 := $(call venv,tests/requirements-3006.txt)
 VENV_3007 := $(call venv,tests/requirements-3007.txt)
+VENV_DOCS := $(call venv,docs/requirements.txt)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Most of a unit test's time is waiting, so more workers than cores pay.
@@ -147,8 +148,9 @@ chaos: $(VENV)/.done
 	./lab/lab build >/dev/null
 	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(MORE) $(RUN)
 
-docs: $(VENV)/.done
-	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+docs: $(VENV_DOCS)/.done
+	$(VENV_DOCS)/bin/sphinx-build --fail-on-warning --nitpicky --quiet -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 # No environment: what an operator's machine has is enough.
 bundle:
@@ -161,6 +163,7 @@ clean:
 $(VENV)/.done: | tests/requirements.txt
 $(VENV_3006)/.done: | tests/requirements-3006.txt
 $(VENV_3007)/.done: | tests/requirements-3007.txt
+$(VENV_DOCS)/.done: | docs/requirements.txt
 $(CACHE)/venv-%/.done:
 	@mkdir -p $(CACHE)
 	flock $(@D).lock sh -c 'test -e $@ || ./tests/setup $(@D) $|'

@@ -50,7 +50,7 @@ CONFIGURATION = CONFIGURATIONS + "/zz-metalk8s-expand.conf"
 HEADER = "# metalk8s-expand's ./install writes this file. Run it again after an archive of MetalK8s"
 LOCK = "/run/metalk8s-expand-install.lock"
 BOOTSTRAP, MANIFEST = "/etc/metalk8s/bootstrap.yaml", "/etc/kubernetes/manifests/salt-master.yaml"
-# The master's snapshots of etcd: docs/restore.rst.
+# The master's snapshots of etcd: docs/guides/restore.rst.
 DATA = "/var/cache/salt/metalk8s-expand"
 KUBECONFIG = "/etc/kubernetes/admin.conf"
 VERSION_LABEL = "metalk8s.scality.com/version"

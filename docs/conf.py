@@ -1,4 +1,4 @@
-"""Sphinx configuration; nothing but Sphinx itself is needed."""
+"""Sphinx configuration of the book; ``docs/requirements.txt`` pins what it needs."""
 
 import re
 from pathlib import Path
@@ -17,10 +17,9 @@ nitpicky = True
 highlight_language = "none"
 smartquotes = False
 
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "From a declaration in the pillar to verified nodes",
-    "page_width": "1080px",
-}
+html_theme = "furo"
+html_title = f"metalk8s-expand {release}"
 html_show_copyright = False
 html_show_sourcelink = False
+# The book is read from a directory, without a server.
+html_copy_source = False

@@ -1,6 +1,6 @@
 #!py
 """
-Ask for one declared node to be added, on the event ``metalk8s/expand/add``; see docs/reactor.
+Ask for one declared node to be added, on the event ``metalk8s/expand/add``; see docs/guides/events.
 
 In Python, since nothing of the event is rendered or parsed so: its one word is handed on as a value, or refused here. The
 reaction only writes the request down; the master's schedule works it off.

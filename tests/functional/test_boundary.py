@@ -1,6 +1,6 @@
 """Test Salt's result for each outcome of a runner, with and without the boundary.
 
-The rows are those of the table in docs/architecture.
+The rows are those of the table in docs/explanations/architecture.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def test_drop_in_roster_is_only_plugin_that_both_trees_have() -> None:
 
 
 def test_documentation_lists_every_name_that_both_trees_have() -> None:
-    page = (ROOT / "docs" / "metalk8s.rst").read_text()
+    page = (ROOT / "docs" / "explanations" / "metalk8s.rst").read_text()
     ours = {"metalk8s." + ".".join(path.relative_to(ROOT / "salt").with_suffix("").parts).removesuffix(".init")
             for tree in ("orchestrate", "roles") for path in (ROOT / "salt" / tree).rglob("*.sls")}  # fmt: skip
     theirs = {f"{package}.{name}" for package, names in metalk8s_tree.SLS.items() for name in names}
@@ -199,7 +199,7 @@ def test_documentation_lists_every_name_that_both_trees_have() -> None:
 
 
 def test_documentation_names_only_existing_tests() -> None:
-    page = (ROOT / "docs" / "metalk8s.rst").read_text()
+    page = (ROOT / "docs" / "explanations" / "metalk8s.rst").read_text()
     named = set(re.findall(r"``(test_\w+)``", page))
     assert len(named) > 10
     assert named <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}

@@ -150,7 +150,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcom
 
 def documented(file: str) -> str:
     """Return the SLS of this name in the documentation."""
-    page = (ROOT / "docs" / "expansion.rst").read_text()
+    page = (ROOT / "docs" / "guides" / "expand.rst").read_text()
     found = re.search(rf"# /srv/[a-z/]*{re.escape(file)}\n\n?((?:   .*\n|\n)+)", page)
     assert found is not None
     return "\n".join(line[3:] for line in found[1].splitlines()) + "\n"

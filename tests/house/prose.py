@@ -1,4 +1,4 @@
-"""Count the constructions that docs/style.rst forbids: ``python -m tests.house.prose [PATH ...]``.
+"""Count what docs/contributing/style.rst forbids: ``python -m tests.house.prose [PATH ...]``.
 
 The command reads docstrings, comments and string literals of Python files, comments of Salt and
 YAML files, and the text of ``.rst`` and ``.md`` files. It prints each part's rate per 1,000 words

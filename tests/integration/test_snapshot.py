@@ -1,4 +1,4 @@
-"""Save and restore etcd with real members, during writes, by the commands of docs/restore.rst."""
+"""Save and restore etcd with real members, during writes, by the commands of docs/guides/restore.rst."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Writer:
 
 def restore(host: Host, path: str) -> None:
     """Run the documented command with the names of this host."""
-    commands = (command.text for command in steps("restore.rst")[3])
+    commands = (command.text for command in steps("guides/restore.rst")[3])
     lines = next(text for text in commands if text.startswith("etcdutl snapshot restore"))
     known = {
         "$snapshot": path,

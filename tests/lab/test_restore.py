@@ -1,4 +1,4 @@
-"""Lose the whole control plane and restore it with the commands of docs/restore.rst on real nodes.
+"""Lose the whole control plane and restore it with the commands of docs/guides/restore.rst on real nodes.
 
 The test uses the cluster of the expansion, or expands the cluster itself. It leaves the cluster as
 it was.
@@ -56,7 +56,7 @@ def do(number: int, host: str, without: Sequence[str] = (), **values: str) -> st
     ``values`` replace its variables. Commands that query a state are repeated until they succeed.
     """
     lines = ["set -e", "cd /"]
-    for command in steps("restore.rst")[number]:
+    for command in steps("guides/restore.rst")[number]:
         variable = command.text.partition("=")[0]
         if variable in values:
             lines.append(f"{variable}='{values[variable]}'")

@@ -6,7 +6,7 @@ from tests.documented import steps
 
 
 def test_the_steps_of_a_restore() -> None:
-    found = steps("restore.rst")
+    found = steps("guides/restore.rst")
     assert {number: len(commands) for number, commands in found.items()} == {
         1: 4,
         2: 2,

@@ -27,7 +27,7 @@ def newest(series: str) -> str:
 @pytest.mark.parametrize("series", SERIES)
 def test_requirements_file_pins_salt_version_of_page(series: str) -> None:
     assert newest(series).startswith(f"{series}.")
-    assert f"* - {newest(series)}\n" in (ROOT / "docs" / "versions.rst").read_text()
+    assert f"* - {newest(series)}\n" in (ROOT / "docs" / "reference" / "versions.rst").read_text()
 
 
 @pytest.mark.parametrize("series", ON_THE_LAB)

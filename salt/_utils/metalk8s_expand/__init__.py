@@ -1,4 +1,4 @@
-"""The library of the metalk8s_expand Salt plugins; docs/architecture describes its layers.
+"""The library of the metalk8s_expand Salt plugins; docs/explanations has its layers.
 
 This file is empty on purpose: in sync mode Salt can load it twice, so it must hold no state.
 """

@@ -76,7 +76,7 @@ def _annotations(kube: Kube) -> Mapping[str, Any]:
             raise
         log.warning(
             "the version of the cluster is taken from its Nodes: %s; apply expand-rbac.yaml.j2 of"
-            " this version, as docs/security.rst describes",
+            " this version, as docs/explanations/security.rst says",
             error.message,
         )
         return {}

@@ -50,7 +50,7 @@ def _allowed(ask: Callable[[], Result]) -> Result:
             f" now: {error.message}",
             cause=error.cause,
             hint=(
-                "apply expand-rbac.yaml.j2 of this version, as docs/security.rst describes; on a"
+                "apply expand-rbac.yaml.j2 of this version (docs/explanations/security.rst); on a"
                 " master without MetalK8s: salt BOOTSTRAP state.apply metalk8s.roles.addons"
             ),
         ) from error

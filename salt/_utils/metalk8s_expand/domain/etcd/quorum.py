@@ -21,11 +21,11 @@ MAX_LAG = 1000
 ALARMS = {
     "NOSPACE": (
         "a store has reached its quota, so etcd accepts no write; run etcdctl compact REVISION,"
-        " etcdctl defrag --cluster and etcdctl alarm disarm, as docs/errors.rst describes"
+        " etcdctl defrag --cluster and etcdctl alarm disarm, see docs/troubleshooting/errors.rst"
     ),
     "CORRUPT": (
         "the data of this member differs from that of the others, so etcd serves no request;"
-        " replace the member, then run etcdctl alarm disarm, as docs/errors.rst describes"
+        " replace the member, then run etcdctl alarm disarm, see docs/troubleshooting/errors.rst"
     ),
 }
 UNKNOWN_ALARM = "read etcd's documentation of this alarm, then run etcdctl alarm disarm"

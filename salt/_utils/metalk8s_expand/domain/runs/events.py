@@ -1,4 +1,4 @@
-"""Events of a run on Salt's event bus: tags and payloads, as docs/reactor documents them."""
+"""Events of a run on Salt's event bus: tags and payloads, as docs/guides/events.rst has them."""
 
 from __future__ import annotations
 

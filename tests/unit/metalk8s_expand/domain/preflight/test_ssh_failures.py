@@ -8,7 +8,7 @@ import pytest
 
 from metalk8s_expand.domain.preflight.ssh_failures import REMEDIES, SSHFailure
 
-PAGE = Path(__file__).resolve().parents[5] / "docs" / "reachability.rst"
+PAGE = Path(__file__).resolve().parents[5] / "docs" / "troubleshooting" / "ssh.rst"
 
 
 @pytest.mark.parametrize("cause", REMEDIES)

@@ -129,7 +129,9 @@ def test_schema_has_defaults_and_ranges() -> None:
 
 def test_documentation_has_defaults_and_ranges() -> None:
     text = (
-        (ROOT / "docs/preflight.rst").read_text(encoding="utf-8").partition("\nThresholds\n---")[2]
+        (ROOT / "docs/troubleshooting/preflight.rst")
+        .read_text(encoding="utf-8")
+        .partition("\nThresholds\n---")[2]
     )
     rows = dict(re.findall(r"^   \* - ``([a-z_]+)``\n     - (.+\n     - .+)\n", text, re.M))
     assert set(rows) == set(RANGES)

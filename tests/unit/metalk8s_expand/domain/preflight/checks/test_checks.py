@@ -602,7 +602,7 @@ def test_second_check_of_same_name_is_refused() -> None:
 
 
 def test_documentation_lists_every_check() -> None:
-    text = (ROOT / "docs/preflight.rst").read_text(encoding="utf-8")
+    text = (ROOT / "docs/troubleshooting/preflight.rst").read_text(encoding="utf-8")
     assert re.findall(r"^   \* - ``([a-z-]+)``\n     - (?:error|warning)", text, re.M) == list(
         findings.NAMES
     )
