@@ -76,8 +76,8 @@ lint: $(VENV)/.done
 
 lint-style:
 	! git grep --line-number -E '^(<<<<<<<|>>>>>>>) '
-	$(BIN)/ruff check salt lab tests bench chaos bundle
-	$(BIN)/ruff format --check --diff salt lab tests bench chaos bundle
+	$(BIN)/ruff check salt lab tests bench chaos bundle docs
+	$(BIN)/ruff format --check --diff salt lab tests bench chaos bundle docs
 
 lint-types:
 	$(BIN)/mypy

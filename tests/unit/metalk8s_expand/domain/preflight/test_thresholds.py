@@ -127,31 +127,6 @@ def test_schema_has_defaults_and_ranges() -> None:
         assert shown == default
 
 
-def test_documentation_has_defaults_and_ranges() -> None:
-    text = (
-        (ROOT / "docs/troubleshooting/preflight.rst")
-        .read_text(encoding="utf-8")
-        .partition("\nThresholds\n---")[2]
-    )
-    rows = dict(re.findall(r"^   \* - ``([a-z_]+)``\n     - (.+\n     - .+)\n", text, re.M))
-    assert set(rows) == set(RANGES)
-    for key, limits in RANGES.items():
-        default, allowed = (line.removeprefix("     - ") for line in rows[key].splitlines())
-        value = getattr(Thresholds(), key)
-        by_role = (
-            f"{next(iter(value.values()))} for each role"
-            if isinstance(value, dict) and len(set(value.values())) == 1
-            else ""
-        )
-        listed = (
-            ", ".join(f"{role} {number}" for role, number in value.items())
-            if isinstance(value, dict)
-            else str(value)
-        )
-        assert default in (by_role, listed)
-        assert allowed == f"{limits[0]} to {'10⁹' if limits[1] == 10**9 else limits[1]}"
-
-
 def test_schema_has_names_of_checks() -> None:
     assert SCHEMA.schema["$defs"]["skip"]["items"]["enum"] == list(findings.NAMES)
     node = {"nodes": {"w-1": {"address": "10.0.0.1", "preflight": {"skip": ["disk"]}}}}
