@@ -51,7 +51,7 @@ def _runs(current: Object, earlier: Sequence[Object]) -> Markup:
             style=f"width:{max(2, round(160 * seconds / longest))}px",
             aria_hidden="true",
         )
-        started: Child = values.date(run.get("id"))
+        started: Child = element("span", values.date(run.get("id")), class_="d")
         if run is current:
             started = join(started, " ", element("span", "this run", class_="tag"))
         result = outcome.verdict(run)

@@ -83,10 +83,14 @@ def _values(changes: Sequence[Object]) -> Child:
 def _value(change: Object) -> Child:
     old, new = change.get("found"), change.get("wanted")
     if old is None:
-        return element("code", _quoted(new))
+        return _new(new)
     if new is None:
         return element("del", _quoted(old))
-    return [element("del", _quoted(old)), " → ", element("code", _quoted(new))]
+    return [element("del", _quoted(old)), " → ", _new(new)]
+
+
+def _new(value: object) -> Child:
+    return element("code", str(value)) if value else _quoted(value)
 
 
 def _quoted(value: object) -> str:

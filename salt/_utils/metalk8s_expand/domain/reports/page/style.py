@@ -125,14 +125,13 @@ border-left:1px solid var(--soft);padding-left:4px;line-height:14px}
 .f-blue{fill:var(--blue)}.f-amber{fill:var(--amber)}.f-violet{fill:var(--violet)}
 .f-green{fill:var(--green)}.f-pink{fill:var(--pink)}.f-teal{fill:var(--teal)}
 .f-check{fill:var(--check)}
-.scroll{overflow-x:auto;margin:8px 0 0}
+.scroll{overflow-x:auto;margin:8px 0 0}th code,td code{overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;font-size:13.5px;overflow-wrap:break-word}
 caption{text-align:left;font-size:13px;padding:0 0 6px}
 th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-top:1px solid var(--line)}
 thead th{border-top:0;color:var(--soft);font-weight:600;font-size:13px}
-tbody th{font-weight:600}
+tbody th{font-weight:600}.d{white-space:nowrap}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-tr.this{background:var(--bg)}
 .meter{display:inline-block;height:9px;border-radius:3px;background:var(--accent);min-width:2px;
 vertical-align:middle}
 .meter.failed{background:repeating-linear-gradient(135deg,var(--bad) 0 4px,var(--bad-bg) 4px 7px)}
@@ -142,7 +141,14 @@ details details{display:inline}p details,dd details,td details,li details{displa
 margin:0}
 footer{color:var(--soft);font-size:13px}
 .plus{color:var(--good)}.minus{color:var(--bad)}.plus,.minus,.tilde{font-weight:700}
-@media screen and (max-width:720px){.page{padding:0 14px 40px}header{padding-top:24px}
+@media screen and (max-width:720px){table{min-width:600px}
+.scroll{background:linear-gradient(90deg,var(--card) 30%,transparent),
+linear-gradient(270deg,var(--card) 30%,transparent) 100% 0,
+linear-gradient(90deg,var(--line),transparent),
+linear-gradient(270deg,var(--line),transparent) 100% 0;background-repeat:no-repeat;
+background-size:40px 100%,40px 100%,14px 100%,14px 100%;
+background-attachment:local,local,scroll,scroll}
+.page{padding:0 14px 40px}header{padding-top:24px}
 h1{font-size:25px}
 section{padding:16px;border-radius:12px}.panels{grid-template-columns:minmax(0,1fr)}
 .tiles{grid-template-columns:1fr 1fr}.tile{padding:11px 14px}.tile .v{font-size:21px}
@@ -161,11 +167,10 @@ section{border-radius:8px;padding:12px 14px;margin-bottom:10px}
 h2,h3,h4,thead,caption{break-after:avoid}tr,.node,.lane,.failure,.tile,.panel{break-inside:avoid}
 .panels{grid-template-columns:1fr 1fr}.panels.stacked{grid-template-columns:1fr}
 .lane,.axis{grid-template-columns:110px minmax(0,1fr) 84px}
-.scroll{overflow:visible}.long{display:none}
+.scroll{overflow:visible;background:none}.long{display:none}
 .tiles{grid-template-columns:repeat(4,1fr)}.tile{padding:8px 12px}.tile .v{font-size:19px}
 h1{font-size:24px}.nodes{grid-template-columns:repeat(auto-fill,minmax(128px,1fr))}
 table{font-size:8pt}th,td,thead th{padding:3px 8px 3px 0;font-size:8pt}
-td code{overflow-wrap:anywhere}
 details::details-content{content-visibility:visible;block-size:auto;height:auto;opacity:1}
 summary{list-style:none;color:var(--soft)}summary::-webkit-details-marker{display:none}}
 """
