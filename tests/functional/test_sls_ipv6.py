@@ -161,3 +161,16 @@ def test_pod_network_and_dns_are_of_the_family(rendered: Rendered) -> None:
     assert yaml.safe_load(settings["data"]["config.yaml"])["clusterCIDR"] == networks["pod"]
     [service] = [item for item in dns if item["kind"] == "Service"]
     assert service["spec"]["clusterIP"] == networks["dns"]
+
+
+def test_flannel_finds_its_interface_by_the_address_of_the_host(rendered: Rendered) -> None:
+    """The back end host-gw refuses an IPv6 address of ``--iface``."""
+    objects = yaml.safe_load_all(rendered.text("bootstrap", "Write the add-on flannel"))
+    [pods] = [item for item in objects if item["kind"] == "DaemonSet"]
+    command = pods["spec"]["template"]["spec"]["containers"][0]["command"]
+    is_ipv6 = ":" in rendered.family.networks["pod"]
+    assert command[1:] == [
+        "--ip-masq",
+        "--kube-subnet-mgr",
+        "--iface-regex=^$(HOST_IP)$" if is_ipv6 else "--iface=$(HOST_IP)",
+    ]
