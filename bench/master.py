@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("modules", "pillar", "roster", "runners", "states", "utils")
+KINDS = ("modules", "output", "pillar", "roster", "runners", "states", "utils")
 ID = "bench_master"
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "metalk8s-expand"
 # The other trees and plugins of salt/ are for a master without MetalK8s, or MetalK8s has their
 # names: docs/explanations/metalk8s.rst.
-TREES = ("_modules", "_roster", "_runners", "_states", "_utils", "metalk8s_expand")
+TREES = ("_modules", "_output", "_roster", "_runners", "_states", "_utils", "metalk8s_expand")
 LEFT_OUT = ("_roster/kubernetes_nodes.py",)
 SUFFIXES = (".py", ".sls")
 BLOCK = 512

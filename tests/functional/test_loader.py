@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("modules", "pillar", "roster", "runners", "states", "utils")
+KINDS = ("modules", "output", "pillar", "roster", "runners", "states", "utils")
 
 PROGRAM = """
 import json, sys

@@ -20,7 +20,7 @@ from tests import extension
 from tests.functional import metalk8s_tree
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("modules", "pillar", "roster", "runners", "states", "utils")
+KINDS = ("modules", "output", "pillar", "roster", "runners", "states", "utils")
 THEIRS, NEXT = "metalk8s-2.0", "metalk8s-2.1"
 
 PREPARED = """

@@ -16,8 +16,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from salt.exceptions import SaltClientError, SaltException
 
-from metalk8s_expand.clients.salt import terminal_log
+from metalk8s_expand.clients.salt import terminal_log, terminal_output
 from metalk8s_expand.domain.parsing.reader import suggestion
+from metalk8s_expand.domain.reports.terminal.error import render_error
 from metalk8s_expand.errors import INTERNAL_HINT, ExpandError, Problem, SettingsError
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ def runner_boundary(
                 and isinstance(result, dict)
                 and isinstance(result.get("error"), dict)
             ):
-                return {**result, "error": result["error"]["text"]}
+                document = render_error(result["error"])
+                return {**result, **terminal_output.printed(opts, "error", document)}
             return result
 
         wrapper.__signature__ = _lenient(inspect.signature(function))  # type: ignore[attr-defined]
@@ -72,7 +74,8 @@ def is_for_people(opts: Mapping[str, Any]) -> bool:
     # ``fun`` is the command of the operator. It may be an orchestration, which reads the returns of
     # its runners.
     direct = str(opts.get("fun") or OURS).startswith(OURS)
-    return opts.get("__cli") == "salt-run" and not opts.get("output") and direct
+    chosen = terminal_output.chooses_itself(opts)
+    return opts.get("__cli") == "salt-run" and chosen and direct
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:

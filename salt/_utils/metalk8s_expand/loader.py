@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 PACKAGE = "metalk8s_expand"
 # Salt's kinds of plugins are also the names of our subpackages.
-KINDS = ("modules", "pillar", "roster", "runners", "states")
+KINDS = ("modules", "output", "pillar", "roster", "runners", "states")
 
 
 def plugin_directories() -> dict[str, list[str]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from metalk8s_expand.boundary import is_for_people
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.salt import terminal_output
 from metalk8s_expand.clients.salt.event_bus import Bus
 from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.clients.salt.minions import Minions
@@ -17,6 +18,7 @@ from metalk8s_expand.cluster.context import ClusterContext, complete_declaration
 from metalk8s_expand.commands.arguments import ExpandRequest
 from metalk8s_expand.domain.configuration import ClusterConfiguration
 from metalk8s_expand.domain.declaration.settings import Settings
+from metalk8s_expand.domain.reports.terminal.document import Block
 from metalk8s_expand.errors import visible_lines
 from metalk8s_expand.preflight.saltenvs import ensure_families_supported
 from metalk8s_expand.runs.progress import Progress
@@ -87,12 +89,20 @@ class CommandContext:
         return is_for_people(self.opts)
 
     def render(
-        self, renderer: Callable[[Result], str], data: Result, exit_code: bool = True
+        self,
+        renderer: Callable[[Result], Sequence[Block] | str],
+        data: Result,
+        exit_code: bool = True,
     ) -> Result:
-        """Return ``data`` for programs, or the rendered text with its exit code for people."""
+        """Return ``data`` for programs, or the rendered text with its exit code for people.
+
+        A renderer returns a document, or the lines of a file as a text that keeps its width.
+        """
         if not self.for_people:
             return data
         retcode = int(data.get("retcode", 0)) if exit_code else 0
+        content = renderer(data)
         # Also a report that is read back from a file reaches the terminal here.
-        text = visible_lines(renderer(data))
-        return {"retcode": retcode, "text": text} if retcode else {"text": text}
+        content = visible_lines(content) if isinstance(content, str) else content
+        shown = terminal_output.printed(self.opts, "text", content)
+        return {"retcode": retcode, **shown} if retcode else shown

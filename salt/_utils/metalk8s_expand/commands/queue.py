@@ -8,7 +8,6 @@ from metalk8s_expand.commands import expand
 from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.domain.expansion.plan import SelectPlan
-from metalk8s_expand.domain.reports.run import render_report
 from metalk8s_expand.expansion import planner
 from metalk8s_expand.runs import queue_worker
 
@@ -33,6 +32,4 @@ def work(ctx: CommandContext) -> Result:
         expand_nodes,
         ctx.clock,
     )
-    return ctx.render(
-        lambda data: queue_worker.render_requests(data, render_report), worker.process()
-    )
+    return ctx.render(queue_worker.render_requests, worker.process())

@@ -18,9 +18,9 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.objects import labels_of
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.reports.history import render_history, summary
-from metalk8s_expand.domain.reports.run import table
-from metalk8s_expand.domain.runs import queue_rules
+from metalk8s_expand.domain.reports.history import summary
+from metalk8s_expand.domain.reports.terminal.document import Block
+from metalk8s_expand.domain.reports.terminal.status import render_status
 from metalk8s_expand.runs import follow as run_progress
 from metalk8s_expand.runs import queue_worker
 
@@ -58,7 +58,7 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         "now": active,
         "configuration": configuration,
     }
-    return ctx.render(_status_text, data)
+    return ctx.render(_document, data)
 
 
 def _configured(ctx: CommandContext) -> tuple[Settings, Result]:
@@ -109,31 +109,5 @@ def _registered(
     return {"state": state, "roles": list(node_roles), "problems": problems}
 
 
-def _status_text(data: Mapping[str, Any]) -> str:
-    rows = [(name, ", ".join(item["roles"]), item["state"]) for name, item in data["nodes"].items()]
-    for name, item in data["undeclared"].items():
-        rows.append((name, ", ".join(item["roles"]), f"{item['state']}, not declared"))
-    problems = []
-    for item in (*data["nodes"].values(), *data["undeclared"].values()):
-        problems += [f"- {problem}" for problem in item["problems"]]
-    ending = certificates.render_certificates(data["certificates"])
-    blocks = [
-        table(("node", "roles", "state"), rows, numbers=False),
-        "\n".join(problems),
-        table(("node", "certificate that ends first", "on", "days left"), ending) if ending else "",
-        run_progress.render_status(data["now"]),
-        queue_rules.text(data["queue"]),
-        render_history(data["history"]),
-        _configuration_text(data["configuration"]),
-    ]
-    return "\n\n".join(block for block in blocks if block)
-
-
-def _configuration_text(configuration: Mapping[str, Any]) -> str:
-    """Return one line for each value, with its source, and one for each problem."""
-    kubeconfig = configuration["kubeconfig"]
-    context = f", context {kubeconfig['context']}" if kubeconfig["context"] else ""
-    lines = [f"Kubeconfig: {kubeconfig['path']}{context}, from {kubeconfig['source']}"]
-    for key, item in configuration["cluster"].items():
-        lines.append(f"{key}: {', '.join(item['value'])}, from {item['source']}")
-    return "\n".join([*lines, *(f"- {problem}" for problem in configuration["problems"])])
+def _document(data: Result) -> list[Block]:
+    return render_status(data, run_progress.render_status(data["now"]))

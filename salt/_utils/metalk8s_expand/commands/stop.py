@@ -18,4 +18,4 @@ def stop(ctx: CommandContext, wait_s: float = 0) -> Result:
         arguments.seconds("wait_s", wait_s),
         clock=ctx.clock,
     )
-    return {"text": render_stop(result)} if ctx.for_people else result.as_dict()
+    return ctx.render(lambda data: render_stop(result), result.as_dict())

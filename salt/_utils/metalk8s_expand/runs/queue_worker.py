@@ -16,6 +16,9 @@ from metalk8s_expand.clients.kubernetes.lease import Leases, stamp
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import Plan, SelectPlan
+from metalk8s_expand.domain.reports.run import render_report
+from metalk8s_expand.domain.reports.terminal import similar_texts
+from metalk8s_expand.domain.reports.terminal.document import Block, text_block
 from metalk8s_expand.domain.runs import lease_rules as leases
 from metalk8s_expand.domain.runs import queue_rules as rules
 from metalk8s_expand.domain.runs.queue_rules import Request
@@ -194,17 +197,15 @@ class QueueWorker:
         }
 
 
-def render_requests(result: Mapping[str, Any], report: Callable[[Mapping[str, Any]], str]) -> str:
-    """Return the result of the worker as text for people; ``report`` renders the expansion."""
-    locked = (
-        f"Another run is active, the requests stay: {result['locked']}" if result["locked"] else ""
-    )
-    blocks = [
-        report(result["report"]) if result["report"] else "",
-        locked,
-        rules.text(result["queue"]),
-    ]
-    return "\n\n".join(block for block in blocks if block) or "No request is pending."
+def render_requests(result: Mapping[str, Any]) -> list[Block]:
+    """Return the document for the result of the worker: its expansion, and what remains."""
+    blocks = render_report(result["report"]) if result["report"] else []
+    if result["locked"]:
+        blocks.append(text_block(f"Another run is active, the requests stay: {result['locked']}"))
+    if result["queue"]:
+        names = [row["node"] for row in result["queue"]]
+        blocks.append(similar_texts.block(rules.text(result["queue"]), "requests", names))
+    return blocks or [text_block("No request is pending.")]
 
 
 def _failing(reason: str) -> Callable[[Request], Request]:

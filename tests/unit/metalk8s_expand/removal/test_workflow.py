@@ -26,6 +26,7 @@ from metalk8s_expand.domain.removal import plan
 from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.plan import RemovalOptions
 from metalk8s_expand.domain.reports import removal
+from metalk8s_expand.domain.reports.terminal.document import text_of
 from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import (
     ConflictError,
@@ -541,7 +542,7 @@ def test_running_operation_is_not_disturbed(
 def test_dry_run_reports_plan(setting: Setting) -> None:
     data = remove_node.preview(setting.context(), "w-1", RemovalOptions())
     assert data["dry_run"]
-    assert "drain" in removal.render_removal_plan(data)
+    assert "drain" in text_of(removal.render_removal_plan(data))
     assert setting.kube.writes == []
 
 

@@ -11,6 +11,7 @@ from metalk8s_expand.clients.kubernetes.lease import stamp
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import NodePlan, Plan, SelectPlan
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.reports.terminal.document import text_of
 from metalk8s_expand.domain.runs.queue_rules import ATTEMPTS, BEGUN
 from metalk8s_expand.domain.steps import PlannedStep
 from metalk8s_expand.errors import (
@@ -164,9 +165,8 @@ def test_requests_stay_while_other_run_holds_lock(site: Site) -> None:
     found = site.work()
     assert (found["locked"], found["retcode"], site.waits) == ("held by another", 0, [0])
     assert site.asked == {"w-1": (0, None)}
-    assert (
-        "Another run is active, the requests stay: held by another"
-        in queue_worker.render_requests(found, str)
+    assert "Another run is active, the requests stay: held by another" in text_of(
+        queue_worker.render_requests(found)
     )
 
 
@@ -295,9 +295,9 @@ def test_request_of_node_no_longer_declared_is_removed(site: Site) -> None:
 
 
 def test_result_is_rendered_as_text(site: Site) -> None:
-    assert queue_worker.render_requests(site.work(), str) == "No request is pending."
+    assert text_of(queue_worker.render_requests(site.work())) == "No request is pending."
     site.ask("w-1")
     site.failing = {"w-1": "it broke"}
-    assert "w-1: attempt 1 of 5: it broke" in queue_worker.render_requests(
-        site.work(), lambda data: "the report"
+    assert "w-1: attempt 1 of 5: it broke" in text_of(
+        queue_worker.render_requests({**site.work(), "report": None})
     )

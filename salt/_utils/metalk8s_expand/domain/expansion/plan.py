@@ -16,6 +16,8 @@ from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_step
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
 RECONNECT, PREPARE, DEPLOY = "reconnect", "prepare", "deploy"
 VERIFY, UNCORDON = "verify", "uncordon"
+# The reasons of the steps of a node that is new to the cluster.
+NO_NODE, NEVER_DEPLOYED = "no Node of this name exists", "it was never deployed"
 # One SSH call serves both steps.
 HOST_CHECKS = f"{CHECK_SSH}, {PREFLIGHT}"
 # The order of the steps. The first two run on all nodes before the first change to any node.
@@ -340,7 +342,7 @@ def _reasons(node_obj: Object | None, changes: int, condition: Condition | None)
 
 def _register_reason(node_obj: Object | None, changes: int) -> str | None:
     if node_obj is None:
-        return "no Node of this name exists"
+        return NO_NODE
     if not changes:
         return None
     return f"the Node differs from the declaration in {changes} place{'s' if changes > 1 else ''}"
@@ -348,7 +350,7 @@ def _register_reason(node_obj: Object | None, changes: int) -> str | None:
 
 def _deploy_reason(node_obj: Object | None, condition: Condition | None) -> str | None:
     if node_obj is None or not is_deployed(node_obj):
-        return "it was never deployed"
+        return NEVER_DEPLOYED
     problems = health.ready_problems(node_obj)
     if problems:
         return problems[0]

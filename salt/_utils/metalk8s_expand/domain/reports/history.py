@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metalk8s_expand.domain.reports.run import table
+from metalk8s_expand.domain.reports.terminal.document import (
+    BAD,
+    GOOD,
+    Block,
+    Row,
+    Segment,
+    text_block,
+)
 from metalk8s_expand.errors import visible
 
 Object = Mapping[str, Any]
@@ -37,17 +44,20 @@ def summary(run: str, report: Object | None) -> dict[str, Any]:
     }
 
 
-def render_history(rows: Sequence[Object]) -> str:
-    """Return the runs as a table, the oldest first."""
+def render_history(rows: Sequence[Object]) -> Block:
+    """Return the runs as a table, the newest first."""
     if not rows:
-        return "Runs: none"
-    cells = []
-    for row in rows:
+        return text_block("Runs: none")
+    cells: list[Row] = []
+    for row in reversed(rows):
         if row["ok"] is None:
             cells.append((row["id"], "(no readable report)", "", "", ""))
             continue
-        outcome = "succeeded" if row["ok"] else f"FAILED ({row['retcode']})"
+        outcome = Segment(f"FAILED ({row['retcode']})", BAD)
+        if row["ok"]:
+            outcome = Segment("succeeded", GOOD)
         nodes = f"{row['nodes'] - row['failed']} of {row['nodes']}" if row["nodes"] else "none"
         command = (row["command"] or "-").removeprefix(SALT_RUN)
         cells.append((row["id"], command, outcome, nodes, f"{float(row['elapsed'] or 0):.0f}"))
-    return table(("run", "command", "outcome", "nodes done", "seconds"), cells)
+    header = ("run", "command", "outcome", "nodes done", "seconds")
+    return Block(header=header, rows=tuple(cells), noun="runs")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from metalk8s_expand.domain.reports import preflight
+from metalk8s_expand.domain.reports.terminal import similar_texts
+from metalk8s_expand.domain.reports.terminal.document import text_of
 
 Object = Mapping[str, Any]
 
@@ -19,14 +21,14 @@ NOT_VERIFIED = (
 def render_host_keys(data: Object) -> str:
     """Return the text for the result of ``host_keys``."""
     missing: list[str] = []
-    notes: list[str] = []
+    notes: list[tuple[str, str]] = []
     for name, host in data["hosts"].items():
         key = host["keys"][0]
         if host["declared"] == "same":
-            notes.append(f"{name}: shows its declared key")
+            notes.append((name, "shows its declared key"))
             continue
         if host["declared"] == "other":
-            notes.append(f"{name}: does NOT show its declared key; was it reinstalled?")
+            notes.append((name, "does NOT show its declared key; was it reinstalled?"))
         missing += [
             f"    {name}:",
             "      ssh:",
@@ -38,7 +40,7 @@ def render_host_keys(data: Object) -> str:
         blocks.append(NOT_VERIFIED)
         blocks.append("\n".join(["metalk8s_expand:", "  nodes:", *missing]))
     if notes:
-        blocks.append("\n".join(notes))
+        blocks.append("\n".join(map(str, similar_texts.by_name(notes))))
     if data["unreachable"]:
-        blocks.append(preflight.unreachable(data["unreachable"]))
+        blocks.append(text_of(preflight.unreachable(data["unreachable"])))
     return "\n\n".join(blocks)

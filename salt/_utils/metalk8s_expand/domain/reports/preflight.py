@@ -1,52 +1,56 @@
-"""Render the findings of a preflight as a table: errors first, unknown facts as notes below it."""
+"""Render the findings of a preflight: errors first, what several hosts share once."""
 
 from __future__ import annotations
 
-import itertools
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-Object = Mapping[str, Any]
-Row = Sequence[str]
+from metalk8s_expand.domain.node.name_ranges import listed
+from metalk8s_expand.domain.reports.terminal import similar_texts
+from metalk8s_expand.domain.reports.terminal.document import (
+    BAD,
+    GOOD,
+    TITLE,
+    WARN,
+    Block,
+    Entry,
+    Paragraph,
+    Segment,
+    counted,
+    described,
+    paragraph,
+)
+from metalk8s_expand.domain.reports.terminal.error import remedy
 
-# Salt indents its output by four columns.
-WIDTH = 116
-GAP = "  "
-# A path or an identity of at most this length is wrapped only if no other column can shrink.
-LONG_WORD = 40
+Object = Mapping[str, Any]
+
 # The most names of nodes in one line.
 SHOWN_NODES = 5
-HEADER = ("host", "severity", "check", "found", "wanted", "remedy")
-TABLED = ("error", "warning")
+STYLES = {"error": BAD, "warning": WARN}
 
 
-def render_preflight(data: Object) -> str:
-    """Return the text for ``PreflightResult.as_dict()``.
+def render_preflight(data: Object) -> list[Block]:
+    """Return the document for ``PreflightResult.as_dict()``.
 
-    It has a summary, the table of findings, the unreachable hosts and the notes.
+    It has a summary, the unreachable hosts, the findings and the unknown facts.
     """
-    rows: list[Row] = []
-    for severity in TABLED:
-        rows += _rows(data["findings"], severity)
-    notes = []
-    for line in unknown_lines(data["findings"]):
-        notes.append(_paragraph(line, "- ", "  "))
-    blocks = [_summary(data)]
-    if rows:
-        blocks.append(wrapped_table(HEADER, rows))
-    if data["unreachable"]:
-        blocks.append(unreachable(data["unreachable"]))
-    if notes:
-        blocks.append("\n".join(["Unknown, neither passed nor failed:", *notes]))
-    return "\n\n".join(blocks)
+    blocks = [Block(_summary(data))]
+    blocks += unreachable(data["unreachable"])
+    entries = [*_findings(data["findings"], "error"), *_findings(data["findings"], "warning")]
+    if entries:
+        blocks.append(Block(entries=tuple(entries), noun="findings"))
+    unknown = [(paragraph(f"- {line}"),) for line in unknown_lines(data["findings"])]
+    if unknown:
+        title = paragraph(Segment("Unknown, neither passed nor failed:", TITLE))
+        blocks.append(Block(title, entries=tuple(unknown), noun="checks"))
+    return blocks
 
 
 def unknown_lines(findings: Iterable[Object]) -> list[str]:
     """Return one line for each check that is unknown, with the number of its nodes and a reason."""
     by_check: dict[str, list[Object]] = {}
     for item in findings:
-        if item["severity"] not in TABLED:
+        if item["severity"] not in STYLES:
             by_check.setdefault(item["check"], []).append(item)
     lines = []
     for check, items in by_check.items():
@@ -60,110 +64,82 @@ def unknown_lines(findings: Iterable[Object]) -> list[str]:
     return lines
 
 
-def unreachable(errors: Mapping[str, Object]) -> str:
-    """Return the unreachable hosts with cause and remedy; an empty string if there are none."""
+def unreachable(errors: Mapping[str, Object]) -> list[Block]:
+    """Return the unreachable hosts with cause and remedy; hosts with the same cause once."""
     if not errors:
-        return ""
-    hosts = [_unreachable(name, error) for name, error in errors.items()]
-    return "\n".join(["Unreachable:", *hosts])
+        return []
+    causes: dict[str, list[str]] = {}
+    for name, error in errors.items():
+        words = "\n".join(str(error.get(key) or "") for key in ("message", "hint", "log"))
+        causes.setdefault(similar_texts.cause(name, words), []).append(name)
+    entries = [_unreachable(names, errors) for names in causes.values()]
+    return [Block(paragraph(Segment("Unreachable:", BAD)), entries=tuple(entries), noun="causes")]
 
 
-def wrapped_table(header: Row, rows: Sequence[Row], width: int = WIDTH) -> str:
-    """Return a table whose columns are as wide as their widest cell.
-
-    If the table is wider than ``width``, the widest columns shrink and their cells wrap.
-    """
-    lines = [header, *rows]
-    columns = list(zip(*lines, strict=True))
-    natural = [max(map(len, column)) for column in columns]
-    least = []
-    for column in columns:
-        words = " ".join(column).split()
-        least.append(min(max(map(len, words), default=1), LONG_WORD))
-    widths = _fitted(natural, least, width - len(GAP) * (len(header) - 1))
-    printed = []
-    for line in lines:
-        printed += _wrapped(line, widths)
-    return "\n".join(printed)
+def _unreachable(names: list[str], errors: Mapping[str, Object]) -> Entry:
+    first = errors[names[0]]
+    texts = {str(errors[name]["message"]) for name in names}
+    head = paragraph(
+        Segment(_where(names, len(texts) > 1), TITLE), f": {first['message']}", indent=2
+    )
+    return (head, *remedy(first, indent=4))
 
 
-def _fitted(natural: Sequence[int], words: Sequence[int], available: int) -> list[int]:
-    """Return column widths that fit into the available width; the widest columns shrink first.
-
-    A column becomes narrower than its longest word only if no other column can shrink.
-    """
-    fitted = list(natural)
-    for least in (words, [1] * len(fitted)):
-        while sum(fitted) > available:
-            wide = [i for i, size in enumerate(fitted) if size > least[i]]
-            if not wide:
-                break
-            fitted[max(wide, key=fitted.__getitem__)] -= 1
-    return fitted
+def _where(names: list[str], varies: bool) -> str:
+    if len(names) == 1:
+        return names[0]
+    example = f", such as {names[0]}" if varies else ""
+    return f"{listed(names)} ({counted(len(names), 'host')}){example}"
 
 
-def _wrapped(row: Row, widths: Sequence[int]) -> list[str]:
-    cells = [_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
-    printed = []
-    for parts in itertools.zip_longest(*cells, fillvalue=""):
-        padded = [part.ljust(width) for part, width in zip(parts, widths, strict=True)]
-        printed.append(GAP.join(padded).rstrip())
-    return printed
-
-
-def _lines(cell: str, width: int) -> list[str]:
-    """Wrap a cell at spaces, so that commands, paths and names stay whole if they fit."""
-    return textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
-
-
-def _summary(data: Object) -> str:
+def _summary(data: Object) -> Paragraph:
     severities = [item["severity"] for item in data["findings"]]
     errors, warnings = severities.count("error"), severities.count("warning")
-    counts = [
-        _counted(errors, "error", "errors"),
-        _counted(warnings, "warning", "warnings"),
-        _counted(len(data["unreachable"]), "host unreachable", "hosts unreachable"),
-        _counted(len(severities) - errors - warnings, "unknown", "unknown"),
+    parts = [
+        Segment(_counted(errors, "error", "errors"), BAD),
+        Segment(_counted(len(data["unreachable"]), "host unreachable", "hosts unreachable"), BAD),
+        Segment(_counted(warnings, "warning", "warnings"), WARN),
+        Segment(_counted(len(severities) - errors - warnings, "unknown", "unknown")),
     ]
+    result: list[Segment] = []
+    for part in parts:
+        if part.text:
+            result += [*([Segment(", ")] if result else []), part]
     hosts = _counted(len(data["hosts"]), "host", "hosts") or "no host"
-    result = ", ".join(filter(None, counts)) or "all hosts meet the requirements"
-    return f"preflight of {hosts}: {result}"
+    passed = [Segment("all hosts meet the requirements", GOOD)]
+    return paragraph(Segment(f"Preflight of {hosts}: ", TITLE), *(result or passed))
 
 
 def _counted(count: int, one: str, many: str) -> str:
-    if not count:
-        return ""
-    return f"{count} {one if count == 1 else many}"
+    return counted(count, one, many) if count else ""
 
 
-def _rows(findings: Iterable[Object], severity: str) -> list[Row]:
-    """Return the rows of the findings of one severity; only a host's first row has its name."""
-    rows: list[Row] = []
-    before = None
+def _findings(findings: Iterable[Object], severity: str) -> list[Entry]:
+    """Return the findings of one severity; those of one cause once, with their hosts."""
+    causes: dict[str, list[Object]] = {}
     for item in findings:
         if item["severity"] == severity:
-            host = "" if item["node"] == before else str(item["node"])
-            cells = [_plain(item[key]) for key in ("check", "found", "wanted", "remedy")]
-            rows.append((host, severity, *cells))
-            before = item["node"]
-    return rows
+            words = "\n".join(str(item[key]) for key in ("check", "found", "wanted", "remedy"))
+            causes.setdefault(similar_texts.cause(str(item["node"]), words), []).append(item)
+    return [_finding(items) for items in causes.values()]
+
+
+def _finding(items: list[Object]) -> Entry:
+    first = items[0]
+    severity = first["severity"]
+    names = [str(item["node"]) for item in items]
+    varies = len({(str(item["found"]), str(item["remedy"])) for item in items}) > 1
+    values = described({"found": _plain(first["found"]), "wanted": _plain(first["wanted"])})
+    head = paragraph(
+        Segment(f"{severity} ", STYLES[severity]),
+        Segment(f"{_where(names, varies)} {first['check']}", TITLE),
+        f": {values}",
+    )
+    if not first["remedy"]:
+        return (head,)
+    return (head, paragraph(Segment("do next:", TITLE), f" {_plain(first['remedy'])}", indent=2))
 
 
 def _plain(value: object) -> str:
     """Return a value as one line, because facts of a host may contain line breaks."""
     return " ".join(str(value).split())
-
-
-def _unreachable(name: str, error: Object) -> str:
-    titled = (("", error["message"]), ("do next: ", error["hint"]), ("log: ", error["log"]))
-    first, *others = [f"{title}{_plain(value)}" for title, value in titled if value]
-    paragraphs = [_paragraph(f"{name}: {first}", "  ", "    ")]
-    for line in others:
-        paragraphs.append(_paragraph(line, "    ", "      "))
-    return "\n".join(paragraphs)
-
-
-def _paragraph(words: str, first: str, others: str) -> str:
-    return textwrap.fill(
-        words, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
-    )

@@ -5,38 +5,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metalk8s_expand.domain.reports.terminal.document import (
+    BAD,
+    GOOD,
+    TITLE,
+    Block,
+    Segment,
+    counted,
+    paragraph,
+    text_block,
+)
+
 Object = Mapping[str, Any]
 
 
-def render_removal_plan(plan: Object) -> str:
-    """Return the text of ``RemovalPlan.as_dict()``: refusals, the guard, steps with reasons."""
-    lines = [f"removal of {plan['node']} {plan['digest'][:12]}"]
+def render_removal_plan(plan: Object) -> list[Block]:
+    """Return the document of ``RemovalPlan.as_dict()``: refusals, guard, steps with reasons."""
+    digest = plan["digest"][:12]
+    blocks = [text_block(Segment(f"Removal of {plan['node']}", TITLE), f", plan {digest}")]
     if not plan["steps"] and not plan["refused"]:
-        lines.append("Nothing to do: the node does not exist.")
-    lines += [f"  REFUSED: {reason}" for reason in plan["refused"]]
+        blocks.append(text_block("Nothing to do: the node does not exist.", joined=True))
+    if plan["refused"]:
+        entries = [(paragraph(Segment("REFUSED: ", BAD), reason),) for reason in plan["refused"]]
+        blocks.append(Block(entries=tuple(entries), noun="reasons"))
     if plan["guard"]:
-        lines += [f"  {line}" for line in _guard(plan["guard"])]
-    width = max((len(step["name"]) for step in plan["steps"]), default=0)
-    lines += [f"  {step['name'].ljust(width)}  {step['reason']}" for step in plan["steps"]]
-    return "\n".join(lines)
+        blocks.append(_guard(plan["guard"]))
+    if plan["steps"]:
+        rows = [(step["name"], step["reason"]) for step in plan["steps"]]
+        blocks.append(Block(header=("step", "reason"), rows=tuple(rows), noun="steps"))
+        verdict = [Segment("refused", BAD)] if plan["refused"] else ["1 node to remove"]
+        blocks.append(text_block(Segment("Plan: ", TITLE), *verdict))
+    return blocks
 
 
-def _guard(guard: Object) -> list[str]:
+def _guard(guard: Object) -> Block:
     """Return the verdict of the guard; the refusals of the plan contain its problems."""
-    lines = [f"The guard {'agrees' if guard['agrees'] else 'refuses'}."]
+    verdict = Segment("agrees", GOOD) if guard["agrees"] else Segment("refuses", BAD)
+    title = paragraph("The guard ", verdict, ".")
     if guard["etcd"] is None:
-        return [*lines, "etcd: the node has no member, so its tolerance does not change"]
+        none = paragraph("etcd: the node has no member, so its tolerance does not change", indent=2)
+        return Block(title, entries=((none,),))
     before, after = guard["etcd"]["before"], guard["etcd"]["after"]
-    return [*lines, f"etcd before: {_tolerance(before)}", f"etcd after:  {_tolerance(after)}"]
+    lines = (f"etcd before: {tolerance(before)}", f"etcd after: {tolerance(after)}")
+    return Block(title, entries=tuple((paragraph(line, indent=2),) for line in lines))
 
 
-def _tolerance(etcd: Object) -> str:
+def tolerance(etcd: Object) -> str:
+    """Return the voters and how many more failures they survive, from ``Tolerance.as_dict()``."""
     failures = etcd["failures"]
     if failures < 0:
         survives = "has no quorum"
     elif failures == 0:
         survives = "tolerates no further failure"
     else:
-        survives = f"tolerates {failures} further failure{'s' if failures > 1 else ''}"
-    voters = f"{etcd['voters']} voter{'' if etcd['voters'] == 1 else 's'}"
+        survives = f"tolerates {counted(failures, 'further failure')}"
+    voters = counted(etcd["voters"], "voter")
     return f"{voters}, {etcd['healthy']} healthy, {etcd['needed']} needed: {survives}"

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalk8s_expand.domain.node.spec import DEFAULT_PORT
+from metalk8s_expand.domain.node.name_ranges import listed
+from metalk8s_expand.domain.reports.terminal import similar_texts
+from metalk8s_expand.domain.reports.terminal.document import (
+    BAD,
+    GOOD,
+    TITLE,
+    WARN,
+    Block,
+    Entry,
+    Paragraph,
+    Row,
+    Segment,
+    counted,
+    list_block,
+    paragraph,
+    text_block,
+)
+from metalk8s_expand.domain.reports.terminal.error import message_of, problem_texts, remedy
 from metalk8s_expand.errors import StoppedError
 
 Object = Mapping[str, Any]
-Row = Sequence[str]
+# More steps than these are shown as one row for each node.
+STEP_ROWS = 36
+# More nodes than these are shown together if they have the same result and number of steps.
+ONE_BY_ONE = 20
+# The end of the note on an unchanged node.
+NOTHING = ": nothing to change"
 
 
 @dataclass(frozen=True)
@@ -91,127 +113,141 @@ class Report:
         }
 
 
-def render_report(report: Object) -> str:
-    """Return the report as a table of nodes and steps, with failures and remedies below it."""
-    verdict = "was STOPPED" if report["retcode"] == StoppedError.retcode else "FAILED"
-    if report["ok"]:
-        verdict = "succeeded"
-    rows: list[Row] = []
-    for node in report["nodes"]:
-        rows += _node_rows(node)
-    failures = [_failure(node) for node in report["nodes"] if node["error"]]
-    blocks = [f"run {report['id']} {verdict} after {report['elapsed']:.1f} s"]
-    if rows:
-        blocks.append(table(("node", "step", "result", "seconds"), rows))
-    if report.get("snapshot"):
-        blocks.append(_snapshot(report["snapshot"]))
-    if failures:
-        blocks.append("\n".join(["Failures:", *failures]))
+def render_report(report: Object) -> list[Block]:
+    """Return the report: verdict, failures with remedies, a table of nodes and steps, and notes."""
+    nodes = sorted(report["nodes"], key=_rank)
+    failed = [node for node in nodes if node["error"]]
+    blocks = [Block(_verdict(report, nodes))]
+    if failed:
+        title = paragraph(Segment("Failures:", BAD))
+        blocks.append(Block(title, entries=tuple(_failures(failed)), noun="causes"))
     if report.get("command") and not report["ok"]:
-        blocks.append(f"Continue with: {report['command']}")
+        blocks.append(text_block(Segment("Continue with:", TITLE), f" {report['command']}"))
+    if nodes:
+        blocks.append(_node_table(nodes))
+    if report.get("snapshot"):
+        blocks.append(text_block(*_snapshot(report["snapshot"])))
     if report["notes"]:
-        notes = [f"- {note}" for note in report["notes"]]
-        blocks.append("\n".join(["Notes:", *notes]))
+        names = [node["name"] for node in nodes]
+        notes = similar_texts.sentences(report["notes"], _known(report["notes"], names))
+        blocks.append(list_block(paragraph(Segment("Notes:", TITLE)), notes, "notes"))
     if report.get("page"):
-        blocks.append(f"As a page: {report['page']}")
-    return "\n\n".join(blocks)
+        blocks.append(text_block(Segment("As a page:", TITLE), f" {report['page']}"))
+    return blocks
 
 
-def render_report_plan(plan: Object) -> str:
-    """Return the text of a plan: each node's steps with reasons, its differences and refusals."""
-    serial, beside = plan["control_plane"], plan["workers"]
-    blocks = [f"plan {plan['digest']}"]
-    if not serial and not beside:
-        blocks.append("Nothing to do: every declared node matches its declaration.")
-    if plan["waves"]:
-        blocks.append("\n".join(["Waves, in parallel:", *map(_wave, plan["waves"])]))
-    if serial:
-        blocks.append("\n".join(["Control plane:", *map(_plan_block, serial)]))
-    if beside:
-        blocks.append("\n".join(["Workers:", *map(_plan_block, beside)]))
-    if plan["unchanged"]:
-        blocks.append(f"Unchanged: {', '.join(plan['unchanged'])}")
-    if plan["waves"]:
-        blocks.append(
-            f"To run exactly this plan: salt-run metalk8s_expand.expand plan={plan['digest']}"
-        )
-    return "\n\n".join(blocks)
+def _rank(node: Object) -> int:
+    """Return the place of a node: failed nodes first, then skipped ones."""
+    if node["error"] or not (node["ok"] or node["skipped"]):
+        return 0
+    return 1 if node["skipped"] else 2
 
 
-def table(header: Row, rows: Iterable[Row], numbers: bool = True) -> str:
-    """Return a table with columns as wide as their widest cell.
+def _verdict(report: Object, nodes: Sequence[Object]) -> Paragraph:
+    word = Segment("FAILED", BAD)
+    if report["ok"]:
+        word = Segment("succeeded", GOOD)
+    elif report["retcode"] == StoppedError.retcode:
+        word = Segment("was STOPPED", WARN)
+    numbers = []
+    for rank, noun in enumerate(("failed", "skipped", "done")):
+        count = len([node for node in nodes if _rank(node) == rank])
+        if count:
+            numbers.append(f"{count} {noun}")
+    counts = f": {counted(len(nodes), 'node')}, {', '.join(numbers)}" if nodes else ""
+    return paragraph(f"run {report['id']} ", word, f" after {report['elapsed']:.1f} s{counts}")
 
-    The last column is right-aligned if it holds numbers.
-    """
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_line(line, widths, numbers) for line in lines)
+
+def _node_table(nodes: Sequence[Object]) -> Block:
+    """Return one row for each step; for many steps, one row for each node or several nodes."""
+    rows: list[Row] = []
+    for node in nodes:
+        rows += _step_rows(node)
+    if len(rows) <= STEP_ROWS:
+        header: tuple[str, ...] = ("node", "step", "result", "seconds")
+        return Block(header=header, rows=tuple(rows), noun="steps")
+    header = ("node", "result", "steps", "seconds")
+    groups: dict[tuple[Any, ...], list[Object]] = {}
+    for node in nodes:
+        key: tuple[Any, ...] = (_rank(node), node["skipped"], len(node["steps"]))
+        groups.setdefault(key if len(nodes) > ONE_BY_ONE else (node["name"],), []).append(node)
+    return Block(header=header, rows=tuple(map(_node_row, groups.values())), noun="rows")
 
 
-def _line(cells: Row, widths: Sequence[int], numbers: bool) -> str:
-    *left, (last, width) = zip(cells, widths, strict=True)
-    padded = [cell.ljust(size) for cell, size in left]
-    return "  ".join([*padded, last.rjust(width) if numbers else last]).rstrip()
+def _node_row(nodes: Sequence[Object]) -> Row:
+    first = nodes[0]
+    seconds = []
+    for node in nodes:
+        seconds.append(sum(step["elapsed"] for step in node["steps"]))
+    fastest, slowest = f"{min(seconds):.1f}", f"{max(seconds):.1f}"
+    number = f" ({len(nodes)})" if len(nodes) > 1 else ""
+    name = listed([node["name"] for node in nodes], longest=120) + number
+    spent = slowest if fastest == slowest else f"{fastest} to {slowest}"
+    return (name, _result(first), str(len(first["steps"])), spent)
 
 
-def _node_rows(node: Object) -> list[Row]:
-    rows = []
-    for step in node["steps"]:
-        result = "ok" if step["ok"] else "FAILED"
-        rows.append((node["name"], step["name"], result, f"{step['elapsed']:.1f}"))
+def _result(node: Object) -> Segment:
     if node["skipped"]:
-        rows.append((node["name"], "-", f"skipped: {node['skipped']}", ""))
-    elif not rows:
-        rows.append((node["name"], "-", "ok" if node["ok"] else "FAILED", ""))
+        return Segment(f"skipped: {node['skipped']}", WARN)
+    return Segment("ok", GOOD) if node["ok"] else Segment("FAILED", BAD)
+
+
+def _step_rows(node: Object) -> list[Row]:
+    rows: list[Row] = []
+    for step in node["steps"]:
+        result = Segment("ok", GOOD) if step["ok"] else Segment("FAILED", BAD)
+        rows.append((node["name"], step["name"], result, f"{step['elapsed']:.1f}"))
+    if node["skipped"] or not rows:
+        rows.append((node["name"], "-", _result(node), ""))
     others = [("", *row[1:]) for row in rows[1:]]
     return [rows[0], *others]
 
 
-def _snapshot(snapshot: Object) -> str:
+def _snapshot(snapshot: Object) -> list[Segment]:
     member, copied = snapshot.get("member"), snapshot.get("copied_to")
     origin = f", of {member}" if member else ""
-    line = f"etcd snapshot: {snapshot['path']} ({snapshot['bytes']} bytes{origin})"
-    return f"{line}\ncopied to {copied}" if copied else line
+    where = f"{snapshot['path']} ({snapshot['bytes']} bytes{origin})"
+    return [
+        Segment("etcd snapshot: ", TITLE),
+        Segment(f"{where}, copied to {copied}" if copied else where),
+    ]
 
 
-def _failure(node: Object) -> str:
+def _failures(nodes: Sequence[Object]) -> list[Entry]:
+    """Return the failures; those of one cause once, with their nodes."""
+    causes: dict[str, list[Object]] = {}
+    for node in nodes:
+        causes.setdefault(similar_texts.cause(node["name"], _words(node)), []).append(node)
+    return [_failure(group) for group in causes.values()]
+
+
+def _words(node: Object) -> str:
     error = node["error"]
-    described = str(error.get("text") or error.get("message"))
-    named = described if error.get("node") else f"node {node['name']}: {described}"
-    lines = named.splitlines()
-    lines += [f"  rolled back: {what}" for what in node.get("undone") or ()]
-    if node.get("state"):
-        lines.append(f"  current state: {node['state']}")
-    return "\n".join(f"  {line}" for line in lines)
+    texts = [message_of(error), str(error.get("hint") or "")]
+    texts += problem_texts(error.get("problems") or ())
+    return "\n".join([*texts, *(node.get("undone") or ()), node.get("state") or ""])
 
 
-def _wave(wave: Object) -> str:
-    pace = "one after another" if wave["at_once"] == 1 else f"{wave['at_once']} at a time"
-    return f"  {wave['title']}, {pace}: {', '.join(wave['nodes'])}"
+def _failure(nodes: Sequence[Object]) -> Entry:
+    first = nodes[0]
+    error = first["error"]
+    names = [node["name"] for node in nodes]
+    where = names[0]
+    if len(names) > 1:
+        example = f", such as {names[0]}" if len(set(map(_words, nodes))) > 1 else ""
+        where = f"{listed(names)} ({len(names)} nodes){example}"
+    lines = [paragraph(Segment(f"{where}:", TITLE), f" {message_of(error)}", indent=2)]
+    for problem in similar_texts.sentences(problem_texts(error.get("problems") or ())):
+        lines.append(paragraph(f"- {problem}", indent=4))
+    lines += remedy(error, indent=4)
+    for change in first.get("undone") or ():
+        lines.append(paragraph(Segment("rolled back:", TITLE), f" {change}", indent=4))
+    if first.get("state"):
+        lines.append(paragraph(Segment("current state:", TITLE), f" {first['state']}", indent=4))
+    return tuple(lines)
 
 
-def _plan_block(node: Object) -> str:
-    node_roles = f"roles {' '.join(node['roles'])}"
-    words = (node["address"], _ssh_port(node["ssh"]), node["profile"], node_roles)
-    place = ", ".join(filter(None, words))
-    lines = [f"  {node['node']} ({place})"]
-    if node["refused"]:
-        lines.append(f"    REFUSED: {node['refused']}")
-    width = max((len(step["name"]) for step in node["steps"]), default=0)
-    lines += [f"    {step['name'].ljust(width)}  {step['reason']}" for step in node["steps"]]
-    lines += [f"      found: {problem}" for problem in node["problems"]]
-    lines += [f"      {_change(change)}" for change in node["changes"]]
-    return "\n".join(lines)
-
-
-def _ssh_port(ssh: Object) -> str:
-    """Return a port that is not the default. YAML may have read another one than was written."""
-    return f"SSH port {ssh['port']}" if ssh["port"] != DEFAULT_PORT else ""
-
-
-def _change(change: Object) -> str:
-    if change["found"] is None:
-        return f"+ {change['path']} = {change['wanted']!r}"
-    if change["wanted"] is None:
-        return f"- {change['path']} = {change['found']!r}"
-    return f"~ {change['path']}: {change['found']!r} -> {change['wanted']!r}"
+def _known(notes: Sequence[str], names: Sequence[str]) -> set[str]:
+    """Return the names that notes begin with: those of the run, and of unchanged nodes."""
+    unchanged = {note.partition(":")[0] for note in notes if note.endswith(NOTHING)}
+    return {*names, *unchanged}

@@ -8,6 +8,7 @@ from typing import Any
 from metalk8s_expand.domain.expansion import plan
 from metalk8s_expand.domain.reports import plan as foresight
 from metalk8s_expand.domain.reports import run
+from metalk8s_expand.domain.reports.terminal.document import text_of
 
 # The steps that change something; the other steps only check.
 CHANGING = (plan.REGISTER, plan.RECONNECT, plan.PREPARE, plan.DEPLOY, plan.UNCORDON)
@@ -28,13 +29,13 @@ def state_result(name: str, answer: object) -> dict[str, Any]:
         comment = _error(answer["error"])
     elif answer.get("dry_run"):
         changes = {} if answer["refusal"] else _planned(answer)
-        comment = foresight.render_plan(answer)
+        comment = text_of(foresight.render_plan(answer))
         result = None if changes else True
         if answer["refusal"]:
             result = False
     elif "nodes" in answer:
         changes = _done(answer)
-        comment = run.render_report(answer)
+        comment = text_of(run.render_report(answer))
         result = answer.get("retcode") == 0
     else:
         comment = f"the runner returned no report: {str(dict(answer))[:2000]}"

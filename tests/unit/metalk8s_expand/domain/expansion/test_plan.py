@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from metalk8s_expand.domain.expansion.plan import Condition
 from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.domain.node.roles import PROFILES
 from metalk8s_expand.domain.node.spec import Node, Ssh
-from metalk8s_expand.domain.reports import run
+from metalk8s_expand.domain.reports.plan import render_plan
+from metalk8s_expand.domain.reports.terminal.document import text_of
 from metalk8s_expand.errors import SettingsError
 
 ALL = ["check_ssh", "preflight", "register", "deploy", "verify", "uncordon"]
@@ -186,13 +188,18 @@ def test_plan_of_deployed_nodes_is_empty() -> None:
     assert found.unchanged == tuple(DECLARED)
 
 
+def shown(data: Mapping[str, Any]) -> str:
+    """Return the text of a plan in a wide terminal, where no line wraps."""
+    return text_of(render_plan({**data, "refusal": None}), 200)
+
+
 def test_problems_of_a_node_are_shown_and_do_not_change_the_digest() -> None:
     observed = {"w-1": ready(W)}
     first = plan.build_plan(declared(), observed, ["w-1"], {"w-1": ILL})
     other = Condition(("the API server at 10.0.0.1:6443 does not answer: timed out",))
     second = plan.build_plan(declared(), observed, ["w-1"], {"w-1": other})
     assert first.workers[0].problems == ILL.problems
-    assert f"found: {ILL.problems[0]}" in run.render_report_plan(first.as_dict())
+    assert f"found: {ILL.problems[0]}" in shown(first.as_dict())
     assert first.digest == second.digest
     assert plan.differences(first.as_dict(), second) == []
 
@@ -268,23 +275,21 @@ def test_plan_text_has_digest_refusals_and_changes() -> None:
     observed = {"w-1": ready(node("w-1", "worker")), "w-2": ready(DECLARED["w-2"])}
     planned = plan.build_plan(declared(), observed, conditions={"w-2": HEALTHY})
     found = json.loads(json.dumps(planned.as_dict()))
-    text = run.render_report_plan(found)
+    text = shown(found)
     assert found["unchanged"] == ["w-2"]
     for expected in (
-        found["digest"],
         "REFUSED: w-1 is deployed",
-        "check_ssh  ",
+        "check_ssh, preflight: the expansion will change the host",
         "+ metadata.labels",
-        "Unchanged: w-2",
-        "control plane, one after another: cp-2, cp-1",
-        "expand plan=",
-        "10.0.0.1, control-plane",
+        "Order: control plane one after another: cp-2, cp-1",
+        f"expand plan={found['digest'][:12]}",
+        "2 control-plane nodes to add, 0 to change, 1 unchanged, 1 worker refused",
     ):
         assert expected in text
 
 
 def test_text_of_empty_plan_has_no_steps() -> None:
-    assert "Nothing to do" in run.render_report_plan(plan.Plan().as_dict())
+    assert "Nothing to do" in shown(plan.Plan().as_dict())
 
 
 def test_text_of_plan_shows_port_that_yaml_has_read() -> None:
@@ -292,14 +297,14 @@ def test_text_of_plan_shows_port_that_yaml_has_read() -> None:
     entry = yaml.safe_load("{profile: worker, address: 10.0.0.5, ssh: {port: 022}}")
     nodes = {"w-5": entry, "w-6": {"profile": "worker", "address": "10.0.0.6", "ssh": {"port": 22}}}
     found = plan.build_plan(settings.parse({"defaults": {"version": "2"}, "nodes": nodes}), {})
-    text = run.render_report_plan(found.as_dict())
-    assert "w-5 (10.0.0.5, SSH port 18, worker, roles node)" in text
-    assert "w-6 (10.0.0.6, worker, roles node)" in text
+    text = shown(found.as_dict())
+    assert "w-5   worker   10.0.0.5 port 18  + add" in text
+    assert "w-6   worker   10.0.0.6          + add" in text
 
 
 def test_text_of_plan_shows_old_and_new_values() -> None:
     old = node("w-1", "infra", ssh=Ssh("10.0.0.9", port=2222))
-    text = run.render_report_plan(
+    text = shown(
         plan.build_plan(declared(), {"w-1": ready(old)}, ["w-1"], {"w-1": HEALTHY}).as_dict()
     )
     assert "~ metadata.annotations[metalk8s.scality.com/ssh-host]: '10.0.0.9' -> '10.0.0.1'" in text

@@ -16,6 +16,7 @@ from metalk8s_expand.domain.removal.drain_rules import Allowed
 from metalk8s_expand.domain.removal.node_inventory import HostInventory, NodeInventory
 from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan
 from metalk8s_expand.domain.reports.removal import render_removal_plan
+from metalk8s_expand.domain.reports.terminal.document import text_of
 from tests.fakes.inventories import BLANK, LIVES
 from tests.fakes.pods import EMPTY, pod
 
@@ -146,7 +147,7 @@ def test_plan_of_absent_node_is_empty(gone: NodeInventory) -> None:
     for options in (RemovalOptions(), FORCE):
         plan = built(gone, options)
         assert plan.empty
-        assert "Nothing to do" in render_removal_plan(plan.as_dict())
+        assert "Nothing to do" in text_of(render_removal_plan(plan.as_dict()))
 
 
 def test_host_that_returns_after_removal_is_wiped() -> None:
@@ -250,7 +251,9 @@ def test_refusals_are_all_reported_together() -> None:
     )
     assert set(kinds(state)) == {blockers.BOOTSTRAP, blockers.QUORUM, blockers.PODS}
     assert len(kinds(state)) >= 5
-    assert render_removal_plan(built(state).as_dict()).count("REFUSED") == len(kinds(state))
+    assert text_of(render_removal_plan(built(state).as_dict())).count("REFUSED") == len(
+        kinds(state)
+    )
 
 
 def test_allowed_losses_are_no_obstacle() -> None:
@@ -274,21 +277,21 @@ def test_plan_shows_tolerance_before_and_after() -> None:
         },
         "api_servers": ["boot", "cp-2"],
     }
-    assert render_removal_plan(plan).splitlines()[1:4] == [
-        "  The guard agrees.",
+    assert text_of(render_removal_plan(plan)).splitlines()[2:5] == [
+        "The guard agrees.",
         "  etcd before: 5 voters, 4 healthy, 3 needed: tolerates 1 further failure",
-        "  etcd after:  4 voters, 3 healthy, 3 needed: tolerates no further failure",
+        "  etcd after: 4 voters, 3 healthy, 3 needed: tolerates no further failure",
     ]
 
 
 def test_plan_shows_refusal_of_guard_with_tolerance() -> None:
     ill = (member(1, "boot"), member(2, "cp-1"), member(3, "cp-2", False, error="refused"))
     plan = built(found(members=ill)).as_dict()
-    shown = render_removal_plan(plan)
+    shown = text_of(render_removal_plan(plan))
     assert plan["guard"]["agrees"] is False
     assert plan["guard"]["problems"] == plan["refused"]
-    assert "  The guard refuses." in shown.splitlines()
-    assert "  etcd after:  2 voters, 1 healthy, 2 needed: has no quorum" in shown.splitlines()
+    assert "The guard refuses." in shown.splitlines()
+    assert "  etcd after: 2 voters, 1 healthy, 2 needed: has no quorum" in shown.splitlines()
     assert shown.count("without cp-1") == 1
 
 
@@ -301,7 +304,7 @@ def test_last_member_leaves_no_voter() -> None:
 def test_plan_of_worker_keeps_tolerance() -> None:
     plan = built(worker()).as_dict()
     assert (plan["guard"]["agrees"], plan["guard"]["etcd"]) == (True, None)
-    assert "the node has no member" in render_removal_plan(plan)
+    assert "the node has no member" in text_of(render_removal_plan(plan))
 
 
 def test_refusal_for_pods_shows_guard_that_agrees() -> None:

@@ -6,6 +6,7 @@ import json
 
 from metalk8s_expand.domain.reports import run
 from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
+from metalk8s_expand.domain.reports.terminal.document import text_of
 from metalk8s_expand.errors import DeployError
 
 ERROR = DeployError(
@@ -33,26 +34,29 @@ FULL = Report(
 )
 
 
-def test_report_text_has_steps_failures_and_notes() -> None:
-    assert run.render_report(json.loads(json.dumps(FULL.as_dict()))).splitlines() == [
-        "run r1 FAILED after 62.3 s",
-        "",
-        "node      step      result                seconds",
-        "cp-1      register  ok                        0.2",
-        "          deploy    FAILED                   61.0",
-        "worker-1  -         skipped: cp-1 failed",
-        "worker-2  -         ok",
-        "worker-3  -         FAILED",
-        "",
-        "etcd snapshot: /s/etcd-1-r1.db (4096 bytes, of cp-2)",
-        "copied to /mnt/etcd-1-r1.db",
+def test_report_text_has_failures_steps_and_notes() -> None:
+    data = json.loads(json.dumps({**FULL.as_dict(), "command": "salt-run metalk8s_expand.expand"}))
+    assert text_of(run.render_report(data)).splitlines() == [
+        "run r1 FAILED after 62.3 s: 4 nodes, 2 failed, 1 skipped, 1 done",
         "",
         "Failures:",
-        "  node cp-1: state etcd failed",
+        "  cp-1: state etcd failed",
         "    do next: mend it",
         "    job: 2024",
         "    log: /var/log/salt/master",
-        "  node worker-3: no answer",
+        "  worker-3: no answer",
+        "",
+        "Continue with: salt-run metalk8s_expand.expand",
+        "",
+        "node      step      result                seconds",
+        "cp-1      register  ok                    0.2",
+        "          deploy    FAILED                61.0",
+        "worker-3  -         FAILED",
+        "worker-1  -         skipped: cp-1 failed",
+        "worker-2  -         ok",
+        "",
+        "etcd snapshot: /s/etcd-1-r1.db (4096 bytes, of cp-2), copied to",
+        "  /mnt/etcd-1-r1.db",
         "",
         "Notes:",
         "- etcd has two members",
@@ -61,7 +65,7 @@ def test_report_text_has_steps_failures_and_notes() -> None:
 
 def test_report_text_of_success_is_one_line() -> None:
     assert (
-        run.render_report(Report("r", (), 0.0, 1.0, True).as_dict())
+        text_of(run.render_report(Report("r", (), 0.0, 1.0, True).as_dict()))
         == "run r succeeded after 1.0 s"
     )
 
