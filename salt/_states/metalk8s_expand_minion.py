@@ -5,7 +5,8 @@ State of the minion of a host, applied on the master by an orchestration.
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.clients.ssh.command import Target
-from metalk8s_expand.cluster import minion_install, roster
+from metalk8s_expand.cluster import roster
+from metalk8s_expand.expansion import minion_install
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand_minion"
