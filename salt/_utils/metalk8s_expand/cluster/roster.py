@@ -187,19 +187,21 @@ def _host_key_options(name: str, ssh: Ssh, access: RosterAccess) -> list[str]:
     ]
 
 
-def host_key_warnings(opts: Mapping[str, Any]) -> list[str]:
+def host_key_warnings(opts: Mapping[str, Any], nodes: Iterable[Node] = ()) -> list[str]:
     """Return the master options that prevent salt-ssh from verifying host keys.
 
-    Their values precede those of the roster.
+    Their values precede those of the roster. The preflight verifies the keys of these nodes before
+    salt-ssh connects, so there is no warning if each of them declares its key.
     """
+    declared = list(nodes)
+    if declared and all(node.ssh.host_key for node in declared):
+        return []
     warnings = []
     for option in ("no_host_keys", "ignore_host_keys", "ssh_no_host_keys"):
         if opts.get(option):
             warnings.append(
-                f"{option} is set in the master's configuration: this project verifies host keys,"
-                " but salt-ssh does not while it deploys a node. If MetalK8s sets it, keep it and"
-                " declare ssh:host_key, which the preflight verifies before the deployment; if not,"
-                " remove it"
+                f"{option} is set for the master, so salt-ssh verifies no host key: declare"
+                " ssh:host_key, which the preflight verifies"
             )
     return warnings
 

@@ -30,7 +30,7 @@ def check_ssh(ctx: CommandContext, nodes: Names = None, profiles: Names = None) 
     data = {
         "reached": reached,
         "unreachable": unreachable,
-        "warnings": roster.host_key_warnings(ctx.opts),
+        "warnings": roster.host_key_warnings(ctx.opts, settings.nodes.values()),
         "retcode": UnreachableError.retcode if unreachable else 0,
     }
     return ctx.render(render_ssh, data)

@@ -8,7 +8,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
 from metalk8s_expand.clients.salt import cache
-from metalk8s_expand.cluster import certificates
+from metalk8s_expand.cluster import certificates, roster
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.health import certificates_of, deployed_nodes, nodes_by_name
@@ -71,6 +71,7 @@ def _configured(ctx: CommandContext) -> tuple[Settings, Result]:
     if version:
         known = known.with_value(VERSION, version)
     problems = [*known.problems, *map(str, cluster_defaults.contradictions(declared, known))]
+    problems += roster.host_key_warnings(ctx.opts)
     configuration = {
         "kubeconfig": kubeconfig_of(ctx.opts).as_dict(),
         "cluster": cluster_defaults.stated(declared).with_fallback(known).as_dict(),

@@ -101,7 +101,7 @@ def warnings(world: ClusterContext, declared: Settings, current: Plan) -> list[s
         *([even] if even else []),
         *_cordons(world, declared),
         *_drains(world, current),
-        *roster.host_key_warnings(world.opts),
+        *roster.host_key_warnings(world.opts, declared.nodes.values()),
         *_threads(world.opts, current),
     ]
 

@@ -201,3 +201,14 @@ def test_options_of_the_master(kube: FakeKube, caplog: pytest.LogCaptureFixture)
     found = roster.from_cluster({**OPTS, "known_hosts_file": "/kh", "no_host_keys": True}, "w-2")
     assert found["w-2"]["ssh_options"][1] == "UserKnownHostsFile=/kh"
     assert "no_host_keys" in caplog.text
+
+
+def test_host_keys_of_all_nodes_need_no_warning() -> None:
+    opts = {"no_host_keys": True}
+    keyed = Node("w-1", "worker", (), (), ssh=Ssh("10.0.0.1", host_key="ssh-ed25519 A"))
+    bare = Node("w-2", "worker", (), (), ssh=Ssh("10.0.0.2"))
+    [warning] = roster.host_key_warnings(opts, [keyed, bare])
+    assert warning.startswith("no_host_keys is set")
+    assert roster.host_key_warnings(opts, [keyed]) == []
+    assert roster.host_key_warnings(opts) == [warning]
+    assert roster.host_key_warnings({}, [bare]) == []
