@@ -20,6 +20,7 @@ from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan
+from metalk8s_expand.domain.node.name_ranges import listed
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.cluster_facts import ClusterFacts
@@ -34,6 +35,8 @@ from metalk8s_expand.remote import host_facts
 
 __all__ = ["HostAccess", "PreflightResult", "ask_hosts", "run_host_preflight", "show_hosts"]
 
+# More hosts than these are shown in one line of the progress.
+ONE_BY_ONE = 10
 Facts = dict[str, Any]
 # The facts of a host and the time of its answer.
 TimedFacts = tuple[Facts, float]
@@ -54,7 +57,11 @@ class HostAccess:
 
 
 def show_hosts(progress: Callable[[str, str, str], None], nodes: Sequence[Node]) -> None:
-    """Show which hosts the preflight asks."""
+    """Show which hosts the preflight asks; many of them in one line."""
+    if len(nodes) > ONE_BY_ONE:
+        names = listed([node.name for node in nodes])
+        progress("", plan.HOST_CHECKS, f"asking {len(nodes)} hosts: {names}")
+        return
     for node in nodes:
         progress(node.name, plan.HOST_CHECKS, f"asking {node.ssh.host}")
 

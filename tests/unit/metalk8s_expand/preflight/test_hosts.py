@@ -405,3 +405,13 @@ def test_by_the_masters_configuration(
         ClusterContext(opts, None), [replace(node(), ssh=ssh)], settings, Clock()
     )  # type: ignore[arg-type]
     assert [item.check for item in found.findings] == ["clock"]
+
+
+@pytest.mark.parametrize(("count", "lines"), [(1, 1), (10, 10), (300, 1)])
+def test_progress_shows_many_hosts_in_one_line(count: int, lines: int) -> None:
+    shown: list[tuple[str, str, str]] = []
+    nodes = [Node(f"w-{number}", "1", (), ()) for number in range(count)]
+    reach.show_hosts(lambda *line: shown.append(line), nodes)
+    assert len(shown) == lines
+    if count == 300:
+        assert shown == [("", "check_ssh, preflight", "asking 300 hosts: w-[0-299]")]

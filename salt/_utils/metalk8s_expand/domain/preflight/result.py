@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.domain.node.name_ranges import listed
 from metalk8s_expand.domain.preflight import findings as preflight
 from metalk8s_expand.domain.preflight.findings import Finding
 from metalk8s_expand.errors import ExpandError, PreflightError, UnreachableError
@@ -53,13 +54,13 @@ class PreflightResult:
         broken = [str(item) for item in preflight.errors(self.findings)]
         if self.unreachable:
             problems = [str(error) for error in self.unreachable.values()]
-            names = ", ".join(self.unreachable)
+            names = listed(tuple(self.unreachable))
             return UnreachableError(
                 f"not every host can be reached: {names}", hint=HINT, problems=problems + broken
             )
         if broken:
             return PreflightError(
-                f"not every host meets the requirements: {', '.join(self.failed)}",
+                f"not every host meets the requirements: {listed(self.failed)}",
                 hint=HINT,
                 problems=broken,
             )
