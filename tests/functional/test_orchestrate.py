@@ -168,7 +168,7 @@ class TestOurs:
             {"w-1": ["register"]},
         ), state
         assert "The run itself would start" in state["comment"]
-        assert "Unchanged: w-2" in state["comment"]
+        assert "1 unchanged" in state["comment"]
         assert version == "1.0"
 
     def test_run_reports_changes(self, outcomes: Any) -> None:
