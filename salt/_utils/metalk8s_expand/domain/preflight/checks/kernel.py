@@ -86,7 +86,7 @@ def kernel_modules(host: CheckContext) -> CheckFailure | None:
 
 @check
 def sysctls(host: CheckContext) -> CheckFailure | None:
-    """Check that no file reverts the deployment's sysctls at boot, and that MINIMUM holds.
+    """Check that no file reverts the deployment's sysctls at boot, and that no limit is low.
 
     A reverted value is an error. A low value alone is a warning.
     """
