@@ -7,7 +7,7 @@
 # make bench      measurements beside peers, with limits; one part: make bench PARTS=api
 # make chaos      faults at every boundary and at random moments of expansions; hours, and a stopped run is resumed:
 #                 SEED=4711 RUNS=1 for a random run, RUN=promoted+master-killed for another, MORE="--short" for options
-# make docs       the documentation as HTML
+# make docs       the documentation as HTML, with its links and its spelling checked
 # make bundle     dist/metalk8s-expand-VERSION.tar.gz and its SHA-256; on a MetalK8s bootstrap host: tar xf, then ./install
 
 SHELL := /bin/sh
@@ -149,7 +149,9 @@ chaos: $(VENV)/.done
 	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(MORE) $(RUN)
 
 docs: $(VENV_DOCS)/.done
-	$(VENV_DOCS)/bin/sphinx-build --fail-on-warning --nitpicky --quiet -b html docs docs/_build/html
+	$(VENV_DOCS)/bin/sphinx-build --fail-on-warning --nitpicky --fresh-env --quiet -b html docs docs/_build/html
+	$(VENV_DOCS)/bin/python docs/spelling.py
+	git ls-files docs '*.md' pillar salt bundle lab/metalk8s_lab | xargs $(VENV_DOCS)/bin/codespell
 	@echo docs/_build/html/index.html
 
 # No environment: what an operator's machine has is enough.
