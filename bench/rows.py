@@ -13,7 +13,7 @@ class Row:
     """The values of this project and of the peer in the same unit.
 
     The quotient ours / peer is at most ``limit``. With ``faster``, peer / ours is at least
-    ``limit``.
+    ``limit``. A row reports a missed ``aim``, which does not change the exit code.
     """
 
     what: str
@@ -23,6 +23,7 @@ class Row:
     limit: float
     faster: bool = False
     unit: str = "s"
+    aim: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -30,7 +31,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        return self.ratio >= self.limit if self.faster else self.ratio <= self.limit
+        return self._keeps(self.limit)
 
     def __str__(self) -> str:
         relation = ">=" if self.faster else "<="
@@ -38,7 +39,17 @@ class Row:
         return (
             f"{self.what:<62} {self.ours:>8.3f} {self.unit:<2} {self.peer:>8.3f} {self.unit:<2}"
             f" {self.ratio:>7.2f} {relation} {self.limit:<5g} {verdict:<6}  peer: {self.peer_title}"
+            f"{self._aim(relation)}"
         )
+
+    def _keeps(self, limit: float) -> bool:
+        return self.ratio >= limit if self.faster else self.ratio <= limit
+
+    def _aim(self, relation: str) -> str:
+        if self.aim is None:
+            return ""
+        verdict = "reached" if self._keeps(self.aim) else "not reached"
+        return f"; aim {relation} {self.aim:g} {verdict}"
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,20 @@ def test_row_reports_whether_its_ratio_keeps_the_limit(
     assert ("MISSED" not in str(row)) is ok
 
 
+@pytest.mark.parametrize(
+    ("ours", "faster", "said"),
+    [
+        (1.0, False, "; aim <= 0.5 reached"),
+        (1.5, False, "; aim <= 0.5 not reached"),
+        (4.0, True, "; aim >= 0.5 reached"),
+    ],
+)
+def test_missed_aim_is_reported_and_is_no_failure(ours: float, faster: bool, said: str) -> None:
+    row = Row("it", ours, "the peer", 2, 0.5 if faster else 1, faster, aim=0.5)
+    assert str(row).endswith(said)
+    assert row.ok
+
+
 def test_works_alternate_and_reverse_every_other_round() -> None:
     taken: list[str] = []
     rows.in_turns(3, lambda: taken.append("a"), lambda: taken.append("b"))
