@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from bench import ansible
 from bench.rows import Row, in_turns, timed
 from bench.sshd import Hosts, running
 from metalk8s_expand.clients.ssh.command import Target
@@ -25,25 +26,28 @@ AT_A_TIME = 32
 # All hosts run on the few CPUs of this machine, so a deadline must hold for all of them together.
 DEADLINE_S = 60.0
 ROUNDS = 2
-ANSIBLE = "ansible-core==2.19.14"
-CACHE = Path(os.environ.get("METALK8S_LAB_CACHE") or "/var/cache/metalk8s-expand-lab")
 
 
 def rows() -> Iterator[Row]:
     """Yield the rows; check_ssh and its peers take turns, so that the load affects both equally."""
-    ansible = _ansible()
+    program = ansible.program("ansible")
     with running() as hosts:
         targets = hosts.targets(COUNT)
         ours, xargs, playing = in_turns(
             ROUNDS,
             lambda: _all_well(targets),
             lambda: _xargs(targets),
-            lambda: _ansible_raw(ansible, hosts, targets),
+            lambda: _ansible_raw(program, hosts, targets),
         )
         what = f"check_ssh of {COUNT} hosts"
         yield Row(what, ours, f"xargs -P{AT_A_TIME} ssh, same command", xargs, 1.15)
         yield Row(
-            what, ours, f"{ANSIBLE} -m raw -f {AT_A_TIME}, same command", playing, 1.7, faster=True
+            what,
+            ours,
+            f"{ansible.PACKAGE} -m raw -f {AT_A_TIME}, same command",
+            playing,
+            1.7,
+            faster=True,
         )
         few = targets[:FEW]
         _salt_ssh(hosts, few[:1])
@@ -97,7 +101,7 @@ def _xargs(targets: Sequence[Target]) -> None:
     _complete("xargs", done.count("end ["), targets)
 
 
-def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None:
+def _ansible_raw(program: Path, hosts: Hosts, targets: Sequence[Target]) -> None:
     inventory = hosts.base / "inventory"
     options = shlex.join(part for option in targets[0].options for part in ("-o", option))
     common = (
@@ -120,7 +124,7 @@ def _ansible_raw(ansible: Path, hosts: Hosts, targets: Sequence[Target]) -> None
     arguments = ["all", "-i", str(inventory), "-m", "raw", "-f", str(AT_A_TIME), "-a", _command()]
     shared = hosts.base / "shared"
     home = {"HOME": str(hosts.base / "home"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(shared)}
-    done = _run([str(ansible), *arguments], "", {**os.environ, **home, "LC_ALL": "C.UTF-8"})
+    done = _run([str(program), *arguments], "", {**os.environ, **home, "LC_ALL": "C.UTF-8"})
     _complete("ansible", done.count("end ["), targets)
     # Ansible leaves its connections open for a minute, and the next run would reuse them.
     for path in shared.glob("*"):
@@ -180,13 +184,3 @@ def _run(
 def _complete(what: str, answers: int, targets: Sequence[Target]) -> None:
     if answers != len(targets):
         raise RuntimeError(f"{what}: {answers} answers of {len(targets)} hosts")
-
-
-def _ansible() -> Path:
-    """Return the ansible program; install it into its own environment in the lab's cache."""
-    where = CACHE / ANSIBLE.replace("==", "-")
-    if not (where / ".done").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(where)], check=True)
-        subprocess.run([str(where / "bin" / "pip"), "install", "--quiet", ANSIBLE], check=True)
-        (where / ".done").touch()
-    return where / "bin" / "ansible"
