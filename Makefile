@@ -4,7 +4,7 @@
 # make test-full  everything, also what is many of a kind: hours
 # make browser    the page of a run in Chromium, with axe-core; PICTURES=DIRECTORY keeps pictures
 # make versions   unit and functional tests on every Salt, synced and installed; one of them: make salt-3006-installed
-# make bench      measurements beside peers, with limits; one part: make bench PARTS=api
+# make bench      measurements beside peers, with limits; one part: make bench PARTS=api; whole expansions: PARTS=expansion
 # make chaos      faults at every boundary and at random moments of expansions; hours, and a stopped run is resumed:
 #                 SEED=4711 RUNS=1 for a random run, RUN=promoted+master-killed for another, MORE="--short" for options
 # make docs       the documentation as HTML, with its links and its spelling checked

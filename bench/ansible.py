@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -16,10 +17,15 @@ def program(name: str) -> Path:
 
     The name of the environment holds its input: the version of the package and that of Python.
     """
-    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    where = CACHE / f"{PACKAGE.replace('==', '-')}-{python}"
-    if not (where / ".done").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(where)], check=True)
-        subprocess.run([str(where / "bin" / "pip"), "install", "--quiet", PACKAGE], check=True)
-        (where / ".done").touch()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    where = CACHE / f"{PACKAGE.replace('==', '-')}-{version}"
+    # Another measurement may install it at the same time.
+    with Path(f"{where}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (where / ".done").exists():
+            python = [sys.executable, "-m", "venv", "--clear", str(where)]
+            pip = [str(where / "bin" / "pip"), "install", "--quiet", PACKAGE]
+            for command in (python, pip):
+                subprocess.run(command, check=True, timeout=600)
+            (where / ".done").touch()
     return where / "bin" / name

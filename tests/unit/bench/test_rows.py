@@ -83,3 +83,7 @@ def test_unknown_part_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["kube"])
     assert "kube" in capsys.readouterr().err
+
+
+def test_part_on_real_hosts_runs_on_request_alone() -> None:
+    assert not {*program.ON_REQUEST} & {*program.PARTS}

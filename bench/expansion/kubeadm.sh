@@ -1,0 +1,22 @@
+#!/bin/bash
+# Make a host ready for kubeadm: kubeadm.sh NAME ADDRESS BOOTSTRAP IMAGE...; host.sh has the same arguments.
+set -euo pipefail
+# The kit has the files of the other cluster.
+rm -rf /etc/kubernetes /etc/systemd/system/kubelet.service
+mkdir -p /etc/kubernetes
+printf '{}\n' >/etc/kubernetes/kubelet.yaml
+cat >/etc/systemd/system/kubelet.service <<END
+[Service]
+Environment=KUBELET_KUBEADM_ARGS=
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=/usr/local/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \\
+    --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml --node-ip=$2 \$KUBELET_KUBEADM_ARGS
+Restart=always
+RestartSec=2
+[Install]
+WantedBy=multi-user.target
+END
+# The peer has a single API endpoint.
+sed -i 's/ apiserver-proxy$//' /root/bench/host.sh
+bash /root/bench/host.sh "$@"
+curl --fail --silent "http://$3:8080/client.tar" | tar -C / -xf -
