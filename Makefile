@@ -61,6 +61,7 @@ on-nodes:
 # Not at the same time: the functional tests start orchestrations, which unit tests would see as other operations.
 without-nodes:
 	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory other-salt
 	$(MAKE) --no-print-directory functional
 	$(MAKE) --no-print-directory integration

@@ -65,7 +65,7 @@ def _texts() -> Iterator[tuple[str, str]]:
         is_code = False
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             is_code ^= line.startswith("```")
-            if not is_code and not line.startswith("    "):
+            if not is_code and not line.startswith(("    ", "<")):
                 yield f"{path.name}:{number}", line
     for text in _descriptions(json.loads(SCHEMA.read_text(encoding="utf-8"))):
         yield SCHEMA.name, text
