@@ -286,7 +286,7 @@ def test_node_of_kubectl_is_declared_and_deployed_as_it_is() -> None:
         [planned] = runner("plan")[1]["workers"]
         steps = [step["name"] for step in planned["steps"]]
         assert (planned["node"], planned["changes"]) == ("worker-1", [])
-        assert steps == ["check_ssh", "preflight", "deploy", "verify"]
+        assert steps == ["check_ssh", "preflight", "prepare", "deploy", "verify"]
         succeeded("expand")
         assert get("node", "worker-1")["metadata"]["labels"]["example.com/disk"] == "010"
     finally:

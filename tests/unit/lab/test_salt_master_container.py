@@ -116,6 +116,7 @@ def test_extension_is_served_after_the_tree_of_metalk8s():
             bootstrap.SALTENV: ["/etc/salt/metalk8s-expand/salt"],
         },
         "pillar_roots": {"base": ["/etc/salt/metalk8s-expand/pillar"]},
+        "peer": {".*": ["metalk8s_expand_ca.sign"]},
     }
 
 

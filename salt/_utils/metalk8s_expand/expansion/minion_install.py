@@ -71,6 +71,15 @@ def run_minion(
     return changes
 
 
+def options_as_yaml(options: Mapping[str, Any]) -> str:
+    """Return the options as YAML, one line each.
+
+    The preflight and the removal find the line of the minion's ID, as people do with ``grep``.
+    """
+    lines = [f"{key}: {json.dumps(value)}\n" for key, value in sorted(options.items())]
+    return "".join(lines)
+
+
 def packed_modules(files: FileServer, saltenv: str) -> str:
     """Return the modules that a minion synchronizes from a saltenv, as an archive in Base64.
 
@@ -131,7 +140,7 @@ def request_of(
     """
     files = FileServer(opts)
     contents = {
-        "/etc/salt/minion": (json.dumps(configuration, indent=1, sort_keys=True) + "\n", 0o640),
+        "/etc/salt/minion": (options_as_yaml(configuration), 0o640),
         "/etc/systemd/system/salt-minion.service": (files.text(unit, saltenv), 0o644),
         # With it the minion accepts no other master.
         install_minion.MASTER_KEY: (master.master_key(opts), 0o644),
