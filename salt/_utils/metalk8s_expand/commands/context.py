@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from metalk8s_expand.boundary import is_for_people
-from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.host.clock import Clock, TickingClock
 from metalk8s_expand.clients.salt import terminal_output
 from metalk8s_expand.clients.salt.event_bus import Bus
 from metalk8s_expand.clients.salt.file_server import FileServer
@@ -41,11 +41,11 @@ class CommandContext:
     @classmethod
     def from_opts(cls, opts: Mapping[str, Any]) -> CommandContext:
         """Return the context of a call on this master."""
-        clock = Clock()
+        progress = Progress(opts, Clock())
         return cls(
             opts,
-            clock,
-            Progress(opts, clock),
+            TickingClock(progress.tick),
+            progress,
             Bus(opts),
             Minions(opts),
             ClusterContext.from_opts,

@@ -39,6 +39,7 @@ def exclusive_run(
             ctx.cluster, ctx.clock, progress, lock, journal, lambda: signal.name or lock.stop
         )
         outcome = "failed"
+        progress.show(lambda: journal.now)
         progress.event(events.started(progress.run, command, journal.now.host))
         try:
             journal.keep()
@@ -51,6 +52,7 @@ def exclusive_run(
             outcome = "been interrupted"
             raise
         finally:
+            progress.close()
             journal.close(outcome)
             _publish_end(run, command, outcome, sys.exc_info()[1])
 

@@ -68,6 +68,7 @@ def expand(
         # MetalK8s's deployment of every node, so the nodes to deploy come last.
         snapshot = workflow.save_etcd(run, settings, usable)
         workflow.prepare_salt_ssh(run, usable)
+        workflow.show_expected(run, usable)
         deploying = usable.deploying
         schedule(expansion, usable.without(deploying), NODE_STEPS)
         schedule(expansion, usable.only(deploying), NODE_STEPS)

@@ -33,7 +33,12 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
     arguments.flags(follow=follow, certificates=with_certificates)
     kube, leases = ctx.cluster.kube, ctx.cluster.leases()
     if follow:
-        run_progress.follow(kube, leases, ctx.progress.line, ctx.clock)
+        try:
+            run_progress.follow(
+                kube, leases, ctx.progress.follow_line, ctx.clock, ctx.progress.show
+            )
+        finally:
+            ctx.progress.close()
     settings, configuration = _configured(ctx)
     observed = nodes_by_name(ctx)
     runs = cache.reports_by_run(ctx.opts)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Wait, wait_until
-from metalk8s_expand.clients.salt import orchestrations
+from metalk8s_expand.clients.salt import cache, orchestrations
 from metalk8s_expand.cluster import apiserver_proxies, etcd_snapshot, health
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion import plan as plans
@@ -16,20 +16,23 @@ from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.domain.preflight.result import PreflightResult
 from metalk8s_expand.domain.reports.preflight import unknown_lines
 from metalk8s_expand.domain.reports.run import NodeReport, Report
-from metalk8s_expand.domain.runs import events
+from metalk8s_expand.domain.runs import events, live_view
 from metalk8s_expand.errors import DeadlineError, DeployError, ExpandError, StoppedError
 from metalk8s_expand.expansion import planner, smoke_test
-from metalk8s_expand.expansion.node_steps import VERIFY_TIMEOUT_S
+from metalk8s_expand.expansion.node_steps import NODE_STEPS, VERIFY_TIMEOUT_S
 from metalk8s_expand.expansion.state import Expansion
 from metalk8s_expand.preflight import cluster as cluster_preflight
 from metalk8s_expand.preflight import hosts as host_preflight
 from metalk8s_expand.preflight import silent_minions
 from metalk8s_expand.runs.context import RunContext
+from metalk8s_expand.runs.live_display import Expected
 from metalk8s_expand.runs.progress import Progress
 
 # Seconds that the preflight of all hosts, and the final checks, may block while a thread renews
 # the lock.
 HOST_PREFLIGHT_S, FINAL_CHECKS_S = 1800.0, 900.0
+# The newest earlier runs, whose steps took about as long as those of this run.
+ESTIMATED_FROM = 10
 
 
 def check_cluster(run: RunContext, settings: Settings, names: Sequence[str] | None) -> None:
@@ -98,6 +101,20 @@ def prepare_salt_ssh(run: RunContext, plan: Plan) -> None:
     """
     if any(item.has(plans.DEPLOY) and not item.has(plans.PREPARE) for item in plan.nodes):
         orchestrations.prepare_ssh(run.cluster.opts)
+
+
+def show_expected(run: RunContext, plan: Plan) -> None:
+    """Show how many nodes the run works on, and how long their steps took in earlier runs."""
+    steps = {}
+    for item in plan.nodes:
+        names = [step.name for step in item.steps]
+        steps[item.node.name] = [name for name in names if name in NODE_STEPS]
+    opts = run.cluster.opts
+    earlier = [cache.load_report(path) for path in cache.reports(opts)[-ESTIMATED_FROM:]]
+    serial = [item.node.name for item in plan.control_plane]
+    run.progress.expect(
+        Expected(steps, serial, plan.max_parallel, live_view.median_seconds(earlier))
+    )
 
 
 def update_proxies_behind(run: RunContext) -> list[str]:

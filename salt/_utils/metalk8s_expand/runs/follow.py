@@ -62,9 +62,16 @@ def render_status(now: Mapping[str, Any] | None) -> str:
     return "\n".join([f"{title} {state}{asked}; {now['finished']} nodes are done", *steps, *failed])
 
 
-def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock) -> None:
+def follow(
+    kube: Kube,
+    leases: Leases,
+    tell: Callable[[str], None],
+    clock: Clock,
+    show: Callable[[Callable[[], JournalRecord | None]], None] = lambda record: None,
+) -> None:
     """Print every log line of the active run until the run ends.
 
+    ``show`` receives a function that returns the newest record of the run, for a display.
     Raises DeadlineError if the run renews its Lease no longer or does not hold it.
     """
     watched = _Watched(kube, leases, clock)
@@ -74,14 +81,17 @@ def follow(kube: Kube, leases: Leases, tell: Callable[[str], None], clock: Clock
         return
     tell(f"{first.title}, since {clock.now() - first.started:.0f} s:")
     record: JournalRecord | None = first
+    newest = first
     printed = 0
+    show(lambda: newest)
 
     def attempt() -> str | Pending:
-        nonlocal printed, record
+        nonlocal printed, record, newest
         if record is None:
             record = watched.look()
         if record is None or record.run != first.run:
             return f"{first.title} is over, another run has started"
+        newest = record
         for line in record.since(printed):
             tell(line)
         printed = record.told

@@ -28,6 +28,25 @@ class Clock:
         time.sleep(seconds)
 
 
+class TickingClock(Clock):
+    """A clock that calls a function while it sleeps: ``tick``, at least twice a second."""
+
+    TICK_S = 0.5
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._tick = tick
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for a number of seconds, in parts."""
+        until = self.monotonic() + seconds
+        while True:
+            self._tick()
+            left = until - self.monotonic()
+            if left <= 0:
+                return
+            super().sleep(min(left, self.TICK_S))
+
+
 @dataclass(frozen=True)
 class Wait:
     """A bounded wait: what it waits for, its timeout in seconds, and the error when it expires.
