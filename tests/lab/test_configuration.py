@@ -86,5 +86,5 @@ def test_commands_of_quickstart_run_in_the_container() -> None:
     assert [line for line in lines if line.startswith("run plan")] == ["run plan"]
     script = "\n".join([export, function, "run plan", "run status", "run report"])
     done = on("bootstrap", "bash", "-c", script, timeout=300, check=False)
-    assert "plan " in done.stdout, done.stdout + done.stderr
+    assert "Plan: " in done.stdout, done.stdout + done.stderr
     assert f"networks.pod: 10.233.0.0/16, from {FILE}" in done.stdout
