@@ -37,8 +37,8 @@ def unpacked(name, url, sha256):
 @state_boundary
 def imported(name, images):
     """
-    Ensure that the container runtime has these images. They are imported while they are fetched,
-    some at a time. An image is complete only when its checksum is right.
+    Ensure that the container runtime has these images. They are fetched and imported some at a
+    time, each only after its checksum is right.
 
     name
         Any text; it is shown.

@@ -17,6 +17,7 @@ class FakeKeys:
     clock: Clock = field(default_factory=FakeClock)
     arrives_at: float = 0.0
     accepted: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
 
     def public_key(self, minion: str) -> tuple[str, str] | None:
         return self.known.get(minion) if self.clock.monotonic() >= self.arrives_at else None
@@ -27,6 +28,11 @@ class FakeKeys:
         self.accepted.append(minion)
         self.known[minion] = (ACCEPTED, key)
         return True
+
+    def add(self, minion: str, public_key: str) -> None:
+        assert minion not in self.known
+        self.added.append(minion)
+        self.known[minion] = (ACCEPTED, public_key)
 
     def delete(self, minion: str) -> bool:
         return self.known.pop(minion, None) is not None

@@ -38,12 +38,15 @@ loaders = {
     "states": salt.loader.states(opts, modules, utils, serializers=None),
 }
 asked = {
-    "modules": ["metalk8s_expand_cluster.node", "metalk8s_expand_host.probe"],
+    "modules": ["metalk8s_expand_ca.sign", "metalk8s_expand_cluster.node", "metalk8s_expand_host.probe"],
     "pillar": ["metalk8s_expand"],
     "roster": ["metalk8s_expand.targets", "kubernetes.targets"],
     "runners": ["metalk8s_expand.plan"],
     "states": ["metalk8s_expand_etcd.member_added", "metalk8s_expand_fence.admitted", "metalk8s_expand_key.accepted",
-               "metalk8s_expand_node.verified", "metalk8s_expand.expanded", "metalk8s_expand.added"],
+               "metalk8s_expand_node.verified", "metalk8s_expand.expanded", "metalk8s_expand.added",
+               "metalk8s_expand_artifacts.unpacked", "metalk8s_expand_artifacts.imported",
+               "metalk8s_expand_certificates.served", "metalk8s_expand_certificates.signed",
+               "metalk8s_expand_minion.running"],
 }
 loaded = {f"{kind}/{name}": name in loaders[kind] for kind, names in asked.items() for name in names}
 # Pillars are wrapped.

@@ -1,13 +1,18 @@
-"""The state of a node's certificates, as Salt sees it."""
+"""The states of a node's certificates, as Salt sees them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metalk8s_expand.minion import certificates
+from metalk8s_expand.clients.host import certificates as files
+from metalk8s_expand.domain.certificates import signing_policies
+from metalk8s_expand.domain.node import roles
+from metalk8s_expand.minion import certificates, signed_certificates
 from tests import extension
+from tests.fakes.certificate_authority import CertificateAuthority
 
 PATHS = {"kubelet-server": "/etc/kubernetes/pki/kubelet-server"}
 
@@ -60,3 +65,99 @@ def test_served(
     assert (found["result"], found["changes"]) == (result, changes)
     assert node.serial == (serial if test else "new")
     assert set(map(str, node.asked)) == {str((PATHS, "10.0.0.3"))}
+
+
+SUBJECT = signing_policies.Subject("w-1", "10.0.0.3", (roles.NODE,))
+CONTENTS = signing_policies.contents(SUBJECT)
+
+
+class Salt:
+    """The minion of w-1, the master that publishes its requests, and the CA's minion."""
+
+    def __init__(self, directory: Path, test: bool = False) -> None:
+        self.authority = CertificateAuthority(directory)
+        self.paths = {purpose: str(directory / purpose) for purpose in CONTENTS}
+        self.published: list[Any] = []
+        self.signed: list[Any] = []
+        self.silent = False
+        self.states = extension.load("states", "metalk8s_expand_certificates")
+        self.states.__opts__ = {"test": test, "id": "w-1"}
+        self.states.__salt__ = {
+            "publish.publish": self.publish,
+            "x509.sign_remote_certificate": self.sign,
+        }
+
+    def sign(self, policy: str, arguments: dict[str, str], **more: Any) -> Any:
+        self.signed.append((policy, set(arguments), more))
+        return self.authority.sign(signing_policies.policies(SUBJECT)[policy], **arguments)
+
+    def publish(self, target: str, function: str, arg: list[Any], timeout: int) -> Any:
+        self.published.append((target, function, timeout))
+        if self.silent:
+            return {}
+        sign = lambda policy, public_key: self.sign(policy, {"public_key": public_key})  # noqa: E731
+        return {target: signed_certificates.sign_all("w-1", *arg, sign)}
+
+    def apply(self, ca_server: str | None, **more: Any) -> dict[str, Any]:
+        contents = {**CONTENTS, **more.pop("contents", {})}
+        found: dict[str, Any] = self.states.signed("any", self.paths, contents, ca_server, **more)
+        return found
+
+    def files(self) -> set[str]:
+        return {path.name for path in self.authority.directory.glob("kubelet*")}
+
+
+ABSENT = dict.fromkeys(CONTENTS, "it does not exist")
+
+
+@pytest.fixture(autouse=True)
+def pki(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The state compares with the CAs of the node: here they are not known."""
+    monkeypatch.setattr(signing_policies, "PKI", str(tmp_path / "pki"))
+
+
+def test_signed_by_the_minion_of_the_authority_in_one_request(tmp_path: Path) -> None:
+    salt = Salt(tmp_path)
+    found = salt.apply("boot")
+    assert (found["result"], found["changes"]) == (True, ABSENT)
+    assert salt.published == [("boot", "metalk8s_expand_ca.sign", 60)]
+    again = salt.apply("boot")
+    assert (again["result"], again["changes"]) == (True, {})
+    assert len(salt.published) == 1
+
+
+def test_signed_here_on_the_node_of_the_authority(tmp_path: Path) -> None:
+    salt = Salt(tmp_path)
+    assert salt.apply(None)["changes"] == ABSENT
+    assert salt.published == []
+    assert {(frozenset(given), more["__pub_id"]) for _, given, more in salt.signed} == {
+        (frozenset({"public_key"}), "w-1")
+    }
+    assert salt.apply(None)["changes"] == {}
+
+
+@pytest.mark.parametrize("ca_server", ["boot", None])
+def test_signed_under_test_reports_reasons_and_writes_nothing(
+    tmp_path: Path, ca_server: str | None
+) -> None:
+    salt = Salt(tmp_path, test=True)
+    found = salt.apply(ca_server)
+    assert (found["result"], found["changes"]) == (None, ABSENT)
+    assert (salt.published, salt.signed, salt.files()) == ([], [], set())
+
+
+def test_signed_fails_if_the_authority_is_silent(tmp_path: Path) -> None:
+    salt = Salt(tmp_path)
+    salt.silent = True
+    found = salt.apply("boot")
+    assert (found["result"], found["changes"], salt.files()) == (False, {}, set())
+    assert "the CA's minion boot has not answered" in found["comment"]
+
+
+def test_signed_replaces_certificates_before_their_end(tmp_path: Path) -> None:
+    salt = Salt(tmp_path)
+    salt.apply(None)
+    serial = files.read(tmp_path / "kubelet-client.crt").serial
+    assert salt.apply(None, days_remaining=364)["changes"] == {}
+    assert set(salt.apply(None, days_remaining=366)["changes"]) == set(CONTENTS)
+    assert files.read(tmp_path / "kubelet-client.crt").serial != serial

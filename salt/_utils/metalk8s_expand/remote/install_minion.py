@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 import base64  # noqa: E402
 import contextlib  # noqa: E402
 import hashlib  # noqa: E402
+import http.client  # noqa: E402
 import io  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
@@ -59,7 +60,9 @@ def main(mode, request):
         if os.geteuid() != 0:
             raise Failed("the user is not root: set sudo for this node")
         answer = start() if mode == "start" else install(request)
-    except (Failed, OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+    except (
+        Failed, OSError, http.client.HTTPException, subprocess.SubprocessError, tarfile.TarError,
+    ) as error:  # fmt: skip
         answer = {"error": str(error)}
     print(MARK + json.dumps(answer))
 
@@ -70,6 +73,10 @@ def install(request):
     Return the public key, the changes, and whether the minion must be started or restarted.
     """
     changed = []
+    pending = os.path.exists(restart_marker())
+    # Written before the first change, and removed when the minion has started again: a call after
+    # a killed one finds no difference, but an older minion.
+    write(restart_marker(), b"", 0o644)
     archive = request["archive"]
     if unpack(archive["url"], archive["sha256"], "salt-minion.tar"):
         changed.append("salt-minion.tar")
@@ -82,9 +89,8 @@ def install(request):
         changed.append(KEYS + "/minion.pem")
     with open(KEYS + "/minion.pub") as file:
         public_key = file.read()
-    if changed:
-        # Removed only when the minion has started again, by a call that is repeated after a crash.
-        write(restart_marker(), b"", 0o644)
+    if not changed and not pending:
+        os.unlink(restart_marker())
     return {
         "public_key": public_key,
         "changed": changed,
@@ -117,7 +123,14 @@ def make_key():
     if os.path.exists(KEYS + "/minion.pem") and os.path.exists(KEYS + "/minion.pub"):
         return False
     os.makedirs(KEYS, mode=0o700, exist_ok=True)
-    command([PYTHON, "-c", GENERATE, KEYS])
+    fresh = KEYS + "/.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    os.mkdir(fresh, 0o700)
+    command([PYTHON, "-c", GENERATE, fresh])
+    # The private key comes last: Salt makes no public key for one that exists.
+    for name in ("/minion.pub", "/minion.pem"):
+        os.rename(fresh + name, KEYS + name)
+    os.rmdir(fresh)
     return True
 
 
@@ -185,6 +198,9 @@ def unpack(url, sha256, name, root="/", cache=CACHE):
     os.makedirs(staging, mode=0o700)
     try:
         extract(url, sha256, staging)
+        # A call that is killed from here on leaves a mixture of two archives.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(marker)
         move(staging, root)
         command(["ldconfig"])
         write(marker, sha256.encode(), 0o644)
@@ -196,47 +212,42 @@ def unpack(url, sha256, name, root="/", cache=CACHE):
 def extract(url, sha256, directory):
     """Fetch a tar archive and extract it at the same time; compare its checksum."""
     words = ["tar", "--extract", "--no-same-owner", "--preserve-permissions", "--file", "-"]
-    tar = subprocess.Popen(
-        [*words, "--directory", directory],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert tar.stdin is not None and tar.stderr is not None
-    try:
-        checksum = fetch(url, tar.stdin.write)
-    except BrokenPipeError:
-        checksum = ""
-    finally:
-        with contextlib.suppress(OSError):
-            tar.stdin.close()
-        problem = tar.stderr.read().decode(errors="replace").strip()
-        tar.stderr.close()
-        failed = tar.wait()
+    # A pipe would be full after some hundred warnings, and tar would wait for its reader.
+    with tempfile.TemporaryFile() as said:
+        tar = subprocess.Popen(
+            [*words, "--directory", directory], stdin=subprocess.PIPE, stderr=said
+        )
+        assert tar.stdin is not None
+        try:
+            checksum = fetch(url, tar.stdin.write)
+        except BrokenPipeError:
+            checksum = ""
+        finally:
+            with contextlib.suppress(OSError):
+                tar.stdin.close()
+            failed = tar.wait()
+        said.seek(0)
+        problem = said.read().decode(errors="replace").strip()[-500:]
     if failed:
         raise Failed("tar cannot extract " + url + ": " + (problem or "it was ended"))
     if checksum != sha256:
         raise Failed(url + " has the SHA-256 " + checksum + ", but the pillar says " + sha256)
 
 
-def fetch(url, write_chunk, hold_back=0):
+def fetch(url, write_chunk):
     """Pass the content of a URL to a function and return its SHA-256.
 
-    No proxy is used: the store belongs to the cluster. The last ``hold_back`` bytes are kept back
-    and returned too, as a pair with the checksum.
+    No proxy is used: the store belongs to the cluster.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    digest, held = hashlib.sha256(), b""
+    digest = hashlib.sha256()
     with opener.open(url, timeout=FETCH_S) as answer:
         while True:
             chunk = answer.read(CHUNK)
             if not chunk:
-                break
+                return digest.hexdigest()
             digest.update(chunk)
-            if hold_back:
-                held += chunk
-                chunk, held = held[:-hold_back], held[-hold_back:]
             write_chunk(chunk)
-    return (digest.hexdigest(), held) if hold_back else digest.hexdigest()
 
 
 def move(source, target):
@@ -261,7 +272,16 @@ def move(source, target):
             if os.path.isdir(ours) and not os.path.islink(ours):
                 shutil.copytree(ours, theirs, symlinks=True)
             else:
-                shutil.copy2(ours, theirs, follow_symlinks=False)
+                copy(ours, theirs)
+
+
+def copy(source, target):
+    """Copy a file or a link beside its place, then replace what is there in one step."""
+    temporary = target + ".metalk8s-expand"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    shutil.copy2(source, temporary, follow_symlinks=False)
+    os.rename(temporary, target)
 
 
 def read(path):

@@ -133,6 +133,81 @@ def test_minion_that_never_answers_is_an_error(host: Sshd, clock: FakeClock) -> 
         accept(keys, minions_of(keys, answers=1000), host)
 
 
+class TestAdmission:
+    """The key is accepted before the minion presents it; the host has shown it over SSH."""
+
+    def admit(self, keys: FakeKeys, shown: str = PEM) -> bool:
+        return minion_key.admit(keys, "w-1", shown)  # type: ignore[arg-type]
+
+    def test_unknown_key_is_added_as_accepted(self, clock: FakeClock) -> None:
+        keys = FakeKeys(clock=clock)
+        assert self.admit(keys)
+        assert keys.known == {"w-1": (minion_key.ACCEPTED, PEM)}
+
+    def test_pending_key_of_the_host_is_accepted(self, clock: FakeClock) -> None:
+        keys = key_of(clock)
+        assert self.admit(keys, PEM.replace("\n", "\r\n"))
+        assert (keys.added, keys.accepted) == ([], ["w-1"])
+
+    def test_accepted_key_of_the_host_changes_nothing(self, clock: FakeClock) -> None:
+        keys = key_of(clock, directory=minion_key.ACCEPTED)
+        assert not self.admit(keys)
+        assert (keys.added, keys.accepted) == ([], [])
+
+    @pytest.mark.parametrize(
+        "directory", [minion_key.PENDING, minion_key.ACCEPTED, DENIED, "minions_rejected"]
+    )
+    def test_key_of_another_host_is_a_conflict_and_stays(
+        self, clock: FakeClock, directory: str
+    ) -> None:
+        keys = key_of(clock, OTHER, directory)
+        with pytest.raises(ConflictError, match="but the host shows") as error:
+            self.admit(keys)
+        assert (keys.added, keys.accepted) == ([], [])
+        assert keys.known == {"w-1": (directory, OTHER)}
+        assert error.value.node == "w-1"
+
+    @pytest.mark.parametrize("directory", [DENIED, "minions_rejected"])
+    def test_rejected_key_of_the_host_stays_rejected(
+        self, clock: FakeClock, directory: str
+    ) -> None:
+        keys = key_of(clock, directory=directory)
+        with pytest.raises(ConflictError, match=f"is in {directory} and not accepted") as error:
+            self.admit(keys)
+        assert keys.known == {"w-1": (directory, PEM)}
+        assert "salt-key --delete w-1" in str(error.value.hint)
+        assert error.value.log
+
+    def wait(self, keys: FakeKeys, minions: FakeMinions, clock: FakeClock) -> None:
+        minion_key.wait_for_answer(keys, minions, "w-1", PEM, clock)  # type: ignore[arg-type]
+
+    def test_answer_of_the_minion_ends_the_wait(self, clock: FakeClock) -> None:
+        keys = key_of(clock, directory=minion_key.ACCEPTED)
+        self.wait(keys, minions_of(keys, answers=10), clock)
+        assert clock.time - 1000 == pytest.approx(10, abs=1)
+
+    def test_acceptance_that_the_master_undoes_is_repeated(self, clock: FakeClock) -> None:
+        keys = key_of(clock, directory=minion_key.ACCEPTED)
+        self.wait(keys, minions_of(keys, flips=2), clock)
+        assert keys.accepted == ["w-1"] * 2
+
+    def test_silent_minion_is_an_error_with_its_logs(self, clock: FakeClock) -> None:
+        keys = key_of(clock, directory=minion_key.ACCEPTED)
+        with pytest.raises(DeployError, match=r"does not answer test\.ping") as error:
+            self.wait(keys, minions_of(keys, answers=1000), clock)
+        assert clock.time - 1000 == pytest.approx(minion_key.ANSWER_S, abs=1)
+        assert "4505" in str(error.value.hint)
+        assert error.value.log
+
+    def test_key_that_is_exchanged_during_the_wait_is_never_accepted(
+        self, clock: FakeClock
+    ) -> None:
+        keys = key_of(clock, OTHER)
+        with pytest.raises(DeployError, match="but the host shows"):
+            self.wait(keys, minions_of(keys), clock)
+        assert keys.accepted == []
+
+
 def reconnect(keys: FakeKeys, minions: FakeMinions, sshd: Sshd, clock: FakeClock) -> None:
     steps = minion_key.reconnect(keys, minions, sshd.target(), clock)  # type: ignore[arg-type]
     for pause in steps:

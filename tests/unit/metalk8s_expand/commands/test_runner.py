@@ -472,7 +472,7 @@ class TestMinionContact:
         report = call.expand()
         [found] = report["nodes"]
         assert [step["name"] for step in found["steps"]] == ["reconnect", "verify"]
-        assert (report["ok"], reached, prepared) == (True, ["w-1"], [call.opts])
+        assert (report["ok"], reached, prepared) == (True, ["w-1"], [])
         assert call.expand()["unchanged"] is True
 
 

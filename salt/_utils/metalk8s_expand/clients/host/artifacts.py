@@ -1,13 +1,14 @@
-"""Unpack archives and import images of the artifact store on this host, while they are fetched."""
+"""Unpack archives and import images of the artifact store on this host."""
 
 from __future__ import annotations
 
+import http.client
+import os
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO
 
 from metalk8s_expand.errors import DeployError, ExpandError, UnreachableError
 from metalk8s_expand.remote import install_minion
@@ -15,8 +16,6 @@ from metalk8s_expand.remote import install_minion
 CTR = ("ctr", "--namespace", "k8s.io", "images")
 # Images that are fetched and unpacked at the same time; containerd itself is parallel.
 AT_ONCE = 3
-# An import ends with the archive's last blocks, which are kept back until the checksum is right.
-HELD_BACK = 10_240
 IMPORT_S, LIST_S = 600, 60
 LOG = "journalctl --unit containerd on the node"
 
@@ -34,7 +33,7 @@ def unpack(
         return bool(install_minion.unpack(url, sha256, name, root, cache))  # type: ignore[no-untyped-call]
     except (install_minion.Failed, tarfile.TarError, subprocess.SubprocessError) as error:
         raise DeployError(f"{name} cannot be unpacked: {error}", hint=_store(url)) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise UnreachableError(f"{url} cannot be fetched: {error}", hint=_store(url)) from error
 
 
@@ -79,7 +78,7 @@ def import_all(images: Sequence[Image]) -> list[str]:
 def _try_import(image: Image) -> ExpandError | str | None:
     try:
         _import(image)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
         return str(error)
     except ExpandError as error:
         return error.message
@@ -87,37 +86,30 @@ def _try_import(image: Image) -> ExpandError | str | None:
 
 
 def _import(image: Image) -> None:
-    """Pass the archive on to the runtime as it arrives, its end only when the checksum is right."""
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [*CTR, "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
-        )
-        assert process.stdin is not None
-        try:
-            _feed(image, process.stdin)
-            process.stdin.close()
-            status = process.wait(timeout=IMPORT_S)
-        except BrokenPipeError:
-            status = process.wait(timeout=IMPORT_S)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        if status:
-            said.seek(0)
-            text = said.read().decode(errors="replace").strip()[-300:]
-            raise DeployError(text or f"ctr ended with {status}")
+    """Import an archive after its checksum is right.
 
-
-def _feed(image: Image, pipe: IO[bytes]) -> None:
-    checksum, end = install_minion.fetch(  # type: ignore[no-untyped-call]
-        image["url"], pipe.write, HELD_BACK
-    )
-    if checksum != image["sha256"]:
-        raise DeployError(
-            f"{image['url']} has the SHA-256 {checksum}, but the pillar says {image['sha256']}"
+    A runtime that reads an archive as it arrives may have the images of a forged one before all of
+    it is there.
+    """
+    os.makedirs(install_minion.CACHE, exist_ok=True)
+    with tempfile.TemporaryFile(dir=install_minion.CACHE) as archive:
+        digest = install_minion.fetch(image["url"], archive.write)  # type: ignore[no-untyped-call]
+        if digest != image["sha256"]:
+            raise DeployError(
+                f"{image['url']} has the SHA-256 {digest}, but the pillar says {image['sha256']}"
+            )
+        archive.seek(0)
+        done = subprocess.run(
+            [*CTR, "import", "-"],
+            stdin=archive,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=IMPORT_S,
+            check=False,
         )
-    pipe.write(end)
+    if done.returncode:
+        text = done.stderr.decode(errors="replace").strip()[-300:]
+        raise DeployError(text or f"ctr ended with {done.returncode}")
 
 
 def _store(url: str) -> str:

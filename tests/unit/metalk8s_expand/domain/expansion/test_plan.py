@@ -317,3 +317,60 @@ def test_plan_gives_a_report_each_difference_once_with_its_nodes() -> None:
     label = "metadata.labels[node-role.kubernetes.io/master]"
     [entry] = [item for item in found["changes"] if item["path"] == label]
     assert entry == {"path": label, "found": None, "wanted": "", "nodes": ["cp-2", "cp-1"]}
+
+
+class TestPreparation:
+    """The step that prepares the host, where the tree of the node's version has it."""
+
+    def build(self, prepared: Any = (), **more: Any) -> plan.Plan:
+        return plan.build_plan(declared(**more), {}).prepared_first(prepared)
+
+    def test_prepare_precedes_deploy_with_the_same_reason(self) -> None:
+        found = {item.node.name: item for item in self.build({"cp-1", "w-1"}).nodes}
+        for name in ("cp-1", "w-1"):
+            names = [step.name for step in found[name].steps]
+            assert names == [*ALL[:3], "prepare", *ALL[3:]]
+            reasons = {step.name: step.reason for step in found[name].steps}
+            assert reasons["prepare"] == reasons["deploy"] == "it was never deployed"
+        assert [step.name for step in found["w-2"].steps] == ALL
+
+    def test_node_without_deployment_is_not_prepared(self) -> None:
+        conditions = {"w-1": Condition(minion="no key")}
+        found = plan.build_plan(declared(), {"w-1": ready(W)}, ["w-1"], conditions)
+        assert found.prepared_first({"w-1"}) == found
+
+    def test_preparation_changes_the_digest(self) -> None:
+        before, now = self.build(), self.build({"w-1"})
+        assert before.digest == plan.build_plan(declared(), {}).digest
+        assert now.digest != before.digest
+        assert now.digest == self.build({"w-1"}).digest
+        assert plan.differences(before.as_dict(), now) == ["node w-1: steps changed"]
+
+    def test_preparation_is_in_the_dictionary_of_the_plan(self) -> None:
+        found = json.loads(json.dumps(self.build({"w-1"}).as_dict()))
+        [node_plan] = [item for item in found["workers"] if item["node"] == "w-1"]
+        assert [step["name"] for step in node_plan["steps"]][3:5] == ["prepare", "deploy"]
+        assert found["waves"] == self.build().as_dict()["waves"]
+
+    @pytest.mark.parametrize(
+        ("max_parallel", "prepared", "wanted"),
+        [
+            (10, (), 3),
+            (10, DECLARED, 4),
+            (10, ("cp-1",), 4),
+            (1, (), 2),
+            (1, DECLARED, 2),
+            (2, DECLARED, 3),
+            (3, DECLARED, 4),
+        ],
+    )
+    def test_number_of_nodes_in_parallel(
+        self, max_parallel: int, prepared: Any, wanted: int
+    ) -> None:
+        """Two of four nodes are control-plane nodes, which join one after another."""
+        assert self.build(prepared, max_parallel=max_parallel).at_once == wanted
+
+    def test_single_node_is_one_in_parallel(self) -> None:
+        found = self.build(DECLARED).only(["cp-1"])
+        assert found.at_once == 1
+        assert self.build().only([]).at_once == 0
