@@ -254,7 +254,7 @@ class TestArchives:
         assert os.readlink(host.at("opt/link")) == "new"
         assert host.at("opt/dangling/inner").read_text() == "x"
 
-    def test_another_file_system_gets_the_same_files(
+    def test_target_on_another_file_system_gets_the_same_files(
         self, host: Host, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Many hosts have /var on a file system of its own. Each call replaces links and files."""
