@@ -4,7 +4,7 @@ A mark above a block of commands says how the block is tested. It is a comment o
 for all blocks until the next mark:
 
 ``.. tested: tests/lab/test_x.py``
-    These tests, separated by commas, run the commands.
+    These tests, separated by commas, run the commands, some with other names and values.
 ``.. not tested: REASON``
     No test can run the commands, for this reason.
 """
@@ -23,6 +23,7 @@ _COMMAND = re.compile(r" +root@([a-z]+) \$ (.+)")
 _MARK = re.compile(r" *\.\. (tested|not tested): (.+)")
 _BLOCK = re.compile(r"( *)\.\. code-block:: console$")
 _FUNCTION = re.compile(r"\bmetalk8s_expand\.([a-z_]+)")
+_OPTION = re.compile(r" ([a-z_]+)=")
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ class Block:
     reason: str = ""
 
     @property
-    def functions(self) -> set[str]:
-        """Return the names of the runner functions that the commands call."""
-        return {name for line in self.lines for name in _FUNCTION.findall(line)}
+    def names(self) -> set[str]:
+        """Return the runner functions that the commands call, and the names of their arguments."""
+        called = [line for line in self.lines if _FUNCTION.search(line)]
+        return {
+            name for line in called for name in (*_FUNCTION.findall(line), *_OPTION.findall(line))
+        }
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"

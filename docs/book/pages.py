@@ -50,17 +50,18 @@ def profiles() -> str:
 
 def runner_functions() -> str:
     """Return every function of the runner with its arguments and its docstring."""
-    return _functions("metalk8s_expand", source.functions(SALT / "_runners/metalk8s_expand.py"))
+    found = source.functions(SALT / "_runners/metalk8s_expand.py")
+    return _functions("metalk8s_expand", found, "runner function")
 
 
 def states() -> str:
     """Return every state of the project, by file."""
-    return _plugins("states")
+    return _plugins("states", "state")
 
 
 def execution_modules() -> str:
     """Return every execution function of the project, by file."""
-    return _plugins("modules")
+    return _plugins("modules", "execution function")
 
 
 def sls_files() -> str:
@@ -241,18 +242,22 @@ def _assigned(item: ast.ClassDef) -> Iterator[tuple[str, str]]:
             yield ast.unparse(line.targets[0]), ast.unparse(line.value)
 
 
-def _plugins(kind: str) -> str:
+def _plugins(folder: str, kind: str) -> str:
     lines: list[str] = []
-    for path in source.plugins(kind):
-        lines += [path.stem, "-" * len(path.stem), "", source.docstring(path).strip(), ""]
-        lines += [_functions(path.stem, source.functions(path)), ""]
+    for path in source.plugins(folder):
+        title = f"{path.stem}: {kind}s"
+        lines += [title, "-" * len(title), "", source.docstring(path).strip(), ""]
+        lines += [_functions(path.stem, source.functions(path), kind), ""]
     return "\n".join(lines)
 
 
-def _functions(module: str, found: Iterable[Function]) -> str:
+def _functions(module: str, found: Iterable[Function], kind: str) -> str:
     lines: list[str] = []
     for function in found:
-        lines += [f".. py:function:: {module}.{function.name}({function.arguments})", ""]
+        # Sphinx would list all of them as built-in functions.
+        lines += [f".. index:: single: {module}.{function.name}; {kind}", ""]
+        lines += [f".. py:function:: {module}.{function.name}({function.arguments})"]
+        lines += ["   :no-index-entry:", ""]
         lines += _indented(function.text)
         lines += [""]
     return "\n".join(lines)

@@ -52,7 +52,7 @@ def test_every_function_of_the_runner_has_arguments_and_text() -> None:
 def test_states_of_every_file_are_listed() -> None:
     text = pages.states()
     assert "metalk8s_expand_etcd.member_promoted(name, address" in text
-    assert len(re.findall(r"^metalk8s_expand(?:_[a-z]+)?\n-+$", text, re.M)) == len(
+    assert len(re.findall(r"^metalk8s_expand(?:_[a-z]+)?: states\n-+$", text, re.M)) == len(
         source.plugins("states")
     )
 
