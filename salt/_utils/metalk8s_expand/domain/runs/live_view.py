@@ -17,6 +17,7 @@ WAITS = {
     "preflight": "waits for the facts of the host",
     "health": "waits for a healthy control plane",
     "reconnect": "waits for the minion to answer",
+    "prepare": "waits for the orchestration",
     "deploy": "waits for the orchestration",
     "verify": "waits for the node to be as declared",
     "drain": "waits for the Pods to leave",
