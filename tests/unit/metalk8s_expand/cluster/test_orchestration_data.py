@@ -1,14 +1,15 @@
-"""Tests of the nodes whose certificates are renewed, and of their order."""
+"""Tests of the data of orchestrations: the minion of a node, and the order of a renewal."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from metalk8s_expand.cluster import orchestration_data
+from metalk8s_expand.cluster import node_pillar, orchestration_data
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node import roles
+from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import SettingsError
 from tests.fakes.kube import FakeKube
 from tests.fakes.minions import FakeMinions
@@ -79,3 +80,43 @@ def test_renewal_of_undeployed_node_is_refused(name: str) -> None:
 def test_renewal_without_authority_is_refused() -> None:
     with pytest.raises(SettingsError, match="no CA can sign"):
         orchestration_data.renewal(world(*NODES[:2]))
+
+
+class TestMinion:
+    """The archive and the options of a node's minion."""
+
+    DESCRIBED: ClassVar[dict[str, Any]] = {
+        "bootstrap": {"address": "10.0.0.1"},
+        "artifacts": {
+            "url": "http://10.0.0.1:8080",
+            "sha256": {"salt-minion.tar": "ab", "node.tar": "cd"},
+        },
+    }
+
+    def minion(self, monkeypatch: pytest.MonkeyPatch, described: Any) -> dict[str, Any]:
+        declared = Node("w-2", "2.0", (roles.NODE,), (), address="10.0.0.4")
+        monkeypatch.setattr(ClusterContext, "node", lambda self, name: declared)
+        monkeypatch.setattr(node_pillar, "own_hosts", lambda described: ["10.0.0.1"])
+        found: dict[str, Any] = orchestration_data.deployment(world(*NODES), "w-2", described)
+        assert found["ca_server"] == "z-boot"
+        return dict(found["minion"])
+
+    def test_archive_and_options(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = self.minion(monkeypatch, self.DESCRIBED)
+        assert found["archive"] == {
+            "url": "http://10.0.0.1:8080/salt-minion.tar",
+            "sha256": "ab",
+        }
+        options = found["configuration"]
+        assert (options["id"], options["master"]) == ("w-2", "10.0.0.1")
+        assert options["no_proxy"] == ["10.0.0.1"]
+        assert options["features"] == {"x509_v2": True}
+        assert "ipv6" not in options
+
+    def test_master_with_an_ipv6_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        described = {**self.DESCRIBED, "bootstrap": {"address": "FD00:0::1"}}
+        options = self.minion(monkeypatch, described)["configuration"]
+        assert (options["master"], options["ipv6"]) == ("fd00::1", True)
+
+    def test_cluster_without_artifacts_has_no_minion(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.minion(monkeypatch, {}) == {}

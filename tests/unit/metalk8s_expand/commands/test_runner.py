@@ -1347,3 +1347,24 @@ def test_remove_node_holds_the_lock(make: Make, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(discovery, "discover_node", lambda *_: pytest.fail("it must not even look"))
     with pytest.raises(LockedError):
         call.remove_node("w-1")
+
+
+def test_plan_prepares_hosts_if_the_tree_has_the_orchestration(make: Make, tmp_path: Path) -> None:
+    def steps() -> set[str]:
+        found = make().plan()
+        return {
+            step["name"]
+            for item in (*found["control_plane"], *found["workers"])
+            for step in item["steps"]
+        }
+
+    assert "deploy" in steps()
+    assert "prepare" not in steps()
+    sls = tmp_path / "tree" / "metalk8s" / "orchestrate" / "prepare_node.sls"
+    sls.parent.mkdir(parents=True, exist_ok=True)
+    sls.touch()
+    assert "prepare" in steps()
+    call = make()
+    for item in (*call.plan()["control_plane"], *call.plan()["workers"]):
+        names = [step["name"] for step in item["steps"]]
+        assert names.index("prepare") + 1 == names.index("deploy")
