@@ -207,7 +207,7 @@ def look(master: Master) -> None:
     assert set(roster.from_cluster(master.opts, "plan-*")) == set(DECLARED["nodes"])
     with contextlib.suppress(Exception):
         roster.from_cluster(master.opts, "boot", "list")
-    assert orchestration_data.deployment(world, "plan-w")["ca_server"] == "boot"
+    assert orchestration_data.deployment(world, "plan-w", {})["ca_server"] == "boot"
 
 
 def hold(master: Master) -> None:
