@@ -6,11 +6,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import extension
 
 sys.path.insert(0, str(extension.LIBRARY))
+# The lab's hosts start beside the tests: how long one example takes says nothing.
+hypothesis.settings.register_profile("beside-the-lab", deadline=None)
+hypothesis.settings.load_profile("beside-the-lab")
 
 
 def pytest_report_header() -> str:
