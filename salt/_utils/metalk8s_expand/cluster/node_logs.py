@@ -9,7 +9,7 @@ from typing import Any
 
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.ssh.command import Target
-from metalk8s_expand.clients.ssh.remote_script import run_script
+from metalk8s_expand.clients.ssh.remote_script import no_answer, run_script
 from metalk8s_expand.domain.node.node_logs import SALT, SSH, readable_parts
 from metalk8s_expand.errors import ExpandError, UnreachableError, visible
 from metalk8s_expand.remote import host_facts, read_logs
@@ -72,11 +72,5 @@ def _over_ssh(node: str, lines: int, target: Target, timeout: float) -> Parts:
     document = host_facts.answer(answer.stdout, read_logs.MARK)  # type: ignore[no-untyped-call]
     parts = readable_parts((document or {}).get("parts"), lines)
     if parts is None:
-        said = answer.stderr.strip() or answer.stdout.strip() or "no output"
-        raise UnreachableError(
-            f"the script ended with {answer.returncode}: {said[-300:]}",
-            node=node,
-            hint=f"find out why with: salt-run metalk8s_expand.check_ssh {node}",
-            log="journalctl --unit ssh --unit sshd on the host",
-        )
+        raise no_answer(node, "the script", answer)
     return parts

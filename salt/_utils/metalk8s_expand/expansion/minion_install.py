@@ -21,9 +21,9 @@ from metalk8s_expand.clients.salt.file_server import FileServer
 from metalk8s_expand.clients.salt.keys import Keys
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.ssh.command import Target
-from metalk8s_expand.clients.ssh.remote_script import run_script
+from metalk8s_expand.clients.ssh.remote_script import no_answer, run_script
 from metalk8s_expand.cluster import minion_key
-from metalk8s_expand.errors import DeployError, UnreachableError, visible_tree
+from metalk8s_expand.errors import DeployError, visible_tree
 from metalk8s_expand.remote import host_facts, install_minion
 
 INSTALL, START = "install", "start"
@@ -106,14 +106,8 @@ def _ask(target: Target, mode: str, request: Mapping[str, Any]) -> dict[str, Any
     answer = run_script(target, source, mode, SECONDS[mode])
     reply = host_facts.answer(answer.stdout, install_minion.MARK)  # type: ignore[no-untyped-call]
     if reply is None:
-        said = answer.stderr.strip() or answer.stdout.strip() or "no output"
-        raise UnreachableError(
-            f"the host gave no answer to the {mode} of its minion, its command ended with"
-            f" {answer.returncode}: {said[-300:]}",
-            node=target.name,
-            hint=f"find out why with: salt-run metalk8s_expand.check_ssh {target.name}",
-            log="journalctl --unit ssh --unit sshd on the host",
-        )
+        what = f"the host gave no answer to the {mode} of its minion, its command"
+        raise no_answer(target.name, what, answer)
     if "error" in reply:
         raise DeployError(
             f"the host cannot {mode} its minion: {visible_tree(reply['error'])}",

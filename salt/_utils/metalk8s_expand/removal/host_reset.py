@@ -9,7 +9,7 @@ from typing import Any
 
 from metalk8s_expand.clients.salt import pillar as master
 from metalk8s_expand.clients.ssh.command import Target
-from metalk8s_expand.clients.ssh.remote_script import run_script
+from metalk8s_expand.clients.ssh.remote_script import no_answer, run_script
 from metalk8s_expand.cluster import roster
 from metalk8s_expand.cluster.context import ClusterContext, from_observed
 from metalk8s_expand.domain.declaration.settings import Settings
@@ -85,17 +85,11 @@ def ask(
         checked = check_ssh([host], settings.ssh_timeout)[host.name]
         if isinstance(checked, ExpandError):
             raise checked
-        said = answer.stderr.strip() or answer.stdout.strip() or "no output"
-        raise UnreachableError(
-            f"the host gave no answer to {mode}, its command ended with {answer.returncode}:"
-            f" {said[-300:]}",
-            node=node.name,
-            hint=(
-                "find out why with: salt-run metalk8s_expand.check_ssh; then run the same command"
-                " again"
-            ),
-            log="journalctl --unit ssh --unit sshd on the host",
+        hint = (
+            "find out why with: salt-run metalk8s_expand.check_ssh; then run the same command again"
         )
+        what = f"the host gave no answer to {mode}, its command"
+        raise no_answer(node.name, what, answer, hint)
     # A key has several lines; the rest is shown to the operator.
     return {
         key: value if key == "master_key" else visible_tree(value) for key, value in result.items()
