@@ -109,22 +109,15 @@ def prepare_member(
     if progress.failed or skip_if_stopped(expansion, name):
         progress.ready.add(name)
         return
-    try:
-        yield from run_planned_steps(expansion, item, _until_prepared(steps))
-    except Exception as error:
-        expansion.errors[name] = failure_of(name, error)
-    if name in expansion.errors:
-        yield from clean_up_failed(expansion, item.node)
+    task = run_planned_steps(expansion, item, _until_prepared(steps))
+    yield from run_node(expansion, item.node, task, ends=False)
     progress.ready.add(name)
 
 
 def give_up_prepared(expansion: Expansion, node: Node) -> Advance:
     """Remove the Node of a host that is prepared and will not be deployed by this run."""
     if node.name in expansion.created:
-        tools = Rollback(expansion.access, expansion.run.lock.check, expansion.run.clock)
-        changes = expansion.rolled_back.setdefault(node.name, [])
-        yield from rollback.roll_back(tools, node, True, changes)
-        expansion.run.journal.node_claimed(node.name)
+        yield from _roll_back(expansion, node)
 
 
 def run_worker(expansion: Expansion, item: NodePlan, steps: Steps) -> Advance:
@@ -141,12 +134,18 @@ def skip_if_stopped(expansion: Expansion, name: str) -> bool:
     return bool(requested_by)
 
 
-def run_node(expansion: Expansion, node: Node, task: Iterator[object]) -> Advance:
-    """Run the steps of one node. An error ends this node's steps only."""
+def run_node(
+    expansion: Expansion, node: Node, task: Iterator[object], ends: bool = True
+) -> Advance:
+    """Run steps of one node. An error ends this node's steps only.
+
+    ``ends`` says that these are the node's last steps.
+    """
     name = node.name
     try:
         yield from task
-        expansion.run.journal.node_finished(name)
+        if ends:
+            expansion.run.journal.node_finished(name)
         return
     except Exception as error:
         expansion.errors[name] = failure_of(name, error)
@@ -156,15 +155,25 @@ def run_node(expansion: Expansion, node: Node, task: Iterator[object]) -> Advanc
 def clean_up_failed(expansion: Expansion, node: Node) -> Advance:
     """Roll back a failed node and record its final state."""
     run, name = expansion.run, node.name
-    tools = Rollback(expansion.access, run.lock.check, run.clock)
-    changes = expansion.rolled_back.setdefault(name, [])
+    expansion.rolled_back.setdefault(name, [])
     if not isinstance(expansion.errors[name], KEEP_AS_IS):
-        yield from rollback.roll_back(tools, node, name in expansion.created, changes)
-        run.journal.node_claimed(name)
-    expansion.states[name] = rollback.state(tools, node)
+        yield from _roll_back(expansion, node)
+    expansion.states[name] = rollback.state(_tools(expansion), node)
     # The next run looks for a job that may still run.
     if not isinstance(expansion.errors[name], DeadlineError):
         run.journal.node_finished(name, expansion.errors[name].message)
+
+
+def _roll_back(expansion: Expansion, node: Node) -> Advance:
+    """Roll back what removal makes safer, and note that this run has no claim on the Node."""
+    changes = expansion.rolled_back.setdefault(node.name, [])
+    created = node.name in expansion.created
+    yield from rollback.roll_back(_tools(expansion), node, created, changes)
+    expansion.run.journal.node_claimed(node.name)
+
+
+def _tools(expansion: Expansion) -> Rollback:
+    return Rollback(expansion.access, expansion.run.lock.check, expansion.run.clock)
 
 
 def _until_prepared(steps: Steps) -> Steps:
