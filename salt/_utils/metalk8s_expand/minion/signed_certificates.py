@@ -36,10 +36,12 @@ def needed(
 
     ``paths`` are without suffixes. ``directory`` holds the certificates of the CAs.
     """
+    authorities = {str(contents[purpose]["authority"]) for purpose in paths}
+    keys = {name: _authority_key(Path(directory) / f"{name}.crt") for name in authorities}
     reasons = {}
     for purpose, path in paths.items():
         wanted = contents[purpose]
-        authority = _authority_key(Path(directory) / f"{wanted['authority']}.crt")
+        authority = keys[str(wanted["authority"])]
         reason = reason_to_sign(_present(path), wanted, authority, now, days_remaining)
         if reason:
             reasons[purpose] = reason
