@@ -105,6 +105,11 @@ def prepare_salt_ssh(run: RunContext, plan: Plan) -> None:
 
 def show_expected(run: RunContext, plan: Plan) -> None:
     """Show how many nodes the run works on, and how long their steps took in earlier runs."""
+    run.progress.expect(lambda: _expected(run, plan))
+
+
+def _expected(run: RunContext, plan: Plan) -> Expected:
+    """Return the steps of each node, with their usual seconds from the kept reports."""
     steps = {}
     for item in plan.nodes:
         names = [step.name for step in item.steps]
@@ -112,9 +117,7 @@ def show_expected(run: RunContext, plan: Plan) -> None:
     opts = run.cluster.opts
     earlier = [cache.load_report(path) for path in cache.reports(opts)[-ESTIMATED_FROM:]]
     serial = [item.node.name for item in plan.control_plane]
-    run.progress.expect(
-        Expected(steps, serial, plan.max_parallel, live_view.median_seconds(earlier))
-    )
+    return Expected(steps, serial, plan.max_parallel, live_view.median_seconds(earlier))
 
 
 def update_proxies_behind(run: RunContext) -> list[str]:

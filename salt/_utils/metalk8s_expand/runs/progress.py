@@ -93,10 +93,13 @@ class Progress:
         if self._heard and self._display is None:
             self._display = open_display()
 
-    def expect(self, expected: Expected) -> None:
-        """Show the number of nodes, and an estimate of the seconds that are left."""
+    def expect(self, expected: Callable[[], Expected]) -> None:
+        """Show the number of nodes, and an estimate of the seconds that are left.
+
+        ``expected`` reads earlier reports, so it is called only if there is a display.
+        """
         if self._display is not None:
-            self._display.expected = expected
+            self._display.expected = expected()
 
     def tick(self) -> None:
         """Rewrite the lines of the run. The clock calls it while the run sleeps."""

@@ -65,7 +65,8 @@ def picture(stderr: Terminal) -> list[str]:
 def test_nodes_in_work_and_finished_nodes(stderr: Terminal) -> None:
     run = Run()
     run.show()
-    run.progress.expect(Expected({"w-1": ["deploy"], "w-2": ["deploy"]}, (), 2, {"deploy": 60.0}))
+    expected = Expected({"w-1": ["deploy"], "w-2": ["deploy"]}, (), 2, {"deploy": 60.0})
+    run.progress.expect(lambda: expected)
     run.starts("w-1", "deploy")
     run.starts("w-2", "deploy")
     run.progress("w-1", "deploy", "job 42")
