@@ -43,22 +43,18 @@ def signed(name, certificates, contents, ca_server=None, days_remaining=30):
     if not reasons or __opts__["test"]:
         return reasons
 
-    def sign_here(public_keys):
-        def sign_one(policy, public_key):
-            return __salt__["x509.sign_remote_certificate"](
-                policy, {"public_key": public_key}, __pub_id=__opts__["id"]
+    signer = ca_server or __opts__["id"]
+
+    def sign(public_keys):
+        if ca_server:
+            answers = __salt__["publish.publish"](
+                signer, signed_certificates.SIGN, arg=[dict(public_keys)], timeout=60
             )
+        else:
+            answers = {signer: __salt__[signed_certificates.SIGN](public_keys, __pub_id=signer)}
+        return signed_certificates.answer_of(signer, answers)
 
-        answer = signed_certificates.sign_all(__opts__["id"], public_keys, sign_one)
-        return signed_certificates.answer_of(__opts__["id"], {__opts__["id"]: answer})
-
-    def sign_there(public_keys):
-        answers = __salt__["publish.publish"](
-            ca_server, signed_certificates.SIGN, arg=[dict(public_keys)], timeout=60
-        )
-        return signed_certificates.answer_of(ca_server, answers)
-
-    return signed_certificates.renew(certificates, reasons, sign_there if ca_server else sign_here)
+    return signed_certificates.renew(certificates, reasons, sign)
 
 
 @state_boundary

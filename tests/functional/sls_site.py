@@ -125,11 +125,11 @@ class Site:
         self.cluster = cluster
         self.declaration = declaration
         self.epoch = base / "expand-epoch"
-        self.copy = extension.lay_out_copy(base, base / "ext", "pillar", "states")
+        self.copy = extension.lay_out_copy(base, base / "ext", "modules", "pillar", "states")
         # The epoch file of this machine must not change.
         library = self.copy.library / "minion" / "fence.py"
         library.write_text(library.read_text().replace(fence.PATH, str(self.epoch)))
-        (base / "ext" / "modules").mkdir()
+        (base / "ext" / "modules").mkdir(exist_ok=True)
         (base / "ext" / "modules" / "metalk8s_expand_cluster.py").write_text(KNOWN)
         (base / "srv" / "metalk8s").mkdir(parents=True)
         for name in ("roles", "orchestrate"):

@@ -82,9 +82,11 @@ class Salt:
         self.silent = False
         self.states = extension.load("states", "metalk8s_expand_certificates")
         self.states.__opts__ = {"test": test, "id": "w-1"}
+        self.ca = extension.load("modules", "metalk8s_expand_ca")
+        self.ca.__salt__ = {"x509.sign_remote_certificate": self.sign}
         self.states.__salt__ = {
             "publish.publish": self.publish,
-            "x509.sign_remote_certificate": self.sign,
+            signed_certificates.SIGN: self.ca.sign,
         }
 
     def sign(self, policy: str, arguments: dict[str, str], **more: Any) -> Any:
