@@ -116,6 +116,18 @@ def setting(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return make
 
 
+def stop_during_first_job(made: Setting) -> None:
+    """Request a stop as soon as a job runs."""
+    sleep = made.clock.sleep
+
+    def asks(seconds: float) -> None:
+        sleep(seconds)
+        if made.jobs.running:
+            made.asked = "asked by root on host"
+
+    made.clock.sleep = asks  # type: ignore[method-assign]
+
+
 def test_worker_runs_all_its_steps(setting: Any) -> None:
     made = setting(node("w-1"))
     made.execute()
@@ -434,14 +446,7 @@ def test_job_without_process_fails_immediately(setting: Any) -> None:
 
 def test_requested_stop_takes_effect_between_two_steps(setting: Any) -> None:
     made = setting(node("w-1"), node("w-2"), member("cp-1"), max_parallel=1)
-    sleep = made.clock.sleep
-
-    def asks(seconds: float) -> None:
-        sleep(seconds)
-        if made.jobs.running:
-            made.asked = "asked by root on host"
-
-    made.clock.sleep = asks
+    stop_during_first_job(made)
     made.execute()
     assert made.steps("w-1")[-1] == ("deploy", True), "what had begun has ended"
     assert made.expansion.errors["w-1"].retcode == 10
@@ -728,14 +733,7 @@ class TestPreparation:
 
     def test_requested_stop_ends_after_current_preparations(self, setting: Any) -> None:
         made = setting(member("cp-1"), member("cp-2"), node("w-1"), max_parallel=1)
-        sleep = made.clock.sleep
-
-        def asks(seconds: float) -> None:
-            sleep(seconds)
-            if made.jobs.running:
-                made.asked = "asked by root on host"
-
-        made.clock.sleep = asks
+        stop_during_first_job(made)
         made.prepare_all()
         assert made.jobs.names == [], "no deployment begins"
         assert made.steps("cp-1")[-1] == ("prepare", True), "what had begun has ended"
