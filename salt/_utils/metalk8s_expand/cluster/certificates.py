@@ -42,15 +42,6 @@ def overview(answers: Mapping[str, Answer | str]) -> dict[str, dict[str, Any]]:
     return {name: _row(answer) for name, answer in answers.items()}
 
 
-def render_certificates(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Return the overview as rows of a table."""
-    table = []
-    for name, row in rows.items():
-        ends = row.get("not_after", row.get("unknown", "-"))
-        table.append((name, row.get("first", "-"), ends, str(row.get("days_left", "unknown"))))
-    return table
-
-
 def _row(answer: Answer | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"unknown": answer}
