@@ -34,9 +34,14 @@ class Sshd:
         self.known_hosts = base / "known_hosts"
         self.trust(self.host_key)
         self.force(None)
+        # A home without start-up files: those of the developer's shell may take a lock that
+        # parallel logins wait for, as pyenv's do.
+        home = base / "home"
+        home.mkdir()
         (base / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.host_key}\nPidFile none\nStrictModes no\n"
             f"AuthorizedKeysFile {base}/authorized_keys\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\nPrintMotd no\n"
+            f"SetEnv HOME={home}\n"
         )
 
     def start(self) -> subprocess.Popen[bytes]:

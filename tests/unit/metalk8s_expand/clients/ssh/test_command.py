@@ -15,11 +15,8 @@ from metalk8s_expand.clients.ssh.command import Target
 from metalk8s_expand.errors import UnreachableError
 from tests.unit.metalk8s_expand.conftest import Sshd, free_port
 
-# Seconds for a login on a machine that is busy with other tests.
-PATIENT_S = 60.0
 
-
-def refused(target: Target, timeout: float = PATIENT_S) -> UnreachableError:
+def refused(target: Target, timeout: float = 15.0) -> UnreachableError:
     with pytest.raises(UnreachableError) as error:
         command.run(target, ["true"], timeout=timeout)
     assert error.value.node == target.name
@@ -30,50 +27,33 @@ def refused(target: Target, timeout: float = PATIENT_S) -> UnreachableError:
 
 
 def test_a_command_and_what_it_prints(sshd: Sshd) -> None:
-    answer = command.run(
-        sshd.target(), ["sh", "-c", "cat; echo 'a  b' >&2; exit 3"], stdin="ä\n", timeout=PATIENT_S
-    )
+    answer = command.run(sshd.target(), ["sh", "-c", "cat; echo 'a  b' >&2; exit 3"], stdin="ä\n")
     assert (answer.returncode, answer.stdout, answer.stderr) == (3, "ä\n", "a  b\n")
     assert 0 < answer.elapsed < 10
 
 
 def test_much_input(sshd: Sshd) -> None:
-    assert (
-        command.run(
-            sshd.target(), ["wc", "-c"], stdin="x" * 300_000, timeout=PATIENT_S
-        ).stdout.strip()
-        == "300000"
-    )
+    assert command.run(sshd.target(), ["wc", "-c"], stdin="x" * 300_000).stdout.strip() == "300000"
 
 
 def test_unread_input_is_no_error(sshd: Sshd) -> None:
-    assert (
-        command.run(sshd.target(), ["true"], stdin="x" * 300_000, timeout=PATIENT_S).returncode == 0
-    )
+    assert command.run(sshd.target(), ["true"], stdin="x" * 300_000).returncode == 0
 
 
 def test_arguments_arrive_as_they_are(sshd: Sshd) -> None:
     assert (
-        command.run(
-            sshd.target(), ["printf", "%s|", "a b", "$HOME", "'", "*"], timeout=PATIENT_S
-        ).stdout
+        command.run(sshd.target(), ["printf", "%s|", "a b", "$HOME", "'", "*"]).stdout
         == "a b|$HOME|'|*|"
     )
 
 
 def test_output_that_is_no_text_is_no_error(sshd: Sshd) -> None:
-    assert (
-        "\N{REPLACEMENT CHARACTER}"
-        in command.run(sshd.target(), ["printf", r"\377"], timeout=PATIENT_S).stdout
-    )
+    assert "\N{REPLACEMENT CHARACTER}" in command.run(sshd.target(), ["printf", r"\377"]).stdout
 
 
 def test_sudo_never_asks(sshd: Sshd) -> None:
     sshd.force('echo "$SSH_ORIGINAL_COMMAND"')
-    assert (
-        command.run(sshd.target(sudo=True), ["cat", "/a b"], timeout=PATIENT_S).stdout
-        == "sudo -n -- cat '/a b'\n"
-    )
+    assert command.run(sshd.target(sudo=True), ["cat", "/a b"]).stdout == "sudo -n -- cat '/a b'\n"
 
 
 def test_connection_refused() -> None:
@@ -106,13 +86,13 @@ def test_a_host_that_logs_in_and_then_stays_silent(sshd: Sshd) -> None:
 
 def test_output_without_end(sshd: Sshd) -> None:
     with pytest.raises(UnreachableError) as error:
-        command.run(sshd.target(), ["yes"], timeout=PATIENT_S)
+        command.run(sshd.target(), ["yes"])
     assert error.value.cause == "output-flood"
 
 
 def test_a_command_that_ends_with_the_code_of_openssh(sshd: Sshd) -> None:
     with pytest.raises(UnreachableError) as error:
-        command.run(sshd.target(), ["sh", "-c", "exit 255"], timeout=PATIENT_S)
+        command.run(sshd.target(), ["sh", "-c", "exit 255"])
     assert error.value.cause == "connection-lost"
 
 
