@@ -175,7 +175,7 @@ def boundaries(node: str) -> dict[str, Trigger]:
         "learner-started": moments.member(node, "started"),
         "promoted": moments.member(node, "voter"),
         "role-etcd-done": by("state.sls", node, "metalk8s.roles.etcd"),
-        # This step covers all nodes that are ready when the orchestration begins.
+        # This job runs on all other nodes that are Ready.
         "proxies": on("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
         "proxies-done": by("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
     }

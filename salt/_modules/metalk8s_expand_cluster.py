@@ -22,9 +22,9 @@ def node(name):
         Name of a node, declared or registered.
 
     Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the
-    common ones), ``proxies`` (minions whose API proxy must include a new API server) and
-    ``minion``: ``archive`` (``url`` and ``sha256`` of Salt's archive) and ``configuration`` (the
-    options of the node's minion), as the cluster's description in the master's pillar says.
+    common ones) and ``minion``: ``archive`` (``url`` and ``sha256`` of Salt's archive) and
+    ``configuration`` (the options of the node's minion), as the cluster's description in the
+    master's pillar says.
 
     CLI Example:
 

@@ -4,7 +4,8 @@ States of a Node object, applied on the master by an orchestration.
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.host.clock import Clock
-from metalk8s_expand.cluster import context, health, node_registration
+from metalk8s_expand.cluster import apiserver_proxies, context, health, node_registration
+from metalk8s_expand.errors import ExpandError
 from metalk8s_expand.loader import mixed_installation
 
 __virtualname__ = "metalk8s_expand_node"
@@ -65,6 +66,28 @@ def well(name, timeout=180):
     seen = context.ClusterContext.from_opts(__opts__)
     health.wait_until_running(seen.access(), name, timeout, Clock())
     return {}
+
+
+@state_boundary
+def known_to_proxies(name):
+    """
+    Let the API proxies of all other deployed nodes list the API server of this node.
+
+    This is best effort and takes about 40 seconds at most, whatever the number of nodes: a proxy
+    that lacks one API server uses the others. The state never fails. Its changes have, in ``ret``,
+    what the minions of the nodes that are behind returned; the next ``expand`` updates these.
+
+    name
+        Name of the new control-plane node.
+    """
+    if __opts__["test"]:
+        return {}
+    try:
+        told = apiserver_proxies.tell_others(context.ClusterContext.from_opts(__opts__), name)
+    except ExpandError as error:
+        return {"ret": {"*": error.message}}
+    changes = {"updated": list(told.updated)} if told.updated else {}
+    return {**changes, "ret": dict(told.answers)} if told.behind else changes
 
 
 @state_boundary

@@ -20,17 +20,12 @@ Let {{ node }} join the cluster:
     - require:
       - salt: Prepare {{ node }}
 {%- endif %}
-{%- if known.proxies %}
-{#- Best effort: in a fleet a minion is always down, and a proxy that lacks one API server uses the others. #}
+{%- if "metalk8s.roles.master" in known.roles %}
+{#- Best effort and bounded: in a fleet a minion is always down, and a proxy that lacks one API server uses the others. #}
 
 Let every API proxy know {{ node }}:
-  salt.state:
-    - tgt: {{ known.proxies | json }}
-    - tgt_type: list
-    - sls: metalk8s.roles.node.apiserver_proxy
-    - saltenv: {{ saltenv }}
-    - concurrent: True
-    - allow_fail: {{ known.proxies | length }}
+  metalk8s_expand_node.known_to_proxies:
+    - name: {{ node }}
     - require:
       - salt: Let {{ node }} join the cluster
     - require_in:

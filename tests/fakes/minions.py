@@ -36,7 +36,11 @@ class FakeMinions:
         return set(self.others if names is None else names) - self.without_key
 
     def ask(
-        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+        self,
+        minions: Iterable[str],
+        function: str,
+        arguments: Sequence[Any],
+        limit_s: float = 60.0,
     ) -> dict[str, Any]:
         names = list(minions)
         self.asked.append((names, function, list(arguments)))

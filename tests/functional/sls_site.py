@@ -48,7 +48,6 @@ def node(name):
     return {
         "ca_server": "bootstrap",
         "roles": roles,
-        "proxies": ["bootstrap", name] if len(roles) > 1 else [],
         "minion": {"archive": archive, "configuration": {"id": name, "master": "10.200.0.10"}},
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,8 @@ def test_answer_of_minion_is_shown_as_escapes(monkeypatch: pytest.MonkeyPatch) -
         def __exit__(self, *_: object) -> None:
             """Close nothing."""
 
-        def cmd(self, *_: object, **__: object) -> dict[str, Any]:
-            return {"w-1": {HOSTILE: {"subject": HOSTILE, "seconds_left": 5}}}
+        def cmd_iter_no_block(self, *_: object, **__: object) -> Iterator[dict[str, Any]]:
+            yield {"w-1": {"ret": {HOSTILE: {"subject": HOSTILE, "seconds_left": 5}}}}
 
     monkeypatch.setattr(salt.client, "get_local_client", lambda **_: Client())
     monkeypatch.setattr(salt_minions.Keys, "accepted", lambda self: ["w-1"])

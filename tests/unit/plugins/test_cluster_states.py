@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.clients.salt import keys
-from metalk8s_expand.cluster import context, health, minion_key
+from metalk8s_expand.cluster import apiserver_proxies, context, health, minion_key
+from metalk8s_expand.cluster.apiserver_proxies import ProxyUpdate
 from metalk8s_expand.domain.node import manifest
+from metalk8s_expand.errors import UnreachableError
 from tests import extension
 from tests.fakes.kube import FakeKube
 from tests.fakes.reports import PLAN, REPORT, planned
@@ -74,6 +76,35 @@ def test_added() -> None:
 def test_runner_without_answer_fails(answer: Any) -> None:
     states = load("metalk8s_expand", False, **{"saltutil.runner": lambda *_, **__: answer})
     assert states.expanded("any")["result"] is False
+
+
+@pytest.mark.parametrize(
+    ("told", "changes"),
+    [
+        (ProxyUpdate(), {}),
+        (ProxyUpdate(("a",)), {"updated": ["a"]}),
+        (
+            ProxyUpdate(("a",), ("b",), {"b": None}),
+            {"updated": ["a"], "ret": {"b": None}},
+        ),
+        (UnreachableError("no master"), {"ret": {"*": "no master"}}),
+    ],
+)
+def test_proxies_that_are_behind_fail_no_state(
+    told: Any, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(cluster: Any, new: str) -> Any:
+        assert new == "cp-1"
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    monkeypatch.setattr(apiserver_proxies, "tell_others", tell)
+    monkeypatch.setattr(context.ClusterContext, "from_opts", lambda opts: None)
+    found = load("metalk8s_expand_node", False).known_to_proxies("cp-1")
+    assert (found["result"], found["changes"]) == (True, changes)
+    tested = load("metalk8s_expand_node", True).known_to_proxies("cp-1")
+    assert (tested["result"], tested["changes"]) == (True, {})
 
 
 def cordoned(*keys: str) -> dict[str, Any]:

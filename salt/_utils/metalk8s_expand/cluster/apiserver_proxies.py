@@ -8,7 +8,7 @@ gets a label, so that the next run finds it with one request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
@@ -22,25 +22,33 @@ from metalk8s_expand.domain.parsing import scalars
 from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import ExpandError
 
+# Seconds to wait for the proxies: the state takes a few, and a minion that hangs has no answer.
+ANSWER_S = 30.0
+
 
 @dataclass(frozen=True)
 class ProxyUpdate:
-    """The names of the nodes whose proxy was updated, and of those that are behind."""
+    """The names of the nodes whose proxy was updated, and of those that are behind.
+
+    ``answers`` has what the minions of the nodes that are behind have returned, None for nothing.
+    """
 
     updated: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    answers: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def update(cluster: ClusterContext, nodes: Sequence[JsonObject]) -> ProxyUpdate:
     """Update the proxies of these Nodes, and mark those that are behind; one job per version.
 
     A Node that is not Ready is behind: its minion is not asked. Raises UnreachableError without a
-    Salt master.
+    Salt master or the API.
     """
     files = FileServer(cluster.opts)
     ready: dict[str, list[str]] = {}
     updated: list[str] = []
     behind: list[str] = []
+    answers: dict[str, Any] = {}
     for node_obj in nodes:
         version = labels_of(node_obj).get(VERSION_LABEL, "")
         env = saltenv.of_version(version) if version else "base"
@@ -51,11 +59,24 @@ def update(cluster: ClusterContext, nodes: Sequence[JsonObject]) -> ProxyUpdate:
     for env, names in sorted(ready.items()):
         keywords = {"__kwarg__": True, "saltenv": env, "concurrent": True}
         sls = saltenv.apiserver_proxy(files.has, env)
-        answers = minions.Minions(cluster.opts).ask(names, "state.apply", [sls, keywords])
+        master = minions.Minions(cluster.opts)
+        returned = master.ask(names, "state.sls", [sls, keywords], ANSWER_S)
         for name in names:
-            (updated if _succeeded(answers.get(name)) else behind).append(name)
+            (updated if _succeeded(returned.get(name)) else behind).append(name)
+        answers.update(returned)
     mark(cluster.kube, behind)
-    return ProxyUpdate(tuple(updated), tuple(behind))
+    said = {name: answers.get(name) for name in behind}
+    return ProxyUpdate(tuple(updated), tuple(behind), said)
+
+
+def tell_others(cluster: ClusterContext, new: str) -> ProxyUpdate:
+    """Update the proxies of all deployed Nodes but this new one, whose own deployment does it.
+
+    Errors as of update().
+    """
+    nodes = cluster.kube.nodes()
+    others = [node for node in nodes if name_of(node) != new and health.is_deployed(node)]
+    return update(cluster, others)
 
 
 def update_behind(cluster: ClusterContext) -> ProxyUpdate:

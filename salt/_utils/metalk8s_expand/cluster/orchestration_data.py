@@ -28,11 +28,9 @@ def deployment(cluster: ClusterContext, name: str, described: Mapping[str, Any])
     node = cluster.node(name)
     nodes = cluster.kube.nodes()
     node_roles = [role for role in (roles.ETCD, roles.MASTER) if role in node.roles]
-    ready = [name_of(node_obj) for node_obj in nodes if not health.ready_problems(node_obj)]
     return {
         "ca_server": _ca_server(nodes),
         "roles": [f"metalk8s.roles.{role}" for role in node_roles],
-        "proxies": ready if node.is_master else [],
         "minion": _minion(name, described),
     }
 

@@ -17,13 +17,17 @@ from tests.fakes.minions import FakeMinions
 from tests.fakes.nodes import READY
 
 OURS, THEIRS = "metalk8s-2.0", "metalk8s-134.0"
+KUBELET = {"nodeInfo": {"kubeletVersion": "v1.34.1"}}
 WORKED = {"state": {"result": True}}
 NO_ANSWER = "Minion did not return. [No response]"
 
 
 def node(name: str, version: str = "2.0", behind: bool = False, ready: bool = True) -> Any:
     labels = {VERSION_LABEL: version, **({PROXY_BEHIND: "true"} if behind else {})}
-    return {"metadata": {"name": name, "labels": labels}, "status": READY if ready else {}}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "status": {**READY, **KUBELET} if ready else {},
+    }
 
 
 @pytest.fixture
@@ -57,10 +61,19 @@ def test_ready_nodes_are_updated_in_one_job_and_others_are_marked(minions: FakeM
     found = apiserver_proxies.update(ClusterContext({}, kube), list(kube.nodes()))
     assert found == ProxyUpdate(("a",), ("c", "b", "d"))
     [(names, function, arguments)] = minions.asked
-    assert (names, function) == (["a", "b", "d"], "state.apply")
+    assert (names, function) == (["a", "b", "d"], "state.sls")
     assert arguments[0] == saltenv.APISERVER_PROXY
     assert arguments[1]["saltenv"] == OURS
     assert marked(kube) == ["b", "c", "d"]
+    assert found.answers == {"b": NO_ANSWER, "c": None, "d": {"state": {"result": False}}}
+
+
+def test_new_node_and_hosts_without_kubelet_are_not_told(minions: FakeMinions) -> None:
+    kube = FakeKube(node("a"), node("new"), node("registered", ready=False))
+    found = apiserver_proxies.tell_others(ClusterContext({}, kube), "new")
+    assert found == ProxyUpdate(("a",))
+    assert [names for names, *_ in minions.asked] == [["a"]]
+    assert marked(kube) == []
 
 
 def test_every_version_is_updated_by_the_sls_of_its_tree(minions: FakeMinions) -> None:

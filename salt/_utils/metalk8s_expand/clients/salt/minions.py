@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ from metalk8s_expand.errors import UnreachableError, visible_tree
 # After ANSWER_S seconds Salt asks the minions without an answer whether the job still runs. It
 # continues to wait for those that confirm it within RUNNING_S seconds.
 ANSWER_S, RUNNING_S = 5, 5
+# Salt itself waits without end for a job that hangs, as long as the minion says that it runs.
+LIMIT_S = 60.0
+# Salt's iterator of returns does not pause while there is none.
+POLL_S = 0.02
 
 
 class Minions:
@@ -39,14 +44,19 @@ class Minions:
         return known if names is None else known.intersection(names)
 
     def ask(
-        self, minions: Iterable[str], function: str, arguments: Sequence[Any]
+        self,
+        minions: Iterable[str],
+        function: str,
+        arguments: Sequence[Any],
+        limit_s: float = LIMIT_S,
     ) -> dict[str, Any]:
         """Run one job on those of the minions that are accepted, and return the answers by minion.
 
-        An answer may be an error text of Salt. Salt does not wait for a minion that has not
-        answered after some seconds and does not know the job. Control characters of the answers are
-        escapes. The call therefore takes as long as
-        the function, plus some seconds. Raises UnreachableError when no master can send the job.
+        An answer may be an error text of Salt. A minion that has not answered has no entry. Salt
+        does not wait for a minion that has not answered after some seconds and does not know the
+        job. The call therefore takes as long as the function, plus some seconds, and at most
+        ``limit_s`` seconds: a job that hangs on one minion continues there. Control characters of
+        the answers are escapes. Raises UnreachableError when no master can send the job.
         """
         import salt.client
         import salt.exceptions
@@ -56,23 +66,30 @@ class Minions:
         if not chosen:
             # Salt would print on stdout that no minion matched.
             return {}
+        answers: dict[str, Any] = {}
+        ends = time.monotonic() + limit_s
         try:
             with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
-                answers = client.cmd(
+                for returned in client.cmd_iter_no_block(
                     chosen,
                     function,
                     arg=list(arguments),
                     timeout=ANSWER_S,
                     tgt_type="list",
                     gather_job_timeout=RUNNING_S,
-                )
-                return dict(visible_tree(answers))
+                ):
+                    answers.update(_returns(returned, chosen))
+                    if time.monotonic() > ends:
+                        break
+                    if returned is None:
+                        time.sleep(POLL_S)
         except salt.exceptions.SaltException as exc:
             raise UnreachableError(
                 f"the Salt master cannot contact {', '.join(chosen)}: {exc}",
                 hint="check that salt-master runs, and that this command runs as its user",
                 log="/var/log/salt/master",
             ) from exc
+        return dict(visible_tree(answers))
 
     def grains(self, minions: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the last grains of each minion in the master's cache; a minion can report any
@@ -90,3 +107,10 @@ class Minions:
             ).get("grains")
             if isinstance(grains, dict) and grains:
                 yield minion, grains
+
+
+def _returns(returned: Any, chosen: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the minions and values of what Salt's iterator of returns yields."""
+    for minion, answer in (returned if isinstance(returned, Mapping) else {}).items():
+        if minion in chosen and isinstance(answer, Mapping) and "ret" in answer:
+            yield minion, answer["ret"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,7 @@ class Client:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
+        self.more: Iterable[Any] = ()
         self.jobs: list[tuple[Any, ...]] = []
 
     def __enter__(self) -> Client:
@@ -119,11 +123,15 @@ class Client:
 
     def __exit__(self, *args: Any) -> None: ...
 
-    def cmd(self, tgt: Any, fun: str, **more: Any) -> Any:
+    def cmd_iter_no_block(self, tgt: Any, fun: str, **more: Any) -> Iterator[Any]:
         self.jobs.append((tgt, fun, more["arg"], more["tgt_type"]))
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        yield None
+        for minion, value in self.answer.items():
+            yield {minion: {"ret": value, "retcode": 0}}
+            yield None
+        yield from self.more
 
 
 class TestAsk:
@@ -140,6 +148,28 @@ class TestAsk:
         assert Minions(opts).ask(["c", "b", "a"], "test.it", [[1, 2], 3]) == client.answer
         assert client.jobs == [(["b", "a"], "test.it", [[1, 2], 3], "list")]
         assert given == [opts["conf_file"]]
+
+    def test_minion_whose_job_hangs_is_not_waited_for(
+        self, opts: Options, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = Client({"a": True})
+        # Salt yields None as long as the minion says that the job runs.
+        client.more = itertools.repeat(None)
+        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: client)
+        put(opts, "minions", "a", "b")
+        started = time.monotonic()
+        assert Minions(opts).ask(["a", "b"], "test.it", [], 0.3) == {"a": True}
+        assert 0.3 <= time.monotonic() - started < 3
+
+    @pytest.mark.parametrize("odd", [{}, {"error": {"name": "x"}}, {"a": {"failed": True}}, "x"])
+    def test_text_that_is_no_return_of_a_minion_is_ignored(
+        self, odd: Any, opts: Options, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = Client({})
+        client.more = [odd]
+        monkeypatch.setattr("salt.client.get_local_client", lambda c_path: client)
+        put(opts, "minions", "a")
+        assert Minions(opts).ask(["a"], "test.it", []) == {}
 
     def test_accepted_minions_are_selected(self, opts: Options) -> None:
         put(opts, "minions", "a", "b")
