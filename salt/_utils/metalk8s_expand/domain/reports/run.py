@@ -176,14 +176,22 @@ def _node_table(nodes: Sequence[Object]) -> Block:
 
 def _node_row(nodes: Sequence[Object]) -> Row:
     first = nodes[0]
-    seconds = []
-    for node in nodes:
-        seconds.append(sum(step["elapsed"] for step in node["steps"]))
+    seconds = [_seconds(node["steps"]) for node in nodes]
     fastest, slowest = f"{min(seconds):.1f}", f"{max(seconds):.1f}"
     number = f" ({len(nodes)})" if len(nodes) > 1 else ""
     name = listed([node["name"] for node in nodes], longest=120) + number
     spent = slowest if fastest == slowest else f"{fastest} to {slowest}"
     return (name, _result(first), str(len(first["steps"])), spent)
+
+
+def _seconds(steps: Sequence[Object]) -> float:
+    """Return the seconds from the first step to the end of the last.
+
+    The states of an orchestration are among the steps, in the time of its own step.
+    """
+    starts = [step["started"] for step in steps]
+    ends = [step["started"] + step["elapsed"] for step in steps]
+    return max(ends) - min(starts) if steps else 0.0
 
 
 def _result(node: Object) -> Segment:
