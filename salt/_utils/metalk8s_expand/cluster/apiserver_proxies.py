@@ -7,7 +7,7 @@ gets a label, so that the next run finds it with one request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,9 @@ class ProxyUpdate:
 
 
 def update(cluster: ClusterContext, nodes: Sequence[JsonObject]) -> ProxyUpdate:
-    """Update the proxies of these Nodes, and mark those that are behind; one job per version.
+    """Update the proxies of these Nodes; one job per version.
+
+    Nodes whose proxy is behind are marked, the others are unmarked.
 
     A Node that is not Ready is behind: its minion is not asked. Raises UnreachableError without a
     Salt master or the API.
@@ -65,6 +67,9 @@ def update(cluster: ClusterContext, nodes: Sequence[JsonObject]) -> ProxyUpdate:
             (updated if _succeeded(returned.get(name)) else behind).append(name)
         answers.update(returned)
     mark(cluster.kube, behind)
+    for node_obj in nodes:
+        if PROXY_BEHIND in labels_of(node_obj) and name_of(node_obj) in updated:
+            cluster.kube.merge_patch_node(name_of(node_obj), _labels(None))
     said = {name: answers.get(name) for name in behind}
     return ProxyUpdate(tuple(updated), tuple(behind), said)
 
@@ -79,17 +84,6 @@ def tell_others(cluster: ClusterContext, new: str) -> ProxyUpdate:
     return update(cluster, others)
 
 
-def update_behind(cluster: ClusterContext) -> ProxyUpdate:
-    """Update the proxies of the marked Nodes, and unmark those that are up to date."""
-    marked = cluster.kube.nodes(PROXY_BEHIND)
-    if not marked:
-        return ProxyUpdate()
-    result = update(cluster, marked)
-    for name in result.updated:
-        cluster.kube.merge_patch_node(name, _labels(None))
-    return result
-
-
 def mark(kube: Kube, names: Iterable[str]) -> None:
     """Mark these Nodes, so that the next run updates their proxies. A missing Node is no error."""
     for name in names:
@@ -100,10 +94,14 @@ def mark(kube: Kube, names: Iterable[str]) -> None:
             continue
 
 
-def catch_up(cluster: ClusterContext) -> list[str]:
-    """Update the marked proxies and return notes for the report; an error is a note."""
+def catch_up(cluster: ClusterContext, besides: Container[str] = ()) -> list[str]:
+    """Update the marked proxies and return notes for the report; an error is a note.
+
+    ``besides`` are names of Nodes that are not asked.
+    """
     try:
-        result = update_behind(cluster)
+        marked = [node for node in cluster.kube.nodes(PROXY_BEHIND) if name_of(node) not in besides]
+        result = update(cluster, marked) if marked else ProxyUpdate()
     except ExpandError as error:
         return [f"the API proxies that are behind were not updated: {error.message}"]
     notes = []

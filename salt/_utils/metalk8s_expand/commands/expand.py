@@ -75,7 +75,7 @@ def expand(
 
         # Report.
         stopped = bool(run.stop_requested())
-        notes += workflow.update_proxies_behind(run)
+        notes += workflow.update_proxies_behind(expansion)
         problems = workflow.final_checks(expansion, plan, names, options.probe)
         nodes = [expansion.report(item.node.name) for item in plan.nodes]
         notes += expansion.notes

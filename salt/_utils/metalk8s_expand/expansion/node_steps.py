@@ -164,6 +164,7 @@ def _behind(expansion: Expansion, node: Node, state: orchestration_result.State)
     note = f"{node.name}: {state.name!r} failed on other nodes: {'; '.join(failures)}"
     if not state.name.startswith(PROXY_STATE):
         return note
+    expansion.behind.update(state.failed_minions)
     try:
         apiserver_proxies.mark(expansion.access().kube, state.failed_minions)
     except ExpandError as error:

@@ -43,6 +43,8 @@ class Expansion:
     jobs: dict[tuple[str, str], str] = field(default_factory=dict)
     # What the operator should know of nodes other than the one that a step works on.
     notes: list[str] = field(default_factory=list)
+    # Nodes whose API proxy this run could not update.
+    behind: set[str] = field(default_factory=set)
 
     @classmethod
     def begin(cls, run: RunContext, settings: Settings) -> Expansion:

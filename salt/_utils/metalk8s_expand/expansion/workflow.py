@@ -120,12 +120,16 @@ def _expected(run: RunContext, plan: Plan) -> Expected:
     return Expected(steps, serial, plan.max_parallel, live_view.median_seconds(earlier))
 
 
-def update_proxies_behind(run: RunContext) -> list[str]:
-    """Update the API proxies that this run or an earlier one could not; return notes on them."""
+def update_proxies_behind(expansion: Expansion) -> list[str]:
+    """Update the API proxies that an earlier run could not; return notes on them.
+
+    A minion that has not answered this run would only be waited for once more.
+    """
+    run = expansion.run
     if run.stop_requested():
         return []
     run.lock.check()
-    return apiserver_proxies.catch_up(run.cluster)
+    return apiserver_proxies.catch_up(run.cluster, expansion.behind)
 
 
 def final_checks(

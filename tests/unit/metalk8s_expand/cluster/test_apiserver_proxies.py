@@ -102,6 +102,14 @@ def test_next_run_updates_marked_nodes_only_and_removes_the_mark(minions: FakeMi
     assert marked(kube) == []
 
 
+def test_next_run_does_not_ask_what_it_has_asked_before(minions: FakeMinions) -> None:
+    kube = FakeKube(node("b", behind=True), node("c", behind=True))
+    assert len(apiserver_proxies.catch_up(ClusterContext({}, kube), {"c"})) == 1
+    assert [names for names, *_ in minions.asked] == [["b"]]
+    assert apiserver_proxies.catch_up(ClusterContext({}, kube), {"c"}) == []
+    assert marked(kube) == ["c"]
+
+
 def test_run_without_marked_nodes_asks_no_minion(minions: FakeMinions) -> None:
     kube = FakeKube(node("a"), node("b"))
     assert apiserver_proxies.catch_up(ClusterContext({}, kube)) == []
