@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from metalk8s_expand.domain.salt.orchestration_result import EndedState
 from metalk8s_expand.domain.salt.saltenv import PREPARATION
 from tests.fakes.clock import FakeClock
 
@@ -66,6 +67,7 @@ class FakeOrchestrations:
     pillars: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     # The jobs of preparations.
     preparations: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     # When each preparation and deployment began and ended, in order: (kind, node, start, end).
     ended: list[tuple[str, str, float, float]] = field(default_factory=list)
 
@@ -89,6 +91,14 @@ class FakeOrchestrations:
         took = self.prepares if prepares else self.took
         self.running[jid] = (name, self.clock.time + took)
         self.most = max(self.most, len(self.running))
+
+    def ended_states(self, jid: str) -> list[EndedState]:
+        """Return the only state of an orchestration once, two seconds before its end."""
+        _, end = self.running[jid]
+        if jid in self.told or self.clock.time < end - 2:
+            return []
+        self.told.add(jid)
+        return [EndedState("Install", True, 1.0, 1, 2)]
 
     def is_dead(self, jid: str) -> bool:
         name, end = self.running[jid]

@@ -11,6 +11,8 @@ from typing import Any
 
 from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.pillar import PILLAR_KEY
+from metalk8s_expand.clients.salt.state_events import SEND_EVENTS, StateEvents
+from metalk8s_expand.domain.salt.orchestration_result import EndedState
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class Orchestrations:
         self._returned: dict[str, Any] = {}
         self._seen: dict[str, float] = {}
         self._looked = 0.0
+        self._events = StateEvents(opts)
 
     def new(self) -> str:
         """Return the ID of the next job."""
@@ -86,7 +89,9 @@ class Orchestrations:
         """Start an orchestration, which continues to run when this process ends."""
         import salt.runner
 
-        client = salt.runner.RunnerClient(copy.deepcopy(self._opts))
+        self._events.close()
+        self._events.expect(jid)
+        client = salt.runner.RunnerClient({**copy.deepcopy(self._opts), **SEND_EVENTS})
         low = {
             "arg": [sls],
             "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid},
@@ -112,7 +117,12 @@ class Orchestrations:
             cached = self._cached(jid)
             if cached is not None:
                 self._returned[jid] = cached
+                self._events.forget(jid)
         return self._returned.get(jid)
+
+    def ended_states(self, jid: str) -> list[EndedState]:
+        """Return the states that have ended since the last call, as far as events tell."""
+        return self._events.ended(jid)
 
     def is_dead(self, jid: str) -> bool:
         """Return whether the job's process is gone for some seconds without a result."""
