@@ -10,6 +10,7 @@ from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.node import node_logs
 from metalk8s_expand.domain.preflight import findings
 from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.minion import apiserver_proxy as host_apiserver_proxy
 from metalk8s_expand.minion import certificates as host_certificates
 from metalk8s_expand.remote import host_facts as host_probe
 from metalk8s_expand.remote import read_logs
@@ -117,3 +118,18 @@ def certificates():
     return host_certificates.observed(
         known.get("certificates") or {}, (known.get("node") or {}).get("address", ""), clock=Clock()
     )
+
+
+def apiserver_proxy():
+    """
+    Return the API servers that the API proxy of this host lists. Nothing is changed.
+
+    Returns address and port by the name of the node, empty for a host without such a proxy.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt worker-1 metalk8s_expand_host.apiserver_proxy
+    """
+    return host_apiserver_proxy.servers()

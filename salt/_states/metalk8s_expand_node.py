@@ -73,8 +73,9 @@ def known_to_proxies(name):
     """
     Let the API proxies of all other deployed nodes list the API server of this node.
 
-    This is best effort and takes about 40 seconds at most, whatever the number of nodes: a proxy
-    that lacks one API server uses the others. The state never fails. Its changes have, in ``ret``,
+    Only proxies that do not list it yet are changed. This is best effort and takes about a minute
+    at most, whatever the number of nodes: a proxy that lacks one API server uses the others. The
+    state never fails. Its changes have, in ``ret``,
     what the minions of the nodes that are behind returned; the next ``expand`` updates these.
 
     name
@@ -82,8 +83,9 @@ def known_to_proxies(name):
     """
     if __opts__["test"]:
         return {}
+    seen = context.ClusterContext.from_opts(__opts__)
     try:
-        told = apiserver_proxies.tell_others(context.ClusterContext.from_opts(__opts__), name)
+        told = apiserver_proxies.tell_others(seen, seen.node(name))
     except ExpandError as error:
         return {"ret": {"*": error.message}}
     changes = {"updated": list(told.updated)} if told.updated else {}

@@ -93,6 +93,10 @@ def test_runner_without_answer_fails(answer: Any) -> None:
 def test_proxies_that_are_behind_fail_no_state(
     told: Any, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Cluster:
+        def node(self, name: str) -> str:
+            return name
+
     def tell(cluster: Any, new: str) -> Any:
         assert new == "cp-1"
         if isinstance(told, Exception):
@@ -100,7 +104,7 @@ def test_proxies_that_are_behind_fail_no_state(
         return told
 
     monkeypatch.setattr(apiserver_proxies, "tell_others", tell)
-    monkeypatch.setattr(context.ClusterContext, "from_opts", lambda opts: None)
+    monkeypatch.setattr(context.ClusterContext, "from_opts", lambda opts: Cluster())
     found = load("metalk8s_expand_node", False).known_to_proxies("cp-1")
     assert (found["result"], found["changes"]) == (True, changes)
     tested = load("metalk8s_expand_node", True).known_to_proxies("cp-1")

@@ -10,6 +10,7 @@ from metalk8s_expand.cluster import apiserver_proxies
 from metalk8s_expand.cluster.apiserver_proxies import ProxyUpdate
 from metalk8s_expand.cluster.context import ClusterContext
 from metalk8s_expand.domain.node.manifest import PROXY_BEHIND, VERSION_LABEL
+from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import UnreachableError
 from tests.fakes.kube import FakeKube
@@ -17,6 +18,7 @@ from tests.fakes.minions import FakeMinions
 from tests.fakes.nodes import READY
 
 OURS, THEIRS = "metalk8s-2.0", "metalk8s-134.0"
+NEW = Node("new", "2.0", ("master",), (), address="10.0.0.9")
 KUBELET = {"nodeInfo": {"kubeletVersion": "v1.34.1"}}
 WORKED = {"state": {"result": True}}
 NO_ANSWER = "Minion did not return. [No response]"
@@ -68,11 +70,54 @@ def test_ready_nodes_are_updated_in_one_job_and_others_are_marked(minions: FakeM
     assert found.answers == {"b": NO_ANSWER, "c": None, "d": {"state": {"result": False}}}
 
 
+def tell_of_new(kube: FakeKube) -> ProxyUpdate:
+    return apiserver_proxies.tell_others(ClusterContext({}, kube), NEW)
+
+
 def test_new_node_and_hosts_without_kubelet_are_not_told(minions: FakeMinions) -> None:
     kube = FakeKube(node("a"), node("new"), node("registered", ready=False))
-    found = apiserver_proxies.tell_others(ClusterContext({}, kube), "new")
-    assert found == ProxyUpdate(("a",))
-    assert [names for names, *_ in minions.asked] == [["a"]]
+    assert tell_of_new(kube) == ProxyUpdate(("a",))
+    assert [names for names, *_ in minions.asked] == [["a"], ["a"]]
+    assert marked(kube) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"new": "10.0.0.9:6443", "a": "10.0.0.1:6443"}, False),
+        ({"new": "10.0.0.8:6443"}, True),
+        ({}, True),
+        ("'metalk8s_expand_host.apiserver_proxy' is not available.", True),
+    ],
+)
+def test_proxy_that_lists_the_server_is_left_alone(
+    answer: Any, told: bool, minions: FakeMinions
+) -> None:
+    minions.answers = {"a": answer}
+    tell_of_new(FakeKube(node("a")))
+    assert [function for _, function, _ in minions.asked] == [
+        apiserver_proxies.SERVERS,
+        *(["state.sls"] if told else []),
+    ]
+
+
+def test_silent_minion_is_asked_once_and_marked(minions: FakeMinions) -> None:
+    minions.every = None
+    minions.answers = {"a": WORKED}
+    kube = FakeKube(node("a"), node("b"))
+    assert tell_of_new(kube) == ProxyUpdate(("a",), ("b",))
+    assert [names for names, *_ in minions.asked] == [["a", "b"], ["a"]]
+    assert marked(kube) == ["b"]
+
+
+def test_marked_node_is_updated_even_if_its_file_lists_the_server(minions: FakeMinions) -> None:
+    minions.answers = {"a": WORKED}
+    kube = FakeKube(node("a", behind=True))
+    assert tell_of_new(kube) == ProxyUpdate(("a",))
+    assert [(names, function) for names, function, _ in minions.asked] == [
+        ([], apiserver_proxies.SERVERS),
+        (["a"], "state.sls"),
+    ]
     assert marked(kube) == []
 
 
