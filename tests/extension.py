@@ -26,7 +26,7 @@ def wheel(base: Path) -> Path:
     """Build the wheel into ``base``, from a copy: the tree keeps no build directory, and stale files of one never get in."""
     source = base / "source"
     shutil.copytree(ROOT / "salt", source / "salt", ignore=_NEVER_SERVED)
-    for name in ("setup.cfg", "pyproject.toml"):
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     _run("build", "--wheel", "--no-isolation", "--outdir", str(base), str(source))
     shutil.rmtree(source)
