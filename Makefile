@@ -9,6 +9,7 @@
 #                 SEED=4711 RUNS=1 for a random run, RUN=promoted+master-killed for another, MORE="--short" for options
 # make docs       the documentation as HTML, with its links and its spelling checked
 # make bundle     dist/metalk8s-expand-VERSION.tar.gz and its SHA-256; on a MetalK8s bootstrap host: tar xf, then ./install
+# make release    dist/VERSION: wheel, bundle, checksums, SBOM and notes of the commit; docs/contributing/release.rst
 
 SHELL := /bin/sh
 CACHE := $(or $(METALK8S_LAB_CACHE),/var/cache/metalk8s-expand-lab)
@@ -18,6 +19,7 @@ VENV := $(call venv,tests/requirements.txt)
 VENV_3006 := $(call venv,tests/requirements-3006.txt)
 VENV_3007 := $(call venv,tests/requirements-3007.txt)
 VENV_DOCS := $(call venv,docs/requirements.txt)
+VENV_RELEASE := $(call venv,release/requirements.txt)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Most of a unit test's time is waiting, so more workers than cores pay.
@@ -35,7 +37,7 @@ OTHER_SALT_TESTS := -m 'not full' $(filter-out $(TREE),$(wildcard tests/function
 	unit functional integration other-salt \
 	lab chaos-one browser chromium \
 	salt-3006-synced salt-3006-installed salt-3007-synced salt-3007-installed salt-3008-synced salt-3008-installed \
-	bench chaos docs bundle clean
+	bench chaos docs bundle release clean
 
 demo:
 	@command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; }
@@ -77,8 +79,8 @@ lint: $(VENV)/.done
 
 lint-style:
 	! git grep --line-number -E '^(<<<<<<<|>>>>>>>) '
-	$(BIN)/ruff check salt lab tests bench chaos bundle docs
-	$(BIN)/ruff format --check --diff salt lab tests bench chaos bundle docs
+	$(BIN)/ruff check salt lab tests bench chaos bundle release docs
+	$(BIN)/ruff format --check --diff salt lab tests bench chaos bundle release docs
 
 lint-types:
 	$(BIN)/mypy
@@ -89,7 +91,8 @@ lint-imports:
 lint-prose:
 	$(BIN)/python -m tests.house.prose
 
-unit: $(VENV)/.done
+# The tests of a release run `make release`.
+unit: $(VENV)/.done $(VENV_RELEASE)/.done
 	$(PYTEST) $(PARALLEL) $(COVERAGE) tests/unit tests/house
 	$(BIN)/coverage report --format=total --fail-under=90
 	$(BIN)/coverage report --format=total --fail-under=98 --include='*/domain/*'
@@ -152,12 +155,15 @@ chaos: $(VENV)/.done
 docs: $(VENV_DOCS)/.done
 	$(VENV_DOCS)/bin/sphinx-build --fail-on-warning --nitpicky --fresh-env --quiet -b html docs docs/_build/html
 	$(VENV_DOCS)/bin/python docs/spelling.py
-	git ls-files docs '*.md' pillar salt bundle lab/metalk8s_lab | xargs $(VENV_DOCS)/bin/codespell
+	git ls-files docs '*.md' pillar salt bundle release lab/metalk8s_lab | xargs $(VENV_DOCS)/bin/codespell
 	@echo docs/_build/html/index.html
 
 # No environment: what an operator's machine has is enough.
 bundle:
 	@python3 bundle/build.py
+
+release: $(VENV_RELEASE)/.done
+	@$(VENV_RELEASE)/bin/python -m release
 
 clean:
 	rm -rf build dist docs/_build salt/_utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
@@ -167,6 +173,7 @@ $(VENV)/.done: | tests/requirements.txt
 $(VENV_3006)/.done: | tests/requirements-3006.txt
 $(VENV_3007)/.done: | tests/requirements-3007.txt
 $(VENV_DOCS)/.done: | docs/requirements.txt
+$(VENV_RELEASE)/.done: | release/requirements.txt
 $(CACHE)/venv-%/.done:
 	@mkdir -p $(CACHE)
 	flock $(@D).lock sh -c 'test -e $@ || ./tests/setup $(@D) $|'

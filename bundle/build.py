@@ -51,12 +51,17 @@ def files(root: Path) -> dict[str, bytes]:
     return content
 
 
+def with_sums(content: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return these files and the file of their checksums."""
+    sums = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
+    return {**content, "SHA256SUMS": "".join(sums).encode()}
+
+
 def archive(root: Path, content: Mapping[str, bytes]) -> bytes:
     """Return the bytes of the archive of these files: tar's format ustar, compressed by gzip."""
     top = f"{NAME}-{version(root)}"
-    sums = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
     plain = b""
-    for name, data in sorted({**content, "SHA256SUMS": "".join(sums).encode()}.items()):
+    for name, data in sorted(with_sums(content).items()):
         mode = 0o755 if name == "install" else 0o644
         plain += _header(f"{top}/{name}", len(data), mode) + data + bytes(-len(data) % BLOCK)
     plain += bytes(2 * BLOCK)
@@ -85,18 +90,23 @@ def _header(path: str, size: int, mode: int) -> bytes:
     return packed(b"%06o\0 " % sum(packed(b" " * 8)))
 
 
+def write(root: Path, content: Mapping[str, bytes], directory: Path) -> Path:
+    """Write the archive of these files and its checksum to a directory; return its path."""
+    data = archive(root, content)
+    path = directory / f"{NAME}-{version(root)}.tar.gz"
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    line = f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
+    path.with_name(f"{path.name}.sha256").write_text(line, encoding="ascii")
+    return path
+
+
 def main(argv: Sequence[str]) -> int:
     """Write the archive and its checksum; print the path and the checksum."""
     parser = argparse.ArgumentParser(prog="bundle/build.py", description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path, default=ROOT / "dist")
-    directory = parser.parse_args(argv).directory
-    data = archive(ROOT, files(ROOT))
-    path = directory / f"{NAME}-{version(ROOT)}.tar.gz"
-    line = f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    path.with_name(f"{path.name}.sha256").write_text(line, encoding="ascii")
-    print(f"{path}\n{line}", end="")
+    path = write(ROOT, files(ROOT), parser.parse_args(argv).directory)
+    print(f"{path}\n{path.with_name(f'{path.name}.sha256').read_text(encoding='ascii')}", end="")
     return 0
 
 

@@ -91,6 +91,7 @@ PARTS = (
     Part("chaos", ("chaos/**/*.py",), CODE_LIMIT),
     Part("bench", ("bench/**/*.py",), CODE_LIMIT),
     Part("bundle", ("bundle/*.py",), CODE_LIMIT),
+    Part("release", ("release/*.py", "release/Containerfile"), CODE_LIMIT),
     Part("docs", ("docs/**/*.rst",), DOCS_LIMIT),
     Part("readme", ("*.md",), DOCS_LIMIT),
 )
