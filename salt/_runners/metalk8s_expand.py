@@ -234,7 +234,16 @@ def preflight(nodes=None, profiles=None):
 
 
 @runner_boundary(lambda: __context__, lambda: __opts__)
-def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, redeploy=False, **kwargs):
+def add_node(
+    node,
+    probe=False,
+    plan=None,
+    wait_s=0,
+    dry_run=False,
+    redeploy=False,
+    confirm=False,
+    **kwargs,
+):
     """
     Add one node, as ``expand`` does for several nodes.
 
@@ -250,6 +259,8 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, redeploy=Fal
         Show what would be done, as for ``expand``. Nothing is changed.
     redeploy
         Deploy the node again also if it is as declared.
+    confirm
+        Show the plan and ask on the terminal first, as for ``expand``.
     kwargs
         For a node that the pillar does not declare, its declaration: ``profile``, ``address``,
         ``ssh``, …
@@ -264,7 +275,7 @@ def add_node(node, probe=False, plan=None, wait_s=0, dry_run=False, redeploy=Fal
     return expand_command.expand_or_preview(
         _context(),
         arguments.one(node, kwargs).with_redeploy(redeploy),
-        ExpandOptions.parse(False, probe, plan, wait_s, dry_run),
+        ExpandOptions.parse(False, probe, plan, wait_s, dry_run).with_confirm(confirm),
     )
 
 
@@ -279,6 +290,7 @@ def expand(
     max_parallel=None,
     dry_run=False,
     redeploy=False,
+    confirm=False,
 ):
     """
     Add every declared node that is not in the cluster yet, or the selected ones, and verify each.
@@ -307,12 +319,19 @@ def expand(
         would prevent the run, or None. The exit code is that of the refusal, else 0.
     redeploy
         Deploy the named nodes again also if they are as declared. Needs ``nodes`` or ``profiles``.
+    confirm
+        Show the plan on standard error and ask on the terminal, before the run waits for the lock.
+        Only the answer ``yes`` starts the run, and it runs the shown plan or none: exit code 5 if
+        the plan has changed meanwhile. Any other answer, Ctrl-C and the end of the input change
+        nothing: exit code 10. Without a terminal and in an orchestration, exit code 2. There is no
+        question if there is nothing to do, or with ``dry_run``.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.expand
+        salt-run metalk8s_expand.expand confirm=True
         salt-run metalk8s_expand.expand nodes='infra-1,worker-*' dry_run=True
         salt-run metalk8s_expand.expand profiles=worker max_parallel=3
         salt-run metalk8s_expand.expand plan=2c26b46b68ff
@@ -321,7 +340,7 @@ def expand(
     return expand_command.expand_or_preview(
         _context(),
         ExpandRequest.parse(nodes, profiles, None, max_parallel).with_redeploy(redeploy),
-        ExpandOptions.parse(skip_failed, probe, plan, wait_s, dry_run),
+        ExpandOptions.parse(skip_failed, probe, plan, wait_s, dry_run).with_confirm(confirm),
     )
 
 
@@ -336,6 +355,7 @@ def remove_node(
     drain_timeout_s=600,
     wait_s=0,
     volumes=False,
+    confirm=False,
 ):
     """
     Remove one node: its Pods, its etcd member, all cluster files and processes on its host, its
@@ -366,12 +386,16 @@ def remove_node(
     volumes
         Also remove a node that has Volumes of MetalK8s's storage operator. The Volumes and their
         disks are not changed.
+    confirm
+        Show the plan on standard error and ask on the terminal first, as for ``expand``. The
+        removal runs the shown plan or none: exit code 5 if the plan has changed meanwhile.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run metalk8s_expand.remove_node worker-1 dry_run=True
+        salt-run metalk8s_expand.remove_node worker-1 confirm=True
         salt-run metalk8s_expand.remove_node worker-1 delete_emptydir_data=True
         salt-run metalk8s_expand.remove_node cp-1 force=True
     """
@@ -380,6 +404,7 @@ def remove_node(
         str(node),
         wait_s,
         dry_run,
+        confirm,
         force=force,
         delete_emptydir_data=delete_emptydir_data,
         delete_bare_pods=delete_bare_pods,

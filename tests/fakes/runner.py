@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from metalk8s_expand.domain.node import manifest
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.minions import FakeMinions
 from tests.fakes.nodes import READY
+from tests.fakes.operator import FakeOperator
 
 PILLAR: dict[str, Any] = {
     "defaults": {"version": "2.0"},
@@ -48,6 +50,16 @@ class RunnerCalls:
         """Return calls on the cluster that ``connect`` returns; their events are recorded."""
         progress = Progress(opts, clock)
         return cls(CommandContext(opts, clock, progress, Heard(), minions(), connect))  # type: ignore[arg-type]
+
+    def asking(self, operator: FakeOperator) -> RunnerCalls:
+        """Return these calls with an operator, who calls them with ``salt-run``."""
+        opts = {
+            **self.ctx.opts,
+            "__cli": "salt-run",
+            "fun": "metalk8s_expand.expand",
+            "output": "json",
+        }
+        return RunnerCalls(replace(self.ctx, opts=opts, operator=operator))
 
     def __getattr__(self, name: str) -> Any:
         """Return the attribute of the context, or the function of this name for this context."""
@@ -73,14 +85,19 @@ class RunnerCalls:
         profiles: Any = None,
         max_parallel: Any = None,
         redeploy: Any = False,
+        confirm: Any = False,
         **options: Any,
     ) -> dict[str, Any]:
         request = ExpandRequest.parse(nodes, profiles, None, max_parallel).with_redeploy(redeploy)
-        return expand.expand_or_preview(self.ctx, request, ExpandOptions.parse(**options))
+        chosen = ExpandOptions.parse(**options).with_confirm(confirm)
+        return expand.expand_or_preview(self.ctx, request, chosen)
 
-    def add_node(self, name: Any, overrides: Any = None, **options: Any) -> dict[str, Any]:
+    def add_node(
+        self, name: Any, overrides: Any = None, confirm: Any = False, **options: Any
+    ) -> dict[str, Any]:
         request = arguments.one(name, overrides)
-        return expand.expand_or_preview(self.ctx, request, ExpandOptions.parse(**options))
+        chosen = ExpandOptions.parse(**options).with_confirm(confirm)
+        return expand.expand_or_preview(self.ctx, request, chosen)
 
     def remove_node(
         self, name: Any, wait_s: Any = 0, dry_run: Any = False, **options: Any

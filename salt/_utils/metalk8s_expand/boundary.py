@@ -71,11 +71,15 @@ def runner_boundary(
 
 def is_for_people(opts: Mapping[str, Any]) -> bool:
     """Return whether the output goes to a terminal, not as JSON or job return to a program."""
+    return terminal_output.chooses_itself(opts) and is_called_by_operator(opts)
+
+
+def is_called_by_operator(opts: Mapping[str, Any]) -> bool:
+    """Return whether an operator has called a function of this project with ``salt-run``."""
     # ``fun`` is the command of the operator. It may be an orchestration, which reads the returns of
     # its runners.
     direct = str(opts.get("fun") or OURS).startswith(OURS)
-    chosen = terminal_output.chooses_itself(opts)
-    return opts.get("__cli") == "salt-run" and chosen and direct
+    return opts.get("__cli") == "salt-run" and direct
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:

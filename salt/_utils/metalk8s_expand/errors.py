@@ -193,7 +193,7 @@ class LockedError(ExpandError):
 
 
 class StoppedError(ExpandError):
-    """The run stopped between two steps on request; the same command resumes it."""
+    """The run stopped between two steps on request, or the operator did not confirm its plan."""
 
     retcode = 10
 

@@ -114,7 +114,7 @@ class ExpandOptions:
 
     ``skip_failed`` excludes hosts that fail the preflight. ``probe`` runs a smoke test Pod on each
     worker. ``digest`` is the start of the digest of the plan to run. ``wait_s`` are the seconds to
-    wait for the lock.
+    wait for the lock. ``confirm`` asks the operator before the run.
     """
 
     skip_failed: bool = False
@@ -122,6 +122,7 @@ class ExpandOptions:
     digest: str | None = None
     wait_s: float = 0.0
     dry_run: bool = False
+    confirm: bool = False
 
     @classmethod
     def parse(
@@ -136,6 +137,11 @@ class ExpandOptions:
         known = digest(plan)
         flags(skip_failed=skip_failed, probe=probe, dry_run=dry_run)
         return cls(skip_failed, probe, known, seconds("wait_s", wait_s), dry_run)
+
+    def with_confirm(self, confirm: object) -> ExpandOptions:
+        """Return these options with the flag ``confirm``. Raises SettingsError if it is no flag."""
+        flags(confirm=confirm)
+        return replace(self, confirm=bool(confirm))
 
 
 def one(node: object, overrides: Mapping[str, Any] | None = None) -> ExpandRequest:

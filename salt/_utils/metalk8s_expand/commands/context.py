@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from metalk8s_expand.boundary import is_for_people
+from metalk8s_expand.boundary import is_called_by_operator, is_for_people
 from metalk8s_expand.clients.host.clock import Clock, TickingClock
+from metalk8s_expand.clients.host.question import OperatorTerminal
 from metalk8s_expand.clients.salt import terminal_output
 from metalk8s_expand.clients.salt.event_bus import Bus
 from metalk8s_expand.clients.salt.file_server import FileServer
@@ -21,6 +22,7 @@ from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.reports.terminal.document import Block
 from metalk8s_expand.errors import visible_lines
 from metalk8s_expand.preflight.saltenvs import ensure_families_supported
+from metalk8s_expand.runs.confirmation import Confirmation
 from metalk8s_expand.runs.progress import Progress
 
 Result = dict[str, Any]
@@ -37,6 +39,7 @@ class CommandContext:
     bus: Bus
     minions: Minions
     connect: Connect
+    operator: OperatorTerminal = field(default_factory=OperatorTerminal)
 
     @classmethod
     def from_opts(cls, opts: Mapping[str, Any]) -> CommandContext:
@@ -87,6 +90,11 @@ class CommandContext:
     def for_people(self) -> bool:
         """Return whether a person reads the result in a terminal."""
         return is_for_people(self.opts)
+
+    @property
+    def confirmation(self) -> Confirmation:
+        """Return the question that this call may ask, with any outputter."""
+        return Confirmation(self.operator, is_called_by_operator(self.opts), self.progress)
 
     def render(
         self,

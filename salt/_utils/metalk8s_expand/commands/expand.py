@@ -5,7 +5,7 @@ from __future__ import annotations
 from metalk8s_expand.commands.arguments import ExpandOptions, ExpandRequest
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.exclusive import exclusive_run
-from metalk8s_expand.commands.plan import preview, with_saved_plan
+from metalk8s_expand.commands.plan import confirmed, preview, with_saved_plan
 from metalk8s_expand.commands.reports import save_report
 from metalk8s_expand.domain.expansion.plan import Plan, SelectPlan
 from metalk8s_expand.domain.reports.run import render_report
@@ -24,9 +24,14 @@ from metalk8s_expand.runs.recorded_state import read_state
 def expand_or_preview(
     ctx: CommandContext, request: ExpandRequest, options: ExpandOptions
 ) -> Result:
-    """Run the expansion, or with ``dry_run`` show what it would do, for the caller's terminal."""
+    """Run the expansion, or with ``dry_run`` show what it would do, for the caller's terminal.
+
+    With ``confirm``, the operator is asked first, before the run waits for the lock.
+    """
     if options.dry_run:
         return preview(ctx, request, options)
+    if options.confirm:
+        options = confirmed(ctx, request, options)
     return ctx.render(render_report, expand(ctx, request, options))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from metalk8s_expand.clients.salt import cache
@@ -12,13 +13,19 @@ from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.preflight import ask_hosts
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.expansion.plan import Plan
-from metalk8s_expand.domain.reports.plan import render_plan
+from metalk8s_expand.domain.reports.plan import render_plan, render_question
 from metalk8s_expand.errors import ExpandError
 from metalk8s_expand.expansion import planner
 from metalk8s_expand.preflight import cluster as cluster_preflight
 from metalk8s_expand.preflight import silent_minions
 
 SavedPlan = Mapping[str, Any] | None
+
+# What a caller without a terminal does instead.
+SHOW_FIRST = (
+    "show the plan with salt-run metalk8s_expand.plan, then run exactly this plan: plan=DIGEST"
+    " instead of confirm=True"
+)
 
 
 def plan(ctx: CommandContext, request: ExpandRequest, preflight: bool = False) -> Result:
@@ -54,6 +61,25 @@ def preview(ctx: CommandContext, request: ExpandRequest, options: ExpandOptions)
     _add_refusal(data, error)
     data["dry_run"] = True
     return ctx.render(render_plan, data)
+
+
+def confirmed(ctx: CommandContext, request: ExpandRequest, options: ExpandOptions) -> ExpandOptions:
+    """Show the plan and ask the operator; return the options that run this plan and no other.
+
+    There is no question if there is nothing to do. Raises SettingsError without a terminal, the
+    error that ``expand`` would refuse the plan with, and StoppedError if the operator refuses it.
+    """
+    ctx.confirmation.ensure_possible(SHOW_FIRST)
+    saved, request = with_saved_plan(ctx, request, options.digest)
+    settings, names = ctx.resolve(request)
+    current, data = _plan_and_save(ctx, request, settings, names)
+    planner.ensure_same_plan(current, options.digest, saved)
+    error = _cluster_error(ctx, settings, names) or _plan_error(ctx, settings, current)
+    if error:
+        raise error
+    if not current.empty:
+        ctx.confirmation.ask(f"expand {request.selection}", render_question(data))
+    return replace(options, digest=current.digest)
 
 
 def with_saved_plan(

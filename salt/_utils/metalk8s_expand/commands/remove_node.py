@@ -12,7 +12,7 @@ from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.exclusive import exclusive_run
 from metalk8s_expand.commands.reports import save_report
 from metalk8s_expand.domain.removal.drain_rules import Allowed
-from metalk8s_expand.domain.removal.plan import RemovalOptions, build_removal_plan
+from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan, build_removal_plan
 from metalk8s_expand.domain.reports.removal import render_removal_plan
 from metalk8s_expand.domain.reports.run import render_report
 from metalk8s_expand.errors import LockedError, SettingsError
@@ -24,30 +24,64 @@ DRAIN_TIMEOUT_S = 600.0
 
 
 def remove_or_preview(
-    ctx: CommandContext, node: str, wait_s: float, dry_run: bool, **options: Any
+    ctx: CommandContext,
+    node: str,
+    wait_s: float,
+    dry_run: bool,
+    confirm: bool = False,
+    **options: Any,
 ) -> Result:
-    """Remove the node, or with ``dry_run`` show what the removal would do."""
-    arguments.flags(dry_run=dry_run)
+    """Remove the node, or with ``dry_run`` show what the removal would do.
+
+    With ``confirm``, the operator is asked first, before the run waits for the lock.
+    """
+    arguments.flags(dry_run=dry_run, confirm=confirm)
     parsed = parse_options(**options)
     if dry_run:
         return ctx.render(render_removal_plan, preview(ctx, node, parsed))
     seconds = arguments.seconds("wait_s", wait_s)
-    return ctx.render(render_report, remove_node(ctx, node, parsed, seconds))
+    shown = confirmed(ctx, node, parsed) if confirm else None
+    return ctx.render(render_report, remove_node(ctx, node, parsed, seconds, shown))
 
 
 def preview(ctx: CommandContext, node: str, options: RemovalOptions) -> Result:
     """Return what the removal would do, without changes and without the lock."""
+    return {**_current_plan(ctx, node, options).as_dict(), "dry_run": True}
+
+
+def confirmed(ctx: CommandContext, node: str, options: RemovalOptions) -> RemovalPlan:
+    """Show the plan of the removal, ask the operator, and return the plan.
+
+    There is no question if there is nothing to do. Raises SettingsError without a terminal, all
+    that the plan refuses, and StoppedError if the operator refuses the plan.
+    """
+    remedy = f"show the removal with {command_line(node, options)} dry_run=True, then run it"
+    ctx.confirmation.ensure_possible(f"{remedy} without confirm=True")
+    plan = _current_plan(ctx, node, options)
+    workflow.ensure_not_refused(plan)
+    if not plan.empty:
+        ctx.confirmation.ask(f"remove_node {node}", render_removal_plan(plan.as_dict()))
+    return plan
+
+
+def _current_plan(ctx: CommandContext, node: str, options: RemovalOptions) -> RemovalPlan:
+    """Return the plan of the removal as the cluster is now, without changes and the lock."""
     inventory = discovery.discover_node(ctx.cluster, ctx.settings(), node)
-    return {**build_removal_plan(inventory, options).as_dict(), "dry_run": True}
+    return build_removal_plan(inventory, options)
 
 
 def remove_node(
-    ctx: CommandContext, node: str, options: RemovalOptions, wait_s: float = 0.0
+    ctx: CommandContext,
+    node: str,
+    options: RemovalOptions,
+    wait_s: float = 0.0,
+    shown: RemovalPlan | None = None,
 ) -> Result:
     """Remove one node from the cluster; return the report of the run.
 
     Every step finds what an interrupted run has done, so the cluster is the only record of
-    progress. Raises an ExpandError before the first change. A later error is in the report.
+    progress. ``shown`` is the plan that the operator has confirmed: another plan is refused with
+    ConflictError. Raises an ExpandError before the first change. A later error is in the report.
     """
     settings = ctx.settings()
     command = f"remove_node {node}"
@@ -57,6 +91,7 @@ def remove_node(
         before = read_state(run.cluster)
         inventory, plan = workflow.discover_and_plan(run, settings, node, options)
         workflow.ensure_not_refused(plan)
+        workflow.ensure_same_plan(plan, shown)
         removal = workflow.begin(run, settings, inventory, options, plan)
 
         # Change: guard, cordon, drain, leadership, API server, member, reset, key, Node.

@@ -12,7 +12,12 @@ from metalk8s_expand.clients.host.clock import Pending, Wait, poll_until
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.removal import blockers, leftover_credentials
 from metalk8s_expand.domain.removal.node_inventory import NodeInventory
-from metalk8s_expand.domain.removal.plan import RemovalOptions, RemovalPlan, build_removal_plan
+from metalk8s_expand.domain.removal.plan import (
+    RemovalOptions,
+    RemovalPlan,
+    build_removal_plan,
+    differences,
+)
 from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
 from metalk8s_expand.errors import (
     ConflictError,
@@ -73,6 +78,22 @@ def ensure_not_refused(plan: RemovalPlan) -> None:
             "fix these problems and run the same command again; to see the steps: salt-run"
             f" metalk8s_expand.remove_node {plan.name} dry_run=True"
         ),
+    )
+
+
+def ensure_same_plan(plan: RemovalPlan, shown: RemovalPlan | None) -> None:
+    """Raise ConflictError with the differences unless the plan is the one that was shown.
+
+    Without a shown plan every plan passes.
+    """
+    if shown is None or plan.digest == shown.digest:
+        return
+    raise ConflictError(
+        f"the plan has changed since the plan {shown.digest[:12]} was shown, so nothing was"
+        f" changed; the current plan is {plan.digest[:12]}",
+        node=plan.name,
+        problems=differences(shown, plan),
+        hint="run the same command again and read the new plan",
     )
 
 

@@ -54,6 +54,10 @@ class Progress:
             self._display.note(node, what)
         self.tick()
 
+    def restart(self) -> None:
+        """Let the run start now. Nothing was printed for it and no event was sent yet."""
+        self.started = self._clock.now()
+
     def event(self, event: Event) -> None:
         """Send an event to the programs that follow the run."""
         self.bus(*event)

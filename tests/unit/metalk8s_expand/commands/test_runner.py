@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import textwrap
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +45,7 @@ from metalk8s_expand.expansion import planner, workflow
 from metalk8s_expand.expansion.node_steps import NODE_STEPS
 from metalk8s_expand.preflight import silent_minions
 from metalk8s_expand.removal import discovery
+from metalk8s_expand.runs.confirmation import QUESTION
 from metalk8s_expand.runs.lock import acquire
 from metalk8s_expand.runs.progress import Progress
 from tests.fakes.clock import FakeClock
@@ -49,6 +53,7 @@ from tests.fakes.cluster import FakeCluster
 from tests.fakes.etcd_members import voter
 from tests.fakes.kube import FakeKube
 from tests.fakes.nodes import infra
+from tests.fakes.operator import FakeOperator
 from tests.fakes.runner import PILLAR, RunnerCalls, certificate, node
 from tests.unit.metalk8s_expand.conftest import free_port
 
@@ -628,6 +633,121 @@ class TestMaxParallel:
     def test_invalid_max_parallel_is_refused(self, make: Make, function: str, wrong: Any) -> None:
         with pytest.raises(SettingsError, match="max_parallel: "):
             getattr(make(), function)(max_parallel=wrong)
+
+
+class TestConfirmation:
+    def drifted(self, make: Make) -> RunnerCalls:
+        """Return calls on a cluster where one Node differs in a way that needs no host."""
+        nodes = everyone()
+        nodes[0]["metadata"]["labels"]["metalk8s.scality.com/version"] = "1.0"
+        nodes[0]["metadata"]["uid"] = "uid-w-1"
+        return make(*nodes)
+
+    def untouched(self, call: RunnerCalls) -> bool:
+        reports = cache.reports(call.opts)
+        return (call.cluster.kube.writes, call.cluster.shared.stored, reports) == ([], None, [])
+
+    def test_confirmed_plan_runs(self, make: Make) -> None:
+        call, operator = self.drifted(make), FakeOperator("yes")
+        report = call.asking(operator).expand(confirm=True)
+        assert (report["ok"], [item["name"] for item in report["nodes"]]) == (True, ["w-1"])
+        [shown] = operator.asked
+        page = (ROOT / "docs/guides/expand.rst").read_text(encoding="utf-8")
+        assert textwrap.indent(f"{shown}\n\n{QUESTION.strip()}\n", "   ") in page
+        assert "confirm" not in report["command"]
+
+    def test_time_of_the_question_is_not_part_of_the_run(
+        self, make: Make, clock: FakeClock
+    ) -> None:
+        call = self.drifted(make)
+        call.ctx.progress._clock = clock
+        operator = FakeOperator(meddle=lambda: clock.sleep(3600.0))
+        assert call.asking(operator).expand(confirm=True)["elapsed"] < 3600.0
+
+    @pytest.mark.parametrize("answer", ["", "no", "y", "YES", "yes please"])
+    def test_plan_without_yes_changes_nothing(self, make: Make, answer: str) -> None:
+        call = self.drifted(make)
+        with pytest.raises(StoppedError, match="expand w-1 was not confirmed") as error:
+            call.asking(FakeOperator(answer)).add_node("w-1", confirm=True)
+        assert (error.value.retcode, self.untouched(call)) == (10, True)
+
+    def test_lock_is_free_while_the_question_is_open(self, make: Make) -> None:
+        call = self.drifted(make)
+        held: list[Any] = []
+        operator = FakeOperator("no", meddle=lambda: held.append(call.cluster.shared.stored))
+        with pytest.raises(StoppedError):
+            call.asking(operator).expand(confirm=True)
+        assert held == [None]
+
+    def test_plan_that_changes_after_it_was_shown_is_refused(self, make: Make) -> None:
+        call = self.drifted(make)
+        labels = call.cluster.kube.nodes_by_name["w-2"]["metadata"]["labels"]
+        drifts = FakeOperator(meddle=lambda: labels.update({"metalk8s.scality.com/version": "1.0"}))
+        with pytest.raises(ConflictError, match="plan has changed") as error:
+            call.asking(drifts).expand(confirm=True)
+        assert error.value.problems == ("node w-2: was not in the plan, and now needs steps",)
+        assert "metadata" not in call.cluster.kube.writes
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_operator_is_not_asked_without_changes(self, make: Make, dry_run: bool) -> None:
+        operator = FakeOperator("no")
+        call = (self.drifted(make) if dry_run else make(*everyone())).asking(operator)
+        assert call.expand(confirm=True, dry_run=dry_run)["retcode"] == 0
+        assert operator.asked == []
+
+    def test_dry_run_needs_no_terminal(self, make: Make) -> None:
+        assert make(*everyone()).expand(confirm=True, dry_run=True)["retcode"] == 0
+
+    def test_refusal_comes_before_the_question(self, make: Make) -> None:
+        operator = FakeOperator()
+        call = self.drifted(make).asking(operator)
+        call.cluster.kube.readyz = (500, "etcd failed")
+        with pytest.raises(QuorumError):
+            call.expand(confirm=True)
+        assert operator.asked == []
+
+    def test_caller_without_terminal_is_refused_before_the_api_is_asked(self, make: Make) -> None:
+        call = make(connect=unreachable).asking(
+            FakeOperator(absent="standard input is no terminal")
+        )
+        for ask in (call.expand, partial(call.add_node, "w-1"), partial(call.remove_node, "w-1")):
+            with pytest.raises(SettingsError, match="input is no terminal") as error:
+                ask(confirm=True)
+            assert error.value.retcode == 2
+        with pytest.raises(SettingsError, match="plan=DIGEST"):
+            call.expand(confirm=True)
+
+    @pytest.mark.parametrize(
+        "caller",
+        [
+            {},
+            {"__cli": "salt-master"},
+            {"__cli": "salt-call", "fun": "metalk8s_expand.expand"},
+            {"__cli": "salt-run", "fun": "state.orchestrate"},
+        ],
+        ids=["library", "reaction or schedule", "minion", "orchestration"],
+    )
+    def test_program_cannot_ask_although_it_has_a_terminal(
+        self, make: Make, caller: dict[str, Any]
+    ) -> None:
+        operator = FakeOperator()
+        call = make(connect=unreachable, **caller)
+        call.ctx = replace(call.ctx, operator=operator)
+        with pytest.raises(SettingsError, match="no operator has called"):
+            call.expand(confirm=True)
+        assert operator.asked == []
+
+    def test_queue_asks_nothing(self, make: Make) -> None:
+        operator = FakeOperator("no")
+        call = self.drifted(make)
+        call.request("w-1")
+        assert call.asking(operator).work()["report"]["ok"] is True
+        assert operator.asked == []
+
+    @pytest.mark.parametrize("function", ["expand", "remove_node"])
+    def test_quoted_flag_is_refused(self, make: Make, function: str) -> None:
+        with pytest.raises(SettingsError, match="confirm is 'no'"):
+            getattr(make(connect=unreachable), function)("w-1", confirm="no")
 
 
 class TestDryRun:

@@ -33,6 +33,7 @@ from metalk8s_expand.errors import (
     DeployError,
     QuorumError,
     SettingsError,
+    StoppedError,
     UnreachableError,
 )
 from metalk8s_expand.removal import discovery, host_reset
@@ -48,6 +49,7 @@ from tests.fakes.keys import FakeKeys
 from tests.fakes.kube import FakeKube
 from tests.fakes.lock import FakeLock
 from tests.fakes.minions import FakeMinions
+from tests.fakes.operator import FakeOperator
 from tests.fakes.pods import EMPTY, pod
 
 PILLAR = {
@@ -184,6 +186,13 @@ class Setting:
             remove_node.remove_node(self.context(), name, options or RemovalOptions()), name
         )
 
+    def confirm(self, name: str, operator: FakeOperator) -> dict[str, Any]:
+        """Remove a node with ``confirm=True``, as an operator with ``salt-run``."""
+        ctx = self.context()
+        opts = {**self.opts, "__cli": "salt-run", "output": "json"}
+        ctx = replace(ctx, opts=opts, operator=operator)
+        return remove_node.remove_or_preview(ctx, name, 0, dry_run=False, confirm=True)
+
     def dies(self, name: str) -> None:
         self.hosts[name].error = UnreachableError("no answer", cause="time-out")
         self.kube.nodes_by_name[name]["status"]["conditions"][0]["status"] = "Unknown"
@@ -229,6 +238,41 @@ def test_control_plane_node_is_removed_in_order(setting: Setting) -> None:
     assert setting.before == [3], "asked once, before the member left"
     assert "etcd has 2 voters now, and needs 2 of them" in outcome.notes
     assert any("still declares cp-1" in note for note in outcome.notes)
+
+
+class TestConfirmation:
+    def test_shown_plan_is_removed(self, setting: Setting) -> None:
+        operator = FakeOperator("yes")
+        assert setting.confirm("w-1", operator)["ok"] is True
+        assert setting.gone("w-1")
+        [shown] = operator.asked
+        assert shown.startswith("Removal of w-1, plan ")
+        assert shown.endswith("Plan: 1 node to remove")
+
+    def test_removal_without_yes_changes_nothing(self, setting: Setting) -> None:
+        with pytest.raises(StoppedError, match="remove_node w-1 was not confirmed"):
+            setting.confirm("w-1", FakeOperator("no"))
+        assert (setting.kube.writes, setting.hosts["w-1"].calls) == ([], [])
+
+    def test_plan_that_changes_after_it_was_shown_is_refused(self, setting: Setting) -> None:
+        arrives = FakeOperator("yes", meddle=lambda: setting.kube.put_pod(pod("db"), "w-1"))
+        with pytest.raises(ConflictError, match="plan has changed") as error:
+            setting.confirm("w-1", arrives)
+        assert error.value.problems == ("step drain: 1 Pods must move, and now 2 Pods must move",)
+        assert (setting.kube.writes, setting.hosts["w-1"].calls) == ([], [])
+
+    def test_count_of_containers_may_change(self, setting: Setting) -> None:
+        said = setting.hosts["w-1"].said
+        operator = FakeOperator("yes", meddle=lambda: said.update(containers=99))
+        assert setting.confirm("w-1", operator)["ok"] is True
+
+    def test_refusal_and_absent_node_ask_nothing(self, setting: Setting) -> None:
+        operator = FakeOperator("no")
+        with pytest.raises(ConflictError, match="refused"):
+            setting.confirm("boot", operator)
+        setting.remove("w-1")
+        assert setting.confirm("w-1", operator)["unchanged"] is True
+        assert operator.asked == []
 
 
 def test_second_run_changes_nothing(setting: Setting) -> None:

@@ -98,8 +98,15 @@ class RemovalPlan:
 
     @property
     def digest(self) -> str:
-        """The digest that identifies this plan."""
-        return digest(self._content())
+        """The digest that identifies this plan.
+
+        It omits the counts of what is on the host: containers come and go by themselves.
+        """
+        content = self._content()
+        for step in content["steps"]:
+            if step["name"] == RETIRE:
+                del step["reason"]
+        return digest(content)
 
     def as_dict(self) -> dict[str, Any]:
         guard = None if self.guard is None else self.guard.as_dict()
@@ -128,6 +135,28 @@ def build_removal_plan(inventory: NodeInventory, options: RemovalOptions) -> Rem
         given_up,
         _guard(inventory) if inventory.exists else None,
     )
+
+
+def differences(before: RemovalPlan, now: RemovalPlan) -> list[str]:
+    """Return what has changed between two plans of a node's removal, one sentence each."""
+    sentences = []
+    if before.roles != now.roles:
+        sentences.append(f"roles: {_listed(before.roles)}, and now {_listed(now.roles)}")
+    if before.given_up != now.given_up:
+        states = ["is not contacted" if plan.given_up else "is contacted" for plan in (before, now)]
+        sentences.append(f"its host {states[0]}, and now {states[1]}")
+    old, new = ({step.name: step.reason for step in plan.steps} for plan in (before, now))
+    for step in STEPS:
+        was, is_now = old.get(step.name), new.get(step.name)
+        only_counts = step.name == RETIRE and was is not None and is_now is not None
+        if was != is_now and not only_counts:
+            unneeded = "not necessary"
+            sentences.append(f"step {step.name}: {was or unneeded}, and now {is_now or unneeded}")
+    return sentences
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _guard(inventory: NodeInventory) -> Guard:

@@ -51,11 +51,7 @@ def render_plan(data: Object) -> list[Block]:
     if data.get("refusal"):
         code = data["refusal"]["retcode"]
         blocks += render_error(data["refusal"], f"expand would be refused (exit code {code})")
-    blocks += render_nodes(data)
-    if "preflight" in data:
-        blocks += preflight.render_preflight(data["preflight"])
-    blocks += warning_blocks(data.get("warnings") or ())
-    blocks.append(text_block(Segment("Plan: ", TITLE), *summary(data)))
+    blocks += render_question(data)
     if data.get("dry_run"):
         verdict = "would be refused, as above" if data["refusal"] else "would start"
         blocks.append(
@@ -64,6 +60,16 @@ def render_plan(data: Object) -> list[Block]:
     elif data["waves"]:
         command = f"salt-run metalk8s_expand.expand plan={data['digest'][:SHOWN_DIGEST]}"
         blocks.append(Block(paragraph("To run exactly this plan: ", command), joined=True))
+    return blocks
+
+
+def render_question(data: Object) -> list[Block]:
+    """Return the document of a plan without what to do next, as an operator confirms it."""
+    blocks = render_nodes(data)
+    if "preflight" in data:
+        blocks += preflight.render_preflight(data["preflight"])
+    blocks += warning_blocks(data.get("warnings") or ())
+    blocks.append(text_block(Segment("Plan: ", TITLE), *summary(data)))
     return blocks
 
 
