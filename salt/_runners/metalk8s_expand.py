@@ -461,12 +461,18 @@ def work():
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def status(follow=False, certificates=True):
     """
-    Return each declared node with its state in the cluster, the certificate that expires first on
-    each node, the registered Nodes that the pillar does not declare (``undeclared``), the active or
-    interrupted run (``now``), the pending requests of events (``queue``), the IDs of the past runs
-    (``runs``), the last ten with command, outcome, nodes and seconds (``history``), and which
-    kubeconfig is used (``configuration``). Minions that are down delay the result by some ten
-    seconds and are reported as unknown.
+    Return an overview of the cluster, each declared node with its state in the cluster, the
+    certificate that expires first on each node, the registered Nodes that the pillar does not
+    declare (``undeclared``), the active or interrupted run (``now``), the pending requests of
+    events (``queue``), the IDs of the past runs (``runs``), the last ten with command, outcome,
+    nodes and seconds (``history``), and which kubeconfig is used (``configuration``). Minions that
+    are down delay the result by some ten seconds and are reported as unknown.
+
+    ``overview`` has ``nodes`` (``total`` and ``ready``, also by role), ``etcd`` (members, leader,
+    ``failures``, how many more members may fail, ``db_size`` in bytes, alarms), ``api_servers``
+    (``answering`` and ``missing``), ``dns`` (``ready`` and ``wanted`` Pods, and their nodes),
+    ``proxies_behind`` (nodes) and ``lock`` (run, command, user, host, times). A part that cannot be
+    read has the cause as ``unknown``, else None, and does not fail the command.
 
     follow
         First stream the progress of the active run until it ends.
@@ -507,7 +513,10 @@ def stop(wait_s=0):
 def health(nodes=None, profiles=None):
     """
     Check the cluster and its declared nodes: API, etcd, Nodes, static Pods, CoreDNS, certificates.
-    Exit code 8 if a check finds a problem. ``warnings`` lists certificates that expire soon.
+
+    Returns ``healthy``, the number of declared ``nodes``, ``warnings`` (certificates that expire
+    soon), ``certificates``, the last three runs (``history``) and the ``overview``, each as
+    ``status`` has it. Exit code 8 if a check finds a problem: ``error`` has all problems.
 
     nodes
         Names of declared nodes and globs, a list or comma separated. All declared nodes by default.

@@ -12,6 +12,7 @@ from metalk8s_expand.domain.reports import run
 from metalk8s_expand.domain.reports.removal import render_removal_plan
 from metalk8s_expand.domain.reports.run import NodeReport, Report, StepResult
 from metalk8s_expand.domain.reports.terminal.document import text_of
+from metalk8s_expand.domain.reports.terminal.overview import render_overview
 from metalk8s_expand.errors import DeployError
 
 NAMES = ("cp-1", "cp-2", "infra-1", "worker-1")
@@ -70,6 +71,39 @@ REMOVAL: dict[str, Any] = {
 }
 
 
+OVERVIEW: dict[str, Any] = {
+    "nodes": {
+        "total": 5,
+        "ready": 5,
+        "roles": {
+            "bootstrap": {"total": 1, "ready": 1},
+            "master": {"total": 3, "ready": 3},
+            "etcd": {"total": 3, "ready": 3},
+            "infra": {"total": 2, "ready": 2},
+            "node": {"total": 1, "ready": 1},
+        },
+    },
+    "etcd": {
+        "members": [],
+        "voters": 3,
+        "healthy": 3,
+        "needed": 2,
+        "failures": 1,
+        "leader": "bootstrap",
+        "db_size": 25_480_000,
+        "alarms": [],
+        "problems": [],
+        "unknown": None,
+    },
+    "api_servers": {
+        "total": 3, "answering": ["bootstrap", "cp-1", "cp-2"], "missing": [], "unknown": None,
+    },
+    "dns": {"ready": 2, "wanted": 2, "nodes": ["bootstrap", "infra-1"], "unknown": None},
+    "proxies_behind": ["worker-1"],
+    "lock": {"held": False, "unknown": None},
+}  # fmt: skip
+
+
 def report(finished: Report) -> str:
     return text_of(
         run.render_report({**finished.as_dict(), "command": "salt-run metalk8s_expand.expand"})
@@ -81,6 +115,7 @@ def report(finished: Report) -> str:
     [
         ("guides/expand", "run 20261122195023 succeeded", report(UNCHANGED)),
         ("guides/follow", "run 20261123015400 FAILED", report(FAILED)),
+        ("guides/check", "cluster      state", text_of([render_overview(OVERVIEW)])),
         ("guides/remove", "Removal of cp-1", text_of(render_removal_plan(REMOVAL))),
     ],
 )

@@ -23,6 +23,7 @@ from metalk8s_expand.domain.node.node_logs import render_node_logs
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.domain.parsing.reader import suggestion
 from metalk8s_expand.domain.reports.earlier_runs import digest_of
+from metalk8s_expand.domain.reports.history import summary
 from metalk8s_expand.domain.reports.page.outcome import function_of
 from metalk8s_expand.domain.reports.page.render import render_page
 from metalk8s_expand.domain.reports.run import render_report
@@ -85,6 +86,12 @@ def save_report(run: RunContext, data: Result) -> Result:
     data["log"] = str(cache.save_report(opts, data))
     run.exit_code["retcode"] = data["retcode"]
     return data
+
+
+def history(opts: Mapping[str, Any], newest: int) -> list[Result]:
+    """Return the ``newest`` past runs of this master with command, outcome and duration."""
+    runs = cache.reports_by_run(opts)
+    return [summary(run, cache.load_report(runs[run])) for run in list(runs)[-newest:]]
 
 
 def logs(ctx: CommandContext, node: object, lines: object) -> Result:

@@ -12,17 +12,18 @@ from metalk8s_expand.cluster import certificates, roster
 from metalk8s_expand.commands import arguments
 from metalk8s_expand.commands.context import CommandContext, Result
 from metalk8s_expand.commands.health import certificates_of, deployed_nodes, nodes_by_name
+from metalk8s_expand.commands.reports import history
 from metalk8s_expand.domain.configuration import VERSION
 from metalk8s_expand.domain.declaration import cluster_defaults
 from metalk8s_expand.domain.declaration.settings import Settings
 from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.objects import labels_of
 from metalk8s_expand.domain.node.spec import Node
-from metalk8s_expand.domain.reports.history import summary
 from metalk8s_expand.domain.reports.terminal.document import Block
 from metalk8s_expand.domain.reports.terminal.status import render_status
 from metalk8s_expand.runs import follow as run_progress
 from metalk8s_expand.runs import queue_worker
+from metalk8s_expand.runs.overview import read_overview
 
 # The number of past runs that are shown with their outcome.
 HISTORY = 10
@@ -41,10 +42,7 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
             ctx.progress.close()
     settings, configuration = _configured(ctx)
     observed = nodes_by_name(ctx)
-    runs = cache.reports_by_run(ctx.opts)
-    history = []
-    for run in list(runs)[-HISTORY:]:
-        history.append(summary(run, cache.load_report(runs[run])))
+    overview = read_overview(ctx.cluster.access(), leases, list(observed.values()))
     active = run_progress.current(kube, leases, ctx.clock.now())
     in_progress = (active or {}).get("nodes", {})
     names = deployed_nodes(observed) if with_certificates else []
@@ -54,12 +52,13 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         rows[name] = _status(node, observed.get(name), name in in_progress)
         rows[name]["certificates"] = expiry.get(name)
     data = {
+        "overview": overview.as_dict(),
         "nodes": rows,
         "certificates": expiry,
         "undeclared": _undeclared(settings, observed),
         "queue": queue_worker.rows(kube),
-        "runs": list(runs)[-20:],
-        "history": history,
+        "runs": list(cache.reports_by_run(ctx.opts))[-20:],
+        "history": history(ctx.opts, HISTORY),
         "now": active,
         "configuration": configuration,
     }

@@ -34,7 +34,6 @@ from metalk8s_expand.domain.runs.lease_rules import STOP
 from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import (
     ConflictError,
-    DeployError,
     LockedError,
     QuorumError,
     SettingsError,
@@ -354,9 +353,7 @@ class TestAlarm:
 
     def test_health_reports_alarm_and_members_once(self, call: RunnerCalls) -> None:
         call.cluster.etcd.put(voter(9, False, name="e-1", alarms=(Alarm(9, "NOSPACE"),)))
-        with pytest.raises(DeployError) as error:
-            call.health()
-        first, *others = map(str, error.value.problems)
+        first, *others = call.health()["error"]["problems"]
         assert first.startswith("etcd has the alarm NOSPACE of member e-1 (9)")
         assert len([item for item in others if "etcd" in item]) == 1
 
@@ -405,10 +402,8 @@ class TestStaleReady:
 
     def test_health_needs_a_renewal_of_each_kubelet(self, call: RunnerCalls) -> None:
         call.cluster.kube.put_lease("w-1", stamp(call.cluster.kube.clock.now()))
-        with pytest.raises(DeployError) as error:
-            call.health()
-        [problem] = error.value.problems
-        assert "w-1 is not Ready: its kubelet does not renew its Lease" in str(problem)
+        [problem] = call.health()["error"]["problems"]
+        assert "w-1 is not Ready: its kubelet does not renew its Lease" in problem
 
     def test_missing_right_names_the_role(self, call: RunnerCalls) -> None:
         def refuse(request: str) -> None:
@@ -591,8 +586,8 @@ class TestSelection:
     def test_health_covers_selected_nodes(self, make: Make) -> None:
         call = make(node("w-1"), infra("other"))
         assert call.health("w-1", "worker")["healthy"] is True
-        with pytest.raises(DeployError, match="Node w-2 is declared and not registered"):
-            call.health(None, "worker")
+        [problem] = call.health(None, "worker")["error"]["problems"]
+        assert problem == "Node w-2 is declared and not registered"
 
     def test_approved_plan_covers_nodes_that_matched_then(self, make: Make) -> None:
         call = make(node("w-1"), node("w-2"))
@@ -963,6 +958,39 @@ class TestStatus:
         assert found["i-1"]["problems"]
         assert found["w-1"]["problems"] == []
 
+    def test_status_begins_with_the_overview(self, make: Make) -> None:
+        call = make(*everyone(), __cli="salt-run")
+        call.cluster.etcd.put(voter(1, name="boot", alarms=(Alarm(1, "NOSPACE"),)))
+        text = call.status()["text"]
+        assert text.startswith("cluster      state\nnodes        3 of 3 ready")
+        assert "alarm: NOSPACE" in text.split("\n\n")[0]
+        assert "- etcd has the alarm NOSPACE of member boot (1): a store has" in text
+
+    def test_status_shows_what_cannot_be_read_as_unknown(self, make: Make) -> None:
+        def refuse(request: str) -> None:
+            if "endpointslices" in request or "deployments" in request:
+                raise UnreachableError("GET was answered 403: forbidden", cause=FORBIDDEN)
+
+        call = make(*everyone(), infra("other"))
+        call.cluster.kube.fail = refuse
+        call.cluster.etcd.urls = ()
+        overview = call.status()["overview"]
+        assert {key: overview[key]["unknown"] for key in ("api_servers", "dns", "etcd", "lock")} == {
+            "api_servers": "GET was answered 403: forbidden", "dns": "GET was answered 403: forbidden",
+            "etcd": "no etcd member answers", "lock": None,
+        }  # fmt: skip
+        assert overview["nodes"]["total"] == 4
+
+    def test_requests_of_status_do_not_grow_with_the_fleet(self, make: Make) -> None:
+        counts = []
+        for extra in ([], [infra(f"other-{number}") for number in range(20)]):
+            call = make(*everyone(), *extra)
+            requests: list[str] = []
+            call.cluster.kube.fail = requests.append
+            call.status()
+            counts.append(len(requests))
+        assert counts[0] == counts[1]
+
     def test_status_reports_cordoned_node(self, make: Make) -> None:
         cordoned = node("w-1")
         cordoned["spec"] = {"unschedulable": True}
@@ -1028,7 +1056,7 @@ class TestStatus:
         assert call.status()["undeclared"]["other"]["roles"] == ["infra"]
         assert "other" not in call.status()["nodes"]
         text = make(node("w-1"), infra("other"), __cli="salt-run").status()["text"]
-        rows = {line.split()[0]: line for line in text.split("\n\n")[0].splitlines()}
+        rows = {line.split()[0]: line for line in text.split("\n\n")[1].splitlines()}
         assert rows["other"].index("registered, not deployed, not declared") == rows["node"].index(
             "state"
         )
@@ -1068,7 +1096,37 @@ def with_one_more() -> dict[str, Any]:
 
 class TestHealth:
     def test_healthy_cluster_has_no_warnings(self, make: Make) -> None:
-        assert make(*everyone()).health(None) == {"healthy": True, "nodes": 3, "warnings": []}
+        found = make(*everyone()).health(None)
+        assert (found["healthy"], found["nodes"], found["warnings"]) == (True, 3, [])
+        assert "retcode" not in found
+        json.dumps(found)
+
+    def test_overview_is_above_the_verdict(self, make: Make) -> None:
+        well = make(*everyone(), __cli="salt-run")
+        well.expand()
+        text = well.health()["text"]
+        assert text.startswith(
+            "cluster      state\nnodes        3 of 3 ready: infra 1 of 1, node 2"
+        )
+        assert "w-1   kubelet-client  2027-01-01T00:00:00Z  300.0" in text
+        assert "expand succeeded none" in " ".join(text.split())
+        assert text.endswith("Healthy: no check found a problem; 3 declared nodes")
+        ill = make(node("w-1"), __cli="salt-run").health()
+        assert ill["retcode"] == 8
+        assert ill["text"].index("nodes        1 of 1 ready") < ill["text"].index("Error: ")
+        assert "w-2, i-1 (2 nodes): is declared and not registered" in ill["text"]
+
+    def test_problem_is_in_the_log(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+        make(node("w-1")).health()
+        assert "health: the cluster is not as declared" in caplog.text
+
+    def test_etcd_is_asked_once(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        call = make(*everyone())
+        etcd, asked = call.cluster.etcd, []
+        members = etcd.members
+        monkeypatch.setattr(etcd, "members", lambda: asked.append(1) or members())
+        call.health()
+        assert len(asked) == 1
 
     def test_expiring_certificates_are_warnings_or_errors(self, make: Make) -> None:
         call = make(*everyone())
@@ -1076,11 +1134,9 @@ class TestHealth:
         assert len(call.health(None)["warnings"]) == 3
         assert len(call.health("w-1")["warnings"]) == 1
         call.minions.every = certificate(6)
-        with pytest.raises(
-            DeployError,
-            match="certificate kubelet-client of w-1 expires on 2027-01-01T00:00:00Z, in 6 days",
-        ):
-            call.health("w-1")
+        [problem] = call.health("w-1")["error"]["problems"]
+        ends = "certificate kubelet-client of w-1 expires on 2027-01-01T00:00:00Z, in 6 days"
+        assert ends in problem
         lax = make(
             *everyone(), pillar={**PILLAR, "certificates": {"error_days": 1, "warning_days": 2}}
         )
@@ -1092,12 +1148,10 @@ class TestHealth:
         call.minions.answers = {"w-2": False}
         call.minions.without_key = {"i-1"}
         call.minions.answers["i-1"] = None
-        with pytest.raises(DeployError, match="the certificates of w-2 are unknown") as error:
-            call.health(None)
-        assert "of i-1 are unknown: the master has no accepted key of its minion" in str(
-            error.value
-        )
-        assert "salt-run metalk8s_expand.expand w-2,i-1" in str(error.value.hint)
+        error = call.health(None)["error"]
+        assert "the certificates of w-2 are unknown" in error["text"]
+        assert "of i-1 are unknown: the master has no accepted key of its minion" in error["text"]
+        assert "salt-run metalk8s_expand.expand w-2,i-1" in error["hint"]
         assert call.health("w-1")["healthy"] is True
 
     def test_health_reports_all_problems_together(self, make: Make) -> None:
@@ -1105,9 +1159,9 @@ class TestHealth:
         cordoned["spec"] = {"unschedulable": True}
         call = make(cordoned, node("i-1"), infra("other"))
         call.cluster.kube.coredns["status"] = {}
-        with pytest.raises(DeployError) as error:
-            call.health(None)
-        text = str(error.value)
+        found = call.health(None)
+        assert (found["healthy"], found["retcode"], found["error"]["retcode"]) == (False, 8, 8)
+        text = found["error"]["text"]
         assert "CoreDNS: 0 of 2" in text
         assert "Node w-2 is cordoned" in text
         assert "Node w-1 is declared and not registered" in text

@@ -27,7 +27,7 @@ def cluster_state(nodes: Iterable[Object], members: Sequence[Member] | None) -> 
     known = sorted(nodes, key=name_of)
     return {
         "nodes": [_node(item) for item in known],
-        "etcd": None if members is None else [_member(member) for member in members],
+        "etcd": None if members is None else [member_row(member) for member in members],
     }
 
 
@@ -50,7 +50,8 @@ def _node(item: Object) -> dict[str, Any]:
     return shown
 
 
-def _member(member: Member) -> dict[str, Any]:
+def member_row(member: Member) -> dict[str, Any]:
+    """Return a member of etcd as ``cluster_state`` has it."""
     shown: dict[str, Any] = visible_tree(
         {
             "name": member.name or "(never started)",

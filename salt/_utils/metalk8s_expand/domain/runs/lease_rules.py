@@ -93,9 +93,7 @@ class Lease:
     @property
     def title(self) -> str:
         """The description of the holder in messages."""
-        doing = self._annotation(f"{PREFIX}doing", "?")
-        run = self._annotation(f"{PREFIX}run", "?")
-        user = self._annotation(f"{PREFIX}user", "?")
+        doing, run, user = (value or "?" for value in (self.doing, self.run, self.user))
         host = self._annotation(f"{PREFIX}host", "?")
         return (
             f"{doing} (run {run} of {user} on {host}, {self.holder}), since {self.acquired}, last"
@@ -116,6 +114,16 @@ class Lease:
     def run(self) -> str:
         """The ID of the holder's run; empty if unknown."""
         return self._annotation(f"{PREFIX}run")
+
+    @property
+    def doing(self) -> str:
+        """The holder's command and its nodes; empty if unknown."""
+        return self._annotation(f"{PREFIX}doing")
+
+    @property
+    def user(self) -> str:
+        """The user of the holder's process; empty if unknown."""
+        return self._annotation(f"{PREFIX}user")
 
     @property
     def host(self) -> str:

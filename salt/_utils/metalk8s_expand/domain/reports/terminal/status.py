@@ -20,6 +20,7 @@ from metalk8s_expand.domain.reports.terminal.document import (
     list_block,
     paragraph,
 )
+from metalk8s_expand.domain.reports.terminal.overview import render_overview
 from metalk8s_expand.domain.runs import queue_rules
 
 Object = Mapping[str, Any]
@@ -34,15 +35,15 @@ CERTIFICATES = 5
 def render_status(data: Object, active: str) -> list[Block]:
     """Return the document for the result of ``status``, with the text of the active run."""
     known = [*data["nodes"], *data["undeclared"]]
-    blocks = [_nodes(data)]
-    problems = []
+    blocks = [render_overview(data["overview"]), _nodes(data)]
+    problems = [("", problem) for problem in data["overview"]["etcd"]["problems"]]
     for name, item in (*data["nodes"].items(), *data["undeclared"].items()):
         problems += [(name, problem) for problem in item["problems"]]
     if problems:
         texts = similar_texts.sentences([problem for _, problem in problems], known)
         blocks.append(list_block(paragraph(Segment("Problems:", BAD)), texts, "problems"))
     if data["certificates"]:
-        blocks.append(_certificates(data["certificates"]))
+        blocks.append(render_certificates(data["certificates"]))
     if active:
         blocks.append(similar_texts.block(active, "nodes", known))
     if data["queue"]:
@@ -76,7 +77,7 @@ def _style(state: str) -> str:
     return BAD if state.startswith("not ready") else WARN
 
 
-def _certificates(rows: Mapping[str, Object]) -> Block:
+def render_certificates(rows: Mapping[str, Object]) -> Block:
     """Return the certificates that end first, and the nodes whose certificates are unknown."""
     known = [(name, row) for name, row in rows.items() if "days_left" in row]
     known.sort(key=lambda item: float(item[1]["days_left"]))
