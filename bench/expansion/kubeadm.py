@@ -71,10 +71,12 @@ def join(name: str) -> Run:
     """Join a prepared host and wait until the Node is Ready and its member votes."""
     create = ("kubeadm", "token", "create", "--print-join-command")
     words = [*on(BOOTSTRAP, *create).split(), "--ignore-preflight-errors=all"]
+    port = 0
     if "master" in BY_NAME[name].roles:
         address = BY_NAME[name].address
         words += ["--control-plane", f"--apiserver-advertise-address={address}"]
-    with measured(BOOTSTRAP, name, port=API) as run:
+        port = API
+    with measured(BOOTSTRAP, name, port=port) as run:
         on(name, *words, timeout=LIMIT_S)
         wait = ("kubectl", "wait", "--for=condition=Ready", f"node/{name}", "--timeout=120s")
         on(BOOTSTRAP, *wait, timeout=150)

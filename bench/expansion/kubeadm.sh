@@ -4,6 +4,8 @@ set -euo pipefail
 # The kit has the files of the other cluster.
 rm -rf /etc/kubernetes /etc/systemd/system/kubelet.service
 mkdir -p /etc/kubernetes
+# host.sh fills in names in both; kubeadm writes its own.
+: >/etc/kubernetes/kubelet.conf
 printf '{}\n' >/etc/kubernetes/kubelet.yaml
 cat >/etc/systemd/system/kubelet.service <<END
 [Service]
@@ -19,4 +21,5 @@ END
 # The peer has a single API endpoint.
 sed -i 's/ apiserver-proxy$//' /root/bench/host.sh
 bash /root/bench/host.sh "$@"
+rm /etc/kubernetes/kubelet.conf /etc/kubernetes/kubelet.yaml
 curl --fail --silent "http://$3:8080/client.tar" | tar -C / -xf -

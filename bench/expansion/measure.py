@@ -66,7 +66,7 @@ COMPARISONS = (
     ),
     Comparison(
         "longest gap between acknowledged writes during expand",
-        "expand",
+        "expand beside writes",
         "kubeadm member",
         "during kubeadm join --control-plane",
         1,
@@ -130,6 +130,12 @@ def _expand(results: Results) -> None:
     results.add("bare runner", salt.timed("test.arg"))
 
 
+def _writes(results: Results) -> None:
+    cluster.restore()
+    run, _ = salt.expand(writes=True)
+    results.add("expand beside writes", run)
+
+
 def _by_hand(results: Results) -> None:
     cluster.restore()
     results.add("hand", salt.deploy_by_hand())
@@ -162,6 +168,7 @@ def _kubeadm(results: Results) -> None:
 
 WORKS: Mapping[str, Callable[[Results], None]] = {
     "expand": _expand,
+    "writes": _writes,
     "hand": _by_hand,
     "floor": _floor,
     "playbook": _playbook,

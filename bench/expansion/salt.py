@@ -17,13 +17,19 @@ SALTENV = "metalk8s-134.0.0"
 HOSTS = (BOOTSTRAP, *(node.name for node in NODES))
 
 
-def expand(*names: str) -> tuple[Run, dict[str, Any]]:
-    """Expand to all nodes, or to the named ones; return the measurement and the report."""
+def expand(*names: str, writes: bool = False) -> tuple[Run, dict[str, Any]]:
+    """Expand to all nodes, or to the named ones; return the measurement and the report.
+
+    With ``writes``, a client writes meanwhile; its CPU time and that of its requests are included.
+    """
     selection = [f"nodes={','.join(names)}"] if names else []
-    with measured(*HOSTS, port=PROXY) as run:
+    with measured(*HOSTS, port=PROXY if writes else 0) as run:
         text = on(BOOTSTRAP, *_runner("metalk8s_expand.expand", *selection), timeout=LIMIT_S)
     verify(names or [node.name for node in NODES])
     report: dict[str, Any] = json.loads(text)
+    for node in report["nodes"]:
+        steps = (f"{step['name']} {step['elapsed']:.1f}" for step in node["steps"])
+        print(f"   {node['name']}: {'; '.join(steps)}", flush=True)
     return run, report
 
 

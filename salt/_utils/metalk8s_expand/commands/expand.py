@@ -86,5 +86,6 @@ def expand(
         notes += expansion.notes
         report = workflow.build_report(run.progress, nodes, problems, notes, snapshot, stopped)
         data = {**report.as_dict(), "unchanged": plan.empty, "command": request.command()}
-        data["cluster"] = {"before": before, "after": read_state(run.cluster)}
+        after = before if plan.empty else read_state(run.cluster)
+        data["cluster"] = {"before": before, "after": after}
         return save_report(run, {**data, **plan.as_report()})
