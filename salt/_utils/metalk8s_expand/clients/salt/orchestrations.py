@@ -70,7 +70,7 @@ class Orchestrations:
     Only one thread may use an object: Salt forks to start a job, which is unsafe with threads.
     """
 
-    def __init__(self, opts: Mapping[str, Any], ask_every: float = 1.0) -> None:
+    def __init__(self, opts: Mapping[str, Any], ask_every: float = 0.4) -> None:
         self._opts = dict(opts)
         self._ask_every = ask_every
         self._asked: dict[str, float] = {}
@@ -78,6 +78,7 @@ class Orchestrations:
         self._seen: dict[str, float] = {}
         self._looked = 0.0
         self._events = StateEvents(opts)
+        self._returners: Any = None
 
     def new(self) -> str:
         """Return the ID of the next job."""
@@ -139,8 +140,9 @@ class Orchestrations:
     def _cached(self, jid: str) -> Any:
         import salt.loader
 
-        returners = salt.loader.returners(dict(self._opts), {})
-        returns = returners[f"{self._opts['master_job_cache']}.get_jid"](jid)
+        if self._returners is None:
+            self._returners = salt.loader.returners(dict(self._opts), {})
+        returns = self._returners[f"{self._opts['master_job_cache']}.get_jid"](jid)
         for value in returns.values():
             answer = value.get("return", value) if isinstance(value, dict) else value
             return answer.get("return", answer) if isinstance(answer, dict) else answer
