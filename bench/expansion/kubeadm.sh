@@ -1,12 +1,16 @@
 #!/bin/bash
 # Make a host ready for kubeadm: kubeadm.sh NAME ADDRESS BOOTSTRAP IMAGE...; host.sh has the same arguments.
 set -euo pipefail
-# The kit has the files of the other cluster.
-rm -rf /etc/kubernetes /etc/systemd/system/kubelet.service
+# The kit has the files of the other cluster. host.sh fills in names in three of them; kubeadm's own come after it.
+rm -rf /etc/kubernetes
 mkdir -p /etc/kubernetes
-# host.sh fills in names in both; kubeadm writes its own.
 : >/etc/kubernetes/kubelet.conf
-printf '{}\n' >/etc/kubernetes/kubelet.yaml
+: >/etc/kubernetes/kubelet.yaml
+: >/etc/systemd/system/kubelet.service
+# The peer has a single API endpoint.
+sed -i 's/ apiserver-proxy$//' /root/bench/host.sh
+bash /root/bench/host.sh "$@"
+rm /etc/kubernetes/kubelet.conf /etc/kubernetes/kubelet.yaml
 cat >/etc/systemd/system/kubelet.service <<END
 [Service]
 Environment=KUBELET_KUBEADM_ARGS=
@@ -18,8 +22,5 @@ RestartSec=2
 [Install]
 WantedBy=multi-user.target
 END
-# The peer has a single API endpoint.
-sed -i 's/ apiserver-proxy$//' /root/bench/host.sh
-bash /root/bench/host.sh "$@"
-rm /etc/kubernetes/kubelet.conf /etc/kubernetes/kubelet.yaml
+systemctl daemon-reload
 curl --fail --silent "http://$3:8080/client.tar" | tar -C / -xf -
