@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalk8s_expand.domain.salt.orchestration_result import EndedState
 from metalk8s_expand.domain.salt.saltenv import PREPARATION
 from tests.fakes.clock import FakeClock
 
@@ -92,13 +91,13 @@ class FakeOrchestrations:
         self.running[jid] = (name, self.clock.time + took)
         self.most = max(self.most, len(self.running))
 
-    def ended_states(self, jid: str) -> list[EndedState]:
+    def begun_states(self, jid: str) -> list[str]:
         """Return the only state of an orchestration once, two seconds before its end."""
         _, end = self.running[jid]
         if jid in self.told or self.clock.time < end - 2:
             return []
         self.told.add(jid)
-        return [EndedState("Install", True, 1.0, 1, 2)]
+        return ["Install"]
 
     def is_dead(self, jid: str) -> bool:
         name, end = self.running[jid]

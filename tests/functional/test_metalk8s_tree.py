@@ -94,7 +94,7 @@ for name, saltenv in given["runs"]:
 end = time.monotonic() + 240
 while len(found) < len(started) and time.monotonic() < end:
     for title, job in started.items():
-        assert jobs.ended_states(job) == [], "there is no event bus"
+        assert jobs.begun_states(job) == [], "there is no event bus"
         answer = jobs.result(job)
         if answer is not None and title not in found:
             found[title] = {"problems": orchestration_result.problems(answer), "answer": answer,

@@ -99,8 +99,8 @@ def _orchestrate(
     deadline = run.clock.monotonic() + expansion.settings.deploy_timeout
     while (answer := expansion.orchestrations.result(job)) is None:
         _ensure_job_runs(expansion, node, sls, job, deadline)
-        for ended in expansion.orchestrations.ended_states(job):
-            run.progress(node.name, step, str(ended))
+        for name in expansion.orchestrations.begun_states(job):
+            run.progress(node.name, step, f"runs {name}")
         yield None
     for state in orchestration_result.states(answer):
         if state.ran:

@@ -11,8 +11,7 @@ from typing import Any
 
 from metalk8s_expand.clients.salt import running_jobs
 from metalk8s_expand.clients.salt.pillar import PILLAR_KEY
-from metalk8s_expand.clients.salt.state_events import SEND_EVENTS, StateEvents
-from metalk8s_expand.domain.salt.orchestration_result import EndedState
+from metalk8s_expand.clients.salt.state_events import StateEvents
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class Orchestrations:
 
         self._events.close()
         self._events.expect(jid)
-        client = salt.runner.RunnerClient({**copy.deepcopy(self._opts), **SEND_EVENTS})
+        client = salt.runner.RunnerClient(copy.deepcopy(self._opts))
         low = {
             "arg": [sls],
             "kwarg": {"saltenv": saltenv, "pillar": dict(pillar), "orchestration_jid": jid},
@@ -121,9 +120,9 @@ class Orchestrations:
                 self._events.forget(jid)
         return self._returned.get(jid)
 
-    def ended_states(self, jid: str) -> list[EndedState]:
-        """Return the states that have ended since the last call, as far as events tell."""
-        return self._events.ended(jid)
+    def begun_states(self, jid: str) -> list[str]:
+        """Return the names of the states that have begun since the last call, as events say."""
+        return self._events.begun(jid)
 
     def is_dead(self, jid: str) -> bool:
         """Return whether the job's process is gone for some seconds without a result."""

@@ -1,4 +1,4 @@
-"""The states of running orchestrations as they end, from the master's event bus.
+"""The states of running orchestrations as they begin, from the master's event bus.
 
 These events are for the display alone: the job's return decides. So no step of a run waits for an
 event, or fails without it.
@@ -11,18 +11,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from metalk8s_expand.domain.salt.orchestration_result import EndedState, ended_state
+from metalk8s_expand.domain.salt.orchestration_result import begun_state
 
 log = logging.getLogger(__name__)
 
-# With this option of its job, Salt sends an event after each state of an orchestration.
-SEND_EVENTS = {"state_events": True}
-PREFIX = "salt/job/"
+# Salt sends this event when a state of an orchestration starts its job.
+PREFIX, SUFFIX = "salt/run/", "args"
 PACE_S = 0.2
 # A busy master sends many events. The rest is read at the next look.
 MOST_EVENTS = 500
-# Salt would wait forever with 0.
-WAIT_S = 0.01
+# The time for one event. Without any, Salt would return before it has read what is there.
+WAIT_S = 0.02
 
 
 class StateEvents:
@@ -36,14 +35,14 @@ class StateEvents:
         self._bus: Any = None
         self._works = True
         self._looked = float("-inf")
-        self._ended: dict[str, list[EndedState]] = {}
+        self._begun: dict[str, list[str]] = {}
 
     def expect(self, jid: str) -> None:
         """Keep the states of this job, which is about to start."""
-        self._ended.setdefault(jid, [])
+        self._begun.setdefault(jid, [])
 
-    def ended(self, jid: str) -> list[EndedState]:
-        """Return the states of a job that have ended since the last call. Never raises."""
+    def begun(self, jid: str) -> list[str]:
+        """Return the states that have begun in a job since the last call. Never raises."""
         if self._works and time.monotonic() - self._looked >= PACE_S:
             self._looked = time.monotonic()
             try:
@@ -53,16 +52,16 @@ class StateEvents:
                 self._works = False
                 log.warning("no events of states: %s: %s", type(exc).__name__, exc)
                 self.close()
-        found = self._ended.get(jid)
+        found = self._begun.get(jid)
         if not found:
             return []
-        self._ended[jid] = []
+        self._begun[jid] = []
         return found
 
     def forget(self, jid: str) -> None:
         """Keep no further states of a job; close the connection after the last job."""
-        self._ended.pop(jid, None)
-        if not self._ended:
+        self._begun.pop(jid, None)
+        if not self._begun:
             self.close()
 
     def close(self) -> None:
@@ -82,10 +81,10 @@ class StateEvents:
                 self._opts, self._opts["sock_dir"], listen=True
             )
         for _ in range(MOST_EVENTS):
-            event = self._bus.get_event(wait=WAIT_S, tag=PREFIX, full=True, no_block=True)
+            event = self._bus.get_event(wait=WAIT_S, tag=PREFIX, full=True)
             if event is None:
                 return
             jid, _, rest = str(event["tag"]).removeprefix(PREFIX).partition("/")
-            state = ended_state(event.get("data")) if rest.startswith("prog/") else None
-            if state is not None and jid in self._ended:
-                self._ended[jid].append(state)
+            name = begun_state(event.get("data")) if rest == SUFFIX else ""
+            if name and jid in self._begun:
+                self._begun[jid].append(name)

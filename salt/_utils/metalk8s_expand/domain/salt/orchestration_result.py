@@ -39,40 +39,13 @@ class State:
     failed_minions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class EndedState:
-    """A state of an orchestration that still runs: the ``number``-th of ``total`` has ended.
+def begun_state(data: object) -> str:
+    """Return the name of the state that has sent this event, with its control characters visible.
 
-    ``elapsed`` is in seconds.
+    It is empty for other data.
     """
-
-    name: str
-    ok: bool
-    elapsed: float
-    number: int
-    total: int
-
-    def __str__(self) -> str:
-        how = "done" if self.ok else "FAILED"
-        return f"{self.name!r} {how} in {self.elapsed:.1f} s, state {self.number} of {self.total}"
-
-
-def ended_state(data: object) -> EndedState | None:
-    """Return the state of an event of Salt's option ``state_events``; None of another event.
-
-    A state that did not run, since a requisite failed, is left out.
-    """
-    chunk = data.get("ret") if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping) or not isinstance(chunk, Mapping) or "result" not in chunk:
-        return None
-    number, total = chunk.get("__run_num__"), data.get("len")
-    if not isinstance(number, int) or not isinstance(total, int):
-        return None
-    if _is_requisite_failure(chunk):
-        return None
-    name = visible(str(chunk.get("__id__") or chunk.get("name") or "?"))
-    ok = chunk["result"] is not False
-    return EndedState(name, ok, _seconds(chunk.get("duration")), number + 1, total)
+    name = data.get("name") if isinstance(data, Mapping) else None
+    return visible(name) if isinstance(name, str) else ""
 
 
 def states(answer: object) -> tuple[State, ...]:
