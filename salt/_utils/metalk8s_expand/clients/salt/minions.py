@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, poll_until
 from metalk8s_expand.clients.salt.keys import Keys
-from metalk8s_expand.errors import UnreachableError, visible_tree
+from metalk8s_expand.errors import DeadlineError, UnreachableError, visible_tree
 
 # After ANSWER_S seconds Salt asks the minions without an answer whether the job still runs. It
 # continues to wait for those that confirm it within RUNNING_S seconds.
@@ -67,22 +68,19 @@ class Minions:
             # Salt would print on stdout that no minion matched.
             return {}
         answers: dict[str, Any] = {}
-        ends = time.monotonic() + limit_s
+        wait = Wait(f"the answers to {function}", limit_s, interval=POLL_S)
         try:
             with salt.client.get_local_client(c_path=str(self._opts["conf_file"])) as client:
-                for returned in client.cmd_iter_no_block(
+                job = client.cmd_iter_no_block(
                     chosen,
                     function,
                     arg=list(arguments),
                     timeout=ANSWER_S,
                     tgt_type="list",
                     gather_job_timeout=RUNNING_S,
-                ):
-                    answers.update(_returns(returned, chosen))
-                    if time.monotonic() > ends:
-                        break
-                    if returned is None:
-                        time.sleep(POLL_S)
+                )
+                with suppress(DeadlineError):
+                    poll_until(wait, lambda: _received(job, chosen, answers), Clock())
         except salt.exceptions.SaltException as exc:
             raise UnreachableError(
                 f"the Salt master cannot contact {', '.join(chosen)}: {exc}",
@@ -107,6 +105,17 @@ class Minions:
             ).get("grains")
             if isinstance(grains, dict) and grains:
                 yield minion, grains
+
+
+def _received(
+    job: Iterator[Any], chosen: Sequence[str], answers: dict[str, Any]
+) -> dict[str, Any] | Pending:
+    """Add the answers that are there; return all of them when the job has ended."""
+    for returned in job:
+        if returned is None:
+            return Pending(())
+        answers.update(_returns(returned, chosen))
+    return answers
 
 
 def _returns(returned: Any, chosen: Sequence[str]) -> Iterator[tuple[str, Any]]:
