@@ -67,6 +67,7 @@ class FakeOrchestrations:
     # The jobs of preparations.
     preparations: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
+    forgotten: list[str] = field(default_factory=list)
     # When each preparation and deployment began and ended, in order: (kind, node, start, end).
     ended: list[tuple[str, str, float, float]] = field(default_factory=list)
 
@@ -98,6 +99,9 @@ class FakeOrchestrations:
             return []
         self.told.add(jid)
         return ["Install"]
+
+    def forget_states(self, jid: str) -> None:
+        self.forgotten.append(jid)
 
     def is_dead(self, jid: str) -> bool:
         name, end = self.running[jid]

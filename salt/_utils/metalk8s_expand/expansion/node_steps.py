@@ -97,11 +97,14 @@ def _orchestrate(
     expansion.jobs[node.name, step] = job
     run.progress.step(node.name, step, events.STARTED, run.clock.now() - started, job)
     deadline = run.clock.monotonic() + expansion.settings.deploy_timeout
-    while (answer := expansion.orchestrations.result(job)) is None:
-        _ensure_job_runs(expansion, node, sls, job, deadline)
-        for name in expansion.orchestrations.begun_states(job):
-            run.progress(node.name, step, f"runs {name}")
-        yield None
+    try:
+        while (answer := expansion.orchestrations.result(job)) is None:
+            _ensure_job_runs(expansion, node, sls, job, deadline)
+            for name in expansion.orchestrations.begun_states(job):
+                run.progress(node.name, step, f"runs {name}")
+            yield None
+    finally:
+        expansion.orchestrations.forget_states(job)
     for state in orchestration_result.states(answer):
         if state.ran:
             title = f"{step}: {state.name}"

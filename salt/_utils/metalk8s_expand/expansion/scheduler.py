@@ -111,6 +111,8 @@ def prepare_member(
         return
     task = run_planned_steps(expansion, item, _until_prepared(steps))
     yield from run_node(expansion, item.node, task, ends=False)
+    if name not in expansion.errors:
+        expansion.run.progress(name, PREPARE, "the host is prepared and waits for its turn")
     progress.ready.add(name)
 
 

@@ -117,12 +117,15 @@ class Orchestrations:
             cached = self._cached(jid)
             if cached is not None:
                 self._returned[jid] = cached
-                self._events.forget(jid)
         return self._returned.get(jid)
 
     def begun_states(self, jid: str) -> list[str]:
         """Return the names of the states that have begun since the last call, as events say."""
         return self._events.begun(jid)
+
+    def forget_states(self, jid: str) -> None:
+        """Read no further events of a job."""
+        self._events.forget(jid)
 
     def is_dead(self, jid: str) -> bool:
         """Return whether the job's process is gone for some seconds without a result."""

@@ -52,11 +52,11 @@ class StateEvents:
                 self._works = False
                 log.warning("no events of states: %s: %s", type(exc).__name__, exc)
                 self.close()
-        found = self._begun.get(jid)
-        if not found:
+        names = self._begun.get(jid)
+        if not names:
             return []
         self._begun[jid] = []
-        return found
+        return names
 
     def forget(self, jid: str) -> None:
         """Keep no further states of a job; close the connection after the last job."""
