@@ -349,7 +349,7 @@ def test_api_proxy_that_is_behind_is_updated_by_next_expand() -> None:
 
 @contextmanager
 def hanging(host: str) -> Iterator[None]:
-    """Let every job on this host that looks after its API proxy hang."""
+    """Let the API proxy of this host lack cp-2, and every job that looks after the proxy hang."""
     wrapper = "/usr/local/bin/systemctl"
     script = (
         '#!/bin/sh\ncase "$*" in *apiserver-proxy*) exec sleep 1801;; esac\n'
@@ -357,6 +357,8 @@ def hanging(host: str) -> Iterator[None]:
     )
     on(host, "tee", wrapper, stdin=script)
     on(host, "chmod", "755", wrapper)
+    # The proxy lists every declared server, and is left alone as long as it does.
+    on(host, "sed", "--in-place", "/ server cp-2 /d", "/etc/metalk8s/apiserver-proxy.cfg")
     try:
         yield
     finally:
