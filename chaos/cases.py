@@ -175,9 +175,9 @@ def boundaries(node: str) -> dict[str, Trigger]:
         "learner-started": moments.member(node, "started"),
         "promoted": moments.member(node, "voter"),
         "role-etcd-done": by("state.sls", node, "metalk8s.roles.etcd"),
-        # This job runs on all other nodes that are Ready.
-        "proxies": on("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
-        "proxies-done": by("state.sls", "bootstrap", "metalk8s.roles.node.apiserver_proxy"),
+        # Every other Ready node is asked this. A proxy that lists the server gets no further job.
+        "proxies": on("metalk8s_expand_host.apiserver_proxy", "bootstrap"),
+        "proxies-done": by("metalk8s_expand_host.apiserver_proxy", "bootstrap"),
     }
     end = {
         "deployed": moments.progress(node, "deploy", "done"),

@@ -17,7 +17,7 @@ NODE, PREPARED, ETCD, PROXY = (
     "metalk8s.roles.node",
     "metalk8s.roles.prepared",
     "metalk8s.roles.etcd",
-    "metalk8s.roles.node.apiserver_proxy",
+    "metalk8s_expand_host.apiserver_proxy",
 )
 
 
@@ -60,10 +60,8 @@ LINES = {
     "learner-started": "cp-2 started",
     "promoted": "cp-2 voter",
     "role-etcd-done": sls("ret", NODE, ETCD, "metalk8s.roles.master"),
-    "proxies": event(
-        "salt/job/2026/new", fun="state.sls", minions=["bootstrap", "cp-1"], arg=[PROXY]
-    ),
-    "proxies-done": sls("ret", PROXY, node="bootstrap"),
+    "proxies": event("salt/job/2026/new", fun=PROXY, minions=["bootstrap", "cp-1"], arg=[]),
+    "proxies-done": event("salt/job/2026/ret/bootstrap", fun=PROXY, id="bootstrap", fun_args=[]),
     "deployed": "[  44.2 s] cp-2             deploy: done in 40.0 s",
     "verify": "[  44.2 s] cp-2             verify: started",
     "verified": "[  45.2 s] cp-2             verify: done in 1.0 s",
