@@ -53,8 +53,13 @@ def files(root: Path) -> dict[str, bytes]:
 
 def with_sums(content: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return these files and the file of their checksums."""
-    sums = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
-    return {**content, "SHA256SUMS": "".join(sums).encode()}
+    return {**content, "SHA256SUMS": sums(content).encode()}
+
+
+def sums(content: Mapping[str, bytes]) -> str:
+    """Return the checksums of these files, as ``sha256sum --check`` reads them."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
 
 
 def archive(root: Path, content: Mapping[str, bytes]) -> bytes:
@@ -96,8 +101,7 @@ def write(root: Path, content: Mapping[str, bytes], directory: Path) -> Path:
     path = directory / f"{NAME}-{version(root)}.tar.gz"
     directory.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    line = f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
-    path.with_name(f"{path.name}.sha256").write_text(line, encoding="ascii")
+    path.with_name(f"{path.name}.sha256").write_text(sums({path.name: data}), encoding="ascii")
     return path
 
 

@@ -7,7 +7,6 @@ outside of that directory: it creates no tag and uploads nothing.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import sys
 import tempfile
@@ -83,11 +82,8 @@ def _refuse(problems: Sequence[str]) -> None:
 
 
 def _write_sums(place: Path) -> None:
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(place.iterdir())
-    ]
-    (place / SUMS).write_text("".join(lines), encoding="ascii")
+    content = {path.name: path.read_bytes() for path in place.iterdir()}
+    (place / SUMS).write_text(bundle.sums(content), encoding="ascii")
 
 
 if __name__ == "__main__":
