@@ -9,7 +9,7 @@ from typing import Any
 from metalk8s_expand.clients.kubernetes.heartbeats import watch_heartbeats
 from metalk8s_expand.clients.kubernetes.kubeconfig import kubeconfig_of
 from metalk8s_expand.clients.kubernetes.objects import JsonObject
-from metalk8s_expand.clients.salt import minion_contact, terminal_log
+from metalk8s_expand.clients.salt import cache, minion_contact, terminal_log
 from metalk8s_expand.cluster import certificates
 from metalk8s_expand.cluster import health as cluster_health
 from metalk8s_expand.commands.arguments import ExpandRequest, Names
@@ -59,7 +59,7 @@ def health(ctx: CommandContext, nodes: Names = None, profiles: Names = None) -> 
         "warnings": expiry.warnings(answers, settings.certificates),
         "overview": overview.as_dict(),
         "certificates": certificates.overview(answers),
-        "history": history(ctx.opts, HISTORY),
+        "history": history(cache.reports_by_run(ctx.opts), HISTORY),
     }
     if problems:
         error = DeployError(

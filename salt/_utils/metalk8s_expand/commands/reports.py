@@ -88,9 +88,11 @@ def save_report(run: RunContext, data: Result) -> Result:
     return data
 
 
-def history(opts: Mapping[str, Any], newest: int) -> list[Result]:
-    """Return the ``newest`` past runs of this master with command, outcome and duration."""
-    runs = cache.reports_by_run(opts)
+def history(runs: Mapping[str, Path], newest: int) -> list[Result]:
+    """Return the ``newest`` of these past runs with command, outcome and duration.
+
+    ``runs`` are the files of the reports by run, the newest run last.
+    """
     return [summary(run, cache.load_report(runs[run])) for run in list(runs)[-newest:]]
 
 

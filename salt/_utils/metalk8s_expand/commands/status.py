@@ -43,6 +43,7 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
     settings, configuration = _configured(ctx)
     observed = nodes_by_name(ctx)
     overview = read_overview(ctx.cluster.access(), leases, list(observed.values()))
+    runs = cache.reports_by_run(ctx.opts)
     active = run_progress.current(kube, leases, ctx.clock.now())
     in_progress = (active or {}).get("nodes", {})
     names = deployed_nodes(observed) if with_certificates else []
@@ -57,8 +58,8 @@ def status(ctx: CommandContext, follow: bool = False, with_certificates: bool = 
         "certificates": expiry,
         "undeclared": _undeclared(settings, observed),
         "queue": queue_worker.rows(kube),
-        "runs": list(cache.reports_by_run(ctx.opts))[-20:],
-        "history": history(ctx.opts, HISTORY),
+        "runs": list(runs)[-20:],
+        "history": history(runs, HISTORY),
         "now": active,
         "configuration": configuration,
     }
