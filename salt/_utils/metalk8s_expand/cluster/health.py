@@ -17,6 +17,8 @@ from metalk8s_expand.domain.node import health, roles
 from metalk8s_expand.domain.node.spec import Node
 from metalk8s_expand.errors import DeployError, ExpandError, QuorumError
 
+# The Deployment of the cluster's DNS.
+NAMESPACE, COREDNS = "kube-system", "coredns"
 LOG = "journalctl --unit kubelet, --unit containerd and /var/log/pods on the node"
 
 
@@ -114,7 +116,7 @@ def addon_problems(access: ClusterAccess) -> list[str]:
         for item in access.kube.nodes(roles.label_key(roles.INFRA))
         if not health.cordon_problems(item)
     ]
-    deployment = access.kube.deployment("kube-system", "coredns")
+    deployment = access.kube.deployment(NAMESPACE, COREDNS)
     if deployment is None:
         return health.deployment_problems(None)
     wanted = min(len(hosts), int((deployment.get("spec") or {}).get("replicas", 1)))

@@ -12,13 +12,11 @@ from typing import TypeVar
 
 from metalk8s_expand.clients.kubernetes.lease import Leases
 from metalk8s_expand.clients.kubernetes.objects import JsonObject, Kube
-from metalk8s_expand.cluster.health import ClusterAccess
+from metalk8s_expand.cluster.health import COREDNS, NAMESPACE, ClusterAccess
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.reports.overview import Dns, Overview, Unknown
 from metalk8s_expand.domain.runs import lease_rules
 from metalk8s_expand.errors import ExpandError, UnreachableError
-
-NAMESPACE, COREDNS = "kube-system", "coredns"
 
 Answer = TypeVar("Answer")
 
