@@ -6,7 +6,6 @@ families.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from metalk8s_expand.clients.etcd import snapshot_stream
-from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.host.clock import Clock, Wait, retry_until
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.kubernetes.readiness import api_problems, api_server_problems
 from metalk8s_expand.cluster import health, node_registration
@@ -22,7 +21,6 @@ from metalk8s_expand.domain.declaration import settings
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.node import health as node_health
 from metalk8s_expand.domain.node import roles
-from metalk8s_expand.errors import UnreachableError
 from tests.integration.apiserver import ApiServer
 from tests.integration.daemons import eventually, wait_for_ports
 from tests.integration.etcd_host import PORTS, Host, Site, is_up, voters
@@ -117,13 +115,8 @@ def test_members_of_both_families_form_one_cluster(first: Host, site: Site, tmp_
         member = quorum.member_at(first.members(), quorum.peer_url(second.address))
         assert member is not None
         # etcd refuses a removal until its members have been connected for some seconds.
-        for attempt in range(30):
-            try:
-                first.etcd([], own=True).remove(member.id)
-                break
-            except UnreachableError:
-                assert attempt < 29
-                time.sleep(1)
+        etcd, wait = first.etcd([], own=True), Wait("the removal", 30.0)
+        retry_until(wait, lambda: etcd.remove(member.id), Clock())
         eventually("one healthy voter", is_up(first, [first]))
     finally:
         second.power_off()
