@@ -75,8 +75,8 @@ def known_to_proxies(name):
 
     Only proxies that do not list it yet are changed. This is best effort and takes about a minute
     at most, whatever the number of nodes: a proxy that lacks one API server uses the others. The
-    state never fails. Its changes have, in ``ret``,
-    what the minions of the nodes that are behind returned; the next ``expand`` updates these.
+    state never fails. Its changes have, in ``ret``, what the minions of the nodes that are behind
+    returned; the next ``expand`` updates these.
 
     name
         Name of the new control-plane node.

@@ -52,6 +52,7 @@ def update(
     the API.
     """
     files = FileServer(cluster.opts)
+    master = minions.Minions(cluster.opts)
     ready: dict[str, list[str]] = {}
     updated: list[str] = []
     behind: list[str] = []
@@ -66,7 +67,6 @@ def update(
     for env, names in sorted(ready.items()):
         keywords = {"__kwarg__": True, "saltenv": env, "concurrent": True}
         sls = saltenv.apiserver_proxy(files.has, env)
-        master = minions.Minions(cluster.opts)
         returned = master.ask(names, "state.sls", [sls, keywords], ANSWER_S)
         for name in names:
             (updated if _succeeded(returned.get(name)) else behind).append(name)

@@ -6,6 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,6 @@ class Orchestrations:
         self._seen: dict[str, float] = {}
         self._looked = 0.0
         self._events = StateEvents(opts)
-        self._returners: Any = None
 
     def new(self) -> str:
         """Return the ID of the next job."""
@@ -139,11 +139,13 @@ class Orchestrations:
         gone = moment - self._seen.get(jid, moment) > GONE_S
         return gone and self._cached(jid) is None
 
-    def _cached(self, jid: str) -> Any:
+    @cached_property
+    def _returners(self) -> Any:
         import salt.loader
 
-        if self._returners is None:
-            self._returners = salt.loader.returners(dict(self._opts), {})
+        return salt.loader.returners(dict(self._opts), {})
+
+    def _cached(self, jid: str) -> Any:
         returns = self._returners[f"{self._opts['master_job_cache']}.get_jid"](jid)
         for value in returns.values():
             answer = value.get("return", value) if isinstance(value, dict) else value
