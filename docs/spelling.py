@@ -28,8 +28,8 @@ _LEFT_OUT = re.compile(
     r"|https?://\S+|[\w./-]+/[\w./*-]+|--[\w-]+"
 )
 _BLOCK = re.compile(
-    r" *(?:\.\. (?:generated|drawing|list-table|tested|not tested|errorclass|check|cause|_)"
-    r"|:[\w-]+:)"
+    r" *(?:\.\. (?:generated|drawing|list-table|run|tested|not tested|not recorded"
+    r"|errorclass|check|cause|_)|:[\w-]+:)"
 )
 _WORD = re.compile(r"(?<![\w./:@=-])[A-Za-z][a-z]*(?:['’][a-z]+)?(?![\w/@=:]*[\d_@=/])(?!\w)")
 

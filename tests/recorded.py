@@ -21,6 +21,9 @@ _DIFFERS = (
     (r"(?<![\w.])\d+\.\d+(?=(?:ms|µs|s)?(?![\w.]))", "NUMBER"),
     (r"(?<= )(?:\d+[dhms])+(?= |$)", "AGE"),
     (r"\bleader [a-z0-9-]+", "leader NODE"),
+    # What a host holds, and the step of a removal for the leader of etcd alone.
+    (r"\b\d+(?= (?:services|paths|containers)\b)", "COUNT"),
+    (r"\bleadership .*?(?=api_server )", ""),
     # Members of etcd answer in any order, and of certificates that end at one time any comes first.
     (r"\bhttps://[0-9.]+(?=:2379 is healthy)", "https://MEMBER"),
     (r"(?:[a-z0-9-]+ ){2}(?=TIME NUMBER\b)", "NODE CERTIFICATE "),

@@ -21,22 +21,27 @@ HERE = Path(__file__).parent
 ALONE = ("test_versions.py", "test_metalk8s.py")
 # These tests need blank hosts; the tests after them turn the hosts into nodes.
 FIRST = "test_preflight.py"
+# These tests need the nodes as the tests of the other file leave them.
+AFTER = {"test_book.py": "test_expansion.py"}
 # These tests need the nodes, and leave them with new certificates.
 LAST = "test_certificates.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run two files of this directory first and one last.
+    """Run the files of this directory by rank, then by name; one follows the file that it needs.
 
     Tests of other directories keep their positions.
     """
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
-    rank = {**dict.fromkeys(ALONE, 0), FIRST: 1, LAST: 3}
-    ordered = sorted(
-        (items[place] for place in places), key=lambda item: rank.get(item.path.name, 2)
-    )
+    ordered = sorted((items[place] for place in places), key=_place)
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
+
+
+def _place(item: pytest.Item) -> tuple[int, str, bool]:
+    name = item.path.name
+    rank = {**dict.fromkeys(ALONE, 0), FIRST: 1, LAST: 3}
+    return rank.get(name, 2), AFTER.get(name, name), name in AFTER
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.documented import (
+    DOCS,
     ROOT,
+    SHOWN,
+    SITUATIONS,
     Command,
     Output,
     blocks,
@@ -55,6 +58,33 @@ def test_tests_of_blocks_exist_and_name_functions_and_arguments() -> None:
             if not re.search(rf"\b{name}\b", sources):
                 wrong.append(f"{block}: {name} is not in {', '.join(block.mark.tests)}")
     assert wrong == []
+
+
+def test_situations_of_blocks_are_those_of_the_lab() -> None:
+    situations = {block.mark.situation for block in blocks()} - {""}
+    assert situations == set(SITUATIONS), "tests/lab makes these situations"
+
+
+def test_blocks_hold_commands_and_outputs_are_recorded() -> None:
+    printed = {str(block): block.printed for block in blocks() if not block.mark.reason}
+    assert {block: lines for block, lines in printed.items() if lines} == {}
+    assert [str(block) for block in blocks() if not block.commands] == []
+    texts = unrecorded()
+    assert [place for place, reason in texts.items() if not reason] == []
+
+
+def test_recorded_outputs_are_those_of_blocks_that_run() -> None:
+    shown = {output.name for block in blocks() for output in block.outputs}
+    assert shown == {path.name for path in (DOCS / SHOWN).iterdir()}
+    silent = [str(block) for block in blocks() if block.outputs and not block.mark.situation]
+    assert silent == []
+    # Blocks that share an output run the same command in the same situation.
+    makers = {
+        (output.name, block.mark.situation, block.commands[-1])
+        for block in blocks()
+        for output in block.outputs
+    }
+    assert len(makers) == len(shown)
 
 
 def test_mark_holds_until_next_mark(tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ from tests.recorded import problems, words
             "b-1  admin  2027-11-23T01:24:53Z  364.98",
             "cp  kubelet-client  2027-12-01T00:00:00Z  365.00",
         ),
+        ("4 services, 20 paths, 13 containers", "5 services, 21 paths, 9 containers"),
+        (
+            "cordon  a b\nleadership  it leads\napi_server  it runs",
+            "cordon a b\napi_server it runs",
+        ),
         ("https://10.200.0.11:2379 is healthy", "https://10.200.0.10:2379 is healthy"),
     ],
 )
