@@ -68,14 +68,12 @@ class Shell:
         return Done(code, stdout, self._errors.read().decode(errors="replace"))
 
     def close(self) -> None:
-        """End the shell."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        """Let the shell end, or kill it if a command prevents that."""
         try:
-            self._process.wait(timeout=30)
+            self._process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
         self._errors.close()
 
     def _until_end(self, command: str, timeout: float) -> tuple[str, int]:
