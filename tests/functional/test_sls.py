@@ -167,7 +167,7 @@ def test_fence_is_repeated_right_before_each_static_pod(low: Low, where: str) ->
     pods = [
         chunk
         for chunk in chunks
-        if chunk["state"] == "cmd" and "/etc/kubernetes/manifests" in chunk["name"]
+        if chunk["state"] == "metalk8s_expand_host" and "/etc/kubernetes/manifests" in chunk["name"]
     ]
     assert [pod["__id__"] for pod in pods] == [
         f"Run {name}"
@@ -284,7 +284,7 @@ class TestDeployNode:
         left = [chunk["__id__"] for chunk in low("bootstrap", DEPLOY_NODE, PREPARED)]
         preparation = [chunk["__id__"] for chunk in low("bootstrap", PREPARE_NODE, BY_HAND)]
         assert whole == preparation + left
-        assert preparation == ["Run the minion of cp-1", "Let the CA know cp-1", "Prepare cp-1"]
+        assert preparation == ["Let the CA know cp-1", "Run the minion of cp-1", "Prepare cp-1"]
 
 
 class TestPhases:
@@ -310,7 +310,8 @@ class TestPhases:
         started = [
             chunk
             for chunk in chunks
-            if chunk["state"] == "cmd" and "/etc/kubernetes/manifests" in chunk["name"]
+            if chunk["state"] == "metalk8s_expand_host"
+            and "/etc/kubernetes/manifests" in chunk["name"]
         ]
         assert started == []
 

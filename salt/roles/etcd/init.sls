@@ -39,5 +39,5 @@ Promote the etcd member:
     - endpoints: {{ others | map(attribute="address") | list | json }}
     - epoch: {{ epoch | json }}
     - require:
-      - cmd: Run etcd
+      - metalk8s_expand_host: Run etcd
 {%- endif %}

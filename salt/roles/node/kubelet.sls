@@ -47,11 +47,11 @@ Run the kubelet:
 
 {#- The job that has written a file is another one than this. A kubelet reads its files only when it starts. #}
 Restart a kubelet that runs with older files:
-  cmd.run:
+  metalk8s_expand_host.command:
     - name: systemctl daemon-reload && systemctl restart kubelet
-    - onlyif: >-
-        find {{ configuration | join(" ") }} -newermt "$(systemctl show kubelet --property ActiveEnterTimestamp --value)"
-        | grep -q .
+    - done: >-
+        test -z "$(find {{ configuration | join(" ") }}
+        -newermt "$(systemctl show kubelet --property ActiveEnterTimestamp --value)")"
     - require:
       - service: Run the kubelet
 {%- endif %}

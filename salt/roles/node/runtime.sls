@@ -24,9 +24,9 @@ Forward packets:
         {%- endfor %}
 
 Apply the kernel's settings:
-  cmd.run:
+  metalk8s_expand_host.command:
     - name: modprobe --all overlay br_netfilter; sysctl --quiet --load /etc/sysctl.d/90-metalk8s.conf
-    - unless: test "$(cat /proc/sys/{{ forwarded | join(" /proc/sys/") }} | xargs)" = "{{ (["1"] * forwarded | length) | join(" ") }}"
+    - done: test "$(cat /proc/sys/{{ forwarded | join(" /proc/sys/") }} | xargs)" = "{{ (["1"] * forwarded | length) | join(" ") }}"
     - require:
       - file: Load kernel modules at boot
       - file: Forward packets
@@ -59,15 +59,15 @@ Run the container runtime:
     - enable: True
     - require:
       - metalk8s_expand_artifacts: Unpack node.tar
-      - cmd: Apply the kernel's settings
+      - metalk8s_expand_host: Apply the kernel's settings
     - watch:
       - file: Configure the container runtime
       - file: Install the container runtime's unit
 
 Restart a container runtime that has come up without its Pod interface:
-  cmd.run:
+  metalk8s_expand_host.command:
     - name: systemctl restart containerd && { {{ serves_pods }} || { journalctl --unit containerd --lines 20 | grep error >&2; exit 1; }; }
-    - unless: {{ serves_pods }}
+    - done: {{ serves_pods }}
     - require:
       - service: Run the container runtime
 
@@ -90,7 +90,7 @@ Import the images:
     - parallel: True
     - require:
       - service: Run the container runtime
-      - cmd: Restart a container runtime that has come up without its Pod interface
+      - metalk8s_expand_host: Restart a container runtime that has come up without its Pod interface
 {%- if joins %}
     - require_in:
       - service: Run the kubelet
