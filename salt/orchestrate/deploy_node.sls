@@ -21,15 +21,15 @@ Let {{ node }} join the cluster:
       - salt: Prepare {{ node }}
 {%- endif %}
 {%- if "metalk8s.roles.master" in known.roles %}
-{#- Best effort and bounded: in a fleet a minion is always down, and a proxy that lacks one API server uses the others. #}
+{#- Best effort and bounded: in a fleet a minion is always down, and a proxy that lacks one API server uses the others. So
+    nothing waits for it but the end. #}
 
 Let every API proxy know {{ node }}:
   metalk8s_expand_node.known_to_proxies:
     - name: {{ node }}
+    - parallel: True
     - require:
       - salt: Let {{ node }} join the cluster
-    - require_in:
-      - metalk8s_expand_node: Verify {{ node }}
 {%- endif %}
 
 Verify {{ node }}:

@@ -6,14 +6,7 @@
 {%- if epoch is not none %}{% do run.orchestrate.update({"epoch": epoch}) %}{% endif %}
 {%- set known = salt["metalk8s_expand_cluster.node"](node) %}
 
-Run the minion of {{ node }}:
-  metalk8s_expand_minion.running:
-    - name: {{ node }}
-    - archive: {{ known.minion.archive | json }}
-    - configuration: {{ dict(known.minion.configuration, saltenv=saltenv) | json }}
-    - unit: metalk8s/roles/node/files/salt-minion.service
-    - saltenv: {{ saltenv }}
-
+{#- Beside the state that follows: the policies of the node come from its declaration. #}
 Let the CA know {{ node }}:
   salt.function:
     - name: saltutil.refresh_pillar
@@ -21,6 +14,15 @@ Let the CA know {{ node }}:
     - kwarg:
         wait: True
         timeout: 60
+    - parallel: True
+
+Run the minion of {{ node }}:
+  metalk8s_expand_minion.running:
+    - name: {{ node }}
+    - archive: {{ known.minion.archive | json }}
+    - configuration: {{ dict(known.minion.configuration, saltenv=saltenv) | json }}
+    - unit: metalk8s/roles/node/files/salt-minion.service
+    - saltenv: {{ saltenv }}
 
 Prepare {{ node }}:
   salt.state:
