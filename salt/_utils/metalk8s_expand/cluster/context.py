@@ -13,7 +13,6 @@ from metalk8s_expand.clients.salt.keys import Keys
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.clients.salt.pillar import (
     PILLAR_KEY,
-    declared_pillar,
     master_pillar,
     pillar_id,
 )
@@ -42,7 +41,13 @@ def complete_declaration(opts: Mapping[str, Any], version: Callable[[], Value | 
     ``version`` returns the version that the API tells. Raises SettingsError as ``declaration``, and
     when the declaration contradicts the cluster.
     """
-    pillar = master_pillar(opts)
+    return completed(master_pillar(opts), opts, version)
+
+
+def completed(
+    pillar: Mapping[str, Any], opts: Mapping[str, Any], version: Callable[[], Value | None]
+) -> Settings:
+    """Return the declaration of a compiled pillar; see ``complete_declaration``."""
     declared, known = _parsed(pillar, opts), cluster_configuration(opts, pillar)
     return cluster_defaults.complete(declared, known, version)
 
@@ -75,9 +80,10 @@ class ClusterContext:
 
     def node(self, name: str) -> Node:
         """Return the declared node, or an undeclared node as its Node object describes it."""
-        pillar = declared_pillar(self.opts)
-        if pillar is not None and name in settings.parse(pillar).nodes:
-            return self.settings().nodes[name]
+        pillar = master_pillar(self.opts)
+        declared = pillar.get(PILLAR_KEY)
+        if declared is not None and name in settings.parse(declared).nodes:
+            return completed(pillar, self.opts, self.version).nodes[name]
         node_obj = self.kube.node(name)
         if node_obj is None:
             raise SettingsError(
