@@ -4,7 +4,9 @@ States of a host that Salt's own states make slow or cannot express.
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.host import shell
+from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.loader import mixed_installation
+from metalk8s_expand.minion import kubelet
 
 __virtualname__ = "metalk8s_expand_host"
 
@@ -37,3 +39,24 @@ def command(name, done, timeout=300):
     if not __opts__["test"]:
         shell.run(name, timeout)
     return {"command": "would run" if __opts__["test"] else "was run"}
+
+
+@state_boundary
+def ready(name, done, timeout=120):
+    """
+    Ensure that the API has the Node of this host as Ready before the first static Pod: a kubelet
+    that sees its Node without a capacity denies a static Pod, and never tries it again.
+
+    name
+        Name of the node.
+    done
+        Command without a change that succeeds if there is nothing to wait for, for example because
+        the host has its static Pods. A node must be able to start etcd while no API answers.
+    timeout
+        Seconds to wait.
+
+    Raises DeadlineError with what the API says of the Node.
+    """
+    if not __opts__["test"] and not shell.succeeds(done, timeout):
+        kubelet.wait_until_ready(name, timeout, Clock())
+    return {}

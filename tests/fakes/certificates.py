@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
@@ -34,3 +35,29 @@ def write_pair(
     (base / f"{title}.key").write_bytes(
         key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
     )
+
+
+def local_pki(base: Path, authority: str = "ca", client: str = "client") -> Path:
+    """Write an authority, a server certificate of 127.0.0.1 and a client certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = distinguished_name(authority)
+    write_pair(
+        base,
+        "ca",
+        key,
+        certificate_builder(issuer, issuer, key)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256()),
+    )
+    for title in ("server", client):
+        own = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        write_pair(
+            base,
+            title,
+            own,
+            certificate_builder(distinguished_name(title), issuer, own)
+            .add_extension(names, False)
+            .sign(key, hashes.SHA256()),
+        )
+    return base

@@ -179,6 +179,7 @@ def test_fence_is_repeated_right_before_each_static_pod(low: Low, where: str) ->
         assert "failhard" not in asked, "what failed before it must not end the job"
     assert list(requisites(named(chunks, "Let no older run start etcd"))) == [
         ("file", "Write the static Pod etcd"), ("metalk8s_expand_etcd", "Add the etcd member as a learner"),
+        ("metalk8s_expand_host", "Let the API know the kubelet"),
     ]  # fmt: skip
     needed = list(requisites(named(chunks, "Let no older run start kube-apiserver")))
     assert {

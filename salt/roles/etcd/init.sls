@@ -1,5 +1,5 @@
 {#- An etcd member: the addition as a learner under the guard, its Pod, the promotion under the guard. -#}
-{%- from "metalk8s/roles/map.jinja" import static_pod, cluster, epoch, joins, node, prepares with context %}
+{%- from "metalk8s/roles/map.jinja" import static_pod, cluster, epoch, has_static_pods, joins, node, prepares with context %}
 {%- set others = pillar.metalk8s.etcd_members | rejectattr("name", "equalto", node.name) | list %}
 include:
   - metalk8s.roles.node
@@ -21,6 +21,9 @@ Add the etcd member as a learner:
     - epoch: {{ epoch | json }}
     - require:
       - service: Run the kubelet
+{%- if has_static_pods %}
+      - metalk8s_expand_host: Let the API know the kubelet
+{%- endif %}
 {%- if prepares %}
       - file: Keep etcd's data private
       - metalk8s_expand_certificates: Have the certificates signed

@@ -1,4 +1,4 @@
-{%- from "metalk8s/roles/map.jinja" import joins, kubeconfig, cluster, node, pki, prepares with context %}
+{%- from "metalk8s/roles/map.jinja" import has_static_pods, joins, kubeconfig, cluster, node, pki, prepares with context %}
 {%- set configuration = ["/etc/kubernetes/kubelet.yaml", "/etc/systemd/system/kubelet.service",
                          "/etc/kubernetes/kubelet.conf", pki ~ "/kubelet-client.crt", pki ~ "/kubelet-server.crt"] %}
 {%- if prepares %}
@@ -54,4 +54,13 @@ Restart a kubelet that runs with older files:
         -newermt "$(systemctl show kubelet --property ActiveEnterTimestamp --value)")"
     - require:
       - service: Run the kubelet
+{%- if has_static_pods %}
+
+Let the API know the kubelet:
+  metalk8s_expand_host.ready:
+    - name: {{ node.name }}
+    - done: test -n "$(ls -A /etc/kubernetes/manifests)"
+    - require:
+      - metalk8s_expand_host: Restart a kubelet that runs with older files
+{%- endif %}
 {%- endif %}
