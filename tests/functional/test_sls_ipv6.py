@@ -141,7 +141,7 @@ def test_host_forwards_packets_of_the_pod_network(rendered: Rendered) -> None:
     both = ["net.ipv4.ip_forward = 1", "net.bridge.bridge-nf-call-iptables = 1"]
     sixth = ["net.ipv6.conf.all.forwarding = 1", "net.bridge.bridge-nf-call-ip6tables = 1"]
     assert contents == both + (sixth if ":" in rendered.family.node else [])
-    check = rendered.chunk("cp-1", "Apply the kernel's settings")["unless"]
+    check = rendered.chunk("cp-1", "Apply the kernel's settings")["done"]
     assert check.count("/proc/sys/") == len(contents)
     assert check.endswith(f'= "{" ".join(["1"] * len(contents))}"')
 
