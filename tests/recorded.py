@@ -20,10 +20,10 @@ _DIFFERS = (
     (r"\b([a-z0-9-]+)_\d+_[0-9a-f]{8}\b", r"\1_PROCESS"),
     (r"(?<![\w.])\d+\.\d+(?=(?:ms|µs|s)?(?![\w.]))", "NUMBER"),
     (r"(?<= )(?:\d+[dhms])+(?= |$)", "AGE"),
-    (r"\bleader [a-z0-9-]+", "leader NODE"),
-    # What a host holds, and the step of a removal for the leader of etcd alone.
-    (r"\b\d+(?= (?:services|paths|containers)\b)", "COUNT"),
+    # The step of a removal for the leader of etcd alone, and what a host holds.
     (r"\bleadership .*?(?=api_server )", ""),
+    (r"\b\d+(?= (?:services|paths|containers)\b)", "COUNT"),
+    (r"\bleader [a-z0-9-]+", "leader NODE"),
     # Members of etcd answer in any order, and of certificates that end at one time any comes first.
     (r"\bhttps://[0-9.]+(?=:2379 is healthy)", "https://MEMBER"),
     (r"(?:[a-z0-9-]+ ){2}(?=TIME NUMBER\b)", "NODE CERTIFICATE "),

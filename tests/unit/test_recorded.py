@@ -79,3 +79,8 @@ def test_part_that_is_not_printed_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown" / "x.txt").write_text("a\n")
     assert problems(Output("x.txt", start="b"), "a\n", tmp_path)
+
+
+def test_removal_of_the_leader_has_the_words_of_any_other() -> None:
+    text = "cordon its Pods {}api_server its API server runs"
+    assert words(text.format("leadership its member is etcd's leader ")) == words(text.format(""))
