@@ -137,7 +137,7 @@ def test_error_of_fleet_is_there_once(master: Master) -> None:
 
 
 def test_json_has_every_detail(master: Master) -> None:
-    found: Any = json.loads(master.run("--out=json", "shown.refused").stdout)
+    found: Any = json.loads(printed(master.run("--out=json", "shown.refused")))
     assert set(found) == {"retcode", "error"}
     assert len(found["error"]["problems"]) == 300
 
