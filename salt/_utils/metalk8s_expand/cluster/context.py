@@ -41,13 +41,7 @@ def complete_declaration(opts: Mapping[str, Any], version: Callable[[], Value | 
     ``version`` returns the version that the API tells. Raises SettingsError as ``declaration``, and
     when the declaration contradicts the cluster.
     """
-    return completed(master_pillar(opts), opts, version)
-
-
-def completed(
-    pillar: Mapping[str, Any], opts: Mapping[str, Any], version: Callable[[], Value | None]
-) -> Settings:
-    """Return the declaration of a compiled pillar; see ``complete_declaration``."""
+    pillar = master_pillar(opts)
     declared, known = _parsed(pillar, opts), cluster_configuration(opts, pillar)
     return cluster_defaults.complete(declared, known, version)
 
@@ -81,9 +75,11 @@ class ClusterContext:
     def node(self, name: str) -> Node:
         """Return the declared node, or an undeclared node as its Node object describes it."""
         pillar = master_pillar(self.opts)
-        declared = pillar.get(PILLAR_KEY)
-        if declared is not None and name in settings.parse(declared).nodes:
-            return completed(pillar, self.opts, self.version).nodes[name]
+        stated = pillar.get(PILLAR_KEY)
+        declared = settings.Settings() if stated is None else settings.parse(stated)
+        if name in declared.nodes:
+            known = cluster_configuration(self.opts, pillar)
+            return cluster_defaults.complete(declared, known, self.version).nodes[name]
         node_obj = self.kube.node(name)
         if node_obj is None:
             raise SettingsError(
