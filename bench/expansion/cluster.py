@@ -18,6 +18,7 @@ from bench.expansion.lab import (
     on,
     until,
 )
+from tests.lab.hosts import EXEC
 
 HERE = Path(__file__).parent
 SCRIPTS = ("kit.sh", "keys.sh", "sign.sh", "host.sh", "floor.sh")
@@ -31,10 +32,6 @@ IMAGES = {
     "infra": (*ON_EVERY_NODE, "coredns"),
     "node": ON_EVERY_NODE,
 }
-IN_MASTER = (
-    *("kubectl", "exec", "--namespace=kube-system", f"salt-master-{BOOTSTRAP}"),
-    *("--container=salt-master", "--"),
-)
 # The master has just started. Each of its twelve workers loads its modules with its first requests,
 # which takes eight CPU seconds in all. A master that has run for days has done that.
 SERVE_REQUESTS = f"""
@@ -78,7 +75,7 @@ def restore() -> None:
             "--timeout=60s",
         ),
     )
-    on(BOOTSTRAP, *IN_MASTER, "/opt/salt/bin/python3", "-c", SERVE_REQUESTS)
+    on(BOOTSTRAP, *EXEC, "/opt/salt/bin/python3", "-c", SERVE_REQUESTS)
 
 
 def verify(names: Sequence[str]) -> None:
