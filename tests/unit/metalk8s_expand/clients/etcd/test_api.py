@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.domain.etcd.quorum import Alarm
 from metalk8s_expand.errors import ConflictError, UnreachableError
+from tests.fakes import https_server
 from tests.fakes.certificates import certificate_builder, distinguished_name, write_pair
 from tests.unit.metalk8s_expand.conftest import free_port
 
@@ -46,17 +45,8 @@ class Member:
 
             def log_message(self, *_: Any) -> None: ...
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pki / "server.crt", pki / "server.key")
-        context.load_verify_locations(pki / "ca.crt")
-        context.verify_mode = ssl.CERT_REQUIRED
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.server = https_server.serve(pki, Handler)
         self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        ).start()
 
     def __enter__(self) -> Member:
         return self

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +18,7 @@ from metalk8s_expand.clients.etcd import snapshot_stream
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.errors import UnreachableError
+from tests.fakes import https_server
 
 Answer = Callable[[Any], None]
 
@@ -60,15 +59,8 @@ def line(blob: bytes, remaining: int = 0) -> bytes:
 
 @pytest.fixture
 def received(pki: Path) -> Iterator[Callable[..., bytes]]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki / "server.crt", pki / "server.key")
     kind = type("Once", (Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    server.daemon_threads = True
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-    ).start()
+    server = https_server.serve(pki, kind)
     credentials = Credentials(str(pki / "ca.crt"), str(pki / "client.crt"), str(pki / "client.key"))
     url = f"https://127.0.0.1:{server.server_address[1]}"
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 
 from metalk8s_expand.clients.kubernetes.own_node import own_node
 from metalk8s_expand.errors import UnreachableError
+from tests.fakes import https_server
 from tests.fakes.certificates import local_pki
 
 NODE = {"kind": "Node", "metadata": {"name": "cp-1"}}
@@ -36,16 +35,8 @@ class Api:
 
             def log_message(self, *_: Any) -> None: ...
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pki / "server.crt", pki / "server.key")
-        context.load_verify_locations(pki / "ca.crt")
-        context.verify_mode = ssl.CERT_REQUIRED
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.server = https_server.serve(pki, Handler)
         self.port = self.server.server_address[1]
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        ).start()
 
 
 @pytest.fixture
