@@ -161,3 +161,15 @@ def test_text_without_recording_needs_reason_right_above(tmp_path: Path) -> None
         ".. code-block:: text\n\n   two\n"
     )
     assert unrecorded(tmp_path) == {"a.rst:3": "it takes hours", "a.rst:7": ""}
+
+
+def test_readme_shows_lines_of_the_recorded_plan() -> None:
+    """The README leaves out the reasons and the differences."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin = readme.index("    node      profile ")
+    printed = [
+        line.strip() for line in readme[begin : readme.index("\n\nThe reasons")].splitlines()
+    ]
+    plan = (ROOT / "docs/shown/plan.txt").read_text(encoding="utf-8")
+    recorded = {line.strip() for line in plan.splitlines()}
+    assert [line for line in printed if line != "…" and line not in recorded] == []

@@ -44,10 +44,12 @@ def schedule(expansion: Expansion, plan: Plan, steps: Steps) -> None:
 
     Control-plane nodes are deployed one after another, each as soon as its host is prepared. At
     most ``max_parallel`` hosts are prepared, or workers deployed, at a time. The hosts of
-    control-plane nodes come first, because the others wait for nobody.
+    control-plane nodes come first, because the others wait for nobody. If a deployment adds voters,
+    all workers wait until the control plane is complete.
     """
     progress = ControlPlane()
-    waiting = [run_worker(expansion, item, steps) for item in reversed(plan.workers)]
+    workers = [run_worker(expansion, item, steps) for item in reversed(plan.workers)]
+    waiting: list[Advance] = []
     for item in reversed(plan.control_plane):
         if item.has(PREPARE):
             waiting.append(prepare_member(expansion, item, steps, progress))
@@ -55,7 +57,9 @@ def schedule(expansion: Expansion, plan: Plan, steps: Steps) -> None:
             progress.ready.add(item.node.name)
     serial = [run_control_plane(expansion, plan, steps, progress)] if plan.control_plane else []
     parallel: list[Advance] = []
-    while serial or parallel or waiting:
+    while serial or parallel or waiting or workers:
+        if not (serial and plan.adds_voters):
+            waiting, workers = workers + waiting, []
         while waiting and len(parallel) < plan.max_parallel:
             parallel.append(waiting.pop())
         serial, parallel = advance_all(expansion, serial), advance_all(expansion, parallel)

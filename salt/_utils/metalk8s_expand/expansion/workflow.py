@@ -117,7 +117,8 @@ def _expected(run: RunContext, plan: Plan) -> Expected:
     opts = run.cluster.opts
     earlier = [cache.load_report(path) for path in cache.reports(opts)[-ESTIMATED_FROM:]]
     serial = [item.node.name for item in plan.control_plane]
-    return Expected(steps, serial, plan.max_parallel, live_view.median_seconds(earlier))
+    medians = live_view.median_seconds(earlier)
+    return Expected(steps, serial, plan.max_parallel, medians, plan.adds_voters)
 
 
 def update_proxies_behind(expansion: Expansion) -> list[str]:

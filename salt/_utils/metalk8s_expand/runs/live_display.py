@@ -33,13 +33,15 @@ PACE_S = 0.2
 class Expected:
     """What a run is going to do: the steps by node, in order, and the usual seconds of each step.
 
-    ``serial`` are the nodes that run one after another, ``parallel`` others run at a time.
+    ``serial`` are the nodes that run one after another, ``parallel`` others run at a time, beside
+    them or with ``serial_first`` after them.
     """
 
     steps: Mapping[str, Sequence[str]] = field(default_factory=dict)
     serial: Sequence[str] = ()
     parallel: int = 1
     medians: Mapping[str, float] = field(default_factory=dict)
+    serial_first: bool = False
 
 
 def open_display() -> LiveDisplay | None:
@@ -153,4 +155,11 @@ class LiveDisplay:
                 spent[name] = now - current.since
         if not remaining:
             return None
-        return seconds_left(remaining, expected.serial, expected.parallel, expected.medians, spent)
+        return seconds_left(
+            remaining,
+            expected.serial,
+            expected.parallel,
+            expected.medians,
+            spent,
+            expected.serial_first,
+        )

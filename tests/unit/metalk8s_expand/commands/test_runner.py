@@ -271,24 +271,6 @@ class TestPlan:
         assert "workers" in make(__cli="salt-run", output="json").plan(None)
         assert "workers" in make().plan(None)
 
-    def test_plan_prints_what_readme_shows(self, make: Make) -> None:
-        profiles = {
-            "cp-1": "control-plane",
-            "cp-2": "control-plane",
-            "infra-1": "infra",
-            "worker-1": "worker",
-        }
-        nodes = {name: {"profile": profile, "address": f"10.200.0.{number}"}
-                 for number, (name, profile) in enumerate(profiles.items(), 11)}  # fmt: skip
-        shown = make(pillar={**PILLAR, "nodes": nodes}, __cli="salt-run").plan()["text"]
-        text = (ROOT / "README.md").read_text(encoding="utf-8")
-        documented = text[text.index("node      profile ") : text.index("plan=4459131087e3")]
-        printed = [line.strip() for line in shown.splitlines()]
-        lines = [line.strip() for line in documented.splitlines() if line.strip() not in ("", "…")]
-        assert [line for line in lines[:-1] if line not in printed] == []
-        assert lines[-1] == "To run exactly this plan: salt-run metalk8s_expand.expand"
-        assert any(line.startswith(lines[-1]) for line in printed)
-
     def test_missing_declaration_is_an_error(self, make: Make) -> None:
         with pytest.raises(SettingsError, match="no key metalk8s_expand"):
             make(pillar=None).plan(None)

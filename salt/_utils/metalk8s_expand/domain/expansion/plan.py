@@ -110,14 +110,15 @@ class Wave:
         return {"title": self.title, "at_once": self.at_once, "nodes": list(self.nodes)}
 
 
-CONTROL_PLANE, WORKERS = "control plane", "workers"
+CONTROL_PLANE, WORKERS, WORKERS_LAST = "control plane", "workers", "then workers"
 
 
 @dataclass(frozen=True)
 class Plan:
     """Two parallel waves: control-plane nodes one by one, and up to ``max_parallel`` workers.
 
-    Up to ``max_parallel`` hosts are prepared in parallel before, of both kinds.
+    Up to ``max_parallel`` hosts are prepared in parallel before, of both kinds. If ``adds_voters``,
+    the workers follow the control plane.
     """
 
     control_plane: tuple[NodePlan, ...] = ()
@@ -132,15 +133,27 @@ class Plan:
     @property
     def waves(self) -> tuple[Wave, ...]:
         """The waves of the deployment, without refused nodes and without empty waves."""
+        workers = WORKERS_LAST if self.adds_voters else WORKERS
         waves = (
             Wave(CONTROL_PLANE, 1, _names(self.control_plane)),
-            Wave(WORKERS, self.max_parallel, _names(self.workers)),
+            Wave(workers, self.max_parallel, _names(self.workers)),
         )
         return tuple(wave for wave in waves if wave.nodes)
 
     @property
+    def adds_voters(self) -> bool:
+        """Whether MetalK8s's own deployment, which has no preparation, deploys a member of etcd.
+
+        It adds a voter before its etcd runs. Two voters have no quorum until then, the API servers
+        fail, and so would each deployment that runs beside it.
+        """
+        return any(item.has(DEPLOY) and not item.has(PREPARE) for item in self.control_plane)
+
+    @property
     def at_once(self) -> int:
         """The maximum number of nodes on which ``expand`` works in parallel."""
+        if self.adds_voters and not any(item.has(PREPARE) for item in self.control_plane):
+            return max(1, min(self.max_parallel, len(_names(self.workers))))
         members = [item for item in self.control_plane if item.refused is None]
         prepared = [item for item in members if item.has(PREPARE)]
         beside = len(_names(self.workers)) + len(prepared)

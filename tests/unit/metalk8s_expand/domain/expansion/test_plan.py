@@ -84,8 +84,11 @@ def test_waves_keep_the_declared_order() -> None:
     assert not found.empty
     assert [wave.as_dict() for wave in found.waves] == [
         {"title": "control plane", "at_once": 1, "nodes": ["cp-2", "cp-1"]},
-        {"title": "workers", "at_once": 10, "nodes": ["w-2", "w-1"]},
+        {"title": "then workers", "at_once": 10, "nodes": ["w-2", "w-1"]},
     ]
+    # A deployment with a preparation adds learners, which cost no quorum.
+    prepared = found.prepared_first(["cp-1", "cp-2"])
+    assert [wave.title for wave in prepared.waves] == ["control plane", "workers"]
 
 
 def test_refused_node_is_in_no_wave() -> None:
@@ -355,10 +358,10 @@ class TestPreparation:
     @pytest.mark.parametrize(
         ("max_parallel", "prepared", "wanted"),
         [
-            (10, (), 3),
+            (10, (), 2),
             (10, DECLARED, 4),
             (10, ("cp-1",), 4),
-            (1, (), 2),
+            (1, (), 1),
             (1, DECLARED, 2),
             (2, DECLARED, 3),
             (3, DECLARED, 4),
@@ -367,10 +370,14 @@ class TestPreparation:
     def test_number_of_nodes_in_parallel(
         self, max_parallel: int, prepared: Any, wanted: int
     ) -> None:
-        """Two of four nodes are control-plane nodes, which join one after another."""
+        """Two of four nodes are control-plane nodes, which join one after another.
+
+        Without a preparation the workers follow them.
+        """
         assert self.build(prepared, max_parallel=max_parallel).at_once == wanted
 
     def test_single_node_is_one_in_parallel(self) -> None:
         found = self.build(DECLARED).only(["cp-1"])
         assert found.at_once == 1
         assert self.build().only([]).at_once == 0
+        assert self.build().only(["cp-1"]).at_once == 1
