@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from metalk8s_lab.errors import LabError
@@ -16,6 +17,7 @@ from metalk8s_lab.settings import LAB_NAME
 from metalk8s_lab.topology import is_host_name
 
 _ROOT = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
 _PREFIX = f"{LAB_NAME}-"
 
 
@@ -25,9 +27,14 @@ def is_unified() -> bool:
 
 
 def _own_groups() -> list[Path]:
-    """Return this process's directory in every hierarchy but the v2 one of a hybrid machine."""
+    """Return this process's directory in every hierarchy.
+
+    On a hybrid machine nspawn takes the path of a host from the v2 hierarchy and uses it in the one
+    of systemd too. Without a group there, all hosts share the same groups, and their kubelets
+    remove each other's.
+    """
     groups = []
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _OWN.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         mount = _hierarchy(controllers)
         if mount is not None and (mount / path.lstrip("/")).is_dir():
@@ -36,9 +43,9 @@ def _own_groups() -> list[Path]:
 
 
 def _hierarchy(controllers: str) -> Path | None:
-    if not controllers:
-        return _ROOT if is_unified() else None
-    name = controllers.removeprefix("name=")
+    if not controllers and is_unified():
+        return _ROOT
+    name = controllers.removeprefix("name=") or "unified"
     return _ROOT / name if (_ROOT / name).is_dir() else None
 
 
@@ -103,6 +110,20 @@ def members(host: str) -> set[int]:
             except OSError:
                 continue  # deleted meanwhile, or threaded
     return pids - {0}
+
+
+def thaw(host: str) -> None:
+    """Thaw all groups of the host: a frozen process cannot be killed.
+
+    The runtime freezes a container to end it, and may itself be killed meanwhile.
+    """
+    for group in find(host):
+        for directory, _, names in os.walk(group):
+            for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                if name in names:
+                    # The group may be deleted meanwhile.
+                    with suppress(OSError):
+                        (Path(directory) / name).write_text(value)
 
 
 def remove(host: str, timeout: float = 10) -> None:

@@ -212,6 +212,7 @@ def clean_up(settings: Settings, name: str) -> None:
     while pids := cgroups.members(name):
         for pid in pids:
             _signal(pid, signal.SIGKILL)
+        cgroups.thaw(name)
         if time.monotonic() > deadline:
             raise LabError(f"{name}: these processes cannot be killed: {sorted(pids)}")
         time.sleep(0.05)
