@@ -22,9 +22,9 @@ def node(name):
         Name of a node, declared or registered.
 
     Returns ``ca_server`` (minion that signs certificates), ``roles`` (the role SLS beyond the
-    common ones) and ``minion``: ``archive`` (``url`` and ``sha256`` of Salt's archive) and
-    ``configuration`` (the options of the node's minion), as the cluster's description in the
-    master's pillar says.
+    common ones), ``heartbeat`` (the last renewal of the kubelet's Lease, empty without one) and
+    ``minion``: ``archive`` (``url`` and ``sha256`` of Salt's archive) and ``configuration`` (the
+    options of the node's minion), as the cluster's description in the master's pillar says.
 
     CLI Example:
 

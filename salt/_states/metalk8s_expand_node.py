@@ -33,20 +33,23 @@ def registered(name):
 
 
 @state_boundary
-def verified(name, timeout=300):
+def verified(name, timeout=300, heartbeat=None):
     """
-    Ensure that the node is as declared: Ready, its static Pods running, its etcd member voting, its
-    own API server answering.
+    Ensure that the node is as declared: Ready, its kubelet alive, its static Pods running, its etcd
+    member voting, its own API server answering.
 
     name
         Name of a node, declared or registered.
     timeout
         Seconds to wait. A DeployError then lists the remaining problems.
+    heartbeat
+        Last renewal of the kubelet's Lease before the deployment, empty if it had none. A kubelet
+        lives if it has renewed its Lease since. By default it must renew it while this state waits.
     """
     if __opts__["test"]:
         return {}
     seen = context.ClusterContext.from_opts(__opts__)
-    health.wait_until_healthy(seen.access(), seen.node(name), timeout, Clock())
+    health.wait_until_healthy(seen.access(), seen.node(name), timeout, Clock(), heartbeat)
     return {}
 
 

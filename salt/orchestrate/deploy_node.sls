@@ -35,6 +35,7 @@ Let every API proxy know {{ node }}:
 Verify {{ node }}:
   metalk8s_expand_node.verified:
     - name: {{ node }}
+    - heartbeat: {{ known.heartbeat | json }}
     - require:
       - salt: Let {{ node }} join the cluster
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from metalk8s_expand.clients.etcd.api import Credentials, Etcd
 from metalk8s_expand.clients.host.clock import Clock, Wait, wait_until
-from metalk8s_expand.clients.kubernetes.heartbeats import watch_heartbeats
+from metalk8s_expand.clients.kubernetes.heartbeats import watch_kubelet
 from metalk8s_expand.clients.kubernetes.objects import Kube
 from metalk8s_expand.clients.kubernetes.readiness import api_problems, api_server_problems
 from metalk8s_expand.domain.etcd import quorum
@@ -126,13 +126,15 @@ def addon_problems(access: ClusterAccess) -> list[str]:
     )
 
 
-def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock: Clock) -> float:
+def wait_until_healthy(
+    access: ClusterAccess, node: Node, timeout: float, clock: Clock, renewed: str | None = None
+) -> float:
     """Wait until the node matches its declaration and return the seconds that it took.
 
-    Its kubelet must renew its Lease in this time. Raises DeployError with the remaining problems
-    after ``timeout``.
+    Its kubelet must renew its Lease in this time, or have renewed it since ``renewed``. Raises
+    DeployError with the remaining problems after ``timeout``.
     """
-    watch = watch_heartbeats(access.kube)
+    watch = watch_kubelet(access.kube, node.name, renewed)
     return wait_until(
         Wait(
             "the node to match its declaration",
@@ -151,7 +153,7 @@ def wait_until_healthy(access: ClusterAccess, node: Node, timeout: float, clock:
 
 def wait_until_running(access: ClusterAccess, name: str, timeout: float, clock: Clock) -> float:
     """Wait until the components of a registered Node run on it, as ``wait_until_healthy``."""
-    watch = watch_heartbeats(access.kube)
+    watch = watch_kubelet(access.kube, name)
     return wait_until(
         Wait(
             "the node to become healthy",

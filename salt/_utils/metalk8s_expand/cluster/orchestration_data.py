@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metalk8s_expand.clients.kubernetes import node_leases
 from metalk8s_expand.clients.salt.minions import Minions
 from metalk8s_expand.cluster import node_pillar
 from metalk8s_expand.cluster.context import ClusterContext
@@ -27,11 +28,13 @@ def deployment(cluster: ClusterContext, name: str, described: Mapping[str, Any])
     """
     node = cluster.node(name)
     nodes = cluster.kube.nodes()
+    beat = node_leases.heartbeat(cluster.kube, name).get(name)
     node_roles = [role for role in (roles.ETCD, roles.MASTER) if role in node.roles]
     return {
         "ca_server": _ca_server(nodes),
         "roles": [f"metalk8s.roles.{role}" for role in node_roles],
         "minion": _minion(name, described),
+        "heartbeat": beat.renewed if beat else "",
     }
 
 

@@ -309,6 +309,14 @@ def test_wait_ends_with_remaining_problems(clock: FakeClock) -> None:
     assert health.wait_until_healthy(alone(FakeKube(stored(WORKER))), WORKER, 30, clock) == 0
 
 
+def test_wait_ends_at_once_with_a_renewal_since_the_deployment(clock: FakeClock) -> None:
+    kube = FakeKube(stored(WORKER))
+    kube.put_lease("w-1", "2026-01-01T00:00:00.000000Z")
+    kube.dead_kubelets.add("w-1")
+    for renewed in ("", "2025-12-31T23:59:50.000000Z"):
+        assert health.wait_until_healthy(alone(kube), WORKER, 30, clock, renewed) == 0
+
+
 def test_wait_needs_a_renewal_of_the_lease(clock: FakeClock) -> None:
     kube = FakeKube(stored(WORKER))
     kube.put_lease("w-1", "2026-01-01T00:00:00.000000Z")

@@ -53,6 +53,18 @@ def test_minions_that_are_down_are_named_and_stop_no_other_renewal(minions: Fake
     assert len(minions.asked) == 1, "one job, whatever the number of minions"
 
 
+def test_deployment_has_the_last_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = Node("w-2", "2.0", (roles.NODE,), (), address="10.0.0.4")
+    monkeypatch.setattr(ClusterContext, "node", lambda self, name: declared)
+    found = FakeKube(*NODES)
+    found.dead_kubelets.add("w-2")
+    cluster = ClusterContext({}, found)
+    assert orchestration_data.deployment(cluster, "w-2", {})["heartbeat"] == ""
+    found.put_lease("w-2", "2026-01-01T00:00:00.000000Z")
+    data = orchestration_data.deployment(cluster, "w-2", {})
+    assert data["heartbeat"] == "2026-01-01T00:00:00.000000Z"
+
+
 def test_authority_is_renewed_first() -> None:
     assert orchestration_data.renewal(world(*NODES)) == {
         "ca_server": "z-boot", "control_plane": ["z-boot", "a-cp", "b-etcd"], "others": ["i-1", "w-2"],

@@ -60,6 +60,16 @@ def watch_heartbeats(kube: Kube) -> HeartbeatWatch:
     return HeartbeatWatch(kube, node_leases.heartbeats(kube))
 
 
+def watch_kubelet(kube: Kube, name: str, renewed: str | None = None) -> HeartbeatWatch:
+    """Return a watch of one kubelet that begins now, or at the renewal ``renewed``.
+
+    An empty ``renewed`` says that it had no Lease: its first one is a renewal.
+    """
+    if renewed is None:
+        return HeartbeatWatch(kube, node_leases.heartbeat(kube, name))
+    return HeartbeatWatch(kube, heartbeat.remembered(name, renewed))
+
+
 def silent_kubelets(kube: Kube, names: Sequence[str], clock: Clock) -> dict[str, str]:
     """Return the problem of each of these nodes whose kubelet does not renew its Lease.
 

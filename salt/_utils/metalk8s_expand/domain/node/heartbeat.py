@@ -29,6 +29,14 @@ class Heartbeat:
 Heartbeats = Mapping[str, Heartbeat]
 
 
+def remembered(name: str, renewed: str) -> Heartbeats:
+    """Return the heartbeat of one kubelet from its remembered time, which is empty if it had none.
+
+    Only its time can be compared.
+    """
+    return {name: Heartbeat(renewed, 0.0, 0.0)} if renewed else {}
+
+
 def late(beats: Heartbeats, names: Iterable[str]) -> set[str]:
     """Return the nodes whose kubelet has no Lease, or has missed a renewal."""
     newest = max((beat.seconds for beat in beats.values()), default=0.0)
@@ -44,8 +52,8 @@ def unrenewed(first: Heartbeats, now: Heartbeats, names: Iterable[str]) -> list[
     """Return the nodes whose kubelet has not renewed its Lease since the first look."""
     silent = []
     for name in names:
-        beat = now.get(name)
-        if beat is None or beat == first.get(name):
+        beat, known = now.get(name), first.get(name)
+        if beat is None or (known is not None and beat.renewed == known.renewed):
             silent.append(name)
     return silent
 

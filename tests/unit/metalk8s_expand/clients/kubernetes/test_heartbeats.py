@@ -6,6 +6,7 @@ from metalk8s_expand.clients.kubernetes.heartbeats import (
     RENEWAL_S,
     silent_kubelets,
     watch_heartbeats,
+    watch_kubelet,
 )
 from metalk8s_expand.errors import UnreachableError
 from tests.fakes.clock import FakeClock
@@ -43,6 +44,14 @@ def test_lease_that_appears_is_a_renewal() -> None:
     assert "no Lease" in watch.problems("b")[0]
     kube.put_lease("b", NEW)
     assert watch.problems("b") == []
+
+
+def test_watch_of_one_kubelet_may_begin_before_the_first_look() -> None:
+    kube = cluster("a", "b")
+    assert watch_kubelet(kube, "b").problems("b") != []
+    assert watch_kubelet(kube, "b", OLD).problems("b") != []
+    assert watch_kubelet(kube, "b", NEW).problems("b") == []
+    assert watch_kubelet(kube, "b", "").problems("b") == [], "it had no Lease before"
 
 
 def test_silence_of_the_api_is_no_renewal(clock: FakeClock) -> None:
