@@ -6,6 +6,7 @@ minutes may pass between the start of a job and a change.
 
 from metalk8s_expand.boundary import state_boundary
 from metalk8s_expand.clients.etcd.api import Etcd
+from metalk8s_expand.clients.etcd.local_server import LocalServer
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock
 from metalk8s_expand.domain.etcd.quorum import client_url
@@ -13,6 +14,7 @@ from metalk8s_expand.loader import mixed_installation
 from metalk8s_expand.minion import etcd_member, fence
 
 __virtualname__ = "metalk8s_expand_etcd"
+CONFIG = "/etc/kubernetes/etcd/etcd.yaml"
 
 
 def __virtual__():
@@ -59,7 +61,7 @@ def member_added(name, address, endpoints, new_cluster=False, timeout=60, epoch=
 def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     """
     Ensure that the member votes: wait for its start, promote it under the quorum guard, and seal
-    the configuration.
+    the configuration. A learner whose start waits for an answer that was lost is restarted once.
 
     name, address, endpoints, epoch
         As for ``member_added``.
@@ -74,7 +76,10 @@ def member_promoted(name, address, endpoints, timeout=120, epoch=None):
     )
     if __opts__["test"]:
         return {**admitted, **_pending(etcd, files, wanted)}
-    return {**admitted, **etcd_member.promote_learner(etcd, files, wanted, Clock())}
+    return {
+        **admitted,
+        **etcd_member.promote_learner(etcd, files, wanted, Clock(), LocalServer(CONFIG)),
+    }
 
 
 def _admitted(epoch):
@@ -96,7 +101,7 @@ def _etcd(address, endpoints, own):
 def _files(address):
     return MemberFiles(
         "/var/lib/etcd",
-        "/etc/kubernetes/etcd/etcd.yaml",
+        CONFIG,
         "/etc/kubernetes/manifests/etcd.yaml",
         address,
     )

@@ -42,7 +42,7 @@ class Host:
 
     def _step(self, name: str) -> Callable[..., dict[str, Any]]:
         def step(
-            etcd: object, files: object, wanted: DesiredMember, clock: Clock
+            etcd: object, files: object, wanted: DesiredMember, clock: Clock, *_: object
         ) -> dict[str, Any]:
             self.steps.append(name)
             if self.overtaken:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.etcd.api import PKI, Etcd
+from metalk8s_expand.clients.etcd.local_server import LocalServer
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
+from metalk8s_expand.minion.learner_start import LearnerStart
 
 # Every host has it, also one of an IPv6 network.
 LOOPBACK = "127.0.0.1"
@@ -116,19 +118,29 @@ def add_learner(
 
 
 def promote_learner(
-    etcd: Etcd, files: MemberFiles, wanted: DesiredMember, clock: Clock
+    etcd: Etcd,
+    files: MemberFiles,
+    wanted: DesiredMember,
+    clock: Clock,
+    server: LocalServer | None = None,
 ) -> dict[str, Any]:
     """Wait until the member has started and is in sync, promote it under the guard, and seal its
     configuration.
+
+    ``server`` is the member's process if the kubelet restarts it when it ends: a learner whose
+    start waits in vain is restarted once.
 
     Remove a learner that does not start, since it blocks every later addition. Keep it if a newer
     run is active, since that run may be about to start it.
     """
     before, started = files.read_config(), clock.monotonic()
     was_voter = True
+    start = LearnerStart(server, clock, wanted.admit) if server else None
 
     def attempt() -> bool | Pending:
         nonlocal was_voter
+        if start and start.is_starting():
+            return Pending(("it starts",))
         result = _try_promote(etcd, files, wanted)
         was_voter = was_voter and not isinstance(result, Pending)
         return result
@@ -152,6 +164,8 @@ def promote_learner(
         raise
     elapsed = clock.monotonic() - started
     changes = {} if was_voter else {"promoted": f"{wanted.name} is a voter after {elapsed:.1f} s"}
+    if start and start.restarted:
+        changes["restarted"] = "the learner, whose start waited for an answer that was lost"
     _seal(files, wanted)
     if files.read_config() == before:
         return changes

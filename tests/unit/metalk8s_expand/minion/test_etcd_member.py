@@ -13,6 +13,7 @@ import pytest
 
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.domain.etcd.metrics import MemberStart
 from metalk8s_expand.domain.etcd.quorum import Member
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import QuorumError
@@ -49,8 +50,8 @@ class Setting:
             self.etcd, self.files, replace(self.wanted, **changes), self.clock
         )
 
-    def promoted(self) -> dict[str, Any]:
-        return etcd_member.promote_learner(self.etcd, self.files, self.wanted, self.clock)
+    def promoted(self, server: Any = None) -> dict[str, Any]:
+        return etcd_member.promote_learner(self.etcd, self.files, self.wanted, self.clock, server)
 
     def pending(self, **changes: Any) -> list[str]:
         return etcd_member.pending_changes(self.etcd, self.files, replace(self.wanted, **changes))
@@ -162,6 +163,42 @@ def test_promotion_waits_while_etcd_does_not_answer(one: Setting) -> None:
     one.started()
     one.etcd.down_until = one.clock.monotonic() + 20
     assert "promoted" in one.promoted()
+
+
+class FakeServer:
+    """A process that serves only after it was ended, because an answer was lost."""
+
+    def __init__(self) -> None:
+        self.starts = [MemberStart(starting=True, lost=True)]
+
+    def start(self) -> MemberStart:
+        return self.starts[-1]
+
+    def end(self) -> bool:
+        self.starts.append(MemberStart())
+        return True
+
+
+def test_learner_that_waits_for_a_lost_answer_is_restarted(one: Setting) -> None:
+    """Nobody asks it before: its client port would let the question wait."""
+    one.added()
+    one.started()
+    server, asked = FakeServer(), []
+    members = one.etcd.members
+    one.etcd.members = lambda: asked.append(len(server.starts)) or members()
+    changes = one.promoted(server)
+    assert set(changes) == {"promoted", "restarted", "sealed"}
+    assert set(asked) == {2}
+
+
+def test_voter_that_has_no_leader_for_a_moment_is_unchanged(one: Setting) -> None:
+    one.added()
+    one.started()
+    one.promoted()
+    server = FakeServer()
+    server.starts = [MemberStart(), MemberStart(starting=True)]
+    one.clock.sleep = lambda seconds: server.starts.pop()  # type: ignore[method-assign]
+    assert one.promoted(server) == {}
 
 
 def test_lost_reply_to_addition_is_tolerated(one: Setting) -> None:
