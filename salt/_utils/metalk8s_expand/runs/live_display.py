@@ -43,6 +43,21 @@ class Expected:
     medians: Mapping[str, float] = field(default_factory=dict)
     serial_first: bool = False
 
+    def seconds_left(
+        self, remaining: Mapping[str, Sequence[str]], spent: Mapping[str, float]
+    ) -> float | None:
+        """Return the estimated seconds until these nodes are done, as ``live_view`` does."""
+        groups: tuple[dict[str, Sequence[str]], dict[str, Sequence[str]]] = ({}, {})
+        for name, steps in remaining.items():
+            groups[self.serial_first and name not in self.serial][name] = steps
+        total = 0.0
+        for group in groups:
+            left = seconds_left(group, self.serial, self.parallel, self.medians, spent)
+            if left is None:
+                return None
+            total += left
+        return total
+
 
 def open_display() -> LiveDisplay | None:
     """Return a display on the terminal of this process, or None if lines cannot be rewritten."""
@@ -155,11 +170,4 @@ class LiveDisplay:
                 spent[name] = now - current.since
         if not remaining:
             return None
-        return seconds_left(
-            remaining,
-            expected.serial,
-            expected.parallel,
-            expected.medians,
-            spent,
-            expected.serial_first,
-        )
+        return expected.seconds_left(remaining, spent)

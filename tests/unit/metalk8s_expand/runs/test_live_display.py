@@ -170,3 +170,13 @@ def test_clock_calls_display_while_it_sleeps() -> None:
     clock.sleep(0.05)
     assert clock.monotonic() - started >= 0.05
     assert len(ticks) >= 2
+
+
+@pytest.mark.parametrize(("serial_first", "left"), [(False, 120), (True, 180)])
+def test_estimate_adds_workers_that_follow_the_control_plane(
+    serial_first: bool, left: float
+) -> None:
+    steps = {name: ["deploy"] for name in ("cp-1", "cp-2", "w-1", "w-2")}
+    expected = Expected(steps, ("cp-1", "cp-2"), 2, {"deploy": 60.0}, serial_first)
+    assert expected.seconds_left(steps, {}) == left
+    assert expected.seconds_left({**steps, "w-3": ["unknown"]}, {}) is None

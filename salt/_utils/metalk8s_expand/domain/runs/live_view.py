@@ -148,14 +148,12 @@ def seconds_left(
     parallel: int,
     medians: Mapping[str, float],
     spent: Mapping[str, float],
-    serial_first: bool = False,
 ) -> float | None:
     """Return an estimate of the seconds until all nodes are done, or None if a step has no median.
 
     ``remaining`` are the steps that each node has still to end, its current step first. ``serial``
-    are the nodes that run one after another; ``parallel`` others run at a time, beside them or with
-    ``serial_first`` after them. ``medians`` are seconds by step, ``spent`` the seconds of the
-    current step by node.
+    are the nodes that run one after another; ``parallel`` others run at a time. ``medians`` are
+    seconds by step, ``spent`` the seconds of the current step by node.
     """
     serial_s = parallel_s = longest = 0.0
     for name, steps in remaining.items():
@@ -170,8 +168,7 @@ def seconds_left(
         else:
             parallel_s += node_s
             longest = max(longest, node_s)
-    others_s = max(longest, parallel_s / max(1, parallel))
-    return serial_s + others_s if serial_first else max(serial_s, others_s)
+    return max(serial_s, longest, parallel_s / max(1, parallel))
 
 
 def median_seconds(reports: Sequence[object]) -> dict[str, float]:

@@ -102,7 +102,6 @@ def test_estimate_adds_serial_nodes_and_divides_parallel_nodes() -> None:
     serial = ("cp-1", "cp-2")
     assert seconds_left(remaining, serial, 10, medians, {}) == 140
     assert seconds_left(remaining, serial, 2, medians, {}) == 350
-    assert seconds_left(remaining, serial, 2, medians, {}, serial_first=True) == 490
     assert seconds_left(remaining, serial, 10, medians, {"cp-1": 50.0}) == 90
     assert seconds_left({"w-1": steps}, (), 10, medians, {"w-1": 500.0}) == 10
     assert seconds_left({"w-1": ["unknown"]}, (), 10, medians, {}) is None
