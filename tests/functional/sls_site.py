@@ -48,6 +48,7 @@ def node(name):
     return {
         "ca_server": "bootstrap",
         "roles": roles,
+        "heartbeat": "2026-11-29T02:40:00.000000Z",
         "minion": {"archive": archive, "configuration": {"id": name, "master": "10.200.0.10"}},
     }
 
