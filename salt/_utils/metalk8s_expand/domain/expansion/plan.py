@@ -11,6 +11,7 @@ from metalk8s_expand.domain.node import health, manifest, roles
 from metalk8s_expand.domain.node.health import is_deployed
 from metalk8s_expand.domain.node.manifest import Change, Object, Owned
 from metalk8s_expand.domain.node.spec import Node
+from metalk8s_expand.domain.parsing.addresses import canonical
 from metalk8s_expand.domain.steps import PlannedStep, Step, digest, planned_steps
 
 CHECK_SSH, PREFLIGHT, REGISTER = "check_ssh", "preflight", "register"
@@ -321,12 +322,22 @@ def _names(plans: Iterable[NodePlan]) -> tuple[str, ...]:
 def _refusal(node: Node, node_obj: Object) -> str | None:
     """Return why the expansion must not change this Node, or None.
 
-    The bootstrap node is refused, and so is a deployed node whose roles would change.
+    The bootstrap node is refused, and so is a deployed node whose roles would change, or which
+    lives at another address: its name is that of another host.
     """
     observed_roles = roles.observed_roles((node_obj.get("metadata") or {}).get("labels") or {})
     if roles.BOOTSTRAP in observed_roles:
         return f"{node.name} is the bootstrap node: remove it from the declaration"
-    if set(observed_roles) == set(node.roles) or not is_deployed(node_obj):
+    if not is_deployed(node_obj):
+        return None
+    lives_at = health.internal_ips(node_obj)
+    moved = bool(lives_at and node.address) and canonical(node.address) not in lives_at
+    if moved and not health.ready_problems(node_obj):
+        return (
+            f"{node.name} is deployed and Ready at {', '.join(lives_at)}, but declared at"
+            f" {node.address}: correct the address, or choose another name for a new node"
+        )
+    if set(observed_roles) == set(node.roles):
         return None
     return (
         f"{node.name} is deployed with the roles {', '.join(observed_roles) or 'none'}, but"

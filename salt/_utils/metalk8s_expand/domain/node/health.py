@@ -55,13 +55,19 @@ def ready_problems(observed: Object) -> list[str]:
     return _condition_problems(f"Node {name_of(observed)}", observed)
 
 
-def internal_ip(observed: Object) -> str:
-    """Return the InternalIP that the Node's kubelet reports; empty until it reports one."""
+def internal_ips(observed: Object) -> list[str]:
+    """Return the InternalIPs that the Node's kubelet reports, the primary one first."""
     reported = (observed.get("status") or {}).get("addresses") or ()
-    for entry in reported:
-        if entry.get("type") == "InternalIP":
-            return canonical(str(entry.get("address", "")))
-    return ""
+    return [
+        canonical(str(entry.get("address", "")))
+        for entry in reported
+        if entry.get("type") == "InternalIP"
+    ]
+
+
+def internal_ip(observed: Object) -> str:
+    """Return the primary InternalIP of the Node; empty until its kubelet reports one."""
+    return next(iter(internal_ips(observed)), "")
 
 
 def cordon_problems(observed: Object) -> list[str]:

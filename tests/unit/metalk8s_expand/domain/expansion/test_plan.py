@@ -215,6 +215,32 @@ def test_role_change_of_deployed_node_is_refused(condition: Condition | None) ->
     assert (found.steps, bool(found.changes)) == ((), True)
 
 
+@pytest.mark.parametrize(
+    ("addresses", "status", "refused"),
+    [
+        (["10.0.0.7"], "True", True),
+        (["10.0.0.7", "fd00::7"], "True", True),
+        (["10.0.0.7"], "Unknown", False),
+        (["fd00::1", "10.0.0.1"], "True", False),
+        ([], "True", False),
+    ],
+)
+def test_name_of_node_that_lives_elsewhere_is_refused(
+    addresses: list[str], status: str, refused: bool
+) -> None:
+    """A host that is dead may have got another address; one that lives is another host."""
+    observed = ready(W, status)
+    observed["status"]["addresses"] = [
+        {"type": "Hostname", "address": "w-1"},
+        *({"type": "InternalIP", "address": address} for address in addresses),
+    ]
+    found = plan.node_plan(W, observed, HEALTHY)
+    assert bool(found.refused) is refused
+    if found.refused:
+        assert "Ready at 10.0.0.7" in found.refused
+        assert "declared at 10.0.0.1" in found.refused
+
+
 def test_role_change_of_registered_node_is_planned() -> None:
     assert plan.node_plan(W, manifest.manifest(node("w-1", "worker"))).has("register")
 
