@@ -492,7 +492,7 @@ def status(follow=False, certificates=True):
 @runner_boundary(lambda: __context__, lambda: __opts__)
 def stop(wait_s=0):
     """
-    Stop the active run after its current steps. The next ``expand`` resumes it.
+    Stop the active run after its current steps. The same command resumes it.
 
     Returns ``run``, ``holder`` and whether the run has ``ended``. The exit code is 0 also if no run
     is active.

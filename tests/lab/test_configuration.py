@@ -79,13 +79,13 @@ def test_network_that_is_not_the_clusters_is_refused(pillar: str) -> None:
 
 
 def test_commands_of_quickstart_run_in_the_container() -> None:
-    """The function of README's quickstart calls the runner where README says."""
+    """The functions of README's quickstart call the runner where README says."""
     section = README.read_text().partition("## On a real MetalK8s")[2].partition("\n## ")[0]
     lines = [line.strip() for line in section.splitlines() if line.startswith("       ")]
-    [function] = [line for line in lines if line.startswith("run() {")]
+    functions = [line for line in lines if "() {" in line]
     [export] = [line for line in lines if line.startswith("export KUBECONFIG")]
     assert [line for line in lines if line.startswith("run plan")] == ["run plan"]
-    script = "\n".join([export, function, "run plan", "run status", "run report"])
+    script = "\n".join([export, *functions, "run plan", "run status", "run report"])
     done = on("bootstrap", "bash", "-c", script, timeout=300, check=False)
     assert "Plan: " in done.stdout, done.stdout + done.stderr
     assert f"networks.pod: 10.233.0.0/16, from {FILE}" in done.stdout

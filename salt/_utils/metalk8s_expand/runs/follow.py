@@ -52,7 +52,7 @@ def render_status(now: Mapping[str, Any] | None) -> str:
     if now is None:
         return ""
     title = f"Run {now['run']} ({now['doing']}, on {now['host']})"
-    state = "is active" if now["alive"] else "was interrupted; the next expand resumes it"
+    state = "is active" if now["alive"] else "was interrupted; the same command resumes it"
     asked = f", asked to stop: {now['stop']}" if now["stop"] else ""
     steps = []
     for name, step in now["nodes"].items():
@@ -145,6 +145,6 @@ class _Watched:
             raise DeadlineError(
                 f"{record.title} does not renew its lock any longer: it was killed, or its host is"
                 " down",
-                hint="salt-run metalk8s_expand.expand takes over and resumes it",
+                hint="run its command again with wait_s=90: it takes over and resumes the run",
                 log=f"/var/log/salt/master on {record.host}",
             )

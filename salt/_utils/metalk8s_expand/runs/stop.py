@@ -44,7 +44,7 @@ def stop(leases: Leases, who: str, wait_s: float = 0.0, *, clock: Clock) -> Stop
             wait_s,
             hint=(
                 "it stops after its current steps, and a deployment may take minutes. Follow it:"
-                f" {FOLLOW}. If it is dead, run expand again: it takes over and resumes the run"
+                f" {FOLLOW}. If it is dead, run its command again: that resumes it"
             ),
             log=f"/var/log/salt/master on {lease.host}",
             error=DeadlineError,

@@ -53,8 +53,8 @@ def stale_node(host: CheckContext) -> CheckFailure | None:
     conflicts = [*_another_node(host), *_another_key(host)]
     if conflicts:
         remedy = (
-            f"remove the old node, whose host must be off: salt-run metalk8s_expand.remove_node"
-            f" {host.name} force=True"
+            "if that node lives, correct the name or the address of this one; if its host is off"
+            f" for good: salt-run metalk8s_expand.remove_node {host.name} force=True"
         )
         return CheckFailure("; ".join(conflicts), "a new name, or the name of this host", remedy)
     node = host.surroundings.nodes.get(host.name)
