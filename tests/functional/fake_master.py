@@ -28,7 +28,7 @@ class Master:
     def __init__(self, base: Path, *nodes: dict[str, Any]) -> None:
         self.base, self.nodes = base, base / "nodes.json"
         self.nodes.write_text(json.dumps(nodes))
-        copy = extension.lay_out_copy(base, base / "ext", "states", "runners")
+        copy = extension.lay_out_copy(base, base / "ext", "states", "runners", "output")
         self.environment = copy.environment
         with (copy.plugins / "runners" / "metalk8s_expand.py").open("a") as runner:
             runner.write(WORLD.format(root=str(ROOT)))

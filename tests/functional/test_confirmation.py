@@ -66,8 +66,16 @@ def master(tmp_path: Path) -> Master:
 def test_yes_runs_the_shown_plan(master: Master) -> None:
     asked = Asked(master, b"yes\n")
     assert (asked.code, asked.result["ok"], master.label("w-1")) == (0, True, "2.0")
-    assert "Plan: 0 to add, 1 worker to change, 0 unchanged" in asked.shown
+    assert "\033[1mPlan:" in asked.shown, "the operator sees colors"
+    assert "\033[33m~ change\033[0m" in asked.shown
     assert asked.result["command"] == "salt-run metalk8s_expand.add_node w-1"
+
+
+def test_question_without_colors_says_the_same(master: Master) -> None:
+    master.environment["NO_COLOR"] = "1"
+    question = Asked(master, b"no\n").shown.partition(QUESTION)[0]
+    assert "Plan: 0 to add, 1 worker to change, 0 unchanged" in question
+    assert "\033[" not in question
 
 
 @pytest.mark.parametrize("answer", [b"no\n", b"\x03", b"\x04"], ids=["no", "Ctrl-C", "Ctrl-D"])

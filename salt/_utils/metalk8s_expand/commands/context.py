@@ -94,7 +94,8 @@ class CommandContext:
     @property
     def confirmation(self) -> Confirmation:
         """Return the question that this call may ask, with any outputter."""
-        return Confirmation(self.operator, is_called_by_operator(self.opts), self.progress)
+        called = is_called_by_operator(self.opts)
+        return Confirmation(self.operator, called, self.progress, self.opts)
 
     def render(
         self,

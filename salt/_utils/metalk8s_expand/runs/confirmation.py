@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from metalk8s_expand.clients.host.question import OperatorTerminal
 from metalk8s_expand.clients.salt import terminal_output
-from metalk8s_expand.domain.reports.terminal.document import Block, text_of
+from metalk8s_expand.domain.reports.terminal.document import Block
 from metalk8s_expand.errors import SettingsError, StoppedError
 from metalk8s_expand.runs.progress import Progress
 
@@ -17,11 +18,15 @@ YES = "yes"
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A question about one plan. ``called_by_operator`` is false in jobs and orchestrations."""
+    """A question about one plan. ``called_by_operator`` is false in jobs and orchestrations.
+
+    ``opts`` are the options of Salt, which may forbid colors.
+    """
 
     operator: OperatorTerminal
     called_by_operator: bool
     progress: Progress
+    opts: Mapping[str, Any] = field(default_factory=dict)
 
     def ensure_possible(self, remedy: str) -> None:
         """Raise SettingsError with this remedy unless an operator at a terminal can answer.
@@ -45,7 +50,8 @@ class Confirmation:
         answer is not part of the run.
         """
         width = min(self.operator.columns, terminal_output.WIDEST)
-        if self.operator.ask(text_of(shown, width), QUESTION) != YES:
+        text = terminal_output.with_colors(self.opts, shown, width)
+        if self.operator.ask(text, QUESTION) != YES:
             raise StoppedError(
                 f"{command} was not confirmed, so nothing was changed",
                 hint=f"to perform it, run the same command again and answer {YES}",

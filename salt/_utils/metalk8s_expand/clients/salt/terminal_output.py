@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from metalk8s_expand.domain.reports.terminal.document import (
@@ -44,20 +44,37 @@ def printed(opts: Mapping[str, Any], key: str, content: Sequence[Block] | str) -
     return {key: plain(shown), "styles": styles_of(shown), "outputter": OUTPUTTER}
 
 
+def with_colors(opts: Mapping[str, Any], content: Sequence[Block], width: int) -> str:
+    """Return the text of this content for a terminal, with the colors of the outputter.
+
+    Salt decides on ``color`` by standard output, and after the runner has ended.
+    """
+    shown = fitted(content, width)
+    outputter = _outputter({**opts, "color": not opts.get("no_color")})
+    if outputter is None:
+        return plain(shown)
+    return str(outputter({"text": plain(shown), "styles": styles_of(shown)}))
+
+
 def is_installed(opts: Mapping[str, Any]) -> bool:
     """Return whether Salt finds the outputter of this project.
 
     An upgrade may have synced the runner and the library before it.
     """
+    return _outputter(opts) is not None
+
+
+def _outputter(opts: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], object] | None:
     import salt.loader
 
     try:
-        return bool(salt.loader.outputters(dict(opts))[OUTPUTTER])
+        found: Callable[[Mapping[str, Any]], object] = salt.loader.outputters(dict(opts))[OUTPUTTER]
     except KeyError:
-        return False
+        return None
     except Exception as error:  # Salt's loader raises what the files of a master make it raise.
         log.debug("cannot look for the outputter: %s", error)
-        return False
+        return None
+    return found
 
 
 def columns() -> int:
