@@ -65,6 +65,8 @@ TREE = re.compile(r"\d[0-9A-Za-z.+-]*-[0-9a-f]{12}")
 
 FAILED, WRONG_PLACE, CHANGED, DEADLINE, BUSY = 1, 3, 5, 7, 9
 SHORT_S, START_S, ANSWER_S, SYNC_S, STATUS_S = 30, 60, 120, 600, 300
+# The master may just have been restarted. Its minions connect again within a minute.
+SYNC_ROUNDS = 3
 
 
 class InstallError(Exception):
@@ -1015,17 +1017,11 @@ def sync_minions(host: Host, record: Record, master: Master) -> Record:
         if code or not names:
             continue
         say("syncing the minions of %s" % saltenv)
-        _, out, _ = salt(
-            host,
-            ["salt", "--log-level=quiet", "--out=json", "--static", "--timeout=20", "--list",
-             ",".join(names), "saltutil.sync_all", "saltenv=" + saltenv],
-            SYNC_S,
-        )  # fmt: skip
-        try:
-            answers = json.loads(out)
-        except ValueError:
-            answers = {}
-        silent = [name for name in names if not isinstance(answers.get(name), dict)]
+        silent = names
+        for _ in range(SYNC_ROUNDS):
+            silent = unsynced(host, saltenv, silent)
+            if not silent:
+                break
         if silent:
             say(
                 "note: no sync on %s; MetalK8s syncs them with its next state, or: salt --list %s "
@@ -1034,6 +1030,21 @@ def sync_minions(host: Host, record: Record, master: Master) -> Record:
     record = record._replace(minions=False)
     write_record(host, record)
     return record
+
+
+def unsynced(host: Host, saltenv: str, names: List[str]) -> List[str]:
+    """Let these minions sync, and return those that have not."""
+    _, out, _ = salt(
+        host,
+        ["salt", "--log-level=quiet", "--out=json", "--static", "--timeout=20", "--list",
+         ",".join(names), "saltutil.sync_all", "saltenv=" + saltenv],
+        SYNC_S,
+    )  # fmt: skip
+    try:
+        answers = json.loads(out)
+    except ValueError:
+        answers = {}
+    return [name for name in names if not isinstance(answers.get(name), dict)]
 
 
 def show_status(host: Host) -> int:

@@ -38,6 +38,8 @@ class FakeSaltContainer:
         self.answers: dict[str, Any] = {"jobs.active": {}}
         self.nodes = {VERSION: ["boot"]}
         self.silent: set[str] = set()
+        # Minions that connect again after this many jobs.
+        self.slow: dict[str, int] = {}
         self.starts = True
         self.write("/etc/metalk8s/bootstrap.yaml", "kind: BootstrapConfiguration\n")
         self.write(
@@ -152,5 +154,7 @@ class FakeSaltContainer:
             return 0, "No minions matched the target.", ""
         names = words[words.index("--list") + 1].split(",")
         self.calls.append(f"minions {','.join(names)} {words[-1]}")
-        answers = {name: False if name in self.silent else {"modules": []} for name in names}
+        away = self.silent | {name for name, jobs in self.slow.items() if jobs > 0}
+        self.slow = {name: jobs - 1 for name, jobs in self.slow.items()}
+        answers = {name: False if name in away else {"modules": []} for name in names}
         return 0, json.dumps(answers), ""

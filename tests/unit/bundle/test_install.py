@@ -441,6 +441,18 @@ def test_silent_minion_is_named(
     )
 
 
+def test_minion_that_connects_later_is_synced(
+    host: FakeSaltContainer, archive: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The restart of the master has cut its connection."""
+    host.nodes[VERSION] = ["boot", "w-1"]
+    host.slow = {"w-1": 2}
+    assert run(archive, host) == 0
+    assert "no sync on" not in capsys.readouterr().out
+    jobs = [call for call in host.calls if call.startswith("minions ")]
+    assert [call.split()[1] for call in jobs] == ["boot,w-1", "w-1", "w-1"]
+
+
 def test_status_that_fails_is_an_error(host: FakeSaltContainer, archive: Any) -> None:
     archive.Host.run = lambda _, argv, timeout_s: (
         (4, "", "the API does not answer")
