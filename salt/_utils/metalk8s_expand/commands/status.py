@@ -108,11 +108,13 @@ def _registered(
     node_obj: JsonObject, node_roles: Sequence[str], problems: list[str]
 ) -> dict[str, Any]:
     """Return the state of a registered Node with these problems, and with its cordon."""
-    problems = problems + health.cordon_problems(node_obj)
-    state = "not ready" if problems else "ready"
+    cordon = health.cordon_problems(node_obj)
+    state = "cordoned" if cordon else "ready"
+    if problems:
+        state = "not ready"
     if not health.is_deployed(node_obj):
         state = "registered, not deployed"
-    return {"state": state, "roles": list(node_roles), "problems": problems}
+    return {"state": state, "roles": list(node_roles), "problems": problems + cordon}
 
 
 def _document(data: Result) -> list[Block]:

@@ -939,6 +939,13 @@ class TestStatus:
         assert found["i-1"]["problems"]
         assert found["w-1"]["problems"] == []
 
+    def test_cordoned_node_is_not_called_unready(self, make: Make) -> None:
+        cordoned = node("w-1")
+        cordoned["spec"] = {"unschedulable": True}
+        found = make(cordoned).status()["nodes"]["w-1"]
+        assert found["state"] == "cordoned"
+        assert "kubectl uncordon w-1" in found["problems"][0]
+
     def test_status_begins_with_the_overview(self, make: Make) -> None:
         call = make(*everyone(), __cli="salt-run")
         call.cluster.etcd.put(voter(1, name="boot", alarms=(Alarm(1, "NOSPACE"),)))
