@@ -56,11 +56,17 @@ repeat() { # COMMAND...: until it succeeds, at most five minutes
     done
 }
 
+add() { # NAME ADDRESS
+    etcd member add "$1" --peer-urls="https://$2:2380" --learner >member
+}
+
 join() { # NAME ADDRESS
     local member cluster
     # A kubelet whose Node has no capacity yet denies a static Pod and never tries it again.
     repeat kubectl wait --for=condition=Ready --timeout=120s "node/$1"
-    member=$(etcd member add "$1" --peer-urls="https://$2:2380" --learner)
+    # etcd refuses an addition for some seconds after another.
+    repeat add "$1" "$2"
+    member=$(<member)
     cluster=$(sed -n 's/^ETCD_INITIAL_CLUSTER="\(.*\)"/\1/p' <<<"$member")
     on "$2" "sed -i 's|^initial-cluster: .*|initial-cluster: $cluster|' /etc/kubernetes/etcd/etcd.yaml &&
              mv /etc/kubernetes/ready-pods/etcd.yaml /etc/kubernetes/manifests/"
