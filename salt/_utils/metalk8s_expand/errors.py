@@ -112,6 +112,15 @@ class ExpandError(Exception):
         problems = "; ".join(str(problem) for problem in self.problems)
         return f"{self.message}: {problems}" if problems else self.message
 
+    @property
+    def as_problem(self) -> str:
+        """Return the whole error in one line, as a problem of another error."""
+        parts = [f"node {self.node}: {self.summary}" if self.node else self.summary]
+        for title, value in (("do next", self.hint), ("log", self.log)):
+            if value:
+                parts.append(f"{title}: {value}")
+        return "; ".join(parts)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the error as JSON-ready mapping with all keys; ``text`` is the full message."""
         problems: list[Any] = []

@@ -66,3 +66,13 @@ def test_dict_with_odd_values_is_json() -> None:
 def test_errors_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(errors.QuorumError("m", node="n", problems=["p"])))
     assert (error.message, error.node, error.problems) == ("m", "n", ("p",))
+
+
+def test_error_is_one_line_as_a_problem_of_another() -> None:
+    """Lines inside of a problem would be printed as escapes."""
+    inner = errors.UnreachableError(
+        "no route", node="w-1", hint="check the address", log="sshd's log"
+    )
+    assert inner.as_problem == "node w-1: no route; do next: check the address; log: sshd's log"
+    assert "\\n" not in str(errors.UnreachableError("not every host", problems=[inner.as_problem]))
+    assert errors.UnreachableError("no route", problems=["a", "b"]).as_problem == "no route: a; b"

@@ -149,7 +149,7 @@ def final_checks(
             if probe:
                 problems += smoke_test_problems(expansion, ready_workers(expansion, plan, names))
         except ExpandError as error:
-            return [str(error)]
+            return [error.as_problem]
     return problems
 
 

@@ -53,7 +53,7 @@ class PreflightResult:
         """
         broken = [str(item) for item in preflight.errors(self.findings)]
         if self.unreachable:
-            problems = [str(error) for error in self.unreachable.values()]
+            problems = [error.as_problem for error in self.unreachable.values()]
             names = listed(tuple(self.unreachable))
             return UnreachableError(
                 f"not every host can be reached: {names}", hint=HINT, problems=problems + broken
