@@ -101,9 +101,7 @@ class ExpandError(Exception):
         node = f"node {self.node}: " if self.node else ""
         lines = [f"{node}{self.message}"]
         lines += [f"  - {problem}" for problem in self.problems]
-        for title, value in (("do next", self.hint), ("job", self.job), ("log", self.log)):
-            if value:
-                lines.append(f"  {title}: {value}")
+        lines += [f"  {pointer}" for pointer in self._pointers()]
         return "\n".join(lines)
 
     @property
@@ -115,11 +113,13 @@ class ExpandError(Exception):
     @property
     def as_problem(self) -> str:
         """Return the whole error in one line, as a problem of another error."""
-        parts = [f"node {self.node}: {self.summary}" if self.node else self.summary]
-        for title, value in (("do next", self.hint), ("log", self.log)):
-            if value:
-                parts.append(f"{title}: {value}")
-        return "; ".join(parts)
+        node = f"node {self.node}: " if self.node else ""
+        return "; ".join([f"{node}{self.summary}", *self._pointers()])
+
+    def _pointers(self) -> list[str]:
+        """Return what to do next, the job and the log, as far as they are known."""
+        known = (("do next", self.hint), ("job", self.job), ("log", self.log))
+        return [f"{title}: {value}" for title, value in known if value]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the error as JSON-ready mapping with all keys; ``text`` is the full message."""
