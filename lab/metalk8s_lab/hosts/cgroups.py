@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -101,14 +102,11 @@ def create(host: str) -> list[Path]:
 def members(host: str) -> set[int]:
     """Return the process IDs of the host in all its groups and their descendants."""
     pids: set[int] = set()
-    for group in find(host):
-        for directory, _, _ in os.walk(group):
-            try:
-                pids.update(
-                    int(pid) for pid in (Path(directory) / "cgroup.procs").read_text().split()
-                )
-            except OSError:
-                continue  # deleted meanwhile, or threaded
+    for directory in _tree(host):
+        try:
+            pids.update(int(pid) for pid in (directory / "cgroup.procs").read_text().split())
+        except OSError:
+            continue  # deleted meanwhile, or threaded
     return pids - {0}
 
 
@@ -117,13 +115,19 @@ def thaw(host: str) -> None:
 
     The runtime freezes a container to end it, and may itself be killed meanwhile.
     """
+    for directory in _tree(host):
+        for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            # The group may be deleted meanwhile.
+            with suppress(OSError):
+                if (directory / name).exists():
+                    (directory / name).write_text(value)
+
+
+def _tree(host: str) -> Iterator[Path]:
+    """Yield the host's group in every hierarchy, and the groups below."""
     for group in find(host):
-        for directory, _, names in os.walk(group):
-            for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
-                if name in names:
-                    # The group may be deleted meanwhile.
-                    with suppress(OSError):
-                        (Path(directory) / name).write_text(value)
+        for directory, _, _ in os.walk(group):
+            yield Path(directory)
 
 
 def remove(host: str, timeout: float = 10) -> None:
