@@ -58,7 +58,7 @@ def schedule(expansion: Expansion, plan: Plan, steps: Steps) -> None:
     serial = [run_control_plane(expansion, plan, steps, progress)] if plan.control_plane else []
     parallel: list[Advance] = []
     while serial or parallel or waiting or workers:
-        if not (serial and plan.adds_voters):
+        if workers and not (serial and plan.adds_voters):
             waiting, workers = workers + waiting, []
         while waiting and len(parallel) < plan.max_parallel:
             parallel.append(waiting.pop())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.etcd.api import PKI, Etcd
-from metalk8s_expand.clients.etcd.local_server import LocalServer
+from metalk8s_expand.clients.etcd.local_server import METRICS, LocalServer
 from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
 from metalk8s_expand.domain.etcd import quorum
@@ -56,7 +56,7 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
         "data-dir": "/var/lib/etcd",
         "listen-peer-urls": quorum.peer_url(address),
         "listen-client-urls": f"{quorum.client_url(LOOPBACK)},{quorum.client_url(address)}",
-        "listen-metrics-urls": "http://127.0.0.1:2381",
+        "listen-metrics-urls": "http://{}:{}".format(*METRICS),
         "advertise-client-urls": quorum.client_url(address),
         "initial-advertise-peer-urls": quorum.peer_url(address),
         "client-transport-security": {**_tls_files("server"), "client-cert-auth": True},

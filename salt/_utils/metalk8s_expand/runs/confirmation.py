@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from metalk8s_expand.clients.host.question import OperatorTerminal
@@ -26,7 +26,7 @@ class Confirmation:
     operator: OperatorTerminal
     called_by_operator: bool
     progress: Progress
-    opts: Mapping[str, Any] = field(default_factory=dict)
+    opts: Mapping[str, Any]
 
     def ensure_possible(self, remedy: str) -> None:
         """Raise SettingsError with this remedy unless an operator at a terminal can answer.
