@@ -448,14 +448,14 @@ def test_job_without_process_fails_immediately(setting: Any) -> None:
 
 
 def test_requested_stop_takes_effect_between_two_steps(setting: Any) -> None:
-    made = setting(node("w-1"), node("w-2"), max_parallel=1)
+    made = setting(node("w-1"), node("w-2"), member("cp-1"), max_parallel=2)
     stop_during_first_job(made)
-    made.execute()
+    made.execute(prepared=["cp-1"])
     assert made.steps("w-1")[-1] == ("deploy", True), "what had begun has ended"
     assert made.expansion.errors["w-1"].retcode == 10
     assert "verify" in made.expansion.errors["w-1"].message
     assert "asked by root on host" in made.expansion.skipped["w-2"]
-    assert set(made.kube.nodes_by_name) == {"w-1"}, "nothing is taken back"
+    assert set(made.kube.nodes_by_name) == {"w-1", "cp-1"}, "nothing is taken back"
     assert made.expansion.states["w-1"] == "Ready; cordoned by us, so it takes no Pods"
 
 
