@@ -19,6 +19,7 @@ from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.errors import QuorumError
 from metalk8s_expand.minion import etcd_member, fence
 from tests.fakes.etcd_members import ADDRESS, HEALTH_INTERVAL_S, NAME, URL, FakeEtcd, voter
+from tests.fakes.etcd_server import FakeServer
 
 
 class Files(MemberFiles):
@@ -165,39 +166,24 @@ def test_promotion_waits_while_etcd_does_not_answer(one: Setting) -> None:
     assert "promoted" in one.promoted()
 
 
-class FakeServer:
-    """A process that serves only after it was ended, because an answer was lost."""
-
-    def __init__(self) -> None:
-        self.starts = [MemberStart(starting=True, lost=True)]
-
-    def start(self) -> MemberStart:
-        return self.starts[-1]
-
-    def end(self) -> bool:
-        self.starts.append(MemberStart())
-        return True
-
-
 def test_learner_that_waits_for_a_lost_answer_is_restarted(one: Setting) -> None:
     """Nobody asks it before: its client port would let the question wait."""
     one.added()
     one.started()
-    server, asked = FakeServer(), []
+    server, asked = FakeServer(restarted=MemberStart()), []
     members = one.etcd.members
-    one.etcd.members = lambda: asked.append(len(server.starts)) or members()
+    one.etcd.members = lambda: asked.append(server.ended) or members()
     changes = one.promoted(server)
     assert set(changes) == {"promoted", "restarted", "sealed"}
-    assert set(asked) == {2}
+    assert set(asked) == {1}
 
 
 def test_voter_that_has_no_leader_for_a_moment_is_unchanged(one: Setting) -> None:
     one.added()
     one.started()
     one.promoted()
-    server = FakeServer()
-    server.starts = [MemberStart(), MemberStart(starting=True)]
-    one.clock.sleep = lambda seconds: server.starts.pop()  # type: ignore[method-assign]
+    server = FakeServer(MemberStart(starting=True))
+    one.clock.sleep = lambda seconds: setattr(server, "state", MemberStart())  # type: ignore[method-assign]
     assert one.promoted(server) == {}
 
 

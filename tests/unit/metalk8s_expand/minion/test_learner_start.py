@@ -8,23 +8,7 @@ from metalk8s_expand.domain.etcd.metrics import MemberStart
 from metalk8s_expand.domain.runs.lease_rules import LockLostError
 from metalk8s_expand.minion.learner_start import LOST_AFTER_S, PATIENCE_S, LearnerStart
 from tests.fakes.clock import FakeClock
-
-LOST = MemberStart(starting=True, lost=True)
-
-
-class FakeServer:
-    """A process whose metrics say ``state``; ``runs`` says whether it can be ended."""
-
-    state = LOST
-    runs = True
-    ended = 0
-
-    def start(self) -> MemberStart:
-        return self.state
-
-    def end(self) -> bool:
-        self.ended += self.runs
-        return self.runs
+from tests.fakes.etcd_server import LOST, FakeServer
 
 
 class Setting:
