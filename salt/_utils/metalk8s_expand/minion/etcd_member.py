@@ -20,6 +20,7 @@ from metalk8s_expand.clients.etcd.member_files import MemberFiles
 from metalk8s_expand.clients.host.clock import Clock, Pending, Wait, retry_until, wait_until
 from metalk8s_expand.domain.etcd import quorum
 from metalk8s_expand.domain.etcd.quorum import Member
+from metalk8s_expand.domain.parsing import addresses
 from metalk8s_expand.errors import ConflictError, DeadlineError, QuorumError, UnreachableError
 from metalk8s_expand.minion.learner_start import LearnerStart
 
@@ -56,7 +57,7 @@ def desired_member(name: str, address: str, **limits: Any) -> DesiredMember:
         "data-dir": "/var/lib/etcd",
         "listen-peer-urls": quorum.peer_url(address),
         "listen-client-urls": f"{quorum.client_url(LOOPBACK)},{quorum.client_url(address)}",
-        "listen-metrics-urls": "http://{}:{}".format(*METRICS),
+        "listen-metrics-urls": addresses.url("http", *METRICS),
         "advertise-client-urls": quorum.client_url(address),
         "initial-advertise-peer-urls": quorum.peer_url(address),
         "client-transport-security": {**_tls_files("server"), "client-cert-auth": True},
