@@ -13,9 +13,9 @@ from metalk8s_expand.clients.etcd.local_server import LocalServer
 from metalk8s_expand.clients.host.clock import Clock
 
 # Answers take milliseconds. One that is late is not lost.
-LOST_AFTER_S = 0.5
+LOST_AFTER_S = 0.25
 # A start that takes longer has a problem, which the other members may know.
-PATIENCE_S = 8.0
+PATIENCE_S = 10.0
 
 
 @dataclass

@@ -24,13 +24,17 @@ class LocalServer:
         self._command = ("etcd", f"--config-file={config}")
 
     def start(self) -> MemberStart:
-        """Return what its metrics say about its start, nothing if it does not answer."""
+        """Return what its metrics say about its start.
+
+        A process that does not answer yet starts: etcd opens the port of its clients before that of
+        its metrics, and a request to it may wait for as long as the start takes.
+        """
         connection = http.client.HTTPConnection(*METRICS, timeout=TIMEOUT_S)
         try:
             connection.request("GET", "/metrics")
             answer = connection.getresponse().read(MOST_BYTES)
         except (OSError, http.client.HTTPException):
-            return MemberStart()
+            return MemberStart(starting=True)
         finally:
             connection.close()
         return member_start(answer.decode(errors="replace"))

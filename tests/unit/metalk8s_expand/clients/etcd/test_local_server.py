@@ -51,9 +51,10 @@ def test_learner_that_waits_is_known_by_its_metrics() -> None:
     assert LocalServer(CONFIG).start() == MemberStart(starting=True, lost=True)
 
 
-def test_process_without_metrics_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_that_does_not_answer_yet_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to its port for clients, which is open already, would wait for the whole start."""
     monkeypatch.setattr(local_server, "METRICS", ("127.0.0.1", 1))
-    assert LocalServer(CONFIG).start() == MemberStart()
+    assert LocalServer(CONFIG).start() == MemberStart(starting=True)
 
 
 class TestEnd:
