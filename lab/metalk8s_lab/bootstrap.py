@@ -65,7 +65,11 @@ MINE = """mine_functions:
     - mine_function: grains.get
     - metalk8s:control_plane_ip
 """
-PROMOTED = '{"metalk8s_expand_etcd": "Promote the etcd member"}'
+# Our role of a master, where MetalK8s's orchestration registers the etcd member and promotes none.
+WITHOUT_PROMOTION = (
+    ('{"metalk8s_expand_etcd": "Promote the etcd member"}', '{"sls": "metalk8s.roles.etcd"}'),
+    ("set early = has_static_pods", "set early = False"),
+)
 PILLARS_OF_134 = """  - metalk8s: /etc/metalk8s/bootstrap.yaml
   - metalk8s_nodes: /etc/salt/master-kubeconfig.conf
   - metalk8s_etcd: {}
@@ -148,9 +152,13 @@ def install_trees(lab: Lab) -> None:
             shutil.copytree(TREE_OF_134, theirs, dirs_exist_ok=True)
             minion = theirs / SERVED["roles"] / "node" / "files" / "minion.j2"
             minion.write_text(minion.read_text() + MINE)
-            # The orchestration registers the member, so the role promotes none.
             role = theirs / SERVED["roles"] / "master" / "init.sls"
-            role.write_text(role.read_text().replace(PROMOTED, '{"sls": "metalk8s.roles.etcd"}'))
+            text = role.read_text()
+            for ours_in_it, theirs_instead in WITHOUT_PROMOTION:
+                if ours_in_it not in text:
+                    raise LabError(f"{role.name} of the role has no {ours_in_it}")
+                text = text.replace(ours_in_it, theirs_instead)
+            role.write_text(text)
         for name in FOR_MINIONS:
             shutil.copytree(salt / name, minions / name)
         lab.copy_tree(NAME, theirs, TREE)

@@ -175,7 +175,7 @@ def test_fence_is_repeated_right_before_each_static_pod(low: Low, where: str) ->
     ]
     for pod in pods:
         asked = named(chunks, pod["__id__"].replace("Run", "Let no older run start"))
-        assert list(requisites(pod)) == [("metalk8s_expand_fence", asked["__id__"])]
+        assert pod["require"] == [{"metalk8s_expand_fence": asked["__id__"]}]
         assert "failhard" not in asked, "what failed before it must not end the job"
     assert list(requisites(named(chunks, "Let no older run start etcd"))) == [
         ("file", "Write the static Pod etcd"), ("metalk8s_expand_etcd", "Add the etcd member as a learner"),
@@ -190,6 +190,20 @@ def test_fence_is_repeated_right_before_each_static_pod(low: Low, where: str) ->
         ("metalk8s_expand_artifacts", "Import the images"),
         ("metalk8s_expand_certificates", "Have the certificates signed"),
     } <= set(needed)
+
+
+def test_api_server_alone_waits_for_promotion(low: Low) -> None:
+    chunks = low(*ROLES["a control-plane node"], RUN)
+    promotion, etcd = (
+        ("metalk8s_expand_etcd", "Promote the etcd member"),
+        ("metalk8s_expand_host", "Run etcd"),
+    )
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        needed = list(requisites(named(chunks, f"Let no older run start {name}")))
+        assert etcd in needed
+        assert promotion not in needed
+        assert named(chunks, f"Run {name}")["require_in"] == [dict([promotion])]
+    assert promotion in list(requisites(named(chunks, "Let no older run start kube-apiserver")))
 
 
 @pytest.mark.parametrize("where", UNFENCED)

@@ -1,5 +1,5 @@
 {#- An API server that uses the local etcd member. Controller manager and scheduler use the local proxy. -#}
-{%- from "metalk8s/roles/map.jinja" import kubeconfig, static_pod, cluster, node, pki, prepares with context %}
+{%- from "metalk8s/roles/map.jinja" import kubeconfig, static_pod, cluster, has_static_pods, node, pki, prepares with context %}
 include:
   - metalk8s.roles.etcd
 {%- set prepared = [
@@ -36,8 +36,13 @@ Share the encryption of Secrets at rest:
     - show_changes: False
 {% endif %}
 {%- endif %}
+{#- The API server needs a member that votes. Where other nodes have an API, the others start while the member follows. #}
+{%- set promoted = [{"metalk8s_expand_etcd": "Promote the etcd member"}] %}
+{%- set early = has_static_pods %}
 {% for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler") %}
+{%- set follows = early and name != "kube-apiserver" %}
 {{ static_pod(name, "salt://metalk8s/roles/master/files/" ~ name ~ ".yaml.j2",
               {"image": cluster.images[name], "address": node.address, "networks": cluster.networks},
-              prepared=prepared, joined=[{"metalk8s_expand_etcd": "Promote the etcd member"}]) }}
+              prepared=prepared, joined=[{"metalk8s_expand_host": "Run etcd"}] if follows else promoted,
+              precedes=promoted if follows else []) }}
 {% endfor %}
