@@ -9,6 +9,7 @@ result must not have the key ``data``: Salt would evaluate it as states.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
@@ -29,6 +30,8 @@ Context = Callable[[], MutableMapping[str, Any]]
 Options = Callable[[], Mapping[str, Any]]
 
 OURS = "metalk8s_expand."
+# The program that an operator calls, one process for each command.
+CLI = "salt-run"
 
 
 def runner_boundary(
@@ -48,6 +51,10 @@ def runner_boundary(
             # The context keeps the retcode between the calls of one process.
             context()["retcode"] = 0
             opts = options()
+            if opts.get("__cli") == CLI:
+                # What this process has loaded stays until it ends. To look through it for garbage
+                # takes as long as some twenty requests.
+                gc.freeze()
             if terminal_log.is_terminal(opts):
                 terminal_log.hide_salts_open_objects()
             result = _outcome(opts, function, *args, **_arguments(kwargs))
@@ -79,7 +86,7 @@ def is_called_by_operator(opts: Mapping[str, Any]) -> bool:
     # ``fun`` is the command of the operator. It may be an orchestration, which reads the returns of
     # its runners.
     direct = str(opts.get("fun") or OURS).startswith(OURS)
-    return opts.get("__cli") == "salt-run" and direct
+    return opts.get("__cli") == CLI and direct
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:

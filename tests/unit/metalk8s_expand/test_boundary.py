@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -53,6 +54,18 @@ def test_results_are_returned_and_set_context(
 ) -> None:
     assert runner_boundary(lambda: context)(lambda: result)() is result
     assert context["retcode"] == retcode
+
+
+@pytest.mark.parametrize(("cli", "frozen"), [("salt-run", 1), ("salt-master", 0), (None, 0)])
+def test_loaded_objects_are_kept_from_garbage_collection_in_a_short_process(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, cli: str | None, frozen: int
+) -> None:
+    """A process that serves many calls would keep the garbage of each."""
+    calls: list[str] = []
+    monkeypatch.setattr(gc, "freeze", lambda: calls.append("frozen"))
+    opts = {"__cli": cli, "output": "json"}
+    runner_boundary(lambda: context, lambda: opts)(lambda: None)()
+    assert len(calls) == frozen
 
 
 def test_wrong_arguments_are_distinguished_from_defect(context: dict[str, Any]) -> None:

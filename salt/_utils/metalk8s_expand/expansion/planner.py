@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,8 @@ from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import ConflictError
 from metalk8s_expand.preflight.silent_minions import foreign_deployments
 
+# How many nodes are asked at a time.
+MOST_QUESTIONS = 8
 # Salt's default if the option is not set.
 SALTS_THREADS = 5
 
@@ -154,22 +157,37 @@ def _conditions(
     deployed = [
         node for node in chosen if node.name in observed and health.is_deployed(observed[node.name])
     ]
-    access = world.access()
-    members = (
-        access.etcd.members() if access.etcd and any(node.is_etcd for node in deployed) else None
-    )
     ready = [node.name for node in deployed if not health.ready_problems(observed[node.name])]
     silent = silent_kubelets(world.kube, ready, clock) if ready else {}
     # A host without a live kubelet may be blank: its deployment brings the minion, too.
     alive = [name for name in ready if name not in silent]
-    unreached = unreached_minions(world.minions(), alive)
+    with ThreadPoolExecutor(1) as beside:
+        # The minions take most of the time to answer.
+        asked = beside.submit(_all_problems_of_life, world, deployed, observed)
+        unreached = unreached_minions(world.minions(), alive)
+        problems_of = asked.result()
     conditions = {}
-    for node in deployed:
-        problems = _problems_of_life(access, node, observed[node.name], members)
-        if node.name in silent:
-            problems.insert(0, silent[node.name])
-        conditions[node.name] = Condition(tuple(problems), unreached.get(node.name, ""))
+    for name, problems in problems_of.items():
+        late = [silent[name]] if name in silent else []
+        conditions[name] = Condition((*late, *problems), unreached.get(name, ""))
     return conditions
+
+
+def _all_problems_of_life(
+    world: ClusterContext, deployed: Sequence[Node], observed: Mapping[str, JsonObject]
+) -> dict[str, list[str]]:
+    """Return what a deployment of these nodes could fix, by node."""
+    access = world.access()
+    members = None
+    if access.etcd and any(node.is_etcd for node in deployed):
+        members = access.etcd.members()
+
+    def problems(node: Node) -> list[str]:
+        return _problems_of_life(access, node, observed[node.name], members)
+
+    with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
+        found = list(pool.map(problems, deployed))
+    return {node.name: each for node, each in zip(deployed, found, strict=True)}
 
 
 def _problems_of_life(
