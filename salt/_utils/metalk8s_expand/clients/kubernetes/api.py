@@ -39,10 +39,13 @@ PROXY_HINT = (
 class KubeApi:
     """One API server (or the local proxy in front of them), reached with one kubeconfig."""
 
-    def __init__(self, url: str, pool: Any, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(
+        self, url: str, pool: Any, headers: Mapping[str, str], timeout: float, kubeconfig: str = ""
+    ) -> None:
         from metalk8s_expand.clients.kubernetes import retries
 
         self.url = url.rstrip("/")
+        self._kubeconfig = kubeconfig
         self._prefix = urlsplit(self.url).path
         # A pool for this host only: a pool manager parses the URL of every request, which costs
         # more than sending the request.
@@ -87,7 +90,7 @@ class KubeApi:
             if item.get("in") == "header" and item.get("value")
         }
         pool = api.rest_client.pool_manager.connection_from_url(configuration.host)
-        return cls(configuration.host, pool, headers, timeout)
+        return cls(configuration.host, pool, headers, timeout, path)
 
     def request(
         self,
@@ -210,8 +213,10 @@ class KubeApi:
         except urllib3.exceptions.HTTPError as exc:
             proxy = _proxy(self._pool)
             through = f", asked through the proxy {proxy}," if proxy else ""
+            source = f" (kubeconfig {self._kubeconfig})" if self._kubeconfig else ""
             raise UnreachableError(
-                f"the Kubernetes API at {self.url}{through} does not answer {method} {path}: {exc}",
+                f"the Kubernetes API at {self.url}{source}{through} does not answer"
+                f" {method} {path}: {exc}",
                 hint=PROXY_HINT if proxy else API_HINT,
                 log="/var/log/containers/kube-apiserver-*.log on the control-plane nodes",
             ) from exc

@@ -406,11 +406,10 @@ def test_health_is_status_and_text(api: Api, kube: Kube, status: int) -> None:
 
 
 def test_closed_port_is_unreachable(tmp_path: Path) -> None:
-    kube = Kube.from_kubeconfig(
-        kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}"), timeout=2.0
-    )
+    path = kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UnreachableError, match="does not answer GET /api/v1/nodes/w-1") as error:
-        kube.node("w-1")
+        Kube.from_kubeconfig(path, timeout=2.0).node("w-1")
+    assert f"(kubeconfig {path})" in error.value.message
     assert error.value.hint
     assert error.value.log
 
