@@ -16,6 +16,8 @@ SYSTEMS: Mapping[str, int] = {
     "almalinux": 8,
     "centos": 8,
 }
+# The same of MetalK8s's own deployment, whose packages are those of these systems.
+SYSTEMS_OF_METALK8S: Mapping[str, int] = {"rhel": 8, "rocky": 8}
 ARCHITECTURES = ("x86_64", "aarch64")
 # Salt's minion includes its own Python; the host's Python only has to run salt-ssh's thin.
 MINIMUM_PYTHON = (3, 9)
@@ -23,14 +25,17 @@ MINIMUM_PYTHON = (3, 9)
 
 @check
 def os(host: CheckContext) -> CheckFailure | None:
-    """Check that the project is tested on this operating system."""
+    """Check that MetalK8s's deployment supports the operating system, or this project is tested on
+    it.
+    """
     system = host.fact("system")
+    systems = SYSTEMS if host.lists is None else SYSTEMS_OF_METALK8S
     major = str(system["version"]).partition(".")[0]
-    first = SYSTEMS.get(system["id"])
+    first = systems.get(system["id"])
     if first is not None and major.isdigit() and int(major) >= first:
         return None
     shown = f"{system['id'] or 'an unknown system'} {system['version'] or 'of unknown version'}"
-    wanted = ", ".join(f"{name} {version}" for name, version in SYSTEMS.items()) + ", or newer"
+    wanted = ", ".join(f"{name} {version}" for name, version in systems.items()) + ", or newer"
     return CheckFailure(
         shown,
         wanted,

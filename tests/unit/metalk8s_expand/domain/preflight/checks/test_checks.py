@@ -80,7 +80,7 @@ METALK8S = around(
 def metalk8s(changes: dict[str, Any], *node_roles: str) -> CheckContext:
     """Return a host that MetalK8s's saltenv deploys, by default a control-plane host."""
     node = hosts.node(node_roles=node_roles) if node_roles else None
-    return host(changes, node=node, surroundings=METALK8S)
+    return host({"system": ROCKY["system"], **changes}, node=node, surroundings=METALK8S)
 
 
 # A bare Rocky 8.10 as its installer leaves it, from facts about the system: no such host was run.
@@ -105,6 +105,7 @@ FAULTS: list[tuple[str, str, str, CheckContext]] = [
     ("os", W, "debian of unknown version", host({"system|version": ""})),
     ("os", W, "arch", host({"system": {"id": "arch", "version": ""}})),
     ("os", W, "an unknown system", host({"system": {"id": "", "version": "1"}})),
+    ("os", W, "debian 13", metalk8s({"system": {"id": "debian", "version": "13"}})),
     ("architecture", E, "riscv64", host({"architecture": "riscv64"})),
     ("python", E, "3.8.10", host({"python": [3, 8, 10]})),
     ("python", W, "3.6.8", host({"python": [3, 6, 8]}, surroundings=around(pre_flight="/etc/salt/ssh-preflight.sh"))),
@@ -376,7 +377,7 @@ UNKNOWN: list[tuple[list[str], CheckContext]] = [
     (["network", "route"], host(surroundings=around(pod_cidr=None, service_cidr=None))),
     (["api", "artifacts", "salt-master"], host(surroundings=around(endpoints=()))),
     (["version"], host(surroundings=around(version=""))),
-    (["planes"], host(surroundings=around(lists={"2.0": LISTS}))),
+    (["planes"], host({"system": ROCKY["system"]}, surroundings=around(lists={"2.0": LISTS}))),
     (["stale-node"], host(surroundings=existing(NAME, deployed=True))),
 ]
 
