@@ -73,6 +73,15 @@ COMPARISONS = (
         0.5,
         value=_gap,
     ),
+    Comparison(
+        "the same, expand of one control-plane node",
+        "member beside writes",
+        "kubeadm member",
+        "during kubeadm join --control-plane",
+        1,
+        0.5,
+        value=_gap,
+    ),
 )
 
 
@@ -134,6 +143,9 @@ def _writes(results: Results) -> None:
     cluster.restore()
     run, _ = salt.expand(writes=True)
     results.add("expand beside writes", run)
+    cluster.restore()
+    run, _ = salt.expand("cp-1", writes=True)
+    results.add("member beside writes", run)
 
 
 def _by_hand(results: Results) -> None:

@@ -99,6 +99,7 @@ def test_limits_are_those_that_were_agreed() -> None:
     assert limits[("worker", "kubeadm worker")] == (8, 5)
     assert limits[("expand again", "bare runner")] == (2, 1.5)
     assert limits[("expand beside writes", "kubeadm member")] == (1, 0.5)
+    assert limits[("member beside writes", "kubeadm member")] == (1, 0.5)
 
 
 def test_inventory_has_what_playbook_names() -> None:
