@@ -52,7 +52,7 @@ def current_plan(
     )
     conditions = _conditions(cluster, chosen, seen.nodes, clock)
     if redeploy:
-        conditions = {name: replace(found, redeploy=True) for name, found in conditions.items()}
+        conditions = {name: replace(each, redeploy=True) for name, each in conditions.items()}
     built = plan.build_plan(declared, seen.nodes, names, conditions, seen.owned)
     files = FileServer(cluster.opts)
     prepared = {
@@ -186,8 +186,8 @@ def _all_problems_of_life(
         return _problems_of_life(access, node, observed[node.name], members)
 
     with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
-        found = list(pool.map(problems, deployed))
-    return {node.name: each for node, each in zip(deployed, found, strict=True)}
+        problems_in_order = list(pool.map(problems, deployed))
+    return {node.name: each for node, each in zip(deployed, problems_in_order, strict=True)}
 
 
 def _problems_of_life(
