@@ -17,13 +17,14 @@ def test_learner_with_a_snapshot_and_a_proposal_waits_for_a_lost_answer() -> Non
 @pytest.mark.parametrize(
     ("line", "other", "starting"),
     [
-        ("is_learner 1", "is_learner 0", False),
+        # A learner before its first entries.
+        ("is_learner 1", "is_learner 0", True),
         ("has_leader 1", "has_leader 0", True),
         ("has_leader 1", "has_leader one", True),
         ("pending 1", "pending 0", False),
         ("in_progress_total 0", "in_progress_total 1", True),
         ('{From="8663b7a704ab6a6e"} 1\netcd_network_snapshot_receive_total', "{} 0\netcd_x", True),
-        ("etcd_server_is_learner 1\n", "", False),
+        ("etcd_server_is_learner 1\n", "", True),
         ("etcd_server_snapshot_apply_in_progress_total 0\n", "", True),
     ],
 )
