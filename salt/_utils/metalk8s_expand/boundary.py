@@ -30,8 +30,6 @@ Context = Callable[[], MutableMapping[str, Any]]
 Options = Callable[[], Mapping[str, Any]]
 
 OURS = "metalk8s_expand."
-# The program that an operator calls, one process for each command.
-CLI = "salt-run"
 
 
 def runner_boundary(
@@ -51,11 +49,10 @@ def runner_boundary(
             # The context keeps the retcode between the calls of one process.
             context()["retcode"] = 0
             opts = options()
-            if opts.get("__cli") == CLI:
+            if terminal_log.is_terminal(opts):
                 # What this process has loaded stays until it ends. To look through it for garbage
                 # takes as long as some twenty requests.
                 gc.freeze()
-            if terminal_log.is_terminal(opts):
                 terminal_log.hide_salts_open_objects()
             result = _outcome(opts, function, *args, **_arguments(kwargs))
             context()["retcode"] = _retcode(result)
@@ -86,7 +83,7 @@ def is_called_by_operator(opts: Mapping[str, Any]) -> bool:
     # ``fun`` is the command of the operator. It may be an orchestration, which reads the returns of
     # its runners.
     direct = str(opts.get("fun") or OURS).startswith(OURS)
-    return opts.get("__cli") == CLI and direct
+    return terminal_log.is_terminal(opts) and direct
 
 
 def _lenient(signature: inspect.Signature) -> inspect.Signature:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from metalk8s_expand.clients.host.clock import Clock
+from metalk8s_expand.clients.salt import terminal_log
 from metalk8s_expand.domain.runs import events
 from metalk8s_expand.domain.runs.events import Event, NodeStep
 from metalk8s_expand.domain.runs.journal_record import JournalRecord
@@ -33,7 +34,7 @@ class Progress:
     """
 
     def __init__(self, opts: Mapping[str, Any], clock: Clock) -> None:
-        self._heard = opts.get("__cli") == "salt-run"
+        self._heard = terminal_log.is_terminal(opts)
         self._clock = clock
         self.started = clock.now()
         # Receives each line even without a terminal.
