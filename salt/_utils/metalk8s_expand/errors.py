@@ -98,8 +98,7 @@ class ExpandError(Exception):
         self.job = job
 
     def __str__(self) -> str:
-        node = f"node {self.node}: " if self.node else ""
-        lines = [f"{node}{self.message}"]
+        lines = [f"{self._prefix}{self.message}"]
         lines += [f"  - {problem}" for problem in self.problems]
         lines += [f"  {pointer}" for pointer in self._pointers()]
         return "\n".join(lines)
@@ -113,8 +112,12 @@ class ExpandError(Exception):
     @property
     def as_problem(self) -> str:
         """Return the whole error in one line, as a problem of another error."""
-        node = f"node {self.node}: " if self.node else ""
-        return "; ".join([f"{node}{self.summary}", *self._pointers()])
+        return "; ".join([f"{self._prefix}{self.summary}", *self._pointers()])
+
+    @property
+    def _prefix(self) -> str:
+        """Return the node that the error is about, as the beginning of a line."""
+        return f"node {self.node}: " if self.node else ""
 
     def _pointers(self) -> list[str]:
         """Return what to do next, the job and the log, as far as they are known."""
