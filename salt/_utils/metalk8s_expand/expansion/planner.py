@@ -28,8 +28,6 @@ from metalk8s_expand.domain.salt import saltenv
 from metalk8s_expand.errors import ConflictError
 from metalk8s_expand.preflight.silent_minions import foreign_deployments
 
-# How many nodes are asked at a time.
-MOST_QUESTIONS = 8
 # Salt's default if the option is not set.
 SALTS_THREADS = 5
 
@@ -181,13 +179,10 @@ def _all_problems_of_life(
     members = None
     if access.etcd and any(node.is_etcd for node in deployed):
         members = access.etcd.members()
-
-    def problems(node: Node) -> list[str]:
-        return _problems_of_life(access, node, observed[node.name], members)
-
-    with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
-        problems_in_order = list(pool.map(problems, deployed))
-    return {node.name: each for node, each in zip(deployed, problems_in_order, strict=True)}
+    return {
+        node.name: _problems_of_life(access, node, observed[node.name], members)
+        for node in deployed
+    }
 
 
 def _problems_of_life(
