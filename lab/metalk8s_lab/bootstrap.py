@@ -68,7 +68,7 @@ MINE = """mine_functions:
 # Our role of a master, where MetalK8s's orchestration registers the etcd member and promotes none.
 WITHOUT_PROMOTION = (
     ('{"metalk8s_expand_etcd": "Promote the etcd member"}', '{"sls": "metalk8s.roles.etcd"}'),
-    ("set early = has_static_pods", "set early = False"),
+    ("set follows = has_static_pods", "set follows = False"),
 )
 PILLARS_OF_134 = """  - metalk8s: /etc/metalk8s/bootstrap.yaml
   - metalk8s_nodes: /etc/salt/master-kubeconfig.conf

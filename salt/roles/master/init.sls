@@ -38,9 +38,8 @@ Share the encryption of Secrets at rest:
 {%- endif %}
 {#- The API server needs a member that votes. Where other nodes have an API, the others start while the member follows. #}
 {%- set promoted = [{"metalk8s_expand_etcd": "Promote the etcd member"}] %}
-{%- set early = has_static_pods %}
 {% for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler") %}
-{%- set follows = early and name != "kube-apiserver" %}
+{%- set follows = has_static_pods and name != "kube-apiserver" %}
 {{ static_pod(name, "salt://metalk8s/roles/master/files/" ~ name ~ ".yaml.j2",
               {"image": cluster.images[name], "address": node.address, "networks": cluster.networks},
               prepared=prepared, joined=[{"metalk8s_expand_host": "Run etcd"}] if follows else promoted,
