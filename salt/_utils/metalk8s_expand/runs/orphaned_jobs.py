@@ -21,6 +21,9 @@ POLL_S = 1.0
 # A minion that does not answer costs a few seconds per query, so the run queries minions less
 # often.
 ASK_S = 5.0
+# If the master was killed too, its minions connect again within some ten seconds (recon_max), and
+# only the first message to one of them shows it that the master has a new session key.
+RECONNECT_S = 30.0
 
 
 def wait(run: RunContext, timeout: float) -> None:
@@ -32,7 +35,8 @@ def wait(run: RunContext, timeout: float) -> None:
     _until_none(run, lambda: _orchestrations(run.cluster, before.jobs), POLL_S, deadline)
     nodes = sorted(before.nodes)
     if nodes:
-        _until_none(run, lambda: _state_jobs(run.cluster, nodes), ASK_S, deadline)
+        silent_until = min(deadline, run.clock.monotonic() + RECONNECT_S)
+        _until_none(run, lambda: _state_jobs(run, nodes, silent_until), ASK_S, deadline)
 
 
 def _until_none(
@@ -87,12 +91,14 @@ def _title(runner: Runner) -> str:
     )
 
 
-def _state_jobs(world: ClusterContext, nodes: list[str]) -> list[str]:
-    """Return the state jobs that run on the minions.
+def _state_jobs(run: RunContext, nodes: list[str], silent_until: float) -> list[str]:
+    """Return the state jobs that run on the minions, and until a time the minions that are silent.
 
-    A minion that does not answer counts as idle, because it is dead or not installed yet.
+    A silent minion may run a job, and not be connected to the master again. Later it counts as
+    idle, because it is dead or was never started.
     """
-    answers = minions.Minions(world.opts).ask(nodes, "saltutil.running", [])
+    master = minions.Minions(run.cluster.opts)
+    answers = master.ask(nodes, "saltutil.running", [])
     titles = []
     for name, jobs in sorted(answers.items()):
         # A minion may answer with an error text instead of a list.
@@ -101,4 +107,7 @@ def _state_jobs(world: ClusterContext, nodes: list[str]) -> list[str]:
         for job in jobs:
             if str(job.get("fun", "")).startswith("state."):
                 titles.append(f"job {job.get('jid')} ({job.get('fun')}) on {name}")
+    if run.clock.monotonic() < silent_until:
+        silent = sorted(master.accepted(nodes).difference(answers))
+        titles += [f"perhaps one on {name}, whose minion does not answer" for name in silent]
     return titles

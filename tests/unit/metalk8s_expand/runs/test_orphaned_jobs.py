@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -28,9 +27,11 @@ class World:
 
 
 @pytest.fixture
-def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
-    """Return the answers to successive queries: runners on the master, jobs on minions."""
-    seen: dict[str, Iterator[Any]] = {"runners": iter(()), "minions": iter(())}
+def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the answers to successive queries (runners on the master, jobs on minions), and the
+    minions whose key the master has not accepted.
+    """
+    seen: dict[str, Any] = {"runners": iter(()), "minions": iter(()), "without_key": set()}
     monkeypatch.setattr(
         orphaned_jobs.running_jobs, "running", lambda opts: next(seen["runners"], [])
     )
@@ -38,9 +39,11 @@ def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[Any]]:
     class Busy(FakeMinions):
         def ask(self, minions: Any, function: str, arguments: Any) -> Any:
             assert function == "saltutil.running"
-            return next(seen["minions"], {})
+            return next(seen["minions"], {"w-1": []})
 
-    monkeypatch.setattr(orphaned_jobs.minions, "Minions", lambda opts: Busy())
+    monkeypatch.setattr(
+        orphaned_jobs.minions, "Minions", lambda opts: Busy(without_key=seen["without_key"])
+    )
     return seen
 
 
@@ -91,6 +94,29 @@ def test_state_job_of_minion_is_reported(running: Any, clock: FakeClock) -> None
 def test_minion_without_valid_answer_is_idle(running: Any, clock: FakeClock) -> None:
     running["minions"] = iter([{"w-1": "The minion function caused an exception"}])
     assert wait(BEFORE.step_started("w-1", "deploy", 1.0), clock) == []
+
+
+def test_minion_that_connects_again_is_not_idle(running: Any, clock: FakeClock) -> None:
+    """The master was killed too: the minion still applies states when it is not connected yet."""
+    busy = {"w-1": [{"jid": "44", "fun": "state.apply"}]}
+    running["minions"] = iter([{}, {}, busy, busy])
+    told = wait(BEFORE.step_started("w-1", "prepare", 1.0), clock)
+    assert len(told) == 2
+    assert "w-1, whose minion does not answer" in told[0]
+    assert "job 44 (state.apply) on w-1" in told[1]
+
+
+def test_minion_that_stays_silent_is_idle(running: Any, clock: FakeClock) -> None:
+    running["minions"] = iter([{}] * 500)
+    started = clock.time
+    wait(BEFORE.step_started("w-1", "prepare", 1.0), clock, 600.0)
+    assert clock.time - started == pytest.approx(orphaned_jobs.RECONNECT_S, abs=5.0)
+
+
+def test_host_without_accepted_key_is_idle(running: Any, clock: FakeClock) -> None:
+    running["minions"] = iter([{}] * 500)
+    running["without_key"] = {"w-1"}
+    assert wait(BEFORE.step_started("w-1", "prepare", 1.0), clock) == []
 
 
 def test_wait_is_bounded(running: Any, clock: FakeClock) -> None:
