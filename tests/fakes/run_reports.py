@@ -11,16 +11,14 @@ Steps = list[dict[str, Any]]
 STARTED = 1795943304.8
 PREFIX = "node-role.kubernetes.io/"
 JOB = "20261129090847574412"
-# The states of a deployment with their seconds.
-STATES = (
-    ("Install the minion on {}", 7.1),
-    ("Accept the minion of {} by its fingerprint", 0.7),
-    ("Let the CA know {}", 1.4),
-    ("Sync modules to {}", 4.8),
-    ("Run container runtime and kubelet on {}", 23.5),
-    ("Verify {}", 0.3),
+# The states of each step with their seconds; the first state of a preparation runs beside the next.
+PREPARATION = (
+    ("Let the CA know {}", 2.1),
+    ("Run the minion of {}", 8.4),
+    ("Prepare {}", 10.0),
 )
-ROLES_STATE = ("Give {} its roles metalk8s.roles.etcd, metalk8s.roles.master", 31.0)
+DEPLOYMENT = (("Let {} join the cluster", 4.3), ("Verify {}", 3.5))
+PROXIES = ("Let every API proxy know {}", 0.6)
 CP, INFRA, WORKER = ("master", "etcd"), ("infra",), ("node",)
 
 
@@ -31,30 +29,50 @@ def step(name: str, at: float, elapsed: float, ok: bool = True, detail: str = ""
 
 
 def node_steps(
-    name: str, at: float, roles: Any = WORKER, failed: str = "", pace: float = 1.0
+    name: str,
+    at: float,
+    roles: Any = WORKER,
+    failed: str = "",
+    pace: float = 1.0,
+    turn: float = 0.0,
 ) -> Steps:
-    """Return the steps of one node; the state whose name begins with ``failed`` fails."""
-    steps = [step("check_ssh, preflight", 0.0, 4.2)]
-    states = list(STATES)
+    """Return the steps of one node; the state whose title begins with ``failed`` fails.
+
+    A control-plane node that is prepared waits until its ``turn``.
+    """
+    steps = [step("check_ssh, preflight", 0.0, 1.1), step("register", at, 0.3)]
+    if not _orchestration(steps, "prepare", name, at + 0.35, PREPARATION, failed, pace):
+        return steps
+    at = end_of(steps) + 0.2
+    deployment = DEPLOYMENT
     if roles == CP:
-        steps.append(step("health", at, 0.8))
-        at += 0.9
-        states.insert(5, ROLES_STATE)
-    steps.append(step("register", at, 0.3))
-    at += 0.35
-    total = 0.0
-    for title, seconds in states:
-        bad = bool(failed) and title.startswith(failed)
-        steps.append(step(f"deploy: {title.format(name)}", at, seconds * pace, not bad, JOB))
-        total += seconds * pace
-        if bad:
-            break
-    steps.append(step("deploy", at, total + 1.4, not failed))
-    at += total + 1.6
-    if not failed:
-        steps.append(step("verify", at, 2.3))
-        steps.append(step("uncordon", at + 2.5, 0.2))
+        at = max(at, turn)
+        steps.append(step("health", at, 0.4))
+        at += 0.5
+        deployment = (DEPLOYMENT[0], PROXIES, DEPLOYMENT[1])
+    if not _orchestration(steps, "deploy", name, at, deployment, failed, pace):
+        return steps
+    at = end_of(steps) + 0.1
+    steps.append(step("verify", at, 0.3))
+    steps.append(step("uncordon", at + 0.4, 0.2))
     return steps
+
+
+def _orchestration(
+    steps: Steps, title: str, name: str, at: float, states: Any, failed: str, pace: float
+) -> bool:
+    """Add the states of an orchestration and the step itself; return whether all succeeded."""
+    begun, good = at, True
+    for state, seconds in states:
+        what = state.format(name)
+        good = not (failed and what.startswith(failed))
+        steps.append(step(f"{title}: {what}", at, seconds * pace, good, JOB))
+        if not good:
+            break
+        if not what.startswith("Let the CA"):
+            at += seconds * pace
+    steps.append(step(title, begun, end_of(steps) - begun + 0.4, good))
+    return good
 
 
 def end_of(steps: Steps) -> float:
@@ -68,11 +86,13 @@ def reported(name: str, steps: Steps, **changes: Any) -> dict[str, Any]:
     return {"name": name, "steps": steps, **plain, **changes}
 
 
-def failure(name: str, problem: str, job: str = JOB) -> dict[str, Any]:
-    """Return the error of a failed deployment."""
+def failure(
+    name: str, problem: str, job: str = JOB, orchestration: str = "deploy_node"
+) -> dict[str, Any]:
+    """Return the error of a failed orchestration."""
     hint = "fix the first of these problems and run the same command again; the whole result:"
     return {
-        "type": "DeployError", "retcode": 8, "message": "metalk8s.orchestrate.deploy_node failed",
+        "type": "DeployError", "retcode": 8, "message": f"metalk8s.orchestrate.{orchestration} failed",
         "node": name, "hint": f"{hint} salt-run jobs.lookup_jid {job}", "job": job,
         "log": "on the master: /var/log/salt/master; on the node: /var/log/salt/minion",
         "problems": [problem], "text": "",
@@ -103,13 +123,13 @@ BOOTSTRAP = seen("bootstrap", ("bootstrap", "master", "etcd", "infra"), ("bootst
 
 def expansion() -> Report:
     """Return the report of an expansion that added four nodes."""
-    first = node_steps("cp-1", 6.0, CP)
-    second = node_steps("cp-2", end_of(first) + 0.3, CP)
+    first = node_steps("cp-1", 1.3, CP)
+    second = node_steps("cp-2", 1.3, CP, turn=end_of(first) + 0.3)
     nodes = [
         reported("cp-1", first),
         reported("cp-2", second),
-        reported("infra-1", node_steps("infra-1", 6.0, INFRA, pace=1.15)),
-        reported("worker-1", node_steps("worker-1", 6.0)),
+        reported("infra-1", node_steps("infra-1", 1.3, INFRA, pace=1.15)),
+        reported("worker-1", node_steps("worker-1", 1.3)),
     ]
     after = [seen("cp-1", CP), seen("cp-2", CP), seen("infra-1", INFRA), seen("worker-1", WORKER)]
     annotation = "metadata.annotations[metalk8s.scality.com/ssh-host]"
@@ -138,10 +158,10 @@ def expansion() -> Report:
 def failed() -> Report:
     """Return the report of an expansion whose second control-plane node failed."""
     report = expansion()
-    at = report["nodes"][1]["steps"][1]["started"] - STARTED
-    problem = "state 'Give cp-2 its roles': the learner cp-2 has not started after 120 s"
+    turn = end_of(report["nodes"][0]["steps"]) + 0.3
+    problem = "state 'Let cp-2 join the cluster': the learner cp-2 has not started after 120 s"
     report["nodes"][1] = reported(
-        "cp-2", node_steps("cp-2", at, CP, failed="Give"), ok=False, error=failure("cp-2", problem),
+        "cp-2", node_steps("cp-2", 1.3, CP, "Let cp-2", turn=turn), ok=False, error=failure("cp-2", problem),
         undone=["its etcd learner cp-2 was removed"], state="NodeStatusUnknown; cordoned by us",
     )  # fmt: skip
     skipped = "cp-2 failed, and the run starts no further control-plane node"
@@ -208,17 +228,17 @@ def fleet(count: int = 1000, every: int = 3) -> Report:
     """Return the report of an expansion by many workers, of which each ``every``-th one failed."""
     report, chance = expansion(), random.Random(4)
     after, changes = report["cluster"]["after"]["nodes"], report["changes"]
-    free = [6.0] * 50
+    free = [1.3] * 50
     for number in range(1, count + 1):
         name, job = f"worker-{number:04d}", f"20261129090847{number:06d}"
         slot = free.index(min(free))
         bad = number % every == 0
         pace = chance.uniform(0.85, 1.4)
-        steps = node_steps(name, free[slot], failed="Run container" if bad else "", pace=pace)
+        steps = node_steps(name, free[slot], failed="Run the minion" if bad else "", pace=pace)
         free[slot] = end_of(steps) + 0.2
         address = f"10.201.{number // 250}.{number % 250}"
-        problem = f"state 'Run container runtime and kubelet on {name}': {address} does not answer"
-        error = failure(name, problem, job) if bad else None
+        problem = f"state 'Run the minion of {name}': {address} does not answer"
+        error = failure(name, problem, job, "prepare_node") if bad else None
         report["nodes"].append(reported(name, steps, ok=not bad, error=error))
         after.append(seen(name, WORKER, state="not ready" if bad else "ready", cordoned=bad))
         changes.append(change("metadata.annotations[metalk8s.scality.com/ssh-host]", address, name))

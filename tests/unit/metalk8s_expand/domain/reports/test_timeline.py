@@ -17,13 +17,10 @@ def test_states_follow_one_another_and_end_with_their_step() -> None:
     spans = timeline.spans(run_reports.expansion())
     deploy = next(span for span in spans if (span.node, span.name) == ("worker-1", "deploy"))
     states = [span for span in spans if span.node == "worker-1" and span.step == "deploy"]
-    assert [state.name for state in states][:2] == [
-        "Install the minion on worker-1",
-        "Accept the minion of worker-1 by its fingerprint",
-    ]
-    assert timeline.state_title(states[0]) == "Install the minion on NODE"
+    assert [state.name for state in states] == ["Let worker-1 join the cluster", "Verify worker-1"]
+    assert timeline.state_title(states[0]) == "Let NODE join the cluster"
     assert states[-1].end == pytest.approx(deploy.end)
-    assert states[0].start == pytest.approx(deploy.start + 1.4)
+    assert states[0].start == pytest.approx(deploy.start + 0.4)
     for earlier, later in itertools.pairwise(states):
         assert earlier.end == pytest.approx(later.start)
 
@@ -40,9 +37,9 @@ def test_states_longer_than_their_step_are_scaled() -> None:
 def test_critical_path_follows_control_plane_nodes() -> None:
     path = timeline.critical_path(timeline.spans(run_reports.expansion()))
     assert [f"{span.node} {span.name}" for span in path] == [
-        "cp-1 check_ssh, preflight",
+        *(f"cp-1 {name}" for name in ("check_ssh, preflight", "register", "prepare")),
         *(f"{node} {name}" for node in ("cp-1", "cp-2")
-          for name in ("health", "register", "deploy", "verify", "uncordon")),
+          for name in ("health", "deploy", "verify", "uncordon")),
     ]  # fmt: skip
 
 
