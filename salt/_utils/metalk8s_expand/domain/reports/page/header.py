@@ -86,7 +86,7 @@ def render_numbers(report: Object) -> Markup:
     """Return the numbers of the run as tiles."""
     nodes = outcome.nodes_of(report)
     done = sum(1 for node in nodes if node.get("ok"))
-    tiles = [_tile("Duration", values.duration(report.get("elapsed")), _slowest(report))]
+    tiles = [_tile("Duration", values.duration(report.get("elapsed")), _last_node(report))]
     if nodes:
         left = len(nodes) - done
         note = "all of them" if not left else f"{left:,} failed, stopped or skipped"
@@ -144,14 +144,14 @@ def _tile(name: str, value: str, note: str) -> Markup:
     return element("div", element("dt", name), shown, class_="tile")
 
 
-def _slowest(report: Object) -> str:
+def _last_node(report: Object) -> str:
     ends: dict[str, float] = {}
     for span in timeline.steps_only(timeline.spans(report)):
-        ends[span.node] = ends.get(span.node, 0.0) + span.elapsed
+        ends[span.node] = max(ends.get(span.node, 0.0), span.end)
     if len(ends) < 2:
         return ""
     name = max(ends, key=lambda node: ends[node])
-    return f"longest node: {name}"
+    return f"last node: {name}"
 
 
 def _change(before: int, after: int) -> str:

@@ -88,6 +88,11 @@ def test_result_comes_first_and_failures_before_the_rest() -> None:
     assert [text.index(word) for word in order] == sorted(text.index(word) for word in order)
 
 
+def test_last_node_is_the_one_that_ends_last() -> None:
+    """A control-plane node waits for its turn; infra-1 works longer, and ends before it."""
+    assert "last node: cp-2" in Page(render_page(run_reports.expansion())).text
+
+
 def test_page_is_accessible_in_structure() -> None:
     page = Page(render_page(run_reports.failed(), [digest_of(run_reports.expansion())]))
     tags = [tag for tag, _ in page.elements]
