@@ -145,13 +145,10 @@ def _tile(name: str, value: str, note: str) -> Markup:
 
 
 def _last_node(report: Object) -> str:
-    ends: dict[str, float] = {}
-    for span in timeline.steps_only(timeline.spans(report)):
-        ends[span.node] = max(ends.get(span.node, 0.0), span.end)
-    if len(ends) < 2:
+    steps = timeline.steps_only(timeline.spans(report))
+    if len({span.node for span in steps}) < 2:
         return ""
-    name = max(ends, key=lambda node: ends[node])
-    return f"last node: {name}"
+    return f"last node: {max(steps, key=lambda span: span.end).node}"
 
 
 def _change(before: int, after: int) -> str:
